@@ -1,0 +1,142 @@
+"""The only module that starts other programs: argv lists, a chosen environment, a time limit.
+
+It never uses a shell, never inherits an environment by accident, and never puts a secret on a command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.errors import GopubError
+
+_PASSED_THROUGH = (
+    "HOME",
+    "LANG",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "USER",
+    "XDG_CACHE_HOME",
+)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished program left: its exit code (negative: killed by that signal) and what it printed."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without the last line end."""
+        return self.out.decode(errors="replace").rstrip("\n")
+
+    @property
+    def complaint(self) -> str:
+        """The last lines of standard error, else of standard output, for an error message."""
+        said = (self.err.strip() or self.out.strip()).decode(errors="replace")
+        return "\n".join(said.splitlines()[-12:])
+
+
+def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:
+    """A small environment: what programs need to run at all, proxies, ``keep`` by name, then ``extra``."""
+    names = (*_PASSED_THROUGH, *_PROXIES, *keep)
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    return environment | dict(extra or {})
+
+
+def which(program: str) -> Path | None:
+    """Where a program lies on PATH."""
+    found = shutil.which(program)
+    return Path(found) if found else None
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float = 600.0,  # noqa: ASYNC109 - the limit must end the whole process group
+    check: bool = True,
+) -> Result:
+    """Run a program to its end; ``env`` is its whole environment (default: ``base_environment()``).
+
+    Raises:
+        GopubError: GP901 not found, GP902 exit code other than 0 (with ``check``), GP903 over the time limit.
+    """
+    try:
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env=dict(env) if env is not None else base_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise GopubError(
+            "GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?"
+        ) from error
+    try:
+        out, err = await asyncio.wait_for(child.communicate(stdin), timeout)
+    except (TimeoutError, asyncio.CancelledError) as error:
+        _end_group(child.pid)
+        await child.wait()
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        raise GopubError(
+            "GP903", f"{argv[0]} did not end within {timeout:g}s", hint="see what it waits for"
+        ) from error
+    result = Result(tuple(argv), child.returncode or 0, out, err)
+    if check and result.code:
+        raise GopubError(
+            "GP902", f"{' '.join(argv[:3])} … failed with exit code {result.code}\n{result.complaint}"
+        )
+    return result
+
+
+def _end_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def spawn(
+    argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Start a program that outlives us, in a session of its own, its output appended to ``log``; gives its pid.
+
+    Raises:
+        GopubError: GP901 not found.
+    """
+    with log.open("ab") as sink:
+        try:
+            child = subprocess.Popen(
+                list(argv),
+                cwd=cwd,
+                env=dict(env) if env is not None else base_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise GopubError(
+                "GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?"
+            ) from error
+    return child.pid
