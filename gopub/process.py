@@ -88,9 +88,7 @@ async def run(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise GopubError(
-            "GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?"
-        ) from error
+        raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?") from error
     try:
         out, err = await asyncio.wait_for(child.communicate(stdin), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:
@@ -98,14 +96,10 @@ async def run(
         await child.wait()
         if isinstance(error, asyncio.CancelledError):
             raise
-        raise GopubError(
-            "GP903", f"{argv[0]} did not end within {timeout:g}s", hint="see what it waits for"
-        ) from error
+        raise GopubError("GP903", f"{argv[0]} did not end within {timeout:g}s", hint="see what it waits for") from error
     result = Result(tuple(argv), child.returncode or 0, out, err)
     if check and result.code:
-        raise GopubError(
-            "GP902", f"{' '.join(argv[:3])} … failed with exit code {result.code}\n{result.complaint}"
-        )
+        raise GopubError("GP902", f"{' '.join(argv[:3])} … failed with exit code {result.code}\n{result.complaint}")
     return result
 
 
@@ -116,9 +110,7 @@ def _end_group(pid: int) -> None:
         return
 
 
-def spawn(
-    argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> int:
+def spawn(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
     """Start a program that outlives us, in a session of its own, its output appended to ``log``; gives its pid.
 
     Raises:
@@ -136,7 +128,5 @@ def spawn(
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            raise GopubError(
-                "GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?"
-            ) from error
+            raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?") from error
     return child.pid

@@ -22,9 +22,7 @@ def seconds(text: str) -> float:
     """
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(n + u for n, u in parts) != text:
-        raise UsageError(
-            "GP101", f"{text!r} is not a duration", hint='write a number and a unit, such as "30s"'
-        )
+        raise UsageError("GP101", f"{text!r} is not a duration", hint='write a number and a unit, such as "30s"')
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
@@ -87,9 +85,7 @@ class Amount:
 
     def up(self, total: int) -> int:
         """How many of ``total``, rounded up, at most all of them (steps are rounded up)."""
-        return min(
-            total, self.count if self.count is not None else math.ceil(round((self.share or 0) * total, 9))
-        )
+        return min(total, self.count if self.count is not None else math.ceil(round((self.share or 0) * total, 9)))
 
     def down(self, total: int) -> int:
         """How many of ``total``, rounded down, at least one (``max_unavailable``)."""

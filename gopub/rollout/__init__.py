@@ -1,0 +1,1 @@
+"""The journey of one release into one env: plan, machine, decision, journal, seat, driver."""

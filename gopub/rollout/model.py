@@ -1,0 +1,108 @@
+"""What a plan is made of. Frozen values only; nothing here reads or decides.
+
+Sources: DESIGN words (rollout, step, track). Shares of traffic are basis points (0..10 000), times are
+seconds since the epoch, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+FULL = 10_000
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled back"
+    WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRef:
+    """A release by id (64 hex) and the render of it that this env runs (64 hex, empty: not rendered yet)."""
+
+    release: str
+    version: str
+    render: str = ""
+
+    @property
+    def short(self) -> str:
+        """The first 12 characters, as labels and paths carry it."""
+        return self.release[:12]
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder under ``releases/`` on a host."""
+        return f"{self.release[:12]}-{self.render[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedHost:
+    """A host as the plan froze it: a machine that was replaced has another machine id and is refused.
+
+    ``render`` is this host's render of the new release: templates may name its variables. ``before`` is what
+    ``current`` pointed to when the plan was made: the folder that a rollback brings back.
+    """
+
+    name: str
+    peer: str
+    machine_id: str
+    target: str
+    render: str
+    before: str = ""
+    before_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A state to reach: ``hosts`` is cumulative, ``weight`` the canary's share in basis points."""
+
+    index: int
+    hosts: tuple[str, ...]
+    weight: int
+    bake: float
+    header: tuple[str, str] | None = None
+    between: str = ""
+    approve: str = ""
+
+    @property
+    def says(self) -> str:
+        """One line for people: ``1 host, 25%``."""
+        count = len(self.hosts)
+        traffic = f"header {self.header[0]}: {self.header[1]}" if self.header else f"{self.weight / 100:g}%"
+        return f"{count} host{'s' if count != 1 else ''}, {traffic}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a rollout will do, decided before anything is done."""
+
+    rollout: str
+    app: str
+    env: str
+    instance: str
+    release: ReleaseRef
+    stable: ReleaseRef | None
+    hosts: tuple[PlannedHost, ...]
+    steps: tuple[PlannedStep, ...]
+    max_unavailable: int
+    max_load: float
+    deadline: float
+    drain: float
+    mode: Literal["judged", "health-only"]
+    upstream: str = ""
+    sticky: str = "address"
+    trust: tuple[str, ...] = ()
+    windows: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+    keep_releases: int = 5
+
+    def host(self, name: str) -> PlannedHost:
+        """The planned host of that name; the caller took the name from this plan."""
+        return next(host for host in self.hosts if host.name == name)
