@@ -1,0 +1,331 @@
+"""The shape of gopub.yaml: one frozen model per mapping; only keys that gopub acts on stand here.
+
+Keys that the language has and this version does not act on are in ``notyet.py``; rules that span several
+keys are in ``rules.py``. Values are those of the effective spec: every default is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from gopub.spec.base import Model
+from gopub.spec.fields import (
+    Chance,
+    Fraction,
+    HostAmount,
+    Line,
+    Name,
+    Number,
+    PositiveSeconds,
+    Seconds,
+    Switch,
+    Whole,
+    Word,
+)
+from gopub.units import Amount
+
+
+class SourceSpec(Model):
+    """What a commit must look like before it is built."""
+
+    modules: Literal["auto", "vendor", "proxy"] = "auto"
+    """Where dependencies come from: auto takes vendor/ where there is one, else the module proxy."""
+    require: tuple[Literal["clean-tree"], ...] = ("clean-tree",)
+    """What the checkout must be."""
+
+
+class BuildSpec(Model):
+    """How the program is compiled."""
+
+    main: Word = "."
+    """The main package, relative to go.mod."""
+    go: Word | None = None
+    """The Go version, quoted ("1.26"); without it, the one that go.mod names."""
+    targets: tuple[Word, ...] = ("linux/amd64",)
+    """OS/architecture pairs as `go tool dist list` names them."""
+    ldflags: Line = ""
+    """More linker flags; {{ version }} and {{ commit }} are filled in."""
+    test: Switch = True
+    """Run go vet and go test first; a failure publishes nothing."""
+
+
+class SignSpec(Model):
+    """Who signs the release."""
+
+    key: Word | None = None
+    """A connection of kind key, or a path; without it the local key pair."""
+
+
+class EvidenceSpec(Model):
+    """What is stated and signed about the artifacts."""
+
+    sbom: tuple[Literal["spdx", "cyclonedx"], ...] = ("spdx",)
+    """Formats of the software bill of materials."""
+    sign: SignSpec = SignSpec()
+    """The signature."""
+    provenance: Literal["slsa-v1"] = "slsa-v1"
+    """The statement of how it was built."""
+
+
+class PublishSpec(Model):
+    """Where releases go."""
+
+    store: Word = "directory"
+    """A connection of kind directory or s3; "directory" is a folder on this machine."""
+
+
+class AdmitSpec(Model):
+    """Whose signature an environment accepts."""
+
+    scalar_is_first = False  # the first key of this mapping will be `identity`, which is not acted on yet
+
+    key: Word | None = None
+    """The public key (PEM file, relative to gopub.yaml); without it the local one."""
+
+
+class ServiceSpec(Model):
+    """The systemd unit."""
+
+    unit: Word | None = None
+    """A unit template, relative to gopub.yaml; without it a safe one is written."""
+    args: tuple[Line, ...] = ()
+    """Arguments of the program."""
+    env: Mapping[str, Line] = {}
+    """Environment variables of the program; no secrets."""
+    user: Word | None = None
+    """The user that runs it; without it a dynamic one."""
+
+
+class ConfigFile(Model):
+    """One file that is rendered for each host."""
+
+    template: Word
+    """A Jinja2 template, relative to gopub.yaml."""
+    to: Word
+    """Where it lies in the release directory, relative."""
+    apply: Literal["restart"] = "restart"
+    """How the program takes it in."""
+
+
+class HealthCheck(Model):
+    """How a host says that it is well."""
+
+    http: Word
+    """A URL with host and port, as seen on the host; 2xx is well."""
+    within: PositiveSeconds = 30.0
+    """How long after a start it may take."""
+
+    @property
+    def port(self) -> int:
+        """The port of the URL; 0 where it has none (refused by the rules)."""
+        try:
+            return urlsplit(self.http).port or 0
+        except ValueError:
+            return 0
+
+
+class Traffic(Model):
+    """The edges in front of the hosts."""
+
+    router: Word
+    """A connection of kind nginx."""
+    upstream: Name
+    """The upstream's name on the edge; by default the app's."""
+    port: Whole = Field(ge=1, le=65535)
+    """The service's port on the hosts; by default that of the health URL."""
+    sticky: Word = "address"
+    """What keeps a user on a track: address, header:NAME or cookie:NAME."""
+    drain: Seconds = 20.0
+    """How long in-flight requests may take before a restart."""
+    trust: tuple[Word, ...] = ()
+    """Networks whose client address and gray headers are believed."""
+
+
+class Route(Model):
+    """Which requests reach the canary whatever the weight."""
+
+    header: Mapping[str, Line] | None = None
+    """One header and its value."""
+
+
+class Step(Model):
+    """A state of the rollout to reach and bake in."""
+
+    hosts: HostAmount | None = None
+    """How many hosts run the canary, all steps so far included; rounded up."""
+    weight: Fraction | None = None
+    """The canary's share of the traffic; without weight and route it follows the hosts."""
+    route: Route | None = None
+    """Requests that choose the canary."""
+    bake: Seconds = 60.0
+    """How long it is observed at the least."""
+    between: Word | None = None
+    """Replaces the window for this step."""
+    approve: Word | None = None
+    """Who must approve before this step."""
+
+
+class RolloutSpec(Model):
+    """How a release reaches all hosts."""
+
+    window: tuple[Word, ...] = ()
+    """When a rollout may start or take a step; none means always; rollback ignores it."""
+    steps: tuple[Step, ...] = (
+        Step(hosts=1),
+        Step(hosts="10%"),
+        Step(hosts="50%"),
+        Step(hosts="100%"),
+    )
+    """The steps in order."""
+    deadline: PositiveSeconds = 86400.0
+    """When a rollout that does not come to an end is taken back."""
+
+
+class Slo(Model):
+    """What users may expect."""
+
+    latency_p95: PositiveSeconds | None = None
+    """The 95th percentile of answers; none means not judged absolutely."""
+    error_rate: Fraction | None = 0.01
+    """The share of attempts that may fail."""
+
+
+class ScoreSpec(Model):
+    """The score from 0 to 100: weights of its dimensions and the mark to pass."""
+
+    pass_: Number = Field(80.0, alias="pass", ge=0, le=100)
+    """The least score that is promoted."""
+    latency: Number = Field(40.0, ge=0)
+    """Weight of the latency."""
+    errors: Number = Field(30.0, ge=0)
+    """Weight of the errors."""
+    gc_pause: Number = Field(15.0, ge=0)
+    """Weight of the garbage collector's pauses."""
+    memory_growth: Number = Field(15.0, ge=0)
+    """Weight of the growth of the live heap."""
+    profile: Literal["default", "article"] = "default"
+    """default compares with SLO and stable; article is the literal formula."""
+
+
+class RollbackSpec(Model):
+    """When an SLO break that is not yet certain rolls back."""
+
+    log_score: Number = Field(0.85, gt=0, le=1)
+    """From this log score on at once."""
+    watch: Seconds = 120.0
+    """Below it, after this time unless recovered."""
+
+
+class Judge(Model):
+    """What is read, and what it takes to go on or back."""
+
+    metrics: Word | None = None
+    """A connection of kind prometheus; by default the router's."""
+    logs: Word | None = None
+    """A connection of kind journald; by default the router's."""
+    slo: Slo = Slo()
+    """The service level."""
+    score: ScoreSpec = ScoreSpec()
+    """The score."""
+    rollback: RollbackSpec = RollbackSpec()
+    """Watching before going back."""
+    min_requests: Whole = Field(50, ge=1)
+    """Fewer on the canary prove nothing: hold."""
+    alpha: Chance = Field(0.01, gt=0, le=0.2)
+    """The chance of a false alarm per rollout."""
+    look: PositiveSeconds | None = None
+    """Time between two looks; by default what the metrics allow."""
+
+
+class Environment(Model):
+    """One named environment: which hosts, and how a release enters it."""
+
+    inventory: Word
+    """A connection of kind inventory, or a path relative to gopub.yaml."""
+    hosts: Word
+    """A label selector such as role=orders,!quarantine."""
+    instance: Name
+    """Unit and directory on the hosts; by default the app's name."""
+    admit: AdmitSpec = AdmitSpec()
+    """Whose releases may enter."""
+    service: ServiceSpec = ServiceSpec()
+    """The unit."""
+    switch: Literal["restart"] = "restart"
+    """How the new release takes over."""
+    config: tuple[ConfigFile, ...] = ()
+    """Files rendered for each host."""
+    config_check: tuple[Line, ...] = ()
+    """A command that says whether the rendered files are good; the program's name first."""
+    health: HealthCheck
+    """The health check."""
+    max_unavailable: HostAmount = Amount(share=0.25)
+    """How many hosts may be out at once, rounded down, at least 1; binds rollbacks too."""
+    max_load: Number = Field(1.5, ge=1)
+    """A plan that gives a host more than this times its even share is refused."""
+    traffic: Traffic | None = None
+    """The edges; without it steps are host batches only."""
+    rollout: RolloutSpec = RolloutSpec()
+    """The steps."""
+    judge: Judge = Judge()
+    """The verdicts."""
+    keep_releases: Whole = Field(5, ge=2)
+    """How many releases stay on a host."""
+
+
+class ReleaseSpec(Model):
+    """The whole of gopub.yaml."""
+
+    scalar_is_first = False
+
+    schema_: Literal["gopub/v1"] = Field("gopub/v1", alias="schema")
+    """The version of this language."""
+    app: Name
+    """The app's name."""
+    source: SourceSpec = SourceSpec()
+    """The commit."""
+    build: BuildSpec = BuildSpec()
+    """The build."""
+    evidence: EvidenceSpec = EvidenceSpec()
+    """The evidence."""
+    publish: PublishSpec = PublishSpec()
+    """The store."""
+    environments: Mapping[Name, Environment] = {}
+    """The environments by name."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_siblings(cls, data: Any) -> Any:
+        """Resolve the defaults that are taken from another key (instance, upstream, port)."""
+        return fill_from_siblings(data)
+
+
+def fill_from_siblings(data: Any) -> Any:
+    """Give each environment the ``instance``, ``traffic.upstream`` and ``traffic.port`` that it leaves out."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("environments"), Mapping):
+        return data
+    environments = {name: _fill(env, data.get("app")) for name, env in data["environments"].items()}
+    return {**data, "environments": environments}
+
+
+def _fill(env: Any, app: Any) -> Any:
+    if not isinstance(env, Mapping):
+        return env
+    filled = {"instance": app, **env}
+    traffic = env.get("traffic")
+    if isinstance(traffic, str):
+        traffic = {"router": traffic}
+    if isinstance(traffic, Mapping):
+        filled["traffic"] = {"upstream": app, **_port_of(env.get("health")), **traffic}
+    return filled
+
+
+def _port_of(health: Any) -> dict[str, int]:
+    url = health.get("http") if isinstance(health, Mapping) else health
+    if not isinstance(url, str):
+        return {}
+    port = HealthCheck.model_construct(http=url).port
+    return {"port": port} if port else {}
