@@ -126,7 +126,8 @@ def _check_load(number: int, step: PlannedStep, total: int, max_load: float) -> 
     if crowd or (found.worst > max_load + 1e-9 and not follows):
         raise UsageError(
             "GP712",
-            f"step {number}: {step.weight / 100:g}% of the traffic on {len(step.hosts)} of {total} hosts loads a canary "
-            f"host {found.canary:.2f}× and a stable host {found.stable:.2f}× its even share; max_load is {max_load:g}",
+            f"step {number}: {step.weight / 100:g}% of the traffic on {len(step.hosts)} of {total} hosts loads "
+            f"a canary host {found.canary:.2f}× and a stable host {found.stable:.2f}× its even share; "
+            f"max_load is {max_load:g}",
             hint="give the canary a share near its part of the hosts, or raise max_load",
         )

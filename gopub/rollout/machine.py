@@ -1,0 +1,239 @@
+"""The state of a rollout as the fold of its events, and what is left to do. Pure.
+
+    Opened → Admitted → Planned → (Waiting → Woken) → staged → for each step: reached → judged → passed
+           → Settling → Closed(promoted)
+    from anywhere after Planned: GoingBack → Closed(rolled back | withdrawn)
+
+``advance`` is the whole machine: it refuses what cannot follow, so a journal that folds is a journal that happened.
+Everything a driver may do after a crash is read from here; what a host really runs is asked from the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import reduce
+
+from gopub.errors import GopubError
+from gopub.rollout import events as ev
+from gopub.rollout.model import Outcome, Plan, PlannedStep
+
+
+class Action(StrEnum):
+    """What is to be done next."""
+
+    ADMIT = "admit"
+    WAIT = "wait"
+    STAGE = "stage"
+    REACH = "reach"
+    BAKE = "bake"
+    SETTLE = "settle"
+    GO_BACK = "go back"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What the journal knows of a host: staged, what it runs, and an order whose outcome is unknown."""
+
+    staged: bool = False
+    track: str = "stable"
+    runs: str = ""
+    intends: str | None = None
+    owed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A rollout as its journal tells it; ``version`` counts its events."""
+
+    rollout: str = ""
+    app: str = ""
+    env: str = ""
+    release: str = ""
+    release_version: str = ""
+    epoch: int = 0
+    version: int = 0
+    admitted: bool = False
+    plan: Plan | None = None
+    waiting: str = ""
+    woken: frozenset[int] = frozenset()
+    hosts: Mapping[str, HostState] = field(default_factory=dict)
+    weight: int = 0
+    touched: bool = False
+    reached: Mapping[int, float] = field(default_factory=dict)
+    passed: frozenset[int] = frozenset()
+    verdict: ev.Judged | None = None
+    back: ev.GoingBack | None = None
+    traffic_off: float | None = None
+    settling: bool = False
+    closed: ev.Closed | None = None
+
+    @property
+    def step(self) -> PlannedStep | None:
+        """The first step that is not passed."""
+        steps = self.plan.steps if self.plan else ()
+        return next((step for step in steps if step.index not in self.passed), None)
+
+    @property
+    def canary(self) -> tuple[str, ...]:
+        """Hosts that run, or may run, the new release, in the plan's order."""
+        return tuple(name for name, host in self.hosts.items() if host.track == "canary" or host.intends is not None)
+
+    @property
+    def owed(self) -> tuple[str, ...]:
+        """Hosts that could not be confirmed."""
+        return tuple(name for name, host in self.hosts.items() if host.owed)
+
+
+def fold(history: Iterable[ev.Event], state: State | None = None) -> State:
+    """The state after these events."""
+    return reduce(lambda so_far, event: advance(so_far, event)[0], history, state or State())
+
+
+def advance(state: State, event: ev.Event) -> tuple[State, tuple[Action, ...]]:
+    """The state after one more event, and what is to be done then.
+
+    Raises:
+        GopubError: GP702 the event cannot follow in this state.
+    """
+    if state.closed or (not state.rollout and not isinstance(event, ev.Opened)):
+        why = "closed" if state.closed else "not open"
+        raise GopubError("GP702", f"{type(event).__name__} cannot follow: the rollout is {why}",
+                         hint="read it with `gopub explain`")  # fmt: skip
+    after = replace(_apply(state, event), version=state.version + 1)
+    return after, (next_action(after),)
+
+
+def next_action(state: State) -> Action:  # noqa: PLR0911 - one line for each box of the chart
+    """The one thing to do now; the flow's chart follows the same order."""
+    if state.closed:
+        return Action.NOTHING
+    if state.back:
+        return Action.GO_BACK
+    if not state.admitted or state.plan is None:
+        return Action.ADMIT
+    if state.waiting:
+        return Action.WAIT
+    step = state.step
+    if step is None or state.settling:
+        return Action.SETTLE
+    if to_stage(state):
+        return Action.STAGE
+    return Action.BAKE if step.index in state.reached else Action.REACH
+
+
+def to_stage(state: State) -> tuple[str, ...]:
+    """Hosts that do not hold the release yet."""
+    return tuple(name for name, host in state.hosts.items() if not host.staged)
+
+
+def to_switch(state: State, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of ``wanted`` are not known to run the new release."""
+    known = state.hosts
+    return tuple(n for n in wanted if known[n].track != "canary" or known[n].intends is not None)
+
+
+def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case for each event
+    """One event's effect; what a type does not mention it does not change."""
+    match event:
+        case ev.Opened():
+            return replace(state, rollout=event.rollout, app=event.app, env=event.env, release=event.release,
+                           release_version=event.version)  # fmt: skip
+        case ev.SeatTaken(epoch=epoch):
+            return replace(state, epoch=epoch)
+        case ev.Admitted():
+            return replace(state, admitted=True)
+        case ev.Planned(plan=plan):
+            return replace(state, plan=plan, hosts={h.name: HostState(runs=h.before) for h in plan.hosts})
+        case ev.Waiting(why=why):
+            return replace(state, waiting=why)
+        case ev.Woken(step=step):
+            return replace(state, waiting="", woken=state.woken | {step})
+        case ev.GoingBack():
+            return replace(state, back=event, waiting="")
+        case ev.Settling():
+            return replace(state, settling=True)
+        case ev.Closed():
+            return replace(state, closed=event, waiting="")
+        case _:
+            return _apply_step(state, event)
+
+
+def _apply_step(state: State, event: ev.Event) -> State:
+    match event:
+        case ev.StepReached(step=step, at=at):
+            return replace(state, reached={**state.reached, step: at})
+        case ev.StepPassed(step=step):
+            return replace(state, passed=state.passed | {step})
+        case ev.Judged():
+            return replace(state, verdict=event)
+        case ev.TrafficOff(at=at):
+            return replace(state, traffic_off=at)
+        case ev.TableIntended(weight=weight):
+            return replace(state, weight=weight, touched=True)
+        case _:
+            return replace(state, hosts=_apply_hosts(state.hosts, event), touched=state.touched or _touches(event))
+
+
+def _touches(event: ev.Event) -> bool:
+    return isinstance(event, ev.SwitchIntended)
+
+
+def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str, HostState]:
+    match event:
+        case ev.HostStaged(host=name):
+            return {**hosts, name: replace(hosts[name], staged=True)}
+        case ev.SwitchIntended(hosts=names, to=to):
+            return {**hosts, **{n: replace(hosts[n], intends=to) for n in names}}
+        case ev.HostSwitched(host=name, to=to, track=track):
+            return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="")}
+        case ev.HostOwed(host=name, why=why):
+            return {**hosts, name: replace(hosts[name], owed=why)}
+        case _:
+            return hosts
+
+
+@dataclass(frozen=True, slots=True)
+class EnvState:
+    """What an env runs and whether a rollout is active there: the fold of the env's own stream."""
+
+    active: str = ""
+    stable: str = ""
+    stable_version: str = ""
+    previous: str = ""
+    previous_version: str = ""
+    quarantine: frozenset[str] = frozenset()
+    automatic_rollbacks: int = 0
+    version: int = 0
+
+
+def fold_env(history: Iterable[ev.Event]) -> EnvState:
+    """The env after these events."""
+    return reduce(_advance_env, history, EnvState())
+
+
+def _advance_env(state: EnvState, event: ev.Event) -> EnvState:
+    state = replace(state, version=state.version + 1)
+    match event:
+        case ev.EnvOpened(rollout=rollout):
+            return replace(state, active=rollout)
+        case ev.EnvClosed():
+            return _close_env(state, event)
+        case ev.QuarantineCleared(release=release):
+            return replace(state, quarantine=state.quarantine - {release}, automatic_rollbacks=0)
+        case _:
+            return state
+
+
+def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
+    if event.stable and event.stable != state.stable:
+        state = replace(state, previous=state.stable, previous_version=state.stable_version,
+                        stable=event.stable, stable_version=event.stable_version)  # fmt: skip
+    quarantine = state.quarantine | {event.quarantined} if event.quarantined else state.quarantine
+    in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
+    if event.outcome is Outcome.PROMOTED:
+        in_a_row = 0
+    active = "" if state.active == event.rollout else state.active
+    return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)

@@ -1,0 +1,88 @@
+"""The journal keeps events in order, chained, and keeps two drivers apart."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from gopub.clock import ManualClock, new_token
+from gopub.errors import GopubError, LockedError
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Seat, open_journal
+from gopub.rollout.model import Outcome
+
+OPENED = ev.Opened("r1", "hello", "lab", "a" * 64, "1.0.0")
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return open_journal(str(tmp_path / "journal.db"), ManualClock())
+
+
+def seat(holder: str) -> Seat:
+    return Seat("hello", "lab", 0, new_token(), holder)
+
+
+def test_events_come_back_as_they_went_in(journal):
+    events = [OPENED, ev.Admitted(("signature: ok",)), ev.GoingBack(Outcome.ROLLED_BACK, 3, "errors", 1.5)]
+    assert journal.append("rollout/r1", 0, events, actor="me", trace="t") == 3
+    assert [entry.event for entry in journal.read("rollout/r1")] == events
+
+
+def test_a_stale_version_cannot_append(journal):
+    journal.append("rollout/r1", 0, [OPENED], actor="me")
+    with pytest.raises(LockedError, match="GP704"):
+        journal.append("rollout/r1", 0, [ev.Settling()], actor="me")
+    assert len(journal.read("rollout/r1")) == 1
+
+
+def test_an_altered_or_removed_entry_breaks_the_chain(journal, tmp_path):
+    for version in range(4):
+        journal.append("rollout/r1", version, [OPENED], actor="me")
+    assert journal.verify() == 4
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("UPDATE journal SET actor = 'somebody else' WHERE seq = 2")
+    with pytest.raises(GopubError, match="breaks at entry 2"):
+        journal.verify()
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("DELETE FROM journal WHERE seq = 2")
+    with pytest.raises(GopubError, match="breaks at entry 2"):
+        journal.verify()
+
+
+def test_a_live_lease_keeps_others_out_and_says_who_sits_there(journal):
+    first = journal.take_seat(seat("alice@a"), rollout="r1", lease=30)
+    with pytest.raises(LockedError, match=r"held by alice@a \(rollout r1, epoch 1"):
+        journal.take_seat(seat("bob@b"), rollout="r2", lease=30)
+    journal.renew_seat(first, 0)
+    assert journal.take_seat(seat("bob@b"), rollout="r2", lease=30).epoch == 2
+
+
+def test_whoever_lost_the_seat_cannot_write(journal):
+    first = journal.take_seat(seat("alice@a"), rollout="r1", lease=30)
+    second = journal.take_seat(seat("bob@b"), rollout="r1", lease=30, force=True)
+    with pytest.raises(LockedError, match="GP705"):
+        journal.append("rollout/r1", 0, [OPENED], actor="alice", seat=first)
+    with pytest.raises(LockedError, match="GP705"):
+        journal.renew_seat(first, 30)
+    journal.append("rollout/r1", 0, [OPENED], actor="bob", seat=second)
+
+
+def test_an_epoch_seen_on_the_hosts_is_never_taken_again(journal):
+    seen = Seat("hello", "lab", 41, new_token(), "alice@a")
+    assert journal.take_seat(seen, rollout="r1", lease=30).epoch == 42
+
+
+def test_an_unknown_event_is_named(journal, tmp_path):
+    journal.append("rollout/r1", 0, [OPENED], actor="me")
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("UPDATE journal SET type = 'Teleported'")
+    with pytest.raises(GopubError, match="'Teleported'"):
+        journal.read("rollout/r1")
+
+
+def test_a_journal_that_cannot_be_opened_is_an_error_for_people(tmp_path):
+    (tmp_path / "journal.db").write_text("not a database, but long enough to be looked at as one" * 20)
+    with pytest.raises(GopubError, match="GP701"):
+        open_journal(str(tmp_path / "journal.db"), ManualClock())
