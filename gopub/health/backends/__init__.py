@@ -1,0 +1,1 @@
+"""Where measurements come from: Prometheus for counts, journald for log lines."""

@@ -1,0 +1,68 @@
+"""What the judge is asked to do, as plain values: the effective ``judge`` part of one environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
+
+
+@dataclass(frozen=True, slots=True)
+class SloTarget:
+    """What the service promises; None is no promise."""
+
+    latency_p95: float | None = None
+    """Seconds."""
+    error_rate: float | None = None
+    """Fraction of requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWeights:
+    """Weights of the four dimensions, the profile, and which dimensions the team wrote down itself.
+
+    A declared dimension that has no data makes the score INCONCLUSIVE; an undeclared one is left out.
+    """
+
+    latency: float = 40
+    errors: float = 30
+    gc_pause: float = 15
+    memory_growth: float = 15
+    profile: str = "default"
+    declared: tuple[str, ...] = ()
+
+    def of(self, dimension: str) -> float:
+        """The weight of one of ``DIMENSIONS``."""
+        return {
+            "latency": self.latency,
+            "errors": self.errors,
+            "gc_pause": self.gc_pause,
+            "memory_growth": self.memory_growth,
+        }[dimension]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeConfig:
+    """Everything an observer needs to know about one rollout.
+
+    ``stable`` and ``canary`` are the first 12 characters of release ids; ``stable`` is None for a first release.
+    """
+
+    app: str
+    env: str
+    rollout: str
+    canary: str
+    stable: str | None
+    slo: SloTarget = SloTarget()
+    score: ScoreWeights = ScoreWeights()
+    pass_score: float = 80
+    min_requests: int = 50
+    alpha: float = 0.01
+    log_score: float = 0.85
+    watch: float = 120.0
+    horizon: float = 60.0
+    """Seconds: score and SLO look at the last minute, or further back until ``min_requests`` are together."""
+    log_every: float = 10.0
+    """Seconds between two readings of the logs while nothing is suspicious."""
+    log_warmup: float = 5.0
+    """Seconds after a process' first line that count as start-up and are not judged."""

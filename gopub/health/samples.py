@@ -1,0 +1,221 @@
+"""What was counted: raw counters as a metric source gives them, and windows, the counts between two looks.
+
+A release is named by the first 12 characters of its id, as in the labels of the edge's metrics. Times are seconds since
+the epoch. Errors are answers of class 5xx, failed connections and timeouts; 4xx is the client's doing and no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+ERROR_CLASSES = ("5xx", "connect", "timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts per latency bucket, not cumulative: ``counts[i]`` lie in ``(bounds[i-1], bounds[i]]``, the last above all.
+
+    ``bounds`` are seconds, ascending and finite; there is one count more than bounds, or neither.
+    """
+
+    bounds: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """All observations."""
+        return sum(self.counts)
+
+    def above(self, bound: float) -> int:
+        """How many lie above ``bound``, which must be one of the bounds."""
+        return sum(self.counts[self.bounds.index(bound) + 1 :]) if self.bounds else 0
+
+    def bound_at(self, value: float) -> float | None:
+        """The smallest bound that is not below ``value``, else the largest; None without buckets."""
+        return next((bound for bound in self.bounds if bound >= value), self.bounds[-1] if self.bounds else None)
+
+    def __add__(self, other: Histogram) -> Histogram:
+        """Both together; an empty one is neutral.
+
+        Raises:
+            ValueError: the bounds differ.
+        """
+        if not self.counts or not other.counts:
+            return self if self.counts else other
+        if self.bounds != other.bounds:
+            raise ValueError(f"histograms with other bounds: {self.bounds} and {other.bounds}")
+        return Histogram(self.bounds, tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class HostCounts:
+    """One host within a window: attempts, how many failed, how many were timed, how many of those were slow."""
+
+    host: str
+    attempts: int
+    errors: int
+    timed: int = 0
+    slow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrackWindow:
+    """One release within a window: its hosts and the latency of all of them together."""
+
+    release: str
+    hosts: tuple[HostCounts, ...] = ()
+    latency: Histogram = Histogram()
+
+    @property
+    def attempts(self) -> int:
+        """Requests that an edge sent to this release."""
+        return sum(host.attempts for host in self.hosts)
+
+    @property
+    def errors(self) -> int:
+        """Attempts that failed: 5xx, connect, timeout."""
+        return sum(host.errors for host in self.hosts)
+
+    @property
+    def timed(self) -> int:
+        """Requests in the latency histogram."""
+        return sum(host.timed for host in self.hosts)
+
+    @property
+    def slow(self) -> int:
+        """Timed requests above the slow threshold."""
+        return sum(host.slow for host in self.hosts)
+
+    @property
+    def error_rate(self) -> float | None:
+        """Errors ÷ attempts; None without attempts."""
+        return self.errors / self.attempts if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What happened between two looks on both tracks; None is a track without any series."""
+
+    start: float
+    end: float
+    canary: TrackWindow | None
+    stable: TrackWindow | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessHealth:
+    """What the host itself says of the process that should serve; the driver gives it in at each look.
+
+    ``restarts`` counts automatic restarts since the switch. ``probe_ok`` is False only after the driver's own retries.
+    ``reachable`` False means that the host did not answer: the other fields are then unknown, not bad.
+    """
+
+    host: str
+    active: bool = True
+    restarts: int = 0
+    exe_ok: bool = True
+    probe_ok: bool = True
+    detail: str = ""
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuery:
+    """A question as it was really asked, so that a verdict can be explained and asked again.
+
+    ``answer`` is a short digest of the answer (12 hex digits), or the reason why there was none.
+    """
+
+    text: str
+    at: float
+    series: int
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """No usable answer, and why: never to be read as "nothing bad happened"."""
+
+    reason: str
+    queries: tuple[ResolvedQuery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawSeries:
+    """Counters of one release on one host as one edge exports them, since that edge started."""
+
+    edge: str
+    release: str
+    host: str
+    classes: Mapping[str, float]
+    cumulative: Mapping[float, float] = field(default_factory=dict)
+    """Latency: upper bound in seconds (``inf`` for all) → requests not slower."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSnapshot:
+    """All counters of one (app, env) at one moment."""
+
+    at: float
+    series: tuple[RawSeries, ...]
+    edges: Mapping[str, float]
+    """Edge → time of its newest sample."""
+    interval: float | None = None
+    """Seconds between two scrapes, as seen."""
+    notes: tuple[str, ...] = ()
+    queries: tuple[ResolvedQuery, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSample:
+    """What the Go runtime of one host's process exports; None where it exports nothing."""
+
+    host: str
+    at: float
+    heap: float | None = None
+    """Live heap after the last collection, bytes."""
+    pauses: Mapping[float, float] = field(default_factory=dict)
+    """Collection pauses since the process started: upper bound in seconds (``inf`` for all) → pauses not longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSnapshot:
+    """Runtime metrics of every host that exposes them; empty when none does."""
+
+    at: float
+    hosts: tuple[RuntimeSample, ...] = ()
+    queries: tuple[ResolvedQuery, ...] = ()
+
+
+def sum_windows(windows: Iterable[Window]) -> Window | None:
+    """Several windows as one from the first start to the last end; None when there are none."""
+    parts = tuple(windows)
+    if not parts:
+        return None
+    return Window(
+        start=min(part.start for part in parts),
+        end=max(part.end for part in parts),
+        canary=sum_tracks(part.canary for part in parts),
+        stable=sum_tracks(part.stable for part in parts),
+    )
+
+
+def sum_tracks(tracks: Iterable[TrackWindow | None]) -> TrackWindow | None:
+    """Windows of one release as one, host by host; None when all of them are None."""
+    parts = tuple(track for track in tracks if track is not None)
+    if not parts:
+        return None
+    hosts: dict[str, HostCounts] = {}
+    latency = Histogram()
+    for part in parts:
+        latency += part.latency
+        for counts in part.hosts:
+            hosts[counts.host] = _add(hosts.get(counts.host), counts)
+    return TrackWindow(parts[-1].release, tuple(hosts[name] for name in sorted(hosts)), latency)
+
+
+def _add(a: HostCounts | None, b: HostCounts) -> HostCounts:
+    if a is None:
+        return b
+    return HostCounts(a.host, a.attempts + b.attempts, a.errors + b.errors, a.timed + b.timed, a.slow + b.slow)

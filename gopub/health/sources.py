@@ -1,0 +1,74 @@
+"""What the judge asks of the outside: counters, runtime metrics, log lines. Backends satisfy these Protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
+
+
+class MetricSource(Protocol):
+    """Counters per release; never raises for a source that is down, but says NoData and why."""
+
+    async def counters(self, app: str, env: str, at: float) -> CounterSnapshot | NoData:
+        """All counters of one (app, env) as of ``at``."""
+
+    async def history(self, app: str, env: str, at: float) -> tuple[CounterSnapshot, ...] | NoData:
+        """The same counters at regular moments before ``at``, oldest first; what φ is learnt from."""
+
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        """Runtime metrics of those of ``hosts`` that expose any."""
+
+
+class Completed(Protocol):
+    """What a finished command left (``gopub.process.Result`` is one)."""
+
+    @property
+    def code(self) -> int:
+        """Exit code."""
+
+    @property
+    def out(self) -> bytes:
+        """Standard output."""
+
+    @property
+    def err(self) -> bytes:
+        """Standard error."""
+
+
+class Exec(Protocol):
+    """A channel to one host that runs a command: what ``gopub.fleet`` gives."""
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
+        """Run it to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogTarget:
+    """Where the log of one host's process lies, and whose it is."""
+
+    host: str
+    release: str
+    unit: str
+    channel: Exec
+
+
+@dataclass(frozen=True, slots=True)
+class LogCounts:
+    """New error lines of one host by class; ``cursor`` is where the next reading starts."""
+
+    host: str
+    release: str
+    classes: Mapping[str, int]
+    lines: int
+    cursor: str
+    notes: tuple[str, ...] = ()
+
+
+class LogSource(Protocol):
+    """Error lines of hosts, resumable; never raises for a host that does not answer."""
+
+    async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:
+        """What is new since the last reading of this target, at first since ``since``."""

@@ -1,0 +1,93 @@
+"""Verdict, and what it is made from besides the observation: policy and history. All of it goes into the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from gopub.health.config import JudgeConfig
+from gopub.health.observation import Observation
+
+
+class Kind(StrEnum):
+    """What to do next."""
+
+    PROMOTE = "PROMOTE"
+    HOLD = "HOLD"
+    WATCH = "WATCH"
+    ROLLBACK = "ROLLBACK"
+    WITHDRAW = "WITHDRAW"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The team's rules for one step.
+
+    ``compare`` False: a step reached by a header rule alone, whose users chose themselves. ``first``: the env has no
+    stable release. ``health_only``: no router or no judge, so there are no counts at all.
+    """
+
+    alpha: float = 0.01
+    min_requests: int = 50
+    pass_score: float = 80
+    log_score: float = 0.85
+    watch: float = 120.0
+    max_restarts: int = 0
+    compare: bool = True
+    first: bool = False
+    health_only: bool = False
+
+    @classmethod
+    def of(cls, config: JudgeConfig, *, compare: bool = True) -> Policy:
+        """The policy that goes with an observer's configuration."""
+        return cls(
+            alpha=config.alpha,
+            min_requests=config.min_requests,
+            pass_score=config.pass_score,
+            log_score=config.log_score,
+            watch=config.watch,
+            compare=compare,
+            first=config.stable is None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Where the rollout stands in time; every time is seconds since the epoch.
+
+    ``approved`` names who approved this step: then want of requests no longer holds it.
+    """
+
+    now: float
+    step_started: float
+    bake: float
+    deadline: float
+    watch_since: float | None = None
+    approved: str | None = None
+
+    def after(self, verdict: Verdict) -> History:
+        """The history for the next look: a watch lasts as long as verdicts say WATCH."""
+        since = (self.watch_since or verdict.at) if verdict.kind is Kind.WATCH else None
+        return replace(self, watch_since=since)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do, the number of the rule that fired, and why in one sentence; ``alert``: a person should look."""
+
+    kind: Kind
+    rule: int
+    reason: str
+    at: float
+    alert: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A verdict with everything it was made from: replayable (verdict.v1.json)."""
+
+    verdict: Verdict
+    observation: Observation
+    policy: Policy
+    history: History
+    schema: str = "gopub/verdict/v1"
