@@ -1,0 +1,1 @@
+"""The routers that gopub knows, by the ``kind`` of their connection."""

@@ -1,0 +1,5 @@
+"""The Nginx+Lua edge: its files and its client."""
+
+from gopub.traffic.backends.nginx.files import EdgeLayout, edge_files
+
+__all__ = ["EdgeLayout", "edge_files"]

@@ -1,0 +1,136 @@
+"""Whether a route table can be obeyed: the same checks, in the same order and words, as validate.lua on the edge."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from gopub.errors import UsageError
+from gopub.traffic.table import FULL, RouteTable, Rule, Track
+
+RESERVED = ("canary", "default", "lapsed", "none", "no-subject", "only-canary", "weight")
+"""What the edge itself says in ``x-gopub-rule``; no rule may have such an id."""
+
+_MOST = 2**53
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+_PRINTABLE = re.compile(r"[ -~]*")
+_RELEASE = re.compile(r"[0-9a-f]{12,64}")
+_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
+_NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?")
+
+
+def validate(table: RouteTable) -> None:
+    """Refuse a table that no edge would take.
+
+    Raises:
+        UsageError: GP502 with the first thing that is wrong.
+    """
+    for problem in problems(table):
+        raise UsageError("GP502", problem, hint="see docs/reference/route-table.md")
+
+
+def problems(table: RouteTable) -> Iterator[str]:
+    """Everything that is wrong with the table, in a fixed order."""
+    yield from _names(table)
+    yield from _numbers(table)
+    yield from _texts(table)
+    yield from _tracks(table)
+    yield from _canary(table)
+    for at, rule in enumerate(table.rules):
+        yield from _rule(table, at, rule)
+    for at, network in enumerate(table.trust):
+        if not is_network(network):
+            yield f'trust[{at}] "{network}" is not a network'
+
+
+def _names(table: RouteTable) -> Iterator[str]:
+    for key, value in (("app", table.app), ("env", table.env), ("upstream", table.upstream)):
+        if not _NAME.fullmatch(value):
+            yield f'{key} "{value}" is not a name'
+
+
+def _numbers(table: RouteTable) -> Iterator[str]:
+    limits = (
+        ("revision", table.revision, 1, _MOST),
+        ("epoch", table.epoch, 0, _MOST),
+        ("n", table.n, 0, _MOST),
+        ("weight", table.weight, 0, FULL),
+    )
+    for key, value, least, most in limits:
+        if not least <= value <= most:
+            yield f"{key} {value} is not a whole number from {least} to {most}"
+
+
+def _texts(table: RouteTable) -> Iterator[str]:
+    for key, value in (("token", table.token), ("rollout", table.rollout), ("salt", table.salt)):
+        if len(value) > 128 or not _PRINTABLE.fullmatch(value):
+            yield f"{key} is not printable ASCII of at most 128 characters"
+    kind, _, name = table.sticky.partition(":")
+    if table.sticky != "address" and not (kind in ("header", "cookie") and _TOKEN.fullmatch(name)):
+        yield f'sticky "{table.sticky}" is none of address, header:NAME, cookie:NAME'
+
+
+def _tracks(table: RouteTable) -> Iterator[str]:
+    seen: set[str] = set()
+    for key, track in (("stable", table.stable), ("canary", table.canary)):
+        if track is not None:
+            yield from _track(key, track, seen)
+
+
+def _track(key: str, track: Track, seen: set[str]) -> Iterator[str]:
+    if not _RELEASE.fullmatch(track.release):
+        yield f'{key}.release "{track.release}" is not 12 to 64 hex digits'
+    for at, peer in enumerate(track.peers):
+        if not _HOST.fullmatch(peer.host):
+            yield f'{key}.peers[{at}].host "{peer.host}" is not a host name'
+        if not is_endpoint(peer.address):
+            yield f'{key}.peers[{at}].address "{peer.address}" is not ip:port'
+        for kind, value in (("host", peer.host), ("address", peer.address)):
+            if f"{kind} {value}" in seen:
+                yield f'{kind} "{value}" stands in the table twice'
+            seen.add(f"{kind} {value}")
+
+
+def _canary(table: RouteTable) -> Iterator[str]:
+    if table.canary is None:
+        wants = (("weight", table.weight), ("rules", table.rules), ("canary_until", table.canary_until))
+        yield from (f"{key} needs a canary track" for key, value in wants if value)
+    elif table.weight and not table.salt:
+        yield "weight needs a salt"
+
+
+def _rule(table: RouteTable, at: int, rule: Rule) -> Iterator[str]:
+    if not _NAME.fullmatch(rule.id) or rule.id in RESERVED:
+        yield f'rules[{at}].id "{rule.id}" is not a free name'
+    if any(earlier.id == rule.id for earlier in table.rules[:at]):
+        yield f'rule "{rule.id}" stands in the table twice'
+    if not _TOKEN.fullmatch(rule.header_name):
+        yield f'rules[{at}].header.name "{rule.header_name}" is not a header name'
+    if not 1 <= len(rule.header_value) <= 256 or not _PRINTABLE.fullmatch(rule.header_value):
+        yield f"rules[{at}].header.value is not printable ASCII of 1 to 256 characters"
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether the text is ``ip:port`` or ``[v6]:port``."""
+    match = _ENDPOINT.fullmatch(text)
+    if match is None or not 1 <= int(match[3]) <= 65535:
+        return False
+    return _is_ip(match[1] or match[2], 6 if match[1] else 4)
+
+
+def is_network(text: str) -> bool:
+    """Whether the text is an address or a CIDR network, host bits allowed."""
+    try:
+        return bool(_NETWORK.fullmatch(text)) and bool(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return False
+
+
+def _is_ip(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False

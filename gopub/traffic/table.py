@@ -1,0 +1,191 @@
+"""The route table: everything an edge needs to know about one app in one env, as one frozen value.
+
+    RouteTable
+    ├── who orders it     epoch, token, n (as on the hosts); revision, which only grows
+    ├── stable, canary    Track: a release and the peers that serve it
+    └── who gets canary   rules (header), then ``weight`` of 10 000 by sticky salted bucket, until ``canary_until``
+
+Every change gives a new table with the next revision; the edge refuses one that does not grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gopub.canon import Json, canonical
+
+SCHEMA = "gopub/route-table/v1"
+FULL = 10_000
+"""The weight that sends every subject to the canary."""
+
+Lapse = Literal["stable", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One process that can answer: the host's name and ``ip:port`` (``[v6]:port``)."""
+
+    host: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A release (hex id) and the peers that serve it; without peers it takes no traffic."""
+
+    release: str
+    peers: tuple[Peer, ...] = ()
+
+    def has(self, host: str) -> bool:
+        """Whether that host is one of the peers."""
+        return any(peer.host == host for peer in self.peers)
+
+    def without(self, host: str) -> Track:
+        """The same track with that host taken out."""
+        return replace(self, peers=tuple(peer for peer in self.peers if peer.host != host))
+
+    def adding(self, peer: Peer) -> Track:
+        """The same track with that peer last; one of the same host is replaced."""
+        return replace(self, peers=(*self.without(peer.host).peers, peer))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Requests whose header has exactly this value go to the canary; the first rule that matches wins."""
+
+    id: str
+    header_name: str
+    header_value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteTable:
+    """What an edge does with the requests for ``upstream``, and by whose order.
+
+    ``sticky`` is ``address``, ``header:NAME`` or ``cookie:NAME``; ``canary_until`` is seconds since the epoch;
+    ``lapse`` says what its passing means; ``trust`` are the networks whose ``x-forwarded-for`` and gray headers count;
+    ``fallback`` lets a request that the canary could not take go to stable.
+    """
+
+    app: str
+    env: str
+    upstream: str
+    revision: int = 1
+    epoch: int = 0
+    token: str = ""
+    n: int = 0
+    rollout: str = ""
+    salt: str = ""
+    sticky: str = "address"
+    weight: int = 0
+    stable: Track | None = None
+    canary: Track | None = None
+    canary_until: float | None = None
+    lapse: Lapse = "stable"
+    rules: tuple[Rule, ...] = ()
+    trust: tuple[str, ...] = ()
+    fallback: bool = True
+
+    def ordered(self, epoch: int, token: str, n: int) -> RouteTable:
+        """The same content, ordered by that seat; the revision stays."""
+        return replace(self, epoch=epoch, token=token, n=n)
+
+    def after(self, revision: int) -> RouteTable:
+        """The same content with a revision above both its own and the given one (of an edge)."""
+        return replace(self, revision=max(self.revision, revision) + 1)
+
+    def with_stable(self, track: Track | None) -> RouteTable:
+        """Another stable track."""
+        return replace(self, revision=self.revision + 1, stable=track)
+
+    def with_canary(self, track: Track, *, rollout: str, until: float | None, lapse: Lapse) -> RouteTable:
+        """A canary track of that rollout, whose id salts the buckets; weight and rules stay as they are."""
+        return replace(
+            self,
+            revision=self.revision + 1,
+            canary=track,
+            rollout=rollout,
+            salt=rollout,
+            canary_until=until,
+            lapse=lapse,
+        )
+
+    def without_canary(self) -> RouteTable:
+        """Stable only: no canary track, weight, rules or term."""
+        return replace(self, revision=self.revision + 1, canary=None, weight=0, rules=(), canary_until=None)
+
+    def at_weight(self, weight: int) -> RouteTable:
+        """Another share of the buckets for the canary, of 10 000."""
+        return replace(self, revision=self.revision + 1, weight=weight)
+
+    def with_rules(self, rules: tuple[Rule, ...]) -> RouteTable:
+        """Other rules."""
+        return replace(self, revision=self.revision + 1, rules=rules)
+
+    def until(self, moment: float | None) -> RouteTable:
+        """The canary's term renewed."""
+        return replace(self, revision=self.revision + 1, canary_until=moment)
+
+    def without_peer(self, host: str) -> RouteTable:
+        """That host in neither track: it gets no new request."""
+        return replace(
+            self,
+            revision=self.revision + 1,
+            stable=self.stable.without(host) if self.stable else None,
+            canary=self.canary.without(host) if self.canary else None,
+        )
+
+    def with_peer(self, track: Literal["stable", "canary"], peer: Peer) -> RouteTable:
+        """That peer in the given track, which exists, and in no other."""
+        left = self.without_peer(peer.host)
+        held = left.stable if track == "stable" else left.canary
+        if held is None:
+            raise ValueError(f"the table has no {track} track")
+        added = held.adding(peer)
+        return replace(left, stable=added) if track == "stable" else replace(left, canary=added)
+
+    def hosts(self) -> tuple[str, ...]:
+        """The names of all peers, stable first."""
+        return tuple(peer.host for track in (self.stable, self.canary) if track for peer in track.peers)
+
+
+def to_json(table: RouteTable) -> dict[str, Json]:
+    """The document that goes to the edges; every key is there, absent things are null."""
+    return {
+        "schema": SCHEMA,
+        "app": table.app,
+        "env": table.env,
+        "upstream": table.upstream,
+        "revision": table.revision,
+        "epoch": table.epoch,
+        "token": table.token,
+        "n": table.n,
+        "rollout": table.rollout,
+        "salt": table.salt,
+        "sticky": table.sticky,
+        "weight": table.weight,
+        "stable": _track_json(table.stable),
+        "canary": _track_json(table.canary),
+        "canary_until": table.canary_until,
+        "lapse": table.lapse,
+        "rules": [
+            {"id": rule.id, "header": {"name": rule.header_name, "value": rule.header_value}} for rule in table.rules
+        ],
+        "trust": list(table.trust),
+        "fallback": table.fallback,
+    }
+
+
+def _track_json(track: Track | None) -> Json:
+    if track is None:
+        return None
+    return {
+        "release": track.release,
+        "peers": [{"host": peer.host, "address": peer.address} for peer in track.peers],
+    }
+
+
+def encode(table: RouteTable) -> bytes:
+    """The canonical bytes of the document: the same table is always the same order to an edge."""
+    return canonical(to_json(table))
