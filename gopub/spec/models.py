@@ -26,6 +26,20 @@ from gopub.spec.fields import (
     Whole,
     Word,
 )
+from gopub.spec.texts import (
+    GoVersion,
+    HeaderName,
+    HealthUrl,
+    Inside,
+    Network,
+    Package,
+    SelectorText,
+    Sticky,
+    Target,
+    UserName,
+    VariableName,
+    WindowText,
+)
 from gopub.units import Amount
 
 
@@ -41,11 +55,11 @@ class SourceSpec(Model):
 class BuildSpec(Model):
     """How the program is compiled."""
 
-    main: Word = "."
+    main: Package = "."
     """The main package, relative to go.mod."""
-    go: Word | None = None
+    go: GoVersion | None = None
     """The Go version, quoted ("1.26"); without it, the one that go.mod names."""
-    targets: tuple[Word, ...] = ("linux/amd64",)
+    targets: tuple[Target, ...] = ("linux/amd64",)
     """OS/architecture pairs as `go tool dist list` names them."""
     ldflags: Line = ""
     """More linker flags; {{ version }} and {{ commit }} are filled in."""
@@ -90,22 +104,22 @@ class AdmitSpec(Model):
 class ServiceSpec(Model):
     """The systemd unit."""
 
-    unit: Word | None = None
+    unit: Inside | None = None
     """A unit template, relative to gopub.yaml; without it a safe one is written."""
     args: tuple[Line, ...] = ()
     """Arguments of the program."""
-    env: Mapping[str, Line] = {}
+    env: Mapping[VariableName, Line] = {}
     """Environment variables of the program; no secrets."""
-    user: Word | None = None
+    user: UserName | None = None
     """The user that runs it; without it a dynamic one."""
 
 
 class ConfigFile(Model):
     """One file that is rendered for each host."""
 
-    template: Word
+    template: Inside = Field(examples=["deploy/config.yaml.tmpl"])
     """A Jinja2 template, relative to gopub.yaml."""
-    to: Word
+    to: Inside = Field(examples=["config.yaml"])
     """Where it lies in the release directory, relative."""
     apply: Literal["restart"] = "restart"
     """How the program takes it in."""
@@ -114,7 +128,7 @@ class ConfigFile(Model):
 class HealthCheck(Model):
     """How a host says that it is well."""
 
-    http: Word
+    http: HealthUrl = Field(examples=["http://127.0.0.1:8080/healthz"])
     """A URL with host and port, as seen on the host; 2xx is well."""
     within: PositiveSeconds = 30.0
     """How long after a start it may take."""
@@ -131,24 +145,24 @@ class HealthCheck(Model):
 class Traffic(Model):
     """The edges in front of the hosts."""
 
-    router: Word
+    router: Word = Field(examples=["edge-prod"])
     """A connection of kind nginx."""
     upstream: Name
     """The upstream's name on the edge; by default the app's."""
-    port: Whole = Field(ge=1, le=65535)
+    port: Whole = Field(ge=1, le=65535, examples=[8080])
     """The service's port on the hosts; by default that of the health URL."""
-    sticky: Word = "address"
+    sticky: Sticky = "address"
     """What keeps a user on a track: address, header:NAME or cookie:NAME."""
     drain: Seconds = 20.0
     """How long in-flight requests may take before a restart."""
-    trust: tuple[Word, ...] = ()
+    trust: tuple[Network, ...] = ()
     """Networks whose client address and gray headers are believed."""
 
 
 class Route(Model):
     """Which requests reach the canary whatever the weight."""
 
-    header: Mapping[str, Line] | None = None
+    header: Mapping[HeaderName, Word] | None = None
     """One header and its value."""
 
 
@@ -163,7 +177,7 @@ class Step(Model):
     """Requests that choose the canary."""
     bake: Seconds = 60.0
     """How long it is observed at the least."""
-    between: Word | None = None
+    between: WindowText | None = None
     """Replaces the window for this step."""
     approve: Word | None = None
     """Who must approve before this step."""
@@ -172,7 +186,7 @@ class Step(Model):
 class RolloutSpec(Model):
     """How a release reaches all hosts."""
 
-    window: tuple[Word, ...] = ()
+    window: tuple[WindowText, ...] = ()
     """When a rollout may start or take a step; none means always; rollback ignores it."""
     steps: tuple[Step, ...] = (
         Step(hosts=1),
@@ -244,10 +258,10 @@ class Judge(Model):
 class Environment(Model):
     """One named environment: which hosts, and how a release enters it."""
 
-    inventory: Word
+    inventory: Word = Field(examples=["deploy/hosts.ini"])
     """A connection of kind inventory, or a path relative to gopub.yaml."""
-    hosts: Word
-    """A label selector such as role=orders,!quarantine."""
+    hosts: SelectorText = Field(examples=["role=orders"])
+    """Label terms that its hosts must meet, such as role=orders,!quarantine."""
     instance: Name
     """Unit and directory on the hosts; by default the app's name."""
     admit: AdmitSpec = AdmitSpec()
@@ -260,7 +274,7 @@ class Environment(Model):
     """Files rendered for each host."""
     config_check: tuple[Line, ...] = ()
     """A command that says whether the rendered files are good; the program's name first."""
-    health: HealthCheck
+    health: HealthCheck = Field(examples=["http://127.0.0.1:8080/healthz"])
     """The health check."""
     max_unavailable: HostAmount = Amount(share=0.25)
     """How many hosts may be out at once, rounded down, at least 1; binds rollbacks too."""
@@ -283,7 +297,7 @@ class ReleaseSpec(Model):
 
     schema_: Literal["gopub/v1"] = Field("gopub/v1", alias="schema")
     """The version of this language."""
-    app: Name
+    app: Name = Field(examples=["orders"])
     """The app's name."""
     source: SourceSpec = SourceSpec()
     """The commit."""
@@ -314,13 +328,18 @@ def fill_from_siblings(data: Any) -> Any:
 def _fill(env: Any, app: Any) -> Any:
     if not isinstance(env, Mapping):
         return env
-    filled = {"instance": app, **env}
+    named = app if isinstance(app, str) else None
+    filled = {**_given("instance", named), **env}
     traffic = env.get("traffic")
     if isinstance(traffic, str):
         traffic = {"router": traffic}
     if isinstance(traffic, Mapping):
-        filled["traffic"] = {"upstream": app, **_port_of(env.get("health")), **traffic}
+        filled["traffic"] = {**_given("upstream", named), **_port_of(env.get("health")), **traffic}
     return filled
+
+
+def _given(key: str, value: str | None) -> dict[str, str]:
+    return {key: value} if value else {}
 
 
 def _port_of(health: Any) -> dict[str, int]:

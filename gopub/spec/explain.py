@@ -1,0 +1,169 @@
+"""What pydantic found wrong, in our words: code, path, value, place and hint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from gopub.errors import SpecError
+from gopub.spec import tree
+from gopub.spec.near import did_you_mean
+from gopub.spec.notyet import later_keys
+from gopub.spec.tree import Node, Path, dotted
+
+_WANTED = {
+    "string_type": "text",
+    "string_too_short": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_SECRETS = ("pass", "secret", "token", "credential", "api_key", "apikey", "private")
+
+
+def explain(error: ErrorDetails, root: Node, model: type[BaseModel]) -> SpecError:
+    """One pydantic error as a SpecError."""
+    path: Path = error["loc"]
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "gopub":
+        return at(root, path, context["code"], f"`{shown(path)}`: {context['problem']}", context["hint"])
+    if kind == "extra_forbidden":
+        return _unknown(path, root, model)
+    if kind == "missing":
+        return _missing(path, root, model)
+    if kind == "literal_error":
+        return _not_one_of(error, root)
+    if kind in _BOUNDS:
+        return _out_of_range(error, root)
+    return _wrong_type(error, root)
+
+
+def at(root: Node, path: Path, code: str, problem: str, hint: str) -> SpecError:
+    """An error at the place of a value; ``[key]`` at the end means the place of the key."""
+    key = bool(path) and path[-1] == "[key]"
+    place = tree.where(root, path[:-1] if key else path, key=key)
+    return SpecError(code, problem, hint=hint, where=place)
+
+
+def shown(path: Path) -> str:
+    """The path without pydantic's mark for keys."""
+    return dotted(path[:-1] if path and path[-1] == "[key]" else path)
+
+
+def _unknown(path: Path, root: Node, model: type[BaseModel]) -> SpecError:
+    name, known = str(path[-1]), keys_at(model, path[:-1])
+    hint = did_you_mean(name, known | later_keys(path[:-1]), otherwise="known here: " + ", ".join(sorted(known)))
+    if any(word in name.lower() for word in _SECRETS) and not hint.startswith("did"):
+        hint = "secrets never stand in this file: put them into connections.yaml by reference"
+    place = tree.where(root, path, key=True)
+    return SpecError("GP114", f"`{shown(path)}` is not a known key", hint=hint, where=place)
+
+
+def _missing(path: Path, root: Node, model: type[BaseModel]) -> SpecError:
+    field = field_at(model, path)
+    meaning = (field.description or "").rstrip(".") if field else ""
+    example = f"; for example {path[-1]}: {field.examples[0]}" if field and field.examples else ""
+    return at(root, path, "GP115", f"`{shown(path)}` is missing", meaning[:1].lower() + meaning[1:] + example)
+
+
+def _not_one_of(error: ErrorDetails, root: Node) -> SpecError:
+    allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+    hint = did_you_mean(str(error["input"]), allowed, otherwise="write " + " or ".join(allowed))
+    path: Path = error["loc"]
+    return at(root, path, "GP118", f"`{shown(path)}`: {_say(error['input'])} is not allowed", hint)
+
+
+def _out_of_range(error: ErrorDetails, root: Node) -> SpecError:
+    bound, word = _BOUNDS[error["type"]]
+    path: Path = error["loc"]
+    problem = f"`{shown(path)}`: {_say(error['input'])} is out of range"
+    return at(root, path, "GP121", problem, f"write a number {word} {error['ctx'][bound]:g}")
+
+
+def _wrong_type(error: ErrorDetails, root: Node) -> SpecError:
+    path: Path = error["loc"]
+    wanted, value = _WANTED.get(error["type"], error["msg"]), error["input"]
+    node = tree.find(root, path)
+    if wanted == "text" and isinstance(value, (bool, int, float)):
+        raw = node.raw if isinstance(node, tree.Scalar) else str(value)
+        problem = f"`{shown(path)}` must be text, and {raw} is read as {_a_kind(value)}"
+        return at(root, path, "GP117", problem, f'quote it: "{raw}"')
+    hint = "remove the key, or give it a value" if value is None or value == "" else ""
+    if wanted == "a list" and isinstance(value, (str, int, float)):
+        hint = f"write [{value}]"
+    return at(root, path, "GP116", f"`{shown(path)}` must be {wanted}, found {_say(value)}", hint)
+
+
+def _a_kind(value: bool | float) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number"
+
+
+def _say(value: Any) -> str:
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        text = repr(value)
+        return text if len(text) <= 80 else f"{text[:77]}..."
+    return "a list" if isinstance(value, Sequence) else "a mapping"
+
+
+def keys_at(model: type[BaseModel], path: Path) -> frozenset[str]:
+    """The keys that the mapping at ``path`` may have."""
+    here = type_at(model, path)
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return frozenset()
+    return frozenset(field.alias or name for name, field in here.model_fields.items())
+
+
+def field_at(model: type[BaseModel], path: Path) -> FieldInfo | None:
+    """The field that a key fills: its meaning and an example."""
+    parent = type_at(model, path[:-1])
+    if not (isinstance(parent, type) and issubclass(parent, BaseModel)):
+        return None
+    return {field.alias or name: field for name, field in parent.model_fields.items()}.get(str(path[-1]))
+
+
+def type_at(model: type[BaseModel], path: Path) -> Any:
+    """The type of the value at ``path``, without ``| None``; None where the models end."""
+    here: Any = model
+    for step in path:
+        here = _below(here, step)
+    return here
+
+
+def _below(kind: Any, step: str | int) -> Any:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        named = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+        return _bare(named.get(str(step)))
+    if get_origin(kind) is tuple:
+        return _bare(get_args(kind)[0])
+    return _bare(get_args(kind)[1]) if len(get_args(kind)) == 2 else None
+
+
+def _bare(kind: Any) -> Any:
+    """A type without ``| None`` and ``Annotated``."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in {Union, UnionType}:
+        return _bare(next(arm for arm in get_args(kind) if arm is not type(None)))
+    return kind

@@ -1,0 +1,165 @@
+"""gopub.yaml: find it, read it, check it, complete it.
+
+A file is read in five steps, each only when the one before left something to work on:
+
+1. text → tree (syntax, limits, keys that stand twice);
+2. take out what is not acted on yet, one error each;
+3. tree → models (unknown and missing keys, wrong values), one error each;
+4. rules that span several keys, one error each;
+5. all errors together, in the order of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from pydantic import BaseModel, ValidationError
+
+from gopub.errors import ErrorGroup, SpecError, Where
+from gopub.spec import tree
+from gopub.spec.base import Model
+from gopub.spec.explain import at, explain, shown, type_at
+from gopub.spec.models import ReleaseSpec
+from gopub.spec.notyet import Found, take_out
+from gopub.spec.reading import MAX_BYTES, read_tree
+from gopub.spec.rules import problems
+from gopub.spec.tree import Node, Path, Scalar, dotted, leaves
+
+FILE = "gopub.yaml"
+DEFAULT = "default"
+_MOST_ERRORS = 50
+_FROM_SIBLINGS = frozenset({"instance", "upstream", "port"})  # see models.fill_from_siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A spec and where each of its values comes from."""
+
+    spec: ReleaseSpec
+    text: str
+    file: str
+    root: Node
+    origins: Mapping[str, str]
+    """``environments.prod.max_load`` → ``gopub.yaml:14:7``, or ``default``."""
+
+    def where(self, path: str) -> Where:
+        """The place of a dotted path; of a default, that of its nearest parent in the file."""
+        return tree.where(self.root, parse_path(path))
+
+
+def parse_path(text: str) -> Path:
+    """Read ``environments.prod.rollout.steps[2].bake``."""
+    parts = text.replace("[", ".").replace("]", "").split(".")
+    return tuple(int(part) if part.isdigit() else part for part in parts if part)
+
+
+def find_spec(start: FilePath) -> FilePath:
+    """The gopub.yaml in ``start`` or in the nearest folder above it.
+
+    Raises:
+        SpecError: GP110 there is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    raise SpecError("GP110", f"no {FILE} here or in a folder above", hint="`gopub init` writes one")
+
+
+def load_spec(path: FilePath) -> Loaded:
+    """Read a spec from a file.
+
+    Raises:
+        SpecError: what is wrong with the file; several mistakes together as an ErrorGroup.
+    """
+    return parse_spec(read_text(path), str(path))
+
+
+def read_text(path: FilePath) -> str:
+    """The text of a file of at most 1 MB.
+
+    Raises:
+        SpecError: GP110 it cannot be read, is too large or is no UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise SpecError("GP110", "the file is not UTF-8", where=Where(str(path), line)) from None
+    except OSError as error:
+        why = (error.strerror or type(error).__name__).lower()
+        raise SpecError("GP110", f"cannot read the file: {why}", where=Where(str(path))) from None
+
+
+def parse_spec(text: str, file: str) -> Loaded:
+    """Read a spec from text; ``file`` is the name that errors show.
+
+    Raises:
+        SpecError: what is wrong with the text; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(text, file)
+    data, found = take_out(tree.plain(root))
+    errors = [_not_yet(hit, root) for hit in found]
+    spec: ReleaseSpec | None = None
+    try:
+        spec = ReleaseSpec.model_validate(data)
+    except ValidationError as error:
+        errors += explained(error, root, ReleaseSpec)
+    if spec is not None:
+        errors += [at(root, p.path, p.code, f"`{dotted(p.path)}`: {p.text}", p.hint) for p in problems(spec)]
+    if errors or spec is None:
+        raise together(errors)
+    return Loaded(spec, text, file, root, dict(_origins(spec, root)))
+
+
+def together(errors: list[SpecError]) -> SpecError:
+    """One error, or a group of them in the order of the file."""
+    if len(errors) == 1:
+        return errors[0]
+    ordered = sorted(errors, key=lambda error: (error.where.line, error.where.col) if error.where else (0, 0))
+    return ErrorGroup(ordered[:_MOST_ERRORS])
+
+
+def explained(error: ValidationError, root: Node, model: type[BaseModel]) -> list[SpecError]:
+    """Every error of a model as a SpecError; what only follows from another one is left out."""
+    details = error.errors(include_url=False)
+    own = [one for one in details if not _follows(one["loc"], root)]
+    return [explain(one, root, model) for one in own or details]
+
+
+def _follows(path: Path, root: Node) -> bool:
+    return bool(path) and path[-1] in _FROM_SIBLINGS and tree.find(root, path) is None
+
+
+def _not_yet(hit: Found, root: Node) -> SpecError:
+    value = f": {hit.value}" if hit.value is not None else ""
+    place = tree.where(root, hit.path, key=hit.value is None)
+    problem = f"`{shown(hit.path)}{value}` is not acted on yet"
+    return SpecError("GP119", problem, hint=hit.instead, where=place)
+
+
+def _origins(spec: ReleaseSpec, root: Node) -> Iterator[tuple[str, str]]:
+    for path, _ in leaves(spec.model_dump(mode="json")):
+        place = _stated(root, path)
+        yield dotted(path), str(place) if place else DEFAULT
+
+
+def _stated(root: Node, path: Path) -> Where | None:
+    """Where a value was written; a scalar in the place of a mapping stands for the mapping's first key."""
+    node: Node = root
+    for depth, step in enumerate(path):
+        below = tree.child(node, step)
+        if below is None and isinstance(node, Scalar) and _is_first(path[:depth], step):
+            return node.where
+        if below is None:
+            return None
+        node = below
+    return tree.where(root, path)
+
+
+def _is_first(mapping: Path, key: str | int) -> bool:
+    kind = type_at(ReleaseSpec, mapping)
+    return isinstance(kind, type) and issubclass(kind, Model) and kind.first_key() == key

@@ -1,0 +1,127 @@
+"""Rules that span several keys of gopub.yaml, one function each; what a single value must be is in the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gopub.spec.fields import say_fraction
+from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
+from gopub.spec.tree import Path, dotted
+from gopub.units import say_seconds
+
+MAX_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A rule that is broken, and the value to show for it."""
+
+    path: Path
+    code: str
+    text: str
+    hint: str
+
+
+def problems(spec: ReleaseSpec) -> Iterator[Problem]:
+    """Everything that is wrong between the keys of a spec whose single values are right."""
+    yield from _targets(spec)
+    yield from _listed_twice(spec.evidence.sbom, ("evidence", "sbom"))
+    for name, environment in spec.environments.items():
+        path: Path = ("environments", name)
+        yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
+        yield from _traffic(environment, path)
+        yield from _deadline(environment, path)
+        yield from _score(environment.judge, (*path, "judge"))
+        yield from _config(environment, path)
+    yield from _same_place(spec)
+
+
+def _targets(spec: ReleaseSpec) -> Iterator[Problem]:
+    targets = spec.build.targets
+    yield from _listed_twice(targets, ("build", "targets"))
+    if spec.environments and not any(target.startswith("linux/") for target in targets):
+        yield Problem(("build", "targets"), "GP126", "no target is linux, and hosts are", "add linux/amd64")
+
+
+def _listed_twice(values: Sequence[str], path: Path) -> Iterator[Problem]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            yield Problem((*path, index), "GP134", f"{value!r} stands twice", "remove one of them")
+
+
+def _steps(steps: Sequence[Step], path: Path) -> Iterator[Problem]:
+    if not 1 <= len(steps) <= MAX_STEPS:
+        yield Problem(path, "GP127", f"{len(steps)} steps", f"write 1 to {MAX_STEPS}, or leave the key out")
+    hint = "`hosts` counts all steps so far, and `weight` only grows"
+    hosts: dict[bool, float] = {}  # a number and a share can only be compared once the hosts are known
+    weight = 0.0
+    for index, step in enumerate(steps):
+        if step.hosts is not None:
+            is_share = step.hosts.share is not None
+            value = step.hosts.share if step.hosts.share is not None else float(step.hosts.count or 0)
+            if value < hosts.get(is_share, 0.0):
+                yield Problem((*path, index, "hosts"), "GP127", f"{step.hosts} is less than in a step before", hint)
+            hosts[is_share] = value
+        if step.weight is not None:
+            if step.weight < weight:
+                said = say_fraction(step.weight)
+                yield Problem((*path, index, "weight"), "GP127", f"{said} is less than in a step before", hint)
+            weight = step.weight
+
+
+def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
+    hint = "name the edges: traffic: edge-prod"
+    for index, step in enumerate(environment.rollout.steps):
+        here = (*path, "rollout", "steps", index)
+        for key, value in (("weight", step.weight), ("route", step.route)):
+            if value is not None and environment.traffic is None:
+                yield Problem((*here, key), "GP128", "there is no `traffic` to share out", hint)
+        if step.weight is not None and step.route is not None:
+            yield Problem((*here, "route"), "GP128", "`weight` stands in the same step", "make two steps of it")
+        header = step.route.header if step.route else None
+        if header is not None and len(header) != 1:
+            yield Problem((*here, "route", "header"), "GP129", f"{len(header)} headers", "write exactly one")
+    if environment.judge.metrics and environment.traffic is None:
+        where = (*path, "judge", "metrics")
+        yield Problem(where, "GP128", "there is no `traffic`, and the edges do the counting", hint)
+
+
+def _deadline(environment: Environment, path: Path) -> Iterator[Problem]:
+    rollout = environment.rollout
+    baking = sum(step.bake for step in rollout.steps)
+    if baking >= rollout.deadline:
+        text = f"{say_seconds(rollout.deadline)} is over before the steps have baked ({say_seconds(baking)})"
+        yield Problem((*path, "rollout", "deadline"), "GP136", text, "raise it, or bake for a shorter time")
+
+
+def _score(judge: Judge, path: Path) -> Iterator[Problem]:
+    score = judge.score
+    if score.latency + score.errors + score.gc_pause + score.memory_growth <= 0:
+        yield Problem((*path, "score"), "GP133", "all weights are 0", "give at least one dimension a weight")
+    if judge.slo.latency_p95 is None and judge.slo.error_rate is None:
+        yield Problem((*path, "slo"), "GP133", "no service level is left", "state latency_p95 or error_rate")
+
+
+def _config(environment: Environment, path: Path) -> Iterator[Problem]:
+    reserved = {f"{environment.instance}.service"}
+    for index, file in enumerate(environment.config):
+        here = (*path, "config", index, "to")
+        if file.to in reserved or file.to.partition("/")[0] == "bin":
+            yield Problem(here, "GP134", f"{file.to!r} is taken by gopub or by a file before", "choose another")
+        reserved.add(file.to)
+    if environment.config_check and not environment.config:
+        text = "there is no `config` to check"
+        yield Problem((*path, "config_check"), "GP137", text, "leave it out, or list the files in `config`")
+
+
+def _same_place(spec: ReleaseSpec) -> Iterator[Problem]:
+    seen: dict[tuple[str, str, str], str] = {}
+    for name, environment in spec.environments.items():
+        place = (environment.inventory, environment.hosts, environment.instance)
+        if place in seen:
+            other = dotted(("environments", seen[place]))
+            text = f"has the hosts and the instance of `{other}`"
+            hint = "choose other hosts, or another `instance`: one directory holds one release"
+            yield Problem(("environments", name, "instance"), "GP138", text, hint)
+        seen.setdefault(place, name)

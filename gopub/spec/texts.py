@@ -1,0 +1,164 @@
+"""The kinds of text in gopub.yaml: paths, URLs, header names, selectors, windows, targets."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+
+from gopub.spec.fields import Word, matching, refuse, telling
+from gopub.spec.near import did_you_mean
+from gopub.spec.selector import parse_selector
+from gopub.spec.windows import parse_window
+
+_ARCHITECTURES = {
+    "aix": "ppc64",
+    "android": "386 amd64 arm arm64",
+    "darwin": "amd64 arm64",
+    "dragonfly": "amd64",
+    "freebsd": "386 amd64 arm arm64",
+    "illumos": "amd64",
+    "ios": "amd64 arm64",
+    "js": "wasm",
+    "linux": "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x",
+    "netbsd": "386 amd64 arm arm64",
+    "openbsd": "386 amd64 arm arm64 ppc64 riscv64",
+    "plan9": "386 amd64 arm",
+    "solaris": "amd64",
+    "wasip1": "wasm",
+    "windows": "386 amd64 arm64",
+}
+GO_TARGETS = frozenset(f"{system}/{name}" for system, names in _ARCHITECTURES.items() for name in names.split())
+"""What ``go tool dist list`` of Go 1.26 prints."""
+
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - a token of RFC 9110, the shape of a header name
+_URL = re.compile(r"https?://[A-Za-z0-9._~:/?%@=&+,;\[\]-]+")
+_URL_HINT = 'write it as the host sees it, such as "http://127.0.0.1:8080/healthz"'
+
+
+def _inside(value: str) -> str:
+    parts = PurePosixPath(value).parts
+    if value.startswith(("/", "~")) or ".." in parts or "\\" in value:
+        raise refuse("GP122", f"{value!r} leads out of the project", 'write a path below gopub.yaml, without ".."')
+    if not parts or value.endswith("/"):
+        raise refuse("GP122", f"{value!r} is not a file", "name a file")
+    return value
+
+
+def _package(value: str) -> str:
+    if value != "." and not value.startswith("./"):
+        raise refuse("GP122", f"{value!r} is not a folder of the project", f'write "./{value.lstrip("/.")}"')
+    if value.endswith(".go"):
+        folder = value.rpartition("/")[0] or "."
+        raise refuse("GP122", f"{value!r} is a file", f'name the package\'s folder: "{folder}"')
+    return value if value == "." else _inside(value.rstrip("/"))
+
+
+def _url(value: str) -> str:
+    parts = _split(value)
+    if not _URL.fullmatch(value) or parts is None or not parts[0] or "@" in value.split("/")[2]:
+        raise refuse("GP125", f"{value!r} is not an http URL", _URL_HINT)
+    if not parts[1]:
+        raise refuse("GP125", f"{value!r} names no port", _URL_HINT)
+    return value
+
+
+def _split(value: str) -> tuple[str | None, int | None] | None:
+    with suppress(ValueError):  # a bad port or a bad IPv6 address
+        parts = urlsplit(value)
+        return parts.hostname, parts.port
+    return None
+
+
+def _target(value: str) -> str:
+    if value not in GO_TARGETS:
+        hint = did_you_mean(value, GO_TARGETS, otherwise="`go tool dist list` names them all")
+        raise refuse("GP126", f"{value!r} is not a target", hint)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise refuse("GP130", f"{value!r} is not a network", 'write it as "10.0.0.0/8"') from None
+    if str(network) != value and str(network.network_address) != value:
+        raise refuse("GP130", f"{value!r} has host bits set", f'write "{network}"')
+    return value
+
+
+def _selector(value: str) -> str:
+    parse_selector(value)
+    return value
+
+
+def _window(value: str) -> str:
+    parse_window(value)
+    return value
+
+
+Inside = Annotated[Word, AfterValidator(_inside)]
+"""A file below gopub.yaml; it goes into the release from the commit, so it can be nowhere else."""
+
+Package = Annotated[Word, AfterValidator(_package)]
+"""A Go package of the project by its folder: ``.`` or ``./cmd/orders``."""
+
+HealthUrl = Annotated[Word, AfterValidator(_url)]
+"""An http or https URL with host and port and without credentials."""
+
+Target = Annotated[Word, AfterValidator(_target)]
+"""GOOS/GOARCH."""
+
+Network = Annotated[Word, AfterValidator(_network)]
+"""An address or a network in CIDR form."""
+
+SelectorText = Annotated[Word, AfterValidator(telling(_selector))]
+"""Label terms, see selector.py."""
+
+WindowText = Annotated[Word, AfterValidator(telling(_window))]
+"""Days, times and a zone, see windows.py."""
+
+GoVersion = Annotated[
+    Word,
+    AfterValidator(
+        matching(r"1\.\d{1,3}(\.\d{1,3}|rc\d{1,2})?", "GP135", "a Go version", 'write it as "1.26" or "1.26.8"')
+    ),
+]
+"""A Go language or toolchain version."""
+
+VariableName = Annotated[
+    Word,
+    AfterValidator(
+        matching(r"[A-Za-z_][A-Za-z0-9_]*", "GP124", "the name of an environment variable", "use letters, digits and _")
+    ),
+]
+"""The name of an environment variable."""
+
+HeaderName = Annotated[Word, AfterValidator(matching(_TOKEN, "GP129", "a header name", 'write it as "x-canary"'))]
+"""An HTTP header's name."""
+
+Sticky = Annotated[
+    Word,
+    AfterValidator(
+        matching(
+            rf"address|(header|cookie):{_TOKEN}",
+            "GP129",
+            "a sticky key",
+            "write address, header:NAME or cookie:NAME",
+        )
+    ),
+]
+"""What keeps a user on a track."""
+
+UserName = Annotated[
+    Word,
+    AfterValidator(
+        matching(r"[a-z_][a-z0-9_-]{0,31}", "GP120", "a user name", "use a-z, 0-9, _ and -, with a letter first")
+    ),
+]
+"""A system user."""
