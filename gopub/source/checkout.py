@@ -1,0 +1,149 @@
+"""From a repository and a ref to a clean clone at one commit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gopub.errors import RefusedError, UsageError
+from gopub.source.git import Origin, asks, git, origin_of, without_password
+from gopub.source.tree import SourceTree, choose_tag
+
+_REF = re.compile(r"(?!-)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
+
+
+async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
+    """Clone a local or remote repository into the folder ``into`` and check ``ref`` out.
+
+    ``ref`` is a branch, a tag, a commit id or ``HEAD``. What is built is always the commit, never a working
+    tree. All tags except the one that names the version leave the clone: Go stamps a tag into the binary, and
+    the bytes must not depend on tags that come later.
+
+    Raises:
+        UsageError: GP200 an address or ref that cannot be one; GP202 no such ref; GP203 an ambiguous one.
+        GopubError: GP201 git failed.
+    """
+    if not _REF.fullmatch(ref):
+        raise UsageError("GP200", f"{ref!r} cannot be a git ref", hint="give a branch, a tag or a commit id")
+    origin = await _rooted(origin_of(repository))
+    into.parent.mkdir(parents=True, exist_ok=True)
+    await _clone(origin, into)
+    commit = await _resolve(into, ref, origin)
+    await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings=origin.settings)
+    if (into / ".gitmodules").exists():
+        await git(into, "submodule", "--quiet", "update", "--init", "--recursive", settings=origin.settings)
+    tag = choose_tag((await git(into, "tag", "--points-at", commit)).split(), ref)
+    await _keep_only(into, tag)
+    return SourceTree(
+        path=into,
+        repository=await _public_address(origin, commit),
+        commit=commit,
+        ref=ref,
+        commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit)),
+        dirty=await _is_dirty(origin, commit),
+        tag=tag,
+    )
+
+
+def require_clean(tree: SourceTree) -> None:
+    """Refuse a release of a commit whose working tree holds changes that would not be in it.
+
+    Raises:
+        RefusedError: GP204.
+    """
+    if tree.dirty:
+        raise RefusedError(
+            "GP204",
+            f"the working tree has changes that commit {tree.commit[:12]} does not have",
+            hint="commit them or put them away (git stash), or leave clean-tree out of source.require",
+        )
+
+
+async def repository_root(folder: Path) -> Path:
+    """The root of the repository that a folder lies in.
+
+    Raises:
+        UsageError: GP200 when it lies in none.
+    """
+    top = await asks(folder, "rev-parse", "--show-toplevel") or await asks(folder, "rev-parse", "--absolute-git-dir")
+    if not top:
+        raise UsageError("GP200", f"{str(folder)!r} is not a git repository", hint="run git init, add and commit first")
+    return Path(top)
+
+
+async def _rooted(origin: Origin) -> Origin:
+    if origin.local is None:
+        return origin
+    root = await repository_root(origin.local)
+    return Origin(str(root), local=root)
+
+
+async def _clone(origin: Origin, into: Path) -> None:
+    sparing = [] if origin.local else ["--filter=blob:none"]
+    await git(
+        into.parent,
+        *("clone", "--quiet", "--no-checkout", "--template=", *sparing, "--", origin.address, str(into)),
+        settings=origin.settings,
+    )
+
+
+async def _resolve(clone: Path, ref: str, origin: Origin) -> str:
+    found = await _candidates(clone, ref)
+    if not found and await asks(clone, "fetch", "--quiet", "origin", "--", ref, settings=origin.settings) is not None:
+        found = {"FETCH_HEAD": await git(clone, "rev-parse", "FETCH_HEAD^{commit}")}
+    if not found:
+        raise UsageError(
+            "GP202",
+            f"{without_password(origin.address)} has no branch, tag or commit {ref!r}",
+            hint="is it pushed?",
+        )
+    if len(set(found.values())) > 1:
+        raise UsageError(
+            "GP203",
+            f"{ref!r} names several commits: "
+            + ", ".join(f"{name} = {commit[:12]}" for name, commit in sorted(found.items())),
+            hint="write refs/heads/… or refs/tags/…",
+        )
+    return next(iter(found.values()))
+
+
+async def _candidates(clone: Path, ref: str) -> dict[str, str]:
+    branch = ref.removeprefix("refs/heads/").removeprefix("origin/")
+    names = {
+        f"tag {ref.removeprefix('refs/tags/')}": f"refs/tags/{ref.removeprefix('refs/tags/')}",
+        f"branch {branch}": f"refs/remotes/origin/{branch}",
+    }
+    if ref.startswith("refs/heads/"):
+        names = {f"branch {branch}": f"refs/remotes/origin/{branch}"}
+    elif ref.startswith("refs/tags/"):
+        names = {f"tag {ref.removeprefix('refs/tags/')}": ref}
+    elif ref == "HEAD" or re.fullmatch(r"[0-9a-f]{7,40}", ref):
+        names |= {f"commit {ref}": ref}
+    answers = {
+        name: await asks(clone, "rev-parse", "--verify", "--quiet", f"{full}^{{commit}}")
+        for name, full in names.items()
+    }
+    return {name: commit for name, commit in answers.items() if commit}
+
+
+async def _keep_only(clone: Path, tag: str | None) -> None:
+    others = [name for name in (await git(clone, "tag", "--list")).split() if name != tag]
+    for start in range(0, len(others), 500):  # a command line has a limit
+        await git(clone, "tag", "--delete", *others[start : start + 500])
+
+
+async def _is_dirty(origin: Origin, commit: str) -> bool:
+    if origin.local is None or await asks(origin.local, "rev-parse", "HEAD") != commit:
+        return False
+    return bool(await asks(origin.local, "status", "--porcelain"))
+
+
+async def _public_address(origin: Origin, commit: str) -> str:
+    """A local clone of a known remote commit is named after the remote; what exists only here says so."""
+    if origin.local is None:
+        return without_password(origin.address)
+    if await asks(origin.local, "branch", "--remotes", "--contains", commit, "--list", "origin/*"):
+        url = await asks(origin.local, "remote", "get-url", "origin")
+        if url and not url.startswith(("/", ".", "file:")):
+            return without_password(url)
+    return origin.local.as_uri()

@@ -1,0 +1,113 @@
+"""Git as gopub calls it: no prompts, no hooks, no rewriting of bytes, and no password on a command line."""
+
+from __future__ import annotations
+
+import base64
+import re
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gopub.errors import GopubError, UsageError
+from gopub.process import base_environment, run
+from gopub.telemetry import REDACTOR
+
+_SCP_FORM = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^-].*")
+_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
+
+# A user's own settings may convert line ends, run hooks or filters: the bytes must come from the commit alone.
+_NEUTRAL = {
+    "core.autocrlf": "false",
+    "core.attributesFile": "/dev/null",
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "advice.detachedHead": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where to clone from: an address without a password, and settings that carry the password."""
+
+    address: str
+    local: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def origin_of(repository: str | Path) -> Origin:
+    """Read a repository's address: an existing folder, a URL or the ``user@host:path`` form.
+
+    Raises:
+        UsageError: GP200 when it is none of them.
+    """
+    text = str(repository)
+    if text and not text.startswith("-") and (Path(text).is_dir() or isinstance(repository, Path)):
+        return Origin(str(Path(text).resolve()), local=Path(text).resolve())
+    parts = urllib.parse.urlsplit(text)
+    if parts.scheme in _SCHEMES and (parts.netloc or parts.scheme == "file"):
+        return _remote(parts)
+    if _SCP_FORM.fullmatch(text):
+        return Origin(text)
+    raise UsageError(
+        "GP200",
+        f"{text!r} is neither a folder nor the address of a git repository",
+        hint="give a path, https://…, ssh://… or user@host:path",
+    )
+
+
+def _remote(parts: urllib.parse.SplitResult) -> Origin:
+    if parts.password is None or parts.scheme not in {"http", "https"}:
+        return Origin(parts.geturl())
+    user, password = urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password)
+    REDACTOR.learn(password)
+    host = parts.netloc.rpartition("@")[2]
+    address = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    REDACTOR.learn(basic)
+    return Origin(address, settings={f"http.{parts.scheme}://{host}/.extraHeader": f"Authorization: Basic {basic}"})
+
+
+def without_password(address: str) -> str:
+    """A remote's address as it may be shown and recorded."""
+    parts = urllib.parse.urlsplit(address)
+    if parts.scheme not in _SCHEMES or "@" not in parts.netloc:
+        return address
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The whole environment of a git call; settings go here, not on the command line, since some are secret."""
+    pairs = _NEUTRAL | dict(settings or {})
+    numbered = {"GIT_CONFIG_COUNT": str(len(pairs))}
+    for index, (key, value) in enumerate(pairs.items()):
+        numbered |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    fixed = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": ":".join(sorted(_SCHEMES)),
+        "GIT_ATTR_NOSYSTEM": "1",
+        "LC_ALL": "C",
+    }
+    return base_environment(keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND"), extra=fixed | numbered)
+
+
+async def git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
+    """Run git in a folder and give what it printed.
+
+    Raises:
+        GopubError: GP201 when git refuses.
+    """
+    result = await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)
+    if result.code:
+        raise GopubError(
+            "GP201",
+            f"git {words[0]} failed: {result.complaint}",
+            hint="try the same git command by hand: the address, the access rights and the network",
+        )
+    return result.text
+
+
+async def asks(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str | None:
+    """Like :func:`git`, for a question whose answer may be no: None."""
+    result = await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)
+    return None if result.code else result.text

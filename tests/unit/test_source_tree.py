@@ -1,0 +1,47 @@
+"""The version that follows from a commit, and the tag that names it."""
+
+from pathlib import Path
+
+import pytest
+
+from gopub.errors import UsageError
+from gopub.source.tree import SourceTree, choose_tag, version_of
+
+
+def a_tree(tag: str | None = None) -> SourceTree:
+    return SourceTree(Path("x"), "file:///x", "0123456789abcdef" * 2 + "01234567", "main", 1_700_000_000, tag=tag)
+
+
+@pytest.mark.parametrize(
+    ("tags", "ref", "chosen"),
+    [
+        ([], "main", None),
+        (["nightly"], "main", None),
+        (["v1.9.0", "v1.10.0"], "main", "v1.10.0"),
+        (["v1.0.0", "v1.0.0-rc1"], "HEAD", "v1.0.0"),
+        (["v1.0.0", "v1.0.0-rc1"], "v1.0.0-rc1", "v1.0.0-rc1"),
+        (["v1.0.0", "v1.0.0-rc1"], "refs/tags/v1.0.0-rc1", "v1.0.0-rc1"),
+        (["examples/hello/v2.0.0"], "main", "examples/hello/v2.0.0"),
+        (["2026w47", "v1.0.0"], "main", "v1.0.0"),
+    ],
+)
+def test_the_tag_of_a_commit(tags: list[str], ref: str, chosen: str | None) -> None:
+    assert choose_tag(tags, ref) == chosen
+
+
+def test_a_wanted_version_wins_and_loses_its_v() -> None:
+    assert version_of(a_tree("v1.0.0"), "v2.0.0") == "2.0.0"
+
+
+def test_without_a_wish_the_tag_gives_the_version() -> None:
+    assert version_of(a_tree("examples/hello/v1.4.0")) == "1.4.0"
+
+
+def test_without_a_tag_time_and_commit_give_the_version() -> None:
+    assert version_of(a_tree()) == "0.0.0-20231114221320-0123456789ab"
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "../1.0", "1.0 ", "-1.0", "1" * 65, "1.0\n"])
+def test_a_version_must_fit_a_file_name(text: str) -> None:
+    with pytest.raises(UsageError, match="GP205"):
+        version_of(a_tree(), text)
