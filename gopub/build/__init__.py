@@ -1,0 +1,28 @@
+"""From a commit to binaries and archives whose bytes depend on the commit and the toolchain alone."""
+
+from gopub.build.archive import write_archive
+from gopub.build.artifact import FileRef, LocalFile
+from gopub.build.buildinfo import BuildInfo, parse_build_info
+from gopub.build.check import TestReport, unit_tests
+from gopub.build.compile import BuildInput, Built, compile_target
+from gopub.build.target import Target, archive_name, binary_name
+from gopub.build.toolchain import find_toolchain
+from gopub.source.golang import Toolchain
+
+__all__ = [
+    "BuildInfo",
+    "BuildInput",
+    "Built",
+    "FileRef",
+    "LocalFile",
+    "Target",
+    "TestReport",
+    "Toolchain",
+    "archive_name",
+    "binary_name",
+    "compile_target",
+    "find_toolchain",
+    "parse_build_info",
+    "unit_tests",
+    "write_archive",
+]

@@ -1,0 +1,96 @@
+"""One ``go build`` per target, and the proof that it built what was ordered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.build.artifact import FileRef, LocalFile
+from gopub.build.buildinfo import BuildInfo, check_build_info, parse_build_info
+from gopub.build.target import Target
+from gopub.errors import GopubError, SpecError
+from gopub.source.golang import Toolchain, run_go
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInput:
+    """All that decides the bytes: the module's folder in a clean clone, package, flags, module mode, commit."""
+
+    root: Path
+    main: str
+    ldflags: str
+    mode: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A program, where it lies, what it is, and what it says of itself."""
+
+    target: Target
+    file: LocalFile
+    info: BuildInfo
+
+    @property
+    def binary(self) -> Path:
+        """Where the program lies."""
+        return self.file.path
+
+    @property
+    def ref(self) -> FileRef:
+        """Name, digest and size of the program."""
+        return self.file.ref
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the program."""
+        return self.file.ref.digest
+
+
+def build_command(order: BuildInput, output: Path) -> tuple[str, ...]:
+    """The arguments of ``go``; the package by its path, since a file name would lose the module and the commit.
+
+    Raises:
+        SpecError: GP223 when ``main`` is no package of this module.
+    """
+    main = order.main if order.main == "." or order.main.startswith("./") else f"./{order.main}"
+    if main.endswith(".go") or ".." in Path(main).parts or "..." in main or order.main.startswith(("/", "-")):
+        raise SpecError(
+            "GP223", f"build.main {order.main!r} is not one package of this module", hint='write "./cmd/orders"'
+        )
+    flags = ("-trimpath", "-buildvcs=true", f"-mod={order.mode}", "-ldflags", order.ldflags)
+    return ("build", *flags, "-o", str(output), main)
+
+
+async def compile_target(toolchain: Toolchain, order: BuildInput, target: Target, output: Path) -> Built:
+    """Build for one target into the file ``output``; needs no network.
+
+    Raises:
+        GopubError: GP221 it does not compile; GP224 the binary is not what was ordered.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    wanted = {"GOOS": target.os, "GOARCH": target.arch}
+    result = await run_go(toolchain, order.root, *build_command(order, output), extra=wanted)
+    if result.code:
+        raise GopubError(
+            "GP221", f"go build for {target.text} failed:\n{result.complaint}", hint="the commit does not compile"
+        )
+    info = await read_build_info(toolchain, output)
+    check_build_info(info, target=target, commit=order.commit)
+    return Built(target, LocalFile.of(output), info)
+
+
+async def read_build_info(toolchain: Toolchain, binary: Path) -> BuildInfo:
+    """Ask the toolchain what a binary says of itself.
+
+    Raises:
+        GopubError: GP224 when it says nothing.
+    """
+    result = await run_go(toolchain, binary.parent, "version", "-m", str(binary))
+    if result.code or not result.out.strip():
+        raise GopubError(
+            "GP224",
+            f"{binary.name} carries no build information: {result.complaint}",
+            hint="is build.main a main package?",
+        )
+    return parse_build_info(result.text)
