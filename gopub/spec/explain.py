@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -37,21 +38,72 @@ _BOUNDS = {
 _SECRETS = ("pass", "secret", "token", "credential", "api_key", "apikey", "private")
 
 
-def explain(error: ErrorDetails, root: Node, model: type[BaseModel]) -> SpecError:
-    """One pydantic error as a SpecError."""
-    path: Path = error["loc"]
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "gopub":
-        return at(root, path, context["code"], f"`{shown(path)}`: {context['problem']}", context["hint"])
-    if kind == "extra_forbidden":
-        return _unknown(path, root, model)
-    if kind == "missing":
-        return _missing(path, root, model)
-    if kind == "literal_error":
-        return _not_one_of(error, root)
-    if kind in _BOUNDS:
-        return _out_of_range(error, root)
-    return _wrong_type(error, root)
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Explains what pydantic says of one model; ``above`` is the path of its mapping in the file."""
+
+    root: Node
+    model: type[BaseModel]
+    above: Path = ()
+
+    def explain(self, error: ErrorDetails) -> SpecError:
+        """One pydantic error as a SpecError."""
+        path, kind = error["loc"], error["type"]
+        if kind == "gopub":
+            told = error["ctx"]
+            return self._at(path, told["code"], f"`{self._shown(path)}`: {told['problem']}", told["hint"])
+        if kind == "extra_forbidden":
+            return self._unknown(path)
+        if kind == "missing":
+            return self._missing(path)
+        if kind == "literal_error":
+            return self._not_one_of(error)
+        return self._out_of_range(error) if kind in _BOUNDS else self._wrong_type(error)
+
+    def _at(self, path: Path, code: str, problem: str, hint: str) -> SpecError:
+        return at(self.root, (*self.above, *path), code, problem, hint)
+
+    def _shown(self, path: Path) -> str:
+        return shown((*self.above, *path))
+
+    def _unknown(self, path: Path) -> SpecError:
+        name, known = str(path[-1]), keys_at(self.model, path[:-1])
+        later = later_keys((*self.above, *path[:-1]))
+        hint = did_you_mean(name, known | later, otherwise="known here: " + ", ".join(sorted(known)))
+        if any(word in name.lower() for word in _SECRETS) and not hint.startswith("did"):
+            hint = "secrets never stand in this file: put them into connections.yaml by reference"
+        return self._at((*path, "[key]"), "GP114", f"`{self._shown(path)}` is not a known key", hint)
+
+    def _missing(self, path: Path) -> SpecError:
+        field = field_at(self.model, path)
+        meaning = (field.description or "").rstrip(".") if field else ""
+        example = f"; for example {path[-1]}: {field.examples[0]}" if field and field.examples else ""
+        hint = meaning[:1].lower() + meaning[1:] + example
+        return self._at(path, "GP115", f"`{self._shown(path)}` is missing", hint)
+
+    def _not_one_of(self, error: ErrorDetails) -> SpecError:
+        allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        hint = did_you_mean(str(error["input"]), allowed, otherwise="write " + " or ".join(allowed))
+        problem = f"`{self._shown(error['loc'])}`: {say(error['input'])} is not allowed"
+        return self._at(error["loc"], "GP118", problem, hint)
+
+    def _out_of_range(self, error: ErrorDetails) -> SpecError:
+        bound, word = _BOUNDS[error["type"]]
+        problem = f"`{self._shown(error['loc'])}`: {say(error['input'])} is out of range"
+        return self._at(error["loc"], "GP121", problem, f"write a number {word} {error['ctx'][bound]:g}")
+
+    def _wrong_type(self, error: ErrorDetails) -> SpecError:
+        path, value = error["loc"], error["input"]
+        wanted = _WANTED.get(error["type"], error["msg"])
+        if wanted == "text" and isinstance(value, (bool, int, float)):
+            node = tree.find(self.root, (*self.above, *path))
+            raw = node.raw if isinstance(node, tree.Scalar) else str(value)
+            problem = f"`{self._shown(path)}` must be text, and {raw} is read as {_a_kind(value)}"
+            return self._at(path, "GP117", problem, f'quote it: "{raw}"')
+        hint = "remove the key, or give it a value" if value is None or value == "" else ""
+        if wanted == "a list" and isinstance(value, (str, int, float)):
+            hint = f"write [{value}]"
+        return self._at(path, "GP116", f"`{self._shown(path)}` must be {wanted}, found {say(value)}", hint)
 
 
 def at(root: Node, path: Path, code: str, problem: str, hint: str) -> SpecError:
@@ -66,57 +118,14 @@ def shown(path: Path) -> str:
     return dotted(path[:-1] if path and path[-1] == "[key]" else path)
 
 
-def _unknown(path: Path, root: Node, model: type[BaseModel]) -> SpecError:
-    name, known = str(path[-1]), keys_at(model, path[:-1])
-    hint = did_you_mean(name, known | later_keys(path[:-1]), otherwise="known here: " + ", ".join(sorted(known)))
-    if any(word in name.lower() for word in _SECRETS) and not hint.startswith("did"):
-        hint = "secrets never stand in this file: put them into connections.yaml by reference"
-    place = tree.where(root, path, key=True)
-    return SpecError("GP114", f"`{shown(path)}` is not a known key", hint=hint, where=place)
-
-
-def _missing(path: Path, root: Node, model: type[BaseModel]) -> SpecError:
-    field = field_at(model, path)
-    meaning = (field.description or "").rstrip(".") if field else ""
-    example = f"; for example {path[-1]}: {field.examples[0]}" if field and field.examples else ""
-    return at(root, path, "GP115", f"`{shown(path)}` is missing", meaning[:1].lower() + meaning[1:] + example)
-
-
-def _not_one_of(error: ErrorDetails, root: Node) -> SpecError:
-    allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-    hint = did_you_mean(str(error["input"]), allowed, otherwise="write " + " or ".join(allowed))
-    path: Path = error["loc"]
-    return at(root, path, "GP118", f"`{shown(path)}`: {_say(error['input'])} is not allowed", hint)
-
-
-def _out_of_range(error: ErrorDetails, root: Node) -> SpecError:
-    bound, word = _BOUNDS[error["type"]]
-    path: Path = error["loc"]
-    problem = f"`{shown(path)}`: {_say(error['input'])} is out of range"
-    return at(root, path, "GP121", problem, f"write a number {word} {error['ctx'][bound]:g}")
-
-
-def _wrong_type(error: ErrorDetails, root: Node) -> SpecError:
-    path: Path = error["loc"]
-    wanted, value = _WANTED.get(error["type"], error["msg"]), error["input"]
-    node = tree.find(root, path)
-    if wanted == "text" and isinstance(value, (bool, int, float)):
-        raw = node.raw if isinstance(node, tree.Scalar) else str(value)
-        problem = f"`{shown(path)}` must be text, and {raw} is read as {_a_kind(value)}"
-        return at(root, path, "GP117", problem, f'quote it: "{raw}"')
-    hint = "remove the key, or give it a value" if value is None or value == "" else ""
-    if wanted == "a list" and isinstance(value, (str, int, float)):
-        hint = f"write [{value}]"
-    return at(root, path, "GP116", f"`{shown(path)}` must be {wanted}, found {_say(value)}", hint)
-
-
 def _a_kind(value: bool | float) -> str:
     if isinstance(value, bool):
         return "true or false"
     return "a number"
 
 
-def _say(value: Any) -> str:
+def say(value: Any) -> str:
+    """A value as an error shows it: short, and collections by kind only."""
     if value is None or value == "":
         return "nothing"
     if isinstance(value, bool):

@@ -26,7 +26,8 @@ from gopub import units
 from gopub.errors import UsageError
 
 _Value = TypeVar("_Value")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
+# Control characters, line separators, surrogates and what no text holds: nothing that can start a new line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def refuse(code: str, problem: str, hint: str = "") -> PydanticCustomError:

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from gopub.errors import ErrorGroup, SpecError, Where
 from gopub.spec import tree
 from gopub.spec.base import Model
-from gopub.spec.explain import at, explain, shown, type_at
+from gopub.spec.explain import Explainer, at, shown, type_at
 from gopub.spec.models import ReleaseSpec
 from gopub.spec.notyet import Found, take_out
 from gopub.spec.reading import MAX_BYTES, read_tree
@@ -102,12 +102,12 @@ def parse_spec(text: str, file: str) -> Loaded:
     """
     root = read_tree(text, file)
     data, found = take_out(tree.plain(root))
-    errors = [_not_yet(hit, root) for hit in found]
+    errors = [not_yet(hit, root) for hit in found]
     spec: ReleaseSpec | None = None
     try:
         spec = ReleaseSpec.model_validate(data)
     except ValidationError as error:
-        errors += explained(error, root, ReleaseSpec)
+        errors += explained(error, Explainer(root, ReleaseSpec))
     if spec is not None:
         errors += [at(root, p.path, p.code, f"`{dotted(p.path)}`: {p.text}", p.hint) for p in problems(spec)]
     if errors or spec is None:
@@ -123,18 +123,19 @@ def together(errors: list[SpecError]) -> SpecError:
     return ErrorGroup(ordered[:_MOST_ERRORS])
 
 
-def explained(error: ValidationError, root: Node, model: type[BaseModel]) -> list[SpecError]:
+def explained(error: ValidationError, explainer: Explainer) -> list[SpecError]:
     """Every error of a model as a SpecError; what only follows from another one is left out."""
     details = error.errors(include_url=False)
-    own = [one for one in details if not _follows(one["loc"], root)]
-    return [explain(one, root, model) for one in own or details]
+    own = [one for one in details if not _follows(one["loc"], explainer.root)]
+    return [explainer.explain(one) for one in own or details]
 
 
 def _follows(path: Path, root: Node) -> bool:
     return bool(path) and path[-1] in _FROM_SIBLINGS and tree.find(root, path) is None
 
 
-def _not_yet(hit: Found, root: Node) -> SpecError:
+def not_yet(hit: Found, root: Node) -> SpecError:
+    """The error for a key or a value that is read and not acted on."""
     value = f": {hit.value}" if hit.value is not None else ""
     place = tree.where(root, hit.path, key=hit.value is None)
     problem = f"`{shown(hit.path)}{value}` is not acted on yet"

@@ -261,7 +261,7 @@ class Environment(Model):
     inventory: Word = Field(examples=["deploy/hosts.ini"])
     """A connection of kind inventory, or a path relative to gopub.yaml."""
     hosts: SelectorText = Field(examples=["role=orders"])
-    """Label terms that its hosts must meet, such as role=orders,!quarantine."""
+    """Which hosts: label terms that must all hold."""
     instance: Name
     """Unit and directory on the hosts; by default the app's name."""
     admit: AdmitSpec = AdmitSpec()

@@ -6,7 +6,7 @@ the only place that knows them; to act on one, give it a field in ``models.py`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ NOT_YET = (
     NotYet("environments.*.notify", "leave it out; the exit code and `gopub explain` say how a rollout ended"),
 )
 
+NOT_YET_IN_CONNECTIONS = (NotYet("*.*.vault", "write {env: NAME} or {file: PATH}"),)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -51,9 +53,9 @@ class Found:
     instead: str
 
 
-def take_out(data: Any) -> tuple[Any, tuple[Found, ...]]:
+def take_out(data: Any, table: Sequence[NotYet] = NOT_YET) -> tuple[Any, tuple[Found, ...]]:
     """Split a plain value into what can be acted on and what cannot be yet."""
-    found = tuple(hit for rule in NOT_YET for hit in _hits(data, tuple(rule.key.split(".")), rule, ()))
+    found = tuple(hit for rule in table for hit in _hits(data, tuple(rule.key.split(".")), rule, ()))
     return _without(data, frozenset(hit.path for hit in found), ()), found
 
 

@@ -38,7 +38,6 @@ GO_TARGETS = frozenset(f"{system}/{name}" for system, names in _ARCHITECTURES.it
 
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - a token of RFC 9110, the shape of a header name
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?%@=&+,;\[\]-]+")
-_URL_HINT = 'write it as the host sees it, such as "http://127.0.0.1:8080/healthz"'
 
 
 def _inside(value: str) -> str:
@@ -62,9 +61,14 @@ def _package(value: str) -> str:
 def _url(value: str) -> str:
     parts = _split(value)
     if not _URL.fullmatch(value) or parts is None or not parts[0] or "@" in value.split("/")[2]:
-        raise refuse("GP125", f"{value!r} is not an http URL", _URL_HINT)
-    if not parts[1]:
-        raise refuse("GP125", f"{value!r} names no port", _URL_HINT)
+        raise refuse("GP125", f"{value!r} is not an http URL", 'write it as "http://127.0.0.1:8080/healthz"')
+    return value
+
+
+def _with_port(value: str) -> str:
+    parts = _split(value)
+    if not parts or not parts[1]:
+        raise refuse("GP125", f"{value!r} names no port", 'write it as "http://127.0.0.1:8080/healthz"')
     return value
 
 
@@ -108,8 +112,11 @@ Inside = Annotated[Word, AfterValidator(_inside)]
 Package = Annotated[Word, AfterValidator(_package)]
 """A Go package of the project by its folder: ``.`` or ``./cmd/orders``."""
 
-HealthUrl = Annotated[Word, AfterValidator(_url)]
-"""An http or https URL with host and port and without credentials."""
+HttpUrl = Annotated[Word, AfterValidator(_url)]
+"""An http or https URL without credentials: a secret in it would reach logs."""
+
+HealthUrl = Annotated[HttpUrl, AfterValidator(_with_port)]
+"""A URL with host and port, for the port is what the process must listen on."""
 
 Target = Annotated[Word, AfterValidator(_target)]
 """GOOS/GOARCH."""

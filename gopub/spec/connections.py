@@ -1,0 +1,149 @@
+"""connections.yaml: the names that gopub.yaml uses, and what stands behind them.
+
+Looked for in this order; a name in an earlier file hides the same name in a later one:
+``$GOPUB_CONNECTIONS``, then connections.yaml beside gopub.yaml, then that of the user
+(``$XDG_CONFIG_HOME/gopub``), then that of the system (``/etc/gopub``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from gopub.errors import SpecError
+from gopub.paths import config_dir, state_dir
+from gopub.spec import tree
+from gopub.spec.explain import Explainer, at, say
+from gopub.spec.kinds import KINDS, Connection, Directory, Inventory, Journald, Ssh
+from gopub.spec.loader import not_yet, read_text, together
+from gopub.spec.near import did_you_mean, nearest
+from gopub.spec.notyet import NOT_YET_IN_CONNECTIONS, take_out
+from gopub.spec.reading import read_tree
+from gopub.spec.tree import Keys, Node
+
+FILE = "connections.yaml"
+SYSTEM = Path("/etc/gopub")
+
+_Kind = TypeVar("_Kind", bound=Connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """All connections that a project can name."""
+
+    entries: Mapping[str, Connection]
+    searched: tuple[Path, ...]
+    project: Path
+
+    @classmethod
+    def load(cls, project: Path) -> Connections:
+        """Read every connections.yaml that there is for a project (the folder of its gopub.yaml).
+
+        Raises:
+            SpecError: what is wrong with one of the files; GP110 where ``$GOPUB_CONNECTIONS`` names none.
+        """
+        named = os.environ.get("GOPUB_CONNECTIONS")
+        places = (project / FILE, config_dir() / FILE, SYSTEM / FILE)
+        searched = (Path(named), *places) if named else places
+        entries: dict[str, Connection] = built_in()
+        for path in reversed(searched):
+            if path.is_file() or (named and path == Path(named)):
+                entries |= parse_connections(read_text(path), str(path), path.parent)
+        return cls(entries, searched, project)
+
+    def get(self, name: str, *kinds: type[_Kind]) -> _Kind:
+        """The connection of that name, which must be of one of ``kinds``.
+
+        Raises:
+            SpecError: GP140 there is none, GP141 it is of another kind.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            raise self._unknown(name, kinds)
+        if not isinstance(entry, kinds):
+            wanted = _names(kinds)
+            fitting = ", ".join(sorted(n for n, e in self.entries.items() if isinstance(e, kinds))) or "none yet"
+            problem = f"the connection {name!r} is of kind {entry.kind}, and {wanted} is needed"
+            raise SpecError("GP141", problem, hint=f"connections of kind {wanted}: {fitting}")
+        return entry
+
+    def inventory(self, name: str) -> Path:
+        """The inventory file that a name or a path relative to gopub.yaml means.
+
+        Raises:
+            SpecError: GP140 it is neither, GP141 the connection is no inventory.
+        """
+        if name in self.entries:
+            return self.get(name, Inventory).path
+        path = self.project / name
+        if not path.exists():
+            raise self._unknown(name, (Inventory,), f" and no file at {str(path)!r}")
+        return path
+
+    def _unknown(self, name: str, kinds: tuple[type[Connection], ...], also: str = "") -> SpecError:
+        searched = ", ".join(str(path) for path in self.searched)
+        near = nearest(name, (n for n, entry in self.entries.items() if isinstance(entry, kinds)))
+        hint = f"did you mean {near}? " if near else f"add it with kind: {_names(kinds)}; "
+        problem = f"there is no connection {name!r} of kind {_names(kinds)}{also}"
+        return SpecError("GP140", problem, hint=f"{hint}looked into {searched}")
+
+
+def built_in() -> dict[str, Connection]:
+    """The connections that need no file."""
+    return {"directory": Directory(path=state_dir() / "store"), "journald": Journald(), "ssh": Ssh()}
+
+
+def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]:
+    """Read connections from text; relative paths in it start at ``base``.
+
+    Raises:
+        SpecError: what is wrong with the text; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(text, file)
+    if not isinstance(root, Keys):
+        raise at(root, (), "GP116", f"a mapping of names is needed, found {say(tree.plain(root))}", "")
+    data, found = take_out(tree.plain(root), NOT_YET_IN_CONNECTIONS)
+    errors = [not_yet(hit, root) for hit in found]
+    told = {hit.path[:-1] for hit in found}
+    entries: dict[str, Connection] = {}
+    for name, value in data.items():
+        made = _entry(name, value, root, base)
+        if isinstance(made, Connection):
+            entries[name] = made
+        else:
+            # A secret whose only key was taken out would be told a second time as an empty one.
+            errors += [error for path, error in made if path not in told]
+    if errors:
+        raise together(errors)
+    return entries
+
+
+def _entry(name: str, value: Any, root: Node, base: Path) -> Connection | list[tuple[tree.Path, SpecError]]:
+    if not isinstance(value, dict):
+        error = at(root, (name,), "GP116", f"`{name}` must be a mapping, found {say(value)}", "write {kind: …}")
+        return [((name,), error)]
+    kind = KINDS.get(value["kind"]) if isinstance(value.get("kind"), str) else None
+    if kind is None:
+        return [((name,), _no_kind(name, value, root))]
+    try:
+        return kind.model_validate(value, context={"base": base})
+    except ValidationError as error:
+        explainer = Explainer(root, kind, (name,))
+        return [((name, *one["loc"]), explainer.explain(one)) for one in error.errors(include_url=False)]
+
+
+def _no_kind(name: str, value: dict[str, Any], root: Node) -> SpecError:
+    every = "one of " + ", ".join(KINDS)
+    if "kind" not in value:
+        return at(root, (name,), "GP115", f"`{name}.kind` is missing", every)
+    hint = did_you_mean(str(value["kind"]), KINDS, otherwise=every)
+    return at(root, (name, "kind"), "GP118", f"`{name}.kind`: {say(value['kind'])} is not allowed", hint)
+
+
+def _names(kinds: tuple[type[Connection], ...]) -> str:
+    return " or ".join(str(kind.model_fields["kind"].default) for kind in kinds)

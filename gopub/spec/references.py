@@ -1,0 +1,64 @@
+"""What gopub.yaml refers to: files of the project and connections. It looks whether they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gopub.errors import GopubError, SpecError
+from gopub.spec.connections import Connections
+from gopub.spec.kinds import S3, Connection, Directory, Journald, Key, Nginx, Prometheus
+from gopub.spec.loader import Loaded
+from gopub.spec.models import Environment
+
+
+def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
+    """Every name and path of a spec behind which nothing stands; inventories are the fleet's to read."""
+    found = list(_release(loaded, connections))
+    for name, environment in loaded.spec.environments.items():
+        found += _environment(loaded, connections, environment, f"environments.{name}")
+    return found
+
+
+def placed(error: GopubError, loaded: Loaded, path: str) -> SpecError:
+    """The same error at the key that led to it."""
+    return SpecError(error.code, f"`{path}`: {error.problem}", hint=error.hint, where=loaded.where(path))
+
+
+def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
+    spec, project = loaded.spec, connections.project
+    yield from _named(loaded, connections, spec.publish.store, "publish.store", Directory, S3)
+    key = spec.evidence.sign.key
+    if key is not None and not (project / key).is_file():
+        yield from _named(loaded, connections, key, "evidence.sign.key", Key)
+    main = project / spec.build.main
+    if not any(main.glob("*.go")):
+        problem = f"`build.main`: there is no Go file in {spec.build.main!r}"
+        yield SpecError("GP144", problem, hint="name the main package", where=loaded.where("build.main"))
+
+
+def _environment(loaded: Loaded, connections: Connections, environment: Environment, path: str) -> Iterator[SpecError]:
+    traffic, judge, project = environment.traffic, environment.judge, connections.project
+    if traffic is not None:
+        yield from _named(loaded, connections, traffic.router, f"{path}.traffic.router", Nginx)
+    if judge.metrics is not None:
+        yield from _named(loaded, connections, judge.metrics, f"{path}.judge.metrics", Prometheus)
+    if judge.logs is not None:
+        yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", Journald)
+    files = [(f"{path}.config[{index}].template", file.template) for index, file in enumerate(environment.config)]
+    files += [
+        (f"{path}.service.unit", environment.service.unit or ""),
+        (f"{path}.admit.key", environment.admit.key or ""),
+    ]
+    for key, file in files:
+        if file and not (project / file).is_file():
+            problem = f"`{key}`: there is no file {file!r}"
+            yield SpecError("GP144", problem, hint="paths start beside gopub.yaml", where=loaded.where(key))
+
+
+def _named(
+    loaded: Loaded, connections: Connections, name: str, path: str, *kinds: type[Connection]
+) -> Iterator[SpecError]:
+    try:
+        connections.get(name, *kinds)
+    except SpecError as error:
+        yield placed(error, loaded, path)

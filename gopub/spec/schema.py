@@ -1,0 +1,52 @@
+"""Write the JSON Schemas of gopub.yaml and connections.yaml: ``python -m gopub.spec.schema``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from gopub.canon import Json
+from gopub.spec.kinds import AnyConnection
+from gopub.spec.models import ReleaseSpec
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def generate() -> dict[str, Mapping[str, Json]]:
+    """The schemas by file name, made from the models."""
+    spec = ReleaseSpec.model_json_schema(by_alias=True)
+    connections = TypeAdapter(dict[str, AnyConnection]).json_schema(by_alias=True)
+    # What another key gives by default is no duty of the file (models.fill_from_siblings).
+    _optional(spec, "Environment", "instance")
+    _optional(spec, "Traffic", "upstream", "port")
+    return {
+        "gopub.v1.json": {"$schema": _DRAFT, **spec, "title": "gopub.yaml"},
+        "connections.v1.json": {"$schema": _DRAFT, **connections, "title": "connections.yaml"},
+    }
+
+
+def _optional(schema: dict[str, Any], name: str, *keys: str) -> None:
+    definition = schema["$defs"][name]
+    mapping = next(form for form in definition.get("anyOf", [definition]) if "properties" in form)
+    mapping["required"] = [key for key in mapping["required"] if key not in keys]
+
+
+def as_text(schema: Mapping[str, Json]) -> str:
+    """The schema as it is kept."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write both files into gopub/schemas of this checkout."""
+    folder = Path(str(files("gopub.schemas")))
+    for name, made in generate().items():
+        (folder / name).write_text(as_text(made), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
