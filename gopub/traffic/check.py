@@ -96,8 +96,12 @@ def _track(key: str, track: Track, seen: set[str]) -> Iterator[str]:
 
 def _canary(table: RouteTable) -> Iterator[str]:
     if table.canary is None:
-        wants = (("weight", table.weight), ("rules", table.rules), ("canary_until", table.canary_until))
-        yield from (f"{key} needs a canary track" for key, value in wants if value)
+        wants = (
+            ("weight", table.weight > 0),
+            ("rules", bool(table.rules)),
+            ("canary_until", table.canary_until is not None),
+        )
+        yield from (f"{key} needs a canary track" for key, wanted in wants if wanted)
     elif table.weight and not table.salt:
         yield "weight needs a salt"
 

@@ -1,0 +1,169 @@
+-- IP addresses and networks as lists of 16-bit words: two for IPv4, eight for IPv6.
+
+local bit = require "bit"
+
+local _M = {}
+
+local function octet(text)
+  local value = tonumber(text)
+  if #text > 3 or value > 255 or (#text > 1 and text:sub(1, 1) == "0") then
+    return nil
+  end
+  return value
+end
+
+local function parse4(text)
+  local a, b, c, d = text:match("^(%d+)%.(%d+)%.(%d+)%.(%d+)$")
+  if not a then
+    return nil
+  end
+  a, b, c, d = octet(a), octet(b), octet(c), octet(d)
+  if not (a and b and c and d) then
+    return nil
+  end
+  return { a * 256 + b, c * 256 + d }
+end
+
+local function add_group(words, part)
+  if part:match("^%x%x?%x?%x?$") then
+    words[#words + 1] = tonumber(part, 16)
+    return true
+  end
+  local quad = parse4(part)
+  if not quad then
+    return false
+  end
+  words[#words + 1], words[#words + 2] = quad[1], quad[2]
+  return true, true
+end
+
+-- The words of "a:b:c"; an IPv4 quad may be the last part where `quad` allows it.
+local function groups(text, quad)
+  local words, ended = {}, false
+  if text == "" then
+    return words
+  end
+  for part in (text .. ":"):gmatch("([^:]*):") do
+    if ended then
+      return nil
+    end
+    local fine, was_quad = add_group(words, part)
+    if not fine or (was_quad and not quad) then
+      return nil
+    end
+    ended = was_quad
+  end
+  return words
+end
+
+local function parse6(text)
+  local head, rest = text:match("^(.-)::(.*)$")
+  if not head then
+    local words = groups(text, true)
+    return words and #words == 8 and words or nil
+  end
+  local left, right = groups(head, false), groups(rest, true)
+  if not left or not right or #left + #right > 7 then
+    return nil
+  end
+  for _ = 1, 8 - #left - #right do
+    left[#left + 1] = 0
+  end
+  for _, word in ipairs(right) do
+    left[#left + 1] = word
+  end
+  return left
+end
+
+--- The words of an address, or nil when the text is none.
+function _M.parse(text)
+  if text:find(":", 1, true) then
+    return parse6(text)
+  end
+  return parse4(text)
+end
+
+--- {words, bits} of "10.0.0.0/8" or of a lone address; nil when the text is neither.
+function _M.network(text)
+  local address, length = text:match("^([%x:.]+)/(%d%d?%d?)$")
+  local words = _M.parse(address or text)
+  if not words then
+    return nil
+  end
+  local bits = length and tonumber(length) or #words * 16
+  if bits > #words * 16 then
+    return nil
+  end
+  return { words = words, bits = bits }
+end
+
+--- Host and port of "ip:port" or "[v6]:port"; nil when the text is neither.
+function _M.endpoint(text)
+  local host, port = text:match("^(%[[%x:.]+%]):(%d+)$")
+  local words
+  if host then
+    words = parse6(host:sub(2, -2))
+  else
+    host, port = text:match("^([%d.]+):(%d+)$")
+    words = host and parse4(host)
+  end
+  port = tonumber(port)
+  if not words or #tostring(port) > 5 or port < 1 or port > 65535 then
+    return nil
+  end
+  return host, port
+end
+
+local function contains(network, words)
+  local own, bits = network.words, network.bits
+  if #own ~= #words then
+    return false
+  end
+  local at = 1
+  while bits >= 16 do
+    if own[at] ~= words[at] then
+      return false
+    end
+    at, bits = at + 1, bits - 16
+  end
+  return bits == 0 or bit.rshift(own[at], 16 - bits) == bit.rshift(words[at], 16 - bits)
+end
+
+--- Whether one of the networks holds the address.
+function _M.is_in(networks, text)
+  local words = _M.parse(text)
+  if not words then
+    return false
+  end
+  for at = 1, #networks do
+    if contains(networks[at], words) then
+      return true
+    end
+  end
+  return false
+end
+
+--- The client behind trusted proxies: the rightmost address of the chain that is not trusted.
+-- What stands left of something that is no address is a lie or a mistake and does not count.
+function _M.client(networks, remote, chain)
+  if not chain or not _M.is_in(networks, remote) then
+    return remote
+  end
+  local hops = {}
+  for hop in chain:gmatch("[^,%s]+") do
+    hops[#hops + 1] = hop
+  end
+  local client = remote
+  for at = #hops, 1, -1 do
+    if not _M.parse(hops[at]) then
+      return client
+    end
+    client = hops[at]
+    if not _M.is_in(networks, client) then
+      return client
+    end
+  end
+  return client
+end
+
+return _M

@@ -1,0 +1,92 @@
+-- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/status. Every answer is JSON.
+
+local cjson = require("cjson").new()
+local inflight = require "gopub.inflight"
+local tables = require "gopub.tables"
+
+local _M = {}
+
+-- Written by hand: the same order must get the same bytes, and cjson keeps no order of keys.
+local function standing(doc)
+  return ('{"app":%s,"env":%s,"upstream":%s,"revision":%.0f,"epoch":%.0f,"token":%s,"n":%.0f}'):format(
+    cjson.encode(doc.app), cjson.encode(doc.env), cjson.encode(doc.upstream), doc.revision, doc.epoch,
+    cjson.encode(doc.token), doc.n)
+end
+
+local function answer(status, text)
+  ngx.status = status
+  ngx.header.content_type = "application/json"
+  ngx.say(text)
+end
+
+local function complain(status, code, reason, held)
+  local held_text = held and standing(held) or "null"
+  answer(status, ('{"code":"%s","error":%s,"holds":%s}'):format(code, cjson.encode(reason), held_text))
+end
+
+local function body()
+  ngx.req.read_body()
+  local text = ngx.req.get_body_data()
+  local path = not text and ngx.req.get_body_file()
+  if path then
+    local file = assert(io.open(path, "rb"))
+    text = file:read("*a")
+    file:close()
+  end
+  return text or ""
+end
+
+local function put(upstream)
+  local result = tables.put(upstream, body())
+  if result.status == 200 then
+    answer(200, standing(result.doc))
+  else
+    complain(result.status, result.code, result.reason, result.held)
+  end
+end
+
+local function get(upstream)
+  local text = tables.text(upstream)
+  if text then
+    answer(200, text)
+  else
+    complain(404, "GP503", "no table for that upstream")
+  end
+end
+
+local function counts(hosts)
+  local parts = {}
+  for host, count in pairs(hosts or {}) do
+    parts[#parts + 1] = ("%s:%d"):format(cjson.encode(host), count)
+  end
+  table.sort(parts)
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function status()
+  local held, parts = inflight.read(), {}
+  for _, upstream in ipairs(tables.names()) do
+    local text = tables.text(upstream)
+    if text then
+      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, counts(held[upstream]))
+    end
+  end
+  answer(200, '{"schema":"gopub/edge-status/v1","upstreams":{' .. table.concat(parts, ",") .. "}}")
+end
+
+--- Answers one request on the control socket.
+function _M.handle()
+  local method, uri = ngx.req.get_method(), ngx.var.uri
+  local upstream = uri:match("^/v1/tables/([a-z0-9._-]+)$")
+  if upstream and method == "PUT" then
+    put(upstream)
+  elseif upstream and method == "GET" then
+    get(upstream)
+  elseif uri == "/v1/status" and method == "GET" then
+    status()
+  else
+    complain(404, "GP503", "there is no " .. method .. " " .. uri)
+  end
+end
+
+return _M

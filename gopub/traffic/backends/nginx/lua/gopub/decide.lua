@@ -1,0 +1,152 @@
+-- Which track a request takes and why; pure, the same decision as gopub/traffic/explain.py.
+
+local address = require "gopub.address"
+local murmur3 = require "gopub.murmur3"
+
+local _M = {}
+
+local NULL = require("cjson").null
+local bucket = murmur3.bucket
+
+local function some(track)
+  if track == NULL or #track.peers == 0 then
+    return nil
+  end
+  return track
+end
+
+local function compile_rules(rules)
+  local compiled = {}
+  for at, rule in ipairs(rules) do
+    compiled[at] = { id = rule.id, name = rule.header.name:lower(), value = rule.header.value }
+  end
+  return compiled
+end
+
+local function compile_trust(trust)
+  if not trust[1] then
+    return nil
+  end
+  local networks = {}
+  for at, text in ipairs(trust) do
+    networks[at] = address.network(text)
+  end
+  return networks
+end
+
+--- What decide() needs of a valid document, taken apart once for many requests.
+function _M.compile(doc)
+  local kind, name = doc.sticky:match("^(%a+):(.*)$")
+  return {
+    stable = some(doc.stable) ~= nil,
+    canary = some(doc.canary) ~= nil,
+    ends = doc.lapse == "stable" and doc.canary_until ~= NULL and doc.canary_until or nil,
+    rules = compile_rules(doc.rules),
+    weight = doc.weight,
+    salt = doc.salt,
+    sticky = kind or "address",
+    sticky_name = kind == "header" and name:lower() or name,
+    trust = compile_trust(doc.trust),
+  }
+end
+
+--- Whether a header speaks to routers and so counts only from trusted addresses; names in lower case.
+function _M.is_ours(name)
+  local prefix = name:sub(1, 7)
+  return prefix == "x-gray-" or prefix == "x-gopub" and name:sub(8, 8) == "-"
+end
+
+-- The first header of that name.
+local function header(request, name)
+  if not request.trusted and _M.is_ours(name) then
+    return nil
+  end
+  local value = request.headers[name]
+  if type(value) == "table" then
+    value = value[1]
+  end
+  return value
+end
+
+local function joined(value)
+  return type(value) == "table" and table.concat(value, ",") or value
+end
+
+local function cookie(request, name)
+  local line = request.headers.cookie
+  if type(line) == "table" then
+    line = table.concat(line, ";")
+  end
+  for part in (line or ""):gmatch("[^;]+") do
+    local key, value = part:match("^%s*([^=%s]+)=(.-)%s*$")
+    if key == name then
+      return value
+    end
+  end
+  return nil
+end
+
+--- Whom the percentage draws for: an address, or what a header or cookie says; nil when that is missing.
+function _M.subject(route, request)
+  local found
+  if route.sticky == "address" then
+    found = request.address
+    if route.trust then
+      found = address.client(route.trust, found, joined(request.headers["x-forwarded-for"]))
+    end
+  elseif route.sticky == "header" then
+    found = header(request, route.sticky_name)
+  else
+    found = cookie(request, route.sticky_name)
+  end
+  return found ~= "" and found or nil
+end
+
+local function by_rule(route, request)
+  local rules = route.rules
+  for at = 1, #rules do
+    local rule = rules[at]
+    if header(request, rule.name) == rule.value then
+      return rule.id
+    end
+  end
+  return nil
+end
+
+local function by_weight(route, request)
+  if route.weight == 0 then
+    return "stable", "default"
+  end
+  local subject = _M.subject(route, request)
+  if not subject then
+    return "stable", "no-subject"
+  end
+  if bucket(route.salt, subject) < route.weight then
+    return "canary", "weight"
+  end
+  return "stable", "default"
+end
+
+--- Track ("stable", "canary" or nil) and the name of the rule.
+-- The request is {headers by lower-case name, address, trusted, now}.
+function _M.decide(route, request)
+  if not route.canary then
+    if route.stable then
+      return "stable", "default"
+    end
+    return nil, "none"
+  end
+  if not route.stable then
+    return "canary", "only-canary"
+  end
+  if route.ends and request.now >= route.ends then
+    return "stable", "lapsed"
+  end
+  local rule = by_rule(route, request)
+  if rule then
+    return "canary", rule
+  end
+  return by_weight(route, request)
+end
+
+return _M

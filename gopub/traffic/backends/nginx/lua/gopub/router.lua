@@ -1,0 +1,170 @@
+-- The phases of a request: decide (access), balance (once per attempt), name_peer (answer headers), log.
+
+local ffi = require "ffi"
+local address = require "gopub.address"
+local balancer = require "ngx.balancer"
+local base = require "resty.core.base"
+local decide = require "gopub.decide"
+local inflight = require "gopub.inflight"
+local metrics = require "gopub.metrics"
+local tables = require "gopub.tables"
+
+local counters = ngx.shared.gopub_counters
+
+local _M = {}
+
+-- What is known of each request on its way, by the address of its nginx structure. Not ngx.ctx, which nginx wipes
+-- when error_page sends the request elsewhere: the peer's count would never go down again.
+local flights = {}
+
+local function id()
+  return tonumber(ffi.cast("uintptr_t", base.get_request()))
+end
+
+-- Deciding -----------------------------------------------------------------------------------------------------
+
+local function refuse(counter, text)
+  counters:incr(counter, 1, 0)
+  ngx.status = 503
+  ngx.header.content_type = "text/plain"
+  ngx.header.x_gopub_rule = "none"
+  ngx.say("gopub: ", text)
+  return ngx.exit(ngx.HTTP_OK)
+end
+
+local function strip_ours(headers)
+  for name in pairs(headers) do
+    if decide.is_ours(name) then
+      ngx.req.clear_header(name)
+    end
+  end
+end
+
+local function look_at(route)
+  local remote = ngx.var.remote_addr
+  local request = {
+    headers = ngx.req.get_headers(0), -- all of them: a header beyond the hundredth must not slip through
+    address = remote,
+    trusted = route.trust ~= nil and address.is_in(route.trust, remote),
+    now = ngx.now(),
+  }
+  if not request.trusted then
+    strip_ours(request.headers)
+  end
+  return request
+end
+
+local function settle(flight)
+  local peer = flight and flight.peer
+  if peer then
+    inflight.down(peer.inflight)
+    flight.peer = nil
+  end
+end
+
+--- Access phase: chooses track and rule, or answers 503.
+function _M.decide()
+  local upstream = ngx.var.gopub_upstream or ""
+  local route = tables.get(upstream)
+  if not route then
+    return refuse("no-table", "this edge has no table for that upstream")
+  end
+  local track, rule = decide.decide(route, look_at(route))
+  if rule == "no-subject" then
+    counters:incr(route.no_subject, 1, 0)
+  end
+  if not track then
+    return refuse("no-peer", "no peer can take requests for that upstream")
+  end
+  local key = id()
+  settle(flights[key]) -- left over only where a location replaced our log phase
+  flights[key] = { route = route, track = route.tracks[track], rule = rule, tried = {} }
+end
+
+-- Balancing ----------------------------------------------------------------------------------------------------
+
+local function take_turn(track)
+  local at = track.last % track.count + 1
+  track.last = at
+  return track.peers[at]
+end
+
+-- The peer of the next attempt. A canary that failed gives way to stable, a stable peer to another one. Where only
+-- a kept connection had been closed, nginx grants an attempt of its own accord: it takes the same way.
+local function next_peer(flight)
+  local stable = flight.route.tracks.stable
+  if #flight.tried > 0 and flight.track.name == "canary" and stable and flight.route.fallback then
+    flight.track = stable
+    flight.rule = flight.rule .. "/fallback"
+    flight.moved = false
+  end
+  local last = flight.tried[#flight.tried]
+  local peer = take_turn(flight.track)
+  if peer == last and flight.track.count > 1 then
+    peer = take_turn(flight.track)
+  end
+  return peer
+end
+
+-- How many more attempts there may be after the one that begins: a canary falls back to stable where there is one
+-- and it may; within a track one other peer is tried, once.
+local function more_tries(flight)
+  if flight.track.name == "canary" and flight.route.tracks.stable then
+    return flight.route.fallback and 1 or 0
+  end
+  if flight.moved or flight.track.count == 1 then
+    return 0
+  end
+  flight.moved = true
+  return 1
+end
+
+--- Balancer phase: names the peer of one attempt.
+function _M.balance()
+  local flight = flights[id()]
+  if not flight then
+    ngx.log(ngx.ERR, "gopub: a request came to the balancer without gopub-location.conf")
+    return ngx.exit(500)
+  end
+  settle(flight)
+  local peer = next_peer(flight)
+  local more = more_tries(flight)
+  if more > 0 then
+    balancer.set_more_tries(more)
+  end
+  local fine, problem = balancer.set_current_peer(peer.ip, peer.port)
+  if not fine then
+    ngx.log(ngx.ERR, "gopub: ", peer.host, ": ", problem)
+    return ngx.exit(500)
+  end
+  flight.tried[#flight.tried + 1] = peer
+  flight.peer = peer
+  inflight.up(peer.inflight)
+end
+
+-- Answering ----------------------------------------------------------------------------------------------------
+
+--- Header filter: says which peer of which release answered, by which rule of which revision.
+function _M.name_peer()
+  local flight = flights[id()]
+  local peer = flight and flight.tried[#flight.tried]
+  if peer then
+    local header = ngx.header
+    header["x-gopub-release"] = peer.release
+    header["x-gopub-peer"] = peer.host
+    header["x-gopub-rule"] = flight.rule .. flight.route.at_revision
+  end
+end
+
+--- Log phase: settles the request and counts its attempts.
+function _M.log()
+  local key = id()
+  local flight = flights[key]
+  if flight then
+    flights[key] = nil
+    settle(flight)
+    metrics.observe(flight.tried)
+  end
+end
+
+return _M

@@ -1,0 +1,290 @@
+-- The tables that this edge obeys: one document per upstream, in shared memory and on the disk.
+--   names              the upstreams, one a line
+--   revision/<up>      the revision that is in force; a worker decodes anew when it differs from what it holds
+--   doc/<up>/<rev>     that document, as it was put; there before the revision says so
+--   series/<up>        see series.lua
+--   lock               held while a table is being put
+
+local cjson = require("cjson").new()
+local address = require "gopub.address"
+local decide = require "gopub.decide"
+local disk = require "gopub.disk"
+local inflight = require "gopub.inflight"
+local series = require "gopub.series"
+local validate = require "gopub.validate"
+
+cjson.decode_invalid_numbers(false)
+
+local store = ngx.shared.gopub_tables
+local counters = ngx.shared.gopub_counters
+local NULL = cjson.null
+
+local _M = {}
+
+local directory -- where the documents lie; set by load() in the master, inherited by the workers
+local compiled = {} -- of this worker: upstream -> route
+
+-- Reading ------------------------------------------------------------------------------------------------------
+
+--- The text of the table in force, or nil.
+function _M.text(upstream)
+  for _ = 1, 3 do -- a put may delete the old document between the two reads
+    local revision = store:get("revision/" .. upstream)
+    if not revision then
+      return nil
+    end
+    local text = store:get(("doc/%s/%.0f"):format(upstream, revision))
+    if text then
+      return text, revision
+    end
+  end
+  return nil
+end
+
+--- All upstreams, sorted.
+function _M.names()
+  local names = {}
+  for name in (store:get("names") or ""):gmatch("[^\n]+") do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+local function compile_track(doc, key, keys)
+  local track = doc[key]
+  if track == NULL or #track.peers == 0 then
+    return nil
+  end
+  local release = track.release:sub(1, 12)
+  local peers = {}
+  for at, peer in ipairs(track.peers) do
+    local ip, port = address.endpoint(peer.address)
+    peers[at] = {
+      host = peer.host, release = release, ip = ip, port = port,
+      inflight = inflight.key(doc.upstream, peer.host),
+      counters = keys[release .. "/" .. peer.host],
+    }
+  end
+  return { name = key, peers = peers, count = #peers, last = math.random(#peers) }
+end
+
+local function compile(text, revision)
+  local doc = cjson.decode(text)
+  local keys = series.by_peer(doc.upstream)
+  local route = decide.compile(doc)
+  route.key = "revision/" .. doc.upstream
+  route.revision = revision
+  route.at_revision = ("@%.0f"):format(revision)
+  route.fallback = doc.fallback
+  route.no_subject = "no-subject/" .. doc.upstream
+  route.tracks = { stable = compile_track(doc, "stable", keys), canary = compile_track(doc, "canary", keys) }
+  return route
+end
+
+--- The route of an upstream as this worker uses it, or nil.
+function _M.get(upstream)
+  local route = compiled[upstream]
+  if route and route.revision == store:get(route.key) then
+    return route
+  end
+  local text, found = _M.text(upstream)
+  route = text and compile(text, found) or nil
+  compiled[upstream] = route
+  return route
+end
+
+-- Checking -----------------------------------------------------------------------------------------------------
+
+--- The valid document of a text; nil and {code, reason} otherwise.
+function _M.parse(text, upstream)
+  local fine, doc = pcall(cjson.decode, text)
+  if not fine then
+    return nil, { code = "GP501", reason = "the table is not JSON: " .. tostring(doc) }
+  end
+  local problem = validate.problem(doc)
+  if not problem and doc.upstream ~= upstream then
+    problem = { code = "GP502", reason = ('the table is for upstream "%s"'):format(doc.upstream) }
+  end
+  if problem then
+    return nil, problem
+  end
+  return doc
+end
+
+-- Why the edge, which holds `held`, must not take `doc`; nil when it may.
+local function refusal(doc, held)
+  if doc.app ~= held.app or doc.env ~= held.env then
+    return "the upstream belongs to another app and env"
+  end
+  if doc.epoch < held.epoch then
+    return "the epoch is over"
+  end
+  if doc.epoch == held.epoch then
+    if doc.token ~= held.token then
+      return "another seat has this epoch"
+    elseif doc.n <= held.n then
+      return "the order is not newer"
+    end
+  end
+  if doc.revision <= held.revision then
+    return "the revision does not grow"
+  end
+  return nil
+end
+
+-- Writing ------------------------------------------------------------------------------------------------------
+
+local function add_name(upstream)
+  local names = _M.names()
+  for _, name in ipairs(names) do
+    if name == upstream then
+      return true
+    end
+  end
+  names[#names + 1] = upstream
+  table.sort(names)
+  return store:safe_set("names", table.concat(names, "\n"))
+end
+
+-- Everything that can run out of memory comes before the disk, everything after it only swaps.
+local function reserve(doc, text)
+  local fine, problem = store:safe_set(("doc/%s/%.0f"):format(doc.upstream, doc.revision), text)
+  if fine then
+    fine, problem = series.ensure(doc)
+  end
+  if fine then
+    counters:safe_add("no-subject/" .. doc.upstream, 0)
+    fine, problem = add_name(doc.upstream)
+  end
+  return fine, problem
+end
+
+local function swap(doc)
+  local upstream = doc.upstream
+  local old = store:get("revision/" .. upstream)
+  local fine, problem = store:safe_set("revision/" .. upstream, doc.revision)
+  if fine and old then
+    store:delete(("doc/%s/%.0f"):format(upstream, old))
+  end
+  return fine, problem
+end
+
+local function commit(doc, text)
+  local fine, problem = reserve(doc, text)
+  if fine then
+    fine, problem = disk.replace(directory, doc.upstream .. ".json", text)
+  end
+  if not fine then
+    store:delete(("doc/%s/%.0f"):format(doc.upstream, doc.revision))
+    return nil, problem
+  end
+  return swap(doc)
+end
+
+local function put_locked(doc, text)
+  local held_text = _M.text(doc.upstream)
+  if held_text == text then
+    return { status = 200, doc = doc } -- the same order again: the same answer
+  end
+  local held = held_text and cjson.decode(held_text)
+  local reason = held and refusal(doc, held)
+  if reason then
+    return { status = 409, code = "GP503", reason = reason, held = held }
+  end
+  local fine, problem = commit(doc, text)
+  if not fine then
+    return { status = 500, code = "GP503", reason = "the table could not be kept: " .. tostring(problem) }
+  end
+  return { status = 200, doc = doc }
+end
+
+local function lock()
+  for _ = 1, 400 do
+    if store:safe_add("lock", true, 10) then -- 10 s: outlives any put, not a dead worker for ever
+      return true
+    end
+    ngx.sleep(0.005)
+  end
+  return false
+end
+
+--- Takes a table or refuses it: {status, doc} or {status, code, reason, held}; with 200 it is on the disk.
+function _M.put(upstream, text)
+  local doc, problem = _M.parse(text, upstream)
+  if not doc then
+    counters:incr("refused", 1, 0)
+    return { status = 422, code = problem.code, reason = problem.reason }
+  end
+  if not lock() then
+    return { status = 503, code = "GP503", reason = "another table is being put" }
+  end
+  local fine, answer = pcall(put_locked, doc, text)
+  store:delete("lock")
+  if not fine then
+    answer = { status = 500, code = "GP503", reason = tostring(answer) }
+  end
+  if answer.status ~= 200 then
+    counters:incr("refused", 1, 0)
+  end
+  return answer
+end
+
+-- Starting -----------------------------------------------------------------------------------------------------
+
+local function take_up(upstream, text)
+  local doc, problem = _M.parse(text, upstream)
+  if not doc then
+    return nil, problem.reason
+  end
+  local fine, why = reserve(doc, text)
+  if fine then
+    fine, why = swap(doc)
+  end
+  return fine, why
+end
+
+local function load_file(name)
+  local upstream = name:match("^(.+)%.json$")
+  if not upstream then
+    return nil, "its name does not end in .json"
+  elseif store:get("revision/" .. upstream) then
+    return true -- after a reload the shared memory is as new as the disk
+  end
+  local text, problem = disk.read(directory .. "/" .. name)
+  if not text then
+    return nil, problem
+  end
+  return take_up(upstream, text)
+end
+
+local function not_used(name, problem)
+  counters:incr("bad-files", 1)
+  ngx.log(ngx.ERR, "gopub: ", name, " is not used: ", problem)
+end
+
+--- Takes up the last known good tables; what cannot be used is left where it is, logged and counted.
+function _M.load(path)
+  directory = path
+  for _, key in ipairs({ "refused", "no-table", "no-peer" }) do
+    counters:safe_add(key, 0)
+  end
+  counters:set("bad-files", 0)
+  local names, problem = disk.list(path)
+  if not names then
+    not_used(path, problem)
+  end
+  for _, name in ipairs(names or {}) do
+    local fine, why = load_file(name)
+    if not fine then
+      not_used(name, why)
+    end
+  end
+end
+
+--- Begins a worker: workers are forks, so each needs a seed of its own for where its turns begin.
+function _M.start()
+  math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
+  inflight.start()
+end
+
+return _M
