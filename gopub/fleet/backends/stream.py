@@ -1,0 +1,75 @@
+"""One program on one SSH connection: everything in on its standard input, everything out, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import asyncssh
+
+from gopub.errors import GopubError
+from gopub.process import Result
+
+BLOCK = 256 * 1024
+MOST_OUTPUT = 4 * 1024 * 1024
+
+
+async def talk(
+    connection: asyncssh.SSHClientConnection,
+    command: str,
+    pieces: Sequence[bytes | Path],
+    argv: tuple[str, ...],
+) -> Result:
+    """Run ``command``, feed it the pieces one after another, and collect what it prints.
+
+    A program may end without reading all of its input: that is its right, and no error.
+
+    Raises:
+        ConnectionError: the connection ended before the program did.
+        GopubError: GP416 when the program prints more than 4 MiB.
+    """
+    process = await connection.create_process(command, encoding=None)
+    try:
+        feeding = asyncio.create_task(_feed(process.stdin, pieces))
+        try:
+            out, err = await asyncio.gather(_collect(process.stdout), _collect(process.stderr))
+            await process.wait_closed()
+        finally:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+    finally:
+        process.close()
+    if process.exit_status is None and process.exit_signal is None:
+        raise ConnectionResetError("the connection ended before the program did")
+    code = process.exit_status if process.exit_status is not None else -1
+    return Result(argv, code, out, err)
+
+
+async def _feed(stdin: asyncssh.SSHWriter[bytes], pieces: Sequence[bytes | Path]) -> None:
+    try:
+        for piece in pieces:
+            for block in _blocks(piece):
+                stdin.write(block)
+                await stdin.drain()
+        stdin.write_eof()
+    except (BrokenPipeError, ConnectionResetError, asyncssh.Error):
+        return  # the program ended; what it printed says why
+
+
+def _blocks(piece: bytes | Path) -> Iterator[bytes]:
+    if isinstance(piece, bytes):
+        yield piece
+        return
+    with piece.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+async def _collect(stream: asyncssh.SSHReader[bytes]) -> bytes:
+    data = bytearray()
+    while block := await stream.read(BLOCK):
+        data += block
+        if len(data) > MOST_OUTPUT:
+            raise GopubError("GP416", "the program on the host prints without end")
+    return bytes(data)

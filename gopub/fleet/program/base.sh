@@ -1,0 +1,106 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub, part 1 of 7: words that every other part uses. The parts are one program, so each
+# of them uses names that another one sets; `a && b || fail` is meant as it reads: fail ends the program.
+#
+# The parts are joined in the order base, order, facts, stage, switch, verify, host and run as root by
+#     sh -c PROGRAM gopub VERB            an order on standard input, a record on standard output
+#     sh FILE VERB ORDER ANSWER           the same as a job of systemd, from and to files
+# Needs: coreutils, util-linux (flock), tar, gzip, awk, sed, systemd; curl for URLs. Speaks POSIX sh (dash).
+#
+# It may be killed at any instruction. So: what an order is about to do is on disk before it is done, files
+# and links are made beside their place and renamed into it, and every verb can be repeated.
+set -u
+umask 022
+LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+
+accepted=    # not empty once the fence let the order in: from then on its record is kept
+changed=false
+values=
+
+# value NAME TEXT: adds a value to the record; TEXT is cleaned of anything that could end a line.
+value() {
+    case $2 in
+    *[![:print:]]*) values="${values}value.$1=$(printf '%s' "$2" | tr -c '[:print:]' ' ')
+" ;;
+    *) values="${values}value.$1=$2
+" ;;
+    esac
+}
+
+# finish OK CODE MESSAGE: writes the record and ends the program.
+finish() {
+    record="gopub-record=1
+host=$o_host
+verb=$o_verb
+epoch=$o_epoch
+token=$o_token
+n=$o_n
+ok=$1
+changed=$changed
+code=$2
+message=$(printf '%s' "$3" | tr -c '[:print:]' ' ' | cut -c 1-600)
+${values}end=1"
+    [ -z "$accepted" ] || keep_record "$1" "$2"
+    printf '%s\n' "$record"
+    [ "$1" = true ]
+    exit
+}
+
+# fail CODE MESSAGE: the order ends here; asked again with the same n it gives the same record.
+fail() { finish false "$1" "$2"; }
+
+# fail_unkept CODE MESSAGE: as fail, but leaves no record: asked again with the same n it is tried again.
+fail_unkept() {
+    accepted=
+    fail "$1" "$2"
+}
+
+# durable FILE: standard input becomes FILE at once or not at all, also when the power fails.
+durable() {
+    cat >"$1.tmp" && sync "$1.tmp" && mv -f "$1.tmp" "$1" && sync "${1%/*}"
+}
+
+# load FILE PREFIX: sets PREFIX_key for every key=value line of a file that only this program writes.
+load() {
+    [ -f "$1" ] || return 0
+    while IFS= read -r line; do
+        key=${line%%=*}
+        case $key in '' | *[!a-z_]*) continue ;; esac
+        val=${line#*=}
+        eval "$2_$key=\$val"
+    done <"$1"
+}
+
+is_number() {
+    case $1 in '' | *[!0-9]* | ????????????????*) return 1 ;; esac
+}
+
+is_hex() {
+    case $1 in '' | *[!0-9a-f]*) return 1 ;; esac
+}
+
+# short HEX: its first 12 characters, in $short (no subshell: it is called often).
+short() {
+    rest=${1#????????????}
+    short=${1%"$rest"}
+}
+
+digest_of() { sha256sum <"$1" 2>/dev/null | cut -c 1-64; }
+
+size_of() { stat -c %s "$1" 2>/dev/null || echo 0; }
+
+# uptime_ds: tenths of a second since boot, in $now; a clock that nobody sets.
+uptime_ds() {
+    read -r now rest </proc/uptime
+    rest=${now#*.}
+    now=${now%%.*}${rest%?}
+}
+
+# self_text: the text of this program, to hand it to a job.
+self_text() {
+    case $0 in
+    /*) cat "$0" ;;
+    *) sed -z -n 3p "/proc/$$/cmdline" | tr -d '\0' ;;
+    esac
+}

@@ -1,0 +1,117 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub, part 3 of 7: what is so on this host. Changes nothing, takes no lock.
+
+# unit_facts: u_load, u_active, u_sub, u_pid, u_restarts, u_invocation, u_result, u_status, u_reload, u_path.
+unit_facts() {
+    u_load='' u_active='' u_sub='' u_pid=0 u_restarts=0 u_invocation='' u_result='' u_status='' u_reload='' u_path=''
+    while IFS= read -r line; do
+        val=${line#*=}
+        case $line in
+        LoadState=*) u_load=$val ;;
+        ActiveState=*) u_active=$val ;;
+        SubState=*) u_sub=$val ;;
+        MainPID=*) u_pid=$val ;;
+        NRestarts=*) u_restarts=$val ;;
+        InvocationID=*) u_invocation=$val ;;
+        Result=*) u_result=$val ;;
+        ExecMainStatus=*) u_status=$val ;;
+        NeedDaemonReload=*) u_reload=$val ;;
+        FragmentPath=*) u_path=$val ;;
+        esac
+    done <<END
+$(systemctl show "$unit" -p LoadState,ActiveState,SubState,MainPID,NRestarts,InvocationID,Result \
+    -p ExecMainStatus,NeedDaemonReload,FragmentPath 2>/dev/null)
+END
+    : "${u_pid:=0}" "${u_restarts:=0}"
+}
+
+# exe_facts: path and digest of the file that the unit's main process runs, in $exe and $exe_digest.
+exe_facts() {
+    exe='' exe_digest=''
+    [ "$u_pid" -gt 0 ] || return 0
+    exe=$(readlink "/proc/$u_pid/exe" 2>/dev/null)
+    exe_digest=$(digest_of "/proc/$u_pid/exe")
+}
+
+# listening PID: the TCP ports on which this very process listens, in $ports, comma separated.
+listening() {
+    ports=
+    [ "$1" -gt 0 ] || return 0
+    # shellcheck disable=SC2012 # the names are numbers; the link texts are what is wanted
+    inodes=$(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
+    found=$(cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | awk -v mine="$inodes" '
+        BEGIN { n = split(mine, list, " "); for (i = 1; i <= n; i++) wanted[list[i]] = 1 }
+        $4 == "0A" && ($10 in wanted) { sub(/.*:/, "", $2); print "0x" $2 }')
+    ports=$(for port in $found; do echo "$((port))"; done | sort -un | tr '\n' ',')
+    ports=${ports%,}
+}
+
+do_facts() {
+    value machine_id "$(cat /etc/machine-id)"
+    value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+    value hostname "$(cat /proc/sys/kernel/hostname)"
+    machine=$(uname -m)
+    case $machine in
+    x86_64) machine=amd64 ;;
+    aarch64) machine=arm64 ;;
+    armv[67]*) machine=arm ;;
+    i?86) machine=386 ;;
+    esac
+    value arch "$machine"
+    value kernel "$(uname -r)"
+    free_space
+    value free_bytes "$free_bytes"
+    value free_inodes "$free_inodes"
+    read_state
+    value epoch "$h_epoch"
+    value token "$h_token"
+    value n "$h_n"
+    value half "$half"
+    value current "$current"
+    value previous "$(cat "$state/previous" 2>/dev/null)"
+    value releases "$(staged_list)"
+    manifest "$current"
+    value current_release "$m_release"
+    value current_render "$m_render"
+    value current_digest "$m_binary"
+    unit_facts
+    exe_facts
+    listening "$u_pid"
+    unit_values
+    finish true '' ''
+}
+
+unit_values() {
+    value unit.load "$u_load"
+    value unit.active "$u_active"
+    value unit.sub "$u_sub"
+    value unit.main_pid "$u_pid"
+    value unit.n_restarts "$u_restarts"
+    value unit.invocation "$u_invocation"
+    value unit.exe "$exe"
+    value unit.exe_digest "$exe_digest"
+    value unit.listening "$ports"
+}
+
+# free_space: what is left where releases will lie, in $free_bytes and $free_inodes.
+# A file system that counts no inodes (btrfs says 0 of 0) has enough of them.
+free_space() {
+    place=$releases
+    while [ ! -d "$place" ]; do place=${place%/*}; done
+    read -r free_bytes free_inodes <<END
+$(stat -f -c '%a %S %d %c' "${place:-/}" | awk '{ printf "%.0f %.0f", $1 * $2, $4 ? $3 : 1000000 }')
+END
+}
+
+# staged_list: the folders of complete releases, newest first.
+staged_list() {
+    [ -d "$releases" ] || return 0
+    # shellcheck disable=SC2012 # this program made the names: hex digits and one dash
+    ls -1t "$releases" 2>/dev/null | tr '\n' ' ' | sed 's/ $//'
+}
+
+# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files.
+manifest() {
+    m_release='' m_render='' m_app='' m_binary='' m_files=''
+    [ -z "$1" ] || load "$releases/$1/.gopub-manifest" m
+}

@@ -1,0 +1,205 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub, part 4 of 7: putting a release beside the others, complete or not at all; pruning.
+#
+# The payload is the tar.gz of the rendered files (arg.files_size bytes), then the archive of the binary
+# (arg.archive_size bytes) unless arg.url says where to fetch it. Nothing is activated here.
+
+RESERVE=16777216          # bytes that must stay free
+MOST_UNPACKED=2147483648  # bytes that an archive may hold
+
+do_stage() {
+    [ -n "$o_release" ] && [ -n "$o_render" ] && [ -n "$o_digest_binary" ] ||
+        fail GP430 "a stage order needs release, render and digest.binary"
+    service_user
+    find "$releases" -mindepth 1 -maxdepth 1 -name '.*' -exec rm -rf {} +
+    if [ -e "$releases/$dir" ]; then
+        ! intact "$dir" || finish true '' "$dir is already staged"
+        [ "$dir" != "$current" ] || fail GP429 "$dir, which is in use, was altered on this host: $why"
+        mv "$releases/$dir" "$releases/.altered-$$" && rm -rf "$releases/.altered-$$"
+    fi
+    enough_space
+    work=$releases/.new-$$
+    tree=$work/tree
+    mkdir -m 700 "$work" "$tree" || fail GP448 "cannot make $work"
+    trap 'rm -rf "$work"' EXIT
+    take_files
+    take_archive
+    seal
+    config_check
+    mv -T "$tree" "$releases/$dir" && sync "$releases" || fail GP448 "cannot put $dir in its place"
+    changed=true
+    finish true '' "staged $dir"
+}
+
+service_user() {
+    group=root
+    [ -n "$o_arg_user" ] || return 0
+    case $o_arg_user in *[!a-z0-9_-]* | -*) fail GP430 "'$o_arg_user' is no user name" ;; esac
+    group=$(id -gn "$o_arg_user" 2>/dev/null) || fail GP428 "this host has no user '$o_arg_user'"
+}
+
+enough_space() {
+    free_space
+    needed=$((o_arg_archive_size * 2 + o_arg_files_size * 8 + o_arg_binary_size * 2 + RESERVE))
+    [ "$free_bytes" -ge "$needed" ] || fail GP421 "$free_bytes bytes are free at $place, $needed are needed"
+    [ "$free_inodes" -ge 1000 ] || fail GP422 "$free_inodes inodes are free at $place, 1000 are needed"
+}
+
+take_files() {
+    [ "$o_arg_files_size" -gt 0 ] || return 0
+    receive "$work/files" "$o_arg_files_size"
+    same_digest "$work/files" "$o_digest_files" "the rendered files"
+    unpack "$work/files" "the rendered files" '^bin(/|$)'
+}
+
+take_archive() {
+    if [ -n "$o_arg_url" ]; then
+        download "$work/archive"
+    else
+        receive "$work/archive" "$o_arg_archive_size"
+    fi
+    same_digest "$work/archive" "$o_digest_archive" "the archive"
+    unpack "$work/archive" "the archive" ''
+}
+
+# receive FILE SIZE: the next SIZE bytes of standard input; fewer mean that the connection ended.
+receive() {
+    head -c "$2" >"$1" || fail GP448 "cannot write $1: $(df -P "$releases" | tail -n 1)"
+    got=$(size_of "$1")
+    [ "$got" -eq "$2" ] || fail_unkept GP424 "the payload ended after $got of $2 bytes"
+}
+
+# download FILE: curl reads the URL from its standard input, for a command line is seen by everybody.
+download() {
+    case $o_arg_url in
+    *[\"\\[:space:]]*) fail GP430 "the URL has a character that is not allowed" ;;
+    http://* | https://*) ;;
+    *) fail GP430 "the URL is neither http nor https" ;;
+    esac
+    command -v curl >/dev/null || fail GP420 "this host has no program 'curl'"
+    complaint=$(
+        exec 9>&-
+        ulimit -f $((o_arg_archive_size / 512 + 2))
+        printf 'url = "%s"\n' "$o_arg_url" | curl --config - --silent --show-error --fail --proto =http,https \
+            --max-filesize "$o_arg_archive_size" --connect-timeout 10 --max-time "$o_arg_download_timeout" \
+            --speed-limit 1024 --speed-time 20 --retry 3 --retry-delay 1 --output "$1" 2>&1
+    ) || fail GP423 "the download failed: $complaint"
+    got=$(size_of "$1")
+    [ "$got" -eq "$o_arg_archive_size" ] || fail GP423 "the download gave $got of $o_arg_archive_size bytes"
+}
+
+same_digest() {
+    got=$(digest_of "$1")
+    [ "$got" = "$2" ] || fail GP425 "$3 has the digest $got, the release says ${2:-nothing}"
+}
+
+# unpack FILE WORDS REFUSED: only regular files and folders with plain names, into the fresh tree.
+unpack() {
+    gzip -dc <"$1" 2>/dev/null | head -c $((MOST_UNPACKED + 1)) >"$1.tar"
+    tar --list --verbose --numeric-owner --quoting-style=escape -f "$1.tar" >"$1.list" 2>/dev/null ||
+        fail GP426 "$2 cannot be read as tar.gz"
+    why=$(awk -v most="$MOST_UNPACKED" -v refused="$3" '
+        function no(reason) { print "entry " NR " " reason; exit }
+        { name = $6; sub(/^\.\//, "", name); sub(/\/$/, "", name) }
+        $1 !~ /^[-d][rwx-]+$/ { no("is neither a plain file nor a folder: " $1) }
+        NF != 6 || name !~ /^[A-Za-z0-9._@+\/-]*$/ { no("has a name with other characters than A-Za-z0-9._@+/-") }
+        name ~ /^\// || name ~ /(^|\/)(\.\.|-[^\/]*|\.gopub[^\/]*)(\/|$)/ { no("has the name " name) }
+        refused != "" && name ~ refused { no("has the reserved name " name) }
+        $1 ~ /^-/ && (name in seen) { no("comes twice: " name) }
+        { seen[name] = 1; total += $3 }
+        total > most { no("makes more than " most " bytes") }
+        NR > 20000 { no("is one too many") }' "$1.list")
+    [ -z "$why" ] || fail GP426 "$2: $why"
+    tar --extract --no-same-owner --no-same-permissions --keep-old-files -C "$tree" -f "$1.tar" 2>"$1.err" ||
+        fail GP426 "$2 cannot be unpacked: $(head -n 1 "$1.err")"
+    [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "$2 made something that is no plain file"
+    rm -f "$1" "$1.tar"
+}
+
+# seal: modes, the manifest and the sums of the new tree, then all of it to the disk.
+seal() {
+    [ -f "$tree/bin/$o_app" ] || fail GP426 "the archive has no bin/$o_app"
+    same_digest "$tree/bin/$o_app" "$o_digest_binary" "bin/$o_app"
+    [ -f "$tree/$unit" ] || fail GP426 "the rendered files have no $unit"
+    (cd "$tree" && find . -type f -exec sha256sum {} + | sort -k 2) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums"
+    cat >"$tree/.gopub-manifest" <<END
+release=$o_release
+render=$o_render
+app=$o_app
+binary=$o_digest_binary
+archive=$o_digest_archive
+files=$o_digest_files
+END
+    chmod -R u=rwX,go=rX "$tree" && chmod -R a+x "$tree/bin"
+    if [ -n "$o_arg_user" ]; then
+        chgrp -R "$group" "$tree" && chmod -R o= "$tree" || fail GP448 "cannot give $dir to group $group"
+    fi
+    find "$tree" -exec sync {} + || fail GP448 "cannot write $dir to the disk"
+}
+
+# intact DIR: whether a staged release is what the order wants and what was put there; else $why.
+intact() {
+    manifest "$1"
+    why="its manifest names another binary or other files"
+    [ "$m_binary.$m_files" = "$o_digest_binary.$o_digest_files" ] || return 1
+    why=$(cd "$releases/$1" && sha256sum --check --quiet --strict .gopub-sums 2>&1 | head -n 1)
+    [ -z "$why" ] || return 1
+    why="it has more or fewer files than were put there"
+    [ "$(cd "$releases/$1" && find . -type f | wc -l)" -eq "$(($(wc -l <"$releases/$1/.gopub-sums") + 2))" ]
+}
+
+# config_check: the service's own check, as its own user: new binary and new files must agree; the crossings with
+# what runs now are recorded (a restart never mixes them).
+config_check() {
+    [ "$checks" -gt 0 ] || {
+        value check unchecked
+        return 0
+    }
+    said=$(try_config "$tree" "$tree") || fail GP437 "the config check of the new release failed: $said"
+    value check.new_new ok
+    old=$releases/$current
+    [ -n "$current" ] && [ "$current" != "$dir" ] && [ -d "$old" ] || return 0
+    crossed=ok
+    said=$(try_config "$tree" "$old") || crossed="failed: $said"
+    value check.new_old "$crossed"
+    crossed=ok
+    said=$(try_config "$old" "$tree") || crossed="failed: $said"
+    value check.old_new "$crossed"
+}
+
+# try_config WITH IN: runs the check words with the binary of WITH in the folder IN, and says what they said.
+try_config() (
+    eval "program=\$o_arg_check_0"
+    [ ! -x "$1/bin/$program" ] || program=$1/bin/$program
+    set -- "$2" "$program"
+    i=1
+    while [ "$i" -lt "$checks" ]; do
+        eval "set -- \"\$@\" \"\$(dollars \"\$o_arg_check_$i\")\""
+        i=$((i + 1))
+    done
+    place=$1
+    shift
+    exec 9>&-
+    systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=30 --property="WorkingDirectory=$place" \
+        --property="${o_arg_user:+User=$o_arg_user}${o_arg_user:-DynamicUser=yes}" -- "$@" </dev/null 2>&1
+)
+
+# dollars WORD: systemd expands dollar signs in the words of a command; twice means one.
+dollars() { printf '%s' "$1" | sed 's/\$/$$/g'; }
+
+do_prune() {
+    keep=$o_arg_keep
+    previous=$(cat "$state/previous" 2>/dev/null)
+    removed=
+    for name in $(staged_list); do
+        keep=$((keep - 1))
+        [ "$keep" -lt 0 ] && [ "$name" != "$current" ] && [ "$name" != "$previous" ] || continue
+        mv "$releases/$name" "$releases/.pruned-$name" || fail GP448 "cannot prune $name"
+        removed="$removed$name "
+    done
+    find "$releases" -mindepth 1 -maxdepth 1 -name '.*' -exec rm -rf {} + || fail GP448 "cannot remove everything"
+    [ -z "$removed" ] || changed=true
+    value removed "${removed% }"
+    value kept "$(staged_list)"
+    finish true '' "pruned"
+}

@@ -1,0 +1,167 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub, part 5 of 7: making a staged release the one that runs.
+#
+# The unit file that systemd gets names the release's own folder where the release's unit says
+# /opt/INSTANCE/current. So binary, arguments and config always belong together: whatever restarts the
+# service between two steps of a switch, or after a power cut, starts the whole old or the whole new release.
+
+MARK='# Written by gopub for'
+
+do_switch() {
+    [ -n "$dir" ] || fail GP430 "a switch needs release and render"
+    go_to "$dir"
+}
+
+do_rollback() {
+    [ -n "$dir" ] || dir=$(cat "$state/previous" 2>/dev/null)
+    [ -n "$dir" ] || fail GP438 "this host has no previous release"
+    go_to "$dir"
+}
+
+go_to() {
+    [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1 is not staged on this host"
+    manifest "$1"
+    [ -z "$o_digest_binary" ] || [ "$o_digest_binary" = "$(digest_of "$releases/$1/bin/$m_app")" ] ||
+        fail GP425 "bin/$m_app of $1 has not the digest of the release"
+    remember_previous "$1"
+    converge "$1"
+    value current "$1"
+    value main_pid "$u_pid"
+    value invocation "$u_invocation"
+    value n_restarts "$u_restarts"
+    finish true '' "$1 runs"
+}
+
+remember_previous() {
+    [ -n "$current" ] && [ "$current" != "$1" ] || return 0
+    printf '%s\n' "$current" | durable "$state/previous" || fail GP448 "cannot write $state/previous"
+}
+
+# do_stop: back to nothing, for the first release of an instance has nothing to go back to.
+do_stop() {
+    converge ''
+    value current ''
+    finish true '' "$o_instance is stopped"
+}
+
+# settle: an earlier switch that never ended is finished if `current` moved, else undone.
+settle() {
+    case ${half%%:*} in switch | rollback | stop) ;; *) return 0 ;; esac
+    value settled "${current:-stopped}"
+    converge "$current"
+}
+
+# converge DIR: unit, link and process become those of DIR (empty: stopped), from whatever state they are in.
+converge() {
+    [ -n "$1" ] || {
+        converge_stopped
+        return
+    }
+    manifest "$1"
+    own_unit
+    unit_facts
+    place_unit "$1"
+    place_link "$1"
+    systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
+        fail GP441 "systemd does not enable $unit"
+    exe_facts
+    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || [ "$exe" != "$releases/$1/bin/$m_app" ]; then
+        restart "$1"
+    fi
+    note_start "$1"
+}
+
+# own_unit: a unit of that name that gopub did not write stays as it is.
+own_unit() {
+    if [ -e "$unit_file" ]; then
+        read -r line <"$unit_file"
+        case $line in "$MARK"*) return 0 ;; esac
+        fail GP440 "$unit_file was not written by gopub"
+    fi
+    unit_facts
+    case $u_path in '' | "$unit_file") ;; *) fail GP440 "this host already has $u_path" ;; esac
+}
+
+place_unit() {
+    unit_changed=
+    {
+        echo "$MARK $1; do not edit, the next switch writes it again"
+        sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit"
+    } >"$state/unit" || fail GP448 "cannot write $state/unit"
+    if ! cmp -s "$state/unit" "$unit_file"; then
+        durable "$unit_file" <"$state/unit" || fail GP448 "cannot write $unit_file"
+        unit_changed=1
+        changed=true
+    fi
+    [ "$unit_changed$u_reload" = no ] || reload_units
+}
+
+reload_units() { systemctl daemon-reload || fail GP441 "systemd does not reload its units"; }
+
+place_link() {
+    [ "$current" != "$1" ] || return 0
+    rm -f "$home/.current"
+    ln -s "releases/$1" "$home/.current" && mv -fT "$home/.current" "$home/current" && sync "$home" ||
+        fail GP448 "cannot move $home/current"
+    current=$1
+    changed=true
+}
+
+restart() {
+    changed=true
+    load_started
+    # A start that was begun and not noted keeps what it began with, else a repeat would miss the old process.
+    [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ] || note "$1" '' "$u_invocation" 0
+    systemctl reset-failed "$unit" 2>/dev/null
+    complaint=$(systemctl restart "$unit" 2>&1) || {
+        unit_facts
+        fail GP441 "$unit does not start ($u_result, exit status $u_status): $(last_words)"
+    }
+    unit_facts
+}
+
+# last_words: what the service said last, for a message.
+last_words() { journalctl --quiet --unit "$unit" --lines 3 --output cat 2>/dev/null | tr '\n' ' ' | cut -c 1-300; }
+
+# note_start: which start the next verify has to prove. A start that this call did not make keeps its own past,
+# and restarts that happened before this order are not counted against it.
+note_start() {
+    load_started
+    [ "$s_dir.$s_invocation" != "$1.$u_invocation" ] || return 0
+    if [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ]; then
+        note "$1" "$u_invocation" "$s_before" 0
+    else
+        note "$1" "$u_invocation" '' "$u_restarts"
+    fi
+}
+
+load_started() {
+    s_dir='' s_invocation='' s_before='' s_restarts=0
+    load "$state/started" s
+}
+
+# note DIR INVOCATION BEFORE RESTARTS: keeps it for load_started.
+note() {
+    printf 'dir=%s\ninvocation=%s\nbefore=%s\nrestarts=%s\n' "$@" | durable "$state/started" ||
+        fail GP448 "cannot write $state/started"
+}
+
+converge_stopped() {
+    if [ -e "$home/current" ] || [ -L "$home/current" ]; then
+        rm -f "$home/current" && sync "$home" || fail GP448 "cannot remove $home/current"
+        current=
+        changed=true
+    fi
+    unit_facts
+    [ -e "$unit_file" ] || {
+        [ "$u_reload" != yes ] || reload_units
+        return 0
+    }
+    own_unit
+    systemctl disable --quiet "$unit" 2>/dev/null
+    systemctl stop "$unit" || fail GP441 "systemd does not stop $unit"
+    systemctl reset-failed "$unit" 2>/dev/null
+    rm -f "$unit_file" "$state/started" && sync "${unit_file%/*}" || fail GP448 "cannot remove $unit_file"
+    reload_units
+    changed=true
+}

@@ -1,0 +1,139 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub, part 6 of 7: proof that the process that serves is the release, and nothing else.
+#
+# In order: the unit is active; it did not restart by itself; the file that its main process runs has the
+# signed digest; that process started with the switch; it holds the port; the health URL answers 2xx.
+# What can still come right is tried again until arg.within seconds are over; then all of it must hold for
+# arg.settle seconds more. A restart by itself ends the waiting at once: it will not get better.
+
+do_verify() {
+    expect
+    uptime_ds
+    deadline=$((now + o_arg_within * 10))
+    while :; do
+        look
+        [ -n "$bad" ] || break
+        uptime_ds
+        [ -z "$hopeless" ] && [ "$now" -lt "$deadline" ] || judge
+        sleep 0.3
+    done
+    uptime_ds
+    deadline=$((now + o_arg_settle * 10))
+    while [ "$now" -lt "$deadline" ]; do
+        sleep 0.5
+        look
+        [ -z "$bad" ] || judge
+        uptime_ds
+    done
+    judge
+}
+
+# do_status: one look, without waiting, without a fence; for the judge and for people.
+do_status() {
+    expect
+    look
+    read_state
+    value half "$half"
+    judge
+}
+
+# expect: what should run: the order's release, else the one that `current` names.
+expect() {
+    [ -n "$dir" ] || dir=$current
+    manifest "$dir"
+    [ -n "$o_digest_binary" ] || o_digest_binary=$m_binary
+    load_started
+}
+
+judge() {
+    value current "$current"
+    value restarts "$restarts"
+    value result "$u_result"
+    value check.unit "$c_unit"
+    value check.restarts "$c_restarts"
+    value check.exe "$c_exe"
+    value check.start "$c_start"
+    value check.listen "$c_listen"
+    value check.health "$c_health"
+    unit_values
+    [ -z "$bad" ] || finish false "$bad" "$why"
+    finish true '' "${dir:-nothing} serves"
+}
+
+wrong() {
+    [ -z "$bad" ] || return 0
+    bad=$1 why=$2
+}
+
+# look: all checks once; the first that fails is in $bad and $why, $hopeless says that waiting will not help.
+look() {
+    bad='' why='' hopeless=''
+    c_unit='' c_restarts='' c_exe='' c_start='' c_listen=unchecked c_health=unchecked
+    read_current
+    unit_facts
+    exe_facts
+    listening "$u_pid"
+    look_unit
+    look_exe
+    look_listen
+    look_health
+}
+
+look_unit() {
+    restarts=$((u_restarts - s_restarts))
+    [ "$restarts" -ge 0 ] || restarts=$u_restarts # somebody restarted it by hand: the count began again
+    c_restarts=$restarts
+    if [ "$restarts" -gt 0 ]; then
+        hopeless=1
+        wrong GP443 "$unit restarted $restarts times by itself (exit status $u_status): $(last_words)"
+    fi
+    c_unit=$u_active/$u_sub
+    [ "$u_active" != active ] || return 0
+    case $u_active in failed | inactive) hopeless=1 ;; esac
+    wrong GP442 "$unit is $u_active ($u_result, exit status $u_status): $(last_words)"
+}
+
+look_exe() {
+    c_exe=$exe_digest
+    [ -n "$dir" ] && [ "$dir" = "$current" ] || wrong GP444 "current is ${current:-nothing}, not ${dir:-a release}"
+    [ -n "$exe_digest" ] && [ "$exe_digest" = "$o_digest_binary" ] ||
+        wrong GP444 "process $u_pid runs ${exe:-nothing} with digest ${exe_digest:-(none)}, not $o_digest_binary"
+    c_start=$u_invocation
+    [ -z "$s_before" ] || [ "$s_before" != "$u_invocation" ] ||
+        wrong GP447 "it is still the process from before the switch (invocation $u_invocation)"
+}
+
+look_listen() {
+    [ -n "$o_arg_port" ] || return 0
+    c_listen=no
+    case ,$ports, in
+    *",$o_arg_port,"*) c_listen=$o_arg_port ;;
+    *) wrong GP445 "process $u_pid does not listen on port $o_arg_port ($(who_listens)), it listens on ${ports:-none}" ;;
+    esac
+}
+
+# who_listens: another process that holds the port, for the message.
+who_listens() {
+    hex=$(printf '%04X' "$o_arg_port")
+    inode=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$4 == "0A" && $2 ~ port { print $10; exit }')
+    [ -n "$inode" ] || {
+        echo "nobody does"
+        return
+    }
+    # shellcheck disable=SC2012 # link texts are wanted, names are numbers
+    holder=$(ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v inode="socket:[$inode]" '
+        /^\/proc/ { split($1, part, "/") } index($0, inode) { print part[3]; exit }')
+    echo "held by process ${holder:-?} $(cat "/proc/$holder/comm" 2>/dev/null)"
+}
+
+look_health() {
+    [ -n "$o_arg_health" ] || return 0
+    case $o_arg_health in *[\"\\[:space:]]*) fail GP430 "the health URL has a character that is not allowed" ;; esac
+    c_health=$(printf 'url = "%s"\n' "$o_arg_health" | curl --config - --silent --show-error --noproxy '*' \
+        --proto =http,https --insecure --max-time 5 --output /dev/null --write-out '%{http_code}' 2>&1)
+    case $c_health in
+    2[0-9][0-9]) ;;
+    *000) wrong GP446 "no health answer from $o_arg_health: ${c_health%000}" ;;
+    *) wrong GP446 "$o_arg_health answers $c_health" ;;
+    esac
+}
