@@ -1,16 +1,27 @@
 """Traffic: route tables, who gets the canary and why, and the edges that obey."""
 
+from gopub.traffic.buckets import bucket
 from gopub.traffic.check import validate
+from gopub.traffic.explain import Explanation, Request, explain
+from gopub.traffic.protocol import EdgeAck, EdgeStatus, Router, confirm
 from gopub.traffic.table import FULL, Peer, RouteTable, Rule, Track, encode, to_json
 from gopub.traffic.wire import from_json
 
 __all__ = [
     "FULL",
+    "EdgeAck",
+    "EdgeStatus",
+    "Explanation",
     "Peer",
+    "Request",
     "RouteTable",
+    "Router",
     "Rule",
     "Track",
+    "bucket",
+    "confirm",
     "encode",
+    "explain",
     "from_json",
     "to_json",
     "validate",

@@ -1,0 +1,176 @@
+"""The driver's side of the Nginx edges: curl on the edge, to its control socket, over the fleet's connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from gopub.canon import Json
+from gopub.errors import GopubError, UsageError
+from gopub.traffic.protocol import EdgeAck, EdgeStatus
+from gopub.traffic.table import RouteTable, encode
+from gopub.traffic.wire import from_json
+
+T = TypeVar("T")
+
+
+class Executed(Protocol):
+    """What a program left on an edge."""
+
+    @property
+    def code(self) -> int:
+        """Its exit code."""
+
+    @property
+    def out(self) -> bytes:
+        """Its standard output."""
+
+    @property
+    def err(self) -> bytes:
+        """Its standard error."""
+
+
+class EdgeChannel(Protocol):
+    """A way to run a program on an edge; the fleet's host channel is one."""
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Executed:
+        """Run it there to its end."""
+
+
+Connect = Callable[[str], Awaitable[EdgeChannel]]
+"""Opens, or finds again, the channel to an edge by its name."""
+
+
+class NginxRouter:
+    """A ``Router`` over all edges of a connection; the channels belong to whoever gave ``connect``."""
+
+    def __init__(
+        self,
+        edges: Sequence[str],
+        connect: Connect,
+        *,
+        socket: str = "/run/gopub/edge.sock",
+        limit: float = 10.0,
+    ) -> None:
+        """Know the edges by name; ``limit`` seconds per edge and request, connecting included.
+
+        Raises:
+            UsageError: GP504 there is no edge.
+        """
+        if not edges:
+            raise UsageError(
+                "GP504",
+                "the router has no edge",
+                hint="check inventory and hosts of the nginx connection in connections.yaml",
+            )
+        self._edges, self._connect, self._socket, self._limit = tuple(edges), connect, socket, limit
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Order every edge at once; each acknowledges once the table is on its disk."""
+        body = encode(table)
+        return tuple(await asyncio.gather(*(self._put(edge, table, body) for edge in self._edges)))
+
+    async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
+        """Ask every edge at once for the table of that upstream; one of another app or env is an error."""
+        return tuple(await asyncio.gather(*(self._status(edge, app, env, upstream) for edge in self._edges)))
+
+    async def close(self) -> None:
+        """Nothing of our own is open."""
+
+    async def _put(self, edge: str, table: RouteTable, body: bytes) -> EdgeAck:
+        try:
+            answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", body)
+            return EdgeAck(edge, ok=True, revision=_revision(answer))
+        except _EdgeError as error:
+            return EdgeAck(edge, ok=False, revision=error.revision, error=str(error))
+
+    async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
+        try:
+            answer = await self._ask(edge, "GET", "/v1/status", b"")
+            return read_status(edge, answer, app, env, upstream)
+        except _EdgeError as error:
+            return EdgeStatus(edge, error=str(error))
+
+    async def _ask(self, edge: str, method: str, path: str, body: bytes) -> Json:
+        try:
+            async with asyncio.timeout(self._limit):
+                return _read(await self._exec(edge, self._argv(method, path), body))
+        except TimeoutError as error:
+            raise _EdgeError(f"no answer within {self._limit:g}s") from error
+        except (GopubError, OSError) as error:
+            raise _EdgeError(error.problem if isinstance(error, GopubError) else str(error)) from error
+
+    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> Executed:
+        """Twice where the kept connection turns out to be dead: the same order again gets the same answer."""
+        try:
+            return await (await self._connect(edge)).exec(argv, body)
+        except GopubError:
+            return await (await self._connect(edge)).exec(argv, body)
+
+    def _argv(self, method: str, path: str) -> list[str]:
+        limit = f"{max(1.0, self._limit - 1):g}"
+        return [
+            "curl", "--silent", "--show-error", "--max-time", limit, "--unix-socket", self._socket,
+            "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json",
+            "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{path}",
+        ]  # fmt: skip
+
+
+class _EdgeError(Exception):
+    """Why an edge did not do as asked; ``revision`` is what it holds, where it said so."""
+
+    def __init__(self, text: str, revision: int = 0) -> None:
+        super().__init__(text)
+        self.revision = revision
+
+
+def _read(done: Executed) -> Json:
+    """The JSON of a 200; anything else is an ``_EdgeError`` that says what the edge said."""
+    if done.code:
+        said = done.err.decode(errors="replace").strip()
+        raise _EdgeError(said or f"curl on the edge ended with exit code {done.code}")
+    text, _, status = done.out.rpartition(b"\n")
+    try:
+        answer: Json = json.loads(text)
+    except ValueError:
+        raise _EdgeError(f"status {status.decode(errors='replace')}, and no JSON") from None
+    if status != b"200":
+        raise _refusal(status.decode(errors="replace"), answer)
+    return answer
+
+
+def _refusal(status: str, answer: Json) -> _EdgeError:
+    if not isinstance(answer, dict):
+        return _EdgeError(f"status {status}")
+    text = f"{answer.get('code')} {answer.get('error')} (status {status})"
+    held = answer.get("holds")
+    if not isinstance(held, dict):
+        return _EdgeError(text)
+    text += f"; it holds revision {held.get('revision')} of {held.get('app')}/{held.get('env')}"
+    return _EdgeError(f"{text}, epoch {held.get('epoch')}, order {held.get('n')}", _revision(held))
+
+
+def _revision(answer: Json) -> int:
+    revision = answer.get("revision") if isinstance(answer, dict) else None
+    return revision if isinstance(revision, int) else 0
+
+
+def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> EdgeStatus:
+    """Pick one upstream out of an edge's ``/v1/status``."""
+    every = answer.get("upstreams") if isinstance(answer, dict) else None
+    if not isinstance(every, dict):
+        return EdgeStatus(edge, error="its status has no upstreams")
+    own = every.get(upstream)
+    if not isinstance(own, dict):
+        return EdgeStatus(edge)
+    try:
+        table = from_json(own.get("table"))
+    except GopubError as error:
+        return EdgeStatus(edge, error=f"its table cannot be read: {error.problem}")
+    if (table.app, table.env) != (app, env):
+        return EdgeStatus(edge, error=f"upstream {upstream} belongs to {table.app}/{table.env}")
+    counts = own.get("inflight")
+    inflight = {host: int(str(n)) for host, n in counts.items()} if isinstance(counts, dict) else {}
+    return EdgeStatus(edge, table, inflight)

@@ -1,0 +1,164 @@
+"""Which peer a request would reach, by which rule and why: the edge's own decision (decide.lua), in words."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gopub.canon import Json
+from gopub.traffic.buckets import bucket
+from gopub.traffic.table import RouteTable, Track
+
+OURS = ("x-gray-", "x-gopub-")
+"""Headers that speak to routers; they count only from trusted addresses and are taken off other requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What of a request decides: the connection's address, its headers (any case), the time in seconds."""
+
+    address: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where the request goes. ``rule`` is what the edge writes before the ``@`` of ``x-gopub-rule``.
+
+    ``hosts`` are the peers that take turns; ``subject`` and ``bucket`` are set where a percentage was asked.
+    """
+
+    track: Literal["stable", "canary", "none"]
+    rule: str
+    why: str
+    release: str = ""
+    hosts: tuple[str, ...] = ()
+    subject: str | None = None
+    bucket: int | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """For ``gopub route explain --json``."""
+        return {
+            "track": self.track,
+            "rule": self.rule,
+            "why": self.why,
+            "release": self.release,
+            "hosts": list(self.hosts),
+            "subject": self.subject,
+            "bucket": self.bucket,
+        }
+
+
+def explain(table: RouteTable, request: Request) -> Explanation:
+    """Decide as the edge does.
+
+    1. A track without peers does not exist; with one track left, it takes everything.
+    2. A canary whose term is over takes nothing, where ``lapse`` is ``stable``.
+    3. The first rule whose header has its value sends the request to the canary.
+    4. The percentage draws by the subject's bucket; without a subject the request goes to stable.
+    """
+    stable, canary = _some(table.stable), _some(table.canary)
+    # 1
+    if canary is None:
+        return _to("stable", stable, "default", "there is no canary") if stable else _NOWHERE
+    if stable is None:
+        return _to("canary", canary, "only-canary", "there is no stable peer")
+    # 2
+    if table.lapse == "stable" and table.canary_until is not None and request.at >= table.canary_until:
+        why = f"the canary's term ended {request.at - table.canary_until:.3f}s ago"
+        return _to("stable", stable, "lapsed", why)
+    # 3
+    seen = _Seen(table, request)
+    for rule in table.rules:
+        if seen.header(rule.header_name) == rule.header_value:
+            why = f"header {rule.header_name.lower()} is {rule.header_value!r}"
+            return _to("canary", canary, rule.id, why)
+    # 4
+    return _by_weight(table, stable, canary, seen)
+
+
+def _by_weight(table: RouteTable, stable: Track, canary: Track, seen: _Seen) -> Explanation:
+    if table.weight == 0:
+        return _to("stable", stable, "default", "the canary's weight is 0")
+    subject = seen.subject()
+    if not subject:
+        return _to("stable", stable, "no-subject", f"the request has no {table.sticky}")
+    place = bucket(table.salt, subject)
+    inside = place < table.weight
+    why = f"bucket {place} of {table.sticky} {subject!r} is {'below' if inside else 'not below'} {table.weight}"
+    if inside:
+        return _to("canary", canary, "weight", why, (subject, place))
+    return _to("stable", stable, "default", why, (subject, place))
+
+
+_NOWHERE = Explanation("none", "none", "no track has a peer")
+
+
+def _some(track: Track | None) -> Track | None:
+    return track if track and track.peers else None
+
+
+def _to(
+    name: Literal["stable", "canary"],
+    track: Track,
+    rule: str,
+    why: str,
+    drawn: tuple[str, int] | None = None,
+) -> Explanation:
+    hosts = tuple(peer.host for peer in track.peers)
+    subject, place = drawn or (None, None)
+    return Explanation(name, rule, why, track.release[:12], hosts, subject, place)
+
+
+class _Seen:
+    """The request as the edge sees it: lower-case names, gray headers only from trusted addresses."""
+
+    def __init__(self, table: RouteTable, request: Request) -> None:
+        self._table = table
+        self._address = request.address
+        self._trust = [ipaddress.ip_network(text, strict=False) for text in table.trust]
+        trusted = self._is_trusted(request.address)
+        self._headers = {
+            name.lower(): value.strip(" \t")
+            for name, value in request.headers.items()
+            if trusted or not name.lower().startswith(OURS)
+        }
+
+    def header(self, name: str) -> str | None:
+        return self._headers.get(name.lower())
+
+    def subject(self) -> str | None:
+        kind, _, name = self._table.sticky.partition(":")
+        if kind == "header":
+            return self.header(name)
+        return self._cookie(name) if kind == "cookie" else self._client()
+
+    def _cookie(self, wanted: str) -> str | None:
+        for part in self._headers.get("cookie", "").split(";"):
+            name, is_pair, value = part.strip().partition("=")
+            if is_pair and name == wanted:
+                return value
+        return None
+
+    def _client(self) -> str:
+        """The rightmost untrusted hop; what is no address ends the chain."""
+        client = self._address
+        for hop in reversed(self._headers.get("x-forwarded-for", "").replace(",", " ").split()):
+            if not self._is_trusted(client) or _address(hop) is None:
+                return client
+            client = hop
+        return client
+
+    def _is_trusted(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._trust)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return None if "%" in text else ipaddress.ip_address(text)
+    except ValueError:
+        return None

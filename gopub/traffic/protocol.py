@@ -1,0 +1,83 @@
+"""What the driver asks of any router; a backend is one class with these methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gopub.errors import PartialError
+from gopub.traffic.table import RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeAck:
+    """One edge's answer to a table: kept on its disk and in force (``ok``), or why not."""
+
+    edge: str
+    ok: bool
+    revision: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """What one edge obeys for an upstream, and the requests that each host holds now.
+
+    ``error`` says why the edge could not be asked; then nothing else is known.
+    ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0.
+    """
+
+    edge: str
+    table: RouteTable | None = None
+    inflight: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def revision(self) -> int:
+        """Of the table in force, 0 without one."""
+        return self.table.revision if self.table else 0
+
+    @property
+    def epoch(self) -> int:
+        """Of the seat whose order is in force, 0 without one."""
+        return self.table.epoch if self.table else 0
+
+    @property
+    def token(self) -> str:
+        """Of the seat whose order is in force."""
+        return self.table.token if self.table else ""
+
+    @property
+    def n(self) -> int:
+        """Of the order in force, 0 without one."""
+        return self.table.n if self.table else 0
+
+
+class Router(Protocol):
+    """All edges of an environment."""
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Order every edge, in parallel; never raises for an edge that refuses or cannot be reached."""
+
+    async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
+        """Ask every edge, in parallel; never raises for an edge that cannot be reached."""
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+
+
+def confirm(table: RouteTable, acks: Sequence[EdgeAck]) -> None:
+    """Insist that every edge took the table: a weight may grow only then.
+
+    Raises:
+        PartialError: GP503 names the edges that did not, and why.
+    """
+    missing = [f"{ack.edge}: {ack.error}" for ack in acks if not ack.ok]
+    if missing:
+        raise PartialError(
+            "GP503",
+            f"{len(missing)} of {len(acks)} edges did not take revision {table.revision}"
+            f" of {table.app}/{table.env}: {'; '.join(missing)}",
+            hint="see whether the edge is up and who holds its table: gopub route show",
+        )
