@@ -1,0 +1,190 @@
+"""Signing keys: ECDSA on P-256 with SHA-256, PEM files, the private one readable by its owner alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+from gopub.errors import GopubError, RefusedError
+
+PRIVATE_NAME, PUBLIC_NAME = "gopub.key", "gopub.pub"
+_ALGORITHM = ec.ECDSA(hashes.SHA256())
+_PREHASHED = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A P-256 public key, as its SubjectPublicKeyInfo in DER."""
+
+    spki: bytes
+
+    @classmethod
+    def parse(cls, pem: bytes, *, name: str = "the public key") -> Self:
+        """Read a PEM public key.
+
+        Raises:
+            GopubError: GP300 when it is malformed, or of another kind.
+        """
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _bad_key(name, "is not a PEM public key") from error
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise _bad_key(name, "is not an ECDSA key on P-256")
+        return cls(_spki(key))
+
+    @property
+    def pem(self) -> bytes:
+        """The key as openssl and cosign read it."""
+        body = base64.encodebytes(self.spki).replace(b"\n", b"")
+        lines = [body[at : at + 64] for at in range(0, len(body), 64)]
+        return b"\n".join([b"-----BEGIN PUBLIC KEY-----", *lines, b"-----END PUBLIC KEY-----", b""])
+
+    @property
+    def hint(self) -> str:
+        """Base64 of the SHA-256 of the key: what a bundle says of its signer."""
+        return base64.b64encode(hashlib.sha256(self.spki).digest()).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of the key: how people and policies name it."""
+        return hashlib.sha256(self.spki).hexdigest()
+
+    def accepts(self, signature: bytes, *, digest: bytes) -> bool:
+        """Whether the DER signature is this key's over the data with that SHA-256 (32 bytes)."""
+        key = serialization.load_der_public_key(self.spki)
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
+        try:
+            key.verify(signature, digest, _PREHASHED)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class Signer(Protocol):
+    """Whoever can sign: a key file here, later a key service or a keyless certificate."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that checks what this signer signs."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The DER signature over the SHA-256 of ``data``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySigner:
+    """Signs with a private key in memory."""
+
+    private: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a PEM private key without a passphrase.
+
+        Raises:
+            GopubError: GP300 when it is missing, malformed or of another kind.
+            RefusedError: GP301 when others may read it.
+        """
+        try:
+            pem, mode = path.read_bytes(), path.stat().st_mode
+        except OSError as error:
+            raise _bad_key(str(path), f"cannot be read: {error.strerror}") from error
+        if mode & 0o077:
+            raise RefusedError("GP301", f"the private key {path} is open to other users", hint=f"run chmod 600 {path}")
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _bad_key(str(path), "is not a PEM private key without a passphrase") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+            raise _bad_key(str(path), "is not an ECDSA key on P-256")
+        return cls(key)
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that checks what this signer signs."""
+        return PublicKey(_spki(self.private.public_key()))
+
+    def sign(self, data: bytes) -> bytes:
+        """The DER signature over the SHA-256 of ``data``."""
+        return self.private.sign(data, _ALGORITHM)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """Where a key pair lies."""
+
+    private: Path
+    public: Path
+
+    def signer(self) -> KeySigner:
+        """Load the private key (see :meth:`KeySigner.load`)."""
+        return KeySigner.load(self.private)
+
+    def public_key(self) -> PublicKey:
+        """Load the public key (see :meth:`PublicKey.parse`)."""
+        return PublicKey.parse(self.public.read_bytes(), name=str(self.public))
+
+
+def private_key_in(folder: Path) -> KeyFiles:
+    """The names of the key pair of a folder, there or not."""
+    return KeyFiles(folder / PRIVATE_NAME, folder / PUBLIC_NAME)
+
+
+def generate(folder: Path) -> KeyFiles:
+    """The key pair of a folder, made now if there is none; two processes at once agree on one."""
+    files = private_key_in(folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not files.private.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        _write_once(files.private, pem, mode=0o600)
+    public = files.signer().public.pem
+    if not files.public.exists() or files.public.read_bytes() != public:
+        _replace(files.public, public)
+    return files
+
+
+def _write_once(path: Path, data: bytes, *, mode: int) -> None:
+    fresh = _fresh(path, data, mode)
+    try:
+        os.link(fresh, path)  # unlike a rename it never replaces a key that somebody else just made
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    _fresh(path, data, 0o644).replace(path)
+
+
+def _fresh(path: Path, data: bytes, mode: int) -> Path:
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return fresh
+
+
+def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _bad_key(name: str, problem: str) -> GopubError:
+    return GopubError(
+        "GP300", f"{name} {problem}", hint="make one with: openssl ecparam -name prime256v1 -genkey -noout"
+    )

@@ -1,0 +1,122 @@
+"""SLSA provenance v1: from which commit, with which tools and flags, which files were built. Pure.
+
+The build type and its parameters are described in docs/reference/build-type.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gopub.canon import Json
+from gopub.evidence.statement import Subject, statement
+from gopub.source.modfile import Module
+
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "tag:gopub,2026:docs/reference/build-type.md"
+BUILDER_LOCAL = "tag:gopub,2026:docs/reference/build-type.md#builder-local"
+"""The builder of releases that a local key signs: the machine of whoever runs gopub."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """What a build knows about itself; times are seconds since the epoch, ``mode`` is Go's ``-mod``."""
+
+    repository: str
+    ref: str
+    commit: str
+    spec_file: str
+    main: str
+    targets: tuple[str, ...]
+    ldflags: str
+    mode: str
+    go_version: str
+    go_digest: str
+    modules: tuple[Module, ...]
+    gopub_version: str
+    invocation: str
+    started: float
+    finished: float
+
+
+def provenance(subjects: Sequence[Subject], facts: BuildFacts) -> dict[str, Json]:
+    """The in-toto statement about all artifacts of one build."""
+    return statement(subjects, PREDICATE_TYPE, predicate(facts))
+
+
+def predicate(facts: BuildFacts) -> dict[str, Json]:
+    """The SLSA predicate: parameters that a verifier compares, then what was used, then who and when."""
+    return {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "repository": facts.repository,
+                "ref": facts.ref,
+                "spec": facts.spec_file,
+                "main": facts.main,
+                "targets": list(facts.targets),
+                "ldflags": facts.ldflags,
+            },
+            "internalParameters": {"mod": facts.mode, "trimpath": True, "cgo": False},
+            "resolvedDependencies": [_commit(facts), _toolchain(facts), *map(_module, _named(facts.modules))],
+        },
+        "runDetails": {
+            "builder": {"id": BUILDER_LOCAL, "version": {"gopub": facts.gopub_version}},
+            "metadata": {
+                "invocationId": facts.invocation,
+                "startedOn": timestamp(facts.started),
+                "finishedOn": timestamp(facts.finished),
+            },
+        },
+    }
+
+
+def commit_of(said: Mapping[str, Any]) -> str:
+    """The git commit that a verified provenance statement names; empty when it names none or several."""
+    dependencies = said.get("predicate", {}).get("buildDefinition", {}).get("resolvedDependencies", [])
+    commits = {entry.get("digest", {}).get("gitCommit", "") for entry in dependencies} - {""}
+    return str(commits.pop()) if len(commits) == 1 else ""
+
+
+def builder_of(said: Mapping[str, Any]) -> str:
+    """The builder's id in a verified provenance statement."""
+    return str(said.get("predicate", {}).get("runDetails", {}).get("builder", {}).get("id", ""))
+
+
+def timestamp(moment: float) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _commit(facts: BuildFacts) -> Json:
+    return {"uri": f"git+{facts.repository}@{facts.ref}", "digest": {"gitCommit": facts.commit}}
+
+
+def _toolchain(facts: BuildFacts) -> Json:
+    return {
+        "name": "go",
+        "uri": f"pkg:golang/toolchain@go{facts.go_version}",
+        "digest": {"sha256": facts.go_digest},
+    }
+
+
+def _module(module: Module) -> Json:
+    # dirHash1 is in-toto's name for Go's h1 sums, in hex. The files of a vendored copy belong to the commit.
+    uri = f"pkg:golang/{module.path}@{module.version}"
+    digest = _h1(module.sum)
+    return {"uri": uri, "digest": {"dirHash1": digest}} if digest else {"uri": uri}
+
+
+def _named(modules: Sequence[Module]) -> list[Module]:
+    return sorted(set(modules), key=lambda module: (module.path, module.version))
+
+
+def _h1(text: str) -> str:
+    try:
+        return base64.b64decode(text.removeprefix("h1:"), validate=True).hex()
+    except (binascii.Error, ValueError):
+        return ""
