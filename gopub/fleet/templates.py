@@ -1,0 +1,139 @@
+"""A release's files for one host: templates and unit, rendered; their id; and the payload that carries them.
+
+The render id is the digest of what was rendered, so a changed variable is a new release folder on the host and
+config goes back together with the binary.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
+
+from gopub.canon import Json, sha256
+from gopub.errors import SpecError, Where
+from gopub.fleet.sandbox import BudgetError, Sandbox
+from gopub.fleet.unit import Service, default_unit, refuse_control
+
+FILE_MODE = 0o644
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The rendered files by path, and the id of all of them together (64 hex)."""
+
+    files: Mapping[str, bytes]
+    render_id: str
+
+    @classmethod
+    def of(cls, files: Mapping[str, bytes]) -> Rendered:
+        """Name the files by their digest: path, mode and content, in the order of the paths."""
+        lines = (f"{path}\0{FILE_MODE:04o}\0{sha256(data)}\n" for path, data in sorted(files.items()))
+        return cls(dict(sorted(files.items())), sha256("".join(lines).encode()))
+
+    def payload(self) -> bytes:
+        """The files as tar.gz, always the same bytes: what a stage order carries first."""
+        packed = io.BytesIO()
+        with (
+            gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            for path, data in self.files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(data), FILE_MODE
+                tar.addfile(entry, io.BytesIO(data))
+        return packed.getvalue()
+
+
+def render(files: Mapping[str, str], variables: Mapping[str, Json]) -> Rendered:
+    """Render templates by their paths in the release folder.
+
+    Raises:
+        SpecError: GP407 a template is wrong or names what is not there, GP408 it wants too much, GP406 a path.
+    """
+    return Rendered.of({check_path(path): _text(path, source, variables) for path, source in files.items()})
+
+
+def render_release(
+    templates: Mapping[str, str], unit: str | None, service: Service, variables: Mapping[str, Json]
+) -> Rendered:
+    """Everything that one host gets beside the binary: its config files and ``INSTANCE.service``.
+
+    ``args``, ``env`` and a team's own unit are templates, too; what a variable puts into them is one line.
+
+    Raises:
+        SpecError: as :func:`render`, and GP409 for a value that would break out of its line of the unit.
+    """
+    name = f"{service.instance}.service"
+    if unit is None:
+        filled = replace(
+            service,
+            args=tuple(_line(f"service.args[{n}]", word, variables) for n, word in enumerate(service.args)),
+            env={key: _line(f"service.env.{key}", text, variables) for key, text in service.env.items()},
+        )
+        text = default_unit(filled).encode()
+    else:
+        text = _text(name, unit, variables, finalize=_one_line)
+    return Rendered.of({**render(templates, variables).files, name: text})
+
+
+def check_path(path: str) -> str:
+    """A path inside a release folder, as it is.
+
+    Raises:
+        SpecError: GP406 when the host would not take it.
+    """
+    parts = PurePosixPath(path).parts
+    reserved = parts[:1] == ("bin",) or any(part.startswith((".gopub", "-")) for part in parts)
+    if not _PLAIN_PATH.fullmatch(path) or ".." in parts or "." in path.split("/") or reserved:
+        raise SpecError(
+            "GP406",
+            f"{path!r} cannot be the path of a config file",
+            hint="use a relative path of letters, digits and ._@+- outside bin/",
+        )
+    return path
+
+
+def _line(what: str, source: str, variables: Mapping[str, Json]) -> str:
+    return refuse_control(_text(what, source, variables).decode(), what)
+
+
+def _one_line(value: Any) -> Any:
+    return refuse_control(str(value), "a value in the unit") if value is not None else value
+
+
+def _text(
+    name: str,
+    source: str,
+    variables: Mapping[str, Json],
+    finalize: Callable[[Any], Any] | None = None,
+) -> bytes:
+    try:
+        return Sandbox(finalize).text(source, variables).encode()
+    except TemplateSyntaxError as error:
+        raise SpecError("GP407", f"template: {error.message}", where=Where(name, error.lineno)) from error
+    except BudgetError as error:
+        raise SpecError("GP408", f"template: {error}", hint="keep templates small", where=Where(name)) from error
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        place = Where(name, _line_of(error))
+        undefined = isinstance(error, UndefinedError)
+        hint = "variables are those of the host, of its groups and of the release" if undefined else ""
+        raise SpecError("GP407", f"template: {error}", hint=hint, where=place) from error
+
+
+def _line_of(error: BaseException) -> int:
+    """The template's line where it happened: Jinja rewrites tracebacks so that they name it."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,101 @@
+"""The systemd unit that gopub writes where a team brings none; values are quoted, never pasted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gopub.errors import SpecError
+
+STOP_MARGIN = 10.0  # seconds that a service gets beyond its drain before systemd kills it
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a unit says of a service; ``drain`` is how long it may take to end, in seconds.
+
+    Without ``user`` the service runs as a user that exists only while it runs (``DynamicUser``); its files are
+    then readable by every user of the host. With ``user``, only that user's group can read them.
+    """
+
+    instance: str
+    app: str
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    drain: float = 20.0
+
+
+def default_unit(service: Service) -> str:
+    """The unit's text. ``/opt/INSTANCE/current`` stands for the release's own folder.
+
+    Raises:
+        SpecError: GP409 when an argument or a variable has a control character.
+    """
+    current = f"/opt/{service.instance}/current"
+    command = " ".join((f"{current}/bin/{service.app}", *(_word(word) for word in service.args)))
+    variables = "".join(f"Environment={_quoted(f'{name}={text}', name)}\n" for name, text in service.env.items())
+    return f"""\
+[Unit]
+Description={service.app} as {service.instance}, released by gopub
+After=network.target
+StartLimitIntervalSec=30
+StartLimitBurst=5
+
+[Service]
+Type=exec
+{f"User={service.user}" if service.user else "DynamicUser=yes"}
+SyslogIdentifier={service.instance}
+WorkingDirectory={current}
+StateDirectory={service.instance}
+ExecStart={command}
+{variables}Restart=on-failure
+RestartSec=500ms
+KillSignal=SIGTERM
+TimeoutStopSec={stop_seconds(service.drain)}
+LimitNOFILE=65536
+NoNewPrivileges=yes
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def stop_seconds(drain: float) -> int:
+    """``TimeoutStopSec`` for a drain: longer than it, so that systemd never cuts it short."""
+    return round(drain + STOP_MARGIN)
+
+
+def refuse_control(text: str, what: str) -> str:
+    """The text, if it is one line of printable characters.
+
+    Raises:
+        SpecError: GP409 otherwise: it could add a line of its own to a unit.
+    """
+    if text.isprintable():
+        return text
+    raise SpecError(
+        "GP409",
+        f"{what} has a control character: {text[:60]!r}",
+        hint="values in a unit are single lines; put longer ones into a config file",
+    )
+
+
+def _word(text: str) -> str:
+    # systemd expands $NAME in the words of a command, but not in Environment=.
+    return _quoted(text, "an argument").replace("$", "$$")
+
+
+def _quoted(text: str, what: str) -> str:
+    refuse_control(text, what)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
