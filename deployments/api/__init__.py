@@ -1,0 +1,1 @@
+"""``gopub serve``: the REST API and the webhooks, a FastAPI application that starts deployments and runs nothing."""

@@ -1,0 +1,41 @@
+"""The application: its routes, its errors, and the task that starts what waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+
+from deployments.api import deploy, hook, problems
+from deployments.api.parts import Parts
+from gopub import __version__
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The ASGI application. Its pages load nothing from other hosts, so there is no /docs; see /openapi.json."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(hook.keep_starting(parts))
+        try:
+            yield
+        finally:
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            parts.deliveries.close()
+
+    app = FastAPI(title="gopub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.include_router(deploy.router(parts))
+    app.include_router(hook.router(parts))
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, object]:
+        """That the API runs, and how many deliveries wait for the engine."""
+        waiting = await asyncio.to_thread(parts.deliveries.waiting)
+        return {"status": "ok", "waiting": len(waiting)}
+
+    return app

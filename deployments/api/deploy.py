@@ -1,0 +1,175 @@
+"""``POST /v1/deploy`` and ``GET /v1/runs/{id}``.
+
+The checks, in this order; the first that fails is the answer, and nothing was started:
+
+1. the token is known (401);
+2. the body is small (413) and valid (422);
+3. the token may deploy this app to this environment (403), and both exist (404);
+4. the same idempotency key was not used for another request (422); for the same request the first answer is repeated;
+5. the version has a tag, or the ref is there (422);
+6. the engine takes the run (503).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deployments.api.parts import Parts
+from deployments.api.requests import authenticate, idempotency_key, read_body
+from deployments.deliveries import Delivery
+from deployments.hooks.matching import deploy_parameters
+from deployments.projects import VERSION, Project
+from deployments.starter import Order, Run
+from gopub.canon import digest_of
+from gopub.clock import new_token
+from gopub.errors import GopubError, RefusedError
+from gopub.telemetry import log
+
+LIMIT = 64 * 1024
+_LOG = log("api")
+_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?)")
+_REF = re.compile(r"(?!-)(?!.*\.\.)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
+
+
+class DeployRequest(BaseModel):
+    """What to deploy where; ``targets`` are hosts, chosen by the environment's own selector until it is acted on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    app: Annotated[str, Field(description="The app, as projects.yaml names it.")]
+    version: Annotated[str, Field(max_length=64, description="Its version, such as 1.4.0.")]
+    env: Annotated[str, Field(description="The environment, such as prod.")]
+    targets: Annotated[list[str], Field(max_length=0, description="Hosts; not acted on yet.")] = []
+    ref: Annotated[str | None, Field(description="A branch, tag or commit id; default: the version's tag.")] = None
+    reason: Annotated[str, Field(max_length=500, description="Why; it stands in the journal.")] = ""
+
+
+def router(parts: Parts) -> APIRouter:
+    """The routes of the API."""
+    routes = APIRouter(prefix="/v1")
+    content = {"application/json": {"schema": DeployRequest.model_json_schema()}}
+    documented: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
+
+    @routes.post("/deploy", status_code=202, openapi_extra=documented)
+    async def deploy(request: Request) -> JSONResponse:
+        """Start a deployment; the same idempotency key starts it once."""
+        caller = authenticate(request, parts.tokens)
+        asked = read_request(await read_body(request, LIMIT))
+        app = permitted(parts, caller, asked.app, asked.env)
+        wanted = idempotency_key(request)
+        key = f"rest:{caller}:{wanted or new_token()}"
+        answer, replayed = await _started(parts, app, asked, caller, key)
+        headers = {"Location": f"/v1/runs/{answer['id']}"} | ({"Idempotent-Replayed": "true"} if replayed else {})
+        return JSONResponse(answer, 202, headers=headers)
+
+    @routes.get("/runs/{run_id}")
+    async def run(request: Request, run_id: str) -> JSONResponse:
+        """How a run stands."""
+        caller = authenticate(request, parts.tokens)
+        found = await parts.starter.run(run_id)
+        if found is None:
+            raise GopubError("GP937", f"there is no run {run_id!r}")
+        if not parts.projects.tokens[caller].allows(found.app, found.env):
+            raise _not_allowed(caller, found.app, found.env)
+        return JSONResponse(asdict(found))
+
+    return routes
+
+
+def read_request(body: bytes) -> DeployRequest:
+    """The request in a body.
+
+    Raises:
+        GopubError: GP933 naming the field that is wrong.
+    """
+    try:
+        asked = DeployRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the body"
+        hint = "hosts are chosen by the environment in gopub.yaml" if field == "targets" else ""
+        what = "is not acted on yet" if field == "targets" and first["type"] == "too_long" else first["msg"]
+        raise GopubError("GP933", f"{field}: {what}", hint=hint) from None
+    if asked.ref is not None and not _REF.fullmatch(asked.ref):
+        raise GopubError("GP933", f"ref: {asked.ref!r} cannot be a git ref")
+    return asked
+
+
+def permitted(parts: Parts, caller: str, app: str, env: str) -> Project:
+    """The app, where the caller may deploy it to the environment.
+
+    Raises:
+        RefusedError: GP931 not with this token.
+        GopubError: GP932 there is no such app or environment.
+    """
+    if not parts.projects.tokens[caller].allows(app, env):
+        raise _not_allowed(caller, app, env)
+    project = parts.projects.apps.get(app)
+    if project is None:
+        raise GopubError("GP932", f"there is no app {app!r}", hint="projects.yaml on the server lists them")
+    if env not in project.envs:
+        raise GopubError("GP932", f"{app} has no environment {env!r}", hint="it has " + ", ".join(project.envs))
+    return project
+
+
+async def _started(
+    parts: Parts, app: Project, asked: DeployRequest, caller: str, key: str
+) -> tuple[Mapping[str, Any], bool]:
+    """The answer, and whether it was given before."""
+    digest = digest_of(asked.model_dump())
+    seen = await asyncio.to_thread(parts.deliveries.find, key)
+    if seen and _same_request(seen, digest).outcome:
+        return seen.outcome or {}, True
+    version, ref = await resolved(parts, app, asked)
+    row, _ = await asyncio.to_thread(parts.deliveries.begin, key, digest, (), parts.clock.now())
+    _same_request(row, digest)  # somebody may have used the key while the repository was asked
+    reason = asked.reason or f"POST /v1/deploy by {caller}"
+    parameters = deploy_parameters(app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason)
+    parameters["version"] = version
+    made = await parts.starter.start(Order(app=asked.app, env=asked.env, key=key, parameters=parameters))
+    _LOG.info("%s started run %s: %s %s to %s", caller, made.id, asked.app, version, asked.env)
+    answer = _answer(made, asked, version, ref)
+    await asyncio.to_thread(parts.deliveries.finish, key, answer)
+    return answer, False
+
+
+def _same_request(seen: Delivery, digest: str) -> Delivery:
+    if seen.digest != digest:
+        hint = "use a new key for a new request"
+        raise GopubError("GP935", "this Idempotency-Key was used for another request", hint=hint)
+    return seen
+
+
+async def resolved(parts: Parts, app: Project, asked: DeployRequest) -> tuple[str, str]:
+    """The version without its v, and the ref that exists for it.
+
+    Raises:
+        GopubError: GP934 it is no version, or nothing in the repository is called so; GP939 no answer from there.
+    """
+    match = _VERSION.fullmatch(asked.version)
+    if match is None:
+        raise GopubError("GP934", f"{asked.version!r} is not a version", hint='write it as "1.4.0"')
+    ref = asked.ref or "refs/tags/" + app.version_tag.replace(VERSION, match[1])
+    if not await parts.refs.has(app.repository, ref):
+        hint = "push it first" if asked.ref else "push the tag first, or name a ref"
+        raise GopubError("GP934", f"{asked.app} {match[1]}: the repository has no {ref}", hint=hint)
+    return match[1], ref
+
+
+def _answer(made: Run, asked: DeployRequest, version: str, ref: str) -> dict[str, Any]:
+    return {
+        "id": made.id, "name": made.name, "state": made.state,
+        "app": asked.app, "env": asked.env, "version": version, "ref": ref,
+    }  # fmt: skip
+
+
+def _not_allowed(caller: str, app: str, env: str) -> RefusedError:
+    return RefusedError("GP931", f"the token {caller!r} may not deploy {app!r} to {env!r}")

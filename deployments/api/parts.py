@@ -1,0 +1,29 @@
+"""What the routes work with; made once, at start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deployments.deliveries import Deliveries
+from deployments.hooks.signing import HookSecrets
+from deployments.projects import Projects
+from deployments.refs import Refs
+from deployments.starter import Starter
+from gopub.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The projects, their secrets, and the ways out: deliveries on disk, the engine, the repositories, the clock.
+
+    ``tokens`` maps a token's name to its SHA-256; ``hooks`` an app's name to the secrets of its webhook.
+    """
+
+    projects: Projects
+    tokens: Mapping[str, str]
+    hooks: Mapping[str, HookSecrets]
+    deliveries: Deliveries
+    starter: Starter
+    refs: Refs
+    clock: Clock

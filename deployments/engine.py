@@ -1,0 +1,121 @@
+"""The engine behind the API: deployments of a Prefect server, started with an idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+
+from deployments.starter import Order, Run
+from gopub.errors import GopubError, UsageError
+
+ANSWER_WITHIN = 8.0
+"""Seconds: GitLab gives up on a webhook after 10."""
+
+_APP, _ENV = "app:", "env:"
+
+
+class PrefectStarter:
+    """Starts the deployments that ``gopub setup`` made."""
+
+    async def start(self, order: Order) -> Run:
+        """Start a run, or give the one that this key started before."""
+        async with _asking() as client:
+            try:
+                made = await arun_deployment(
+                    name=order.deployment,
+                    client=client,
+                    parameters=dict(order.parameters),
+                    timeout=0,
+                    tags=["gopub", _APP + order.app, _ENV + order.env],
+                    idempotency_key=order.key,
+                    as_subflow=False,
+                )
+            except ObjectNotFound as error:
+                raise _refused(f"the server has no deployment {order.deployment!r}") from error
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code in {httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
+                    raise _refused(f"the server refuses to start {order.deployment!r}: {error}") from error
+                raise
+        return _run(made)
+
+    async def run(self, run_id: str) -> Run | None:
+        """How a run stands; None when there is no such run, or it was not started for an app."""
+        try:
+            asked = UUID(run_id)
+        except ValueError:
+            return None
+        async with _asking() as client:
+            try:
+                found = _run(await client.read_flow_run(asked))
+            except ObjectNotFound:
+                return None
+        return found if found.app else None
+
+
+def require_server() -> str:
+    """The address of the Prefect server that is set up.
+
+    Raises:
+        UsageError: GP911 none is: Prefect would start one of its own, whose runs no worker would ever take.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise UsageError(
+            "GP911",
+            "no Prefect server is set up",
+            hint="give --server URL, or set PREFECT_API_URL, for example http://127.0.0.1:4200/api",
+        )
+    return url
+
+
+@asynccontextmanager
+async def _asking() -> AsyncIterator[PrefectClient]:
+    """A client whose calls end in time; its failures become GP918."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN), get_client() as client:
+            yield client
+    except (httpx.HTTPError, OSError, TimeoutError, RuntimeError) as error:
+        raise GopubError(
+            "GP918",
+            f"the Prefect server at {get_current_settings().api.url} does not answer: "
+            f"{error.__class__.__name__} {error}".rstrip(),
+            hint="is it up, and is PREFECT_API_URL right?",
+        ) from error
+
+
+def _refused(problem: str) -> GopubError:
+    return GopubError("GP919", problem, hint="run `gopub setup` against this server, with this version of gopub")
+
+
+def _run(found: FlowRun) -> Run:
+    state = found.state
+    return Run(
+        id=str(found.id),
+        name=found.name,
+        state=state.name or "" if state else "",
+        app=_tagged(found.tags, _APP),
+        env=_tagged(found.tags, _ENV),
+        final=bool(state and state.is_final()),
+        message=state.message or "" if state else "",
+        created=_when(found.created),
+        started=_when(found.start_time),
+        ended=_when(found.end_time),
+    )
+
+
+def _tagged(tags: list[str], prefix: str) -> str:
+    return next((tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)), "")
+
+
+def _when(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="milliseconds") if moment else ""

@@ -1,0 +1,65 @@
+"""Which runs a push starts: pure, from the push and the projects file alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from deployments.hooks.gitlab import Ignored, Push
+from deployments.projects import Project, Projects, Rule, repository_path
+from deployments.starter import Order
+from gopub.canon import Json
+
+
+def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: str) -> tuple[Order, ...] | Ignored:
+    """The runs to start for a push: one for each app of this repository whose rules name it.
+
+    ``allowed`` are the apps whose secret the sender knows; ``key`` names the delivery.
+    """
+    mine = {name: app for name, app in projects.apps.items() if _is_of(push, app) and name in allowed}
+    if not mine:
+        return Ignored(f"no app of this sender has the repository {push.project!r}")
+    orders = [
+        _order(push, name, app, rule.env, key)
+        for name, app in mine.items()
+        if (rule := _first_match(push, app.rules)) is not None
+    ]
+    return tuple(orders) or Ignored(f"no rule of {', '.join(mine)} names the {push.kind} {push.name!r}")
+
+
+def deploy_parameters(app: Project, *, env: str, ref: str, actor: str, reason: str) -> dict[str, Json]:
+    """Parameters of the flow ``deploy``."""
+    return {
+        "repository": app.repository, "env": env, "ref": ref,
+        "spec_file": app.spec, "actor": actor, "reason": reason,
+    }  # fmt: skip
+
+
+def _order(push: Push, name: str, app: Project, env: str, key: str) -> Order:
+    # A tag goes by its name, from which the version follows; a branch may move on before the run begins, so its
+    # commit is named: what was pushed is what is released.
+    ref = f"refs/tags/{push.name}" if push.kind == "tag" else push.commit
+    reason = f"push of {push.kind} {push.name} ({push.commit[:12]})"
+    parameters = deploy_parameters(app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason)
+    parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
+    return Order(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
+
+
+def _is_of(push: Push, app: Project) -> bool:
+    if app.gitlab_project is not None:
+        return app.gitlab_project == push.project
+    return repository_path(app.repository) in {repository_path(one) for one in push.addresses if one}
+
+
+def _first_match(push: Push, rules: tuple[Rule, ...]) -> Rule | None:
+    for rule in rules:
+        pattern = rule.tag if push.kind == "tag" else rule.branch
+        if pattern is not None and _matches(pattern, push.name):
+            return rule
+    return None
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Only * is special, as in GitLab's own branch filters; fnmatch would give [ and ? a meaning."""
+    parts = (re.escape(part) for part in pattern.split("*"))
+    return re.fullmatch(".*".join(parts), name, re.DOTALL) is not None

@@ -1,0 +1,182 @@
+"""A Prefect server and a worker as child processes: for the demo, the tests and a first look.
+
+Both outlive the program that starts them and are ended by their pid. A production server runs under systemd with
+PostgreSQL (docs/guides/prefect-server.md); what differs is only the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from gopub.clock import Clock, SystemClock
+from gopub.errors import GopubError, InconclusiveError
+from gopub.paths import project_root
+from gopub.process import base_environment, spawn
+
+POOL = "gopub"
+_STEP = 0.2
+
+QUIET: Mapping[str, str] = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_PROMPT": "false",
+}
+"""No telemetry, no questions: set for every Prefect process that gopub starts."""
+
+_SERVER: Mapping[str, str] = {
+    # The default keeps leases in memory: a holder that dies together with the server would leak its slot for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A program that was started: its pid and the file with its output."""
+
+    what: str
+    pid: int
+    log: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Prefect server on the loopback address; ``home`` holds its database."""
+
+    running: Running
+    home: Path
+    url: str
+
+    @property
+    def ui(self) -> str:
+        """The address for a browser."""
+        return self.url.removesuffix("/api")
+
+
+def free_port() -> int:
+    """A port of the loopback address on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def client_environment(home: Path, url: str) -> dict[str, str]:
+    """The variables that point a Prefect client at a server, away from the user's own profile."""
+    return {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": url}
+
+
+async def start_server(home: Path, port: int | None = None, *, wait: float = 180.0) -> Server:
+    """Start a server on 127.0.0.1 and wait until it answers; SQLite in ``home``.
+
+    Raises:
+        InconclusiveError: GP916 it did not answer within ``wait`` seconds.
+        GopubError: GP917 it ended before it answered.
+    """
+    home.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything runs
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = home / "server.log"
+    environment = base_environment(extra={**client_environment(home, url), **_SERVER})
+    running = Running("Prefect server", spawn(argv, log=log, cwd=home, env=environment), log)
+    await _until_healthy(running, url, wait)
+    return Server(running, home, url)
+
+
+async def start_worker(
+    server: Server,
+    *,
+    pool: str = POOL,
+    name: str = "gopub-worker",
+    root: Path | None = None,
+    extra: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> Running:
+    """Start a process worker that enters ``root`` (default: this project) and polls every 2 seconds.
+
+    ``extra`` goes to the worker and so to its runs: store, keys, lab.
+    """
+    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name]
+    log = log or server.home / f"{name}.log"
+    environment = worker_environment(server, root or project_root()) | dict(extra or {})
+    return Running("Prefect worker", spawn(argv, log=log, cwd=server.home, env=environment), log)
+
+
+def worker_environment(server: Server, root: Path) -> dict[str, str]:
+    """What a worker needs beside the usual: the server, the project, and a short poll (the default is 10 s)."""
+    settings = {"GOPUB_HOME": str(root), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    kept = [name for name in os.environ if name.startswith(("GOPUB_", "XDG_", "AWS_", "SSH_AUTH_"))]
+    return base_environment(keep=kept, extra=client_environment(server.home, server.url) | settings)
+
+
+async def stop(running: Running, *, wait: float = 20.0, clock: Clock | None = None) -> None:
+    """End the program and what it started: SIGTERM, then SIGKILL for what is left after ``wait`` seconds."""
+    clock = clock or SystemClock()
+    _signal(running.pid, signal.SIGTERM)
+    until = clock.now() + wait
+    while alive(running) and clock.now() < until:
+        await clock.sleep(_STEP)
+    _signal(running.pid, signal.SIGKILL)
+    while alive(running):
+        await clock.sleep(_STEP)
+
+
+def alive(running: Running) -> bool:
+    """Whether the program still runs; reaps it where it is our child."""
+    try:
+        if os.waitpid(running.pid, os.WNOHANG)[0] == running.pid:
+            return False
+    except ChildProcessError:
+        pass  # somebody else's child: ask the process table
+    try:
+        os.kill(running.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+
+
+async def _until_healthy(running: Running, url: str, wait: float) -> None:
+    clock = SystemClock()
+    until = clock.now() + wait
+    async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
+        while not await _answers(http, f"{url}/health"):
+            if not alive(running):
+                raise GopubError(
+                    "GP917",
+                    f"the {running.what} ended before it answered\n{_tail(running.log)}",
+                    hint=f"its whole output is in {running.log}",
+                )
+            if clock.now() > until:
+                await stop(running)
+                raise InconclusiveError(
+                    "GP916",
+                    f"the {running.what} at {url} did not answer within {wait:g}s",
+                    hint=f"see {running.log}",
+                )
+            await clock.sleep(_STEP)
+
+
+async def _answers(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-8:])

@@ -1,0 +1,80 @@
+"""What the API needs of an engine: start a deployment once per key, and say how a run stands.
+
+``Starter`` is a Protocol so that tests use a recording one and the program uses Prefect (deployments/engine.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gopub.canon import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run to start: what of, where to, and the key that makes a second order the same run."""
+
+    app: str
+    env: str
+    key: str
+    parameters: Mapping[str, Json]
+    deployment: str = "deploy/deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the engine shows it; times are RFC 3339 in UTC, empty when not reached yet."""
+
+    id: str
+    name: str
+    state: str
+    app: str = ""
+    env: str = ""
+    final: bool = False
+    message: str = ""
+    created: str = ""
+    started: str = ""
+    ended: str = ""
+
+
+class Starter(Protocol):
+    """Starts deployments; never waits for their end."""
+
+    async def start(self, order: Order) -> Run:
+        """Start a run, or give the one that this key started before.
+
+        Raises:
+            GopubError: GP918 the engine does not answer, GP919 it does not know the deployment or refuses it.
+        """
+
+    async def run(self, run_id: str) -> Run | None:
+        """How a run stands; None when the engine knows no such run.
+
+        Raises:
+            GopubError: GP918 the engine does not answer.
+        """
+
+
+@dataclass(slots=True)
+class RecordingStarter:
+    """Starts nothing and remembers every order (public test double); ``broken`` is raised instead when set."""
+
+    orders: list[Order] = field(default_factory=list)
+    broken: Exception | None = None
+
+    async def start(self, order: Order) -> Run:
+        """Remember the order; the same key gives the same run."""
+        if self.broken:
+            raise self.broken
+        if order.key not in [seen.key for seen in self.orders]:
+            self.orders.append(order)
+        place = [seen.key for seen in self.orders].index(order.key)
+        return Run(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
+
+    async def run(self, run_id: str) -> Run | None:
+        """The run of the n-th order, always scheduled."""
+        names = {f"run-{place}": order for place, order in enumerate(self.orders, 1)}
+        order = names.get(run_id)
+        return Run(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None

@@ -1,0 +1,76 @@
+"""An API with recorded ends, for the tests of the routes: nothing is started, and the clock stands still."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deployments.api.app import create_app
+from deployments.api.parts import Parts
+from deployments.deliveries import Deliveries
+from deployments.hooks.signing import HookSecrets
+from deployments.projects import parse_projects
+from deployments.refs import FixedRefs
+from deployments.starter import RecordingStarter
+from gopub.clock import ManualClock
+
+HOOK_TOKEN = "hook-token-1234"
+TOKENS = {"oncall": "oncall-secret", "ci": "ci-secret"}
+PROJECTS = f"""
+apps:
+  orders:
+    repository: https://gitlab.example/trade/orders.git
+    envs: [staging, prod]
+    rules:
+      - {{tag: "v*", env: prod}}
+      - {{branch: release/*, env: staging}}
+  audit: {{repository: https://gitlab.example/trade/audit.git, envs: [prod], version_tag: "audit/{{version}}"}}
+tokens:
+  oncall: {{sha256: {hashlib.sha256(b"oncall-secret").hexdigest()}}}
+  ci: {{sha256: {hashlib.sha256(b"ci-secret").hexdigest()}, apps: [orders], envs: [staging]}}
+gitlab: {{token: {{env: HOOK}}}}
+"""
+
+
+@dataclass
+class Kit:
+    """The parts, and a client that speaks to the application in memory."""
+
+    parts: Parts
+    starter: RecordingStarter
+    clock: ManualClock
+    client: httpx.AsyncClient
+
+    async def deploy(
+        self, body: object, token: str | None = TOKENS["oncall"], headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """POST /v1/deploy."""
+        auth = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        return await self.client.post("/v1/deploy", json=body, headers={**auth, **(headers or {})})
+
+    async def hook(self, body: bytes, **headers: str) -> httpx.Response:
+        """POST /v1/hooks/gitlab; underscores in names stand for dashes."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.post("/v1/hooks/gitlab", content=body, headers=named)
+
+
+def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Kit:
+    """A kit whose deliveries lie in ``folder``; made twice in the same folder it is the same server restarted."""
+    projects = parse_projects(PROJECTS, "projects.yaml")
+    starter, clock = RecordingStarter(), ManualClock()
+    parts = Parts(
+        projects=projects,
+        tokens={name: hashlib.sha256(word.encode()).hexdigest() for name, word in TOKENS.items()},
+        hooks=hooks if hooks is not None else {"orders": HookSecrets(tokens=(HOOK_TOKEN,))},
+        deliveries=Deliveries(folder / "deliveries.sqlite"),
+        starter=starter,
+        refs=FixedRefs("refs/tags/v1.4.0", "refs/tags/audit/2.0.0", "main"),
+        clock=clock,
+    )
+    transport: Any = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
+    return Kit(parts, starter, clock, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))
