@@ -1,10 +1,66 @@
-"""Evidence that the canary is worse than stable: an e-value that may be looked at as often as one likes."""
+"""Evidence E that the canary is worse: e-processes on errors and slow answers, folded over the windows of a rollout.
+
+E may be looked at after every window, and the rollout stopped whenever one likes: with an innocent canary it ever
+reaches 1/α with a probability of at most α (``eprocess``), provided that stable hosts show how events cluster
+(``dispersion``). The metrics are combined as the mean of their e-values, valid whatever ties them together.
+
+A window with traffic on both tracks is held against stable. A window without comparable stable traffic (a first
+release, the last step, a step that only a header rule feeds) is held against the SLO, if there is one, and only while
+stable keeps the SLO itself: a shared incident must not count. Per-host offsets from before the rollout are not
+subtracted yet; they would correct ``HostCounts`` before the fold.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from gopub.health.config import SloTarget
+from gopub.health.dispersion import Dispersion, Tally
+from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
+from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.slo import P95_SHARE
+
+MARGIN = {"errors": 0.25, "slow": 0.5}
+"""δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
+AGAINST_STABLE = 0.8
+"""The share of a metric's coin that is bet against stable, where a metric can also be held against the SLO."""
+
+
+Reader = Callable[[HostCounts], Tally]
+
+
+def _errors(host: HostCounts) -> Tally:
+    return Tally(host.errors, host.attempts)
+
+
+def _slow(host: HostCounts) -> Tally:
+    return Tally(host.slow, host.timed)
+
+
+_READERS: Mapping[str, Reader] = {"errors": _errors, "slow": _slow}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricState:
+    """One metric: its two e-processes, its counts so far and the spread of the stable hosts."""
+
+    versus_stable: Process = field(default_factory=Process)
+    versus_slo: Process = field(default_factory=Process)
+    canary: Tally = field(default_factory=Tally)
+    stable: Tally = field(default_factory=Tally)
+    spread: Dispersion = field(default_factory=Dispersion)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceState:
+    """What the fold carries from look to look; survives the driver through JSON and is never reset in a rollout."""
+
+    errors: MetricState = field(default_factory=MetricState)
+    slow: MetricState = field(default_factory=MetricState)
+    basis: str = "none"
+    slow_above: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +77,127 @@ class MetricEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceState:
-    """What the fold over windows carries from look to look; survives the driver through JSON."""
-
-    processes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """E in logarithms: ``log_e`` ≥ log(1/α) is evidence at level α, at any time."""
 
     log_e: float = 0.0
     metrics: tuple[MetricEvidence, ...] = ()
     basis: str = "none"
-    """What the newest window was held against: ``stable``, ``slo`` (stable had no comparable traffic) or ``none``."""
+    """What the newest window was held against: ``stable``, ``slo``, or ``none`` where neither was possible."""
     phi: float = 1.0
     slow_above: float | None = None
     """Seconds: what counts as slow."""
-    notes: tuple[str, ...] = ()
 
     @property
     def e_value(self) -> float:
-        """E, capped at 1e300."""
+        """E, capped at about 1e299."""
         return math.exp(min(self.log_e, 690.0))
+
+
+def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
+    """Learn the spread of the stable hosts from windows before the rollout; each is a bin of its own."""
+    errors, slow = state.errors.spread, state.slow.spread
+    for window in (window for window in history if window.stable):
+        errors = errors.add(_by_host(window.stable, _errors), window.end).close()
+        slow = slow.add(_by_host(window.stable, _slow), window.end).close()
+    return replace(
+        state,
+        errors=replace(state.errors, spread=errors.settle()),
+        slow=replace(state.slow, spread=slow.settle()),
+    )
+
+
+def fold(
+    state: EvidenceState, windows: Iterable[Window], slo: SloTarget, *, compare: bool, stable_broken: bool
+) -> EvidenceState:
+    """Take in new windows.
+
+    Args:
+        state: what all windows before gave.
+        windows: in order of time.
+        slo: what to hold the canary against where stable is not comparable.
+        compare: False for a step whose canary users chose themselves.
+        stable_broken: stable itself breaks the SLO at the moment.
+    """
+    allowed_slow = None if slo.latency_p95 is None else P95_SHARE
+    for window in windows:
+        basis = _basis(window, slo, compare=compare, stable_broken=stable_broken)
+        state = replace(
+            state,
+            errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
+            slow=_fold_metric(state.slow, window, "slow", basis=basis, allowed=allowed_slow),
+            basis=basis or state.basis,
+        )
+    return state
+
+
+def evidence(state: EvidenceState, slo: SloTarget) -> Evidence:
+    """What the windows so far say."""
+    metrics = (
+        _metric("errors", state.errors, can_slo=slo.error_rate is not None),
+        _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),
+    )
+    return Evidence(
+        log_e=log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)),
+        metrics=metrics,
+        basis=state.basis,
+        phi=max(metric.phi for metric in metrics),
+        slow_above=state.slow_above,
+    )
+
+
+def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool) -> str:
+    """``stable``, ``slo``, ``none``, or an empty text for a window without canary requests."""
+    canary, stable = window.canary, window.stable
+    if canary is None or not canary.attempts:
+        return ""
+    if compare and stable is not None and stable.attempts:
+        return "stable"
+    has_slo = slo.error_rate is not None or slo.latency_p95 is not None
+    return "slo" if has_slo and not stable_broken else "none"
+
+
+def _fold_metric(state: MetricState, window: Window, name: str, *, basis: str, allowed: float | None) -> MetricState:
+    of, delta = _READERS[name], MARGIN[name]
+    spread = _seen(state, window, of)
+    canary, stable = _total(window.canary, of), _total(window.stable, of)
+    state = replace(state, spread=spread, canary=state.canary + canary, stable=state.stable + stable)
+    if basis == "stable" and canary.exposed and stable.exposed:
+        ratios = against_stable(canary.bad, canary.exposed, stable.bad, stable.exposed, delta)
+        return replace(state, versus_stable=state.versus_stable.step(ratios, spread.phi, window.start))
+    if basis == "slo" and allowed is not None and canary.exposed:
+        ratios = against_rate(canary.bad, canary.exposed, allowed, delta)
+        return replace(state, versus_slo=state.versus_slo.step(ratios, spread.phi, window.start))
+    return state
+
+
+def _seen(state: MetricState, window: Window, of: Reader) -> Dispersion:
+    return state.spread.add(_by_host(window.stable, of), window.end) if window.stable else state.spread
+
+
+def _by_host(track: TrackWindow | None, of: Reader) -> Mapping[str, Tally]:
+    return {host.host: of(host) for host in track.hosts} if track else {}
+
+
+def _total(track: TrackWindow | None, of: Reader) -> Tally:
+    return sum((of(host) for host in track.hosts), Tally()) if track else Tally()
+
+
+def _metric(name: str, state: MetricState, *, can_slo: bool) -> MetricEvidence:
+    log_e = state.versus_stable.log_e
+    if can_slo:
+        log_e = log_sum(
+            (
+                math.log(AGAINST_STABLE) + log_e,
+                math.log(1 - AGAINST_STABLE) + state.versus_slo.log_e,
+            )
+        )
+    return MetricEvidence(
+        name,
+        log_e,
+        state.canary.bad,
+        state.canary.exposed,
+        state.stable.bad,
+        state.stable.exposed,
+        state.spread.phi,
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gopub.health.evidence import Evidence, EvidenceState
+from gopub.health.config import JudgeConfig
+from gopub.health.evidence import Evidence, EvidenceState, evidence, fold
 from gopub.health.logscore import LogScore
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
-from gopub.health.score import Score
-from gopub.health.slo import SloCheck
+from gopub.health.score import Score, ScoreInput, score
+from gopub.health.slo import SloCheck, check_slo
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +21,30 @@ class Totals:
     stable_requests: int = 0
     stable_errors: int = 0
 
+    def plus(self, window: Window) -> Totals:
+        """With one more window."""
+        canary, stable = window.canary, window.stable
+        return Totals(
+            self.canary_requests + (canary.attempts if canary else 0),
+            self.canary_errors + (canary.errors if canary else 0),
+            self.stable_requests + (stable.attempts if stable else 0),
+            self.stable_errors + (stable.errors if stable else 0),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What was measured at one look.
 
-    ``windows`` are the new counts since the look before; ``recent`` is what score and SLO were taken from;
-    ``before`` is the evidence state that ``windows`` were folded onto. ``no_data`` says why there is nothing to
-    judge by; None means that there is data.
+    ``windows`` are the new counts since the look before, ``before`` is the evidence state that they were folded onto;
+    ``recent`` is what the SLO was held against. ``scored`` is what the score was taken from: its stable side is older
+    where stable has too little traffic of late. ``no_data`` says why there is nothing to judge by; None is data.
     """
 
-    app: str
-    env: str
-    rollout: str
+    config: JudgeConfig
     step: int
     at: float
-    canary: str
-    stable: str | None
+    compare: bool = True
     hosts: tuple[ProcessHealth, ...] = ()
     no_data: str | None = None
     windows: tuple[Window, ...] = ()
@@ -46,6 +54,7 @@ class Observation:
     slo_canary: SloCheck = field(default_factory=SloCheck)
     slo_stable: SloCheck | None = None
     score: Score = field(default_factory=Score)
+    scored: ScoreInput = field(default_factory=ScoreInput)
     evidence: Evidence = field(default_factory=Evidence)
     before: EvidenceState = field(default_factory=EvidenceState)
     log_score: LogScore | None = None
@@ -53,3 +62,38 @@ class Observation:
     """Why there is no log score, or what was left out of it."""
     queries: tuple[ResolvedQuery, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusions:
+    """What follows from the counts alone."""
+
+    slo_canary: SloCheck
+    slo_stable: SloCheck | None
+    score: Score
+    evidence: Evidence
+    state: EvidenceState
+
+
+def conclude(
+    config: JudgeConfig,
+    recent: Window | None,
+    scored: ScoreInput,
+    windows: tuple[Window, ...],
+    before: EvidenceState,
+    *,
+    compare: bool,
+) -> Conclusions:
+    """The pure half of a look; ``replay`` calls it again with what the record kept."""
+    canary = recent.canary if recent else None
+    stable = recent.stable if recent else None
+    slo_stable = check_slo(stable, config.slo, config.min_requests) if stable else None
+    broken = bool(slo_stable and slo_stable.broken)
+    state = fold(before, windows, config.slo, compare=compare, stable_broken=broken)
+    return Conclusions(
+        slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
+        slo_stable=slo_stable,
+        score=score(scored, config.slo, config.score),
+        evidence=evidence(state, config.slo),
+        state=state,
+    )

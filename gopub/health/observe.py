@@ -2,30 +2,96 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from gopub.canon import Json
 from gopub.health.config import JudgeConfig
-from gopub.health.observation import Observation
-from gopub.health.samples import ProcessHealth
+from gopub.health.counters import merged, window
+from gopub.health.evidence import EvidenceState, learn
+from gopub.health.logscore import LogState, fold_logs, log_score
+from gopub.health.logwatch import LogWatch
+from gopub.health.observation import Observation, Totals, conclude
+from gopub.health.quantile import quantile
+from gopub.health.recent import Recent, usable
+from gopub.health.runtime import RuntimeTrail
+from gopub.health.samples import (
+    CounterSnapshot,
+    NoData,
+    ProcessHealth,
+    ResolvedQuery,
+    TrackWindow,
+    Window,
+    sum_tracks,
+)
+from gopub.health.score import ScoreInput
 from gopub.health.sources import LogSource, LogTarget, MetricSource
+from gopub.health.wire import from_json, to_json
+
+QUICK = 0.025
+"""Seconds: without an SLO, answers quicker than this are never "slow"."""
+_STABLE_RUNTIMES = 10
+_SUSPICIOUS = math.log(10)
+"""From here on, logs are read at every look."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverState:
+    """What survives the driver; windows do not, for counts of the time without a driver are nobody's."""
+
+    evidence: EvidenceState = field(default_factory=EvidenceState)
+    logs: LogState = field(default_factory=LogState)
+    step: int = -1
+    step_totals: Totals = field(default_factory=Totals)
+    rollout_totals: Totals = field(default_factory=Totals)
+    reference: TrackWindow | None = None
+    """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
 
 
 class Observer:
-    """One per rollout and driver; everything it knows beyond its sources is in ``state()``."""
+    """One per rollout and driver; what it must not forget is in ``state()``."""
 
     def __init__(
         self,
-        metrics: MetricSource | None,
+        metrics: MetricSource,
         logs: LogSource | None,
         config: JudgeConfig,
         state: Json = None,
     ) -> None:
-        """Take the sources; ``state`` is what an earlier driver's ``state()`` gave, None at the first start."""
-        self._metrics, self._logs, self._config, self._state = metrics, logs, config, state
+        """Take the sources; ``state`` is what an earlier driver's ``state()`` gave, None at the first start.
+
+        Raises:
+            UsageError: GP601, ``state`` is none.
+        """
+        self._metrics, self._config = metrics, config
+        self._resumed = state is not None
+        self._state = ObserverState() if state is None else from_json(ObserverState, state)
+        self._last: CounterSnapshot | None = None
+        self._recent = Recent(config.horizon, config.min_requests)
+        self._runtime = RuntimeTrail(config.score.profile)
+        self._canaries: frozenset[str] = frozenset()
+        self._logs = LogWatch(logs, config)
+
+    def state(self) -> Json:
+        """What must survive the driver, for the journal: evidence, totals, log evidence."""
+        return to_json(self._state)
 
     async def start(self, at: float) -> None:
-        """Learn from before the rollout (spread of the stable hosts, what counts as slow) and take the first counters."""
+        """Learn the spread of the stable hosts and what is slow from before the rollout; take the first counters.
+
+        Call it before the canary gets traffic. A source that is down is no error here: the looks will say so.
+        """
+        config = self._config
+        if config.slo.latency_p95 is not None:
+            self._slow_above(config.slo.latency_p95)
+        if config.stable and not self._resumed:
+            past = await self._metrics.history(config.app, config.env, (config.stable,), at)
+            self._learn(past if not isinstance(past, NoData) else ())
+        first = await self._metrics.counters(config.app, config.env, self._releases(), at)
+        self._last = first if isinstance(first, CounterSnapshot) else None
+        self._logs.start(at)
 
     async def look(
         self,
@@ -36,12 +102,144 @@ class Observer:
         compare: bool = True,
         logs: Sequence[LogTarget] = (),
     ) -> Observation:
-        """One look: a handful of queries. ``compare`` False for a step that only a header rule sends traffic to."""
+        """One look: three queries, and the logs where they are due.
+
+        Args:
+            at: now.
+            hosts: the health of every canary host.
+            step: the step that the rollout is in; another one than before starts its own totals.
+            compare: False for a step that only a header rule sends traffic to.
+            logs: where the logs of canary and stable hosts lie.
+        """
+        if step != self._state.step:
+            self._state = replace(self._state, step=step, step_totals=Totals())
         config = self._config
-        return Observation(
-            config.app, config.env, config.rollout, step, at, config.canary, config.stable, hosts=tuple(hosts)
+        answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
+        blank = Observation(config, step, at, compare, tuple(hosts), before=self._state.evidence)
+        if isinstance(answer, NoData):
+            return self._nothing(blank, answer.reason, answer.queries)
+        new = self._window(answer)
+        queries = (*answer.queries, *await self._ask_runtime(at))
+        if not any(series.release == config.canary for series in answer.series):
+            reason = f"no edge counts anything for the canary release {config.canary}"
+            return self._nothing(blank, reason, queries)
+        seen = self._judge(replace(blank, queries=queries, notes=answer.notes), new)
+        return await self._with_logs(seen, logs)
+
+    def _releases(self) -> tuple[str, ...]:
+        return tuple(name for name in (self._config.stable, self._config.canary) if name)
+
+    def _nothing(self, blank: Observation, why: str, queries: Sequence[ResolvedQuery]) -> Observation:
+        """A look without usable counts: what was learnt before stands, nothing new is claimed."""
+        empty = conclude(self._config, None, ScoreInput(), (), self._state.evidence, compare=blank.compare)
+        return replace(
+            blank,
+            no_data=why,
+            step_totals=self._state.step_totals,
+            rollout_totals=self._state.rollout_totals,
+            score=empty.score,
+            evidence=empty.evidence,
+            log_note="not read: no counts to relate lines to",
+            queries=tuple(queries),
         )
 
-    def state(self) -> Json:
-        """What must survive the driver: evidence and totals, not windows; put it into the journal."""
-        return self._state
+    def _window(self, answer: CounterSnapshot) -> tuple[Window, ...]:
+        """The counts since the last look; none at the first one."""
+        before, self._last = self._last, merged(self._last, answer) if self._last else answer
+        if before is None:
+            return ()
+        config, state = self._config, self._state
+        new = window(
+            before,
+            answer,
+            canary=config.canary,
+            stable=config.stable,
+            slow_above=state.evidence.slow_above,
+        )
+        self._recent.add(new)
+        self._logs.count(new)
+        self._state = replace(
+            state,
+            step_totals=state.step_totals.plus(new),
+            rollout_totals=state.rollout_totals.plus(new),
+        )
+        return (new,)
+
+    def _judge(self, seen: Observation, new: tuple[Window, ...]) -> Observation:
+        config, at = self._config, seen.at
+        recent = self._recent.total(at)
+        canary, stable = (recent.canary, recent.stable) if recent else (None, None)
+        if stable and usable(stable, config.min_requests):
+            self._state = replace(self._state, reference=stable)
+        against = stable if usable(stable, config.min_requests) else self._state.reference or stable
+        scored = ScoreInput(canary, against, self._runtime.facts(*self._tracks(recent)))
+        found = conclude(config, recent, scored, new, self._state.evidence, compare=seen.compare)
+        self._state = replace(self._state, evidence=found.state)
+        self._learn_slow(self._state.reference)
+        return replace(
+            seen,
+            windows=new,
+            recent=recent,
+            step_totals=self._state.step_totals,
+            rollout_totals=self._state.rollout_totals,
+            slo_canary=found.slo_canary,
+            slo_stable=found.slo_stable,
+            score=found.score,
+            scored=scored,
+            evidence=found.evidence,
+        )
+
+    async def _with_logs(self, seen: Observation, targets: Sequence[LogTarget]) -> Observation:
+        if not seen.compare:
+            return replace(seen, log_note="not compared: the canary's users chose themselves in this step")
+        urgent = seen.evidence.log_e > _SUSPICIOUS or bool(seen.slo_canary.broken)
+        outcome = await self._logs.read(seen.at, targets, urgent=urgent)
+        if outcome.reading:
+            self._state = replace(self._state, logs=fold_logs(self._state.logs, outcome.reading))
+        value = None if outcome.blind else log_score(self._state.logs)
+        return replace(seen, log_score=value, log_note=outcome.note)
+
+    async def _ask_runtime(self, at: float) -> tuple[ResolvedQuery, ...]:
+        weights = self._config.score
+        if not weights.gc_pause and not weights.memory_growth:
+            return ()
+        canary, stable = self._tracks(self._recent.total(at))
+        for host in canary - self._canaries:
+            self._runtime.forget(host)
+        self._canaries = canary
+        hosts = (*sorted(canary), *sorted(stable)[:_STABLE_RUNTIMES])
+        answer = await self._metrics.runtime(self._config.app, hosts, at)
+        self._runtime.add(answer)
+        return answer.queries
+
+    def _tracks(self, recent: Window | None) -> tuple[frozenset[str], frozenset[str]]:
+        """Hosts by what they run now: edges keep the stable counters of a host that has become a canary."""
+        canary = _hosts(recent.canary) if recent else frozenset()
+        return canary, (_hosts(recent.stable) if recent else frozenset()) - canary
+
+    def _learn(self, past: Sequence[CounterSnapshot]) -> None:
+        """φ, a reference for the score and, without an SLO, what is slow, from the hour before the rollout."""
+        stable = self._config.stable
+        pairs = [(a, b) for a, b in pairwise(past) if b.at > a.at]
+        first = [window(a, b, canary="", stable=stable, slow_above=None).stable for a, b in pairs]
+        total = sum_tracks(first)
+        if total and usable(total, self._config.min_requests):
+            self._state = replace(self._state, reference=total)
+            self._learn_slow(total)
+        slow = self._state.evidence.slow_above
+        windows = [window(a, b, canary="", stable=stable, slow_above=slow) for a, b in pairs]
+        self._state = replace(self._state, evidence=learn(self._state.evidence, windows))
+
+    def _learn_slow(self, stable: TrackWindow | None) -> None:
+        """Fix what is slow, once and for all, from stable's own 95th percentile."""
+        if self._state.evidence.slow_above is None and stable is not None:
+            p95 = quantile(0.95, stable.latency)
+            if p95 is not None:
+                self._slow_above(max(QUICK, p95.value))
+
+    def _slow_above(self, value: float) -> None:
+        self._state = replace(self._state, evidence=replace(self._state.evidence, slow_above=value))
+
+
+def _hosts(track: TrackWindow | None) -> frozenset[str]:
+    return frozenset(host.host for host in track.hosts) if track else frozenset()

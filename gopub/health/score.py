@@ -1,18 +1,38 @@
-"""Score 0 to 100 from latency, errors, GC pauses and memory growth."""
+"""Score 0 to 100 from latency, errors, GC pauses and memory growth: ``explain`` is in the value itself.
+
+1.  Each dimension gives points from 0 to 100 by the profile, ``article`` or ``default`` (``curves``).
+2.  A dimension that the service does not expose, or that has too little data yet, is left out, and said so; one that
+    the team declared and that is not exposed makes the score INCONCLUSIVE, as does a canary without requests.
+3.  The weights of the others are renormalised and the points summed.
+4.  A dimension at 0 (below one point) caps the score at 40: the sum alone would give 70 to a service that only fails.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gopub.health import curves
+from gopub.health.config import ScoreWeights, SloTarget
+from gopub.health.quantile import quantile
+from gopub.health.runtime import RuntimeFacts
+from gopub.health.samples import TrackWindow
+
+CAP = 40.0
+ZERO = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One dimension: what was measured, what it was held against, and its points."""
+    """One dimension: what was measured, what it was held against, and its points.
+
+    Units: latency seconds (p95), errors a fraction, gc_pause decayed pauses, memory_growth MiB per minute.
+    """
 
     name: str
     weight: float
     value: float | None
-    """Points 0–100; None is left out or missing, ``note`` says why."""
+    """Points 0 to 100; None is left out, and ``note`` says why."""
     measured: float | None = None
     target: float | None = None
     note: str = ""
@@ -20,7 +40,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The weighted sum; ``value`` None is INCONCLUSIVE."""
+    """The weighted sum; ``value`` None is INCONCLUSIVE, and ``notes`` say why."""
 
     value: float | None = None
     dimensions: tuple[Dimension, ...] = ()
@@ -30,3 +50,102 @@ class Score:
     def conclusive(self) -> bool:
         """Whether there is a number."""
         return self.value is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreInput:
+    """What the score is taken from: the recent counts of both tracks and what their runtimes say."""
+
+    canary: TrackWindow | None = None
+    stable: TrackWindow | None = None
+    runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
+
+
+def score(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Score:
+    """The score of the canary."""
+    measured = (
+        _latency(given, slo, weights),
+        _errors(given, slo, weights),
+        _gc_pause(given.runtime, weights),
+        _memory(given.runtime, weights),
+    )
+    dimensions = tuple(dimension for dimension in measured if dimension.weight > 0)
+    if missing := _missing(dimensions, given.runtime, weights):
+        return Score(None, dimensions, missing)
+    present = [dimension for dimension in dimensions if dimension.value is not None]
+    notes = [f"left out {d.name}: {d.note}" for d in dimensions if d.value is None]
+    if not present:
+        return Score(None, dimensions, (*notes, "no dimension has a weight and data"))
+    total = sum(d.weight * (d.value or 0.0) for d in present) / sum(d.weight for d in present)
+    dead = [d.name for d in present if (d.value or 0.0) < ZERO]
+    if dead and total > CAP:
+        notes.append(f"capped at {CAP:g}: {', '.join(dead)} at 0")
+        total = CAP
+    return Score(round(total, 3), dimensions, tuple(notes))
+
+
+def _missing(dimensions: Sequence[Dimension], runtime: RuntimeFacts, weights: ScoreWeights) -> tuple[str, ...]:
+    """Why the score is inconclusive; traffic dimensions are always declared, too little data is never missing."""
+    exposed: Mapping[str, bool] = {
+        "latency": any(d.name == "latency" and d.measured is not None for d in dimensions),
+        "errors": False,
+        "gc_pause": not runtime.gc_missing,
+        "memory_growth": not runtime.heap_missing,
+    }
+    must = {"latency", "errors", *weights.declared}
+    return tuple(
+        f"{dimension.name}: {dimension.note}"
+        for dimension in dimensions
+        if dimension.value is None and dimension.name in must and not exposed[dimension.name]
+    )
+
+
+def _latency(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Dimension:
+    p95 = quantile(0.95, given.canary.latency) if given.canary else None
+    if p95 is None:
+        return _none("latency", weights, "no timed requests on the canary")
+    note = f"above the last bucket: the true p95 is more than {p95.value:g}s" if p95.saturated else ""
+    if weights.profile == "article":
+        return Dimension("latency", weights.latency, curves.article_latency(p95.value), p95.value, 0.5, note)
+    stable = quantile(0.95, given.stable.latency) if given.stable else None
+    target = curves.latency_target(slo.latency_p95, stable.value if stable else None)
+    if target is None:
+        return _none("latency", weights, "neither an SLO nor stable traffic to hold it against", p95.value)
+    return Dimension("latency", weights.latency, curves.sigmoid(p95.value / target), p95.value, target, note)
+
+
+def _errors(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Dimension:
+    rate = given.canary.error_rate if given.canary else None
+    if rate is None:
+        return _none("errors", weights, "no requests on the canary")
+    stable = given.stable.error_rate if given.stable else None
+    if weights.profile == "article":
+        target = slo.error_rate or curves.DEFAULT_ERROR_RATE
+    else:
+        target = curves.error_target(slo.error_rate, stable)
+    return Dimension("errors", weights.errors, curves.sigmoid(rate / target), rate, target)
+
+
+def _gc_pause(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+    if runtime.canary_pauses is None:
+        return _none("gc_pause", weights, runtime.gc_note or "too little data")
+    usual = 0.0 if weights.profile == "article" else runtime.stable_pauses or 0.0
+    value = curves.article_pauses(max(0.0, runtime.canary_pauses - usual))
+    note = f"pauses over {runtime.pauses_over * 1000:.3g} ms" if runtime.pauses_over else ""
+    return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note)
+
+
+def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+    slope = runtime.canary_growth
+    if slope is None:
+        return _none("memory_growth", weights, runtime.heap_note or "too little data")
+    if weights.profile == "article":
+        value, target = curves.article_growth(slope), curves.GROWTH
+    else:
+        target = curves.growth_target(runtime.canary_heap)
+        value = curves.excess_growth(slope, runtime.stable_growth, target)
+    return Dimension("memory_growth", weights.memory_growth, value, slope, target)
+
+
+def _none(name: str, weights: ScoreWeights, note: str, measured: float | None = None) -> Dimension:
+    return Dimension(name, weights.of(name), None, measured, None, note)

@@ -12,13 +12,15 @@ from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
 class MetricSource(Protocol):
     """Counters per release; never raises for a source that is down, but says NoData and why."""
 
-    async def counters(self, app: str, env: str, at: float) -> CounterSnapshot | NoData:
-        """All counters of one (app, env) as of ``at``."""
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        """The counters of these releases (12 characters each) of one (app, env) as of ``at``."""
 
-    async def history(self, app: str, env: str, at: float) -> tuple[CounterSnapshot, ...] | NoData:
-        """The same counters at regular moments before ``at``, oldest first; what φ is learnt from."""
+    async def history(
+        self, app: str, env: str, releases: Sequence[str], at: float
+    ) -> tuple[CounterSnapshot, ...] | NoData:
+        """The same counters at moments before ``at``, oldest first; what φ is learnt from."""
 
-    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+    async def runtime(self, app: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
         """Runtime metrics of those of ``hosts`` that expose any."""
 
 
@@ -42,7 +44,7 @@ class Exec(Protocol):
     """A channel to one host that runs a command: what ``gopub.fleet`` gives."""
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
-        """Run it to its end."""
+        """Run it to its end; a host that cannot be reached is a ``GopubError`` or an ``OSError``."""
 
 
 @dataclass(frozen=True, slots=True)

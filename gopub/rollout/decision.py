@@ -2,11 +2,214 @@
 
 from __future__ import annotations
 
+import math
+
 from gopub.health.observation import Observation
+from gopub.health.samples import ProcessHealth
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
+from gopub.units import say_seconds
+
+OVERWHELMING = 100.0
+"""Evidence this many times what the level α asks for needs no second opinion."""
 
 
 def decide(observation: Observation, policy: Policy, history: History) -> Verdict:
-    """Say what to do next (the numbered tree comes with the next change; until then only rule 2)."""
-    reason = observation.no_data or f"fewer than {policy.min_requests} requests"
-    return Verdict(Kind.HOLD, 2, reason, history.now)
+    """Say what to do next. The first rule that matches fires; the verdict bears its number.
+
+    1.  Hard failure: a canary host that answers says that its process is not active, died and was restarted (more than
+        ``max_restarts`` times since the switch), is not the signed binary, or fails its probe: ROLLBACK.
+        A rollout without router or judge is ``health-only``: this rule and rule 7 are all there is, and the reason
+        says so.
+    2.  No data, or fewer than ``min_requests`` requests on the canary in this step: HOLD; at the deadline WITHDRAW.
+        Two things can decide where requests are few (never where there is no data): an approval, and a first release
+        without an error so far; for both, rules 4 to 6 do not apply.
+    3.  E ≥ 100/α: ROLLBACK at once.
+    4.  The canary breaks the SLO, stable does not, and E ≥ 1/α: ROLLBACK if the log score reaches its mark;
+        else alert and WATCH with the weight frozen for ``watch`` seconds, then ROLLBACK unless recovered.
+        A watch once begun is finished by this rule even when data stop or E falls: what has not shown
+        that it recovered did not. It ends early when the canary keeps the SLO again, or stable breaks it, too.
+    5.  Any other SLO break (both tracks, or too little evidence): HOLD and alert, for a shared incident must not kill
+        an innocent; at the deadline WITHDRAW.
+    6.  E ≥ 1/α without an SLO break, a score below ``pass_score``, or an INCONCLUSIVE score: HOLD; at the
+        deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
+    7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
+        not answer stand in the way, WITHDRAW at the deadline.
+
+    Where stable gets no comparable traffic (a first release, the last step, a step that only a header rule
+    feeds), E is the test against the SLO, and "stable does not break it" holds of a track without traffic.
+    """
+    if failure := _hard_failure(observation.hosts, policy):  # rule 1
+        return _verdict(Kind.ROLLBACK, 1, failure, history)
+    if policy.health_only:
+        return _bake(observation, history, "health-only: no router or no judge, hosts answered for themselves")
+    if history.watch_since is None and (verdict := _want_of_data(observation, policy, history)):  # rule 2
+        return verdict
+    if verdict := _overwhelming(observation, policy, history):  # rule 3
+        return verdict
+    if _few(observation, policy) and history.watch_since is None:  # rule 2 let it pass: an approval, a first release
+        return _bake(observation, history, _despite_few(observation, policy, history))
+    return (
+        _slo_break(observation, policy, history)  # rules 4 and 5
+        or _doubts(observation, policy, history)  # rule 6
+        or _bake(observation, history, _good(observation, policy))  # rule 7
+    )
+
+
+def _verdict(kind: Kind, rule: int, reason: str, history: History) -> Verdict:
+    quiet = kind in (Kind.PROMOTE, Kind.HOLD) and rule != 5
+    return Verdict(kind, rule, reason, history.now, alert=not quiet)
+
+
+# --- rule 1
+
+
+def _hard_failure(hosts: tuple[ProcessHealth, ...], policy: Policy) -> str:
+    return "; ".join(problem for host in hosts if (problem := _problem(host, policy)))
+
+
+def _problem(host: ProcessHealth, policy: Policy) -> str:
+    """What is wrong with one host; nothing is said of a host that did not answer."""
+    wrong = (
+        (not host.active, "the unit is not active"),
+        (host.restarts > policy.max_restarts, f"the process died and was restarted {host.restarts} times"),
+        (not host.exe_ok, "the process that serves is not the signed binary"),
+        (not host.probe_ok, "the health probe fails"),
+    )
+    found = [text for bad, text in wrong if bad and host.reachable]
+    detail = f" ({host.detail})" if found and host.detail else ""
+    return f"{host.host}: {', '.join(found)}{detail}" if found else ""
+
+
+# --- rule 2
+
+
+def _few(observation: Observation, policy: Policy) -> bool:
+    return observation.step_totals.canary_requests < policy.min_requests
+
+
+def _want_of_data(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    if observation.no_data is not None:
+        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history)
+    if not _few(observation, policy) or history.approved is not None:
+        return None
+    totals = observation.step_totals
+    if policy.first and not totals.canary_errors:
+        return None
+    reason = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
+    return _hold_or_withdraw(2, reason, history)
+
+
+def _despite_few(observation: Observation, policy: Policy, history: History) -> str:
+    seen = f"{observation.step_totals.canary_requests} requests of {policy.min_requests}"
+    if history.approved is not None:
+        return f"approved by {history.approved} with {seen}"
+    return f"first release, on health alone: {seen}, none failed"
+
+
+def _hold_or_withdraw(rule: int, reason: str, history: History) -> Verdict:
+    if history.now >= history.deadline:
+        return _verdict(Kind.WITHDRAW, rule, f"{reason}; the deadline is over", history)
+    return _verdict(Kind.HOLD, rule, reason, history)
+
+
+# --- rule 3
+
+
+def _overwhelming(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    if observation.no_data is not None or observation.evidence.log_e < math.log(OVERWHELMING / policy.alpha):
+        return None
+    mark = f"{OVERWHELMING:g}/α = {OVERWHELMING / policy.alpha:.4g}"
+    return _verdict(Kind.ROLLBACK, 3, f"{_say_e(observation)}, at least {mark}", history)
+
+
+def _say_e(observation: Observation) -> str:
+    evidence = observation.evidence
+    counts = [
+        f"{m.name} {m.canary_bad}/{m.canary_exposed} against {m.stable_bad}/{m.stable_exposed}"
+        for m in evidence.metrics
+        if m.canary_exposed
+    ]
+    return f"E = {evidence.e_value:.4g} ({'; '.join(counts)}; φ = {evidence.phi:.3g})"
+
+
+# --- rules 4 and 5
+
+
+def _slo_break(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    stable_broken = bool(observation.slo_stable and observation.slo_stable.broken)
+    if history.watch_since is not None and not stable_broken and not _recovered(observation):
+        return _watched(observation, policy, history, history.watch_since)
+    if observation.no_data is not None:  # a watch ended with the data
+        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history)
+    if not observation.slo_canary.broken:
+        return None
+    if not stable_broken and observation.evidence.log_e >= math.log(1 / policy.alpha):
+        return _watched(observation, policy, history, history.now)
+    why = "stable breaks it, too" if stable_broken else f"{_say_e(observation)}: too little to blame the canary"
+    return _hold_or_withdraw(5, f"the canary breaks the SLO ({_say_break(observation)}); {why}", history)
+
+
+def _recovered(observation: Observation) -> bool:
+    """Whether the canary has shown, on enough requests, that it keeps the SLO again."""
+    check = observation.slo_canary
+    return observation.no_data is None and check.enough and not check.above
+
+
+def _watched(observation: Observation, policy: Policy, history: History, since: float) -> Verdict:
+    log, left = observation.log_score, since + policy.watch - history.now
+    state = _say_break(observation) or observation.no_data or "not shown to have recovered"
+    reason = f"the canary breaks the SLO ({state}), stable does not; {_say_e(observation)}"
+    if log is not None and log.value >= policy.log_score:
+        return _verdict(Kind.ROLLBACK, 4, f"{reason}; log score {log.value:.4g}", history)
+    if left <= 0:
+        return _verdict(Kind.ROLLBACK, 4, f"{reason}; watched for {say_seconds(policy.watch)}", history)
+    logs = f"log score {log.value:.4g}" if log else "no log score"
+    return _verdict(Kind.WATCH, 4, f"{reason}; {logs}; rolls back in {say_seconds(left)}", history)
+
+
+def _say_break(observation: Observation) -> str:
+    check = observation.slo_canary
+    figures = {
+        "error_rate": f"error rate {check.error_rate or 0.0:.3%}",
+        "latency_p95": f"p95 {'over ' if check.saturated else ''}{check.p95 or 0.0:.3g}s",
+    }
+    return ", ".join(figures[name] for name in check.above)
+
+
+# --- rule 6
+
+
+def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    score, guilty = observation.score, []
+    if observation.evidence.log_e >= math.log(1 / policy.alpha):
+        guilty.append(f"{_say_e(observation)} without an SLO break")
+    if score.value is not None and score.value < policy.pass_score:
+        notes = f" ({'; '.join(score.notes)})" if score.notes else ""
+        guilty.append(f"score {score.value:.4g} below {policy.pass_score:g}{notes}")
+    if not guilty and score.value is None:
+        return _hold_or_withdraw(6, f"score INCONCLUSIVE: {'; '.join(score.notes)}", history)
+    if not guilty:
+        return None
+    if history.now >= history.deadline:
+        return _verdict(Kind.ROLLBACK, 6, f"{'; '.join(guilty)}; the deadline is over", history)
+    return _verdict(Kind.HOLD, 6, "; ".join(guilty), history)
+
+
+# --- rule 7
+
+
+def _bake(observation: Observation, history: History, why: str) -> Verdict:
+    left = history.step_started + history.bake - history.now
+    if left > 0:
+        return _verdict(Kind.HOLD, 7, f"bakes for another {say_seconds(left)}; {why}", history)
+    silent = [host.host for host in observation.hosts if not host.reachable]
+    if silent or not observation.hosts:
+        return _hold_or_withdraw(7, f"no answer about the health of {', '.join(silent) or 'any host'}", history)
+    return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}; {why}", history)
+
+
+def _good(observation: Observation, policy: Policy) -> str:
+    value = observation.score.value
+    score = f"score {value:.4g} of {policy.pass_score:g}" if value is not None else "no score"
+    first = "first release, held against the SLO alone; " if policy.first else ""
+    return f"{first}{score}; {_say_e(observation)}"

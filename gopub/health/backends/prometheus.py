@@ -1,0 +1,242 @@
+"""Counters from Prometheus, through prometheus-api-client behind this one adapter.
+
+The library waits for ever by default, repeats for seconds, quotes label values carelessly and fails with exceptions of
+three families (its own, those of requests, those of JSON). Here every question has a time limit and no repetition,
+runs in a thread, and every failure is NoData with the reason: the next look asks again anyway. Only instant queries
+are used, with an explicit time, so that a verdict's queries can be asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.util import Retry
+
+from gopub.canon import digest_of
+from gopub.health.backends.promql import selector
+from gopub.health.samples import (
+    CounterSnapshot,
+    NoData,
+    RawSeries,
+    ResolvedQuery,
+    RuntimeSample,
+    RuntimeSnapshot,
+)
+
+ATTEMPTS = "gopub_edge_attempts_total"
+LATENCY = "gopub_edge_request_seconds_bucket"
+REVISION = "gopub_edge_table_revision"
+HEAP = "go_gc_heap_live_bytes"
+PAUSES = "go_sched_pauses_total_gc_seconds_bucket"
+
+STALE_INTERVALS = 5
+"""A newest sample older than this many scrape intervals is no data."""
+STALE_FLOOR = 5.0
+_USUAL_INTERVAL = 15.0
+_LOOKBACK = "5m"
+HISTORY = (3600, 3000, 2400, 1800, 1200, 900, 600, 450, 300, 240, 180, 120, 90, 60, 30, 0)
+"""Seconds before the start of a rollout at which history is read."""
+
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What reading an answer of another shape ends in."""
+_Row = tuple[Mapping[str, str], Sequence[Sequence[Any]]]
+
+
+class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
+    """A question without a usable answer."""
+
+
+class PrometheusSource:
+    """A ``MetricSource`` on one Prometheus server."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float = 5.0,
+        runtime_match: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take the server's address.
+
+        Args:
+            url: without a trailing ``/api/v1``.
+            token: sent as a bearer token.
+            timeout: seconds for each question.
+            runtime_match: further labels of runtime metrics → regular expression, such as
+                ``{"instance": ".*:8080"}`` where several apps of a host export them.
+        """
+        self._name = urlsplit(url).netloc.rpartition("@")[2] or url
+        self._timeout = timeout
+        self._runtime_match = dict(runtime_match or {})
+        self._client = PrometheusConnect(
+            url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            retry=Retry(total=0),
+            timeout=timeout,
+        )
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        """The newest counters as of ``at``; NoData when no edge has a fresh sample."""
+        queries: list[ResolvedQuery] = []
+        try:
+            fresh = await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries)
+            series = await self._ask(_counters(app, env, releases), at, queries)
+            edges, interval, notes = freshness(fresh, at)
+            return CounterSnapshot(at, _raw(series), edges, interval, notes, tuple(queries))
+        except _Refused as refusal:
+            return NoData(str(refusal), tuple(queries))
+
+    async def history(
+        self, app: str, env: str, releases: Sequence[str], at: float
+    ) -> tuple[CounterSnapshot, ...] | NoData:
+        """The counters over the last hour, denser towards ``at``; moments without any are left out."""
+        queries: list[ResolvedQuery] = []
+        found: list[CounterSnapshot] = []
+        try:
+            for ago in HISTORY:
+                rows = _raw(await self._ask(_counters(app, env, releases), at - ago, queries))
+                if rows:
+                    edges = {series.edge: at - ago for series in rows}
+                    found.append(CounterSnapshot(at - ago, rows, edges))
+        except _Refused as refusal:
+            return NoData(str(refusal), tuple(queries))
+        return tuple(found)
+
+    async def runtime(self, app: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        """Live heap and collection pauses by the label ``host``; a host with several unlabelled apps is left out."""
+        queries: list[ResolvedQuery] = []
+        if not hosts:
+            return RuntimeSnapshot(at)
+        text = selector((HEAP, PAUSES), one_of={"host": sorted(hosts)}, matching=self._runtime_match)
+        try:
+            rows = await self._ask(text, at, queries)
+            return RuntimeSnapshot(at, runtime_samples(app, rows, at), tuple(queries))
+        except _Refused as refusal:
+            return NoData(str(refusal), tuple(queries))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    async def _ask(self, text: str, at: float, queries: list[ResolvedQuery]) -> list[_Row]:
+        """One question, noted in ``queries`` whatever comes of it."""
+        try:
+            limit = self._timeout + 1  # the library's limit is for each read; a trickle must not hold a look
+            answer = await asyncio.wait_for(asyncio.to_thread(self._query, text, at), limit)
+            rows = [_row(item) for item in answer]
+            _ = [float(sample[1]) for _, samples in rows for sample in samples]
+        except (PrometheusApiClientException, requests.RequestException, TimeoutError, *_MALFORMED) as error:
+            reason = f"Prometheus at {self._name} gave no usable answer: {_short(error)}"
+            queries.append(ResolvedQuery(text, at, 0, reason))
+            raise _Refused(reason) from error
+        queries.append(ResolvedQuery(text, at, len(rows), digest_of(sorted(answer, key=str))[:12]))
+        return rows
+
+    def _query(self, text: str, at: float) -> list[Any]:
+        answer = self._client.custom_query(text, params={"time": f"{at:.3f}"})
+        if not isinstance(answer, list):
+            raise TypeError(f"a result of type {type(answer).__name__}")
+        return answer
+
+
+def _counters(app: str, env: str, releases: Sequence[str]) -> str:
+    return selector((ATTEMPTS, LATENCY), equal={"app": app, "env": env}, one_of={"release": releases})
+
+
+def _revision(app: str, env: str) -> str:
+    return selector((REVISION,), equal={"app": app, "env": env})
+
+
+def _row(item: Any) -> _Row:
+    samples = item["values"] if "values" in item else [item["value"]]
+    return item["metric"], samples
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, TimeoutError | requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.exceptions.JSONDecodeError | ValueError):
+        return "the answer is not JSON (a login page?)"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+def freshness(rows: Sequence[_Row], at: float) -> tuple[dict[str, float], float | None, tuple[str, ...]]:
+    """Edges with a fresh newest sample, the scrape interval, and notes on edges that are stale.
+
+    Raises:
+        _Refused: no edge is fresh.
+    """
+    if not rows:
+        raise _Refused(f"no edge exports {REVISION} for this app and env: is the edge scraped?")
+    times = {_edge(labels): [float(sample[0]) for sample in samples] for labels, samples in rows}
+    gaps = [b - a for seen in times.values() for a, b in pairwise(seen) if b > a]
+    interval = median(gaps) if gaps else None
+    limit = max(STALE_FLOOR, STALE_INTERVALS * (interval or _USUAL_INTERVAL))
+    newest = {edge: max(seen) for edge, seen in times.items() if seen}
+    stale = {edge: at - last for edge, last in newest.items() if at - last > limit}
+    notes = tuple(
+        f"stale: the newest sample of {edge or 'the edge'} is {age:.1f}s old, the limit is {limit:g}s"
+        for edge, age in sorted(stale.items())
+    )
+    if len(stale) == len(newest):
+        raise _Refused(notes[0] if notes else f"{REVISION} has no sample")
+    return {edge: last for edge, last in newest.items() if edge not in stale}, interval, notes
+
+
+def _edge(labels: Mapping[str, str]) -> str:
+    return labels.get("instance") or labels.get("edge") or ""
+
+
+def _raw(rows: Sequence[_Row]) -> tuple[RawSeries, ...]:
+    """Samples put together by edge, release and host; of two that claim the same place the larger one counts."""
+    places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float]]] = {}
+    for labels, samples in rows:
+        place = (_edge(labels), labels.get("release", ""), labels.get("host", ""))
+        classes, buckets = places.setdefault(place, ({}, {}))
+        value = _finite(labels, samples[-1][1])
+        if labels.get("__name__") == ATTEMPTS:
+            name = labels.get("class", "")
+            classes[name] = max(value, classes.get(name, 0.0))
+        elif "le" in labels:
+            bound = float(labels["le"])
+            buckets[bound] = max(value, buckets.get(bound, 0.0))
+    return tuple(RawSeries(*place, *places[place]) for place in sorted(places))
+
+
+def _finite(labels: Mapping[str, str], text: Any) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value < 0:
+        raise _Refused(f"{labels.get('__name__')} of {labels.get('host')} is {text}: no counter")
+    return value
+
+
+def runtime_samples(app: str, rows: Sequence[_Row], at: float) -> tuple[RuntimeSample, ...]:
+    """One sample per host; series with another app's label are not ours, values that are no number are no sample."""
+    mine: dict[str, dict[str, RuntimeSample]] = {}
+    for labels, samples in rows:
+        host, value = labels.get("host", ""), float(samples[-1][1])
+        if labels.get("app", app) != app or not math.isfinite(value):
+            continue
+        instances = mine.setdefault(host, {})
+        sample = instances.get(_edge(labels)) or RuntimeSample(host, at)
+        instances[_edge(labels)] = _with(sample, labels, value)
+    return tuple(next(iter(found.values())) for _, found in sorted(mine.items()) if len(found) == 1)
+
+
+def _with(sample: RuntimeSample, labels: Mapping[str, str], value: float) -> RuntimeSample:
+    if labels.get("__name__") == HEAP:
+        return RuntimeSample(sample.host, sample.at, value, sample.pauses)
+    pauses = {**sample.pauses, float(labels.get("le", "inf")): value}
+    return RuntimeSample(sample.host, sample.at, sample.heap, pauses)

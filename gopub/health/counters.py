@@ -1,0 +1,120 @@
+"""From raw counters to windows: what was added between two looks, with counters that restart or vanish in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from gopub.health.samples import (
+    ERROR_CLASSES,
+    CounterSnapshot,
+    Histogram,
+    HostCounts,
+    RawSeries,
+    TrackWindow,
+    Window,
+)
+
+_Key = tuple[str, str, str]
+
+
+def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeries, ...]:
+    """What each series of ``after`` gained since ``before``.
+
+    A series in which any counter fell was restarted: all its counters count from 0 (one fell, so all began anew).
+    A series that ``before`` does not know counts from 0 if its edge was there, for edges create a series before the
+    first request; from an edge that was not there it is a starting point only, because its age is unknown.
+    """
+    known = {_key(series): series for series in before.series}
+    return tuple(
+        _gain(known.get(_key(series)), series)
+        for series in after.series
+        if _key(series) in known or series.edge in before.edges
+    )
+
+
+def merged(before: CounterSnapshot, after: CounterSnapshot) -> CounterSnapshot:
+    """``after`` with what only ``before`` has: an edge that comes back goes on from its last known counters."""
+    present = {_key(series) for series in after.series}
+    kept = tuple(series for series in before.series if _key(series) not in present)
+    return replace(after, series=after.series + kept, edges={**before.edges, **after.edges})
+
+
+def window(
+    before: CounterSnapshot,
+    after: CounterSnapshot,
+    *,
+    canary: str,
+    stable: str | None,
+    slow_above: float | None,
+) -> Window:
+    """The counts of both tracks between two looks; without ``slow_above`` nothing is counted as timed or slow."""
+    gained = increments(before, after)
+    return Window(
+        start=before.at,
+        end=after.at,
+        canary=_track(canary, gained, after, slow_above),
+        stable=_track(stable, gained, after, slow_above) if stable else None,
+    )
+
+
+def _key(series: RawSeries) -> _Key:
+    return series.edge, series.release, series.host
+
+
+def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
+    if before is None or _fell(before.classes, after.classes) or _fell(before.cumulative, after.cumulative):
+        return after
+    return replace(
+        after,
+        classes={name: value - before.classes.get(name, 0.0) for name, value in after.classes.items()},
+        cumulative={le: value - before.cumulative.get(le, 0.0) for le, value in after.cumulative.items()},
+    )
+
+
+def _fell(
+    before: Mapping[str, float] | Mapping[float, float], after: Mapping[str, float] | Mapping[float, float]
+) -> bool:
+    earlier = dict(before.items())
+    return any(value < earlier.get(name, value) for name, value in after.items())
+
+
+def _track(
+    release: str, gained: Iterable[RawSeries], after: CounterSnapshot, slow_above: float | None
+) -> TrackWindow | None:
+    if not any(series.release == release for series in after.series):
+        return None
+    hosts: dict[str, HostCounts] = {}
+    latency = Histogram()
+    for series in (series for series in gained if series.release == release):
+        timed = histogram(series.cumulative)
+        latency += timed
+        hosts[series.host] = _count(hosts.get(series.host), series, timed, slow_above)
+    return TrackWindow(release, tuple(hosts[name] for name in sorted(hosts)), latency)
+
+
+def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, slow_above: float | None) -> HostCounts:
+    base = sofar or HostCounts(series.host, 0, 0)
+    bound = timed.bound_at(slow_above) if slow_above is not None else None
+    return HostCounts(
+        series.host,
+        base.attempts + round(sum(series.classes.values())),
+        base.errors + round(sum(series.classes.get(name, 0.0) for name in ERROR_CLASSES)),
+        base.timed + (timed.total if bound is not None else 0),
+        base.slow + (timed.above(bound) if bound is not None else 0),
+    )
+
+
+def histogram(cumulative: Mapping[float, float]) -> Histogram:
+    """Cumulative buckets (upper bound → count, ``inf`` for all) as counts per bucket; no bound, no histogram."""
+    bounds = tuple(sorted(le for le in cumulative if math.isfinite(le)))
+    if not bounds:
+        return Histogram()
+    rising = [cumulative[le] for le in bounds]
+    rising.append(cumulative.get(math.inf, rising[-1]))
+    counts, last = [], 0.0
+    for value in rising:
+        counts.append(max(0, round(value - last)))
+        last = max(last, value)
+    return Histogram(bounds, tuple(counts))

@@ -1,0 +1,119 @@
+"""What the Go runtime of both tracks says: long collection pauses and growing memory, kept from look to look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gopub.health.samples import NoData, RuntimeSample, RuntimeSnapshot
+from gopub.health.trend import Point, growth
+
+HALF_LIFE = 60.0
+"""Seconds after which a pause counts half."""
+SPACING = 2.0
+_KEEP = 600
+LONG_PAUSE = {"default": 0.010, "article": 0.200}
+"""Seconds; the runtime's histogram is read at its nearest bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """What the score needs; ``None`` is unknown and the note says why.
+
+    Pauses are counts of long ones with a half-life of a minute, growth is MiB per minute; each is the worst host's.
+    ``*_missing``: nothing is exposed at all, which is not the same as too little data.
+    """
+
+    canary_pauses: float | None = None
+    stable_pauses: float | None = None
+    pauses_over: float | None = None
+    canary_growth: float | None = None
+    stable_growth: float | None = None
+    canary_heap: float | None = None
+    gc_missing: bool = True
+    heap_missing: bool = True
+    gc_note: str = "not exposed"
+    heap_note: str = "not exposed"
+
+
+@dataclass(slots=True)
+class _Host:
+    heap: list[Point] = field(default_factory=list)
+    pauses: Mapping[float, float] | None = None
+    pauses_at: float = 0.0
+    decayed: float = 0.0
+
+
+class RuntimeTrail:
+    """Collects samples host by host; begins anew with each driver, for slopes need an unbroken trail."""
+
+    def __init__(self, profile: str = "default") -> None:
+        """Take the profile, which says from when on a pause is long."""
+        self._over = LONG_PAUSE[profile]
+        self._bound: float | None = None
+        self._hosts: dict[str, _Host] = {}
+        self._problem = ""
+
+    def add(self, snapshot: RuntimeSnapshot | NoData) -> None:
+        """Take in one answer."""
+        self._problem = snapshot.reason if isinstance(snapshot, NoData) else ""
+        if isinstance(snapshot, RuntimeSnapshot):
+            for sample in snapshot.hosts:
+                self._add(self._hosts.setdefault(sample.host, _Host()), sample)
+
+    def _add(self, host: _Host, sample: RuntimeSample) -> None:
+        if sample.heap is not None and (not host.heap or sample.at - host.heap[-1][0] >= SPACING):
+            host.heap.append((sample.at, sample.heap))
+            del host.heap[:-_KEEP]
+        bound = nearest(sample.pauses, self._over)
+        if bound is None:
+            return
+        self._bound = bound
+        if host.pauses is not None:
+            host.decayed *= 0.5 ** ((sample.at - host.pauses_at) / HALF_LIFE)
+            host.decayed += _longer(host.pauses, sample.pauses, bound)
+        host.pauses, host.pauses_at = sample.pauses, sample.at
+
+    def forget(self, host: str) -> None:
+        """Begin anew with a host that runs another process now."""
+        self._hosts.pop(host, None)
+
+    def facts(self, canary: Iterable[str], stable: Iterable[str]) -> RuntimeFacts:
+        """The facts for the score, given which hosts run which release."""
+        ours = [self._hosts[name] for name in canary if name in self._hosts]
+        theirs = [self._hosts[name] for name in stable if name in self._hosts]
+        slope = _worst(growth(host.heap) for host in ours)
+        no_heap = not any(host.heap for host in ours)
+        no_pauses = not any(host.pauses for host in ours)
+        missing = self._problem or "not exposed"
+        return RuntimeFacts(
+            canary_pauses=_worst(host.decayed for host in ours if host.pauses),
+            stable_pauses=_worst(host.decayed for host in theirs if host.pauses),
+            pauses_over=self._bound,
+            canary_growth=slope,
+            stable_growth=_worst(growth(host.heap) for host in theirs),
+            canary_heap=_worst(host.heap[-1][1] for host in ours if host.heap),
+            gc_missing=no_pauses,
+            heap_missing=no_heap,
+            gc_note=missing if no_pauses else "",
+            heap_note=missing if no_heap else "" if slope is not None else "too little data for a slope",
+        )
+
+
+def nearest(buckets: Mapping[float, float], wanted: float) -> float | None:
+    """The bound that is nearest to ``wanted`` by ratio."""
+    bounds = [le for le in buckets if math.isfinite(le) and le > 0]
+    return min(bounds, key=lambda le: abs(math.log(le / wanted)), default=None)
+
+
+def _longer(before: Mapping[float, float], after: Mapping[float, float], bound: float) -> float:
+    """Pauses longer than ``bound`` that are new; a histogram that fell belongs to a new process."""
+    now = after.get(math.inf, 0.0) - after.get(bound, 0.0)
+    if after.get(math.inf, 0.0) < before.get(math.inf, 0.0):
+        return max(0.0, now)
+    return max(0.0, now - (before.get(math.inf, 0.0) - before.get(bound, 0.0)))
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
