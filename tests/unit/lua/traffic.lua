@@ -1,0 +1,31 @@
+-- Runs the edge's pure modules under plain luajit: one JSON document per line in, one per line out.
+--   luajit traffic.lua DIRECTORY hash|decide|problem
+
+package.path = arg[1] .. "/?.lua;" .. package.path
+
+local cjson = require "cjson"
+local decide = require "gopub.decide"
+local murmur3 = require "gopub.murmur3"
+local address = require "gopub.address"
+local validate = require "gopub.validate"
+
+local work = {}
+
+function work.hash(text)
+  return murmur3.hash(text)
+end
+
+function work.decide(input)
+  local route, request = decide.compile(input.table), input.request
+  request.trusted = route.trust ~= nil and address.is_in(route.trust, request.address)
+  local track, rule = decide.decide(route, request)
+  return { track = track or "none", rule = rule }
+end
+
+function work.problem(doc)
+  return validate.problem(doc) or cjson.null
+end
+
+for line in io.lines() do
+  print(cjson.encode(work[arg[2]](cjson.decode(line))))
+end

@@ -1,0 +1,139 @@
+"""The shipped files and the client's reading of an edge; the real edge is in tests/contracts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+
+import pytest
+
+from gopub.errors import GopubError, PartialError, UsageError
+from gopub.process import Result
+from gopub.traffic import EdgeAck, Peer, RouteTable, Track, confirm, encode, to_json
+from gopub.traffic.backends.nginx import EdgeLayout, NginxRouter, edge_files
+
+TABLE = RouteTable(
+    app="hello", env="lab", upstream="hello", revision=4, stable=Track("a" * 64, (Peer("a1", "10.0.0.1:80"),))
+)
+
+
+class Said:
+    """A channel on which every program answers the same."""
+
+    def __init__(self, out: str = "", *, code: int = 0, err: str = "", fails: int = 0, slow: float = 0) -> None:
+        self.result = Result(("curl",), code, out.encode(), err.encode())
+        self.fails, self.slow = fails, slow
+        self.asked: list[tuple[tuple[str, ...], bytes]] = []
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        self.asked.append((tuple(argv), stdin))
+        await asyncio.sleep(self.slow)
+        if len(self.asked) <= self.fails:
+            raise GopubError("GP417", "the connection was lost")
+        return self.result
+
+
+def router(*, limit: float = 10.0, **edges: Said) -> NginxRouter:
+    async def connect(edge: str) -> Said:
+        return edges[edge]
+
+    return NginxRouter(tuple(edges), connect, limit=limit)
+
+
+def accepted(revision: int = 4) -> str:
+    return json.dumps({"revision": revision}) + "\n\n200"
+
+
+async def test_the_table_goes_by_stdin_to_the_control_socket():
+    edge = Said(accepted())
+    assert await router(e1=edge).put(TABLE) == (EdgeAck("e1", ok=True, revision=4),)
+    [(argv, stdin)] = edge.asked
+    assert stdin == encode(TABLE)
+    assert argv[0] == "curl"
+    assert argv[-1] == "http://edge/v1/tables/hello"
+    assert ("--unix-socket", "/run/gopub/edge.sock") in itertools.pairwise(argv)
+
+
+async def test_each_edge_answers_for_itself():
+    refusal = {"code": "GP503", "error": "the epoch is over"}
+    held = {"app": "hello", "env": "lab", "revision": 9, "epoch": 3, "n": 12}
+    acks = await router(
+        good=Said(accepted()),
+        older=Said(json.dumps(refusal | {"holds": held}) + "\n\n409"),
+        empty=Said("<html>\n502"),
+        dead=Said(code=7, err="curl: (7) Could not connect\n"),
+        silent=Said(slow=5),
+        lost=Said(fails=9),
+        limit=0.2,
+    ).put(TABLE)
+    assert {ack.edge: (ack.ok, ack.revision, ack.error) for ack in acks} == {
+        "good": (True, 4, ""),
+        "older": (
+            False,
+            9,
+            "GP503 the epoch is over (status 409); it holds revision 9 of hello/lab, epoch 3, order 12",
+        ),
+        "empty": (False, 0, "status 502, and no JSON"),
+        "dead": (False, 0, "curl: (7) Could not connect"),
+        "silent": (False, 0, "no answer within 0.2s"),
+        "lost": (False, 0, "the connection was lost"),
+    }
+    with pytest.raises(PartialError, match=r"^GP503 5 of 6 edges did not take revision 4 of hello/lab: older: "):
+        confirm(TABLE, acks)
+
+
+async def test_a_connection_that_was_lost_is_made_again_once():
+    edge = Said(accepted(), fails=1)
+    [ack] = await router(e1=edge).put(TABLE)
+    assert ack.ok
+    assert edge.asked[0] == edge.asked[1]
+    confirm(TABLE, [ack])
+
+
+def status(**upstreams: object) -> str:
+    return json.dumps({"schema": "gopub/edge-status/v1", "upstreams": upstreams}) + "\n\n200"
+
+
+async def test_the_status_of_every_edge():
+    table = TABLE.ordered(3, "t", 8)
+    one, none, foreign, odd, dead = await router(
+        one=Said(status(hello={"table": to_json(table), "inflight": {"a1": 2}}, other={})),
+        none=Said(status()),
+        foreign=Said(status(hello={"table": to_json(table) | {"app": "shop"}, "inflight": {}})),
+        odd=Said(status(hello={"table": {}, "inflight": {}})),
+        dead=Said(code=7),
+    ).status("hello", "lab", "hello")
+    assert (one.table, one.inflight, one.error) == (table, {"a1": 2}, "")
+    assert (one.revision, one.epoch, one.token, one.n) == (4, 3, "t", 8)
+    assert (none.table, none.revision, none.epoch, none.token, none.n, none.error) == (None, 0, 0, "", 0, "")
+    assert foreign.error == "upstream hello belongs to shop/lab"
+    assert odd.error == "its table cannot be read: schema is missing"
+    assert dead.error == "curl on the edge ended with exit code 7"
+
+
+def test_a_router_without_edges_is_a_mistake():
+    with pytest.raises(UsageError, match="GP504 the router has no edge"):
+        router()
+
+
+def test_every_default_of_the_layout_stands_in_a_shipped_file():
+    everything = b"\n".join(edge_files().values()).decode()
+    assert [field.name for field in fields(EdgeLayout) if str(field.default) not in everything] == []
+
+
+def test_another_layout_leaves_no_default_behind():
+    other = EdgeLayout("/x/conf", "/x/state", "/x/sock", "/x/pid", "/x/log", "user nobody;", "listen 8", "listen 9")
+    files = edge_files(other)
+    assert "/x/conf/lua/gopub/router.lua" in files
+    text = files["/etc/nginx/nginx.conf"] + files["/x/conf/gopub-http.conf"]
+    assert b"/var/lib" not in text
+    assert b"/run/" not in text
+    assert b"listen 9;" in text
+
+
+def test_connections_are_kept_after_the_balancer():
+    text = edge_files()["/etc/nginx/gopub/gopub-http.conf"].decode()
+    assert text.index("balancer_by_lua_block") < text.index("keepalive 256;")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+
+from gopub.errors import UsageError
+from gopub.traffic import Peer, RouteTable, Rule, Track, encode, from_json, to_json, validate
+from tests.unit.traffic_lua import ROOT, TABLE, cases, lua, varied
+
+BAD = cases("table.bad.yaml")
+SCHEMA = json.loads((ROOT / "gopub" / "schemas" / "route-table.v1.json").read_text())
+
+STABLE = Track("a" * 64, (Peer("a1", "10.0.0.1:80"), Peer("a2", "10.0.0.2:80")))
+CANARY = Track("b" * 64, (Peer("b1", "[2001:db8::1]:80"),))
+FIRST = RouteTable(app="hello", env="lab", upstream="hello", stable=STABLE)
+
+
+def with_canary() -> RouteTable:
+    return FIRST.with_canary(CANARY, rollout="r-1", until=1_700_000_000.5, lapse="stable").at_weight(100)
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case["error"])
+def test_a_bad_table_is_refused_in_these_words(case):
+    with pytest.raises(UsageError) as caught:
+        from_json(varied(case["change"]))
+    assert (caught.value.code, caught.value.problem) == (case["code"], case["error"])
+
+
+def test_the_edge_refuses_the_same_tables_in_the_same_words():
+    said = lua("problem", [varied(case["change"]) for case in BAD])
+    assert said == [{"code": case["code"], "reason": case["error"]} for case in BAD]
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], [TABLE]])
+def test_what_is_no_object_is_no_table(value):
+    with pytest.raises(UsageError, match=r"the table is not an object|schema is missing"):
+        from_json(value)
+
+
+def test_the_schema_refuses_every_wrong_shape_too():
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    missed = [case["error"] for case in BAD if case["code"] == "GP501" and validator.is_valid(varied(case["change"]))]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        FIRST,
+        with_canary(),
+        with_canary().with_rules((Rule("me", "X-Canary", "true"),)),
+        with_canary().with_stable(None),
+        RouteTable(app="a", env="b", upstream="c", trust=("10.0.0.0/8", "::1", "2001:db8::/32"), sticky="cookie:sid"),
+    ],
+)
+def test_a_good_table_survives_the_wire_and_fits_the_schema(table):
+    validate(table)
+    assert from_json(json.loads(encode(table))) == table
+    jsonschema.Draft202012Validator(SCHEMA).validate(to_json(table))
+    assert lua("problem", [to_json(table)]) == [None]
+
+
+def test_every_change_gives_the_next_revision():
+    table = with_canary()
+    changes = [
+        table.with_stable(STABLE),
+        table.without_canary(),
+        table.at_weight(1),
+        table.until(5.0),
+        table.with_rules(()),
+        table.without_peer("a1"),
+        table.with_peer("stable", Peer("a3", "10.0.0.3:80")),
+        table.after(0),
+    ]
+    assert [change.revision for change in changes] == [table.revision + 1] * len(changes)
+    assert table.after(40).revision == 41
+    assert table.ordered(3, "t", 9).revision == table.revision
+
+
+def test_a_host_changes_sides():
+    table = with_canary().without_peer("a2")
+    assert table.hosts() == ("a1", "b1")
+    moved = table.with_peer("canary", Peer("a1", "10.0.0.1:80"))
+    assert (moved.stable, moved.hosts()) == (Track("a" * 64), ("b1", "a1"))
+    with pytest.raises(ValueError, match="no canary track"):
+        FIRST.with_peer("canary", Peer("a1", "10.0.0.1:80"))
+
+
+def test_without_canary_nothing_of_it_is_left():
+    table = with_canary().with_rules((Rule("me", "x", "y"),)).without_canary()
+    assert (table.canary, table.weight, table.rules, table.canary_until) == (None, 0, (), None)
+    validate(table)
+
+
+def test_the_same_table_is_the_same_bytes():
+    assert encode(with_canary()) == encode(with_canary())
