@@ -1,0 +1,16 @@
+"""Where releases are kept: objects under keys, written once, compared after every write."""
+
+from gopub.store.backends import open_store
+from gopub.store.keys import blob_key, bundle_key, manifest_key, version_key
+from gopub.store.protocol import ArtifactStore, fetch, find
+
+__all__ = [
+    "ArtifactStore",
+    "blob_key",
+    "bundle_key",
+    "fetch",
+    "find",
+    "manifest_key",
+    "open_store",
+    "version_key",
+]

@@ -1,0 +1,193 @@
+"""A store in an S3 bucket, by plain S3 calls of the minio client; every call has time limits and few retries."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from gopub.errors import GopubError
+from gopub.spec.kinds import S3
+from gopub.store.keys import check_key, digest_in
+from gopub.store.protocol import check_given, checked, missing, taken, unlike
+from gopub.telemetry import REDACTOR
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
+LONGEST_URL = timedelta(days=7)
+_RETRIES = urllib3.Retry(total=3, backoff_factor=0.3, backoff_jitter=0.3, status_forcelist=(500, 502, 503, 504))
+_ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """Keeps objects in ``bucket``; ``connection`` says where, ``client`` speaks to it."""
+
+    bucket: str
+    client: Minio
+    pool: urllib3.PoolManager
+    connection: S3
+
+    @classmethod
+    def open(cls, connection: S3) -> Self:
+        """Take keys and addresses from a connection; nothing is contacted yet."""
+        pool = _pool(connection.endpoint, secure=connection.secure)
+        return cls(
+            connection.bucket, _client(connection, connection.endpoint, connection.region, pool), pool, connection
+        )
+
+    async def prepare(self) -> None:
+        """Make the bucket if there is none: for set-up and tests; a release never does it.
+
+        Raises:
+            GopubError: GP342.
+        """
+        await asyncio.to_thread(self._prepare)
+
+    async def put(self, key: str, data: bytes | Path, *, digest: str) -> None:
+        """Upload, read back, compare; a key whose content it does not fix is created only where there is none."""
+        await asyncio.to_thread(self._put, key, data, digest)
+
+    async def get(self, key: str) -> bytes:
+        """Download the object."""
+        return checked(key, await asyncio.to_thread(self._get, key))
+
+    async def url(self, key: str, *, expires: float) -> str | None:
+        """A presigned address on the public endpoint, where there is one."""
+        return await asyncio.to_thread(self._url, key, expires)
+
+    async def list(self, prefix: str) -> list[str]:
+        """Ask the bucket."""
+        return sorted(await asyncio.to_thread(self._names, prefix))
+
+    def _prepare(self) -> None:
+        with self._answers():
+            if not self.client.bucket_exists(self.bucket):
+                self.client.make_bucket(self.bucket)
+
+    def _put(self, key: str, data: bytes | Path, digest: str) -> None:
+        check_key(key)
+        check_given(key, data, digest)
+        addressed = digest_in(key) is not None
+        found = self._digest(key)
+        if found == digest:
+            return
+        if found is not None and not addressed:
+            raise taken(key)
+        if addressed:
+            self._upload(key, data)
+        else:
+            self._create(key, data if isinstance(data, bytes) else data.read_bytes())
+        if self._digest(key) != digest:
+            raise unlike(key) if addressed else taken(key)
+
+    def _upload(self, key: str, data: bytes | Path) -> None:
+        with self._answers():
+            if isinstance(data, Path):
+                self.client.fput_object(self.bucket, key, str(data))
+            else:
+                self.client.put_object(self.bucket, key, io.BytesIO(data), len(data))
+
+    def _create(self, key: str, data: bytes) -> None:
+        """Create the object unless there is one: of two writers the first one wins.
+
+        The minio client cannot send the condition itself. A server that does not know it overwrites; then the
+        comparison before and after remains.
+        """
+        with self._answers():
+            url = self.client.get_presigned_url("PUT", self.bucket, key, expires=timedelta(minutes=5))
+            answer = self.pool.request("PUT", url, body=data, headers={"If-None-Match": "*"}, retries=_RETRIES)
+        if answer.status not in {200, 409, 412}:
+            raise _refused(self.connection, f"status {answer.status} for {key}")
+
+    def _get(self, key: str) -> bytes:
+        return b"".join(self._blocks(key))
+
+    def _digest(self, key: str) -> str | None:
+        total = hashlib.sha256()
+        try:
+            for block in self._blocks(key):
+                total.update(block)
+        except GopubError as error:
+            if error.code == missing(key).code:
+                return None
+            raise
+        return total.hexdigest()
+
+    def _blocks(self, key: str) -> Iterator[bytes]:
+        check_key(key)
+        with self._answers(key):
+            answer = self.client.get_object(self.bucket, key)
+            try:
+                yield from answer.stream(_BLOCK)
+            finally:
+                answer.close()
+                answer.release_conn()
+
+    def _url(self, key: str, expires: float) -> str:
+        check_key(key)
+        limit = min(timedelta(seconds=max(1.0, expires)), LONGEST_URL)
+        public = self.connection.public_endpoint
+        with self._answers():
+            url = str(self.client.presigned_get_object(self.bucket, key, expires=limit))
+            if public is None:
+                return url
+            # The region is in the signature; it must not be asked of an address that only the hosts can reach.
+            region = parse_qs(urlsplit(url).query)["X-Amz-Credential"][0].split("/")[2]
+            outside = _client(self.connection, public, region, self.pool)
+            return str(outside.presigned_get_object(self.bucket, key, expires=limit))
+
+    def _names(self, prefix: str) -> set[str]:
+        with self._answers():
+            found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
+            return {str(entry.object_name) for entry in found}
+
+    @contextmanager
+    def _answers(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except S3Error as error:
+            if error.code in _ABSENT:
+                raise missing(key) from None
+            raise _refused(self.connection, f"{error.code}: {error.message}") from error
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise _refused(self.connection, REDACTOR.clean(str(error))) from error
+
+
+def _client(connection: S3, endpoint: str, region: str | None, pool: urllib3.PoolManager) -> Minio:
+    return Minio(
+        endpoint,
+        access_key=connection.access_key.reveal(),
+        secret_key=connection.secret_key.reveal(),
+        secure=connection.secure,
+        region=region,
+        http_client=pool,
+    )
+
+
+def _pool(endpoint: str, *, secure: bool) -> urllib3.PoolManager:
+    proxy = getproxies().get("https" if secure else "http")
+    limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    if proxy and not proxy_bypass(endpoint):
+        return urllib3.ProxyManager(proxy, timeout=limits, retries=_RETRIES)
+    return urllib3.PoolManager(timeout=limits, retries=_RETRIES)
+
+
+def _refused(connection: S3, why: str) -> GopubError:
+    return GopubError(
+        "GP342",
+        f"the bucket {connection.bucket!r} at {connection.endpoint} cannot be used: {why}",
+        hint="check address, bucket, keys and rights of the connection",
+    )
