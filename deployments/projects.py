@@ -37,6 +37,12 @@ def _tag_pattern(value: str) -> str:
     return value
 
 
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise refuse("GP925", "an app without an environment cannot be deployed", "for example [staging, prod]")
+    return values
+
+
 class Rule(Model):
     """Pushes of which branch or tag go where; the first rule of an app that matches counts."""
 
@@ -80,7 +86,7 @@ class Project(Model):
     """Where a worker clones it from: an https or ssh address, or a folder on the worker."""
     spec: Inside = "gopub.yaml"
     """The spec in the repository."""
-    envs: tuple[Name, ...] = Field(min_length=1)
+    envs: Annotated[tuple[Name, ...], AfterValidator(_some)]
     """The environments that may be asked for."""
     version_tag: Annotated[Word, AfterValidator(_tag_pattern)] = "v{version}"
     """The tag of a version."""
@@ -126,7 +132,7 @@ class Projects(Model):
 
     schema_: Literal["gopub-projects/v1"] = Field("gopub-projects/v1", alias="schema")
     """The version of this language."""
-    apps: Mapping[Name, Project] = Field(min_length=1)
+    apps: Mapping[Name, Project]
     """The apps by name, as their gopub.yaml calls them."""
     tokens: Mapping[Name, Token] = {}
     """The tokens by the name that the journal shows as the actor."""
@@ -192,7 +198,7 @@ def _unknown_names(projects: Projects, root: Node) -> list[SpecError]:
         for key, values in (("apps", token.apps), ("envs", token.envs)):
             errors += [
                 at(root, ("tokens", name, key, index), "GP924", f"no app has {key[:-1]} {value!r}"
-                   if key == "envs" else f"there is no app {value!r}", "known: " + ", ".join(sorted(known[key])))
+                   if key == "envs" else f"there is no app {value!r}", "known: " + (", ".join(sorted(known[key])) or "none"))
                 for index, value in enumerate(values)
                 if value not in known[key]
             ]  # fmt: skip
