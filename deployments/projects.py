@@ -26,6 +26,7 @@ from gopub.spec.loader import explained, read_text, together
 from gopub.spec.reading import read_tree
 from gopub.spec.texts import Inside
 from gopub.spec.tree import Node, plain
+from gopub.spec.tree import Path as TreePath
 
 FILE = "projects.yaml"
 VERSION = "{version}"
@@ -193,16 +194,20 @@ def _unknown_names(projects: Projects, root: Node) -> list[SpecError]:
         for index, rule in enumerate(app.rules)
         if rule.env not in app.envs
     ]  # fmt: skip
-    known = {"apps": set(projects.apps), "envs": {env for app in projects.apps.values() for env in app.envs}}
+    envs = {env for app in projects.apps.values() for env in app.envs}
     for name, token in projects.tokens.items():
-        for key, values in (("apps", token.apps), ("envs", token.envs)):
-            errors += [
-                at(root, ("tokens", name, key, index), "GP924", f"no app has {key[:-1]} {value!r}"
-                   if key == "envs" else f"there is no app {value!r}", "known: " + (", ".join(sorted(known[key])) or "none"))
-                for index, value in enumerate(values)
-                if value not in known[key]
-            ]  # fmt: skip
+        errors += _missing(root, ("tokens", name, "apps"), token.apps, set(projects.apps), "there is no app")
+        errors += _missing(root, ("tokens", name, "envs"), token.envs, envs, "no app has the environment")
     return errors
+
+
+def _missing(root: Node, path: TreePath, named: tuple[str, ...], known: set[str], says: str) -> list[SpecError]:
+    hint = "known: " + (", ".join(sorted(known)) or "none")
+    return [
+        at(root, (*path, index), "GP924", f"{says} {value!r}", hint)
+        for index, value in enumerate(named)
+        if value not in known
+    ]
 
 
 def _unreachable(projects: Projects, root: Node) -> list[SpecError]:

@@ -1,0 +1,49 @@
+"""Where the judge's numbers and log lines come from."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, SecretStr
+
+from blocks.connection import DOCUMENTATION, ConnectionBlock
+from gopub.spec import kinds
+from gopub.spec.kinds import Connection
+
+
+class PrometheusServer(ConnectionBlock):
+    """A Prometheus server.
+
+    Example:
+        ```python
+        from blocks import PrometheusServer
+
+        prometheus = PrometheusServer.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name = "gopub Prometheus"
+    _block_type_slug = "gopub-prometheus"
+    _documentation_url = DOCUMENTATION
+    connection: ClassVar[type[Connection]] = kinds.Prometheus
+
+    url: str = Field(description="Its address.")
+    token: SecretStr | None = Field(None, description="A bearer token.")
+    timeout: str | None = Field(None, description="How long an answer may take, such as 10s.")
+
+
+class HostJournal(ConnectionBlock):
+    """The journal of each host, read through SSH.
+
+    Example:
+        ```python
+        from blocks import HostJournal
+
+        journal = HostJournal.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name = "gopub host journal"
+    _block_type_slug = "gopub-journald"
+    _documentation_url = DOCUMENTATION
+    connection: ClassVar[type[Connection]] = kinds.Journald

@@ -1,0 +1,34 @@
+"""Edges."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from blocks.connection import DOCUMENTATION, ConnectionBlock
+from gopub.spec import kinds
+from gopub.spec.kinds import Connection
+
+
+class NginxEdges(ConnectionBlock):
+    """Edges: Nginx with the Lua program of gopub.
+
+    Example:
+        ```python
+        from blocks import NginxEdges
+
+        edges = NginxEdges.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name = "gopub Nginx edges"
+    _block_type_slug = "gopub-nginx"
+    _documentation_url = DOCUMENTATION
+    connection: ClassVar[type[Connection]] = kinds.Nginx
+
+    inventory: str = Field(description="A connection of kind inventory, or a path.")
+    hosts: str = Field(description="Which hosts are edges, as a selector.")
+    socket: str | None = Field(None, description="The control socket on an edge.")
+    metrics: str | None = Field(None, description="The connection of kind prometheus that scrapes these edges.")
+    logs: str | None = Field(None, description="The connection of kind journald for the hosts behind.")

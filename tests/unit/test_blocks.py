@@ -1,0 +1,86 @@
+"""Blocks: the fields of their kinds and nothing more, secrets masked, and the same connection in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import SecretStr, ValidationError
+
+import blocks
+from blocks.connection import ConnectionBlock
+from gopub.spec.kinds import KINDS, Connection, SecretRef
+from gopub.telemetry import REDACTOR
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "directory": {"path": "/srv/artifacts"},
+    "s3": {"endpoint": "s3.example:9000", "bucket": "releases"},
+    "inventory": {"path": "/srv/hosts.ini"},
+    "nginx": {"inventory": "prod", "hosts": "role=edge"},
+    "prometheus": {"url": "http://prometheus.example:9090"},
+    "journald": {},
+    "ssh": {},
+    "key": {"private": "-----BEGIN PRIVATE KEY-----", "public": "/etc/gopub/release.pub"},
+}
+
+
+class TestAsPrefectAsks(BlockStandardTestSuite):
+    """Prefect's own suite: description, documentation, described fields, an example that loads the Block."""
+
+    @pytest.fixture(params=blocks.BLOCKS, ids=lambda block: block.__name__)
+    def block(self, request: pytest.FixtureRequest) -> Any:
+        """Every Block in turn."""
+        return request.param
+
+    def test_has_a_valid_image(self, block: Any) -> None:
+        """The suite fetches a picture from the network; ours have none."""
+        assert block._logo_url is None
+
+
+def kind_of(block: type[ConnectionBlock]) -> str:
+    return str(block.connection.model_fields["kind"].default)
+
+
+def test_every_kind_has_one_block() -> None:
+    assert [kind_of(block) for block in blocks.BLOCKS] == list(KINDS)
+    assert [block._block_type_slug for block in blocks.BLOCKS] == [f"gopub-{kind}" for kind in KINDS]
+
+
+@pytest.mark.parametrize("block", blocks.BLOCKS, ids=lambda block: block.__name__)
+def test_a_block_has_the_fields_of_its_kind(block: type[ConnectionBlock]) -> None:
+    assert set(block.model_fields) == set(block.connection.model_fields) - {"kind"}
+    for name, field in block.model_fields.items():
+        is_secret = SecretStr in (field.annotation, *getattr(field.annotation, "__args__", ()))
+        kinds = block.connection.model_fields[name].annotation
+        assert is_secret == (SecretRef in (kinds, *getattr(kinds, "__args__", ())))
+
+
+@pytest.mark.parametrize("block", blocks.BLOCKS, ids=lambda block: block.__name__)
+def test_a_block_becomes_the_connection_of_the_file(block: type[ConnectionBlock]) -> None:
+    needed = NEEDED[kind_of(block)]
+    made = block(**needed).to_connection()
+    assert type(made) is block.connection
+    if kind_of(block) != "key":
+        assert made == block.connection.model_validate(needed)
+
+
+def test_a_secret_is_masked_until_it_is_revealed_and_then_redacted() -> None:
+    block = blocks.S3Store(**NEEDED["s3"], access_key=SecretStr("AKIA-EXAMPLE"), secret_key=SecretStr("wJalr-EXAMPLE"))
+    made: Any = block.to_connection()
+    assert "EXAMPLE" not in f"{block} {made!r} {made.model_dump()} {made.model_dump_json()}"
+    assert (made.access_key.reveal(), made.secret_key.reveal()) == ("AKIA-EXAMPLE", "wJalr-EXAMPLE")
+    assert "EXAMPLE" not in REDACTOR.clean("got wJalr-EXAMPLE and AKIA-EXAMPLE")
+
+
+def test_keys_that_a_block_leaves_out_come_from_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-worker")
+    made: Any = blocks.S3Store(**NEEDED["s3"]).to_connection()
+    assert made.secret_key.reveal() == "of-the-worker"
+
+
+def test_a_value_that_the_kind_refuses_is_refused() -> None:
+    wrong: Connection | None = None
+    with pytest.raises(ValidationError, match="is not an endpoint"):
+        wrong = blocks.S3Store(endpoint="https://s3.example/", bucket="b").to_connection()
+    assert wrong is None
