@@ -4,8 +4,9 @@ Errors come in clusters (retries, a burst on one host) and hosts differ. A test 
 independent event is sure far too early, so the evidence is divided by φ. It is the Pearson statistic of bad events
 over the stable hosts, per degree of freedom: 1 where the hosts differ as chance has it, k where events come in
 clusters of k. Two views are taken and the larger one counts: bins of half a minute and more (bursts), and totals
-(hosts that differ all the time). Each starts from a prior worth ``PRIOR`` degrees of freedom at 1, so that three
-hosts and a few errors do not shout; φ is never below 1.
+(hosts that differ all the time). Each starts from a prior worth ``PRIOR`` degrees of freedom, so that three hosts and
+a few errors do not shout; for bursts the prior is 1.5, for who has seen none cannot say that there are none. φ is
+never below 1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 PRIOR = 4.0
+PRIOR_BURSTS = 1.5
 BIN = 30.0
 """Seconds until a bin of live counts is closed."""
 
@@ -46,7 +48,7 @@ class Dispersion:
     def phi(self) -> float:
         """At least 1; the open bin counts, too."""
         open_chi2, open_freedom = pearson(self.bin.values())
-        bursts = (self.chi2 + open_chi2 + PRIOR) / (self.freedom + open_freedom + PRIOR)
+        bursts = (self.chi2 + open_chi2 + PRIOR_BURSTS * PRIOR) / (self.freedom + open_freedom + PRIOR)
         chi2, freedom = pearson(self.totals.values())
         offsets = (self.past_chi2 + chi2 + PRIOR) / (self.past_freedom + freedom + PRIOR)
         return max(1.0, bursts, offsets)

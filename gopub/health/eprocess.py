@@ -11,7 +11,9 @@ far. If the canary is no worse, the chance ever to reach 1/α is at most α, how
     at most (1 + δ)·q, q what the SLO allows.
 3.  Alternatives are a fixed grid of g; E averages over it.
 4.  Each factor is raised to 1/φ, φ ≥ 1 (see ``dispersion``): still an e-value (Jensen).
-5.  A regression may begin late, after thousands of good requests that have made the bets poor. So half of the coin
+5.  One window multiplies a bet by at most ``BURST``: what happened in one moment happened once. A smaller factor is
+    still an e-value.
+6.  A regression may begin late, after thousands of good requests that have made the bets poor. So half of the coin
     is bet from the start, and the other half is kept for a new start each minute: the k-th gets 1/(2k(k+1)). It is
     a mixture of e-processes with weights that sum to 1, so it is one itself. Nothing is ever reset.
 """
@@ -26,6 +28,7 @@ GRID = (1.25, 1.6, 2.0, 3.0, 5.0, 10.0, 30.0)
 """Alternatives, as multiples of the largest ratio that the null allows."""
 BLOCK = 60.0
 """Seconds between two new starts."""
+BURST = 100.0
 FIRST = 0.5
 _ALMOST_ALL = 0.999
 
@@ -47,8 +50,8 @@ class Process:
     def step(self, ratios: Sequence[float], phi: float, start: float) -> Process:
         """Take in the log likelihood ratios of one window that began at ``start``, one for each alternative."""
         process = self._new_block(start)
-        worth = zip(process.started, ratios, strict=True)
-        return replace(process, started=tuple(old + ratio / max(1.0, phi) for old, ratio in worth))
+        gains = (min(math.log(BURST), ratio / max(1.0, phi)) for ratio in ratios)
+        return replace(process, started=tuple(a + b for a, b in zip(process.started, gains, strict=True)))
 
     def _new_block(self, start: float) -> Process:
         if self.block_began is None:
