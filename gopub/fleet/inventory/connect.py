@@ -1,0 +1,156 @@
+"""The ``ansible_…`` variables that say how a host is reached. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from gopub.errors import GopubError, SpecError, Where
+from gopub.fleet.host import Host, SshOptions
+from gopub.fleet.inventory.groups import Resolved
+from gopub.fleet.inventory.values import label
+from gopub.fleet.templates import render
+
+_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
+_CONNECTIONS = ("ssh", "smart", "paramiko", "ansible.builtin.ssh")
+# Options of OpenSSH that change nothing for us: we multiplex, keep alive and check host keys in our own way.
+_HARMLESS = re.compile(
+    r"(strict_?hostkeychecking|control(master|path|persist)|serveralive\w+|connecttimeout|connectionattempts|"
+    r"loglevel|forwardagent|identitiesonly|preferredauthentications|compression|batchmode|tcpkeepalive)",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(r"\[\w+:\w+(:\d+)?\]")
+
+
+def make_host(resolved: Resolved, file: str, folder: Path) -> Host:
+    """The host that gopub works with; relative paths in its variables start at the inventory's folder.
+
+    Raises:
+        SpecError: GP404 for a variable that cannot be what it has to be.
+    """
+    told = _Told(resolved, Where(file), folder)
+    told.refuse_unsupported()
+    address, port = told.word("ansible_host", "ansible_ssh_host") or resolved.name, told.port()
+    if _RANGE.search(address):
+        raise told.wrong("ansible_host", address, "ranges are expanded in host names only, not in values")
+    user = told.word("ansible_user", "ansible_ssh_user")
+    return Host(
+        name=resolved.name,
+        address=address,
+        port=port,
+        user=user,
+        labels={name: text for name, value in resolved.variables.items() if (text := label(value)) is not None},
+        groups=resolved.groups,
+        variables=resolved.variables,
+        ssh=told.ssh(user, port),
+    )
+
+
+class _Told:
+    """What the variables of one host say."""
+
+    def __init__(self, resolved: Resolved, where: Where, folder: Path) -> None:
+        self._name = resolved.name
+        self._variables = resolved.variables
+        self._where = where
+        self._folder = folder
+        self._known = {**resolved.variables, "inventory_hostname": resolved.name}
+
+    def wrong(self, name: str, value: object, why: str) -> SpecError:
+        return SpecError("GP404", f"host {self._name}: {name}={value}: {why}", where=self._where)
+
+    def word(self, *names: str) -> str | None:
+        """The first of the variables that is set, as one word; templates in it are filled in."""
+        name = next((name for name in names if self._variables.get(name) not in (None, "")), None)
+        if name is None:
+            return None
+        value = self._variables[name]
+        if isinstance(value, bool | list | Mapping):
+            raise self.wrong(name, value, "a word is needed")
+        text = self._filled(name, str(value))
+        if not text.isprintable() or text.startswith("-"):
+            raise self.wrong(name, repr(text), "a word is needed")
+        return text
+
+    def port(self) -> int | None:
+        text = self.word("ansible_port", "ansible_ssh_port")
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+            raise self.wrong("ansible_port", text, "a port from 1 to 65535 is needed")
+        return int(text)
+
+    def ssh(self, user: str | None, port: int | None) -> SshOptions:
+        options = dict(self._options())
+        key = self.word("ansible_ssh_private_key_file", "ansible_private_key_file")
+        pinned = self.word("gopub_known_hosts") or options.get("userknownhostsfile")
+        return SshOptions(
+            user=user,
+            port=port,
+            key=self._path(key),
+            known_hosts=self._path(pinned),
+            sudo=self._flag("ansible_become"),
+            jump=options.get("proxyjump"),
+            proxy_command=options.get("proxycommand"),
+        )
+
+    def refuse_unsupported(self) -> None:
+        for name in _PASSWORDS:
+            if self._variables.get(name):
+                raise self.wrong(name, "…", "passwords are not used; give the host a key")
+        self._must_be("ansible_connection", *_CONNECTIONS)
+        self._must_be("ansible_become_method", "sudo", "ansible.builtin.sudo")
+        self._must_be("ansible_become_user", "root")
+
+    def _must_be(self, name: str, *allowed: str) -> None:
+        value = self.word(name)
+        if value is not None and value not in allowed:
+            raise self.wrong(name, value, f"only {allowed[0]} is supported")
+
+    def _flag(self, name: str) -> bool:
+        value = self._variables.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        text = str(value).lower()
+        if text in {"true", "yes", "on", "1", "y", "t"}:
+            return True
+        if text in {"false", "no", "off", "0", "n", "f"}:
+            return False
+        raise self.wrong(name, value, "true or false is needed")
+
+    def _path(self, text: str | None) -> Path | None:
+        return None if text is None else self._folder / Path(text).expanduser()
+
+    def _options(self) -> Iterator[tuple[str, str]]:
+        """The options of ssh that matter here, by lower-case name."""
+        for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
+            text = self._variables.get(name)
+            if isinstance(text, str):
+                yield from self._parse_options(name, self._filled(name, text))
+
+    def _parse_options(self, name: str, text: str) -> Iterator[tuple[str, str]]:
+        try:
+            words = iter(shlex.split(text))
+        except ValueError as error:
+            raise self.wrong(name, text, str(error)) from error
+        for word in words:
+            if word == "-J":
+                yield "proxyjump", next(words, "")
+            elif word == "-o" or (word.startswith("-o") and "=" in word):
+                key, _, value = (next(words, "") if word == "-o" else word[2:]).partition("=")
+                if key.lower() in {"proxyjump", "proxycommand", "userknownhostsfile"}:
+                    yield key.lower(), value
+                elif not _HARMLESS.fullmatch(key):
+                    raise self.wrong(name, text, f"the ssh option {key} is not acted on; put it into ~/.ssh/config")
+            elif word not in {"-q", "-C", "-A", "-a", "-4", "-T"}:
+                raise self.wrong(name, text, f"the ssh argument {word} is not acted on; put it into ~/.ssh/config")
+
+    def _filled(self, name: str, text: str) -> str:
+        if "{{" not in text and "{%" not in text:
+            return text
+        try:
+            return render({"value": text}, self._known).files["value"].decode()
+        except GopubError as error:
+            raise self.wrong(name, text, error.problem) from error

@@ -1,0 +1,81 @@
+"""Reading an inventory from its files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.errors import SpecError, UsageError, Where
+from gopub.fleet.host import Host
+from gopub.fleet.inventory.connect import make_host
+from gopub.fleet.inventory.groups import Files, resolve
+from gopub.fleet.inventory.ini import parse_ini
+from gopub.fleet.inventory.varfiles import VariableFiles
+from gopub.spec.selector import Selector, why_nothing
+
+MOST_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All hosts of an inventory, in the order in which it names them."""
+
+    file: str
+    hosts: tuple[Host, ...]
+
+    def select(self, selector: Selector) -> tuple[Host, ...]:
+        """The hosts that a selector means, in the inventory's order.
+
+        Raises:
+            UsageError: GP405 when it means none: that is a mistake, never a success.
+        """
+        found = tuple(host for host in self.hosts if host.matches(selector))
+        if not found:
+            why = why_nothing(selector, (host.selectable for host in self.hosts))
+            problem = f"{str(selector)!r} means none of the {len(self.hosts)} hosts of {self.file}"
+            raise UsageError("GP405", problem, hint=why)
+        return found
+
+    def host(self, name: str) -> Host | None:
+        """The host of that name."""
+        return next((host for host in self.hosts if host.name == name), None)
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read an inventory file and the variable files beside it.
+
+    Raises:
+        SpecError: GP401 to GP404 with file, line and column; GP400 when it is of a kind that is not read yet.
+    """
+    return parse_inventory(_text(path), str(path), VariableFiles(path.parent), path.parent)
+
+
+def parse_inventory(text: str, file: str, files: Files, folder: Path = Path()) -> Inventory:
+    """The pure half: the text, and a function that gives the variables of group and host files.
+
+    Raises:
+        SpecError: as :func:`load_inventory`.
+    """
+    hosts = resolve(parse_ini(text, file), files)
+    return Inventory(file, tuple(make_host(host, file, folder) for host in hosts))
+
+
+def _text(path: Path) -> str:
+    if path.is_dir():
+        raise _unread(path, "it is a folder of inventories")
+    if path.suffix in {".yml", ".yaml", ".json", ".toml"}:
+        raise _unread(path, f"it is a {path.suffix[1:].upper()} inventory")
+    if path.is_file() and os.access(path, os.X_OK) and path.read_bytes()[:2] == b"#!":
+        raise _unread(path, "it is a dynamic inventory")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise _unread(path, f"it has more than {MOST_BYTES} bytes")
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError("GP400", f"the inventory cannot be read: {error}", where=Where(str(path))) from error
+
+
+def _unread(path: Path, why: str) -> SpecError:
+    hint = "INI inventories are read; ansible-inventory --list shows what yours means"
+    return SpecError("GP400", f"the inventory is not read yet: {why}", hint=hint, where=Where(str(path)))

@@ -1,0 +1,141 @@
+"""group_vars/ and host_vars/: YAML files beside the inventory.
+
+Ansible reads them with PyYAML, so ``yes`` is true, ``010`` is 8 and ``1e3`` is text here, unlike in gopub.yaml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.resolver import VersionedResolver
+
+from gopub.canon import Json
+from gopub.errors import SpecError, Where
+from gopub.fleet.inventory.values import plain
+
+_EXTENSIONS = ("", ".yml", ".yaml", ".json")
+_VAULT = "$ANSIBLE_VAULT"
+_MOST_BYTES = 1_000_000
+_MOST_VALUES = 50_000
+_BOOL_TAG = "tag:yaml.org,2002:bool"
+_FLOAT_TAG = "tag:yaml.org,2002:float"
+_PYYAML_FLOAT = re.compile(
+    r"[-+]?[0-9][0-9_]*\.[0-9_]*([eE][-+][0-9]+)?|\.[0-9][0-9_]*([eE][-+][0-9]+)?|"
+    r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+
+
+class _AsPyYaml(VersionedResolver):
+    """YAML 1.1, but ``y`` is text, and a fraction needs its dot, and its exponent a sign."""
+
+    @property
+    def processing_version(self) -> Any:  # whatever a directive of the file says
+        return (1, 1)
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        tag = super().resolve(kind, value, implicit)
+        if kind is not ScalarNode or not implicit[0]:
+            return tag
+        text_to_ansible = {_FLOAT_TAG: not _PYYAML_FLOAT.fullmatch(value or ""), _BOOL_TAG: len(value or "") == 1}
+        return self.DEFAULT_SCALAR_TAG if text_to_ansible.get(str(tag)) else tag
+
+
+class VariableFiles:
+    """The variable files beside one inventory; each is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        """``folder`` holds group_vars/ and host_vars/."""
+        self._folder = folder
+        self._read: dict[tuple[str, str], Mapping[str, Json]] = {}
+
+    def __call__(self, kind: str, name: str) -> Mapping[str, Json]:
+        """The variables of a group or host.
+
+        Raises:
+            SpecError: GP403 with the place in the file.
+        """
+        if (kind, name) not in self._read:
+            merged: dict[str, Json] = {}
+            for path in _paths(self._folder / kind, name):
+                merged |= parse_variables(_text(path), str(path))
+            self._read[kind, name] = merged
+        return self._read[kind, name]
+
+
+def _paths(folder: Path, name: str) -> list[Path]:
+    """The first of NAME, NAME.yml, NAME.yaml, NAME.json that exists; all files of it when it is a folder."""
+    for extension in _EXTENSIONS:
+        path = folder / f"{name}{extension}"
+        if path.is_dir() and not extension:
+            return sorted(_inside(path))
+        if path.is_file():
+            return [path]
+    return []
+
+
+def _inside(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name.endswith("~"):
+            continue
+        if path.is_dir():
+            found += _inside(path)
+        elif path.suffix in _EXTENSIONS:
+            found.append(path)
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise SpecError("GP403", f"it has more than {_MOST_BYTES} bytes", where=Where(str(path)))
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError("GP403", f"cannot be read: {error}", where=Where(str(path))) from error
+
+
+def parse_variables(text: str, file: str) -> dict[str, Json]:
+    """Read one variable file.
+
+    Raises:
+        SpecError: GP403 when it is no mapping of names, or is encrypted.
+    """
+    if text.startswith(_VAULT):
+        raise SpecError(
+            "GP403", "the file is encrypted with ansible-vault, which gopub does not open", where=Where(file)
+        )
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Resolver = _AsPyYaml
+    try:
+        data: Any = yaml.load(text)
+        _affordable(data)
+        found = {} if data is None else plain(data)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = Where(file, mark.line + 1, mark.column + 1) if mark else Where(file)
+        raise SpecError("GP403", f"{error.problem or error}", where=place) from error
+    except (YAMLError, ValueError) as error:
+        raise SpecError("GP403", str(error), where=Where(file)) from error
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in data or {}):
+        raise SpecError("GP403", "a mapping of variable names is needed", where=Where(file, 1, 1))
+    return found
+
+
+def _affordable(data: object) -> None:
+    """Refuse what aliases blow up, or what contains itself, before anything walks through all of it."""
+    left, seen = [data], 0
+    while left:
+        item = left.pop()
+        seen += 1
+        if seen > _MOST_VALUES:
+            raise ValueError(f"it has more than {_MOST_VALUES} values, aliases counted each time")
+        if isinstance(item, Mapping):
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
