@@ -28,6 +28,7 @@ from gopub.spec.tree import Keys, Node
 
 FILE = "connections.yaml"
 SYSTEM = Path("/etc/gopub")
+_FORM = "write NAME: {kind: inventory, path: hosts.ini}"
 
 _Kind = TypeVar("_Kind", bound=Connection)
 
@@ -106,7 +107,7 @@ def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]
     """
     root = read_tree(text, file)
     if not isinstance(root, Keys):
-        raise at(root, (), "GP116", f"a mapping of names is needed, found {say(tree.plain(root))}", "")
+        raise at(root, (), "GP116", f"a mapping of names is needed, found {say(tree.plain(root))}", _FORM)
     data, found = take_out(tree.plain(root), NOT_YET_IN_CONNECTIONS)
     errors = [not_yet(hit, root) for hit in found]
     told = {hit.path[:-1] for hit in found}
@@ -125,7 +126,7 @@ def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]
 
 def _entry(name: str, value: Any, root: Node, base: Path) -> Connection | list[tuple[tree.Path, SpecError]]:
     if not isinstance(value, dict):
-        error = at(root, (name,), "GP116", f"`{name}` must be a mapping, found {say(value)}", "write {kind: …}")
+        error = at(root, (name,), "GP116", f"`{name}` must be a mapping, found {say(value)}", _FORM)
         return [((name,), error)]
     kind = KINDS.get(value["kind"]) if isinstance(value.get("kind"), str) else None
     if kind is None:

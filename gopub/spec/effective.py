@@ -37,6 +37,18 @@ def effective(loaded: Loaded, env: str | None = None) -> Mapping[str, Json]:
     return whole
 
 
+def as_document(loaded: Loaded, env: str | None, selected: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
+    """What ``gopub check --json`` prints; ``selected`` gives matched and all hosts of each environment."""
+    others = tuple(f"environments.{name}." for name in loaded.spec.environments if env not in {None, name})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "file": loaded.file,
+        "spec": effective(loaded, env),
+        "origins": {path: origin for path, origin in loaded.origins.items() if not path.startswith(others)},
+        "hosts": {name: {"matched": found, "of": total} for name, (found, total) in selected.items()},
+    }
+
+
 def lines(loaded: Loaded, env: str | None = None) -> tuple[Line, ...]:
     """The effective spec, line by line."""
     return tuple(_mapping(effective(loaded, env), loaded.origins, (), 0))
@@ -44,9 +56,14 @@ def lines(loaded: Loaded, env: str | None = None) -> tuple[Line, ...]:
 
 def as_text(listed: tuple[Line, ...]) -> str:
     """The lines with their origins as comments in one column."""
-    width = min(64, max((len(line.text) for line in listed if line.origin), default=0))
+    width = column(listed)
     shown = (f"{line.text:<{width}}  # {line.origin}" if line.origin else line.text for line in listed)
     return "\n".join(shown) + "\n"
+
+
+def column(listed: tuple[Line, ...]) -> int:
+    """Where the comments begin; a few long lines do not push them out of sight."""
+    return min(64, max((len(line.text) for line in listed if line.origin), default=0))
 
 
 def _mapping(value: Mapping[str, Json], origins: Mapping[str, str], path: Path, depth: int) -> Iterator[Line]:
@@ -78,7 +95,8 @@ def _item(item: Json, origins: Mapping[str, str], path: Path, depth: int) -> Ite
 
 def _flat(item: Json) -> str:
     if isinstance(item, list):
-        return "[" + ", ".join(_scalar(one) for one in item) + "]"
+        # libyaml takes "a:b" between brackets for a key, so what our output is read by may do so, too.
+        return "[" + ", ".join(json.dumps(one) if ":" in str(one) else _scalar(one) for one in item) + "]"
     return "{}" if isinstance(item, Mapping) else _scalar(item)
 
 

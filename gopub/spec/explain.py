@@ -19,7 +19,7 @@ from gopub.spec.tree import Node, Path, dotted
 
 _WANTED = {
     "string_type": "text",
-    "string_too_short": "text",
+    "too_short": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -100,10 +100,21 @@ class Explainer:
             raw = node.raw if isinstance(node, tree.Scalar) else str(value)
             problem = f"`{self._shown(path)}` must be text, and {raw} is read as {_a_kind(value)}"
             return self._at(path, "GP117", problem, f'quote it: "{raw}"')
-        hint = "remove the key, or give it a value" if value is None or value == "" else ""
-        if wanted == "a list" and isinstance(value, (str, int, float)):
-            hint = f"write [{value}]"
-        return self._at(path, "GP116", f"`{self._shown(path)}` must be {wanted}, found {say(value)}", hint)
+        name = f"`{self._shown(path)}`" if path or self.above else "the file"
+        problem = f"{name} must be {wanted}, found {say(value)}"
+        return self._at(path, "GP116", problem, self._how(path, wanted, value))
+
+    def _how(self, path: Path, wanted: str, value: Any) -> str:
+        if value is None or value == "":
+            return "remove the key, or give it a value"
+        if wanted == "a list":
+            return "write its items between brackets: [one, two]"
+        if wanted == "a mapping":
+            known = ", ".join(sorted(keys_at(self.model, path)))
+            return f"its keys are {known}" if known else "write name: value"
+        if wanted == "text":
+            return "write a single value"
+        return f"write {wanted}, without quotes" if isinstance(value, str) else f"write {wanted}"
 
 
 def at(root: Node, path: Path, code: str, problem: str, hint: str) -> SpecError:
@@ -114,8 +125,15 @@ def at(root: Node, path: Path, code: str, problem: str, hint: str) -> SpecError:
 
 
 def shown(path: Path) -> str:
-    """The path without pydantic's mark for keys."""
-    return dotted(path[:-1] if path and path[-1] == "[key]" else path)
+    """The path as an error shows it: without pydantic's mark for keys, on one line, not endless."""
+    steps = path[:-1] if path and path[-1] == "[key]" else path
+    return dotted(tuple(_printable(step) if isinstance(step, str) else step for step in steps))
+
+
+def _printable(name: str) -> str:
+    """A key of a stranger must not move the cursor of the terminal that shows it."""
+    text = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _a_kind(value: bool | float) -> str:

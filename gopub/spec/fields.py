@@ -68,7 +68,7 @@ def _one_line(value: str) -> str:
 
 def _seconds(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise refuse("GP101", f"{value!r} has no unit", f'write "{value}s" for seconds')
+        raise refuse("GP101", f"{value!r} has no unit", f'write "{value}s" or "{value}ms"')
     return round(units.seconds(_text(value)), 3)
 
 
@@ -80,7 +80,8 @@ def _text(value: Any) -> str:
 
 def _fraction(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise refuse("GP102", f"{value!r} has no % sign", f'write it as a percentage, such as "{value:g}%"')
+        meant = f"{value:g}%" if value >= 1 else say_fraction(value)
+        raise refuse("GP102", f"{value!r} has no % sign", f'write it as a percentage, such as "{meant}"')
     return units.fraction(_text(value))
 
 

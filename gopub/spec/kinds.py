@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from gopub.errors import UsageError
 from gopub.spec.fields import PositiveSeconds, Switch, Whole, Word, refuse
-from gopub.spec.texts import HttpUrl, SelectorText, UserName, VariableName
+from gopub.spec.texts import Endpoint, HttpUrl, SelectorText, UserName, VariableName
 from gopub.telemetry import REDACTOR
 
 _SECRET_HINT = "write {env: NAME} or {file: PATH}"  # noqa: S105 - it is a hint
@@ -100,7 +100,7 @@ class S3(Connection):
     """An artifact store in an S3 bucket."""
 
     kind: Literal["s3"] = "s3"
-    endpoint: Word
+    endpoint: Endpoint
     """Host, and port where it is not the usual one."""
     bucket: Word
     """The bucket."""
@@ -112,16 +112,8 @@ class S3(Connection):
     """The region; asked of the server where it is left out."""
     secure: Switch = True
     """TLS."""
-    public_endpoint: Word | None = None
+    public_endpoint: Endpoint | None = None
     """The endpoint as the hosts see it, where that is another one."""
-
-    @model_validator(mode="after")
-    def _no_scheme(self) -> S3:
-        for value in (self.endpoint, self.public_endpoint or ""):
-            if "/" in value:
-                host = value.split("//")[-1].split("/")[0]
-                raise refuse("GP125", f"{value!r} is not an endpoint", f'write "{host}", and `secure` for TLS')
-        return self
 
 
 class Inventory(Connection):

@@ -11,13 +11,13 @@ A file is read in five steps, each only when the one before left something to wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
-from gopub.errors import ErrorGroup, SpecError, Where
+from gopub.errors import ErrorGroup, GopubError, SpecError, Where
 from gopub.spec import tree
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at, shown, type_at
@@ -88,10 +88,12 @@ def read_text(path: FilePath) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise SpecError("GP110", "the file is not UTF-8", where=Where(str(path), line)) from None
+        place = Where(str(path), line)
+        raise SpecError("GP110", "the file is not UTF-8", hint="save it as UTF-8", where=place) from None
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
-        raise SpecError("GP110", f"cannot read the file: {why}", where=Where(str(path))) from None
+        hint = "mend its name or its rights"
+        raise SpecError("GP110", f"cannot read the file: {why}", hint=hint, where=Where(str(path))) from None
 
 
 def parse_spec(text: str, file: str) -> Loaded:
@@ -115,12 +117,15 @@ def parse_spec(text: str, file: str) -> Loaded:
     return Loaded(spec, text, file, root, dict(_origins(spec, root)))
 
 
-def together(errors: list[SpecError]) -> SpecError:
+def together(errors: Sequence[GopubError]) -> GopubError:
     """One error, or a group of them in the order of the file."""
     if len(errors) == 1:
         return errors[0]
-    ordered = sorted(errors, key=lambda error: (error.where.line, error.where.col) if error.where else (0, 0))
-    return ErrorGroup(ordered[:_MOST_ERRORS])
+    return ErrorGroup(sorted(errors, key=_order)[:_MOST_ERRORS])
+
+
+def _order(error: GopubError) -> tuple[str, int, int]:
+    return (error.where.file, error.where.line, error.where.col) if error.where else ("", 0, 0)
 
 
 def explained(error: ValidationError, explainer: Explainer) -> list[SpecError]:

@@ -34,14 +34,29 @@ MAX_DEPTH = 32
 MAX_VALUES = 20_000
 MAX_ALIASES = 50
 MAX_TEXT = 16_384
+_FLATTER = "nothing in the language is that deep"
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
 # Longer numbers, infinities and NaN are left as text: no key of ours takes them, and int() of many digits is slow.
+_HALF = re.compile(r"[\ud800-\udfff]")  # from escapes such as "\\ud800": it cannot even be printed
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,18}", re.ASCII)
 _OTHER_BASE = re.compile(r"0o[0-7]{1,18}|0x[0-9a-fA-F]{1,15}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,2})?", re.ASCII)
+
+_PLAINLY = (
+    ("character '\\t'", "found a tab", "indent with spaces"),
+    ("cannot start any token", "a value cannot start with this character", "quote the value"),
+    ("mapping values are not", "found a second ': ' in one value", "quote the value, or indent the key below"),
+    ("could not find expected ':'", "a key has no colon", 'write "key: value"'),
+    ("expected '<document start>'", "this line is no part of what stands above", "look at its indentation"),
+    ("expected <block end>", "this line is no part of what stands above", "look at its indentation"),
+    ("expected ',' or ", "a bracket is not closed, or a comma is missing", "write [one, two] or {key: value}"),
+    ("unexpected end of stream", "a quote is not closed", "close it, or remove it"),
+    ("unknown escape", "an unknown escape after \\", "write \\\\ for one \\, or use single quotes"),
+)
+"""What ruamel.yaml says, what we say, and what to do."""
 
 
 def read_tree(text: str, file: str) -> Node:
@@ -52,7 +67,8 @@ def read_tree(text: str, file: str) -> Node:
             is no text; several together as an ErrorGroup.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
-        raise SpecError("GP110", "the file is larger than 1 MB", where=Where(file))
+        hint = "move what is long into templates"
+        raise SpecError("GP110", "the file is larger than 1 MB", hint=hint, where=Where(file))
     builder = _Builder(file)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -69,16 +85,13 @@ def read_tree(text: str, file: str) -> Node:
 def _syntax(error: MarkedYAMLError, file: str) -> SpecError:
     mark = error.problem_mark or error.context_mark
     place = Where(file, mark.line + 1, mark.column + 1) if mark else Where(file)
-    problem, hint = str(error.problem or error.context), ""
-    if "'\\t'" in problem:
-        problem, hint = "found a tab", "indent with spaces"
-    elif "mapping values are not allowed" in problem:
-        problem, hint = "found a second ': ' in one value", "quote the value, or indent the key below"
-    elif error.context and error.problem:
-        hint = f"this happened {error.context}" + (
-            f" begun on line {error.context_mark.line + 1}" if error.context_mark else ""
-        )
-    return SpecError("GP111", f"not valid YAML: {problem}", hint=hint, where=place)
+    said = str(error.problem or error.context)
+    for part, problem, hint in _PLAINLY:
+        if part in said:
+            begun = f" (begun on line {error.context_mark.line + 1})" if error.context_mark else ""
+            return SpecError("GP111", f"not valid YAML: {problem}{begun}", hint=hint, where=place)
+    hint = "look at the quotes, brackets and indentation around this place"
+    return SpecError("GP111", f"not valid YAML: {said[:200]}", hint=hint, where=place)
 
 
 def _unreadable(error: ReaderError, text: str, file: str) -> SpecError:
@@ -161,6 +174,8 @@ class _Builder:
 
     def _scalar(self, event: ScalarEvent, place: Where) -> Scalar:
         raw = str(event.value)
+        if _HALF.search(raw):
+            raise SpecError("GP111", "not valid YAML: half a character", hint="write the character itself", where=place)
         if len(raw) > MAX_TEXT:
             raise SpecError(
                 "GP113", f"a value of {len(raw)} characters is too long", hint=f"{MAX_TEXT} is the most", where=place
@@ -170,7 +185,7 @@ class _Builder:
 
     def _open(self, is_mapping: bool, place: Where, anchor: str | None) -> None:
         if len(self.stack) >= MAX_DEPTH:
-            raise SpecError("GP113", _TOO_DEEP, where=place)
+            raise SpecError("GP113", _TOO_DEEP, hint=_FLATTER, where=place)
         self.stack.append(_Open(is_mapping, place, anchor))
 
     def _add(self, node: Node, anchor: str | None) -> None:
@@ -186,16 +201,23 @@ class _Builder:
             raise SpecError("GP113", f"more than {MAX_ALIASES} aliases", hint="write the values out", where=place)
         node = self.anchors.get(anchor)
         if node is None:
-            raise SpecError("GP113", f"the alias *{anchor} has no complete anchor before it", where=place)
+            raise SpecError(
+                "GP113",
+                f"the alias *{anchor} has no complete anchor before it",
+                hint=f"write &{anchor} at a value above",
+                where=place,
+            )
         if len(self.stack) + node.depth > MAX_DEPTH:
-            raise SpecError("GP113", _TOO_DEEP, where=place)
+            raise SpecError("GP113", _TOO_DEEP, hint=_FLATTER, where=place)
         self.values += node.size
         self._count(place)
         (self.stack[-1].nodes if self.stack else self.roots).append(node)
 
     def _count(self, place: Where) -> None:
         if self.values > MAX_VALUES:
-            raise SpecError("GP113", f"more than {MAX_VALUES} values", where=place)
+            raise SpecError(
+                "GP113", f"more than {MAX_VALUES} values", hint="move what is long into templates", where=place
+            )
 
     def _mapping(self, done: _Open) -> Keys:
         nodes: dict[str, Node] = {}
@@ -219,7 +241,11 @@ def _extent(nodes: Collection[Node]) -> tuple[int, int]:
 
 
 def _no_key(key: Node) -> SpecError:
-    shown, hint = ("a collection", "") if not isinstance(key, Scalar) else (repr(key.raw), f'quote it: "{key.raw}"')
+    shown, hint = (
+        ("a collection", "write a word before the colon")
+        if not isinstance(key, Scalar)
+        else (repr(key.raw), f'quote it: "{key.raw}"')
+    )
     return SpecError("GP116", f"a key must be text, found {shown}", hint=hint, where=key.where)
 
 

@@ -39,7 +39,7 @@ def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
 def _environment(loaded: Loaded, connections: Connections, environment: Environment, path: str) -> Iterator[SpecError]:
     traffic, judge, project = environment.traffic, environment.judge, connections.project
     if traffic is not None:
-        yield from _named(loaded, connections, traffic.router, f"{path}.traffic.router", Nginx)
+        yield from _router(loaded, connections, traffic.router, f"{path}.traffic.router")
     if judge.metrics is not None:
         yield from _named(loaded, connections, judge.metrics, f"{path}.judge.metrics", Prometheus)
     if judge.logs is not None:
@@ -53,6 +53,15 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
         if file and not (project / file).is_file():
             problem = f"`{key}`: there is no file {file!r}"
             yield SpecError("GP144", problem, hint="paths start beside gopub.yaml", where=loaded.where(key))
+
+
+def _router(loaded: Loaded, connections: Connections, name: str, path: str) -> Iterator[SpecError]:
+    yield from _named(loaded, connections, name, path, Nginx)
+    router = connections.entries.get(name)
+    if isinstance(router, Nginx) and router.metrics is not None:
+        yield from _named(loaded, connections, router.metrics, path, Prometheus)
+    if isinstance(router, Nginx) and router.logs is not None:
+        yield from _named(loaded, connections, router.logs, path, Journald)
 
 
 def _named(

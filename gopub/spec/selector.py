@@ -103,6 +103,8 @@ def _term(part: str, text: str) -> Term:
         values = tuple(value.strip() for value in found[3].split(","))
         if all(re.fullmatch(_VALUE, value) for value in values):
             return Term(found[1], Operator.IN if found[2] == "in" else Operator.NOT_IN, values)
+    if not part:
+        raise SpecError("GP132", f"a term of {text!r} is empty", hint=_HINT)
     raise SpecError("GP132", f"{part!r} in {text!r} is not a label term", hint=_HINT)
 
 

@@ -59,16 +59,19 @@ def _package(value: str) -> str:
 
 
 def _url(value: str) -> str:
+    if "@" in value.partition("//")[2].partition("/")[0]:
+        # The value is not shown: a log or a terminal is no place for a password either.
+        raise refuse("GP143", "the URL holds a user name or a password", "leave them out of the URL")
     parts = _split(value)
-    if not _URL.fullmatch(value) or parts is None or not parts[0] or "@" in value.split("/")[2]:
-        raise refuse("GP125", f"{value!r} is not an http URL", 'write it as "http://127.0.0.1:8080/healthz"')
+    if not _URL.fullmatch(value) or parts is None or not parts[0]:
+        raise refuse("GP125", f"{value!r} is not an http URL", 'write it as "http://HOST:PORT/PATH"')
     return value
 
 
 def _with_port(value: str) -> str:
     parts = _split(value)
     if not parts or not parts[1]:
-        raise refuse("GP125", f"{value!r} names no port", 'write it as "http://127.0.0.1:8080/healthz"')
+        raise refuse("GP125", f"{value!r} names no port", 'write it as "http://HOST:PORT/PATH"')
     return value
 
 
@@ -79,9 +82,17 @@ def _split(value: str) -> tuple[str | None, int | None] | None:
     return None
 
 
+def _endpoint(value: str) -> str:
+    if "/" in value:
+        host = value.rpartition("//")[2].partition("/")[0]
+        raise refuse("GP125", f"{value!r} is not an endpoint", f'write "{host}"; `secure` says whether TLS is used')
+    return value
+
+
 def _target(value: str) -> str:
     if value not in GO_TARGETS:
-        hint = did_you_mean(value, GO_TARGETS, otherwise="`go tool dist list` names them all")
+        go_words = value.lower().replace("-", "/", 1).replace("x86_64", "amd64").replace("aarch64", "arm64")
+        hint = did_you_mean(go_words, GO_TARGETS, otherwise="`go tool dist list` names them all")
         raise refuse("GP126", f"{value!r} is not a target", hint)
     return value
 
@@ -117,6 +128,9 @@ HttpUrl = Annotated[Word, AfterValidator(_url)]
 
 HealthUrl = Annotated[HttpUrl, AfterValidator(_with_port)]
 """A URL with host and port, for the port is what the process must listen on."""
+
+Endpoint = Annotated[Word, AfterValidator(_endpoint)]
+"""A host, with a port where it is not the usual one."""
 
 Target = Annotated[Word, AfterValidator(_target)]
 """GOOS/GOARCH."""

@@ -85,7 +85,8 @@ def where(node: Node, path: Path, *, key: bool = False) -> Where:
         if below is None:
             return place
         named = node.places[step] if isinstance(node, Keys) and isinstance(step, str) else below.where
-        place = below.where if isinstance(below, Scalar) and not key else named
+        # A value that was left out stands nowhere: show its key.
+        place = below.where if isinstance(below, Scalar) and below.raw and not key else named
         node = below
     return place
 

@@ -1,0 +1,198 @@
+"""``gopub init`` and ``gopub check``: the first gopub.yaml, and what it means in full."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from gopub.errors import GopubError, SpecError, UsageError, Where
+
+if TYPE_CHECKING:
+    from gopub.spec.connections import Connections
+    from gopub.spec.effective import Line
+    from gopub.spec.loader import Loaded
+
+Selected: TypeAlias = tuple[int, int]
+"""How many hosts are meant, and how many there are."""
+
+_MAIN = re.compile(r"^package main\b.*^func main\(\)", re.MULTILINE | re.DOTALL)
+_NOT_OURS = frozenset({"vendor", "testdata", "node_modules"})
+_MOST_FOLDERS = 10_000
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder of go.mod.", metavar="[DIR]")] = Path(),
+    app: Annotated[str | None, typer.Option(help="The app's name; by default from go.mod.")] = None,
+    main: Annotated[str | None, typer.Option(help="The main package, such as ./cmd/orders.")] = None,
+) -> None:
+    """Write a first gopub.yaml for the Go program in DIR."""
+    from gopub.spec.loader import FILE, parse_spec
+    from gopub.spec.starter import app_of, choose_main, module_of, starter
+
+    named = app or app_of(module_of(_go_mod(folder)), folder.resolve().name)
+    package = main or choose_main(tuple(_main_packages(folder)), named)
+    text = starter(named, package)
+    parse_spec(text, "the new gopub.yaml")  # a bad --app or --main is told before anything is written
+    try:
+        with (folder / FILE).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        problem = f"{folder / FILE} exists already"
+        raise UsageError("GP146", problem, hint="`gopub check` shows what it means") from None
+    typer.echo(f"wrote {folder / FILE}: app {named}, main package {package}; next: gopub check", err=True)
+
+
+def check(
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="By default gopub.yaml here or in a folder above.")
+    ] = None,
+    env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of gopub.yaml.")] = False,
+) -> None:
+    """Check gopub.yaml and print what it means: every value and where it comes from."""
+    if schema:
+        _print_schema()
+        return
+    from gopub.spec.connections import Connections
+    from gopub.spec.loader import find_spec, load_spec, together
+    from gopub.spec.references import broken
+
+    path = _near(file or find_spec(Path()))
+    loaded = load_spec(path)
+    environments = _chosen(loaded, env)
+    connections = Connections.load(path.parent)
+    errors: list[GopubError] = [*broken(loaded, connections)]
+    selected: dict[str, Selected] = {}
+    for name in environments:
+        for found in _select(loaded, connections, name):
+            if isinstance(found, GopubError):
+                errors.append(found)
+            else:
+                selected[name] = found
+    if errors:
+        raise together(errors)
+    _show(loaded, env, selected, as_json=as_json)
+
+
+def _go_mod(folder: Path) -> str:
+    try:
+        return (folder / "go.mod").read_text("utf-8", errors="replace")
+    except OSError:
+        problem = f"there is no go.mod in {str(folder)!r}"
+        raise UsageError("GP147", problem, hint="name the folder of a Go module: gopub init DIR") from None
+
+
+def _main_packages(folder: Path) -> Iterator[str]:
+    """Folders of main packages as Go names them: ``.`` and ``./cmd/orders``."""
+    for count, (here, folders, files) in enumerate(os.walk(folder)):
+        folders[:] = sorted(name for name in folders if name not in _NOT_OURS and name[0] not in "._")
+        if count and "go.mod" in files:
+            folders.clear()  # another module
+        elif count > _MOST_FOLDERS:
+            return
+        elif any(_is_main(Path(here) / name) for name in sorted(files)):
+            inside = Path(here).relative_to(folder).as_posix()
+            yield inside if inside == "." else f"./{inside}"
+
+
+def _is_main(path: Path) -> bool:
+    if path.suffix != ".go" or path.name.endswith("_test.go") or not path.is_file():
+        return False
+    text = path.read_text("utf-8", errors="replace")
+    return "//go:build ignore" not in text and _MAIN.search(text) is not None
+
+
+def _near(path: Path) -> Path:
+    """The path as it is shown: from here where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path
+
+
+def _chosen(loaded: Loaded, env: str | None) -> tuple[str, ...]:
+    from gopub.spec.near import did_you_mean
+
+    known = tuple(loaded.spec.environments)
+    if env is None:
+        return known
+    if env not in known:
+        hint = did_you_mean(env, known, otherwise="there is " + (", ".join(known) or "none"))
+        raise SpecError("GP139", f"there is no environment {env!r}", hint=hint, where=Where(loaded.file))
+    return (env,)
+
+
+def _select(loaded: Loaded, connections: Connections, name: str) -> Iterator[GopubError | Selected]:
+    """Whom an environment means: its hosts, and the edges of its router; or what is wrong with them."""
+    from gopub.spec.kinds import Nginx
+
+    environment, path = loaded.spec.environments[name], f"environments.{name}"
+    yield _count(loaded, connections, environment.inventory, environment.hosts, (f"{path}.inventory", f"{path}.hosts"))
+    router = environment.traffic and connections.entries.get(environment.traffic.router)
+    if isinstance(router, Nginx):
+        place = f"{path}.traffic.router"
+        found = _count(loaded, connections, router.inventory, router.hosts, (place, place))
+        if isinstance(found, GopubError):
+            yield found
+
+
+def _count(
+    loaded: Loaded, connections: Connections, inventory: str, hosts: str, places: tuple[str, str]
+) -> GopubError | Selected:
+    """How many hosts a selector means, and of how many."""
+    from gopub.fleet.inventory import load_inventory
+    from gopub.spec.references import placed
+    from gopub.spec.selector import parse_selector
+
+    place = places[0]
+    try:
+        every = load_inventory(connections.inventory(inventory))
+        place = places[1]
+        return len(every.select(parse_selector(hosts))), len(every.hosts)
+    except GopubError as error:
+        # What is wrong inside the inventory has its own place there.
+        return error if error.where else placed(error, loaded, place)
+
+
+def _show(loaded: Loaded, env: str | None, selected: Mapping[str, Selected], *, as_json: bool) -> None:
+    from gopub.spec.effective import as_document, lines
+
+    if as_json:
+        import json
+
+        document = as_document(loaded, env, selected)
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    _print_lines(lines(loaded, env))
+    for name, (found, total) in selected.items():
+        typer.echo(f"{name}: {found} of {total} hosts", err=True)
+    typer.echo(f"{loaded.file} is right", err=True)
+
+
+def _print_lines(listed: tuple[Line, ...]) -> None:
+    from gopub.spec.effective import as_text, column
+
+    if not sys.stdout.isatty():
+        typer.echo(as_text(listed), nl=False)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console, width = Console(soft_wrap=True), column(listed)
+    for line in listed:
+        shown = Text(f"{line.text:<{width}}" if line.origin else line.text)
+        if line.origin:
+            shown.append(f"  # {line.origin}", style="dim" if line.is_default else "green")
+        console.print(shown)
+
+
+def _print_schema() -> None:
+    from gopub.schemas import schema
+    from gopub.spec.schema import as_text
+
+    typer.echo(as_text(schema("gopub")), nl=False)

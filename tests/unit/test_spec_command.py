@@ -1,0 +1,136 @@
+"""`gopub init` and `gopub check` as a user runs them, in a folder of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import typer
+from ruamel.yaml import YAML
+from typer.testing import CliRunner, Result
+
+from gopub.cli import spec as commands
+from gopub.errors import Exit, GopubError
+from gopub.spec.loader import load_spec, parse_spec
+from gopub.spec.starter import app_of, module_of
+
+CASES = YAML(typ="safe").load(Path(__file__).parents[1] / "cases/spec/command.bad.yaml")
+MAIN = "// Orders.\npackage main\n\nfunc main() {}\n"
+HOSTS = "[app]\nweb-1 role=orders\nweb-2 role=orders\nedge-1 role=edge\n"
+
+APP = typer.Typer()
+APP.command("init")(commands.init)
+APP.command("check")(commands.check)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent-config")
+    monkeypatch.delenv("GOPUB_CONNECTIONS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text[2:].encode().replace(b"\\xff", b"\xff") if text.startswith("b:") else text.encode())
+
+
+def run(*argv: str) -> Result:
+    return CliRunner().invoke(APP, argv)
+
+
+def told(*argv: str) -> Result:
+    result = run(*argv)
+    assert result.exception is None, result.exception
+    return result
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_what_is_wrong_around_the_file_is_told_exactly(case: dict[str, Any]) -> None:
+    write(case["files"])
+    error = run(*case["run"]).exception
+    assert isinstance(error, GopubError), error
+    assert f"{error}\n" == case["error"]
+    assert error.exit is Exit.USAGE
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case["run"][0] == "init"], ids=lambda case: case["name"])
+def test_an_init_that_fails_leaves_everything_as_it_was(case: dict[str, Any]) -> None:
+    write(case["files"])
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    run(*case["run"])
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("where", ["main.go", "cmd/orders/main.go", "cmd/server/run.go"])
+def test_what_init_writes_passes_check(where: str) -> None:
+    write({"go.mod": "module git.corp/trade/orders/v2\n\ngo 1.24\n", where: MAIN, "deploy/hosts.ini": HOSTS})
+    write({"tools/gen/main.go": f"//go:build ignore\n\n{MAIN}", "vendor/x/main.go": MAIN, "x_test.go": MAIN})
+    told("init")
+    text = Path("gopub.yaml").read_text("utf-8")
+    assert sum(1 for line in text.splitlines() if line and not line.startswith("#")) == 7
+    shown = told("check")
+    spec = load_spec(Path("gopub.yaml")).spec
+    folder = str(Path(where).parent)
+    assert (spec.app, spec.build.main) == ("orders", "." if folder == "." else f"./{folder}")
+    assert shown.stderr == "prod: 2 of 3 hosts\ngopub.yaml is right\n"
+
+
+def test_init_takes_a_folder_a_name_and_a_main_package() -> None:
+    write({"svc/go.mod": "module x\n", "svc/cmd/a/main.go": MAIN, "svc/cmd/b/main.go": MAIN, "svc/sub/go.mod": ""})
+    told("init", "svc", "--app", "billing", "--main", "./cmd/b")
+    spec = load_spec(Path("svc/gopub.yaml")).spec
+    assert (spec.app, spec.build.main) == ("billing", "./cmd/b")
+
+
+def test_check_prints_the_effective_spec_on_stdout_and_talks_on_stderr() -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    result = told("check")
+    assert parse_spec(result.stdout, "x").spec == load_spec(Path("gopub.yaml")).spec
+    assert "# gopub.yaml:4:6\n" in result.stdout
+    assert "# default\n" in result.stdout
+    assert "\x1b" not in result.output
+
+
+def test_check_finds_the_file_in_a_folder_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    monkeypatch.chdir("deploy")
+    assert told("check").exit_code == 0
+
+
+def test_check_as_json_has_the_spec_its_origins_and_the_hosts() -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    document = json.loads(told("check", "--json", "--env", "prod").stdout)
+    assert document["schema_version"] == 1
+    assert document["spec"]["environments"]["prod"]["max_unavailable"] == "25%"
+    assert document["origins"]["environments.prod.hosts"] == "gopub.yaml:9:12"
+    assert document["origins"]["environments.prod.max_load"] == "default"
+    assert document["hosts"] == {"prod": {"matched": 2, "of": 3}}
+
+
+def test_check_prints_the_schema_without_a_file() -> None:
+    schema = json.loads(told("check", "--schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("go_mod", "folder", "app"),
+    [
+        ("module example.com/trade/orders\n", "x", "orders"),
+        ("// c\nmodule example.com/orders/v3 // c\n", "x", "orders"),
+        ('module "gopkg.in/Orders_API.v2"\n', "x", "orders-api-v2"),
+        ("go 1.24\n", "Order Service", "order-service"),
+        ("module example.com/2fast\n", "x", "app-2fast"),
+        ("module example.com/" + "a" * 60 + "\n", "x", "a" * 40),
+    ],
+)
+def test_the_name_of_the_app_comes_from_the_module(go_mod: str, folder: str, app: str) -> None:
+    assert app_of(module_of(go_mod), folder) == app
