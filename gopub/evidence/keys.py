@@ -102,12 +102,21 @@ class KeySigner:
             raise _bad_key(str(path), f"cannot be read: {error.strerror}") from error
         if mode & 0o077:
             raise RefusedError("GP301", f"the private key {path} is open to other users", hint=f"run chmod 600 {path}")
+        return cls.parse(pem, name=str(path))
+
+    @classmethod
+    def parse(cls, pem: bytes, *, name: str = "the private key") -> Self:
+        """Read a PEM private key from memory.
+
+        Raises:
+            GopubError: GP300 when it is malformed or of another kind.
+        """
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _bad_key(str(path), "is not a PEM private key without a passphrase") from error
+            raise _bad_key(name, "is not a PEM private key without a passphrase") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise _bad_key(str(path), "is not an ECDSA key on P-256")
+            raise _bad_key(name, "is not an ECDSA key on P-256")
         return cls(key)
 
     @property

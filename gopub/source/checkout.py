@@ -25,7 +25,8 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
     """
     if not _REF.fullmatch(ref):
         raise UsageError("GP200", f"{ref!r} cannot be a git ref", hint="give a branch, a tag or a commit id")
-    origin = await _rooted(origin_of(repository))
+    named = origin_of(repository)
+    origin = await _rooted(named)
     into.parent.mkdir(parents=True, exist_ok=True)
     await _clone(origin, into)
     commit = await _resolve(into, ref, origin)
@@ -42,6 +43,7 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
         commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit)),
         dirty=await _is_dirty(origin, commit),
         tag=tag,
+        folder=named.local.relative_to(origin.local).as_posix() if named.local and origin.local else ".",
     )
 
 

@@ -21,7 +21,8 @@ class SourceTree:
 
     ``repository`` never holds a password; ``commit_time`` is seconds since the epoch; ``dirty`` says that the
     local working tree it was cloned from has changes which this commit does not have; ``tag`` is the version
-    tag that names the commit, if one does.
+    tag that names the commit, if one does. ``folder`` is the folder that was named as the repository, relative
+    to the checkout: gopub.yaml is looked for from there.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class SourceTree:
     commit_time: int
     dirty: bool = False
     tag: str | None = None
+    folder: str = "."
 
 
 def choose_tag(tags: Sequence[str], ref: str) -> str | None:

@@ -71,6 +71,15 @@ async def test_a_commit_on_no_branch_is_found_by_its_ref(repository: Path, tmp_p
     assert tree.commit == lonely
 
 
+async def test_a_folder_of_a_repository_means_the_repository(repository: Path, tmp_path: Path) -> None:
+    (repository / "app").mkdir()
+    (repository / "app" / "go.mod").touch()
+    await git(repository, "add", "-A")
+    await git(repository, "commit", "-q", "-m", "app")
+    tree = await checkout(repository / "app", "HEAD", tmp_path / "clone")
+    assert (tree.folder, (tree.path / "app" / "go.mod").is_file()) == ("app", True)
+
+
 async def test_only_the_version_tag_stays_in_the_clone(repository: Path, tmp_path: Path) -> None:
     await git(repository, "tag", "v1.0.0-rc1", "v1.0.0")
     tree = await checkout(repository, "v1.0.0", tmp_path / "clone")

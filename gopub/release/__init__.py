@@ -1,0 +1,54 @@
+"""From a commit to a published release, stage by stage, and from a store back to a release that was checked."""
+
+from gopub.build.artifact import FileRef, LocalFile
+from gopub.release.config import ReleaseConfig, open_signer, signing_key
+from gopub.release.loading import load_release
+from gopub.release.model import EnvironmentFiles, Release, SignedRelease, TargetFiles
+from gopub.release.pipeline import (
+    archive,
+    build_release,
+    check_modules,
+    checkout,
+    compile_target,
+    plan,
+    provenance,
+    sbom,
+    sign,
+    unit_tests,
+    write_manifest,
+)
+from gopub.release.publishing import already_published, publish
+from gopub.release.stages import PreparedRelease, ReleasePlan, SignedTarget
+from gopub.release.verifying import VerifyReport, gather_facts, verify_release
+
+__all__ = [
+    "EnvironmentFiles",
+    "FileRef",
+    "LocalFile",
+    "PreparedRelease",
+    "Release",
+    "ReleaseConfig",
+    "ReleasePlan",
+    "SignedRelease",
+    "SignedTarget",
+    "TargetFiles",
+    "VerifyReport",
+    "already_published",
+    "archive",
+    "build_release",
+    "check_modules",
+    "checkout",
+    "compile_target",
+    "gather_facts",
+    "load_release",
+    "open_signer",
+    "plan",
+    "provenance",
+    "publish",
+    "sbom",
+    "sign",
+    "signing_key",
+    "unit_tests",
+    "verify_release",
+    "write_manifest",
+]

@@ -1,0 +1,55 @@
+"""The files that an environment needs, taken from the commit into the release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from gopub.canon import Json
+from gopub.errors import SpecError
+from gopub.release.model import EnvironmentFiles
+from gopub.spec.models import Environment, ReleaseSpec
+
+LARGEST_TEMPLATE = 1 << 20
+
+
+def environments_of(spec: ReleaseSpec, project: Path, checkout: Path) -> dict[str, EnvironmentFiles]:
+    """Every environment with its effective spec, templates and unit, read from the checkout.
+
+    Raises:
+        SpecError: GP206 a file is missing, lies outside the repository, is too large, or is no text.
+    """
+    return {name: _environment(name, environment, project, checkout) for name, environment in spec.environments.items()}
+
+
+def _environment(name: str, environment: Environment, project: Path, checkout: Path) -> EnvironmentFiles:
+    key = f"environments.{name}"
+    templates = {
+        entry.to: _text(f"{key}.config[{index}].template", entry.template, project, checkout)
+        for index, entry in enumerate(environment.config)
+    }
+    unit = environment.service.unit
+    return EnvironmentFiles(
+        spec=cast("Mapping[str, Json]", environment.model_dump(mode="json", by_alias=True)),
+        templates=templates,
+        unit=_text(f"{key}.service.unit", unit, project, checkout) if unit else None,
+    )
+
+
+def _text(key: str, name: str, project: Path, checkout: Path) -> str:
+    path = (project / name).resolve()  # a link that leads out of the commit is found here
+    if not path.is_relative_to(checkout.resolve()):
+        raise _wrong(key, name, "lies outside the repository")
+    if not path.is_file():
+        raise _wrong(key, name, "is not in the commit")
+    if path.stat().st_size > LARGEST_TEMPLATE:
+        raise _wrong(key, name, f"is larger than {LARGEST_TEMPLATE} bytes")
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError:
+        raise _wrong(key, name, "is not UTF-8 text") from None
+
+
+def _wrong(key: str, name: str, problem: str) -> SpecError:
+    return SpecError("GP206", f"`{key}`: {name!r} {problem}", hint="commit it; paths are relative to gopub.yaml")

@@ -1,0 +1,92 @@
+"""The values between the stages of a release: frozen, picklable, files by path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.build.artifact import LocalFile
+from gopub.build.compile import Built
+from gopub.build.target import Target
+from gopub.release.config import ReleaseConfig
+from gopub.release.model import EnvironmentFiles, Release
+from gopub.source.golang import Toolchain
+from gopub.source.tree import SourceTree
+from gopub.spec.models import ReleaseSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """All that is decided before anything is built; ``started`` is seconds since the epoch."""
+
+    config: ReleaseConfig
+    tree: SourceTree
+    project: Path
+    spec: ReleaseSpec
+    version: str
+    toolchain: Toolchain
+    ldflags: str
+    targets: tuple[Target, ...]
+    environments: Mapping[str, EnvironmentFiles]
+    started: float
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return self.spec.app
+
+    @property
+    def output(self) -> Path:
+        """Where the stages write."""
+        return self.config.work / "out"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A program and its archive."""
+
+    built: Built
+    archive: LocalFile
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A program, its archive, and its SBOMs by format."""
+
+    packed: Packed
+    sboms: Mapping[str, LocalFile]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTarget:
+    """Everything of one target with the bundles over it; the provenance comes later, for all targets at once."""
+
+    described: Described
+    evidence: Mapping[str, LocalFile]
+
+    @property
+    def target(self) -> Target:
+        """The target."""
+        return self.described.packed.built.target
+
+    @property
+    def artifacts(self) -> tuple[LocalFile, ...]:
+        """Archive, binary and SBOMs: what provenance is about."""
+        packed = self.described.packed
+        return (packed.archive, packed.built.file, *self.described.sboms.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRelease:
+    """A finished release that nobody has seen yet: the manifest, its bundle, and every file it names."""
+
+    release: Release
+    manifest: LocalFile
+    bundle: LocalFile
+    files: tuple[LocalFile, ...]
+
+    @property
+    def release_id(self) -> str:
+        """SHA-256 of the manifest."""
+        return self.manifest.ref.digest

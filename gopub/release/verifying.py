@@ -1,0 +1,269 @@
+"""Whether a release in a store is what it says: every digest, every bundle, every subject. Offline.
+
+What a check found wrong is a complaint with a reason; a store that does not answer is an error, not a complaint.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from gopub.build.artifact import FileRef
+from gopub.build.target import Target
+from gopub.canon import Json, canonical, sha256
+from gopub.errors import GopubError, RefusedError
+from gopub.evidence.admission import (
+    AdmissionFacts,
+    AdmissionPolicy,
+    Check,
+    ProvenanceFacts,
+    TargetFacts,
+    admit,
+)
+from gopub.evidence.bundle import verify_blob, verify_digest, verify_dsse
+from gopub.evidence.keys import PublicKey
+from gopub.evidence.provenance import PREDICATE_TYPE, builder_of, commit_of
+from gopub.evidence.sbom import FORMATS
+from gopub.evidence.statement import subject_digests
+from gopub.release.model import SignedRelease, TargetFiles
+from gopub.store.protocol import MISSING, ArtifactStore, fetch
+
+_OF_AN_ENVIRONMENT = frozenset({"environment", "quarantine", "target"})
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was checked of a release without an environment; ``files`` are those whose bytes were read."""
+
+    app: str
+    version: str
+    release_id: str
+    signer: str
+    checks: tuple[Check, ...]
+    files: tuple[FileRef, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def to_json(self) -> dict[str, Json]:
+        """For ``gopub verify --json``."""
+        checks: list[Json] = [{"name": c.name, "passed": c.passed, "reason": c.reason} for c in self.checks]
+        files: list[Json] = [ref.to_json() for ref in self.files]
+        return {
+            "app": self.app,
+            "version": self.version,
+            "release": self.release_id,
+            "signer": self.signer,
+            "accepted": self.accepted,
+            "checks": checks,
+            "files": files,
+        }
+
+
+async def gather_facts(
+    store: ArtifactStore,
+    signed: SignedRelease,
+    keys: Sequence[PublicKey],
+    *,
+    env: str,
+    quarantined: Mapping[str, str] | None = None,
+) -> AdmissionFacts:
+    """What admission needs to know; reads the evidence, not the artifacts themselves.
+
+    ``keys`` are those that may have signed; which of them are accepted is the policy's to say.
+    ``quarantined`` maps digests of releases or binaries to the reason why they were taken back in ``env``.
+    """
+    release = signed.release
+    key, manifest = _signer(signed, keys)
+    targets, stated = [], []
+    for text, files in release.targets.items():
+        evidence = await _Evidence.read(store, files)
+        targets.append(_target_facts(text, files, evidence, key))
+        stated.append(_provenance(files, evidence, key))
+    return AdmissionFacts(
+        app=release.app,
+        version=release.version,
+        release_id=signed.release_id,
+        commit=release.commit,
+        env=env,
+        manifest=manifest,
+        signer=key.fingerprint if key and not manifest else "",
+        targets=tuple(targets),
+        provenance=_together(stated),
+        environments=tuple(release.environments),
+        quarantined=quarantined or {},
+    )
+
+
+async def verify_release(store: ArtifactStore, signed: SignedRelease, key: PublicKey) -> VerifyReport:
+    """Check a release by one key: the evidence, then the bytes of every file, then what the archives hold."""
+    facts = await gather_facts(store, signed, [key], env="")
+    decided = admit(facts, AdmissionPolicy(accepted_keys=(key.fingerprint,)))
+    checks = [check for check in decided.checks if check.name not in _OF_AN_ENVIRONMENT]
+    release, wrong = signed.release, []
+    for ref in release.files():
+        wrong += [complaint for complaint in [await _complaint_of(store, ref)] if complaint]
+    checks.append(_check("files", wrong, f"all {len(release.files())} files have their digest and size"))
+    wrong = (
+        []
+        if wrong
+        else [
+            complaint
+            for text, files in release.targets.items()
+            for complaint in [
+                _unpacked(await fetch(store, files.archive), Target.parse(text), release.app, files.binary)
+            ]
+            if complaint
+        ]
+    )
+    checks.append(_check("archives", wrong, "every archive holds exactly the signed binary"))
+    return VerifyReport(release.app, release.version, signed.release_id, facts.signer, tuple(checks), release.files())
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The bundles and SBOMs of a target by name, and why those that could not be read are missing."""
+
+    data: Mapping[str, bytes]
+    complaints: Mapping[str, str]
+
+    @classmethod
+    async def read(cls, store: ArtifactStore, files: TargetFiles) -> _Evidence:
+        data: dict[str, bytes] = {}
+        complaints: dict[str, str] = {}
+        documents = {f"document-{name}": ref for name, ref in files.sboms.items()}
+        for name, ref in {**files.evidence, **documents}.items():
+            try:
+                data[name] = await fetch(store, ref)
+            except GopubError as error:
+                complaints[name] = _complaint(error)
+        return cls(data, complaints)
+
+    def check(self, name: str, verify: Callable[[bytes], object]) -> str:
+        """The complaint about one bundle; empty when ``verify`` accepts it."""
+        if name not in self.data:
+            return self.complaints.get(name, "there is no bundle")
+        try:
+            verify(self.data[name])
+        except RefusedError as error:
+            return _complaint(error)
+        return ""
+
+
+def _signer(signed: SignedRelease, keys: Sequence[PublicKey]) -> tuple[PublicKey | None, str]:
+    complaint = "no key was given to check it with"
+    for key in keys:
+        try:
+            verify_blob(signed.bundle, signed.manifest, key)
+        except RefusedError as error:
+            complaint = _complaint(error)
+        else:
+            return key, ""
+    return (keys[0] if keys else None), complaint
+
+
+def _target_facts(text: str, files: TargetFiles, evidence: _Evidence, key: PublicKey | None) -> TargetFacts:
+    if key is None:
+        return TargetFacts(text, files.archive.digest, files.binary.digest, {}, {})
+    signatures = {
+        name: evidence.check(name, partial(verify_digest, digest=ref.digest, key=key))
+        for name, ref in (("archive", files.archive), ("binary", files.binary))
+    }
+    sboms = {name: _sbom(name, files, evidence, key) for name in files.sboms}
+    return TargetFacts(text, files.archive.digest, files.binary.digest, signatures, sboms)
+
+
+def _sbom(name: str, files: TargetFiles, evidence: _Evidence, key: PublicKey) -> str:
+    """The attestation must be of the format's type, about archive and binary, and hold exactly the document."""
+    if name not in FORMATS:
+        return "unknown format"
+    said: dict[str, bytes] = {}
+
+    def verify(bundle: bytes) -> None:
+        for ref in (files.archive, files.binary):
+            content = verify_dsse(bundle, key, ref.digest)
+            if content["predicateType"] != FORMATS[name].predicate:
+                raise _wrong_type(str(content["predicateType"]))
+            said["document"] = canonical(content["predicate"])
+
+    complaint = evidence.check(f"sbom-{name}", verify) or evidence.complaints.get(f"document-{name}", "")
+    if not complaint and evidence.data[f"document-{name}"] != said["document"]:
+        return "the file is not the document that was signed"
+    return complaint
+
+
+def _provenance(files: TargetFiles, evidence: _Evidence, key: PublicKey | None) -> ProvenanceFacts:
+    if key is None:
+        return ProvenanceFacts(complaint="no key was given to check it with")
+    found: list[ProvenanceFacts] = []
+
+    def verify(bundle: bytes) -> None:
+        said = verify_dsse(bundle, key, files.binary.digest)
+        if said["predicateType"] != PREDICATE_TYPE:
+            raise _wrong_type(str(said["predicateType"]))
+        found.append(ProvenanceFacts("", subject_digests(said), commit_of(said), builder_of(said)))
+
+    complaint = evidence.check("provenance", verify)
+    return ProvenanceFacts(complaint=complaint) if complaint else found[0]
+
+
+def _together(stated: Sequence[ProvenanceFacts]) -> ProvenanceFacts:
+    """One provenance for the whole release: the complaints of any target are its own, and all must agree."""
+    for one in stated:
+        if one.complaint:
+            return one
+    commits, builders = {one.commit for one in stated}, {one.builder for one in stated}
+    return ProvenanceFacts(
+        complaint="" if stated else "the release has no targets",
+        subjects=frozenset().union(*(one.subjects for one in stated)),
+        commit=commits.pop() if len(commits) == 1 else "",
+        builder=builders.pop() if len(builders) == 1 else "",
+    )
+
+
+async def _complaint_of(store: ArtifactStore, ref: FileRef) -> str:
+    try:
+        await fetch(store, ref)
+    except GopubError as error:
+        return f"{ref.name}: {_complaint(error)}"
+    return ""
+
+
+def _unpacked(data: bytes, target: Target, app: str, binary: FileRef) -> str:
+    wanted = {f"bin/{app}{target.suffix}": binary.digest}
+    try:
+        found = _zip(data) if target.os == "windows" else _tar(data)
+    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
+        return f"the archive of {target.text} cannot be read: {error}"
+    return "" if found == wanted else f"the archive of {target.text} does not hold exactly the signed binary"
+
+
+def _tar(data: bytes) -> dict[str, str]:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        contents = {member.name: archive.extractfile(member) for member in archive.getmembers()}
+        return {name: sha256(file.read()) if file else "no regular file" for name, file in contents.items()}
+
+
+def _zip(data: bytes) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: sha256(archive.read(name)) for name in archive.namelist()}
+
+
+def _check(name: str, wrong: Sequence[str], otherwise: str) -> Check:
+    return Check(name, not wrong, "; ".join(wrong[:3]) or otherwise)
+
+
+def _complaint(error: GopubError) -> str:
+    if not isinstance(error, RefusedError) and error.code != MISSING:
+        raise error
+    return f"{error.code} {error.problem}"
+
+
+def _wrong_type(found: str) -> RefusedError:
+    return RefusedError("GP314", f"the statement is of type {found}", hint="the bundle belongs elsewhere")
