@@ -27,6 +27,7 @@ class Opened:
     release: str
     version: str
     reason: str = ""
+    project: str = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +176,11 @@ class StepPassed:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person asks the driver to ``promote`` or to ``abort``."""
+    """A person asks the driver to ``promote:<step index>`` or to ``abort``."""
 
     what: str
     reason: str = ""
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

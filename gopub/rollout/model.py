@@ -25,21 +25,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRef:
-    """A release by id (64 hex) and the render of it that this env runs (64 hex, empty: not rendered yet)."""
+    """A release by id (64 hex) and version."""
 
     release: str
     version: str
-    render: str = ""
 
     @property
     def short(self) -> str:
         """The first 12 characters, as labels and paths carry it."""
         return self.release[:12]
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder under ``releases/`` on a host."""
-        return f"{self.release[:12]}-{self.render[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +51,10 @@ class PlannedHost:
     render: str
     before: str = ""
     before_digest: str = ""
+
+    def folder(self, release: str) -> str:
+        """The folder of that release on this host."""
+        return f"{release[:12]}-{self.render[:12]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,10 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a rollout will do, decided before anything is done."""
+    """Everything a rollout will do, decided before anything is done.
+
+    ``binaries`` are (target, digest of the binary); ``archives`` (target, digest, bytes packed, bytes of the binary).
+    """
 
     rollout: str
     app: str
@@ -102,6 +103,8 @@ class Plan:
     windows: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     keep_releases: int = 5
+    binaries: tuple[tuple[str, str], ...] = ()
+    archives: tuple[tuple[str, str, int, int], ...] = ()
 
     def host(self, name: str) -> PlannedHost:
         """The planned host of that name; the caller took the name from this plan."""

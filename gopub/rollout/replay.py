@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gopub.canon import Json
+from gopub.errors import UsageError
 from gopub.health.observation import Observation, conclude
 from gopub.health.wire import from_json, to_json
+from gopub.health.wire_schema import schema_of
 from gopub.rollout.decision import decide
-from gopub.rollout.verdict import History, Policy, Verdict, VerdictRecord
+from gopub.rollout.verdict import SCHEMA, History, Policy, Verdict, VerdictRecord
 
 
 def judge(observation: Observation, policy: Policy, history: History) -> VerdictRecord:
@@ -27,7 +30,18 @@ def record_from_json(data: Json) -> VerdictRecord:
     Raises:
         UsageError: GP601, it is none.
     """
-    return from_json(VerdictRecord, data, "verdict")
+    record = from_json(VerdictRecord, data, "verdict")
+    if record.schema != SCHEMA:
+        raise UsageError("GP601", f"verdict.schema: {record.schema!r} is not {SCHEMA}", hint="another version wrote it")
+    return record
+
+
+def schemas() -> Mapping[str, Json]:
+    """The schemas of what is written here by file name, made from the types."""
+    return {
+        "observation.v1.json": schema_of(Observation, "observation"),
+        "verdict.v1.json": schema_of(VerdictRecord, "verdict"),
+    }
 
 
 @dataclass(frozen=True, slots=True)

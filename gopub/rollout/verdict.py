@@ -8,6 +8,8 @@ from enum import StrEnum
 from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
 
+SCHEMA = "gopub/verdict/v1"
+
 
 class Kind(StrEnum):
     """What to do next."""
@@ -90,4 +92,4 @@ class VerdictRecord:
     observation: Observation
     policy: Policy
     history: History
-    schema: str = "gopub/verdict/v1"
+    schema: str = SCHEMA

@@ -1,0 +1,26 @@
+"""release, then rollout: what a webhook or the Prefect UI usually starts."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.release import release
+from flows.rollout import rollout
+from gopub.canon import Json
+
+
+@flow(name="deploy", flow_run_name="deploy-{repository}-{ref}-{env}")
+async def deploy(
+    repository: str,
+    env: str,
+    ref: str = "HEAD",
+    version: str = "",
+    spec_file: str = "gopub.yaml",
+    project: str = "",
+    reason: str = "",
+    actor: str = "",
+    automatic: bool = False,
+) -> dict[str, Json]:
+    """Release the commit that ``ref`` names and bring it into ``env``."""
+    made = await release(repository, ref, version, spec_file)
+    return await rollout(made["app"], env, made["version"], project or repository, reason, actor, automatic)

@@ -1,0 +1,15 @@
+"""Scheduled: a rollout that waits, without canary traffic and without a driver, is woken when its time has come."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.rollout import rollout
+from gopub.canon import Json
+from tasks import rollout as boxes
+
+
+@flow(name="promote", flow_run_name="promote-{app}-{env}")
+async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
+    """Go on with every waiting rollout (of this app and env, if given) whose gate is open now."""
+    return [await rollout(*found, rollout_id=name) for *found, name in await boxes.ready_to_wake(app, env)]

@@ -1,0 +1,33 @@
+"""From a commit to a published, proven release.
+
+    source → plan → modules → vet and unit tests → compile (each target) → archive, SBOM, signatures (each target)
+      → provenance → release.json → publish
+
+A failure publishes nothing: publishing is the last box, and the version that makes the release visible the last thing
+in it. A version that this commit was published as before is not built again.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks import release as boxes
+
+
+@flow(name="release", flow_run_name="release-{repository}-{ref}")
+async def release(
+    repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml"
+) -> dict[str, str]:
+    """Build, prove and publish the commit that ``ref`` names; gives app, version, release_id and commit."""
+    with boxes.workshop(repository, ref, version, spec_file) as shop:
+        source = await boxes.checkout(shop)
+        plan = await boxes.plan(shop, source)
+        if made := await boxes.already_published(shop, plan):
+            return made
+        modules = await boxes.check_modules(plan)
+        await boxes.unit_tests(plan, modules)
+        built = await boxes.compile_all(plan, modules)
+        signed = await boxes.prove_all(shop, plan, built)
+        provenance = await boxes.provenance(shop, plan, modules, signed)
+        prepared = await boxes.manifest(shop, plan, signed, provenance)
+        return await boxes.publish(shop, plan, prepared)

@@ -1,0 +1,111 @@
+"""`gopub promote`, `abort`, `rollback` and `recover`: what a person on call uses."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, cast
+
+import typer
+
+from gopub.canon import Json
+from gopub.errors import Exit
+
+RolloutArgument = Annotated[str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
+
+
+def promote(rollout: RolloutArgument = "last", reason: ReasonOption = "") -> None:
+    """Approve the step that waits for an approval, else end the bake and go on to the next step."""
+    from gopub.cli.read import find_rollout
+    from gopub.drive import settings
+    from gopub.drive.asking import ask_promote
+    from gopub.drive.waking import active, parameters
+
+    journal = settings.journal()
+    name = find_rollout(journal, rollout).removeprefix("rollout/")
+    state = ask_promote(journal, name, reason)
+    driverless = [one for one in active(journal, state.app, state.env) if not one.driven]
+    typer.echo(f"asked {name} to go on", err=True)
+    for one in driverless:
+        _go_on(state.app, state.env, parameters(one))
+
+
+def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Take an active rollout back; the release is not quarantined."""
+    from gopub.cli.read import find_rollout
+    from gopub.drive import settings
+    from gopub.drive.asking import ask
+    from gopub.drive.waking import active, parameters
+    from gopub.errors import UsageError
+    from gopub.rollout.opening import read_state
+
+    journal = settings.journal()
+    name = find_rollout(journal, rollout).removeprefix("rollout/")
+    state = read_state(journal, name)
+    if state.closed:
+        raise UsageError("GP923", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
+    ask(journal, name, "abort", reason)
+    typer.echo(f"asked {name} to go back", err=True)
+    for one in active(journal, state.app, state.env):
+        if not one.driven:
+            _go_on(state.app, state.env, parameters(one), as_json=as_json)
+
+
+def rollback(
+    app: Annotated[str, typer.Argument(help="The app; default: that of gopub.yaml here.")] = "",
+    env: Annotated[str, typer.Option("--env", "-e", help="The environment.")] = "",
+    to: Annotated[str, typer.Option("--to", help="A version or release id; default: the release before.")] = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the release before, or --to one, back at once. Needs only hosts, edges and the rollback kit."""
+    from gopub.cli.start import finish
+    from gopub.drive.takeback import take_back
+
+    app, env = _which(app, env)
+    result = asyncio.run(take_back(app, env, to=to, reason=reason))
+    for alarm in cast("list[str]", result["alarms"]):
+        typer.echo(f"alarm: {alarm}", err=True)
+    try:
+        finish(result, as_json=as_json)
+    except typer.Exit as end:
+        # A rollback that was asked for and came about is a success of this command.
+        raise typer.Exit(int(Exit.OK if end.exit_code == Exit.ROLLED_BACK else end.exit_code)) from None
+
+
+def recover(app: str = "", env: Annotated[str, typer.Option("--env", "-e")] = "") -> None:
+    """Go on with rollouts whose driver died: forward from the journal, or back."""
+    from gopub.drive import settings
+    from gopub.drive.adopting import adopt
+    from gopub.drive.waking import active, parameters
+
+    journal = settings.journal()
+    adopted = adopt(journal, settings.kits_folder())
+    if adopted:
+        typer.echo(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
+    found = [one for one in active(journal, app, env) if not one.driven and not one.state.waiting]
+    if not found:
+        typer.echo("nothing to recover", err=True)
+    for one in found:
+        _go_on(one.state.app, one.state.env, parameters(one), last=one is found[-1])
+
+
+def _go_on(app: str, env: str, parameters: dict[str, str], *, as_json: bool = False, last: bool = True) -> None:
+    from gopub.cli.start import drive
+
+    try:
+        drive("rollout", app, env, cast("dict[str, Json]", parameters), as_json=as_json)
+    except typer.Exit:
+        if last:
+            raise
+
+
+def _which(app: str, env: str) -> tuple[str, str]:
+    """App and env: as given, else the only ones that gopub.yaml here has."""
+    from gopub.cli.start import SPEC, choose_env, read_spec
+
+    if app and env:
+        return app, env
+    loaded = read_spec(SPEC)
+    return app or loaded.spec.app, choose_env(loaded, env)

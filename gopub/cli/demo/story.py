@@ -1,0 +1,116 @@
+"""The acts: what is released, how it should end, and what is seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from gopub.canon import Json
+from gopub.cli.demo.ground import Ground, Seen
+from gopub.cli.demo.talk import Talk
+from gopub.cli.following import Follower
+from gopub.cli.telling import tell
+from gopub.drive import settings
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Entry
+
+BAD = {"error_rate": 0.2, "extra_latency_ms": 120, "after_requests": 40, "log_errors": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One act as it is written down beforehand."""
+
+    title: str
+    service: str
+    version: str
+    ends: str
+    behaviour: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act as it went: the flow's summary, the journal's entries, and what the traffic generator counted."""
+
+    wanted: Wanted
+    result: Mapping[str, Json]
+    entries: tuple[Entry, ...]
+    before: Mapping[str, Json]
+    after: Mapping[str, Json]
+    canary: Mapping[str, Json]
+    seconds: float
+
+    @property
+    def as_told(self) -> bool:
+        """Whether it ended as it should."""
+        return self.result.get("outcome") == self.wanted.ends
+
+    def event(self, kind: type[ev.Event]) -> ev.Event | None:
+        """The last event of a kind."""
+        return next((entry.event for entry in reversed(self.entries) if isinstance(entry.event, kind)), None)
+
+
+def hello_acts(bad: str) -> tuple[Wanted, ...]:
+    """The three releases of examples/hello; ``bad`` (JSON) replaces what is wrong with the third."""
+    wrong = cast("Mapping[str, Json]", json.loads(bad)) if bad else BAD
+    return (
+        Wanted("hello 1.0.0: the first release, on all hosts", "hello", "1.0.0", "promoted"),
+        Wanted("hello 1.1.0: a good release, judged and promoted", "hello", "1.1.0", "promoted", {}),
+        Wanted("hello 1.2.0: a bad release, bad only under traffic", "hello", "1.2.0", "rolled back", wrong),
+    )
+
+
+def httpbin_act() -> Wanted:
+    """Somebody else's program, not instrumented."""
+    return Wanted("httpbin 1.0.0: any Go service, not instrumented", "httpbin", "1.0.0", "promoted")
+
+
+def play(ground: Ground, wanted: Wanted, seen: Seen, talk: Talk) -> Act:
+    """Commit, release and roll out one act, telling what happens."""
+    talk.headline(wanted.title)
+    repository = ground.commit(wanted.service, wanted.version, dict(_changes(ground, wanted)))
+    began, before = time.monotonic(), seen.now()
+    entries: list[Entry] = []
+
+    def on_entry(entry: Entry) -> None:
+        entries.append(entry)
+        told = tell(entry.event)
+        if told:
+            talk.line(told)
+
+    follower = Follower(settings.journal(), wanted.service, "lab", on_entry)
+    parameters: dict[str, Json] = {"repository": str(repository), "env": "lab", "ref": f"v{wanted.version}",
+                                   "version": wanted.version, "actor": "demo", "reason": wanted.title}  # fmt: skip
+    talk.line("building, proving, publishing")
+
+    async def beside() -> None:
+        await asyncio.gather(follower.follow(), _show(seen, talk))
+
+    with talk.live():
+        result = cast("Mapping[str, Json]", ground.deploy(parameters, beside))
+    follower.catch_up()
+    time.sleep(1.2)  # the generator writes its counts once a second
+    canary = seen.release(str(result.get("release", ""))[:12])
+    return Act(wanted, result, tuple(entries), before, seen.now(), canary, time.monotonic() - began)
+
+
+def _changes(ground: Ground, wanted: Wanted) -> Iterator[tuple[str, str]]:
+    """A release is a change of the source: here of the one file that says how the service behaves."""
+    if wanted.behaviour is None:
+        return
+    path = ground.repository(wanted.service) / "behaviour.json"
+    good = cast("dict[str, Json]", json.loads(path.read_text()))
+    yield "behaviour.json", json.dumps({**good, "version": wanted.version, **wanted.behaviour}, indent=2) + "\n"
+
+
+async def _show(seen: Seen, talk: Talk) -> None:
+    while True:
+        counts = seen.now()
+        talk.now(
+            f"traffic: {counts.get('sent', 0)} sent, {counts.get('answered', 0)} answered, {counts.get('lost', 0)} lost"
+        )
+        await asyncio.sleep(0.5)

@@ -1,0 +1,87 @@
+"""The engine's door: the only module that imports Prefect, and only when a flow is to run.
+
+Flows are loaded by name from the Prefect project (the checkout, or the folder inside the wheel). With nothing set up
+they run in this process on Prefect's own API with SQLite; with ``PREFECT_API_URL`` they report to that server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, cast
+
+from gopub.canon import Json
+from gopub.errors import GopubError
+from gopub.paths import project_root, state_dir
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_CLI_PROMPT": "false",
+}
+"""Set before Prefect is imported, where the user has not set it: no telemetry, and we tell the story ourselves."""
+
+
+def load(dotted: str) -> Any:
+    """An attribute of the Prefect project, such as ``flows.rollout:rollout``."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.setdefault("PREFECT_HOME", str(state_dir() / "prefect"))
+    root = str(project_root())
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    module, attribute = dotted.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def run_flow(name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+             on_interrupt: Callable[[], None] | None = None) -> Json:  # fmt: skip
+    """Run a flow to its end in this process and give what it returns.
+
+    ``beside`` runs next to it (it tells what happens) and is cancelled at the end. The first Ctrl-C calls
+    ``on_interrupt``, which asks for a safe stop; the second one ends the process.
+
+    Raises:
+        GopubError: what the flow raised.
+    """
+    flow = load(f"flows.{name}:{name}")
+    return asyncio.run(_run(flow, parameters, beside, on_interrupt))
+
+
+async def _run(
+    flow: Any,
+    parameters: Mapping[str, Json],
+    beside: Callable[[], Coroutine[Any, Any, None]] | None,
+    on_interrupt: Callable[[], None] | None,
+) -> Json:
+    if on_interrupt:
+        _first_asks_second_kills(on_interrupt)
+    telling = asyncio.create_task(beside()) if beside else None
+    try:
+        return cast("Json", await flow(**parameters))
+    finally:
+        if telling:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+
+def _first_asks_second_kills(ask: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        ask()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, asked)
+    except (RuntimeError, NotImplementedError) as error:
+        raise GopubError("GP917", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error

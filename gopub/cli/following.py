@@ -1,0 +1,56 @@
+"""Telling live what happens: the journal is read while a flow runs, wherever that flow runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gopub.cli.telling import tell
+from gopub.errors import GopubError
+from gopub.rollout.journal import Entry, Journal
+from gopub.rollout.machine import fold_env
+from gopub.rollout.run import env_stream, stream_of
+
+LOOK = 0.25
+
+
+class Follower:
+    """Gives every new entry of an env's active rollout to ``on_entry``, in order, once."""
+
+    def __init__(self, journal: Journal, app: str, env: str, on_entry: Callable[[Entry], None]) -> None:
+        """Begin after what the journal holds now."""
+        self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
+        self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
+        self.rollout = ""
+
+    async def follow(self) -> None:
+        """Follow until cancelled; the last entries are told by ``catch_up``."""
+        while True:
+            await asyncio.sleep(LOOK)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Tell what is new; a journal that is away for a moment is asked again next time."""
+        try:
+            env = fold_env(entry.event for entry in self._journal.read(env_stream(self._app, self._env)))
+            self.rollout = env.active or self.rollout
+            if not self.rollout:
+                return
+            stream = stream_of(self.rollout)
+            entries = self._journal.read(stream)
+        except GopubError:
+            return
+        for entry in entries[self._known.get(stream, 0) :]:
+            self._on_entry(entry)
+        self._known[stream] = len(entries)
+
+
+def line_printer(echo: Callable[[str], None]) -> Callable[[Entry], None]:
+    """Prints entries that are worth a line, with the time of day (UTC)."""
+
+    def show(entry: Entry) -> None:
+        told = tell(entry.event)
+        if told:
+            echo(f"{entry.when[11:19]}  {told}")
+
+    return show

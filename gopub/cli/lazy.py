@@ -1,0 +1,48 @@
+"""The list of commands. Only the one that is called is imported, so that `gopub --help` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import typer
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("gopub.cli.spec:init", "Write a first gopub.yaml."),
+    "check": ("gopub.cli.spec:check", "Check gopub.yaml and print the effective spec."),
+    "release": ("gopub.cli.start:release", "Build, prove and publish a commit."),
+    "rollout": ("gopub.cli.start:rollout", "Bring a published release into an env, judged on the way."),
+    "deploy": ("gopub.cli.start:deploy", "Release a commit, then roll it out."),
+    "promote": ("gopub.cli.control:promote", "Approve, or go on to the next step now."),
+    "abort": ("gopub.cli.control:abort", "Take an active rollout back without blaming the release."),
+    "rollback": ("gopub.cli.control:rollback", "Bring the release before, or --to one, back."),
+    "recover": ("gopub.cli.control:recover", "Go on with rollouts whose driver died."),
+    "status": ("gopub.cli.read:status", "Show what each env runs and what is under way."),
+    "explain": ("gopub.cli.read:explain", "Show the chain from commit to verdict of a rollout."),
+    "verify": ("gopub.cli.verify:verify", "Check a release and its evidence offline."),
+    "serve": ("gopub.cli.serve:serve", "Serve the REST API and the webhooks."),
+    "setup": ("gopub.cli.setup:setup", "Set up a Prefect server: pool, limits, blocks, deployments."),
+    "route": ("gopub.cli.route:app", "Explain and show routes at the edges."),
+    "judge": ("gopub.cli.judge:app", "Replay verdicts."),
+    "lab": ("gopub.cli.lab:app", "A real fleet on this machine."),
+    "demo": ("gopub.cli.demo:demo", "Show the main job on the lab."),
+}
+
+
+def register(app: typer.Typer, argv: Sequence[str]) -> None:
+    """Add every command to ``app``; those that ``argv`` does not name are only names with a line of help."""
+    wanted = next((word for word in argv if word in COMMANDS), "")
+    for name, (target, help_text) in COMMANDS.items():
+        if name != wanted:
+            app.command(name, help=help_text)(_never_called)
+            continue
+        module, attribute = target.split(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name, help=help_text)
+        else:
+            app.command(name, help=help_text)(found)
+
+
+def _never_called() -> None:
+    """Stand in the list of commands; the one that is called is always the real one."""

@@ -1,0 +1,54 @@
+"""The command line: which commands there are, and how an error becomes text and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gopub import __version__
+from gopub.cli import lazy
+from gopub.errors import Exit, GopubError
+from gopub.telemetry import REDACTOR
+
+app = typer.Typer(
+    name="gopub",
+    help="Signed, health-judged canary releases for Go services on plain Linux hosts.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gopub {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version_flag: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Say what all commands have in common: nothing."""
+
+
+def run() -> None:
+    """Entry point of the console script; a user's mistake never shows a traceback."""
+    try:
+        lazy.register(app, sys.argv[1:])
+        app()
+    except GopubError as error:
+        typer.echo(f"error: {REDACTOR.clean(str(error))}", err=True)
+        sys.exit(int(error.exit))
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(int(Exit.INTERRUPTED))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,147 @@
+"""`gopub status` and `gopub explain`: what the journal says. They read only, and need neither Prefect nor hosts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gopub.errors import UsageError
+
+if TYPE_CHECKING:
+    from gopub.rollout.journal import Entry, Journal
+    from gopub.rollout.machine import EnvState, State
+
+AppOption = Annotated[str, typer.Option("--app", help="Only this app.")]
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def status(
+    app: AppOption = "",
+    env: EnvOption = "",
+    as_json: JsonOption = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Walk the journal's hash chain as well.")] = False,
+) -> None:
+    """Show what each env runs, what is under way, who drives it, and what is owed."""
+    from gopub.drive import settings
+
+    journal = settings.journal()
+    entries = journal.verify() if verify else None
+    rows = [_row(journal, stream) for stream in journal.streams("env/")]
+    rows = [row for row in rows if app in ("", row["app"]) and env in ("", row["env"])]
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, "envs": rows, "entries_verified": entries}, indent=2))
+        return
+    if entries is not None:
+        typer.echo(f"journal: {entries} entries, the chain holds", err=True)
+    if not rows:
+        typer.echo("nothing was released here yet", err=True)
+        return
+    _print_table(rows)
+
+
+def explain(
+    rollout: Annotated[
+        str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")
+    ] = "last",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the chain from commit to verdict of a rollout: every entry, and for each verdict what it was drawn from."""
+    from gopub.cli.explaining import explanation, explanation_json
+    from gopub.drive import settings
+
+    journal = settings.journal()
+    entries = journal.read(find_rollout(journal, rollout))
+    if as_json:
+        typer.echo(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
+        return
+    typer.echo("\n".join(explanation(entries)))
+
+
+def find_rollout(journal: Journal, name: str) -> str:
+    """The stream of the one rollout whose id is, or begins with, ``name``; ``last`` is the newest.
+
+    Raises:
+        UsageError: GP921 none, or several.
+    """
+    streams = journal.streams("rollout/")
+    if name == "last" and streams:
+        return streams[-1]
+    exact = [stream for stream in streams if stream == f"rollout/{name}"]
+    found = exact or [stream for stream in streams if stream.startswith(f"rollout/{name}")]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(stream.removeprefix("rollout/") for stream in streams[-5:]) or "none yet"
+    what = f"{len(found)} rollouts begin with" if found else "there is no rollout"
+    raise UsageError("GP921", f"{what} {name!r}", hint=f"the newest are: {known}")
+
+
+def _row(journal: Journal, stream: str) -> dict[str, object]:
+    from gopub.rollout.machine import fold_env
+
+    _, app, env = stream.split("/", 2)
+    entries = journal.read(stream)
+    state = fold_env(entry.event for entry in entries)
+    return {
+        "app": app,
+        "env": env,
+        "stable": state.stable_version or None,
+        "release": state.stable[:12] or None,
+        "since": _when(entries),
+        "active": _active(journal, state, app, env),
+        "quarantined": sorted(release[:12] for release in state.quarantine),
+        "automatic_rollbacks_in_a_row": state.automatic_rollbacks,
+    }
+
+
+def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[str, object] | None:
+    from gopub.rollout.machine import next_action
+    from gopub.rollout.opening import read_state
+
+    if not env_state.active:
+        return None
+    state: State = read_state(journal, env_state.active)
+    seated = journal.seated(app, env)
+    return {
+        "rollout": env_state.active,
+        "version": state.release_version,
+        "next": next_action(state).value if state.rollout else "admit",
+        "step": state.step.says if state.plan and state.step else None,
+        "waiting": state.waiting or None,
+        "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
+        if state.verdict
+        else None,
+        "driver": seated[0].holder if seated else None,
+        "driver_alive": bool(seated and seated[1]),
+        "owed": list(state.owed),
+    }
+
+
+def _when(entries: list[Entry]) -> str | None:
+    at = entries[-1].at if entries else None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else None
+
+
+def _print_table(rows: list[dict[str, object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("app", "env", "stable", "release", "under way", "driver"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        active = row["active"] if isinstance(row["active"], dict) else {}
+        doing = (
+            f"{active.get('version')}: {active.get('waiting') or active.get('step') or active.get('next')}"
+            if active
+            else "-"
+        )
+        alive = "" if active.get("driver_alive") else " (gone; run `gopub recover`)"
+        driver = f"{active.get('driver')}{alive}" if active and not active.get("waiting") else "-"
+        table.add_row(
+            str(row["app"]), str(row["env"]), str(row["stable"] or "-"), str(row["release"] or "-"), doing, driver
+        )
+    Console(soft_wrap=False).print(table)

@@ -1,0 +1,164 @@
+"""`gopub release`, `rollout` and `deploy`: start a flow here, tell what happens, end with its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from gopub.canon import Json
+from gopub.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from gopub.spec.loader import Loaded
+
+SpecOption = Annotated[Path, typer.Option("--file", "-f", help="The gopub.yaml.")]
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="The environment.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
+SPEC = Path("gopub.yaml")
+
+
+def release(
+    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
+    repository: Annotated[str, typer.Option("--repository", "-r", help="A git repository: path or URL.")] = ".",
+    version: Annotated[
+        str, typer.Option("--version", help="Default: the tag at the commit, else one from its time.")
+    ] = "",
+    file: Annotated[str, typer.Option("--file", "-f", help="gopub.yaml within the repository.")] = "gopub.yaml",
+    as_json: JsonOption = False,
+) -> None:
+    """Build, prove and publish a commit."""
+    from gopub.cli.engine import run_flow
+
+    made = cast("dict[str, str]", run_flow("release", {"repository": _here(repository), "ref": ref, "version": version,
+                                                     "spec_file": file}))  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, **made}))
+        return
+    typer.echo(f"{made['app']} {made['version']}  {made['release_id']}")
+
+
+def rollout(
+    version: Annotated[str, typer.Argument(help="The version to bring in.")],
+    env: EnvOption = "",
+    file: SpecOption = SPEC,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+    clear_quarantine: Annotated[str, typer.Option(help="Allow a quarantined release again, and why.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, plan, print the plan, change nothing.")] = False,
+) -> None:
+    """Bring a published release into an env, judged on the way."""
+    loaded = read_spec(file)
+    app, env = loaded.spec.app, choose_env(loaded, env)
+    project = str(file.resolve().parent)
+    if dry_run:
+        _print_plan(app, env, version, project, as_json)
+        return
+    if clear_quarantine:
+        from gopub.drive.opening import released
+        from gopub.drive.quarantine import clear
+
+        clear(app, env, released(project, app, version), clear_quarantine)
+    drive(
+        "rollout",
+        app,
+        env,
+        {"app": app, "env": env, "version": version, "project": project, "reason": reason},
+        as_json=as_json,
+    )
+
+
+def deploy(
+    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
+    env: EnvOption = "",
+    file: SpecOption = SPEC,
+    version: Annotated[str, typer.Option("--version", help="Default: the tag at the commit.")] = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Release a commit of this repository, then roll it out."""
+    loaded = read_spec(file)
+    app, env = loaded.spec.app, choose_env(loaded, env)
+    project = str(file.resolve().parent)
+    parameters: dict[str, Json] = {
+        "repository": project, "env": env, "ref": ref, "version": version,
+        "spec_file": file.name, "project": project, "reason": reason,
+    }  # fmt: skip
+    drive("deploy", app, env, parameters, as_json=as_json)
+
+
+def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json: bool) -> None:
+    """Run a flow that drives a rollout, telling what happens; ends with its exit code."""
+    from gopub.cli.engine import run_flow
+    from gopub.cli.following import Follower, line_printer
+    from gopub.drive import settings
+    from gopub.drive.asking import ask_abort
+
+    journal = settings.journal()
+    follower = Follower(journal, app, env, line_printer(lambda text: typer.echo(text, err=True)))
+    interrupted: list[bool] = []
+
+    def on_interrupt() -> None:
+        interrupted.append(True)
+        typer.echo("stopping safely: the rollout goes back; Ctrl-C again ends at once (then: gopub recover)", err=True)
+        ask_abort(journal, app, env, "Ctrl-C")
+
+    try:
+        result = run_flow(flow, parameters, follower.follow, on_interrupt)
+    finally:
+        follower.catch_up()
+    finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=bool(interrupted))
+
+
+def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False) -> None:
+    """Print a rollout's summary and end with its exit code."""
+    from gopub.drive.summary import exit_of
+
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, **result}))
+    else:
+        typer.echo(f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}"
+                   + (f" ({result['reason']})" if result.get("reason") else ""))  # fmt: skip
+    raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
+
+
+def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -> None:
+    import asyncio
+
+    from gopub.drive.opening import dry_plan
+    from gopub.rollout.planning import plan_json, plan_lines
+
+    plan = asyncio.run(dry_plan(app, env, version, project))
+    typer.echo(
+        json.dumps({"schema_version": 1, "plan": plan_json(plan)}, indent=2) if as_json else "\n".join(plan_lines(plan))
+    )
+
+
+def read_spec(file: Path) -> Loaded:
+    """The gopub.yaml of a project."""
+    from gopub.spec.loader import load_spec
+
+    return load_spec(file)
+
+
+def choose_env(loaded: Loaded, wanted: str) -> str:
+    """The environment that is meant: as given, else the only one."""
+    names = list(loaded.spec.environments)
+    if wanted in names:
+        return wanted
+    if not wanted and len(names) == 1:
+        return names[0]
+    known = ", ".join(names) or "none"
+    what = f"there is no environment {wanted!r}" if wanted else "which environment?"
+    raise UsageError("GP922", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
+
+
+def _here(repository: str) -> str:
+    return (
+        repository
+        if "://" in repository or ("@" in repository and ":" in repository)
+        else str(Path(repository).resolve())
+    )

@@ -1,0 +1,53 @@
+"""How journal entries are told to people: one line each, pure."""
+
+from __future__ import annotations
+
+from gopub.rollout import events as ev
+
+
+def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event that is worth a line
+    """What happened, as one line; None for what people need not see."""
+    match event:
+        case ev.Opened():
+            return f"rollout {event.rollout}: {event.app} {event.version} into {event.env}"
+        case ev.SeatTaken(why=why) if why != "start":
+            return f"seat taken by {event.driver} ({why}), epoch {event.epoch}"
+        case ev.Admitted():
+            return f"admitted: {len(event.checks)} checks passed"
+        case ev.Refused():
+            return f"refused: {'; '.join(event.reasons)}"
+        case ev.Planned(plan=plan):
+            steps = " → ".join(step.says for step in plan.steps)
+            return f"plan ({plan.mode}): {len(plan.hosts)} hosts; {steps}"
+        case ev.Waiting():
+            return f"waits: {event.why}"
+        case ev.HostStaged():
+            return f"staged on {event.host}" if event.changed else None
+        case ev.HostSwitched() if event.track == "canary":
+            return f"{event.host} runs the new release, proven by its process"
+        case ev.HostSwitched():
+            return f"{event.host} is back on {event.to or 'nothing'}"
+        case ev.HostFailed():
+            return f"{event.host}: {event.verb} failed: {event.code} {event.message}"
+        case ev.HostOwed():
+            return f"{event.host} is owed: {event.why}"
+        case ev.TablePut():
+            bad = [f"{edge}: {said}" for edge, said in event.acks.items() if said != "ok"]
+            return f"edges: {'; '.join(bad)}" if bad else None
+        case ev.StepReached():
+            return f"step {event.step + 1} reached, baking"
+        case ev.Judged():
+            return f"step {event.step + 1}: {event.kind} by rule {event.rule}: {event.reason}"
+        case ev.StepPassed():
+            return f"step {event.step + 1} passed ({event.by})"
+        case ev.GoingBack():
+            return f"going back: {event.reason}"
+        case ev.TrafficOff():
+            return "traffic is off the canary"
+        case ev.Settling():
+            return "settling: stable everywhere"
+        case ev.Closed():
+            owed = f"; owed: {', '.join(event.owed)}" if event.owed else ""
+            return f"{event.outcome.value}{': ' + event.reason if event.reason else ''}{owed}"
+        case _:
+            return None

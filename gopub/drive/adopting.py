@@ -1,0 +1,69 @@
+"""The journal adopts what was done without it: a rollback while the database was down leaves a journal of its own.
+
+Such a spool is a SQLite journal beside the kits. Adopting closes the rollout that was taken back, frees the env, and
+renames the spool; running it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gopub.clock import SystemClock
+from gopub.errors import GopubError
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Entry, Journal, open_journal
+from gopub.rollout.machine import fold_env
+from gopub.rollout.model import Outcome
+from gopub.rollout.opening import read_env_state, read_state
+from gopub.rollout.run import env_stream, stream_of
+from gopub.telemetry import log
+
+_log = log("adopt")
+
+
+def spools(kits: Path) -> list[Path]:
+    """Journals of rollbacks that the main journal has not adopted yet."""
+    return sorted(kits.glob("offline-*.db"))
+
+
+def adopt(journal: Journal, kits: Path) -> int:
+    """Take over every spool; gives how many."""
+    found = spools(kits)
+    for path in found:
+        _adopt_one(journal, path)
+        path.rename(path.with_suffix(".adopted"))
+    return len(found)
+
+
+def _adopt_one(journal: Journal, path: Path) -> None:
+    spool = open_journal(str(path), SystemClock())
+    for stream in spool.streams("rollout/"):
+        entries = spool.read(stream)
+        if not journal.read(stream):
+            events = [entry.event for entry in entries]
+            journal.append(stream, 0, events, actor=entries[0].actor, trace=entries[0].trace)
+    for stream in spool.streams("env/"):
+        _adopt_env(journal, stream, spool.read(stream))
+
+
+def _adopt_env(journal: Journal, stream: str, entries: list[Entry]) -> None:
+    _, app, env = stream.split("/", 2)
+    known = read_env_state(journal, app, env)
+    closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
+    if known.active:
+        _close_rollout(journal, known.active, f"taken back offline by {entries[-1].actor}")
+    for event in closed:
+        again = fold_env(entry.event for entry in journal.read(env_stream(app, env)))
+        merged = ev.EnvClosed(known.active or event.rollout, event.outcome, event.stable, event.stable_version,
+                              event.quarantined)  # fmt: skip
+        journal.append(env_stream(app, env), again.version, [merged], actor=entries[-1].actor)
+
+
+def _close_rollout(journal: Journal, rollout: str, reason: str) -> None:
+    state = read_state(journal, rollout)
+    if not state.rollout or state.closed:
+        return
+    try:
+        journal.append(stream_of(rollout), state.version, [ev.Closed(Outcome.ROLLED_BACK, reason)], actor="adopt")
+    except GopubError as error:
+        _log.warning("%s: %s", rollout, error.problem)

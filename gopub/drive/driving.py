@@ -1,0 +1,87 @@
+"""The first boxes of the chart: admit, plan, wait; and the last: close."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from gopub.drive.opening import make_plan
+from gopub.drive.policy import admission_of
+from gopub.rollout import events as ev
+from gopub.rollout.boxes import box
+from gopub.rollout.closing import close
+from gopub.rollout.gates import closed_gate
+from gopub.rollout.judging import Judging
+from gopub.rollout.kit import Kit, write_kit
+from gopub.rollout.model import Outcome
+from gopub.rollout.run import Run, env_stream
+
+_JUDGES: WeakKeyDictionary[Run, Judging] = WeakKeyDictionary()
+
+
+@box
+async def admit(run: Run) -> None:
+    """Decide whether the release may enter; a refusal ends the rollout and changes nothing."""
+    if run.state.admitted:
+        return
+    admission = await admission_of(run)
+    if admission.accepted:
+        run.record(ev.Admitted(tuple(f"{check.name}: {check.reason}" for check in admission.checks)))
+        return
+    run.record(ev.Refused(admission.reasons))
+    close(run, Outcome.REFUSED, "; ".join(admission.reasons))
+
+
+@box
+async def plan(run: Run) -> None:
+    """Freeze hosts and steps; the rollback kit is written first, so that every plan has one."""
+    if run.state.plan is not None or run.release is None:
+        return
+    made = make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts)
+    ports = run.ports
+    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
+    write_kit(ports.kits, kit)
+    run.record(ev.Planned(made))
+    await run.claim_edges()
+
+
+def _known(run: Run) -> tuple[tuple[str, str], ...]:
+    """Every release that was stable here, and the one that comes: what `rollback --to VERSION` can name."""
+    entries = run.ports.journal.read(env_stream(run.state.app, run.state.env))
+    closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
+    stable = [(event.stable_version, event.stable) for event in closed if event.stable]
+    return (*dict.fromkeys(stable), (run.state.release_version, run.state.release))
+
+
+async def must_wait(run: Run) -> bool:
+    """Whether the rollout waits for its window or an approval before it touches anything."""
+    state = run.state
+    if state.back or state.closed or state.touched or state.step is None:
+        return False
+    if any(asked.what == "abort" for asked in run.asked()):
+        return False
+    why = closed_gate(run.plan, state.step.index, run.asked(), run.ports.clock.now())
+    if why and state.waiting != why:
+        run.record(ev.Waiting(state.step.index, why))
+    if not why and state.waiting:
+        run.record(ev.Woken(state.step.index, "its time has come"))
+    return why is not None
+
+
+@box
+async def judge_from_here(run: Run) -> None:
+    """Let the judge learn what is usual, before the canary has traffic."""
+    await judging(run).start(run.ports.clock.now())
+
+
+def judging(run: Run) -> Judging:
+    """The rollout's one judge: its evidence spans all steps, so it is kept with the run."""
+    if run not in _JUDGES:
+        _JUDGES[run] = Judging(run)
+    return _JUDGES[run]
+
+
+@box
+async def close_promoted(run: Run) -> None:
+    """The release is stable."""
+    if run.state.settling:
+        close(run, Outcome.PROMOTED, "")

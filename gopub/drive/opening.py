@@ -1,0 +1,159 @@
+"""From "this version into that env" to a run with its seat, or to what there is to say instead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from gopub.canon import Json
+from gopub.drive.adopting import adopt
+from gopub.drive.ports import Project, open_ports, open_project
+from gopub.errors import GopubError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.host import Host
+from gopub.fleet.protocol import Fleet
+from gopub.release.loading import load_release
+from gopub.release.model import Release
+from gopub.rollout.model import Plan, ReleaseRef
+from gopub.rollout.opening import Request, read_env_state, resume, start, whoami
+from gopub.rollout.payload import render_all
+from gopub.rollout.planning import plan_rollout
+from gopub.rollout.run import Ports, Run
+from gopub.spec.models import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asked for; ``rollout_id`` goes on with a rollout that is there already."""
+
+    app: str
+    env: str
+    version: str
+    project: str = "."
+    reason: str = ""
+    actor: str = ""
+    automatic: bool = False
+    rollout_id: str = ""
+
+
+@asynccontextmanager
+async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
+    """Read hosts and edges, take the seat, and give the run."""
+    project = open_project(wanted.project)
+    signed = await load_release(project.store(), wanted.app, wanted.version)
+    release = signed.release
+    environment = environment_of(release, wanted.env)
+    async with open_ports(project, environment) as ports:
+        adopt(ports.journal, ports.kits)
+        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
+        epoch = await edge_epoch(ports, release.app, wanted.env, environment)
+        if wanted.rollout_id:
+            run = resume(ports, wanted.rollout_id, facts, epoch, why="go on")
+        else:
+            run = start(ports, _request(wanted, project, release), facts, epoch)
+        run.release, run.signed, run.facts = release, signed, facts
+        run.accepted_key = str(project.folder / environment.admit.key) if environment.admit.key else ""
+        if run.state.plan:
+            await run.claim_edges()
+        yield run
+
+
+async def already_there(wanted: Wanted) -> dict[str, Json] | None:
+    """The summary of a rollout that would change nothing: the release is stable and proven on every host."""
+    if wanted.rollout_id:
+        return None
+    project = open_project(wanted.project)
+    release = (await load_release(project.store(), wanted.app, wanted.version)).release
+    environment = environment_of(release, wanted.env)
+    async with open_ports(project, environment) as ports:
+        env = read_env_state(ports.journal, wanted.app, wanted.env)
+        if env.active or env.stable != release.release_id:
+            return None
+        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
+        if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
+            return None
+    return {"rollout": "", "app": wanted.app, "env": wanted.env, "version": wanted.version,
+            "release": release.release_id, "outcome": "nothing to do", "rule": None,
+            "reason": f"it is stable on all {len(facts)} hosts", "owed": [], "alarms": []}  # fmt: skip
+
+
+async def dry_plan(app: str, env: str, version: str, folder: str) -> Plan:
+    """The plan of a rollout that is not started: hosts are read, nothing is changed."""
+    project = open_project(folder)
+    release = (await load_release(project.store(), app, version)).release
+    environment = environment_of(release, env)
+    async with open_ports(project, environment) as ports:
+        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
+        return make_plan("dry-run", release, env, ports, facts)
+
+
+def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Mapping[str, HostFacts]) -> Plan:
+    """Render for each host and plan."""
+    renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
+    known = read_env_state(ports.journal, release.app, env)
+    stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
+    return plan_rollout(rollout, release, env, ports.environment, ports.hosts, facts, renders, stable)
+
+
+def environment_of(release: Release, env: str) -> Environment:
+    """The environment as the release carries it: what was signed is what is done.
+
+    Raises:
+        GopubError: GP922 the release knows no such environment.
+    """
+    files = release.environments.get(env)
+    if files is None:
+        known = ", ".join(release.environments) or "none"
+        raise GopubError("GP922", f"{release.app} {release.version} has no environment {env!r}; it has: {known}",
+                         hint="add it to gopub.yaml and release again")  # fmt: skip
+    return Environment.model_validate(files.spec)
+
+
+async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict[str, HostFacts]:
+    """What is so on every host; all must answer before anything is planned.
+
+    Raises:
+        GopubError: GP720 names the hosts that did not, and why.
+    """
+
+    async def one(host: Host) -> HostFacts:
+        return await (await fleet.channel(host)).facts(instance)
+
+    found = await asyncio.gather(*(one(host) for host in hosts), return_exceptions=True)
+    bad = {host.name: fact for host, fact in zip(hosts, found, strict=True) if isinstance(fact, BaseException)}
+    unexpected = next((error for error in bad.values() if not isinstance(error, GopubError)), None)
+    if unexpected:
+        raise unexpected
+    if bad:
+        said = "; ".join(f"{name}: {error}" for name, error in bad.items())
+        raise GopubError("GP720", f"{len(bad)} of {len(hosts)} hosts did not answer ({said})",
+                         hint="mend them, or leave them out of `hosts:`; nothing was changed")  # fmt: skip
+    return {host.name: fact for host, fact in zip(hosts, found, strict=True) if isinstance(fact, HostFacts)}
+
+
+async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment) -> int:
+    """The highest epoch that an edge has seen."""
+    if ports.router is None or environment.traffic is None:
+        return 0
+    statuses = await ports.router.status(app, env, environment.traffic.upstream)
+    return max((status.epoch for status in statuses), default=0)
+
+
+def _request(wanted: Wanted, project: Project, release: Release) -> Request:
+    return Request(
+        app=release.app,
+        env=wanted.env,
+        release=ReleaseRef(release.release_id, release.version),
+        reason=wanted.reason,
+        actor=wanted.actor or whoami(),
+        automatic=wanted.automatic,
+        project=str(project.folder),
+    )
+
+
+def released(folder: str, app: str, version: str) -> str:
+    """The release id of a version in a project's store."""
+    project = open_project(folder)
+    return asyncio.run(load_release(project.store(), app, version)).release.release_id

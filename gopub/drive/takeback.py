@@ -1,0 +1,169 @@
+"""`gopub rollback`: the release before, or a named one, back on every host, at once.
+
+It needs only hosts, edges and the rollback kit. It takes the seat from whoever holds it, or, with the journal down,
+goes above the highest epoch that hosts and edges have seen and writes a journal of its own that is adopted later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from gopub.canon import Json
+from gopub.clock import SystemClock, new_token
+from gopub.drive import settings
+from gopub.drive.adopting import adopt
+from gopub.drive.nostore import NoStore
+from gopub.drive.ports import open_fleet, open_router
+from gopub.drive.summary import summary
+from gopub.errors import GopubError, UsageError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.protocol import Fleet
+from gopub.rollout import events as ev
+from gopub.rollout.back import go_back
+from gopub.rollout.boxes import turn_around
+from gopub.rollout.journal import Journal, Seat, open_journal
+from gopub.rollout.kit import Kit, read_kit
+from gopub.rollout.model import Outcome, Plan, PlannedHost, ReleaseRef
+from gopub.rollout.opening import read_env_state, read_state, whoami
+from gopub.rollout.run import LEASE, Ports, Run, env_stream
+from gopub.telemetry import log, new_trace_id
+
+_log = log("rollback")
+
+
+async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
+    """Take the active rollout back, or bring the release before (or ``to``) back; gives the summary.
+
+    Raises:
+        GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
+    """
+    kit = read_kit(settings.kits_folder(), app, env)
+    fleet = open_fleet()
+    router = open_router(kit.router, kit.edges, fleet) if kit.router else None
+    journal, offline = _journal(kit)
+    ports = Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
+                  router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
+    try:
+        facts, silent = await _facts(fleet, kit)
+        epoch = await _highest(ports, kit, facts)
+        run = _open(ports, kit, facts, epoch, to, reason or "rollback asked for", actor or whoami())
+        run.alarms += [f"{name} does not answer: {why}" for name, why in silent.items()]
+        if offline:
+            run.alarm(f"the journal is down ({offline}); this rollback is kept beside the kits and adopted later")
+        async with run.driving():
+            await run.claim_edges()
+            await go_back(run)
+        return summary(run)
+    finally:
+        if router:
+            await router.close()
+        await fleet.close()
+
+
+def _journal(kit: Kit) -> tuple[Journal, str]:
+    """The journal, or one of our own beside the kits, and why."""
+    try:
+        journal = settings.journal()
+        adopt(journal, settings.kits_folder())
+    except GopubError as error:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
+        return open_journal(str(path), SystemClock()), error.problem
+    return journal, ""
+
+
+def _open(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, to: str, reason: str, actor: str) -> Run:
+    """Turn the active rollout around, or make one that only goes back."""
+    plan = kit.plan
+    active = read_env_state(ports.journal, plan.app, plan.env).active
+    state = read_state(ports.journal, active) if active else None
+    rollout = active if state and state.plan else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
+    seat = ports.journal.take_seat(
+        Seat(plan.app, plan.env, epoch, new_token(), whoami()), rollout=rollout, lease=LEASE, force=True
+    )
+    run = Run(ports, seat, rollout, actor=actor, trace=new_trace_id())
+    if rollout == active:
+        if to:
+            raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {to!r}",
+                             hint="take it back first, then use --to")  # fmt: skip
+        run.record(ev.SeatTaken(seat.epoch, seat.holder, "rollback"))
+        turn_around(run, Outcome.ROLLED_BACK, 0, reason)
+        return run
+    _begin_backwards(run, _backwards(kit, facts, to, rollout), facts, reason, active)
+    return run
+
+
+def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
+    elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
+    env = read_env_state(run.ports.journal, plan.app, plan.env)
+    stream, opened = env_stream(plan.app, plan.env), ev.EnvOpened(run.rollout, plan.release.release)
+    run.ports.journal.append(stream, env.version, [opened], actor=run.actor, trace=run.trace, seat=run.seat)
+    run.record(
+        ev.Opened(run.rollout, plan.app, plan.env, plan.release.release, plan.release.version, reason),
+        ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
+        ev.Planned(plan),
+        *(ev.HostSwitched(name, plan.release.version, "canary") for name in elsewhere),
+        ev.SwitchIntended((), "", "stable"),
+    )
+    turn_around(run, Outcome.ROLLED_BACK, 0, reason if not active else f"{reason} (was {active})")
+
+
+def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) -> Plan:
+    """A plan whose canary is what runs now everywhere, and whose stable is what is wanted back."""
+    plan = kit.plan
+    folders = {host.name: _folder(host, kit, facts.get(host.name), to) for host in plan.hosts}
+    missing = [name for name, folder in folders.items() if not folder and name in facts]
+    if missing:
+        what = f"release {to!r}" if to else "the release before"
+        raise GopubError("GP725", f"{what} is not on {', '.join(missing)}",
+                         hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
+    target = _target(kit, to) or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
+    hosts = tuple(replace(host, before=folders[host.name], before_digest="") for host in plan.hosts)
+    return replace(plan, rollout=rollout, stable=target, hosts=hosts, steps=())
+
+
+def _target(kit: Kit, to: str) -> ReleaseRef | None:
+    """What ``to`` (a version, or the beginning of a release id) means; without it, the release before."""
+    if not to:
+        return kit.plan.stable
+    known = [ReleaseRef(release, version) for version, release in kit.known]
+    return next((ref for ref in known if ref.version == to or ref.release.startswith(to)), None)
+
+
+def _folder(host: PlannedHost, kit: Kit, facts: HostFacts | None, to: str) -> str:
+    """The folder of the wanted release on a host; a host that is silent keeps what the plan knew of it."""
+    target = _target(kit, to)
+    wanted = target.short if target else to[:12]
+    if facts is None:
+        return host.before if host.before.startswith(wanted) else ""
+    if not wanted:
+        return facts.previous
+    return next((name for name in facts.releases if name.startswith(wanted)), "")
+
+
+async def _facts(fleet: Fleet, kit: Kit) -> tuple[dict[str, HostFacts], dict[str, str]]:
+    """Facts of the hosts that answer, and why the others do not."""
+    found: dict[str, HostFacts] = {}
+    silent: dict[str, str] = {}
+
+    async def one(name: str) -> None:
+        host = next(host for host in kit.hosts if host.name == name)
+        try:
+            found[name] = await (await fleet.channel(host)).facts(kit.plan.instance)
+        except GopubError as error:
+            silent[name] = error.problem
+
+    await asyncio.gather(*(one(host.name) for host in kit.plan.hosts))
+    return found, silent
+
+
+async def _highest(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
+    """The highest epoch that anybody has seen."""
+    edges = 0
+    if ports.router and kit.plan.upstream:
+        statuses = await ports.router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
+        edges = max((status.epoch for status in statuses), default=0)
+    return max([kit.epoch, edges, *(fact.epoch for fact in facts.values())])

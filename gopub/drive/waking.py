@@ -1,0 +1,83 @@
+"""Rollouts that need a driver: those that wait and may go on, and those whose driver died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gopub.errors import GopubError
+from gopub.rollout import events as ev
+from gopub.rollout.gates import closed_gate
+from gopub.rollout.journal import Journal
+from gopub.rollout.machine import EnvState, State, fold_env
+from gopub.rollout.opening import read_state
+from gopub.rollout.run import asked_of, stream_of
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """An active rollout, and whether a driver with a live lease holds its seat."""
+
+    state: State
+    project: str
+    driven: bool
+
+
+def active(journal: Journal, app: str = "", env: str = "") -> Iterator[Active]:
+    """Every active rollout (of this app and env, if given)."""
+    for stream in journal.streams("env/"):
+        _, its_app, its_env = stream.split("/", 2)
+        if app not in ("", its_app) or env not in ("", its_env):
+            continue
+        known: EnvState = fold_env(entry.event for entry in journal.read(stream))
+        if not known.active:
+            continue
+        seated = journal.seated(its_app, its_env)
+        state = read_state(journal, known.active)
+        if not state.rollout:  # its driver died between the env's entry and its own first one
+            state = State(rollout=known.active, app=its_app, env=its_env)
+        yield Active(state, _project(journal, known.active), bool(seated and seated[1]))
+
+
+def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[dict[str, str]]:
+    """Parameters of the flow ``rollout`` for each waiting rollout whose gate is open."""
+    return [
+        parameters(one)
+        for one in active(journal, app, env)
+        if one.state.waiting and not one.driven and _opens(journal, one.state, now)
+    ]
+
+
+def orphans(journal: Journal, app: str = "", env: str = "") -> list[dict[str, str]]:
+    """Parameters of the flow ``rollout`` for each active rollout that nobody drives and that does not wait."""
+    return [parameters(one) for one in active(journal, app, env) if not one.driven and not one.state.waiting]
+
+
+def parameters(one: Active) -> dict[str, str]:
+    """What the flow ``rollout`` needs to go on with this one."""
+    state = one.state
+    return {
+        "app": state.app,
+        "env": state.env,
+        "version": state.release_version,
+        "project": one.project,
+        "rollout_id": state.rollout,
+    }
+
+
+def _opens(journal: Journal, state: State, now: float) -> bool:
+    if state.plan is None or state.step is None:
+        return False
+    asked = tuple(e.event for e in journal.read(asked_of(state.rollout)) if isinstance(e.event, ev.Asked))
+    if any(one.what == "abort" for one in asked):
+        return True
+    return closed_gate(state.plan, state.step.index, asked, now) is None
+
+
+def _project(journal: Journal, rollout: str) -> str:
+    with suppress(GopubError):
+        for entry in journal.read(stream_of(rollout)):
+            if isinstance(entry.event, ev.Opened):
+                return entry.event.project
+    return "."

@@ -1,0 +1,91 @@
+"""Going back, with only what is on the hosts and the edges.
+
+1. Write that we go back (a journal that is down does not stop this).
+2. Edges first: stable takes all it can carry.
+3. Every host that runs, or may run, the canary gets back what it had, in batches that keep capacity.
+4. A host that cannot be confirmed leaves the pool and is owed.
+5. Edges get the stable table; the env is free; a rolled-back release is quarantined, a withdrawn one is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gopub.errors import GopubError
+from gopub.fleet.orders import Record
+from gopub.rollout import events as ev
+from gopub.rollout import hosts
+from gopub.rollout.closing import close
+from gopub.rollout.plan import largest_batch
+from gopub.rollout.run import Run
+from gopub.rollout.stages import drain, on_each
+from gopub.rollout.tables import settled_table, weight_going_back
+
+TRIES = 3
+
+
+async def go_back(run: Run) -> None:
+    """Do 2 to 5 for a rollout that was turned around (1); safe to run again after a crash anywhere in it."""
+    back = run.state.back
+    if run.state.closed or back is None:
+        return
+    if run.state.touched:
+        await _edges_first(run)  # 2
+        for batch in _batches(run):
+            await _bring_back(run, batch)  # 3, 4
+        await _stable_only(run)  # 5
+    close(run, back.outcome, back.reason)
+
+
+async def _edges_first(run: Run) -> None:
+    if run.state.traffic_off is not None:
+        return
+    pools = run.pools()
+    await run.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
+    run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
+
+
+def _batches(run: Run) -> tuple[tuple[str, ...], ...]:
+    names = run.state.canary
+    size = largest_batch(len(run.plan.hosts), run.plan.max_unavailable, run.plan.max_load)
+    serving = run.pools().at("stable")
+    if len(serving) == len(run.plan.hosts) - len(names) and not weight_going_back(run.plan, run.pools()):
+        size = max(size, len(names))  # the canary serves nobody any more: all of it may restart at once
+    return tuple(tuple(names[i : i + size]) for i in range(0, len(names), size))
+
+
+async def _bring_back(run: Run, batch: Sequence[str]) -> None:
+    run.record(
+        ev.SwitchIntended(tuple(batch), run.plan.stable.version if run.plan.stable else "", "stable"), must=False
+    )
+    out = run.pools().moved(tuple(batch), "out")
+    await drain(run, batch, out, weight_going_back(run.plan, out), step=None, growing=False)
+    records = await on_each(batch, lambda name: _restore(run, name))
+    for name, record in records.items():
+        if record.ok:
+            run.record(ev.HostSwitched(name, record.values.get("runs", ""), "stable", dict(record.values)), must=False)
+        else:
+            run.record(ev.HostOwed(name, f"{record.code} {record.message}"), must=False)
+            run.alarm(f"{name} could not be confirmed: {record.code} {record.message}")
+    pools = run.pools()
+    await run.shift(pools, weight_going_back(run.plan, pools), why="back in", growing=False)
+
+
+async def _restore(run: Run, name: str) -> Record:
+    """Bring one host back; a host that does not answer is asked a few times before it is owed."""
+    for attempt in range(TRIES):
+        try:
+            return await hosts.restore(run, name)
+        except GopubError:
+            if attempt + 1 == TRIES:
+                raise
+            await run.ports.clock.sleep(1.0)
+    raise AssertionError("unreachable: the loop returns or raises")
+
+
+async def _stable_only(run: Run) -> None:
+    if run.ports.router is None or not run.plan.upstream:
+        return
+    serving = run.pools().at("stable")
+    release = run.plan.stable.release if run.plan.stable else run.plan.release.release
+    await run.put(settled_table(run.plan, serving, release), why="stable again", growing=False)

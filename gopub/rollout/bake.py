@@ -1,0 +1,94 @@
+"""Baking a step: look, decide, write, until a verdict ends it. The driver guards the canary as long as it has traffic.
+
+every look: requests of people → health of the canary's processes → observation → verdict → journal
+PROMOTE (and the next step's gate is open): the step is passed
+HOLD, WATCH: look again
+ROLLBACK, WITHDRAW: Trouble, which takes the rollout back
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import cast
+
+from pydantic import JsonValue
+
+from gopub.errors import GopubError
+from gopub.health.samples import ProcessHealth
+from gopub.health.wire import to_json
+from gopub.rollout import events as ev
+from gopub.rollout import hosts
+from gopub.rollout.boxes import Trouble, box
+from gopub.rollout.decision import decide
+from gopub.rollout.gates import closed_gate, skipped_by
+from gopub.rollout.judging import Judging
+from gopub.rollout.model import Outcome, PlannedStep
+from gopub.rollout.run import Run
+from gopub.rollout.verdict import History, Kind, Verdict, VerdictRecord
+
+RETELL = 60.0
+"""Seconds after which a verdict that did not change is written again."""
+
+
+@box
+async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
+    """Observe the step until it may be left, or until a verdict or a person turns the rollout around."""
+    if step.index in run.state.passed:
+        return
+    history = _history(run, step)
+    told, told_at = "", 0.0
+    while step.index not in run.state.passed:
+        _obey_abort(run)
+        history = replace(history, now=run.ports.clock.now())
+        record = await _look(run, step, judging, history)
+        verdict = record.verdict
+        if f"{verdict.kind}{verdict.rule}" != told or history.now - told_at >= RETELL:
+            told, told_at = f"{verdict.kind}{verdict.rule}", history.now
+            _write(run, step, record, judging)
+        _go_back_if_told(verdict)
+        by = skipped_by(run.plan, step.index, run.asked()) or ("verdict" if verdict.kind is Kind.PROMOTE else None)
+        if by and closed_gate(run.plan, step.index + 1, run.asked(), history.now) is None:
+            run.record(ev.StepPassed(step.index, by))
+            return
+        history = history.after(verdict)
+        await run.ports.clock.sleep(judging.look)
+
+
+def _history(run: Run, step: PlannedStep) -> History:
+    first = min(run.state.reached.values())
+    now = run.ports.clock.now()
+    return History(now, run.state.reached[step.index], step.bake, deadline=first + run.plan.deadline)
+
+
+async def _look(run: Run, step: PlannedStep, judging: Judging, history: History) -> VerdictRecord:
+    health = await asyncio.gather(*(_health(run, name) for name in step.hosts))
+    observation = await judging.observe(run, step, health, history.now)
+    policy = judging.policy(step)
+    return VerdictRecord(decide(observation, policy, history), observation, policy, history)
+
+
+async def _health(run: Run, name: str) -> ProcessHealth:
+    try:
+        return await hosts.process_health(run, name)
+    except GopubError as error:
+        return ProcessHealth(name, reachable=False, detail=error.problem)
+
+
+def _write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) -> None:
+    verdict = record.verdict
+    kept = cast("dict[str, JsonValue]", {"record": to_json(record), "observer": judging.memory()})
+    run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept))
+
+
+def _go_back_if_told(verdict: Verdict) -> None:
+    if verdict.kind is Kind.ROLLBACK:
+        raise Trouble(Outcome.ROLLED_BACK, verdict.rule, verdict.reason)
+    if verdict.kind is Kind.WITHDRAW:
+        raise Trouble(Outcome.WITHDRAWN, verdict.rule, verdict.reason)
+
+
+def _obey_abort(run: Run) -> None:
+    aborts = [asked for asked in run.asked() if asked.what == "abort"]
+    if aborts:
+        raise Trouble(Outcome.WITHDRAWN, 0, f"aborted: {aborts[-1].reason or 'no reason given'}")

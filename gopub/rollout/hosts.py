@@ -1,0 +1,173 @@
+"""Orders to the hosts of a rollout, one function for each thing a host is told; the answers are records.
+
+An order is numbered once and asked again with the same number when a connection drops, so the host's program
+answers with what it already did. Which codes blame the release and which the surroundings is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gopub.errors import GopubError
+from gopub.fleet.orders import Order, Record, Verb
+from gopub.health.samples import ProcessHealth
+from gopub.health.sources import LogTarget
+from gopub.rollout.payload import Cargo, cargo_for
+from gopub.rollout.run import Run
+
+UNREACHED = "GP410"
+"""Code of a record that we write ourselves, for a host that did not answer."""
+RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
+"""The host did its part; what it was given does not start, run, listen or answer."""
+PROBE_TRIES = 3
+_PROBE = frozenset({"GP445", "GP446"})
+
+
+async def stage(run: Run, name: str) -> Record:
+    """Put the release beside the others; nothing is activated."""
+    cargo = await cargo_for(run, name)
+    order = _order(run, name, "stage", digests=cargo.digests, arguments=cargo.arguments)
+    return await _ask(run, order, cargo, timeout=1800)
+
+
+async def switch(run: Run, name: str) -> Record:
+    """Make the staged release the one that runs, and prove it; the record is the proof's, or the first that failed."""
+    digests = {"binary": binary_digest(run, name)}
+    done = await _ask(run, _order(run, name, "switch", digests=digests), timeout=300)
+    if not done.ok:
+        return done
+    return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
+
+
+async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> Record:
+    """The proof: the process that serves is exactly the signed bytes, listens, and answers the health check."""
+    arguments = _health_arguments(run) | {"within": str(round(run.ports.environment.health.within))}
+    proof = await _ask(run, _order(run, name, "verify", digests=digests, arguments=arguments), timeout=600)
+    return replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)})
+
+
+async def restore(run: Run, name: str) -> Record:
+    """Bring back what the host had before the plan; nothing before means that the unit is stopped."""
+    planned = run.plan.host(name)
+    if not planned.before:
+        return await _ask(run, _order(run, name, "stop", release="", render=""), timeout=300)
+    release, _, render = planned.before.partition("-")
+    digests = {"binary": planned.before_digest} if planned.before_digest else {}
+    order = _order(run, name, "rollback", digests=digests, release=release, render=render)
+    done = await _ask(run, order, timeout=300)
+    if not done.ok:
+        return done
+    arguments = _health_arguments(run) | {"within": str(round(run.ports.environment.health.within)), "settle": "0"}
+    order = _order(run, name, "verify", digests=digests, arguments=arguments, release=release, render=render)
+    proof = await _ask(run, order, timeout=600)
+    return replace(proof, values={**proof.values, "runs": planned.before})
+
+
+async def prune(run: Run, name: str) -> Record:
+    """Remove the oldest releases; failing to is no failure of the rollout."""
+    keep = str(run.plan.keep_releases)
+    return await _ask(run, _order(run, name, "prune", arguments={"keep": keep}), timeout=300)
+
+
+async def process_health(run: Run, name: str) -> ProcessHealth:
+    """How the canary's process is on one host; a probe that fails is asked again before it counts."""
+    order = _order(run, name, "status", digests={"binary": binary_digest(run, name)}, arguments=_health_arguments(run))
+    record = await _ask(run, order, timeout=30)
+    for _ in range(PROBE_TRIES - 1):
+        if record.code not in _PROBE:
+            break
+        await run.ports.clock.sleep(0.3)
+        record = await _ask(run, order, timeout=30)
+    return health_of(name, record)
+
+
+def health_of(name: str, record: Record) -> ProcessHealth:
+    """A status record as the judge reads it."""
+    said = record.values
+    return ProcessHealth(
+        host=name,
+        active=said.get("unit.active", "") == "active",
+        restarts=int(said.get("restarts", "0") or 0),
+        exe_ok=record.code not in ("GP444", "GP447"),
+        probe_ok=record.code not in _PROBE,
+        detail="" if record.ok else f"{record.code} {record.message}",
+    )
+
+
+async def log_targets(run: Run) -> tuple[LogTarget, ...]:
+    """Where the log of every host's process lies; hosts that cannot be reached are left out."""
+    names = tuple(run.state.hosts)
+    found = await asyncio.gather(*(_log_target(run, name) for name in names))
+    return tuple(target for target in found if target is not None)
+
+
+async def _log_target(run: Run, name: str) -> LogTarget | None:
+    try:
+        channel = await run.ports.fleet.channel(run.host(name))
+    except GopubError:
+        return None
+    canary = run.state.hosts[name].track == "canary"
+    release = run.plan.release.short if canary else run.plan.stable.short if run.plan.stable else ""
+    return LogTarget(name, release, f"{run.plan.instance}.service", channel)
+
+
+def unreached(name: str, error: GopubError) -> Record:
+    """The record of a host that did not answer."""
+    return Record(name, "status", 0, "", 0, ok=False, changed=False, code=error.code, message=error.problem,
+                  values={"reached": "false"})  # fmt: skip
+
+
+def was_reached(record: Record) -> bool:
+    """Whether the host itself answered."""
+    return record.values.get("reached") != "false"
+
+
+def blames_release(record: Record) -> bool:
+    """Whether what went wrong is the release's doing."""
+    return record.code in RELEASE_AT_FAULT
+
+
+def binary_digest(run: Run, name: str) -> str:
+    """The signed digest of the binary for this host's target."""
+    target = run.plan.host(name).target
+    return next(digest for planned, digest in run.plan.binaries if planned == target)
+
+
+def _health_arguments(run: Run) -> dict[str, str]:
+    health = run.ports.environment.health
+    return {"health": health.http, "port": str(health.port)}
+
+
+def _order(
+    run: Run, name: str, verb: Verb, *, digests: Mapping[str, str] | None = None,
+    arguments: Mapping[str, str] | None = None, release: str | None = None, render: str | None = None,
+) -> Order:  # fmt: skip
+    plan, planned = run.plan, run.plan.host(name)
+    reason = run.state.back.reason if run.state.back else f"rollout {plan.rollout}"
+    return Order(
+        verb=verb,
+        host=name,
+        machine_id=planned.machine_id,
+        instance=plan.instance,
+        app=plan.app,
+        env=plan.env,
+        epoch=run.seat.epoch,
+        token=run.seat.token,
+        n=run.next_n(),
+        release=plan.release.release if release is None else release,
+        render=planned.render if render is None else render,
+        digests=digests or {},
+        arguments=arguments or {},
+        reason=_one_line(reason),
+    )
+
+
+async def _ask(run: Run, order: Order, cargo: Cargo | None = None, *, timeout: float) -> Record:  # noqa: ASYNC109 - handed on
+    channel = await run.ports.fleet.channel(run.host(order.host))
+    return await channel.run(order, cargo.payload if cargo else (), timeout=timeout)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)[:300]

@@ -1,0 +1,83 @@
+"""The judge of one rollout: an observer on the env's metrics and logs, and the policy of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gopub.canon import Json
+from gopub.health.config import DIMENSIONS, JudgeConfig, ScoreWeights, SloTarget
+from gopub.health.observation import Observation
+from gopub.health.observe import Observer
+from gopub.health.samples import ProcessHealth
+from gopub.health.sources import LogTarget
+from gopub.rollout import hosts
+from gopub.rollout.model import PlannedStep
+from gopub.rollout.run import Run
+from gopub.rollout.verdict import Policy
+from gopub.spec.models import Judge
+
+LOOK = 2.0
+"""Seconds between two looks unless the spec says otherwise; at most a tenth of the bake."""
+
+
+class Judging:
+    """Keeps one observer over the whole rollout: evidence is valid at every look, so it is never reset."""
+
+    def __init__(self, run: Run) -> None:
+        """Go on from what the last verdict in the journal remembers."""
+        self._config = config_of(run)
+        kept: Json = (run.state.verdict.record.get("observer") if run.state.verdict else None) or None
+        metrics = run.ports.metrics if run.plan.mode == "judged" else None
+        self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
+        self._started = False
+        wanted = run.ports.environment.judge.look
+        self.look = wanted or max(0.2, min(LOOK, min((s.bake for s in run.plan.steps), default=LOOK) / 4 or LOOK))
+
+    async def start(self, at: float) -> None:
+        """Learn what is usual; to be called before the canary has traffic."""
+        if not self._started and self._observer:
+            await self._observer.start(at)
+        self._started = True
+
+    async def observe(self, run: Run, step: PlannedStep, health: Sequence[ProcessHealth], at: float) -> Observation:
+        """One look."""
+        if self._observer is None:
+            return Observation(self._config, step.index, at, step.header is None, tuple(health))
+        await self.start(at)
+        targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
+        return await self._observer.look(at, health, step.index, compare=step.header is None, logs=targets)
+
+    def policy(self, step: PlannedStep) -> Policy:
+        """The rules for this step."""
+        return replace(Policy.of(self._config, compare=step.header is None), health_only=self._observer is None)
+
+    def memory(self) -> Json:
+        """What a later driver needs to go on with the same evidence."""
+        return self._observer.state() if self._observer else None
+
+
+def config_of(run: Run) -> JudgeConfig:
+    """The observer's configuration from the effective spec."""
+    judge = run.ports.environment.judge
+    plan = run.plan
+    return JudgeConfig(
+        app=plan.app,
+        env=plan.env,
+        rollout=plan.rollout,
+        canary=plan.release.short,
+        stable=plan.stable.short if plan.stable else None,
+        slo=SloTarget(judge.slo.latency_p95, judge.slo.error_rate),
+        score=_weights(judge),
+        pass_score=judge.score.pass_,
+        min_requests=judge.min_requests,
+        alpha=judge.alpha,
+        log_score=judge.rollback.log_score,
+        watch=judge.rollback.watch,
+    )
+
+
+def _weights(judge: Judge) -> ScoreWeights:
+    declared = tuple(name for name in DIMENSIONS if name in judge.score.model_fields_set)
+    score = judge.score
+    return ScoreWeights(score.latency, score.errors, score.gc_pause, score.memory_growth, score.profile, declared)

@@ -1,0 +1,72 @@
+"""The rollback kit: what going back needs when everything but hosts and edges is down.
+
+Each plan writes one beside the journal, before anything is changed: addresses, host keys, folders, the stable
+release, and the epoch to go above. It holds no secret; keys stay where SSH finds them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from gopub.errors import GopubError
+from gopub.fleet.host import Host
+from gopub.rollout.model import Plan
+from gopub.spec.kinds import Nginx
+from gopub.spec.models import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A plan and how to reach what it names; ``known`` are (version, release id) of what ran here before."""
+
+    epoch: int
+    plan: Plan
+    hosts: tuple[Host, ...]
+    environment: Environment
+    edges: tuple[Host, ...] = ()
+    router: Nginx | None = None
+    known: tuple[tuple[str, str], ...] = ()
+    schema: str = "gopub/kit/v1"
+
+
+_ADAPTER = TypeAdapter(Kit)
+
+
+def kit_path(folder: Path, app: str, env: str) -> Path:
+    """Where the kit of an (app, env) lies."""
+    return folder / f"{app}-{env}.json"
+
+
+def write_kit(folder: Path, kit: Kit) -> Path:
+    """Write it whole or not at all, readable by its owner only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = kit_path(folder, kit.plan.app, kit.plan.env)
+    draft = path.with_suffix(".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(_ADAPTER.dump_json(kit, by_alias=True, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    return path
+
+
+def read_kit(folder: Path, app: str, env: str) -> Kit:
+    """The kit of the last plan for an (app, env).
+
+    Raises:
+        GopubError: GP716 there is none here, GP717 it does not fit.
+    """
+    path = kit_path(folder, app, env)
+    try:
+        return _ADAPTER.validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise GopubError("GP716", f"no rollback kit for {app} in {env} at {path}",
+                         hint="run it where the last rollout was driven") from error  # fmt: skip
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise GopubError("GP717", f"the rollback kit {path} does not fit: {first['loc']}: {first['msg']}",
+                         hint="was it written by another version?") from error  # fmt: skip

@@ -1,0 +1,154 @@
+"""Taking the seat: starting a rollout, or going on with one whose driver is gone.
+
+The order matters. Hosts and edges are read first, since an epoch that they have seen must never be used again; then the
+seat is taken; then the env is marked as active (only one can win); then the rollout's own stream begins.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gopub.clock import new_token
+from gopub.errors import GopubError, LockedError, RefusedError
+from gopub.fleet.facts import HostFacts
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Journal, Seat
+from gopub.rollout.machine import EnvState, State, fold, fold_env
+from gopub.rollout.model import ReleaseRef
+from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
+from gopub.telemetry import new_trace_id
+
+MOST_IN_A_ROW = 3
+"""Automatic rollbacks in a row after which only a person may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants this release in this env; ``automatic`` means that no person asked (a webhook, a schedule)."""
+
+    app: str
+    env: str
+    release: ReleaseRef
+    reason: str = ""
+    actor: str = ""
+    automatic: bool = False
+    rollout: str = ""
+    trace: str = ""
+    project: str = "."
+
+
+def whoami() -> str:
+    """``user@host:pid``: who drives, for people who look for it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+
+
+def read_env_state(journal: Journal, app: str, env: str) -> EnvState:
+    """What the env runs and whether a rollout is active there."""
+    return fold_env(entry.event for entry in journal.read(env_stream(app, env)))
+
+
+def read_state(journal: Journal, rollout: str) -> State:
+    """A rollout as its journal tells it."""
+    return fold(entry.event for entry in journal.read(stream_of(rollout)))
+
+
+def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
+    """Begin a rollout.
+
+    Raises:
+        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
+    """
+    env = read_env_state(ports.journal, request.app, request.env)
+    _check_free(ports.journal, env, request)
+    _check_allowed(env, request)
+    rollout = request.rollout or new_rollout_id(request)
+    seat = _take(ports, request.app, request.env, rollout, facts, edge_epoch)
+    trace = request.trace or new_trace_id()
+    opened = ev.EnvOpened(rollout, request.release.release)
+    stream = env_stream(request.app, request.env)
+    try:
+        ports.journal.append(stream, env.version, [opened], actor=request.actor, trace=trace, seat=seat)
+    except LockedError as error:
+        raise LockedError("GP708", f"another rollout of {request.app} in {request.env} began at this moment",
+                          hint="see `gopub status`") from error  # fmt: skip
+    run = Run(ports, seat, rollout, actor=request.actor or whoami(), trace=trace)
+    ref = request.release
+    run.record(
+        ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project),
+        ev.SeatTaken(seat.epoch, seat.holder),
+    )
+    return run
+
+
+def resume(
+    ports: Ports, rollout: str, facts: Mapping[str, HostFacts], edge_epoch: int, *, why: str, force: bool = False
+) -> Run:
+    """Take the seat of a rollout that is not over; ``force`` takes it from a live driver (a rollback may).
+
+    Raises:
+        LockedError: GP707 its driver lives.
+        GopubError: GP710 there is no such rollout, or it is over.
+    """
+    state = read_state(ports.journal, rollout)
+    if not state.rollout or state.closed:
+        ended = f"is over ({state.closed.outcome})" if state.closed else "does not exist"
+        raise GopubError("GP710", f"rollout {rollout} {ended}", hint="see `gopub status`")
+    seat = _take(ports, state.app, state.env, rollout, facts, max(edge_epoch, state.epoch), force=force)
+    trace = next(entry.trace for entry in ports.journal.read(stream_of(rollout)))
+    run = Run(ports, seat, rollout, actor=whoami(), trace=trace)
+    run.record(ev.SeatTaken(seat.epoch, seat.holder, why))
+    return run
+
+
+def new_rollout_id(request: Request) -> str:
+    """A name that people can say: app, env, version, and six hex digits that make it unique."""
+    return f"{request.app}-{request.env}-{request.release.version}-{new_token()[:6]}"
+
+
+def _take(
+    ports: Ports,
+    app: str,
+    env: str,
+    rollout: str,
+    facts: Mapping[str, HostFacts],
+    edge_epoch: int,
+    *,
+    force: bool = False,
+) -> Seat:
+    seen = max([edge_epoch, *(fact.epoch for fact in facts.values())])
+    wanted = Seat(app, env, seen, new_token(), whoami())
+    return ports.journal.take_seat(wanted, rollout=rollout, lease=LEASE, force=force)
+
+
+def _check_free(journal: Journal, env: EnvState, request: Request) -> None:
+    if not env.active:
+        return
+    seated = journal.seated(request.app, request.env)
+    who = f"{seated[0].holder} holds the seat, epoch {seated[0].epoch}" if seated else "nobody holds the seat"
+    alive = "" if seated and seated[1] else "; its driver is gone: `gopub recover` goes on with it"
+    raise LockedError(
+        "GP708",
+        f"rollout {env.active} of {request.app} in {request.env} is active ({who}{alive})",
+        hint=f"wait, or end it with `gopub abort {env.active}`",
+    )
+
+
+def _check_allowed(env: EnvState, request: Request) -> None:
+    if request.release.release in env.quarantine:
+        raise RefusedError(
+            "GP721",
+            f"release {request.release.short} ({request.release.version}) was rolled back in {request.env} "
+            "and is quarantined there",
+            hint='mend it and release a new version, or pass --clear-quarantine "why"',
+        )
+    if request.automatic and env.automatic_rollbacks >= MOST_IN_A_ROW:
+        raise RefusedError(
+            "GP722",
+            f"the last {env.automatic_rollbacks} rollouts of {request.app} in {request.env} rolled back by themselves",
+            hint="automatic starts wait until a person starts one that is promoted",
+        )

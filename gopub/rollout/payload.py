@@ -1,0 +1,93 @@
+"""What travels to a host: its rendered files, and the archive unless the host fetches that itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gopub.canon import Json, sha256
+from gopub.errors import GopubError
+from gopub.fleet.host import Host
+from gopub.fleet.protocol import Payload
+from gopub.fleet.templates import Rendered, render_release
+from gopub.fleet.unit import Service
+from gopub.release.model import Release
+from gopub.rollout.run import Run
+from gopub.spec.models import Environment
+from gopub.store.keys import blob_key
+
+URL_LIVES = 900.0
+"""Seconds that a presigned URL is good for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """A stage order's digests and arguments, and the payload that follows it."""
+
+    digests: Mapping[str, str]
+    arguments: Mapping[str, str]
+    payload: Payload
+
+
+async def cargo_for(run: Run, name: str) -> Cargo:
+    """The cargo for one host: by presigned URL where the store has URLs, else all of it on the connection."""
+    release = _release(run)
+    planned = run.plan.host(name)
+    rendered = render_for(release, run.plan.env, run.ports.environment, run.host(name))
+    if rendered.render_id != planned.render:
+        raise GopubError("GP723", f"{name}: its variables changed since the plan was made",
+                         hint="abort, and start the rollout again")  # fmt: skip
+    files = release.targets[planned.target]
+    packed = rendered.payload()
+    url = await run.ports.store.url(blob_key(files.archive.digest), expires=URL_LIVES)
+    arguments = {
+        "files_size": str(len(packed)),
+        "archive_size": str(files.archive.size),
+        "binary_size": str(files.binary.size),
+        **({"user": run.ports.environment.service.user} if run.ports.environment.service.user else {}),
+        **({"url": url} if url else {}),
+        **{f"check.{n}": word for n, word in enumerate(run.ports.environment.config_check)},
+    }
+    digests = {"archive": files.archive.digest, "binary": files.binary.digest, "files": sha256(packed)}
+    archive = () if url else (await run.ports.store.get(blob_key(files.archive.digest)),)
+    return Cargo(digests, arguments, (packed, *archive))
+
+
+def render_all(release: Release, env: str, environment: Environment, hosts: Sequence[Host]) -> dict[str, Rendered]:
+    """Every host's render."""
+    return {host.name: render_for(release, env, environment, host) for host in hosts}
+
+
+def render_for(release: Release, env: str, environment: Environment, host: Host) -> Rendered:
+    """One host's files: templates of the release, with the host's variables."""
+    files = release.environments[env]
+    told = environment.service
+    service = Service(
+        instance=environment.instance,
+        app=release.app,
+        args=told.args,
+        env=told.env,
+        user=told.user,
+        drain=environment.traffic.drain if environment.traffic else 20.0,
+    )
+    return render_release(files.templates, files.unit, service, variables_of(release, env, environment, host))
+
+
+def variables_of(release: Release, env: str, environment: Environment, host: Host) -> dict[str, Json]:
+    """What templates may name: the host's variables, and the release's own words, which win."""
+    return {
+        **host.variables,
+        "app": release.app,
+        "env": env,
+        "version": release.version,
+        "release": release.release_id[:12],
+        "instance": environment.instance,
+        "host": host.name,
+        "address": host.address,
+    }
+
+
+def _release(run: Run) -> Release:
+    if run.release is None:
+        raise GopubError("GP724", f"rollout {run.rollout} has no release at hand", hint="is the store reachable?")
+    return run.release

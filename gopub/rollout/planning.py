@@ -1,0 +1,156 @@
+"""From a release, an environment and the facts of its hosts to a frozen plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+from pydantic import TypeAdapter
+
+from gopub.canon import Json
+from gopub.errors import RefusedError, UsageError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.host import Host
+from gopub.release.model import Release
+from gopub.rollout.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.rollout.plan import WantedStep, steps
+from gopub.spec.models import Environment, Step
+
+_PLAN = TypeAdapter(Plan)
+
+
+def plan_rollout(
+    rollout: str,
+    release: Release,
+    env: str,
+    environment: Environment,
+    hosts: Sequence[Host],
+    facts: Mapping[str, HostFacts],
+    renders: Mapping[str, str],
+    stable: ReleaseRef | None,
+) -> Plan:
+    """Everything that the rollout will do.
+
+    Raises:
+        UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
+    """
+    stable = stable if stable and _is_there(stable, facts) else _agreed(facts)
+    planned = tuple(_host(host, environment, facts[host.name], renders[host.name]) for host in hosts)
+    _check_targets(release, planned)
+    traffic = environment.traffic
+    judged = traffic is not None and environment.judge.metrics != "none"
+    mode: Literal["judged", "health-only"] = "judged" if judged else "health-only"
+    return Plan(
+        rollout=rollout,
+        app=release.app,
+        env=env,
+        instance=environment.instance,
+        release=ReleaseRef(release.release_id, release.version),
+        stable=stable,
+        hosts=planned,
+        steps=_steps(environment, planned, first=stable is None),
+        max_unavailable=environment.max_unavailable.down(len(planned)),
+        max_load=environment.max_load,
+        deadline=environment.rollout.deadline,
+        drain=traffic.drain if traffic else 0.0,
+        mode=mode,
+        upstream=traffic.upstream if traffic else "",
+        sticky=traffic.sticky if traffic else "address",
+        trust=traffic.trust if traffic else (),
+        windows=environment.rollout.window,
+        notes=_notes(mode, stable, facts),
+        keep_releases=environment.keep_releases,
+        binaries=tuple((text, files.binary.digest) for text, files in release.targets.items()),
+        archives=tuple(
+            (text, files.archive.digest, files.archive.size, files.binary.size)
+            for text, files in release.targets.items()
+        ),
+    )
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """The plan as JSON values."""
+    return cast("dict[str, Json]", _PLAN.dump_python(plan, mode="json"))
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan for people."""
+    stable = f"stable {plan.stable.version}" if plan.stable else "first release: no stable"
+    lines = [
+        f"{plan.app} {plan.release.version} into {plan.env} ({plan.mode}; {stable})",
+        f"{len(plan.hosts)} hosts, at most {plan.max_unavailable} out at once, max_load {plan.max_load:g}",
+    ]
+    lines += [f"  step {step.index + 1}: {step.says}, bake {step.bake:g}s{_gate(step)}" for step in plan.steps]
+    return lines + [f"  note: {note}" for note in plan.notes]
+
+
+def _gate(step: PlannedStep) -> str:
+    between = f", between {step.between}" if step.between else ""
+    return between + (f", approved by {step.approve}" if step.approve else "")
+
+
+def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
+    return any(fact.current and fact.current.release[:12] == stable.short for fact in facts.values())
+
+
+def _agreed(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
+    """What all hosts run, where the journal does not know it: a journal may be lost, the hosts are not."""
+    running = {fact.current.release for fact in facts.values() if fact.current}
+    if len(running) != 1 or any(fact.current is None for fact in facts.values()):
+        return None
+    (release,) = running
+    return ReleaseRef(release, release[:12])
+
+
+def _host(host: Host, environment: Environment, facts: HostFacts, render: str) -> PlannedHost:
+    port = environment.traffic.port if environment.traffic else environment.health.port
+    before = facts.current
+    return PlannedHost(
+        name=host.name,
+        peer=f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
+        machine_id=facts.machine_id,
+        target=f"linux/{facts.arch}",
+        render=render,
+        before=before.name if before else "",
+        before_digest=before.binary if before else "",
+    )
+
+
+def _check_targets(release: Release, hosts: Sequence[PlannedHost]) -> None:
+    for host in hosts:
+        if host.target not in release.targets:
+            built = ", ".join(release.targets)
+            problem = f"{host.name} is {host.target}, and {release.app} {release.version} was built for {built}"
+            raise RefusedError("GP718", problem, hint="add it to build.targets")
+
+
+def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: bool) -> tuple[PlannedStep, ...]:
+    names = [host.name for host in hosts]
+    if first:
+        # Nothing serves yet, so there is nobody to compare with and nothing to protect by going in steps.
+        bake = max((step.bake for step in environment.rollout.steps), default=0.0)
+        gate = environment.rollout.steps[0].approve or "" if environment.rollout.steps else ""
+        return (PlannedStep(0, tuple(names), FULL, bake, approve=gate),)
+    wanted = [_wanted(step) for step in environment.rollout.steps]
+    if environment.traffic is None and any(step.weight is not None or step.header for step in wanted):
+        raise UsageError("GP719", "a step has a weight or a route, and the environment has no traffic",
+                         hint="add `traffic: {router: NAME}`")  # fmt: skip
+    return steps(wanted, names, environment.max_load)
+
+
+def _wanted(step: Step) -> WantedStep:
+    header = next(iter(step.route.header.items())) if step.route and step.route.header else None
+    return WantedStep(step.hosts, step.weight, header, step.bake, step.between or "", step.approve or "")
+
+
+def _notes(mode: str, stable: ReleaseRef | None, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
+    notes = ["hosts are unpinned: the program comes over SSH, and no key on the host checks orders"]
+    if mode == "health-only":
+        notes.append("health-only: no router or no metrics, so promotion rests on the health checks alone")
+    if stable is None:
+        notes.append("first release: judged by health and absolute SLO; going back stops the unit")
+    else:
+        other = sorted(n for n, fact in facts.items() if not fact.current or fact.current.release[:12] != stable.short)
+        if other:
+            notes.append(f"not on stable before the rollout: {', '.join(other)}")
+    return tuple(notes)

@@ -1,0 +1,112 @@
+"""The stages of a release as Prefect tasks; what each does is in gopub.release."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect.artifacts import acreate_table_artifact
+from prefect.runtime import flow_run
+
+from gopub import release as core
+from gopub.build.artifact import LocalFile
+from gopub.build.compile import Built
+from gopub.build.target import Target
+from gopub.drive.releasing import Shop, now, open_shop
+from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
+from gopub.source.modules import ModuleReport
+from gopub.source.tree import SourceTree
+from tasks.box import box
+
+Made = dict[str, str]
+
+
+@contextmanager
+def workshop(repository: str, ref: str, version: str, spec_file: str) -> Iterator[Shop]:
+    """A folder for this release alone, removed at the end."""
+    run = flow_run.get_id()
+    with open_shop(repository, ref, version, spec_file, f"urn:prefect:flow-run:{run}" if run else "") as shop:
+        yield shop
+
+
+@box(name="checkout", limit=900, patient=True)
+async def checkout(shop: Shop) -> SourceTree:
+    """A clean clone of the commit."""
+    return await core.checkout(shop.config)
+
+
+@box(name="plan release", limit=600)
+async def plan(shop: Shop, source: SourceTree) -> ReleasePlan:
+    """Read gopub.yaml of that commit and decide version, targets, flags and toolchain."""
+    return await core.plan(shop.config, source, started=now())
+
+
+@box(name="look it up", limit=300, patient=True)
+async def already_published(shop: Shop, plan: ReleasePlan) -> Made | None:
+    """What this commit was published as under this version; a second run builds nothing."""
+    found = await core.already_published(shop.store(plan), plan.app, plan.version, plan.tree.commit)
+    return _made(plan, found.release_id) if found else None
+
+
+@box(name="check modules", limit=1800, patient=True)
+async def check_modules(plan: ReleasePlan) -> ModuleReport:
+    """Hold the commit's modules to the rules."""
+    return await core.check_modules(plan)
+
+
+@box(name="unit tests", limit=3600)
+async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
+    """Go vet and go test; a failure ends the release, and nothing is published."""
+    await core.unit_tests(plan, modules)
+
+
+@box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600, tags=["build"])
+async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
+    """Build for one target."""
+    return await core.compile_target(plan, modules, target)
+
+
+@box(name="prove", run_name="prove-{built.target.os}-{built.target.arch}", limit=1800)
+async def prove(shop: Shop, plan: ReleasePlan, built: Built) -> SignedTarget:
+    """Archive, SBOM, and the signatures over them."""
+    described = await core.sbom(plan, await core.archive(plan, built))
+    return await core.sign(described, shop.key(plan))
+
+
+@box(name="provenance", limit=300)
+async def provenance(shop: Shop, plan: ReleasePlan, modules: ModuleReport, signed: Sequence[SignedTarget]) -> LocalFile:
+    """State how all of it was built."""
+    return await core.provenance(plan, modules, signed, shop.key(plan), finished=now())
+
+
+@box(name="manifest", limit=300)
+async def manifest(
+    shop: Shop, plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile
+) -> PreparedRelease:
+    """Write and sign release.json."""
+    return await core.write_manifest(plan, signed, provenance, shop.key(plan), created=now())
+
+
+@box(name="publish", limit=1800, patient=True)
+async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> Made:
+    """Put it into the store: the files, then release.json with its signature, then the version."""
+    published = await core.publish(shop.store(plan), prepared)
+    rows = [{"file": file.name, "sha256": file.digest, "bytes": file.size} for file in published.release.files()]
+    key = "".join(char if char.isalnum() else "-" for char in f"{plan.app}-release".lower())
+    await acreate_table_artifact(rows, key=key, description=f"{plan.app} {plan.version}: {published.release_id}")
+    return _made(plan, published.release_id)
+
+
+async def compile_all(plan: ReleasePlan, modules: ModuleReport) -> list[Built]:
+    """Every target, side by side."""
+    return list(await asyncio.gather(*(compile_target(plan, modules, target) for target in plan.targets)))
+
+
+async def prove_all(shop: Shop, plan: ReleasePlan, built: Sequence[Built]) -> list[SignedTarget]:
+    """Every target, side by side."""
+    return list(await asyncio.gather(*(prove(shop, plan, one) for one in built)))
+
+
+def _made(plan: ReleasePlan, release_id: str) -> Made:
+    return {"app": plan.app, "version": plan.version, "release_id": release_id, "commit": plan.tree.commit}

@@ -1,0 +1,139 @@
+"""The boxes of the rollout chart as Prefect tasks.
+
+Retries are for reads that find the outside away for a moment. What a box decides, and whether it was done already,
+is the core's business (gopub.rollout); a batch retries its hosts itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+from prefect import get_run_logger
+
+from gopub.canon import Json
+from gopub.drive import driving as first
+from gopub.drive import opening, settings, takeback, waking
+from gopub.drive.opening import Wanted
+from gopub.drive.summary import summary
+from gopub.rollout import back, stages
+from gopub.rollout import bake as baking
+from gopub.rollout.model import PlannedStep
+from gopub.rollout.run import Run
+from gopub.rollout.stages import stage_batches, switch_batches
+from tasks import pages
+from tasks.box import box
+
+__all__ = [
+    "Wanted", "admit", "already_there", "bake", "driving", "go_back", "must_wait", "orphans", "plan", "reach",
+    "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps", "switch", "switch_batches", "take_back",
+]  # fmt: skip
+
+
+@asynccontextmanager
+async def driving(wanted: Wanted) -> AsyncIterator[Run]:
+    """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
+    async with opening.open_run(wanted) as run, run.driving():
+        yield run
+
+
+def steps(run: Run) -> Iterator[PlannedStep]:
+    """The plan's steps, until the rollout turns around."""
+    for step in run.plan.steps if run.state.plan else ():
+        if run.state.back or run.state.closed:
+            return
+        yield step
+
+
+@box(name="admit", patient=True, limit=300)
+async def admit(run: Run) -> None:
+    """Check the release's evidence against the env's policy."""
+    await first.admit(run)
+
+
+@box(name="plan", limit=300)
+async def plan(run: Run) -> None:
+    """Freeze hosts and steps, and write the rollback kit."""
+    await first.plan(run)
+    await first.judge_from_here(run)
+    await pages.plan_page(run)
+
+
+@box(name="wait", limit=60)
+async def must_wait(run: Run) -> bool:
+    """Whether the rollout waits for its window or an approval; it then has no driver until `promote` wakes it."""
+    return await first.must_wait(run)
+
+
+@box(name="stage", run_name="stage-{batch}", limit=3600, tags=["fleet"])
+async def stage(run: Run, batch: Sequence[str]) -> None:
+    """Bring the release to one batch of hosts."""
+    await stages.stage(run, batch)
+
+
+@box(name="switch", run_name="switch-{batch}", limit=3600, tags=["fleet"])
+async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
+    """Change what one batch of hosts runs, out of the pool, and bring it in as the canary."""
+    await stages.switch(run, step, batch)
+
+
+@box(name="shift", run_name="shift-{step.index}", limit=600, tags=["edge"])
+async def reach(run: Run, step: PlannedStep) -> None:
+    """Shift the traffic to what the step says."""
+    await stages.reach(run, step)
+    await pages.progress_page(run)
+
+
+@box(name="bake", run_name="bake-{step.index}", tags=["judge"], limit=None)
+async def bake(run: Run, step: PlannedStep) -> None:
+    """Observe and judge the step until it may be left, or the rollout turns around."""
+    await baking.bake(run, step, first.judging(run))
+    await pages.verdict_page(run)
+    if run.state.back:
+        get_run_logger().warning("going back: %s", run.state.back.reason)
+
+
+@box(name="settle", limit=3600, tags=["fleet", "edge"])
+async def settle(run: Run) -> None:
+    """Bring what is left to the release, make it stable, prune, and close."""
+    await stages.settle(run)
+    await first.close_promoted(run)
+
+
+@box(name="go back", limit=3600, tags=["fleet", "edge"])
+async def go_back(run: Run) -> None:
+    """Bring stable back, if the rollout was turned around."""
+    await back.go_back(run)
+
+
+@box(name="report", limit=60)
+async def report(run: Run) -> dict[str, Json]:
+    """What came of it, as plain values and as pages in the UI."""
+    await pages.progress_page(run)
+    return summary(run)
+
+
+@box(name="ready to wake", patient=True, limit=60)
+async def ready_to_wake(app: str, env: str) -> list[dict[str, str]]:
+    """Parameters of `rollout` for each waiting rollout whose gate is open."""
+    journal = settings.journal()
+    return waking.ready(journal, time.time(), app, env)
+
+
+@box(name="orphans", patient=True, limit=60)
+async def orphans(app: str, env: str) -> list[dict[str, str]]:
+    """Parameters of `rollout` for each active rollout that nobody drives."""
+    return waking.orphans(settings.journal(), app, env)
+
+
+@box(name="take back", limit=3600, tags=["fleet", "edge"])
+async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
+    """Roll back at once; see gopub.drive.takeback."""
+    return await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
+
+
+@box(name="already there", patient=True, limit=300)
+async def already_there(wanted: Wanted) -> dict[str, Json] | None:
+    """The summary of a rollout that would change nothing, so that a second run does nothing."""
+    return await opening.already_there(wanted)

@@ -1,0 +1,1 @@
+"""Test doubles that keep the same contracts as the real parts."""

@@ -1,0 +1,170 @@
+"""A fleet, edges and a judge in memory. They fence, remember and fail like the real ones, so that a rollout can be
+driven, killed and taken up again thousands of times in seconds. The real ones are tested on the lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from gopub.errors import GopubError
+from gopub.fleet.facts import HostFacts, ReleaseDir, UnitFacts
+from gopub.fleet.host import Host
+from gopub.fleet.orders import Order, Record
+from gopub.process import Result
+from gopub.traffic.protocol import EdgeAck, EdgeStatus
+from gopub.traffic.table import RouteTable
+
+
+@dataclass
+class MemoryHost:
+    """One machine: folders, the one that runs, and the fence."""
+
+    name: str
+    machine_id: str
+    folders: dict[str, str] = field(default_factory=dict)
+    current: str = ""
+    epoch: int = 0
+    token: str = ""
+    n: int = 0
+    answered: dict[int, Record] = field(default_factory=dict)
+    reachable: bool = True
+    bad: frozenset[str] = frozenset()
+    history: list[str] = field(default_factory=list)
+
+    def facts(self) -> HostFacts:
+        """As the host program would tell them."""
+        release, _, render = self.current.partition("-")
+        current = ReleaseDir(release, render, self.folders.get(self.current, "")) if self.current else None
+        exe = f"/opt/x/releases/{self.current}/bin/x" if self.current else ""
+        unit = UnitFacts("loaded", "active", "running", 7, 0, "i", exe, self.folders.get(self.current, ""))
+        return HostFacts(self.name, self.machine_id, arch="amd64", current=current, releases=tuple(self.folders),
+                         epoch=self.epoch, token=self.token, n=self.n, unit=unit if current else UnitFacts())  # fmt: skip
+
+    def answer(self, order: Order) -> Record:
+        """Fence, then do."""
+        if order.machine_id != self.machine_id:
+            return self._record(order, "GP434", "another machine")
+        if order.verb == "status":
+            return self._proof(order)
+        refused = self._fence(order)
+        if refused:
+            return refused
+        if order.n in self.answered and order.epoch == self.epoch:
+            return replace(self.answered[order.n], changed=False)
+        record = self._do(order)
+        self.answered[order.n] = record
+        return record
+
+    def _fence(self, order: Order) -> Record | None:
+        if order.epoch < self.epoch or (order.epoch == self.epoch and order.token != self.token):
+            return self._record(order, "GP431", f"epoch {order.epoch} is over, this host holds {self.epoch}")
+        if order.epoch > self.epoch:
+            self.answered = {}
+        elif order.n < self.n:
+            return self._record(order, "GP433", "n is over")
+        self.epoch, self.token, self.n = order.epoch, order.token, order.n
+        return None
+
+    def _do(self, order: Order) -> Record:
+        self.history.append(f"{order.verb} {order.folder}")
+        match order.verb:
+            case "stage":
+                self.folders.setdefault(order.folder, order.digests["binary"])
+            case "switch" | "rollback":
+                if order.folder not in self.folders:
+                    return self._record(order, "GP439", "not staged")
+                self.current = order.folder
+            case "stop":
+                self.current = ""
+            case "verify":
+                return self._proof(order)
+            case _:
+                pass
+        return self._record(order)
+
+    def _proof(self, order: Order) -> Record:
+        if self.current != order.folder or self.current in self.bad:
+            return self._record(order, "GP446", f"{self.current or 'nothing'} does not answer")
+        return self._record(order)
+
+    def _record(self, order: Order, code: str = "", message: str = "") -> Record:
+        values = {"current": self.current, "unit.active": "active" if self.current else "inactive", "restarts": "0"}
+        return Record(self.name, order.verb, order.epoch, order.token, order.n, ok=not code, changed=not code,
+                      code=code, message=message, values=values)  # fmt: skip
+
+
+@dataclass
+class MemoryChannel:
+    """A connection to a MemoryHost."""
+
+    host: Host
+    machine: MemoryHost
+
+    async def run(self, order: Order, payload: Sequence[object] = (), *, timeout: float = 120.0) -> Record:
+        """Carry out an order."""
+        self._reach()
+        assert order.lines()
+        del payload, timeout
+        return self.machine.answer(order)
+
+    async def facts(self, instance: str, *, timeout: float = 30.0) -> HostFacts:
+        """What is so there."""
+        self._reach()
+        del instance, timeout
+        return self.machine.facts()
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:
+        """Nothing runs in memory."""
+        del stdin, timeout
+        return Result(tuple(argv), 1, b"", b"not in memory")
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    def _reach(self) -> None:
+        if not self.machine.reachable:
+            raise GopubError("GP413", f"{self.machine.name} cannot be reached")
+
+
+class MemoryFleet:
+    """Channels to machines in memory."""
+
+    def __init__(self, machines: Mapping[str, MemoryHost]) -> None:
+        self.machines = machines
+
+    async def channel(self, host: Host) -> MemoryChannel:
+        """The channel to that host."""
+        return MemoryChannel(host, self.machines[host.name])
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+@dataclass
+class MemoryRouter:
+    """One edge in memory: keeps the newest table, with the fence of the real one."""
+
+    table: RouteTable | None = None
+    down: bool = False
+    tables: list[RouteTable] = field(default_factory=list)
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Take a table, or say why not."""
+        held = self.table
+        if self.down:
+            return (EdgeAck("edge", False, 0, "cannot be reached"),)
+        if held and (table.epoch < held.epoch or (table.epoch == held.epoch and table.token != held.token)):
+            return (EdgeAck("edge", False, held.revision, "epoch is over"),)
+        if held and table.revision <= held.revision:
+            return (EdgeAck("edge", False, held.revision, "revision does not grow"),)
+        self.table = table
+        self.tables.append(table)
+        return (EdgeAck("edge", True, table.revision),)
+
+    async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
+        """What it holds."""
+        del app, env, upstream
+        return (EdgeStatus("edge", self.table, {}, "cannot be reached" if self.down else ""),)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
