@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -98,7 +99,7 @@ class SshFleet:
         options = host.ssh.over(self._defaults)
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
         server = _Server(host.name, host.address, options.port, options)
-        bastion = await self._bastion(options) if options.jump else None
+        bastion = await self._bastion(options) if options.jump else None  # a jump goes before a proxy command
         return await self._open(server, bastion, gate=options.jump or f"{host.address}:{options.port}")
 
     async def _bastion(self, options: SshOptions) -> _Connection:
@@ -229,7 +230,7 @@ async def _handshake(server: _Server, tunnel: _Connection | None) -> _Connection
         "port": server.port,
         "username": options.user,
         "client_keys": [str(options.key.expanduser())] if options.key else None,
-        "proxy_command": options.proxy_command,
+        "proxy_command": None if tunnel else _proxy(server),
         "tunnel": tunnel,
     }
     arguments |= {name: value for name, value in given.items() if value}
@@ -258,6 +259,13 @@ def _bastion(jump: str, options: SshOptions) -> _Server:
         address, port = place, ""
     reached = SshOptions(user=user or None, key=options.key, known_hosts=options.known_hosts)
     return _Server(jump, address, int(port) if port else None, reached)
+
+
+def _proxy(server: _Server) -> list[str]:
+    """The words of a proxy command with OpenSSH's tokens filled in."""
+    tokens = {"%h": server.address, "%p": str(server.port or 22), "%r": server.options.user or "", "%%": "%"}
+    words = shlex.split(server.options.proxy_command or "")
+    return [re.sub("%[hpr%]", lambda found: tokens[found[0]], word) for word in words]
 
 
 async def _end(connection: _Connection) -> None:

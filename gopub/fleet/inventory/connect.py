@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gopub.errors import GopubError, SpecError, Where
+from gopub.errors import GopubError, SpecError
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.inventory.groups import Resolved
 from gopub.fleet.inventory.values import label
@@ -21,16 +21,17 @@ _HARMLESS = re.compile(
     r"loglevel|forwardagent|identitiesonly|preferredauthentications|compression|batchmode|tcpkeepalive)",
     re.IGNORECASE,
 )
+_FORWARD = (["%h:%p"], ['"%h:%p"'], ["[%h]:%p"])
 _RANGE = re.compile(r"\[\w+:\w+(:\d+)?\]")
 
 
-def make_host(resolved: Resolved, file: str, folder: Path) -> Host:
+def make_host(resolved: Resolved, folder: Path) -> Host:
     """The host that gopub works with; relative paths in its variables start at the inventory's folder.
 
     Raises:
         SpecError: GP404 for a variable that cannot be what it has to be.
     """
-    told = _Told(resolved, Where(file), folder)
+    told = _Told(resolved, folder)
     told.refuse_unsupported()
     address, port = told.word("ansible_host", "ansible_ssh_host") or resolved.name, told.port()
     if _RANGE.search(address):
@@ -48,13 +49,37 @@ def make_host(resolved: Resolved, file: str, folder: Path) -> Host:
     )
 
 
+def bastion_of(command: str) -> str | None:
+    """The bastion of the usual ``ssh -W %h:%p [user@]bastion``, as ``[user@]host[:port]``; None for other commands.
+
+    gopub then makes that hop itself: one connection to the bastion for all hosts behind it, its key pinned, too.
+    """
+    words = command.split()
+    if words[:1] != ["ssh"] or "-W" not in words or words[words.index("-W") + 1 :][:1] not in _FORWARD:
+        return None
+    del words[words.index("-W") : words.index("-W") + 2]
+    port, left = "", iter(words[1:])
+    places: list[str] = []
+    for word in left:
+        if word == "-p":
+            port = next(left, "")
+        elif word == "-o":
+            if not _HARMLESS.fullmatch(next(left, "").partition("=")[0]):
+                return None
+        elif word.startswith("-") and word != "-q":
+            return None
+        elif not word.startswith("-"):
+            places.append(word)
+    return f"{places[0]}:{port}".removesuffix(":") if len(places) == 1 else None
+
+
 class _Told:
     """What the variables of one host say."""
 
-    def __init__(self, resolved: Resolved, where: Where, folder: Path) -> None:
+    def __init__(self, resolved: Resolved, folder: Path) -> None:
         self._name = resolved.name
         self._variables = resolved.variables
-        self._where = where
+        self._where = resolved.where
         self._folder = folder
         self._known = {**resolved.variables, "inventory_hostname": resolved.name}
 
@@ -92,7 +117,7 @@ class _Told:
             key=self._path(key),
             known_hosts=self._path(pinned),
             sudo=self._flag("ansible_become"),
-            jump=options.get("proxyjump"),
+            jump=options.get("proxyjump") or bastion_of(options.get("proxycommand", "")),
             proxy_command=options.get("proxycommand"),
         )
 

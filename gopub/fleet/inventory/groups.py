@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gopub.canon import Json
-from gopub.errors import SpecError
+from gopub.errors import SpecError, Where
 from gopub.fleet.inventory.ini import Declared
 
 Files = Callable[[str, str], Mapping[str, Json]]  # ("group_vars" | "host_vars", name) -> variables
@@ -29,6 +29,7 @@ class Resolved:
     name: str
     groups: frozenset[str]
     variables: Mapping[str, Json]
+    where: Where
 
 
 def resolve(declared: Declared, files: Files) -> tuple[Resolved, ...]:
@@ -55,7 +56,7 @@ def resolve(declared: Declared, files: Files) -> tuple[Resolved, ...]:
         merged: dict[str, Json] = {}
         for layer in layers:
             merged |= layer
-        hosts.append(Resolved(name, frozenset(groups), merged))
+        hosts.append(Resolved(name, frozenset(groups), merged, declared.places[name]))
     return tuple(hosts)
 
 
@@ -76,7 +77,7 @@ def _depths(declared: Declared, parents: Mapping[str, set[str]]) -> dict[str, in
         if name in open_now:
             circle = " > ".join([*open_now[open_now.index(name) :], name])
             where = declared.groups[name].where
-            raise SpecError("GP402", f"groups contain each other: {circle}", where=where)
+            raise SpecError("GP402", f"groups contain each other: {circle}", hint="break the circle", where=where)
         if name not in depths:
             open_now.append(name)
             depths[name] = 1 + max((depth(parent) for parent in sorted(parents[name])), default=0)
@@ -84,7 +85,8 @@ def _depths(declared: Declared, parents: Mapping[str, set[str]]) -> dict[str, in
         return depths[name]
 
     if parents["all"]:
-        raise SpecError("GP402", "the group all cannot be a child", where=declared.groups["all"].where)
+        where = declared.groups[min(parents["all"])].children["all"]
+        raise SpecError("GP402", "the group all cannot be a child", hint="every host is in it anyway", where=where)
     for name in declared.groups:
         depth(name)
     return depths

@@ -14,6 +14,7 @@ from gopub.fleet.inventory.values import literal
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _CHILD = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
+_HINT_HOST = "write one host a line, such as web1 or web[01:10].example.com:2222; YAML is not read yet"
 _HINT_SECTION = "write [group], [group:vars] or [group:children]"
 
 
@@ -31,10 +32,11 @@ class Group:
 
 @dataclass(slots=True)
 class Declared:
-    """All that an inventory declares, in the order in which it does."""
+    """All that an inventory declares, in the order in which it does; ``places`` is where a host is named first."""
 
     groups: dict[str, Group] = field(default_factory=dict)
     hosts: dict[str, dict[str, Json]] = field(default_factory=dict)
+    places: dict[str, Where] = field(default_factory=dict)
 
     def group(self, name: str) -> Group:
         """The group of that name, made when it is new."""
@@ -96,7 +98,7 @@ class _Reader:
         elif isinstance(value, int):
             group.priority = value
         else:
-            raise SpecError("GP404", f"{name} is {value!r}, a number is needed", where=where)
+            raise SpecError("GP404", f"{name} is {value!r}", hint="a number is needed", where=where)
 
     def _child(self, line: str, where: Where) -> None:
         found = _CHILD.fullmatch(line)
@@ -109,12 +111,14 @@ class _Reader:
         try:
             names, port = expand(words[0])
         except ValueError as error:
-            raise SpecError("GP401", f"host pattern {words[0]!r}: {error}", where=where) from error
+            problem = f"host pattern {words[0]!r}: {error}"
+            raise SpecError("GP401", problem, hint=_HINT_HOST, where=where) from error
         variables = dict(_assignments(words[1:], line, where))
         for name in names:
             self.declared.group(self._group).hosts[name] = None
             new = name not in self.declared.hosts
             host = self.declared.hosts.setdefault(name, {})
+            self.declared.places.setdefault(name, where)
             if new and port is not None:
                 host["ansible_port"] = port
             host.update(variables)
@@ -122,7 +126,8 @@ class _Reader:
     def check_groups(self) -> None:
         for name, group in self.declared.groups.items():
             if not group.declared:
-                raise SpecError("GP402", f"[{name}:vars] is for a group that nothing declares", where=group.where)
+                problem = f"[{name}:vars] is for a group that nothing declares"
+                raise SpecError("GP402", problem, hint=f"add a section [{name}]", where=group.where)
             for child, where in group.children.items():
                 known = self.declared.groups.get(child)
                 if known is None or not known.declared:
@@ -134,7 +139,8 @@ def _words(line: str, where: Where) -> list[str]:
     try:
         return shlex.split(line, comments=True)
     except ValueError as error:
-        raise SpecError("GP401", f"the line cannot be split into words: {error}", where=where) from error
+        problem = f"the line cannot be split into words: {error}"
+        raise SpecError("GP401", problem, hint="close the quote, or quote the quote", where=where) from error
 
 
 def _assignments(words: list[str], line: str, where: Where) -> Iterator[tuple[str, Json]]:

@@ -58,7 +58,7 @@ def parse_inventory(text: str, file: str, files: Files, folder: Path = Path()) -
         SpecError: as :func:`load_inventory`.
     """
     hosts = resolve(parse_ini(text, file), files)
-    return Inventory(file, tuple(make_host(host, file, folder) for host in hosts))
+    return Inventory(file, tuple(make_host(host, folder) for host in hosts))
 
 
 def _text(path: Path) -> str:

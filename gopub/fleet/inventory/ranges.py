@@ -27,7 +27,7 @@ def expand(pattern: str) -> tuple[tuple[str, ...], int | None]:
     names = tuple(_names(body))
     for name in names[:1]:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no host name")
+            raise ValueError("that is no host name")
     return names, port
 
 

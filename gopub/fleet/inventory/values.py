@@ -43,7 +43,7 @@ def plain(value: Any) -> Json:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, dt.date):
         return value.isoformat()
-    raise ValueError(f"a value of the type {type(value).__name__} cannot be kept: {str(value)[:40]}")
+    raise ValueError(f"a value of the type {type(value).__name__} cannot be kept")
 
 
 def label(value: Json) -> str | None:

@@ -21,6 +21,7 @@ from gopub.fleet.inventory.values import plain
 
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 _VAULT = "$ANSIBLE_VAULT"
+_HINT = "write plain YAML, one `name: value` a line"
 _MOST_BYTES = 1_000_000
 _MOST_VALUES = 50_000
 _BOOL_TAG = "tag:yaml.org,2002:bool"
@@ -107,9 +108,8 @@ def parse_variables(text: str, file: str) -> dict[str, Json]:
         SpecError: GP403 when it is no mapping of names, or is encrypted.
     """
     if text.startswith(_VAULT):
-        raise SpecError(
-            "GP403", "the file is encrypted with ansible-vault, which gopub does not open", where=Where(file)
-        )
+        hint = "what gopub needs of a host is no secret: keep it in a plain file"
+        raise SpecError("GP403", "it is encrypted with ansible-vault", hint=hint, where=Where(file))
     yaml = YAML(typ="safe", pure=True)
     yaml.Resolver = _AsPyYaml
     try:
@@ -119,11 +119,12 @@ def parse_variables(text: str, file: str) -> dict[str, Json]:
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = Where(file, mark.line + 1, mark.column + 1) if mark else Where(file)
-        raise SpecError("GP403", f"{error.problem or error}", where=place) from error
+        raise SpecError("GP403", f"{error.problem or error}", hint=_HINT, where=place) from error
     except (YAMLError, ValueError) as error:
-        raise SpecError("GP403", str(error), where=Where(file)) from error
+        problem = str(error).splitlines()[0]
+        raise SpecError("GP403", problem, hint=_HINT, where=Where(file)) from error
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in data or {}):
-        raise SpecError("GP403", "a mapping of variable names is needed", where=Where(file, 1, 1))
+        raise SpecError("GP403", "a mapping of variable names is needed", hint=_HINT, where=Where(file, 1, 1))
     return found
 
 
