@@ -66,7 +66,7 @@ class Fleet:
     """One simulated rollout."""
 
     def __init__(self, world: World, fault: Fault | None, seed: int) -> None:
-        self.world, self.fault, self.rng = world, fault, random.Random(seed)
+        self.world, self.fault, self.rng = world, fault, random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.offsets = [math.exp(self.rng.gauss(0, world.spread)) for _ in range(world.hosts)]
         self.shared = 0.0
 
@@ -105,7 +105,7 @@ class Fleet:
 
 
 def e_values(world: World, fault: Fault | None, seed: int, slo: SloTarget | None = None) -> Iterator[float]:
-    """log E after each look."""
+    """Log E after each look."""
     fleet, state, target = Fleet(world, fault, seed), EvidenceState(slow_above=0.2), slo or SloTarget()
     state = learn(state, fleet.past())
     for window in fleet.windows():

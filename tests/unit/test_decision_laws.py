@@ -1,0 +1,166 @@
+"""What holds of every verdict, whatever was seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from gopub.rollout.decision import decide
+from gopub.rollout.replay import judge, record_from_json, record_to_json, replay
+from gopub.rollout.verdict import Kind, Policy
+from tests.unit.judge_maker import history, observation, policy
+
+_BREAKS = st.sampled_from([[], ["error_rate"], ["latency_p95"], ["error_rate", "latency_p95"]])
+_HOST = st.fixed_dictionaries(
+    {"host": st.sampled_from(["h1", "h2"])},
+    optional={
+        "active": st.booleans(),
+        "restarts": st.integers(0, 3),
+        "exe_ok": st.booleans(),
+        "probe_ok": st.booleans(),
+        "reachable": st.booleans(),
+    },
+)
+_POLICY = st.fixed_dictionaries(
+    {}, optional={"first": st.booleans(), "compare": st.booleans(), "health_only": st.booleans()}
+)
+
+
+@st.composite
+def looks(draw):
+    broken = draw(_BREAKS)
+    now = draw(st.floats(0, 2000))
+    return {
+        "now": now,
+        "bake": draw(st.floats(0, 1500)),
+        "deadline": draw(st.floats(0, 3000)),
+        "watch_since": draw(st.none() | st.floats(0, now)),
+        "approved": draw(st.none() | st.just("ann")),
+        "no_data": draw(st.none() | st.just("down")),
+        "requests": draw(st.integers(0, 200)),
+        "failed": draw(st.integers(0, 3)),
+        "e": draw(st.floats(1e-9, 1e12)),
+        "log_score": draw(st.none() | st.floats(0, 1)),
+        "canary_above": broken,
+        "canary_broken": draw(st.sampled_from([[], broken])),
+        "stable_broken": draw(_BREAKS),
+        "enough": draw(st.booleans()),
+        "score": draw(st.none() | st.floats(0, 100)),
+        "hosts": draw(st.lists(_HOST, max_size=2)),
+        "policy": draw(_POLICY),
+    }
+
+
+def _decide(look):
+    return decide(observation(look), policy(look), history(look))
+
+
+@given(looks())
+def test_no_promotion_without_data(look):
+    assume(look["no_data"] and not look["policy"].get("health_only"))
+    assert _decide(look).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_no_promotion_on_few_requests_unless_approved_or_first(look):
+    assume(look["requests"] < 50 and look["watch_since"] is None)
+    assume(not (look["approved"] or look["policy"].get("first") or look["policy"].get("health_only")))
+    assert _decide(look).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_no_promotion_before_the_bake_is_over(look):
+    assume(look["now"] < look["bake"])
+    assert _decide(look).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_no_promotion_of_a_host_that_is_not_known_to_be_well(look):
+    hosts = observation(look).hosts
+    assume(not hosts or not all(h.active and h.exe_ok and h.probe_ok and h.reachable for h in hosts))
+    assert _decide(look).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_only_rules_1_3_4_6_roll_back(look):
+    verdict = _decide(look)
+    if verdict.kind is Kind.ROLLBACK:
+        assert verdict.rule in {1, 3, 4, 6}
+
+
+@given(looks())
+def test_no_rollback_of_a_healthy_canary_that_nothing_speaks_against(look):
+    look = look | {"e": 1.0, "canary_above": [], "canary_broken": [], "score": 100.0, "enough": True}
+    look |= {"hosts": [{"host": "h1"}], "no_data": None}
+    assert _decide(look).kind is not Kind.ROLLBACK
+
+
+@given(looks())
+def test_withdrawn_only_after_the_deadline(look):
+    if _decide(look).kind is Kind.WITHDRAW:
+        assert look["now"] >= look["deadline"]
+
+
+@given(looks())
+def test_health_only_knows_rules_1_and_7(look):
+    look = look | {"policy": {"health_only": True}}
+    verdict = _decide(look)
+    assert verdict.rule in {1, 7}
+    assert verdict.rule == 1 or "health-only" in verdict.reason or "no answer" in verdict.reason
+
+
+@given(looks(), st.floats(0, 5))
+def test_more_evidence_never_makes_a_verdict_milder(look, more):
+    severity = {Kind.PROMOTE: 0, Kind.HOLD: 1, Kind.WATCH: 2, Kind.WITHDRAW: 2, Kind.ROLLBACK: 3}
+    before = _decide(look)
+    after = _decide(look | {"e": look["e"] * math.exp(more)})
+    assert severity[after.kind] >= severity[before.kind]
+
+
+@given(looks())
+def test_a_watch_ends(look):
+    """Whatever comes, a watch that is over is not a watch any more."""
+    assume(look["watch_since"] is not None and look["now"] >= look["watch_since"] + 120)
+    look = look | {"stable_broken": [], "watch_since": look["watch_since"]}
+    assert _decide(look).kind is not Kind.WATCH
+
+
+def test_the_history_keeps_the_beginning_of_a_watch():
+    look = {
+        "now": 1000.0, "bake": 10, "deadline": 9999, "watch_since": None, "approved": None, "no_data": None,
+        "requests": 500, "failed": 10, "e": 200.0, "log_score": None, "canary_above": ["error_rate"],
+        "canary_broken": ["error_rate"], "stable_broken": [], "enough": True, "score": 40.0,
+        "hosts": [{"host": "h1"}], "policy": {},
+    }  # fmt: skip
+    past, seen = history(look), observation(look)
+    kinds = []
+    for now in (1000.0, 1060.0, 1119.0, 1120.0):
+        past = replace(past, now=now)
+        verdict = decide(seen, Policy(), past)
+        past = past.after(verdict)
+        kinds.append(verdict.kind)
+    assert kinds == [Kind.WATCH, Kind.WATCH, Kind.WATCH, Kind.ROLLBACK]
+    assert past.watch_since is None
+
+
+@given(looks())
+def test_a_record_survives_json(look):
+    record = judge(observation(look), policy(look), history(look))
+    again = record_from_json(record_to_json(record))
+    assert again == record
+    assert decide(again.observation, again.policy, again.history) == record.verdict
+
+
+def test_replay_names_what_was_changed():
+    """Control: a record whose verdict was altered does not pass."""
+    look = {
+        "now": 1000.0, "bake": 10, "deadline": 9999, "watch_since": None, "approved": None, "no_data": "down",
+        "requests": 0, "failed": 0, "e": 1.0, "log_score": None, "canary_above": [], "canary_broken": [],
+        "stable_broken": [], "enough": False, "score": None, "hosts": [{"host": "h1"}], "policy": {},
+    }  # fmt: skip
+    record = judge(observation(look), policy(look), history(look))
+    forged = replace(record, verdict=replace(record.verdict, kind=Kind.PROMOTE, rule=7))
+    assert any(text.startswith("verdict:") for text in replay(forged).differences)

@@ -1,0 +1,100 @@
+"""The truth table of the decision, its boundaries, and a control: every rule that is bent turns some case red."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from gopub.rollout import decision
+from gopub.rollout.decision import decide
+from gopub.rollout.verdict import Kind
+from tests.unit.judge_maker import history, observation, policy
+
+_FILE = YAML(typ="safe").load(Path(__file__).parents[1] / "cases" / "health" / "decide.yaml")
+CASES = [_FILE["good"] | case for case in _FILE["cases"]]
+
+
+def wrong(case, decide=decide):
+    """What differs from the table, as text; empty when nothing does."""
+    given = decide(observation(case), policy(case), history(case))
+    if [str(given.kind), given.rule] != case["verdict"]:
+        return f"{given}"
+    return "" if case.get("says", "") in given.reason else given.reason
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_verdict(case):
+    assert not wrong(case)
+
+
+def test_the_table_knows_every_rule_and_every_kind():
+    assert {case["verdict"][1] for case in CASES} == {1, 2, 3, 4, 5, 6, 7}
+    assert {case["verdict"][0] for case in CASES} == set(Kind)
+
+
+def test_the_docstring_numbers_the_rules_that_fire():
+    numbers = {int(number) for number in re.findall(r"^ {4}(\d)\. ", decide.__doc__, re.MULTILINE)}
+    assert numbers == {case["verdict"][1] for case in CASES}
+
+
+MUTATIONS = [
+    ("if failure := _hard_failure(observation.hosts, policy):", "if failure := '':"),
+    ("host.restarts > policy.max_restarts", "host.restarts > policy.max_restarts + 1"),
+    ("if bad and host.reachable", "if bad"),
+    ("if policy.health_only:", "if False:"),
+    ("canary_requests < policy.min_requests", "canary_requests <= policy.min_requests"),
+    ("canary_requests < policy.min_requests", "canary_requests < policy.min_requests - 1"),
+    ("if policy.first and not totals.canary_errors:", "if policy.first:"),
+    ("if policy.first and not totals.canary_errors:", "if False:"),
+    ("if observation.no_data is not None:\n        return _hold", "if False:\n        return _hold"),
+    ("history.watch_since is None and (verdict", "(verdict"),
+    ("if history.now >= history.deadline:", "if history.now > history.deadline:"),
+    ("if history.now >= history.deadline:", "if history.now >= history.deadline - 1:"),
+    ("OVERWHELMING = 100.0", "OVERWHELMING = 99.0"),
+    ("OVERWHELMING = 100.0", "OVERWHELMING = 101.0"),
+    ("OVERWHELMING / policy.alpha):", "OVERWHELMING / 0.01):"),
+    ("log_e >= math.log(1 / policy.alpha):\n        return _watched", "log_e >= 0.0:\n        return _watched"),
+    ("log_e >= math.log(1 / policy.alpha):\n        guilty", "log_e >= 0.0:\n        guilty"),
+    ("log_e >= math.log(1 / policy.alpha):\n        guilty", "log_e >= 9.0:\n        guilty"),
+    ("if not stable_broken and observation", "if observation"),
+    ("and not stable_broken and not _recovered", "and not _recovered"),
+    ("check.enough and not check.above", "check.enough and not check.broken"),
+    ("check.enough and not check.above", "not check.above"),
+    ("log.value >= policy.log_score", "log.value > policy.log_score"),
+    ("log.value >= policy.log_score", "log.value >= policy.log_score - 0.0002"),
+    (
+        "if left <= 0:\n        return _verdict(Kind.ROLLBACK, 4",
+        "if left < 0:\n        return _verdict(Kind.ROLLBACK, 4",
+    ),
+    (
+        "if left <= 0:\n        return _verdict(Kind.ROLLBACK, 4",
+        "if left <= 1:\n        return _verdict(Kind.ROLLBACK, 4",
+    ),
+    ("score.value < policy.pass_score", "score.value <= policy.pass_score"),
+    ("if not guilty and score.value is None:", "if score.value is None:"),
+    ("if not guilty and score.value is None:", "if False:"),
+    ("if left > 0:", "if left >= 0:"),
+    ("if left > 0:", "if left > 1:"),
+    ("if silent or not observation.hosts:", "if silent:"),
+    ("if silent or not observation.hosts:", "if not observation.hosts:"),
+]
+
+
+@pytest.mark.parametrize("change", MUTATIONS, ids=lambda change: f"{change[0][:40]} -> {change[1][:40]}")
+def test_a_bent_rule_turns_a_case_red(change):
+    """Control: the table can fail. The module's own text is bent in one place and run."""
+    source = Path(decision.__file__).read_text(encoding="utf-8")
+    assert source.count(change[0]) >= 1
+    bent = {"__name__": "bent"}
+    exec(compile(source.replace(*change), "bent", "exec"), bent)  # noqa: S102 - our own text
+    assert any(_fails(case, bent["decide"]) for case in CASES)
+
+
+def _fails(case, bent):
+    try:
+        return wrong(case, bent)
+    except (TypeError, UnboundLocalError):
+        return "raised"
