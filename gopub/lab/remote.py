@@ -54,7 +54,9 @@ async def _once(layout: Layout, host: LabHost, command: str, stdin: bytes) -> as
         agent_path=None,
         login_timeout=_LOGIN,
     ) as connection:
-        return await connection.run(command, input=stdin, encoding=None)
+        if stdin:
+            return await connection.run(command, input=stdin, encoding=None)
+        return await connection.run(command, stdin=asyncssh.DEVNULL, encoding=None)  # empty input would never end
 
 
 def _bytes(value: bytes | str | None) -> bytes:
