@@ -77,6 +77,15 @@ class Client:
             await self.close()
         return answer
 
+    async def ask_many(self, requests: Sequence[Mapping[str, str]], path: str = "/") -> list[Answer]:
+        """One GET for each set of headers, written at once and answered in order."""
+        if self.writer is None or self.reader is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for headers in requests:
+            lines = (f"{name}: {value}\r\n" for name, value in headers.items())
+            self.writer.write(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n{''.join(lines)}\r\n".encode())
+        return [await read_answer(self.reader) for _ in requests]
+
     async def close(self) -> None:
         if self.writer:
             self.writer.close()
@@ -175,6 +184,7 @@ class LocalEdge:
     port: int
     metrics_port: int
     process: asyncio.subprocess.Process | None = None
+    clients: list[Client] = field(default_factory=list)
 
     @property
     def socket(self) -> Path:
@@ -188,7 +198,7 @@ class LocalEdge:
     def at(cls, root: Path) -> LocalEdge:
         return cls(root, free_port(), free_port())
 
-    def write(self, *, extra_server: str = "", workers: int = 2) -> None:
+    def write(self, *, extra: str = "", workers: int = 2) -> None:
         """The shipped files, moved to this prefix and these ports."""
         layout = EdgeLayout(
             config=f"{self.root}/gopub",
@@ -215,7 +225,7 @@ class LocalEdge:
         text = text.replace("worker_processes auto", f"worker_processes {workers}")
         text = text.replace("worker_rlimit_nofile 65536;", "")
         text = text.replace("worker_connections 8192", "worker_connections 1024")
-        text = text.replace("server_tokens off;", f"server_tokens off; {temporary} {extra_server}")
+        text = text.replace("server_tokens off;", f"server_tokens off; {temporary} {extra}")
         main.write_text(text)
 
     async def start(self) -> None:
@@ -290,18 +300,22 @@ class LocalEdge:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
     def client(self, *, keep: bool = True, host: str = "hello.lab") -> Client:
-        return Client(self.port, host, keep=keep)
+        """A client of the data port; closed when the edge is."""
+        self.clients.append(Client(self.port, host, keep=keep))
+        return self.clients[-1]
 
 
 @asynccontextmanager
-async def running_edge(root: Path, *, extra_server: str = "") -> AsyncIterator[LocalEdge]:
+async def running_edge(root: Path, *, extra: str = "") -> AsyncIterator[LocalEdge]:
     """A started edge, ended at the end."""
     edge = LocalEdge.at(root)
-    edge.write(extra_server=extra_server)
+    edge.write(extra=extra)
     await edge.start()
     try:
         yield edge
     finally:
+        for client in edge.clients:
+            await client.close()
         await edge.stop()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+
 from gopub.traffic.buckets import bucket, murmur3_x86_32
 from tests.unit.traffic_lua import cases, dice, lua
 

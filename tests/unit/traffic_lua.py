@@ -73,3 +73,38 @@ def dice() -> random.Random:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - pytest shows it where a test fails
     return random.Random(seed)  # noqa: S311 - no secret
+
+
+ADDRESSES = ("10.0.0.1", "192.168.7.7", "203.0.113.9", "2001:db8::7", "::1", "::ffff:10.0.0.1", "fe80::1")
+HOPS = (*ADDRESSES, "unknown", "10.0.0", "1.2.3.4.5", "010.0.0.1", "::1::", "2001:DB8::7", "")
+TRUST = ("10.0.0.0/8", "192.168.0.0/17", "2001:db8::/32", "::/0", "0.0.0.0/0", "fe80::1", "::ffff:10.0.0.0/104")
+NAMES = ("x-a", "x-gray-tag", "x-gopub-user")
+
+
+def any_table(draw: random.Random) -> dict[str, Any]:
+    """Some table; its canary's term ends at 100, or never."""
+    change: dict[str, Any] = {
+        "weight": draw.choice((0, 1, 2500, 9999, 10_000)),
+        "salt": f"r-{draw.randrange(9)}",
+        "sticky": draw.choice(("address", "header:X-A", "header:x-gray-tag", "cookie:sid")),
+        "canary_until": draw.choice((None, None, 100.0)),
+        "lapse": draw.choice(("stable", "keep")),
+        "trust": draw.sample(TRUST, draw.randrange(3)),
+        "rules": [
+            {"id": f"r-{letter}", "header": {"name": draw.choice(NAMES), "value": draw.choice(("1", "beta"))}}
+            for letter in "ab"[: draw.randrange(3)]
+        ],
+    }
+    if not draw.randrange(6):
+        change[draw.choice(("stable", "canary")) + ".peers"] = []
+    return varied(change)
+
+
+def any_request(draw: random.Random) -> dict[str, Any]:
+    """Some request about the moment 100."""
+    headers = {name: draw.choice(("1", "beta", "", "用户")) for name in NAMES if draw.randrange(2)}
+    if draw.randrange(2):
+        headers["X-Forwarded-For"] = ", ".join(draw.choices(HOPS, k=draw.randrange(1, 4)))
+    if draw.randrange(2):
+        headers["Cookie"] = draw.choice(("sid=1", "a=b; sid = x", " sid=é ;sid=2", "Sid=4", "sid=", "asid=2;sid=a=b"))
+    return {"address": draw.choice(ADDRESSES), "headers": headers, "at": draw.choice((99.0, 100.0, 101.0))}

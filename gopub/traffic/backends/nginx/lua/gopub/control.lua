@@ -2,6 +2,7 @@
 
 local cjson = require("cjson").new()
 local inflight = require "gopub.inflight"
+local series = require "gopub.series"
 local tables = require "gopub.tables"
 
 local _M = {}
@@ -56,7 +57,7 @@ end
 
 local function counts(hosts)
   local parts = {}
-  for host, count in pairs(hosts or {}) do
+  for host, count in pairs(hosts) do
     parts[#parts + 1] = ("%s:%d"):format(cjson.encode(host), count)
   end
   table.sort(parts)
@@ -68,7 +69,8 @@ local function status()
   for _, upstream in ipairs(tables.names()) do
     local text = tables.text(upstream)
     if text then
-      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, counts(held[upstream]))
+      local hosts = counts(series.with_zeros(upstream, held[upstream]))
+      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, hosts)
     end
   end
   answer(200, '{"schema":"gopub/edge-status/v1","upstreams":{' .. table.concat(parts, ",") .. "}}")

@@ -42,7 +42,7 @@ function _M.down(key)
   counts:incr(key, -1, 0)
 end
 
---- Sums by host, for each upstream: {upstream = {host = count}}.
+--- Sums by host, for each upstream: {upstream = {host = count}}; a host that never held a request is not in it.
 function _M.read()
   local sums, alive = {}, {}
   for _, key in ipairs(counts:get_keys(0)) do

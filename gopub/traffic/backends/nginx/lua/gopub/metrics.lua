@@ -133,15 +133,10 @@ local function show_upstream(lines, upstream, held)
   local labels = ('app="%s",env="%s"'):format(doc.app, doc.env)
   say(lines, "gopub_edge_table_revision", "", labels, revision)
   say(lines, "gopub_edge_no_subject_total", "", labels, counters:get("no-subject/" .. upstream) or 0)
-  local hosts = {}
   for _, entry in ipairs(series.list(upstream)) do
     show_entry(lines, labels, entry)
-    hosts[entry.host] = 0
   end
-  for host, value in pairs(held or {}) do
-    hosts[host] = value
-  end
-  for host, value in pairs(hosts) do
+  for host, value in pairs(series.with_zeros(upstream, held)) do
     say(lines, "gopub_edge_inflight", "", ('%s,host="%s"'):format(labels, host), value)
   end
 end
@@ -161,14 +156,16 @@ function _M.answer()
     show_upstream(lines, upstream, held[upstream])
   end
   show_own(lines)
-  ngx.header.content_type = "text/plain; version=0.0.4"
+  local text = {}
   for _, family in ipairs(FAMILIES) do
     local name, kind, help = family[1], family[2], family[3]
-    ngx.print("# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n")
+    text[#text + 1] = ("# HELP %s %s\n# TYPE %s %s\n"):format(name, help, name, kind)
     for _, line in ipairs(lines[name]) do
-      ngx.print(line, "\n")
+      text[#text + 1] = line .. "\n"
     end
   end
+  ngx.header.content_type = "text/plain; version=0.0.4"
+  ngx.print(table.concat(text)) -- at once: each print is a write of its own
 end
 
 return _M

@@ -121,6 +121,18 @@ function _M.ensure(doc)
   return (fine and not problem) or nil, problem or why
 end
 
+--- Requests held by each host that has series, 0 where `held` (of inflight.read) does not know it.
+function _M.with_zeros(upstream, held)
+  local hosts = {}
+  for _, entry in ipairs(_M.list(upstream)) do
+    hosts[entry.host] = 0
+  end
+  for host, count in pairs(held or {}) do
+    hosts[host] = count
+  end
+  return hosts
+end
+
 --- The counters' names by "release/host", release in 12 characters.
 function _M.by_peer(upstream)
   local found = {}

@@ -1,0 +1,231 @@
+"""What the edge takes, keeps and refuses on its control socket: a real nginx on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gopub.traffic import RouteTable, Rule, Track, encode
+from tests.contracts.edge_nginx import Backend, LocalEdge, running_backends, running_edge
+
+STABLE, CANARY = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[LocalEdge]:
+    async with running_edge(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def backends() -> AsyncIterator[list[Backend]]:
+    async with running_backends("a1", "b1") as started:
+        yield started
+
+
+def table_of(backends: list[Backend]) -> RouteTable:
+    """All to stable, but for who asks by header."""
+    stable, canary = backends
+    return RouteTable(
+        app="hello",
+        env="lab",
+        upstream="hello",
+        revision=10,
+        epoch=5,
+        token="seat",
+        n=20,
+        salt="r-1",
+        stable=Track(STABLE, (stable.peer,)),
+        canary=Track(CANARY, (canary.peer,)),
+        rules=(Rule("me", "x-canary", "true"),),
+    )
+
+
+async def test_a_table_is_in_force_and_on_the_disk_when_it_is_acknowledged(edge, backends):
+    table = table_of(backends)
+    status, answer = await edge.put(table)
+    assert (status, answer["revision"], answer["n"]) == (200, 10, 20)
+    assert (edge.state / "hello.json").read_bytes() == encode(table)
+    assert await edge.control("GET", "/v1/tables/hello") == (200, encode(table) + b"\n")
+    assert (await edge.client().ask()).peer == "a1"
+
+
+async def test_the_same_order_gets_the_same_answer(edge, backends):
+    body = encode(table_of(backends))
+    answers = {await edge.control("PUT", "/v1/tables/hello", body) for _ in range(6)}
+    assert [status for status, _ in answers] == [200]
+
+
+ORDERS = [
+    ("a higher n", {"n": 21, "revision": 11}, 200, ""),
+    ("a higher epoch, whatever n", {"epoch": 6, "token": "other", "n": 1, "revision": 11}, 200, ""),
+    ("a lower epoch", {"epoch": 4, "n": 99, "revision": 11}, 409, "the epoch is over"),
+    ("another token", {"token": "other", "n": 21, "revision": 11}, 409, "another seat has this epoch"),
+    ("a lower n", {"n": 19, "revision": 11}, 409, "the order is not newer"),
+    ("the same n, another body", {"weight": 7, "revision": 11}, 409, "the order is not newer"),
+    ("the same revision", {"n": 21}, 409, "the revision does not grow"),
+    ("a lower revision of a new seat", {"epoch": 6, "revision": 9}, 409, "the revision does not grow"),
+    ("another app", {"app": "shop", "epoch": 9, "revision": 99}, 409, "the upstream belongs to another app and env"),
+    ("another env", {"env": "prod", "epoch": 9, "revision": 99}, 409, "the upstream belongs to another app and env"),
+]
+
+
+@pytest.mark.parametrize(("change", "status", "reason"), [order[1:] for order in ORDERS], ids=[o[0] for o in ORDERS])
+async def test_the_order_of_orders(edge, backends, change, status, reason):
+    table = table_of(backends)
+    await edge.put(table)
+    found, answer = await edge.put(replace(table, **change))
+    assert (found, answer.get("error", "")) == (status, reason)
+    if status == 409:
+        held = {"app": "hello", "env": "lab", "upstream": "hello", "revision": 10, "epoch": 5, "token": "seat", "n": 20}
+        assert answer["holds"] == held
+        assert (edge.state / "hello.json").read_bytes() == encode(table)
+
+
+GARBAGE = [
+    (b"", 422),
+    (b"{", 422),
+    (b"null", 422),
+    (b'"x"', 422),
+    (b"[]", 422),
+    (b"\x00\xff\xfe", 422),
+    (b'{"revision": NaN}', 422),
+    (b"{}" * 20, 422),
+    (b"[" * 2000, 422),
+    (b" " * 1_100_000, 413),
+]
+
+
+async def test_garbage_is_refused_and_the_old_table_serves_on(edge, backends):
+    table = table_of(backends)
+    await edge.put(table)
+    for body, wanted in GARBAGE:
+        status, answer = await edge.control("PUT", "/v1/tables/hello", body)
+        assert status == wanted, (body[:20], answer)
+        if status == 422:
+            assert json.loads(answer)["code"] == "GP501"
+    broken = encode(replace(table, weight=20_000, revision=11, n=21))
+    status, answer = await edge.control("PUT", "/v1/tables/hello", broken)
+    assert (status, json.loads(answer)["error"]) == (422, "weight 20000 is not a whole number from 0 to 10000")
+    misplaced = encode(replace(table, revision=11, n=21))
+    status, answer = await edge.control("PUT", "/v1/tables/other", misplaced)
+    assert (status, json.loads(answer)["error"]) == (422, 'the table is for upstream "hello"')
+    assert (await edge.client().ask()).peer == "a1"
+    assert (edge.state / "hello.json").read_bytes() == encode(table)
+    assert (await edge.metrics())["gopub_edge_tables_refused_total"] == len(GARBAGE) + 1
+
+
+async def test_what_is_not_there_is_said_so(edge):
+    table = "/v1/tables/hello"
+    for method, path in (("GET", table), ("GET", "/"), ("DELETE", table), ("PUT", "/v1/status")):
+        status, body = await edge.control(method, path)
+        assert (status, json.loads(body)["code"]) == (404, "GP503")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_last_known_good_table_serves_after_a_restart(edge, backends, number):
+    await edge.put(table_of(backends))
+    await edge.restart(number)
+    answer = await edge.client().ask(headers={"x-canary": "true"})
+    assert (answer.peer, answer.headers["x-gopub-rule"]) == ("b1", "me@10")
+    status, refused = await edge.put(replace(table_of(backends), epoch=4, revision=99))
+    assert (status, refused["error"]) == (409, "the epoch is over")
+
+
+async def test_garbage_on_the_disk_is_ignored_and_counted(edge, backends):
+    table = table_of(backends)
+    await edge.put(table)
+    await edge.stop()
+    (edge.state / "torn.json").write_bytes(encode(replace(table, upstream="torn"))[:-7])
+    (edge.state / "moved.json").write_bytes(encode(table))
+    (edge.state / "huge.json").write_bytes(b" " * 1_200_000)
+    (edge.state / "notes.txt").write_text("hello")
+    (edge.state / ".hello.json.4711").write_text("left by a crash")
+    await edge.start()
+    assert (await edge.client().ask()).peer == "a1"
+    assert (await edge.metrics())["gopub_edge_bad_files"] == 4
+    assert "torn.json is not used: the table is not JSON" in edge.log()
+    assert 'moved.json is not used: the table is for upstream "hello"' in edge.log()
+    status, body = await edge.control("GET", "/v1/status")
+    assert (status, list(json.loads(body)["upstreams"])) == (200, ["hello"])
+
+
+async def test_a_table_that_cannot_be_kept_is_not_obeyed(edge, backends):
+    table = table_of(backends)
+    await edge.put(table)
+    edge.state.rename(edge.root / "away")
+    newer = replace(table, revision=11, n=21, canary=None, rules=())
+    status, answer = await edge.put(newer)
+    assert status == 500
+    assert "No such file" in answer["error"]
+    assert (await edge.client().ask(headers={"x-canary": "true"})).peer == "b1"
+    (edge.root / "away").rename(edge.state)
+    assert (await edge.put(newer))[0] == 200
+    assert (await edge.client().ask(headers={"x-canary": "true"})).peer == "a1"
+
+
+async def test_of_orders_at_the_same_time_one_wins(edge, backends):
+    table = table_of(backends)
+    rivals = [replace(table, revision=11 + at, n=21) for at in range(20)]
+    await edge.put(table)
+    answers = await asyncio.gather(*(edge.put(rival) for rival in rivals))
+    assert sorted(status for status, _ in answers) == [200] + [409] * 19
+    [won] = [answer["revision"] for status, answer in answers if status == 200]
+    assert {(await edge.client().ask()).headers["x-gopub-rule"] for _ in range(20)} == {f"default@{won}"}
+    assert json.loads((edge.state / "hello.json").read_bytes())["revision"] == won
+
+
+async def test_an_edge_holds_many_upstreams(edge, backends):
+    table = table_of(backends)
+    names = [f"app-{n}" for n in range(30)]
+    puts = (edge.put(replace(table, app=name, upstream=name)) for name in names)
+    assert {status for status, _ in await asyncio.gather(*puts)} == {200}
+    for name in names:
+        assert (await edge.client(host=f"{name}.lab").ask()).peer == "a1"
+    await edge.restart()
+    _, body = await edge.control("GET", "/v1/status")
+    assert sorted(json.loads(body)["upstreams"]) == sorted(names)
+
+
+async def test_fifty_updates_under_load_lose_nothing_and_reload_nothing(edge, backends):
+    table = table_of(backends)
+    await edge.put(table)
+    workers = edge.workers()
+    done = asyncio.Event()
+
+    async def drive() -> list[tuple[float, str, int]]:
+        client, seen = edge.client(), []
+        while not done.is_set():
+            begun = time.monotonic()
+            answer = await client.ask()
+            seen.append((begun, answer.peer, answer.status))
+        await client.close()
+        return seen
+
+    clients = [asyncio.create_task(drive()) for _ in range(8)]
+    acknowledged: list[tuple[float, str]] = []
+    for turn in range(1, 51):
+        weight = 10_000 * (turn % 2)
+        status, _ = await edge.put(replace(table, revision=10 + turn, n=20 + turn, weight=weight))
+        assert status == 200
+        acknowledged.append((time.monotonic(), "b1" if weight else "a1"))
+        await asyncio.sleep(0.02)
+    done.set()
+    seen = sorted(entry for entries in await asyncio.gather(*clients) for entry in entries)
+
+    assert {status for _, _, status in seen} == {200}
+    assert edge.workers() == workers
+    assert len(seen) > 500
+    # A request that began after an acknowledgement, and before the next put, never sees an older table.
+    for (acked, peer), (until, _) in itertools.pairwise(acknowledged):
+        during = [by for begun, by, _ in seen if acked <= begun < min(until - 0.01, acked + 0.015)]
+        assert set(during) <= {peer}
+    assert {peer for _, peer, _ in seen} == {"a1", "b1"}

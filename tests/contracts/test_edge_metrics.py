@@ -1,0 +1,142 @@
+"""What the edge shows to Prometheus; promtool is the judge of the format."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gopub.process import run
+from gopub.traffic import Peer, RouteTable, Rule, Track
+from tests.contracts.edge_nginx import Backend, Client, LocalEdge, running_backends, running_edge
+
+STABLE, CANARY = "a" * 64, "b" * 64
+BOUNDS = [*map(str, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)), "1", "1.5"]
+BOUNDS += ["2.5", "5", "10", "+Inf"]
+ME = {"x-canary": "true"}
+
+
+@pytest.fixture
+async def edge(tmp_path: Path) -> AsyncIterator[LocalEdge]:
+    async with running_edge(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def backends() -> AsyncIterator[list[Backend]]:
+    async with running_backends("a1", "b1") as started:
+        yield started
+
+
+def table_of(backends: list[Backend]) -> RouteTable:
+    stable, canary = backends
+    return RouteTable(
+        app="hello",
+        env="lab",
+        upstream="hello",
+        salt="r-1",
+        stable=Track(STABLE, (stable.peer,)),
+        canary=Track(CANARY, (canary.peer,)),
+        rules=(Rule("me", "x-canary", "true"),),
+    )
+
+
+def labels(release: str, host: str, **more: str) -> str:
+    pairs = {"app": "hello", "env": "lab", "release": release[:12], "host": host} | more
+    return "{" + ",".join(f'{name}="{value}"' for name, value in pairs.items()) + "}"
+
+
+def expected(release: str, host: str) -> set[str]:
+    classes = ("2xx", "3xx", "4xx", "5xx", "connect", "timeout")
+    return {
+        *(f"gopub_edge_attempts_total{labels(release, host, **{'class': name})}" for name in classes),
+        *(f"gopub_edge_request_seconds_bucket{labels(release, host, le=bound)}" for bound in BOUNDS),
+        f"gopub_edge_request_seconds_sum{labels(release, host)}",
+        f"gopub_edge_request_seconds_count{labels(release, host)}",
+        f'gopub_edge_inflight{{app="hello",env="lab",host="{host}"}}',
+    }
+
+
+async def test_every_series_begins_at_zero_when_a_table_names_the_peer(edge, backends):
+    table = table_of(backends)
+    await edge.put(table)
+    wanted = expected(STABLE, "a1") | expected(CANARY, "b1")
+    metrics = await edge.metrics()
+    assert {metrics[name] for name in wanted} == {0.0}
+    of_the_edge = ("gopub_edge_unrouted", "gopub_edge_tables", "gopub_edge_bad")
+    own = {name for name in metrics if not name.startswith(of_the_edge)}
+    assert own - wanted == {
+        'gopub_edge_table_revision{app="hello",env="lab"}',
+        'gopub_edge_no_subject_total{app="hello",env="lab"}',
+    }
+    # Another put of known peers changes no number; a restart begins again at 0, with every series there.
+    await edge.client().ask_many([{}] * 3)
+    await edge.put(replace(table, revision=2, n=1))
+    counted = await edge.metrics()
+    assert counted[f"gopub_edge_attempts_total{labels(STABLE, 'a1', **{'class': '2xx'})}"] == 3
+    assert counted['gopub_edge_table_revision{app="hello",env="lab"}'] == 2
+    await edge.restart()
+    again = await edge.metrics()
+    assert {again[name] for name in wanted} == {0.0}
+
+
+async def test_promtool_finds_nothing_to_mend(edge, backends):
+    await edge.put(table_of(backends))
+    await edge.client().ask()
+    page = await Client(edge.metrics_port, "edge", keep=False).ask("/metrics")
+    assert page.headers["content-type"] == "text/plain; version=0.0.4"
+    done = await run(["promtool", "check", "metrics"], stdin=page.body, check=False)
+    assert (done.code, done.complaint) == (0, "")
+    broken = await run(["promtool", "check", "metrics"], stdin=page.body + b"gopub_edge{ 1\n", check=False)
+    assert broken.code != 0
+
+
+async def test_the_histogram_counts_every_answer_in_its_bucket(edge, backends):
+    await edge.put(table_of(backends))
+    for path in ("/slow/0.03", "/slow/0.03", "/slow/0.12", "/status/500"):
+        await edge.client().ask(path, headers=ME)
+    metrics = await edge.metrics()
+    counts = [metrics[f"gopub_edge_request_seconds_bucket{labels(CANARY, 'b1', le=bound)}"] for bound in BOUNDS]
+    assert counts == sorted(counts)
+    assert metrics[f"gopub_edge_request_seconds_bucket{labels(CANARY, 'b1', le='0.025')}"] == 1
+    assert counts[-1] == metrics[f"gopub_edge_request_seconds_count{labels(CANARY, 'b1')}"] == 4
+    assert metrics[f"gopub_edge_request_seconds_sum{labels(CANARY, 'b1')}"] >= 0.18
+
+
+async def test_requests_without_the_sticky_key_are_counted(edge, backends):
+    table = table_of(backends)
+    await edge.put(replace(table, sticky="header:x-user-id", weight=10_000))
+    await edge.client().ask_many([{}, {}, {"x-user-id": "u"}, {"x-user-id": ""}])
+    assert (await edge.metrics())['gopub_edge_no_subject_total{app="hello",env="lab"}'] == 3
+
+
+async def test_a_peer_that_left_keeps_its_numbers_and_its_release(edge, backends):
+    """Also on the other track: what it did as stable stays under stable's release."""
+    table = table_of(backends)
+    await edge.put(table)
+    await edge.client().ask_many([{}] * 5)
+    moved = table.without_peer("b1").with_peer("canary", backends[0].peer).ordered(0, "", 1)
+    await edge.put(moved)
+    await edge.client().ask_many([ME] * 2)
+    metrics = await edge.metrics()
+    assert metrics[f"gopub_edge_attempts_total{labels(STABLE, 'a1', **{'class': '2xx'})}"] == 5
+    assert metrics[f"gopub_edge_attempts_total{labels(CANARY, 'a1', **{'class': '2xx'})}"] == 2
+    assert metrics[f"gopub_edge_attempts_total{labels(CANARY, 'b1', **{'class': '2xx'})}"] == 0
+
+
+async def test_strange_host_headers_make_no_series(edge, backends):
+    await edge.put(table_of(backends))
+    before = set(await edge.metrics())
+    for host in ("x" * 60 + ".lab", "nobody.lab", "a.b.c", "hello.lab.evil"):
+        await edge.client(host=host).ask()
+    assert set(await edge.metrics()) == before
+
+
+async def test_a_thousand_peers_fit(edge):
+    peers = tuple(Peer(f"host-{n:04}.region.example", f"127.1.{n // 250}.{n % 250 + 1}:8080") for n in range(1000))
+    table = RouteTable(app="hello", env="lab", upstream="hello", stable=Track(STABLE, peers))
+    status, answer = await edge.put(table)
+    assert status == 200, answer
+    assert len([name for name in await edge.metrics() if name.startswith("gopub_edge_inflight")]) == 1000
