@@ -26,12 +26,16 @@ from gopub import units
 from gopub.errors import UsageError
 
 _Value = TypeVar("_Value")
+_LONGEST_QUANTITY = 64
+_LONGEST_PROBLEM = 400
 # Control characters, line separators, surrogates and what no text holds: nothing that can start a new line.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def refuse(code: str, problem: str, hint: str = "") -> PydanticCustomError:
     """The error that a validator raises; the loader turns it into a SpecError with the place."""
+    if len(problem) > _LONGEST_PROBLEM:  # it shows the value, and the value is a stranger's
+        problem = f"{problem[: _LONGEST_PROBLEM // 2]} … {problem[-_LONGEST_PROBLEM // 2 :]}"
     return PydanticCustomError("gopub", "{problem}", {"code": code, "problem": problem, "hint": hint})
 
 
@@ -75,6 +79,8 @@ def _seconds(value: Any) -> float:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "text is needed")
+    if len(value) > _LONGEST_QUANTITY:  # the patterns that read quantities are slow on long text
+        raise refuse("GP116", f"{len(value)} characters are too many for a quantity", "write a number and a unit")
     return value
 
 
@@ -92,7 +98,9 @@ def _chance(value: Any) -> float:
 
 
 def _amount(value: Any) -> units.Amount:
-    return value if isinstance(value, units.Amount) else units.Amount.parse(value)
+    if isinstance(value, units.Amount):
+        return value
+    return units.Amount.parse(_text(value) if isinstance(value, str) else value)
 
 
 def say_fraction(value: float) -> str:

@@ -34,6 +34,7 @@ MAX_DEPTH = 32
 MAX_VALUES = 20_000
 MAX_ALIASES = 50
 MAX_TEXT = 16_384
+MAX_LINE = 20_000
 _FLATTER = "nothing in the language is that deep"
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
@@ -69,6 +70,7 @@ def read_tree(text: str, file: str) -> Node:
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         hint = "move what is long into templates"
         raise SpecError("GP110", "the file is larger than 1 MB", hint=hint, where=Where(file))
+    _refuse_long_lines(text, file)
     builder = _Builder(file)
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -80,6 +82,14 @@ def read_tree(text: str, file: str) -> Node:
     except (YAMLError, ValueError) as error:
         raise SpecError("GP111", f"not valid YAML: {error}", where=Where(file)) from None
     return builder.result()
+
+
+def _refuse_long_lines(text: str, file: str) -> None:
+    # ruamel.yaml's scanner takes time by the square of a line of tags or brackets.
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > MAX_LINE:
+            problem = f"a line of {len(line)} characters is too long"
+            raise SpecError("GP113", problem, hint=f"{MAX_LINE} is the most", where=Where(file, number, 1))
 
 
 def _syntax(error: MarkedYAMLError, file: str) -> SpecError:

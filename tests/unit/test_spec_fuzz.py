@@ -71,6 +71,8 @@ def assert_told_well(answer: Loaded | GopubError) -> None:
 @example(f"app: x\n{'k' * 900}: 1\n")
 @example("app: 99999999999999999999999999999999999999999\n")
 @example("app: x\nenvironments: {p: {max_load: 1e99}}\n")
+@example('app: x\nenvironments: {p: {hosts: "' + "," * 9000 + '"}}\n')
+@example("app: x\nbuild: {targets: [" + "x" * 9000 + "]}\n")
 def test_any_text(text: str) -> None:
     assert_told_well(told(text))
 
@@ -172,12 +174,14 @@ def test_depth_by_aliases_is_depth() -> None:
     ("text", "code"),
     [
         ("a: " + "x" * (reading.MAX_TEXT + 1), "GP113"),
-        ("a: [" + "x," * reading.MAX_VALUES + "]", "GP113"),
+        ("a: " + "x" * 3000 + "\n  x" * reading.MAX_TEXT, "GP113"),
+        ("a: [" + "x,\n" * reading.MAX_VALUES + "]", "GP113"),
+        ("!" * (reading.MAX_LINE + 1), "GP113"),
         ("b: &b x\n" + "a: [" + "*b ," * (reading.MAX_ALIASES + 1) + "]", "GP113"),
-        ("[" * 100_000, "GP113"),
-        ("{a: " * 100_000, "GP113"),
-        ("# " + "x" * reading.MAX_BYTES, "GP110"),
-        ("# " + "é" * (reading.MAX_BYTES // 2), "GP110"),
+        ("[" * 15_000, "GP113"),
+        ("{a: " * 4_000, "GP113"),
+        ("# x\n" * (reading.MAX_BYTES // 4 + 1), "GP110"),
+        ("# é\n" * (reading.MAX_BYTES // 5 + 1), "GP110"),
     ],
 )
 def test_each_limit_holds(text: str, code: str) -> None:
@@ -188,5 +192,6 @@ def test_each_limit_holds(text: str, code: str) -> None:
 def test_just_below_the_limits_is_read() -> None:
     """A control: the limits above refuse because of the limits."""
     read_tree("a: " + "x" * reading.MAX_TEXT, "x")
+    read_tree("a: [" + "x,\n" * (reading.MAX_VALUES - 10) + "]", "x")
     read_tree("b: &b x\n" + "a: [" + "*b ," * reading.MAX_ALIASES + "]", "x")
     read_tree("[" * reading.MAX_DEPTH + "]" * reading.MAX_DEPTH, "x")
