@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/hello/metrics"
+)
+
+func ask(handler http.Handler, method, path, body string) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return answer
+}
+
+func handlerFor(b Behaviour, log io.Writer) http.Handler {
+	return newHandler(Defaults, b, metrics.New(time.Now()), slog.New(slog.NewJSONHandler(log, nil)))
+}
+
+func TestTheEmbeddedBehaviourIsValid(t *testing.T) {
+	if _, err := ReadBehaviour(embedded); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnImpossibleBehaviourIsRefused(t *testing.T) {
+	for _, text := range []string{`{"error_rate": 2}`, `{"extra_latency_ms": -1}`, `{"eror_rate": 0}`, `{`} {
+		if _, err := ReadBehaviour([]byte(text)); err == nil {
+			t.Errorf("%s was accepted", text)
+		}
+	}
+}
+
+func TestAGoodReleaseAnswers(t *testing.T) {
+	handler := handlerFor(Behaviour{Version: "1.0.0"}, io.Discard)
+	for _, c := range []struct{ method, path, body, part string }{
+		{"GET", "/", "", `"behaviour":"1.0.0"`},
+		{"POST", "/", "12345", `"received":5`},
+		{"GET", "/work", "", "\n"},
+		{"GET", "/healthz", "", "ok"},
+	} {
+		answer := ask(handler, c.method, c.path, c.body)
+		if answer.Code != http.StatusOK || !strings.Contains(answer.Body.String(), c.part) {
+			t.Errorf("%s %s: %d %s", c.method, c.path, answer.Code, answer.Body)
+		}
+	}
+	if code := ask(handler, "GET", "/none", "").Code; code != http.StatusNotFound {
+		t.Error(code)
+	}
+}
+
+func TestABadReleaseIsGoodUntilTrafficComes(t *testing.T) {
+	var log strings.Builder
+	handler := handlerFor(Behaviour{ErrorRate: 1, AfterRequests: 2, LogErrors: true}, &log)
+	for range 10 {
+		if code := ask(handler, "GET", "/healthz", "").Code; code != http.StatusOK {
+			t.Fatalf("a health check got %d", code)
+		}
+	}
+	codes := []int{}
+	for range 4 {
+		codes = append(codes, ask(handler, "GET", "/", "").Code)
+	}
+	if codes[0] != 200 || codes[1] != 200 || codes[2] != 500 || codes[3] != 500 {
+		t.Error(codes)
+	}
+	if strings.Count(log.String(), `"level":"ERROR"`) != 2 {
+		t.Error(log.String())
+	}
+}
+
+func TestLatencyIsAdded(t *testing.T) {
+	handler, begun := handlerFor(Behaviour{ExtraLatencyMs: 30}, io.Discard), time.Now()
+	ask(handler, "GET", "/", "")
+	if taken := time.Since(begun); taken < 30*time.Millisecond {
+		t.Error(taken)
+	}
+}
+
+func TestACrashComesAfterTheFirstRequest(t *testing.T) {
+	exited := make(chan int, 1)
+	m := &misbehaving{
+		Behaviour: Behaviour{CrashAfterS: 0.01}, log: slog.New(slog.DiscardHandler),
+		next: http.NotFoundHandler(), exit: func(code int) { exited <- code },
+	}
+	ask(m, "GET", "/", "")
+	if code := <-exited; code != 2 {
+		t.Error(code)
+	}
+}
+
+func TestConfigIsReadAndChecked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# a comment\nlisten: 127.0.0.1:1\n\ngreeting: \"Good day\"\n")
+	config, err := ReadConfig(path)
+	if err != nil || config != (Config{"127.0.0.1:1", Defaults.Metrics, "Good day"}) {
+		t.Fatal(config, err)
+	}
+	for _, text := range []string{"listn: x\n", "listen: nowhere\n", "just text\n"} {
+		write(text)
+		if err := run([]string{"--check-config", path}, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+func TestAPortThatIsTakenIsAnError(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, config := range []Config{
+		{Listen: taken.Addr().String(), Metrics: "127.0.0.1:0"}, {Listen: "127.0.0.1:0", Metrics: taken.Addr().String()},
+	} {
+		if err := serve(context.Background(), config, Behaviour{}, slog.New(slog.DiscardHandler)); err == nil {
+			t.Error("no error")
+		}
+	}
+}
