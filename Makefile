@@ -1,0 +1,56 @@
+# Nothing here needs an activated environment: scripts/run.sh finds what scripts/setup.sh made.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+RUN := scripts/run.sh
+GOPUB := scripts/gopub
+PYTEST := $(RUN) python -m pytest
+# Caches of Go and Python stay where they are by default; everything else lies below $GOPUB_CACHE.
+LAB ?= lab
+
+.PHONY: help setup tools demo check test unit e2e soak bench lab-check lab-up lab-down clean
+
+help: ## Say what there is to make.
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## Install what is missing (Debian packages, Python environment, Go toolchain).
+	@scripts/setup.sh
+
+tools: ## The same, and the Go programs that only tests and PARTS=real need (MinIO, cosign).
+	@scripts/setup.sh tools
+
+demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab; PARTS=real, KEEP=1 or ARGS=... change it.
+	@$(GOPUB) demo $(if $(PARTS),--parts $(PARTS)) $(if $(KEEP),--keep) $(ARGS)
+
+check: setup ## Lint, types, imports, shell and Lua.
+	@$(RUN) scripts/check.sh
+
+test: tools lab-check ## Every test: units, contracts, flows, and end to end on the lab.
+	@$(PYTEST) tests $(ARGS)
+
+unit: setup ## The tests that need no lab and no server.
+	@$(PYTEST) tests/unit $(ARGS)
+
+e2e: tools lab-check ## The tests on the lab only.
+	@$(PYTEST) tests/e2e $(ARGS)
+
+soak: tools lab-check ## The crash tests with many more kills.
+	@GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
+
+bench: tools ## Measure, each against a named peer.
+	@for bench in tests/bench/bench_*.py; do echo "--- $$bench"; $(RUN) python "$$bench"; done
+
+lab-check:
+	@if [[ "$${GOPUB_LAB:-}" == off ]]; then echo "GOPUB_LAB=off: the tests on the lab are left out"; \
+	else $(GOPUB) lab check; fi
+
+lab-up: setup ## Boot the lab: 4 hosts, an edge, Prometheus; LAB=name for another one.
+	@$(GOPUB) lab up --name $(LAB) $(ARGS)
+
+lab-down: setup ## Take it down; nothing stays.
+	@$(GOPUB) lab down --name $(LAB)
+
+clean: ## Remove what builds and checks left in the checkout (the caches outside it stay).
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
