@@ -306,10 +306,10 @@ class LocalEdge:
 
 
 @asynccontextmanager
-async def running_edge(root: Path, *, extra: str = "") -> AsyncIterator[LocalEdge]:
+async def running_edge(root: Path, *, extra: str = "", workers: int = 2) -> AsyncIterator[LocalEdge]:
     """A started edge, ended at the end."""
     edge = LocalEdge.at(root)
-    edge.write(extra=extra)
+    edge.write(extra=extra, workers=workers)
     await edge.start()
     try:
         yield edge

@@ -41,7 +41,7 @@ local function strip_ours(headers)
 end
 
 local function look_at(route)
-  local remote = ngx.var.remote_addr
+  local remote = (route.trust or route.sticky == "address") and ngx.var.remote_addr or nil
   local request = {
     headers = ngx.req.get_headers(0), -- all of them: a header beyond the hundredth must not slip through
     address = remote,
