@@ -81,7 +81,7 @@ class PrometheusSource:
         self._client = PrometheusConnect(
             url=url.rstrip("/"),
             headers={"Authorization": f"Bearer {token}"} if token else None,
-            retry=Retry(total=0),
+            retry=Retry(total=0, read=False),  # False: a time-out stays one, it does not become "no connection"
             timeout=timeout,
         )
 
@@ -90,8 +90,8 @@ class PrometheusSource:
         queries: list[ResolvedQuery] = []
         try:
             fresh = await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries)
-            series = await self._ask(_counters(app, env, releases), at, queries)
             edges, interval, notes = freshness(fresh, at)
+            series = await self._ask(_counters(app, env, releases), at, queries)
             return CounterSnapshot(at, _raw(series), edges, interval, notes, tuple(queries))
         except _Refused as refusal:
             return NoData(str(refusal), tuple(queries))

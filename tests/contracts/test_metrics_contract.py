@@ -1,0 +1,307 @@
+"""The metric source against a real Prometheus: what it reads, and that it never takes silence for health."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from gopub.health.backends.prometheus import PrometheusSource
+from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.counters import increments, window
+from gopub.health.observe import Observer
+from gopub.health.quantile import quantile
+from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RuntimeSnapshot
+from tests.contracts.prometheus_server import Metrics, free_port, histogram_lines, prometheus
+
+T0 = 1_700_000_000.0
+"""Two days of 2023 that no head block overlaps."""
+STABLE, CANARY = "5" * 12, "c" * 12
+BOUNDS = (0.1, 0.25, 0.5, 1.0)
+HOSTILE = 'we"ird\\ng\n'
+
+
+def _edge(metrics: Metrics, at: float, edge: str = "10.0.0.9:9145", app: str = "hello") -> None:
+    metrics.add("gopub_edge_table_revision", {"app": app, "env": "prod", "instance": edge}, at, 1)
+
+
+def _host(metrics, at, release, host, ok, bad, times, *, edge="10.0.0.9:9145", app="hello"):
+    labels = {"app": app, "env": "prod", "release": release, "host": host, "instance": edge}
+    metrics.add("gopub_edge_attempts_total", labels | {"class": "2xx"}, at, ok)
+    metrics.add("gopub_edge_attempts_total", labels | {"class": "5xx"}, at, bad)
+    for le, value in histogram_lines(BOUNDS, times).items():
+        metrics.add("gopub_edge_request_seconds_bucket", labels | {"le": le}, at, value)
+
+
+def filled() -> Metrics:
+    metrics = Metrics()
+    for i in range(241):  # one hour of a sample every 15 s
+        at = T0 + 15 * i
+        _edge(metrics, at)
+        n = 100 * i
+        _host(metrics, at, STABLE, "h1", n, i // 10, [n // 2, n, n, n, n])
+        # h2's edge series restart in the middle: counters fall to 0
+        m = n if i < 120 else 100 * (i - 120)
+        _host(metrics, at, STABLE, "h2", m, 0, [m, m, m, m, m])
+        if i >= 200:  # the canary begins late, its series born at 0
+            k = 10 * (i - 200)
+            _host(metrics, at, CANARY, "h3", k, k // 10, [0, 0, k, k, k])
+    for i in range(41):  # an edge that stops being scraped after ten minutes
+        _edge(metrics, T0 + 15 * i, "10.0.0.8:9145")
+        _host(metrics, T0 + 15 * i, STABLE, "h1", 7 * i, 0, [7 * i] * 5, edge="10.0.0.8:9145")
+    for i in range(41):
+        _edge(metrics, T0 + 15 * i, app="dead")
+        _host(metrics, T0 + 15 * i, CANARY, "h1", i, 0, [i] * 5, app="dead")
+        _edge(metrics, T0 + 15 * i, app="nan")
+        _host(metrics, T0 + 15 * i, CANARY, "h1", "NaN" if i == 40 else i, 0, [i] * 5, app="nan")
+        _edge(metrics, T0 + 15 * i, app=HOSTILE)
+        _host(metrics, T0 + 15 * i, CANARY, "h1", i, 0, [i] * 5, app=HOSTILE)
+        heap = {"host": "h3", "instance": "10.0.0.3:8080", "job": "apps"}
+        metrics.add("go_gc_heap_live_bytes", heap, T0 + 15 * i, 5e6 * i)
+        for le, value in histogram_lines((0.01048576, 0.117440512), (i, i + 1, i + 2)).items():
+            metrics.add("go_sched_pauses_total_gc_seconds_bucket", heap | {"le": le}, T0 + 15 * i, value)
+        for port in ("1", "2"):
+            metrics.add("go_gc_heap_live_bytes", {"host": "h4", "instance": f"h4:{port}"}, T0 + 15 * i, 1e6)
+    return metrics
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with prometheus(tmp_path_factory.mktemp("prometheus"), filled()) as url:
+        yield url
+
+
+@pytest.fixture
+async def source(server: str) -> AsyncIterator[PrometheusSource]:
+    made = PrometheusSource(server)
+    yield made
+    made.close()
+
+
+async def _counters(source: PrometheusSource, at: float, app: str = "hello") -> CounterSnapshot | NoData:
+    return await source.counters(app, "prod", (STABLE, CANARY), at)
+
+
+async def _good(source: PrometheusSource, at: float) -> CounterSnapshot:
+    found = await _counters(source, at)
+    assert isinstance(found, CounterSnapshot), found
+    return found
+
+
+async def test_counts_between_two_looks_are_exact(source: PrometheusSource) -> None:
+    a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
+    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=0.2)
+    assert seen.canary
+    assert seen.stable
+    assert (seen.canary.attempts, seen.canary.errors) == (220, 20)
+    assert (seen.canary.timed, seen.canary.slow) == (200, 200)
+    assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
+    assert a.interval == b.interval == 15.0
+
+
+async def test_a_restarted_counter_counts_from_zero(source: PrometheusSource) -> None:
+    a, b = await _good(source, T0 + 1500), await _good(source, T0 + 2100)
+    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+    assert seen.canary is None, "the canary has no series yet: no data, not 0 errors"
+    assert seen.stable
+    assert {h.host: h.attempts for h in seen.stable.hosts} == {"h1": 4004, "h2": 2000}
+
+
+async def test_a_series_born_between_two_looks_counts_from_zero(source: PrometheusSource) -> None:
+    a, b = await _good(source, T0 + 2985), await _good(source, T0 + 3030)
+    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+    assert seen.canary
+    assert seen.canary.attempts == 22
+
+
+async def test_p95_is_what_promql_says(source: PrometheusSource) -> None:
+    a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
+    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+    assert seen.canary
+    text = (
+        f'histogram_quantile(0.95, sum by (le) (increase(gopub_edge_request_seconds_bucket{{release="{CANARY}"}}[5m])))'
+    )
+    [(_, [[_, theirs]])] = await source._ask(text, T0 + 3600, [])
+    ours = quantile(0.95, seen.canary.latency)
+    assert ours
+    assert ours.value == pytest.approx(float(theirs), rel=1e-3)
+
+
+async def test_one_stale_edge_is_noted_and_the_other_counts(source: PrometheusSource) -> None:
+    found = await _good(source, T0 + 800)
+    assert set(found.edges) == {"10.0.0.9:9145"}
+    assert found.notes == ("stale: the newest sample of 10.0.0.8:9145 is 200.0s old, the limit is 75s",)
+
+
+@pytest.mark.parametrize(("age", "fresh"), [(0, True), (74, True), (76, False), (400, False)])
+async def test_samples_older_than_five_scrapes_are_no_data(source: PrometheusSource, age: int, fresh: bool) -> None:
+    found = await _counters(source, T0 + 600 + age, "dead")
+    assert isinstance(found, CounterSnapshot) is fresh
+    if isinstance(found, NoData):
+        assert "old, the limit is 75s" in found.reason or "is the edge scraped?" in found.reason
+
+
+async def test_an_unknown_app_is_no_data(source: PrometheusSource) -> None:
+    found = await _counters(source, T0 + 600, "unknown")
+    assert isinstance(found, NoData)
+    assert "no edge exports gopub_edge_table_revision" in found.reason
+
+
+async def test_a_counter_that_is_no_number_is_no_data(source: PrometheusSource) -> None:
+    assert isinstance(await _counters(source, T0 + 585, "nan"), CounterSnapshot)
+    found = await _counters(source, T0 + 600, "nan")
+    assert isinstance(found, NoData)
+    assert found.reason == "gopub_edge_attempts_total of h1 is NaN: no counter"
+
+
+async def test_a_hostile_label_value_stays_a_value(source: PrometheusSource) -> None:
+    found = await _counters(source, T0 + 600, HOSTILE)
+    assert isinstance(found, CounterSnapshot)
+    assert {series.release for series in found.series} == {CANARY}
+    open_quote = await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="')
+    assert isinstance(open_quote, NoData)
+    assert "no edge exports" in open_quote.reason, "the query was well-formed and matched nothing"
+
+
+async def test_every_query_is_kept_and_can_be_asked_again(source: PrometheusSource) -> None:
+    first, second = await _good(source, T0 + 3600), await _good(source, T0 + 3600)
+    assert first.queries == second.queries
+    assert [query.at for query in first.queries] == [T0 + 3600] * 2
+    assert all(len(query.answer) == 12 and query.series for query in first.queries)
+
+
+async def test_runtime_by_host(source: PrometheusSource) -> None:
+    found = await source.runtime("hello", ("h3", "h4", "h5"), T0 + 600)
+    assert isinstance(found, RuntimeSnapshot)
+    [sample] = found.hosts  # h4 has two processes that nobody can tell apart, h5 none
+    assert (sample.host, sample.heap, dict(sample.pauses)) == (
+        "h3",
+        2e8,
+        {0.01048576: 40.0, 0.117440512: 41.0, float("inf"): 42.0},
+    )
+    chosen = PrometheusSource(source._client.url, runtime_match={"instance": ".*:2"})
+    found = await chosen.runtime("hello", ("h4",), T0 + 600)
+    assert isinstance(found, RuntimeSnapshot)
+    assert [sample.host for sample in found.hosts] == ["h4"]
+    chosen.close()
+
+
+async def test_history_is_counters_in_order(source: PrometheusSource) -> None:
+    found = await source.history("hello", "prod", (STABLE,), T0 + 3600)
+    assert isinstance(found, tuple)
+    assert [snapshot.at - T0 for snapshot in found][:3] == [0, 600, 1200]
+    assert sum(s.classes["2xx"] for s in increments(found[-2], found[-1])) > 0
+
+
+async def test_an_observer_on_a_real_server(source: PrometheusSource) -> None:
+    config = JudgeConfig("hello", "prod", "r-1", CANARY, STABLE, SloTarget(0.25, 0.01))
+    observer = Observer(source, None, config)
+    await observer.start(T0 + 2990)
+    for at in range(3000, 3601, 15):
+        seen = await observer.look(T0 + at, (ProcessHealth("h3"),), 0)
+    assert seen.no_data is None
+    assert seen.step_totals.canary_requests == 440
+    assert set(seen.slo_canary.broken) == {"error_rate", "latency_p95"}
+    assert not (seen.slo_stable and seen.slo_stable.broken)
+    assert seen.evidence.e_value > 10_000
+    assert seen.score.value is not None
+    assert seen.score.value <= 40
+
+
+# --- a Prometheus that is ill: answers of our own making on a real socket
+
+
+@asynccontextmanager
+async def answering(reply: Callable[[asyncio.StreamWriter], object]) -> AsyncIterator[str]:
+    busy: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        busy.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            outcome = reply(writer)
+            if asyncio.iscoroutine(outcome):
+                await outcome
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+
+
+def _http(status: str, kind: str, body: str) -> Callable[[asyncio.StreamWriter], object]:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return lambda writer: writer.write((head + body).encode())
+
+
+def _result(result: object) -> str:
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+
+async def _trickle(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    for _ in range(40):
+        writer.write(b" ")
+        await asyncio.sleep(0.1)
+
+
+ILL = {
+    "login page": (_http("200 OK", "text/html", "<html>log in</html>"), "not JSON (a login page?)"),
+    "unavailable": (_http("503 Service Unavailable", "text/plain", "busy"), "503"),
+    "bad query": (_http("400 Bad Request", "application/json", '{"status":"error"}'), "400"),
+    "other JSON": (_http("200 OK", "application/json", '{"hello": 1}'), "KeyError"),
+    "scalar": (_http("200 OK", "application/json", _result({"a": 1})), "a result of type dict"),
+    "odd rows": (_http("200 OK", "application/json", _result([{"metric": {}}])), "KeyError"),
+    "no number": (_http("200 OK", "application/json", _result([{"metric": {}, "value": [1, "x"]}])), "not JSON"),
+    "empty": (_http("200 OK", "application/json", _result([])), "is the edge scraped?"),
+    "hung up": (lambda _: None, "no connection"),
+    "slow": (lambda _: asyncio.sleep(3), "no answer in time"),
+    "trickle": (_trickle, "no answer in time"),
+}
+
+
+@pytest.mark.parametrize("name", ILL)
+async def test_an_ill_prometheus_is_no_data_with_the_reason(name: str) -> None:
+    reply, says = ILL[name]
+    async with answering(reply) as url:
+        source = PrometheusSource(url, timeout=0.5)
+        found = await _counters(source, T0)
+        assert isinstance(found, NoData)
+        assert says in found.reason
+        assert len(found.queries) == 1
+        assert isinstance(await source.runtime("hello", ("h1",), T0), NoData) or name == "empty"
+        source.close()
+
+
+async def test_no_prometheus_at_all_is_no_data() -> None:
+    source = PrometheusSource(f"http://user:secret@127.0.0.1:{free_port()}", timeout=0.5)
+    found = await _counters(source, T0)
+    assert isinstance(found, NoData)
+    assert "no connection" in found.reason
+    assert "secret" not in found.reason
+    assert isinstance(await source.history("hello", "prod", (STABLE,), T0), NoData)
+
+
+async def test_control_a_healthy_answer_of_the_same_making_is_data() -> None:
+    """The ill answers fail for what they are, not for how they are made."""
+    labels = {"instance": "e", "release": CANARY, "host": "h1"}
+    rows = [
+        {"metric": labels | {"__name__": "gopub_edge_attempts_total", "class": "2xx"}, "value": [T0, "3"]},
+    ]
+    async with answering(_http("200 OK", "application/json", _result(rows))) as url:
+        source = PrometheusSource(url, timeout=2)
+        found = await _counters(source, T0)
+        assert isinstance(found, CounterSnapshot)
+        assert replace(found, queries=()).series[0].classes == {"2xx": 3.0}
+        source.close()
