@@ -155,6 +155,7 @@ config_check() {
         value check unchecked
         return 0
     }
+    chmod 711 "$work" # the service's user goes through it, and still cannot list it
     said=$(try_config "$tree" "$tree") || fail GP437 "the config check of the new release failed: $said"
     value check.new_new ok
     old=$releases/$current

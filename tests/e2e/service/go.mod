@@ -1,0 +1,3 @@
+module gopub.test/service
+
+go 1.22

@@ -1,0 +1,61 @@
+// A small service for the tests of the host program: it answers on ADDR, and MODE says how it misbehaves.
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+var version = "dev"
+
+func main() {
+	mode := os.Getenv("MODE")
+	if len(os.Args) > 1 && os.Args[1] == "--check-config" {
+		checkConfig(os.Args[2])
+	}
+	switch mode {
+	case "exit":
+		fmt.Println("I end at once")
+		os.Exit(3)
+	case "done":
+		fmt.Println("nothing to do")
+		os.Exit(0)
+	}
+	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if mode == "sick" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		fmt.Fprintln(w, version, os.Getenv("WORD"))
+	})
+	go stop(mode)
+	if mode == "late" {
+		time.Sleep(1500 * time.Millisecond)
+	}
+	if err := http.ListenAndServe(os.Getenv("ADDR"), nil); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+}
+
+func stop(mode string) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM)
+	<-signals
+	if mode == "slow" {
+		time.Sleep(2 * time.Second)
+	}
+	os.Exit(0)
+}
+
+func checkConfig(path string) {
+	text, err := os.ReadFile(path)
+	fmt.Printf("%s reads %q\n", version, text)
+	if err != nil || string(text) == "bad\n" || string(text) == "only for two\n" && version != "2" {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
