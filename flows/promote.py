@@ -12,4 +12,7 @@ from tasks import rollout as boxes
 @flow(name="promote", flow_run_name="promote-{app}-{env}")
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Go on with every waiting rollout (of this app and env, if given) whose gate is open now."""
-    return [await rollout(*found, rollout_id=name) for *found, name in await boxes.ready_to_wake(app, env)]
+    return [
+        await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
+        for found in await boxes.ready_to_wake(app, env)
+    ]

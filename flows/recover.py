@@ -12,4 +12,7 @@ from tasks import rollout as boxes
 @flow(name="recover")
 async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Take over every active rollout (of this app and env, if given) that no driver holds."""
-    return [await rollout(*found, rollout_id=name) for *found, name in await boxes.orphans(app, env)]
+    return [
+        await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
+        for found in await boxes.orphans(app, env)
+    ]

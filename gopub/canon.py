@@ -6,9 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias, Union
 
-Json: TypeAlias = Union[bool, int, float, str, Sequence["Json"], Mapping[str, "Json"], None]  # noqa: UP007 - recursive
+from typing_extensions import TypeAliasType
+
+# A named alias: pydantic cannot follow a recursive one without a name.
+Json = TypeAliasType(
+    "Json",
+    "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None",
+)
 
 
 def canonical(value: Json) -> bytes:

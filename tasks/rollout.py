@@ -115,15 +115,15 @@ async def report(run: Run) -> dict[str, Json]:
 
 
 @box(name="ready to wake", patient=True, limit=60)
-async def ready_to_wake(app: str, env: str) -> list[dict[str, str]]:
-    """Parameters of `rollout` for each waiting rollout whose gate is open."""
+async def ready_to_wake(app: str, env: str) -> list[waking.Found]:
+    """Each waiting rollout whose gate is open."""
     journal = settings.journal()
     return waking.ready(journal, time.time(), app, env)
 
 
 @box(name="orphans", patient=True, limit=60)
-async def orphans(app: str, env: str) -> list[dict[str, str]]:
-    """Parameters of `rollout` for each active rollout that nobody drives."""
+async def orphans(app: str, env: str) -> list[waking.Found]:
+    """Each active rollout that nobody drives."""
     return waking.orphans(settings.journal(), app, env)
 
 

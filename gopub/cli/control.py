@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from gopub.canon import Json
 from gopub.errors import Exit
+
+if TYPE_CHECKING:
+    from gopub.drive.waking import Found
 
 RolloutArgument = Annotated[str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
@@ -91,11 +93,11 @@ def recover(app: str = "", env: Annotated[str, typer.Option("--env", "-e")] = ""
         _go_on(one.state.app, one.state.env, parameters(one), last=one is found[-1])
 
 
-def _go_on(app: str, env: str, parameters: dict[str, str], *, as_json: bool = False, last: bool = True) -> None:
+def _go_on(app: str, env: str, found: Found, *, as_json: bool = False, last: bool = True) -> None:
     from gopub.cli.start import drive
 
     try:
-        drive("rollout", app, env, cast("dict[str, Json]", parameters), as_json=as_json)
+        drive("rollout", app, env, found.to_json(), as_json=as_json)
     except typer.Exit:
         if last:
             raise

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from gopub.canon import Json
@@ -34,7 +35,8 @@ def load(dotted: str) -> Any:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
-        os.environ.setdefault("PREFECT_HOME", str(state_dir() / "prefect"))
+        home = os.environ.setdefault("PREFECT_HOME", str(state_dir() / "prefect"))
+        Path(home).mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only
     root = str(project_root())
     if root not in sys.path:
         sys.path.insert(0, root)

@@ -35,4 +35,4 @@ def accepted_key(path: str) -> PublicKey:
         return PublicKey.parse(file.read_bytes(), name=str(file))
     except OSError as error:
         raise UsageError("GP729", f"the public key {str(file)!r} cannot be read: {(error.strerror or '').lower()}",
-                         hint="name it in admit.key, or release once here to make a local key pair") from error  # fmt: skip
+                         hint="name it in admit.key, or release once here") from error  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.gates import closed_gate
@@ -13,6 +14,22 @@ from gopub.rollout.journal import Journal
 from gopub.rollout.machine import EnvState, State, fold_env
 from gopub.rollout.opening import read_state
 from gopub.rollout.run import asked_of, stream_of
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The parameters with which the flow ``rollout`` goes on with a rollout."""
+
+    app: str
+    env: str
+    version: str
+    project: str
+    rollout: str
+
+    def to_json(self) -> dict[str, Json]:
+        """As parameters of the flow."""
+        return {"app": self.app, "env": self.env, "version": self.version, "project": self.project,
+                "rollout_id": self.rollout}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +57,8 @@ def active(journal: Journal, app: str = "", env: str = "") -> Iterator[Active]:
         yield Active(state, _project(journal, known.active), bool(seated and seated[1]))
 
 
-def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[dict[str, str]]:
-    """Parameters of the flow ``rollout`` for each waiting rollout whose gate is open."""
+def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[Found]:
+    """What the flow ``rollout`` needs for each waiting rollout whose gate is open."""
     return [
         parameters(one)
         for one in active(journal, app, env)
@@ -49,21 +66,15 @@ def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[di
     ]
 
 
-def orphans(journal: Journal, app: str = "", env: str = "") -> list[dict[str, str]]:
-    """Parameters of the flow ``rollout`` for each active rollout that nobody drives and that does not wait."""
+def orphans(journal: Journal, app: str = "", env: str = "") -> list[Found]:
+    """What the flow ``rollout`` needs for each active rollout that nobody drives and that does not wait."""
     return [parameters(one) for one in active(journal, app, env) if not one.driven and not one.state.waiting]
 
 
-def parameters(one: Active) -> dict[str, str]:
+def parameters(one: Active) -> Found:
     """What the flow ``rollout`` needs to go on with this one."""
     state = one.state
-    return {
-        "app": state.app,
-        "env": state.env,
-        "version": state.release_version,
-        "project": one.project,
-        "rollout_id": state.rollout,
-    }
+    return Found(state.app, state.env, state.release_version, one.project, state.rollout)
 
 
 def _opens(journal: Journal, state: State, now: float) -> bool:

@@ -16,14 +16,10 @@ from gopub.errors import Exit, GopubError, UsageError
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the lab and the traffic running.")] = False,
-    parts: Annotated[
-        str, typer.Option(help="`embedded`, or `real`: MinIO, Prefect server, worker.")
-    ] = "embedded",
+    parts: Annotated[str, typer.Option(help="`embedded`, or `real`: MinIO, Prefect server, worker.")] = "embedded",
     hosts: Annotated[int, typer.Option(help="Application hosts.", min=1, max=40)] = 4,
     rate: Annotated[float, typer.Option(help="Requests per second.", min=1)] = 80.0,
-    bad: Annotated[
-        str, typer.Option(help="JSON: how the bad release behaves.")
-    ] = "",
+    bad: Annotated[str, typer.Option(help="JSON: how the bad release behaves.")] = "",
     examples: Annotated[Path, typer.Option(help="Folder of the example services.")] = Path("examples"),
 ) -> None:
     """Release hello 1.0.0, promote 1.1.0, catch 1.2.0 and take it back; then httpbin, through the same flows."""
