@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -62,7 +63,7 @@ def check(
         return
     from gopub.spec.connections import Connections
     from gopub.spec.loader import find_spec, load_spec, together
-    from gopub.spec.references import broken
+    from gopub.spec.references import broken, judged_on
 
     path = _near(file or find_spec(Path()))
     loaded = load_spec(path)
@@ -78,7 +79,8 @@ def check(
                 selected[name] = found
     if errors:
         raise together(errors)
-    _show(loaded, env, selected, as_json=as_json)
+    judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
+    _show(loaded, env, selected, judged, as_json=as_json)
 
 
 def _go_mod(folder: Path) -> str:
@@ -159,18 +161,23 @@ def _count(
         return error if error.where else placed(error, loaded, place)
 
 
-def _show(loaded: Loaded, env: str | None, selected: Mapping[str, Selected], *, as_json: bool) -> None:
+def _show(
+    loaded: Loaded,
+    env: str | None,
+    selected: Mapping[str, Selected],
+    judged: Mapping[str, str | None],
+    *,
+    as_json: bool,
+) -> None:
     from gopub.spec.effective import as_document, lines
 
     if as_json:
-        import json
-
-        document = as_document(loaded, env, selected)
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_document(loaded, env, selected, judged), indent=2, ensure_ascii=False))
         return
     _print_lines(lines(loaded, env))
     for name, (found, total) in selected.items():
-        typer.echo(f"{name}: {found} of {total} hosts", err=True)
+        how = f"judged on {judged[name]}" if judged[name] else "health-only, for there is no traffic or no metrics"
+        typer.echo(f"{name}: {found} of {total} hosts, {how}", err=True)
     typer.echo(f"{loaded.file} is right", err=True)
 
 

@@ -37,8 +37,20 @@ def effective(loaded: Loaded, env: str | None = None) -> Mapping[str, Json]:
     return whole
 
 
-def as_document(loaded: Loaded, env: str | None, selected: Mapping[str, tuple[int, int]]) -> dict[str, Json]:
-    """What ``gopub check --json`` prints; ``selected`` gives matched and all hosts of each environment."""
+def as_document(
+    loaded: Loaded,
+    env: str | None,
+    selected: Mapping[str, tuple[int, int]],
+    judged: Mapping[str, str | None],
+) -> dict[str, Json]:
+    """What ``gopub check --json`` prints.
+
+    Args:
+        loaded: The spec.
+        env: The only environment to show, or None for all.
+        selected: Matched and all hosts of each environment.
+        judged: The metrics that decide over each environment; None means health-only.
+    """
     others = tuple(f"environments.{name}." for name in loaded.spec.environments if env not in {None, name})
     return {
         "schema_version": SCHEMA_VERSION,
@@ -46,6 +58,7 @@ def as_document(loaded: Loaded, env: str | None, selected: Mapping[str, tuple[in
         "spec": effective(loaded, env),
         "origins": {path: origin for path, origin in loaded.origins.items() if not path.startswith(others)},
         "hosts": {name: {"matched": found, "of": total} for name, (found, total) in selected.items()},
+        "judged_on": dict(judged),
     }
 
 

@@ -24,6 +24,14 @@ def placed(error: GopubError, loaded: Loaded, path: str) -> SpecError:
     return SpecError(error.code, f"`{path}`: {error.problem}", hint=error.hint, where=loaded.where(path))
 
 
+def judged_on(environment: Environment, connections: Connections) -> str | None:
+    """The connection whose metrics decide over an environment; None: a rollout is health-only."""
+    if environment.traffic is None:
+        return None
+    router = connections.entries.get(environment.traffic.router)
+    return environment.judge.metrics or (router.metrics if isinstance(router, Nginx) else None)
+
+
 def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
     spec, project = loaded.spec, connections.project
     yield from _named(loaded, connections, spec.publish.store, "publish.store", Directory, S3)

@@ -11,6 +11,7 @@ from gopub.spec.tree import Path, dotted
 from gopub.units import say_seconds
 
 MAX_STEPS = 50
+MAX_WORDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,16 @@ def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
         header = step.route.header if step.route else None
         if header is not None and len(header) != 1:
             yield Problem((*here, "route", "header"), "GP129", f"{len(header)} headers", "write exactly one")
-    if environment.judge.metrics and environment.traffic is None:
-        where = (*path, "judge", "metrics")
-        yield Problem(where, "GP128", "there is no `traffic`, and the edges do the counting", hint)
+    if environment.traffic is None:
+        yield from _unjudged(environment.judge, (*path, "judge"))
+
+
+def _unjudged(judge: Judge, path: Path) -> Iterator[Problem]:
+    """Without edges nothing is counted: what is said of judging would be ignored in silence."""
+    for name, field in Judge.model_fields.items():
+        if getattr(judge, name) != field.default:
+            text = "there is no `traffic`, and the edges do the counting"
+            yield Problem((*path, name), "GP128", text, "name the edges (traffic: edge-prod), or leave it out")
 
 
 def _deadline(environment: Environment, path: Path) -> Iterator[Problem]:
@@ -113,6 +121,9 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
     if environment.config_check and not environment.config:
         text = "there is no `config` to check"
         yield Problem((*path, "config_check"), "GP137", text, "leave it out, or list the files in `config`")
+    if len(environment.config_check) > MAX_WORDS:
+        text = f"{len(environment.config_check)} words are too many for an order to a host"
+        yield Problem((*path, "config_check"), "GP137", text, f"{MAX_WORDS} is the most: move the rest into a file")
 
 
 def _same_place(spec: ReleaseSpec) -> Iterator[Problem]:

@@ -78,7 +78,9 @@ def test_what_init_writes_passes_check(where: str) -> None:
     spec = load_spec(Path("gopub.yaml")).spec
     folder = str(Path(where).parent)
     assert (spec.app, spec.build.main) == ("orders", "." if folder == "." else f"./{folder}")
-    assert shown.stderr == "prod: 2 of 3 hosts\ngopub.yaml is right\n"
+    assert shown.stderr == (
+        "prod: 2 of 3 hosts, health-only, for there is no traffic or no metrics\ngopub.yaml is right\n"
+    )
 
 
 def test_init_takes_a_folder_a_name_and_a_main_package() -> None:
@@ -114,6 +116,17 @@ def test_check_as_json_has_the_spec_its_origins_and_the_hosts() -> None:
     assert document["origins"]["environments.prod.hosts"] == "gopub.yaml:9:12"
     assert document["origins"]["environments.prod.max_load"] == "default"
     assert document["hosts"] == {"prod": {"matched": 2, "of": 3}}
+    assert document["judged_on"] == {"prod": None}
+
+
+def test_check_says_what_a_rollout_is_judged_on() -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    connections = "edge: {kind: nginx, inventory: deploy/hosts.ini, hosts: role=edge, metrics: prom}\n"
+    write({"connections.yaml": f"{connections}prom: {{kind: prometheus, url: http://prom:9090}}\n"})
+    with Path("gopub.yaml").open("a", encoding="utf-8") as file:
+        file.write("    traffic: edge\n")
+    assert "prod: 2 of 3 hosts, judged on prom\n" in told("check").stderr
 
 
 def test_check_prints_the_schema_without_a_file() -> None:

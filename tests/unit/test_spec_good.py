@@ -95,7 +95,7 @@ def test_the_effective_spec_shows_each_value_with_its_origin() -> None:
 
 def test_one_environment_can_be_shown_alone() -> None:
     loaded = parse_spec(CASES[5]["input"], "gopub.yaml")
-    document: Any = effective.as_document(loaded, "test", {"test": (2, 5)})
+    document: Any = effective.as_document(loaded, "test", {"test": (2, 5)}, {"test": None})
     assert list(document["spec"]["environments"]) == ["test"]
     assert not any("environments.prod." in path for path in document["origins"])
     assert document["hosts"] == {"test": {"matched": 2, "of": 5}}
