@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -81,9 +81,16 @@ def require_server() -> str:
 @asynccontextmanager
 async def _asking() -> AsyncIterator[PrefectClient]:
     """A client whose calls end in time; its failures become GP918."""
-    try:
+    with answering():
         async with asyncio.timeout(ANSWER_WITHIN), get_client() as client:
             yield client
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what Prefect's client raises when the server is away into GP918."""
+    try:
+        yield
     except (httpx.HTTPError, OSError, TimeoutError, RuntimeError) as error:
         raise GopubError(
             "GP918",

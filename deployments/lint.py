@@ -46,6 +46,8 @@ class Schedule(Model):
     """A cron line."""
     interval: Whole | None = Field(None, ge=1)
     """Seconds between two runs."""
+    anchor_date: Word | None = None
+    """The moment that an interval counts from."""
     timezone: Word | None = None
     """The zone of a cron line."""
     slug: Name
@@ -59,6 +61,8 @@ class Schedule(Model):
     def _one_schedule(self) -> Self:
         if (self.cron is None) == (self.interval is None):
             raise refuse(_CODE, "a schedule is either a cron line or an interval", "")
+        if (self.interval is None) != (self.anchor_date is None):
+            raise refuse(_CODE, "an interval and an anchor_date go together", "without it each set-up moves the runs")
         if self.timezone is not None and self.timezone not in zoneinfo.available_timezones():
             raise refuse(_CODE, f"{self.timezone!r} is not a time zone", 'write it as "Asia/Shanghai"')
         if self.cron is not None:

@@ -117,6 +117,12 @@ def worker_environment(server: Server, root: Path) -> dict[str, str]:
     return base_environment(keep=kept, extra=client_environment(server.home, server.url) | settings)
 
 
+def worker_command(url: str, root: Path, pool: str = POOL) -> str:
+    """The command that starts a worker, as a person would type it."""
+    settings = f"PREFECT_API_URL={url} PREFECT_WORKER_QUERY_SECONDS=2 GOPUB_HOME={root}"
+    return f"{settings} prefect worker start --pool {pool}"
+
+
 async def stop(running: Running, *, wait: float = 20.0, clock: Clock | None = None) -> None:
     """End the program and what it started: SIGTERM, then SIGKILL for what is left after ``wait`` seconds."""
     clock = clock or SystemClock()

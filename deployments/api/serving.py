@@ -1,0 +1,70 @@
+"""Opening the parts and serving them: what `gopub serve` does."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from deployments.api.app import create_app
+from deployments.api.parts import Parts
+from deployments.deliveries import Deliveries
+from deployments.engine import PrefectStarter, require_server
+from deployments.projects import find_projects, hook_secrets, load_projects, token_digests
+from deployments.refs import GitRefs
+from gopub.clock import SystemClock
+
+_MOST_CONNECTIONS = 256
+
+
+def open_parts(projects_file: Path | None, state: Path) -> Parts:
+    """Read the projects file and its secrets, find the server, open the file of deliveries in ``state``.
+
+    Raises:
+        UsageError: the file, a secret or the server's address is missing or wrong.
+        GopubError: GP915 the file of deliveries cannot be used.
+    """
+    projects = load_projects(find_projects(projects_file))
+    require_server()
+    return Parts(
+        projects=projects,
+        tokens=token_digests(projects),
+        hooks=hook_secrets(projects),
+        deliveries=Deliveries(state / "deliveries.sqlite"),
+        starter=PrefectStarter(),
+        refs=GitRefs(),
+        clock=SystemClock(),
+    )
+
+
+def serve(
+    parts: Parts,
+    *,
+    host: str,
+    port: int,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    tls_client_ca: Path | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are answered first."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    # One line per run that is started is ours to say; requests and Prefect's own talk are not.
+    for name in ("httpx", "httpcore", "prefect", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uvicorn.run(
+        create_app(parts),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=15,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+        ssl_ca_certs=str(tls_client_ca) if tls_client_ca else None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if tls_client_ca else ssl.CERT_NONE,
+    )

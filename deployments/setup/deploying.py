@@ -1,0 +1,91 @@
+"""The deployments of prefect.yaml, put on the server by Prefect's own command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.settings import get_current_settings
+
+from deployments.lint import PrefectFile
+from deployments.server import QUIET
+from deployments.setup.changes import Change, changed
+from gopub.errors import GopubError
+from gopub.paths import PROJECT_FILE
+from gopub.process import base_environment, run
+
+_TAG = "gopub"
+_WITHIN = 300.0
+_COMPARED = {
+    "version", "description", "schedules", "parameters", "pull_steps", "tags", "work_queue_name", "paused",
+    "parameter_openapi_schema", "entrypoint", "job_variables", "global_concurrency_limit", "concurrency_options",
+}  # fmt: skip
+_OF_THE_SERVER = {"id", "created", "updated", "deployment_id", "active_slots"}
+
+
+async def deploy_all(client: PrefectClient, root: Path, wanted: PrefectFile) -> list[Change]:
+    """Put every deployment on the server and take away those that an older gopub left.
+
+    Raises:
+        GopubError: GP913 Prefect refuses one of them.
+    """
+    pool = wanted.deployments[0].work_pool.name
+    names = [f"{one.name}/{one.name}" for one in wanted.deployments]
+    before = await _ours(client, pool)
+    await _prefect_deploy(root)
+    after = await _ours(client, pool)
+    missing = [name for name in names if name not in after]
+    if missing:
+        raise GopubError("GP913", f"the server does not have {', '.join(missing)} after prefect deploy")
+    changes = [Change("deployment", name, changed(_face(before.get(name)), _face(after[name]))) for name in names]
+    for name in sorted(set(after) - set(names)):
+        await client.delete_deployment(after[name].id)
+        changes.append(Change("deployment", name, "removed"))
+    return changes
+
+
+async def _prefect_deploy(root: Path) -> None:
+    argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", PROJECT_FILE]
+    settings = get_current_settings()
+    kept = [name for name in os.environ if name.startswith(("PREFECT_", "GOPUB_", "XDG_"))]
+    extra = {**QUIET, "GOPUB_HOME": str(root), "PREFECT_API_URL": settings.api.url or ""}
+    environment = base_environment(keep=kept, extra=extra)
+    done = await run(argv, cwd=root, env=environment, timeout=_WITHIN, check=False)
+    if done.code:
+        raise GopubError(
+            "GP913", f"prefect deploy failed:\n{done.complaint}", hint=f"in {root}: prefect --no-prompt deploy --all"
+        )
+
+
+async def _ours(client: PrefectClient, pool: str) -> dict[str, DeploymentResponse]:
+    found = await client.read_deployments(
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[_TAG])),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+    )
+    flows = {one.flow_id: (await client.read_flow(one.flow_id)).name for one in found}
+    return {f"{flows[one.flow_id]}/{one.name}": one for one in found}
+
+
+def _face(deployment: DeploymentResponse | None) -> object:
+    """What a user chose of a deployment: without ids, times and slots in use."""
+    if deployment is None:
+        return None
+    return _stripped(deployment.model_dump(mode="json", include=_COMPARED))
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stripped(item) for key, item in value.items() if key not in _OF_THE_SERVER}
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value
