@@ -3,7 +3,7 @@
 from gopub.traffic.buckets import bucket
 from gopub.traffic.check import validate
 from gopub.traffic.explain import Explanation, Request, explain
-from gopub.traffic.protocol import EdgeAck, EdgeStatus, Router, confirm
+from gopub.traffic.protocol import EdgeAck, EdgeStatus, Router, confirm, in_flight
 from gopub.traffic.table import FULL, Peer, RouteTable, Rule, Track, encode, to_json
 from gopub.traffic.wire import from_json
 
@@ -23,6 +23,7 @@ __all__ = [
     "encode",
     "explain",
     "from_json",
+    "in_flight",
     "to_json",
     "validate",
 ]

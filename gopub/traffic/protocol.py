@@ -67,6 +67,13 @@ class Router(Protocol):
         """Let go of what was opened."""
 
 
+def in_flight(statuses: Sequence[EdgeStatus], hosts: Sequence[str]) -> int | None:
+    """Requests that these hosts hold over all edges; None while an edge cannot be asked: it may still send some."""
+    if any(status.error for status in statuses):
+        return None
+    return sum(status.inflight.get(host, 0) for status in statuses for host in hosts)
+
+
 def confirm(table: RouteTable, acks: Sequence[EdgeAck]) -> None:
     """Insist that every edge took the table: a weight may grow only then.
 

@@ -12,7 +12,7 @@ import pytest
 
 from gopub.errors import GopubError, PartialError, UsageError
 from gopub.process import Result
-from gopub.traffic import EdgeAck, Peer, RouteTable, Track, confirm, encode, to_json
+from gopub.traffic import EdgeAck, EdgeStatus, Peer, RouteTable, Track, confirm, encode, in_flight, to_json
 from gopub.traffic.backends.nginx import EdgeLayout, NginxRouter, edge_files
 
 TABLE = RouteTable(
@@ -112,6 +112,13 @@ async def test_the_status_of_every_edge():
     assert foreign.error == "upstream hello belongs to shop/lab"
     assert odd.error == "its table cannot be read: schema is missing"
     assert dead.error == "curl on the edge ended with exit code 7"
+
+
+def test_requests_in_flight_are_unknown_while_an_edge_is():
+    one, two = EdgeStatus("e1", TABLE, {"a1": 2, "b1": 1}), EdgeStatus("e2", TABLE, {"a1": 1})
+    assert in_flight([one, two], ["a1"]) == 3
+    assert in_flight([one, two], ["c1"]) == 0
+    assert in_flight([one, EdgeStatus("e2", error="cannot be reached")], ["a1"]) is None
 
 
 def test_a_router_without_edges_is_a_mistake():

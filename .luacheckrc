@@ -1,0 +1,2 @@
+-- Every Lua file here runs inside nginx (or, in tests, under luajit).
+std = "ngx_lua"

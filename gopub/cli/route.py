@@ -1,0 +1,132 @@
+"""``gopub route``: which release a request gets and why, and what the edges obey."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gopub.errors import Exit, GopubError, UsageError
+from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
+from gopub.traffic.saying import say_explanation, say_status, status_json
+
+if TYPE_CHECKING:
+    from gopub.drive.ports import Edges
+    from gopub.spec.models import Traffic
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Explain and show routes at the edges.",
+)
+
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="The env of gopub.yaml whose edges are asked.")]
+FileOption = Annotated[Path, typer.Option("--file", "-f", help="gopub.yaml, or its folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command("explain")
+def explain_command(
+    address: Annotated[str, typer.Option("--address", "-a", help="Where the connection comes from.")] = "127.0.0.1",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help='"name: value"; repeatable; cookies go here too.')
+    ] = None,
+    at: Annotated[float | None, typer.Option(help="When, in seconds since the epoch; by default now.")] = None,
+    table: Annotated[str, typer.Option(help="A route table's file, - for stdin, instead of asking edges.")] = "",
+    env: EnvOption = "",
+    file: FileOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Say for one request which release it gets, by which rule and why: the edge's own decision."""
+    request = Request(address, read_headers(header or ()), time.time() if at is None else at)
+    tables = {"": _read_table(table)} if table else _tables(_ask(file, env))
+    found = {edge: explain(one, request) for edge, one in tables.items()}
+    if as_json:
+        typer.echo(json.dumps(_explained_json(found, tables), indent=2))
+        return
+    for edge, explanation in found.items():
+        typer.echo(say_explanation(explanation, revision=tables[edge].revision, edge=edge))
+
+
+@app.command()
+def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = False) -> None:
+    """Show what each edge obeys, and how many requests each host holds; exit code 5 when an edge is out of reach."""
+    statuses = _ask(file, env)
+    if as_json:
+        edges = [status_json(status) for status in statuses]
+        typer.echo(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
+    else:
+        typer.echo("\n".join(say_status(status, time.time()) for status in statuses))
+    if any(status.error for status in statuses):
+        raise typer.Exit(int(Exit.PARTIAL))
+
+
+def read_headers(lines: Sequence[str]) -> dict[str, str]:
+    """``["X-A: 1"]`` as a mapping.
+
+    Raises:
+        UsageError: GP505 a line has no name before a colon.
+    """
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise UsageError("GP505", f"{line!r} is no header", hint='write "name: value"')
+        headers.setdefault(name.strip(), value.strip())
+    return headers
+
+
+def _read_table(path: str) -> RouteTable:
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return from_json(json.loads(text))
+    except (OSError, ValueError) as error:
+        raise UsageError("GP506", f"{path!r} cannot be read as a route table: {error}") from error
+
+
+def _tables(statuses: Sequence[EdgeStatus]) -> dict[str, RouteTable]:
+    tables = {status.edge: status.table for status in statuses if status.table}
+    if not tables:
+        said = "; ".join(f"{status.edge}: {status.error or 'it has none'}" for status in statuses)
+        raise GopubError("GP508", f"no edge gave a table ({said})", hint="was anything rolled out there?")
+    return tables
+
+
+def _explained_json(found: dict[str, Explanation], tables: dict[str, RouteTable]) -> dict[str, object]:
+    rows = [
+        {"edge": edge, "revision": tables[edge].revision, **explanation.to_json()}
+        for edge, explanation in found.items()
+    ]
+    return {"schema_version": 1, "explained": rows}
+
+
+def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
+    from gopub.drive.ports import edges_of, open_project
+
+    project = open_project(file)
+    environment = project.environment(env or _only(tuple(project.spec.environments)))
+    edges, traffic = edges_of(project, environment), environment.traffic
+    if edges is None or traffic is None:
+        problem = "this env has no traffic, so there is no edge to ask"
+        raise UsageError("GP507", problem, hint="add traffic: {router: NAME} to it in gopub.yaml")
+    return asyncio.run(_status(edges, traffic, project.spec.app, env or next(iter(project.spec.environments))))
+
+
+def _only(environments: tuple[str, ...]) -> str:
+    return environments[0] if len(environments) == 1 else ""
+
+
+async def _status(edges: Edges, traffic: Traffic, application: str, env: str) -> tuple[EdgeStatus, ...]:
+    from gopub.drive.ports import open_fleet, open_router
+
+    fleet = open_fleet()
+    try:
+        return await open_router(edges.connection, edges.hosts, fleet).status(application, env, traffic.upstream)
+    finally:
+        await fleet.close()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gopub.cli import route
+from gopub.errors import UsageError
+from gopub.traffic import EdgeStatus, Peer, RouteTable, Rule, Track, encode
+from gopub.traffic.saying import say_status, status_json
+
+TABLE = RouteTable(
+    app="hello",
+    env="lab",
+    upstream="hello",
+    revision=7,
+    epoch=2,
+    n=9,
+    rollout="r-1",
+    salt="r-1",
+    weight=2500,
+    stable=Track("a" * 64, (Peer("a1", "10.1.0.1:80"), Peer("a2", "10.1.0.2:80"))),
+    canary=Track("b" * 64, (Peer("b1", "10.1.0.3:80"),)),
+    canary_until=1000.0,
+    rules=(Rule("me", "x-canary", "true"),),
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "table.json"
+    path.write_bytes(encode(TABLE))
+    return str(path)
+
+
+def said(*arguments: str, stdin: bytes = b"") -> str:
+    done = CliRunner().invoke(route.app, arguments, input=stdin, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_request_is_explained_from_a_file(file):
+    assert said("explain", "--table", file, "--address", "10.0.0.1", "--at", "999") == (
+        "canary bbbbbbbbbbbb: b1\n  rule weight (revision 7): bucket 523 of address '10.0.0.1' is below 2500\n"
+    )
+    assert said("explain", "--table", file, "-a", "10.0.0.1", "--at", "1000.5") == (
+        "stable aaaaaaaaaaaa: a1, a2\n  rule lapsed (revision 7): the canary's term ended 0.500s ago\n"
+    )
+
+
+def test_headers_are_given_as_lines(file):
+    text = said("explain", "--table", file, "--at", "1", "-H", "X-Canary:true", "-H", "Cookie: a=b; c=d")
+    assert text.endswith("rule me (revision 7): header x-canary is 'true'\n")
+
+
+def test_a_table_comes_from_stdin_and_the_answer_as_json():
+    text = said("explain", "--table", "-", "--at", "1", "--address", "10.0.0.1", "--json", stdin=encode(TABLE))
+    [row] = json.loads(text)["explained"]
+    assert (row["revision"], row["track"], row["rule"], row["bucket"]) == (7, "canary", "weight", 523)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ["explain", "--table", "nowhere.json"],
+            "GP506 'nowhere.json' cannot be read as a route table: .*No such file",
+        ),
+        (["explain", "--table", __file__], "GP506 .* cannot be read as a route table: Expecting value"),
+        (["explain", "--table", "-", "-H", "x"], "GP505 'x' is no header\nhint: write"),
+    ],
+)
+def test_mistakes_are_told(arguments, problem):
+    with pytest.raises(UsageError, match=problem):
+        CliRunner().invoke(route.app, arguments, catch_exceptions=False)
+
+
+def test_an_edge_is_told_in_a_few_lines():
+    status = EdgeStatus("e1", TABLE, {"a1": 2, "a2": 0, "b1": 0, "c1": 1})
+    assert say_status(status, 910.0) == (
+        "edge e1\n"
+        "  hello/lab: revision 7, epoch 2, order 9\n"
+        "  stable aaaaaaaaaaaa: a1 (2 in flight), a2 (0 in flight)\n"
+        "  canary bbbbbbbbbbbb: b1 (0 in flight)\n"
+        "  leaving: c1 (1 in flight)\n"
+        "  weight 25% by address, ends by itself in 1m30s\n"
+        "  rule me: x-canary: true"
+    )
+    assert "its term is over\n" in say_status(status, 1000.0)
+    assert say_status(EdgeStatus("e1"), 0) == "edge e1: no table"
+    assert say_status(EdgeStatus("e1", error="out of reach"), 0) == "edge e1: out of reach"
+    assert status_json(status)["inflight"] == {"a1": 2, "a2": 0, "b1": 0, "c1": 1}
