@@ -63,6 +63,8 @@ class RuntimeTrail:
                 self._add(self._hosts.setdefault(sample.host, _Host()), sample)
 
     def _add(self, host: _Host, sample: RuntimeSample) -> None:
+        if host.pauses and sample.pauses.get(math.inf, 0.0) < host.pauses.get(math.inf, 0.0):
+            host.heap.clear()  # a new process: its heap has no past
         if sample.heap is not None and (not host.heap or sample.at - host.heap[-1][0] >= SPACING):
             host.heap.append((sample.at, sample.heap))
             del host.heap[:-_KEEP]

@@ -20,22 +20,13 @@ Point = tuple[float, float]
 def growth(points: Sequence[Point]) -> float | None:
     """MiB per minute by Theil-Sen, 0 where the trend is no surer than 95 % (Kendall); None with too little data.
 
-    Live heap changes at each collection only, so equal neighbours are one point, not many. A fall to less than half
-    is taken for a restart or a flushed cache; what lies before it does not count.
+    Live heap changes at each collection only, so equal neighbours are one point, not many.
     """
-    kept = _distinct(_since_fall(points))
+    kept = _distinct(points)
     kept = [point for point in kept if point[0] - kept[0][0] >= WARMUP][-MAX_POINTS:]
     if len(kept) < MIN_POINTS or kept[-1][0] - kept[0][0] < MIN_SPAN:
         return None
     return max(0.0, _theil_sen(kept)) * 60 / MIB if _rises(kept) else 0.0
-
-
-def _since_fall(points: Sequence[Point]) -> list[Point]:
-    start = 0
-    for index in range(1, len(points)):
-        if points[index][1] < points[index - 1][1] / 2:
-            start = index
-    return list(points[start:])
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
