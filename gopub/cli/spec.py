@@ -46,7 +46,9 @@ def init(
     except FileExistsError:
         problem = f"{folder / FILE} exists already"
         raise UsageError("GP146", problem, hint="`gopub check` shows what it means") from None
-    typer.echo(f"wrote {folder / FILE}: app {named}, main package {package}; next: gopub check", err=True)
+    typer.echo(
+        f"wrote {folder / FILE}: app {named}, main package {package}; next: its inventory, then `gopub check`", err=True
+    )
 
 
 def check(
