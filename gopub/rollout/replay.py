@@ -1,9 +1,15 @@
-"""Verdict records, and whether a record still gives the same verdict."""
+"""Verdict records, and whether a record still gives the same verdict.
+
+``python -m gopub.rollout.replay`` writes the JSON Schemas anew.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 
 from gopub.canon import Json
 from gopub.errors import UsageError
@@ -77,3 +83,14 @@ def replay(record: VerdictRecord) -> Replay:
         ("verdict", record.verdict, verdict),
     )
     return Replay(verdict, tuple(f"{name}: {a} is now {b}" for name, a, b in pairs if a != b))
+
+
+def main() -> None:
+    """Write the schema files into gopub/schemas of this checkout."""
+    folder = Path(str(files("gopub.schemas")))
+    for name, made in schemas().items():
+        (folder / name).write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
