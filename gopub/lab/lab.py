@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,6 +115,7 @@ class Lab:
             state.save(layout)
             await _drop_strangers(layout)
             _write_files(layout)
+            kernel.allow_hosts()
             router = edge_files()
             await asyncio.gather(*(machine.ensure(layout, host, base, router) for host in layout.hosts))
             await monitor.start(layout)
@@ -220,7 +222,7 @@ class Lab:
         host = self.layout.host(name)
         if not machine.process(self.layout, host):
             await machine.boot(self.layout, host)
-        await remote.wait_until_up(self.layout, host)
+        await machine.wait_until_up(self.layout, host)
 
     async def stop_prometheus(self) -> None:
         """Stop Prometheus; what it has gathered stays."""
@@ -283,8 +285,8 @@ async def _ground(home: Path, base: Path) -> Layout:
 async def _clear(home: Path) -> None:
     """End, unmount, unplug, delete: in this order, and only what lies in ``home``."""
     await monitor.stop(home)
-    running = kernel.find("systemd-nspawn", f"--directory={home}/", prefix=True)
-    await asyncio.gather(*(kernel.end(process) for process in running))
+    await asyncio.gather(*(kernel.end(process) for process in machine.supervisors(home)))
+    await asyncio.gather(*(kernel.end(process, ask=signal.SIGKILL) for process in machine.all_inside(home)))
     await kernel.unmount_below(home)
     await kernel.remove_link(f"gopub-{ident(home)}")
     if not kernel.mounts_below(home):
@@ -298,6 +300,8 @@ async def _drop_strangers(layout: Layout) -> None:
     for folder in [f for f in folders if f.name not in names]:
         for process in kernel.find("systemd-nspawn", f"--directory={folder / 'root'}"):
             await kernel.end(process)
+        for process in machine.inside(folder / "root"):
+            await kernel.end(process, ask=signal.SIGKILL)
         await machine.discard(folder)
 
 

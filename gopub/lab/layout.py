@@ -19,6 +19,7 @@ from gopub.errors import GopubError, UsageError
 NETWORK = ipaddress.ip_network("198.18.0.0/15")
 MAX_HOSTS = 200
 MAX_EDGES = 8
+PROMETHEUS_PORT = 19090  # not 9090: a Prometheus of the machine's own may listen there on all addresses
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 _SUBNETS = NETWORK.num_addresses // 256
 
@@ -63,7 +64,7 @@ class Layout:
     @property
     def prometheus_url(self) -> str:
         """Where Prometheus listens; an address of the lab's own, so that labs never fight for a port."""
-        return f"http://{self.gateway}:9090"
+        return f"http://{self.gateway}:{PROMETHEUS_PORT}"
 
     @property
     def apps(self) -> tuple[LabHost, ...]:

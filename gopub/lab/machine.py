@@ -9,16 +9,19 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from gopub.errors import GopubError
 from gopub.lab import edge, kernel
 from gopub.lab.files import host_files
 from gopub.lab.keys import host_key_path, private_key, public_key
 from gopub.lab.layout import LabHost, Layout
-from gopub.lab.remote import wait_until_up
+from gopub.lab.remote import execute
 from gopub.lab.state import write
 from gopub.process import run
 
 _DISK = "1g"  # a host's disk is memory: a full one harms nobody else, and unmounting is cleaning up
 _PRIVATE = 0o600
+_BOOT = 60.0
+_MARK = "GOPUB_LAB_ROOT"  # in the environment of a host's first process: how it is found when its parent is gone
 _NSPAWN = ("systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no")
 _PLAIN = ("--resolv-conf=off", "--timezone=off", "--console=read-only")
 
@@ -27,6 +30,21 @@ def process(layout: Layout, host: LabHost) -> kernel.Process | None:
     """The host's systemd-nspawn, if it runs."""
     found = kernel.find("systemd-nspawn", f"--directory={layout.root(host)}")
     return found[0] if found else None
+
+
+def inside(root: Path) -> tuple[kernel.Process, ...]:
+    """The first process of the host with this root: it would outlive a systemd-nspawn that is killed."""
+    return kernel.find_marked(f"{_MARK}={root}")
+
+
+def supervisors(home: Path) -> tuple[kernel.Process, ...]:
+    """Every systemd-nspawn of the lab in this state folder."""
+    return kernel.find("systemd-nspawn", f"--directory={home}/", prefix=True)
+
+
+def all_inside(home: Path) -> tuple[kernel.Process, ...]:
+    """The first process of every host of the lab in this state folder."""
+    return kernel.find_marked(f"{_MARK}={home}/", prefix=True)
 
 
 async def ensure(layout: Layout, host: LabHost, base: Path, edge_files: Mapping[str, bytes]) -> None:
@@ -38,7 +56,7 @@ async def ensure(layout: Layout, host: LabHost, base: Path, edge_files: Mapping[
     running = process(layout, host)
     whole = _mounted(layout, host)
     if running and not whole:
-        await kernel.end(running, ask=signal.SIGKILL)
+        await crash(layout, host)
         running = None
     if not whole:
         await build(layout, host, base)
@@ -78,6 +96,7 @@ async def build(layout: Layout, host: LabHost, base: Path) -> None:
 
 async def boot(layout: Layout, host: LabHost) -> None:
     """Start the host; it keeps running when we end."""
+    await crash(layout, host)
     await _cable_gone(layout, host)
     root = layout.root(host)
     identity = (root / "etc/machine-id").read_text().strip()
@@ -85,6 +104,7 @@ async def boot(layout: Layout, host: LabHost) -> None:
         f"--directory={root}",
         f"--machine={layout.machine(host)}",
         f"--uuid={identity}",
+        f"--setenv={_MARK}={root}",
         f"--network-bridge={layout.bridge}",
     )
     folder = layout.folder(host)
@@ -101,6 +121,40 @@ async def _cable_gone(layout: Layout, host: LabHost) -> None:
     await kernel.remove_link(layout.cable(host))
 
 
+async def wait_until_up(layout: Layout, host: LabHost) -> None:
+    """Wait for sshd, then for systemd to have booted.
+
+    Raises:
+        GopubError: GP807 it did not come up in time, or died; the text ends with the host's console.
+    """
+    try:
+        async with asyncio.timeout(_BOOT):
+            await _sshd(layout, host)
+        await execute(layout, host, ("systemctl", "is-system-running", "--wait"), limit=_BOOT, check=False)
+    except (TimeoutError, GopubError) as error:
+        console = (layout.folder(host) / "console.log").read_text(errors="replace").splitlines()[-8:]
+        said = "\n".join([f"host {host.name} of lab {layout.name!r} did not boot", *console])
+        raise GopubError("GP807", said, hint="gopub lab down, then up, builds it anew") from error
+
+
+async def _sshd(layout: Layout, host: LabHost) -> None:
+    while not await _greets(host.address):
+        await asyncio.sleep(0.1)
+        if not process(layout, host):
+            raise TimeoutError
+
+
+async def _greets(address: str) -> bool:
+    try:
+        async with asyncio.timeout(1):
+            reader, writer = await asyncio.open_connection(address, 22)
+            greeting = await reader.readline()
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return greeting.startswith(b"SSH-")
+
+
 async def power_off(layout: Layout, host: LabHost) -> None:
     """Shut the host down cleanly, within reason."""
     running = process(layout, host)
@@ -109,7 +163,9 @@ async def power_off(layout: Layout, host: LabHost) -> None:
 
 
 async def crash(layout: Layout, host: LabHost) -> None:
-    """Pull the plug: every process of the host dies at once, nothing is shut down."""
+    """Pull the plug: the kernel ends every process of the host with its first one, nothing is shut down."""
+    for first in inside(layout.root(host)):
+        await kernel.end(first, ask=signal.SIGKILL)
     running = process(layout, host)
     if running:
         await kernel.end(running, ask=signal.SIGKILL)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from gopub.errors import GopubError
 from gopub.lab import kernel
-from gopub.lab.layout import Layout
+from gopub.lab.http1 import Connection, LostError
+from gopub.lab.layout import PROMETHEUS_PORT, Layout
 from gopub.process import which
 
 _PROGRAM = "prometheus"
+_TRIES = 200
 
 
 def _configuration(home: Path) -> str:
@@ -24,7 +26,7 @@ def process(home: Path) -> kernel.Process | None:
 
 
 async def start(layout: Layout) -> None:
-    """Start Prometheus and wait until it listens.
+    """Start Prometheus and wait until it answers queries.
 
     Raises:
         GopubError: GP809 it did not start.
@@ -37,28 +39,39 @@ async def start(layout: Layout) -> None:
             _configuration(layout.home),
             f"--storage.tsdb.path={data}",
             "--storage.tsdb.retention.time=1d",
-            f"--web.listen-address={layout.gateway}:9090",
+            f"--web.listen-address={layout.gateway}:{PROMETHEUS_PORT}",
             "--log.level=warn",
         )
         await kernel.start(argv, log=layout.home / "prometheus.log", pidfile=layout.home / "prometheus.pid")
-    await _listening(layout)
+    await _until_ready(layout)
 
 
-async def _listening(layout: Layout) -> None:
-    for _ in range(150):
-        try:
-            _, writer = await asyncio.open_connection(layout.gateway, 9090)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
+async def _until_ready(layout: Layout) -> None:
+    for _ in range(_TRIES):
+        if await _ready(layout):
             return
+        await asyncio.sleep(0.1)
     log = (layout.home / "prometheus.log").read_text(errors="replace").splitlines()[-4:]
     raise GopubError(
         "GP809",
         "\n".join([f"Prometheus of lab {layout.name!r} did not start", *log]),
         hint=f"see {layout.home / 'prometheus.log'}",
     )
+
+
+async def _ready(layout: Layout) -> bool:
+    """It listens some time before it answers queries; ``/-/ready`` tells the difference."""
+    try:
+        connection = await Connection.open(layout.gateway, PROMETHEUS_PORT)
+    except LostError:
+        return False
+    try:
+        answer = await connection.exchange(b"GET /-/ready HTTP/1.1\r\nHost: prometheus\r\n\r\n")
+    except LostError:
+        return False
+    finally:
+        connection.close()
+    return answer.status == 200
 
 
 async def stop(home: Path) -> None:

@@ -61,32 +61,3 @@ async def _once(layout: Layout, host: LabHost, command: str, stdin: bytes) -> as
 
 def _bytes(value: bytes | str | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
-
-
-async def wait_until_up(layout: Layout, host: LabHost, *, limit: float = 60.0) -> None:
-    """Wait for sshd, then for systemd to have booted.
-
-    Raises:
-        GopubError: GP807 it did not come up in time; the text ends with the host's console.
-    """
-    try:
-        await asyncio.wait_for(_banner(host), limit)
-        await execute(layout, host, ("systemctl", "is-system-running", "--wait"), limit=limit, check=False)
-    except (TimeoutError, GopubError) as error:
-        console = (layout.folder(host) / "console.log").read_text(errors="replace").splitlines()[-8:]
-        said = "\n".join([f"host {host.name} of lab {layout.name!r} did not boot", *console])
-        raise GopubError("GP807", said, hint="gopub lab down, then up, builds it anew") from error
-
-
-async def _banner(host: LabHost) -> None:
-    while True:
-        try:
-            async with asyncio.timeout(1):
-                reader, writer = await asyncio.open_connection(host.address, 22)
-                greeting = await reader.readline()
-                writer.close()
-        except (OSError, TimeoutError):
-            greeting = b""
-        if greeting.startswith(b"SSH-"):
-            return
-        await asyncio.sleep(0.1)
