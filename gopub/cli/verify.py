@@ -1,0 +1,77 @@
+"""``gopub verify``: check a release and its evidence, offline, by a key that the caller names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from gopub.errors import GopubError, RefusedError
+
+if TYPE_CHECKING:
+    from gopub.release import VerifyReport
+    from gopub.store import ArtifactStore
+
+
+def verify(
+    release: Annotated[str, typer.Argument(help="A version, or a release id (at least 8 digits of it).")],
+    app: Annotated[str, typer.Option("--app", help="The app; by default that of gopub.yaml here.")] = "",
+    store: Annotated[
+        str, typer.Option("--store", help="A connection or a folder; by default that of gopub.yaml here.")
+    ] = "",
+    key: Annotated[str, typer.Option("--key", help="The public key (PEM); by default the local one.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check every digest, signature, statement and archive of a release. Nothing but the store is contacted."""
+    report = asyncio.run(_verify(release, app, store, key))
+    if as_json:
+        typer.echo(json.dumps({"schema_version": 1, **report.to_json()}, indent=2))
+    else:
+        _print(report)
+    if not report.accepted:
+        failed = ", ".join(check.name for check in report.checks if not check.passed)
+        raise RefusedError(
+            "GP350",
+            f"{report.app} {report.version} is not what it says: {failed}",
+            hint="do not roll it out; see the reasons above",
+        )
+
+
+async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
+    from gopub.drive.policy import accepted_key
+    from gopub.release import load_release, verify_release
+
+    known_app, opened = _surroundings(store)
+    signed = await load_release(opened, app or known_app or None, name)
+    return await verify_release(opened, signed, accepted_key(key))
+
+
+def _surroundings(store: str) -> tuple[str, ArtifactStore]:
+    """The app of the gopub.yaml here, if there is one, and the store."""
+    from gopub.spec.connections import Connections
+    from gopub.spec.kinds import S3, Directory
+    from gopub.spec.loader import find_spec, load_spec
+    from gopub.store import open_store
+
+    app, project, named = "", Path(), "directory"
+    try:
+        found = find_spec(Path())
+    except GopubError:
+        pass  # a release can be verified anywhere
+    else:
+        spec = load_spec(found).spec
+        app, project, named = spec.app, found.parent, spec.publish.store
+    connections = Connections.load(project)
+    if store and store not in connections.entries and Path(store).is_dir():
+        return app, open_store(Directory(path=Path(store).resolve()))
+    return app, open_store(cast("Directory | S3", connections.get(store or named, Directory, S3)))
+
+
+def _print(report: VerifyReport) -> None:
+    typer.echo(f"{report.app} {report.version}  {report.release_id}")
+    width = max(len(check.name) for check in report.checks)
+    for check in report.checks:
+        typer.echo(f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.reason}")
