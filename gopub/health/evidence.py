@@ -87,11 +87,8 @@ class Evidence:
     phi: float = 1.0
     slow_above: float | None = None
     """Seconds: what counts as slow."""
-
-    @property
-    def e_value(self) -> float:
-        """E, capped at about 1e299."""
-        return math.exp(min(self.log_e, 690.0))
+    e_value: float = 1.0
+    """E for readers, capped at about 1e299; decisions use ``log_e``."""
 
 
 def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
@@ -137,12 +134,14 @@ def evidence(state: EvidenceState, slo: SloTarget) -> Evidence:
         _metric("errors", state.errors, can_slo=slo.error_rate is not None),
         _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),
     )
+    log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics))
     return Evidence(
-        log_e=log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)),
+        log_e=log_e,
         metrics=metrics,
         basis=state.basis,
         phi=max(metric.phi for metric in metrics),
         slow_above=state.slow_above,
+        e_value=math.exp(min(log_e, 690.0)),
     )
 
 

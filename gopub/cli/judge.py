@@ -1,0 +1,160 @@
+"""``gopub judge``: replay kept verdicts, and show what a score is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gopub.canon import Json
+from gopub.errors import GopubError, UsageError
+
+if TYPE_CHECKING:
+    from gopub.health.samples import TrackWindow
+    from gopub.health.score import Score
+    from gopub.rollout.replay import Replay
+    from gopub.rollout.verdict import VerdictRecord
+
+app = typer.Typer(no_args_is_help=True, help="Replay verdicts; compute a score.")
+
+_MARK = "gopub/verdict/"
+_EXACT = 1_000_000
+"""Requests of the imagined track: rates down to one in a million come out as they were given."""
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Verdict records: JSON, JSON lines, or `gopub explain --json`.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compute every verdict in FILE again from what was kept with it; exit code 1 when one comes out differently."""
+    from gopub.rollout.replay import record_from_json
+    from gopub.rollout.replay import replay as again
+
+    records = [record_from_json(found) for found in find_records(_documents(file))]
+    if not records:
+        raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
+    replays = [again(record) for record in records]
+    if as_json:
+        typer.echo(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
+    else:
+        for record, found in zip(records, replays, strict=True):
+            typer.echo("\n".join(_lines(record, found)))
+    wrong = sum(not found.same for found in replays)
+    if wrong:
+        raise GopubError("GP603", f"{wrong} of {len(replays)} verdicts come out differently now")
+
+
+@app.command()
+def score(
+    p95: Annotated[str, typer.Option(help="The canary's 95th percentile, such as 120ms.")],
+    errors: Annotated[str, typer.Option(help="The canary's share of errors, such as 0.2%.")] = "0%",
+    stable_p95: Annotated[str | None, typer.Option(help="The same of stable.")] = None,
+    stable_errors: Annotated[str, typer.Option(help="The same of stable.")] = "0%",
+    pauses: Annotated[float | None, typer.Option(help="Long collection pauses, half-life a minute.", min=0)] = None,
+    growth: Annotated[float | None, typer.Option(help="Growth of the live heap in MiB a minute.")] = None,
+    slo_p95: Annotated[str | None, typer.Option(help="The SLO's 95th percentile.")] = None,
+    slo_errors: Annotated[str | None, typer.Option(help="The SLO's share of errors.")] = None,
+    profile: Annotated[str, typer.Option(help="default or article.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the score of imagined figures, dimension by dimension."""
+    from gopub.health.config import PROFILES, ScoreWeights, SloTarget
+    from gopub.health.runtime import RuntimeFacts
+    from gopub.health.score import ScoreInput
+    from gopub.health.score import score as compute
+    from gopub.units import fraction, seconds
+
+    if profile not in PROFILES:
+        raise UsageError("GP604", f"profile {profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
+    facts = RuntimeFacts(
+        canary_pauses=pauses, canary_growth=growth, gc_missing=pauses is None, heap_missing=growth is None
+    )
+    stable = _track(seconds(stable_p95), fraction(stable_errors)) if stable_p95 else None
+    found = compute(
+        ScoreInput(_track(seconds(p95), fraction(errors)), stable, facts),
+        SloTarget(seconds(slo_p95) if slo_p95 else None, fraction(slo_errors) if slo_errors else None),
+        ScoreWeights(profile=profile),
+    )
+    typer.echo(_score_json(found) if as_json else "\n".join(score_lines(found)))
+
+
+def find_records(value: Json) -> Iterator[Json]:
+    """Every verdict record anywhere within a document, in order."""
+    if isinstance(value, dict):
+        if str(value.get("schema", "")).startswith(_MARK):
+            yield value
+            return
+        for inner in value.values():
+            yield from find_records(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from find_records(inner)
+
+
+def score_lines(score: Score) -> list[str]:
+    """The table that people read."""
+    lines = [f"{'dimension':15} {'weight':>6} {'measured':>10} {'target':>10} {'points':>7}"]
+    for d in score.dimensions:
+        shown = (f"{value:.4g}" if value is not None else "-" for value in (d.weight, d.measured, d.target, d.value))
+        weight, measured, target, points = shown
+        lines.append(f"{d.name:15} {weight:>6} {measured:>10} {target:>10} {points:>7}  {d.note}".rstrip())
+    value = f"{score.value:g}" if score.value is not None else "INCONCLUSIVE"
+    return [*lines, f"{'score':15} {value:>36}", *(f"  {note}" for note in score.notes)]
+
+
+def _documents(file: Path) -> Json:
+    """One JSON document, or one a line."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("GP602", f"{file} cannot be read: {error}") from error
+    try:
+        whole: Json = json.loads(text)
+    except ValueError:
+        return _lines_of_json(file, text)
+    return whole
+
+
+def _lines_of_json(file: Path, text: str) -> Json:
+    out: list[Json] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            out += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise UsageError("GP602", f"{file}:{number} is no JSON: {error}") from error
+    return out
+
+
+def _lines(record: VerdictRecord, found: Replay) -> list[str]:
+    verdict = record.verdict
+    sign = "same" if found.same else "DIFFERS"
+    head = f"{sign:8} step {record.observation.step + 1} {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
+    return [head, *(f"         {text}" for text in found.differences)]
+
+
+def _as_json(records: Sequence[VerdictRecord], replays: Sequence[Replay]) -> Json:
+    from gopub.health.wire import to_json
+
+    verdicts: list[Json] = [
+        {"verdict": to_json(record.verdict), "same": found.same, "differences": list(found.differences)}
+        for record, found in zip(records, replays, strict=True)
+    ]
+    return {"schema_version": 1, "verdicts": verdicts}
+
+
+def _score_json(score: Score) -> str:
+    from gopub.health.wire import to_json
+
+    return json.dumps({"schema_version": 1, "score": to_json(score)}, ensure_ascii=False, indent=2)
+
+
+def _track(p95: float, errors: float) -> TrackWindow:
+    """An imagined track whose 95th percentile is exactly ``p95``."""
+    from gopub.health.samples import Histogram, HostCounts, TrackWindow
+
+    latency = Histogram((max(p95, 1e-9),), (_EXACT * 95 // 100, _EXACT * 5 // 100))
+    return TrackWindow("", (HostCounts("", _EXACT, round(_EXACT * errors)),), latency)
