@@ -101,7 +101,9 @@ def taken(key: str) -> RefusedError:
 def damaged(name: str, found: str, wanted: str) -> RefusedError:
     """The error for content that is not what its name says."""
     return RefusedError(
-        "GP341", f"{name} is damaged: it has {found}, not {wanted}", hint="publish the release again to mend it"
+        "GP341",
+        f"{name} is damaged: it has {found}, not {wanted}",
+        hint="restore it from a copy of the store, or publish the commit under a new version",
     )
 
 
