@@ -41,7 +41,7 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
         commit=commit,
         ref=ref,
         commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit)),
-        dirty=await _is_dirty(origin, commit),
+        changes=await _changes(origin, commit),
         tag=tag,
         folder=named.local.relative_to(origin.local).as_posix() if named.local and origin.local else ".",
     )
@@ -54,9 +54,10 @@ def require_clean(tree: SourceTree) -> None:
         RefusedError: GP204.
     """
     if tree.dirty:
+        shown = ", ".join(tree.changes[:5]) + (" …" if len(tree.changes) > 5 else "")
         raise RefusedError(
             "GP204",
-            f"the working tree has changes that commit {tree.commit[:12]} does not have",
+            f"the working tree has changes that commit {tree.commit[:12]} does not have: {shown}",
             hint="commit them or put them away (git stash), or leave clean-tree out of source.require",
         )
 
@@ -134,10 +135,13 @@ async def _keep_only(clone: Path, tag: str | None) -> None:
         await git(clone, "tag", "--delete", *others[start : start + 500])
 
 
-async def _is_dirty(origin: Origin, commit: str) -> bool:
+async def _changes(origin: Origin, commit: str) -> tuple[str, ...]:
+    """Changed files and new Go files; other new files (an inventory, notes) cannot be missed by a build."""
     if origin.local is None or await asks(origin.local, "rev-parse", "HEAD") != commit:
-        return False
-    return bool(await asks(origin.local, "status", "--porcelain"))
+        return ()
+    changed = await asks(origin.local, "diff", "--name-only", "-z", "HEAD") or ""
+    new = await asks(origin.local, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.go") or ""
+    return tuple(sorted(filter(None, (changed + "\0" + new).split("\0"))))
 
 
 async def _public_address(origin: Origin, commit: str) -> str:

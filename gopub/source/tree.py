@@ -19,8 +19,8 @@ _SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.
 class SourceTree:
     """A clean clone at one commit.
 
-    ``repository`` never holds a password; ``commit_time`` is seconds since the epoch; ``dirty`` says that the
-    local working tree it was cloned from has changes which this commit does not have; ``tag`` is the version
+    ``repository`` never holds a password; ``commit_time`` is seconds since the epoch; ``changes`` are
+    the files by which the local working tree it was cloned from differs from this commit; ``tag`` is the version
     tag that names the commit, if one does. ``folder`` is the folder that was named as the repository, relative
     to the checkout: gopub.yaml is looked for from there.
     """
@@ -30,9 +30,14 @@ class SourceTree:
     commit: str
     ref: str
     commit_time: int
-    dirty: bool = False
+    changes: tuple[str, ...] = ()
     tag: str | None = None
     folder: str = "."
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the local working tree differs from this commit."""
+        return bool(self.changes)
 
 
 def choose_tag(tags: Sequence[str], ref: str) -> str | None:

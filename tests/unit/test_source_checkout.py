@@ -90,11 +90,18 @@ async def test_only_the_version_tag_stays_in_the_clone(repository: Path, tmp_pat
 async def test_a_dirty_working_tree_is_named_and_can_be_refused(repository: Path, tmp_path: Path) -> None:
     (repository / "a.txt").write_text("changed")
     tree = await checkout(repository, "HEAD", tmp_path / "clone")
-    assert tree.dirty
+    assert tree.changes == ("a.txt",)
     assert (tree.path / "a.txt").read_bytes() == b"two\n"
-    with pytest.raises(RefusedError, match="GP204"):
+    with pytest.raises(RefusedError, match=r"GP204 .*: a\.txt"):
         require_clean(tree)
     require_clean(await checkout(repository, "v1.0.0", tmp_path / "old"))
+
+
+async def test_a_new_go_file_counts_and_a_new_note_does_not(repository: Path, tmp_path: Path) -> None:
+    (repository / "notes.txt").write_text("x")
+    assert not (await checkout(repository, "HEAD", tmp_path / "1")).dirty
+    (repository / "new.go").write_text("package main")
+    assert (await checkout(repository, "HEAD", tmp_path / "2")).changes == ("new.go",)
 
 
 async def test_a_name_of_two_commits_is_refused(repository: Path, tmp_path: Path) -> None:
