@@ -12,10 +12,13 @@ import urllib3
 
 from gopub.build.artifact import FileRef
 from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.evidence import generate
+from gopub.release import load_release, publish, verify_release
 from gopub.spec.kinds import Directory
 from gopub.store import ArtifactStore, blob_key, fetch, find, open_store, version_key
 from gopub.store.backends.s3 import S3Store
 from tests.minio_server import Minio, minio_server
+from tests.releases import a_plan, prepare
 
 
 def digest_of(data: bytes) -> str:
@@ -122,6 +125,14 @@ class StoreContract:
         url = await store.url(blob_key(digest_of(b"data")), expires=60)
         if url is not None:
             assert await ask(url) == (200, b"data")
+
+    async def test_a_release_goes_in_twice_and_comes_out_verified(self, store: ArtifactStore, tmp_path: Path) -> None:
+        prepared = await prepare(tmp_path / "work", a_plan(tmp_path / "work"))
+        signed = await publish(store, prepared)
+        assert await publish(store, prepared) == signed
+        key = generate(tmp_path / "work" / "keys").public_key()
+        report = await verify_release(store, await load_release(store, "hello", "1.0.0"), key)
+        assert report.accepted, report.checks
 
 
 class TestDirectoryStore(StoreContract):
