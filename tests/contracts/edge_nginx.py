@@ -244,10 +244,10 @@ class LocalEdge:
             workers = self.workers()
             self.process.send_signal(number)
             await self.process.wait()
-            if number == signal.SIGKILL:
-                for pid in workers:
-                    os.kill(pid, signal.SIGKILL)
-                self.socket.unlink(missing_ok=True)
+            async with asyncio.timeout(10):
+                while any(map(_lives, workers)):  # noqa: ASYNC110 - other processes
+                    await asyncio.sleep(0.01)
+            self.socket.unlink(missing_ok=True)  # as systemd does with the runtime directory
         self.process = None
 
     async def restart(self, number: int = signal.SIGTERM) -> None:
@@ -303,6 +303,10 @@ class LocalEdge:
         """A client of the data port; closed when the edge is."""
         self.clients.append(Client(self.port, host, keep=keep))
         return self.clients[-1]
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 @asynccontextmanager

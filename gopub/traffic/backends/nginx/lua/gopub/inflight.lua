@@ -1,21 +1,11 @@
 -- Requests that a peer holds right now, exact also after a worker died or while an old one finishes after a reload:
 -- each worker counts under its own pid, and the counts of dead pids are dropped when they are read.
 
-local ffi = require "ffi"
+local process = require "gopub.process"
 
-ffi.cdef [[
-int kill(int pid, int signal);
-]]
-
-local C = ffi.C
-local NO_SUCH_PROCESS = 3
 local counts = ngx.shared.gopub_inflight
 
 local _M = {}
-
-local function is_alive(pid)
-  return C.kill(pid, 0) == 0 or ffi.errno() ~= NO_SUCH_PROCESS
-end
 
 --- Forgets what an earlier process of the same pid left; once in each new worker.
 function _M.start()
@@ -48,7 +38,7 @@ function _M.read()
   for _, key in ipairs(counts:get_keys(0)) do
     local pid, upstream, host = key:match("^(%d+)/([^/]+)/(.+)$")
     if alive[pid] == nil then
-      alive[pid] = is_alive(tonumber(pid))
+      alive[pid] = process.is_alive(tonumber(pid))
     end
     if alive[pid] then
       local hosts = sums[upstream] or {}

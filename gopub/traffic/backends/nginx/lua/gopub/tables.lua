@@ -10,6 +10,7 @@ local address = require "gopub.address"
 local decide = require "gopub.decide"
 local disk = require "gopub.disk"
 local inflight = require "gopub.inflight"
+local process = require "gopub.process"
 local series = require "gopub.series"
 local validate = require "gopub.validate"
 
@@ -281,9 +282,11 @@ function _M.load(path)
   end
 end
 
---- Begins a worker: workers are forks, so each needs a seed of its own for where its turns begin.
+--- Begins a worker. Workers are forks, so each needs a seed of its own for where its turns begin; and none may outlive
+-- its master: it would keep the port, and serve by tables that nobody can change any more.
 function _M.start()
   math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
+  process.end_with_parent()
   inflight.start()
 end
 

@@ -1,0 +1,174 @@
+"""The shipped edge on a host of its own: ordered over SSH, under systemd, scraped by the lab's Prometheus.
+
+What the edge decides is proven in tests/contracts on a local nginx; here are the joints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from gopub.clock import new_token
+from gopub.drive.ports import open_router
+from gopub.fleet.backends import SshFleet
+from gopub.fleet.inventory import load_inventory
+from gopub.lab.lab import Lab
+from gopub.lab.traffic import Load, Traffic
+from gopub.spec.connections import Connections
+from gopub.spec.kinds import Nginx
+from gopub.spec.selector import parse_selector
+from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
+
+pytestmark = pytest.mark.e2e
+
+PORT = 18_181
+UPSTREAM = "edge-test"
+STABLE, CANARY = "a" * 64, "b" * 64
+CONF = f"""
+daemon off; master_process off; pid /run/edge-test.pid; error_log stderr;
+events {{}}
+http {{ access_log off; keepalive_requests 1000000;
+  server {{ listen {PORT}; location / {{ return 200 "$hostname"; }} }} }}
+"""
+
+
+@dataclass
+class World:
+    """The lab's edges as a router, and upstreams on three hosts."""
+
+    lab: Lab
+    router: Router
+    peers: tuple[Peer, ...]
+    seat: str
+    n: int = 0
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Order it, above whatever an earlier test left."""
+        [status] = await self.router.status("edge-test", "lab", UPSTREAM)
+        self.n += 1
+        ordered = table.after(status.revision).ordered(status.epoch + (status.token != self.seat), self.seat, self.n)
+        acks = await self.router.put(ordered)
+        confirm(ordered, acks)
+        return acks
+
+    def table(self) -> RouteTable:
+        """The first two hosts stable, the third the canary."""
+        return RouteTable(
+            app="edge-test",
+            env="lab",
+            upstream=UPSTREAM,
+            salt="r-1",
+            sticky="header:x-user-id",
+            stable=Track(STABLE, self.peers[:2]),
+            canary=Track(CANARY, self.peers[2:]),
+            canary_until=time.time() + 600,
+        )
+
+    def traffic(self, **more: object) -> Traffic:
+        return Traffic(replace(Load(self.lab.edge_address, f"{UPSTREAM}.lab", rate=150), **more))
+
+    async def edge(self, *argv: str) -> str:
+        return (await self.lab.exec(self.lab.edges[0].name, argv)).text
+
+
+@pytest.fixture
+async def world(lab: Lab) -> AsyncIterator[World]:
+    hosts = lab.hosts[:3]
+    seat = new_token()
+    unit = f"edge-test-{seat[:8]}"  # systemd forgets an old unit only after a while
+    for host in hosts:
+        await lab.exec(host.name, ("sh", "-c", "cat >/run/edge-test.conf"), stdin=CONF.encode())
+        await lab.exec(host.name, ("systemd-run", f"--unit={unit}", "--collect", "nginx", "-c", "/run/edge-test.conf"))
+    connections = Connections.load(lab.connections.parent)
+    connection = connections.get("edge-lab", Nginx)
+    edges = load_inventory(connections.inventory(connection.inventory)).select(parse_selector(connection.hosts))
+    peers = tuple(Peer(host.name, f"{host.address}:{PORT}") for host in hosts)
+    async with SshFleet() as fleet:
+        yield World(lab, open_router(connection, edges, fleet), peers, seat)
+    for host in hosts:
+        await lab.exec(host.name, ("systemctl", "stop", unit), check=False)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], limit: float = 30.0) -> None:
+    async with asyncio.timeout(limit):
+        while not await holds():  # noqa: ASYNC110 - on another machine
+            await asyncio.sleep(0.2)
+
+
+async def test_an_order_over_ssh_is_on_the_disk_of_a_guarded_edge(world: World):
+    [ack] = await world.put(world.table())
+    kept = json.loads(await world.edge("cat", f"/var/lib/gopub/edge/{UPSTREAM}.json"))
+    assert kept["revision"] == ack.revision
+    assert await world.edge("stat", "-c", "%a %U", "/run/gopub/edge.sock") == "660 root"
+    assert await world.edge("stat", "-c", "%a %U", "/run/gopub") == "750 root"
+    assert await world.edge("stat", "-c", "%a %U", "/var/lib/gopub/edge") == "750 www-data"
+    assert (await world.router.status("edge-test", "lab", UPSTREAM))[0].inflight == dict.fromkeys(
+        (peer.host for peer in world.peers), 0
+    )
+
+
+async def test_no_request_is_lost_while_weights_change_and_hosts_come_and_go(world: World):
+    table = world.table()
+    await world.put(table)
+    workers = await world.edge("pgrep", "-P", await world.edge("cat", "/run/nginx.pid"))
+    async with world.traffic() as traffic:
+        for weight in (1000, 5000, 10_000, 0):
+            await world.put(table.at_weight(weight))
+            await asyncio.sleep(0.3)
+        for host in [peer.host for peer in world.peers]:
+            await world.put(table.at_weight(5000).without_peer(host))
+            await asyncio.sleep(0.3)
+    counts = traffic.counts
+    assert counts.sent > 150
+    assert counts.lost == 0
+    assert dict(counts.classes) == {"2xx": counts.sent}
+    assert set(counts.releases) == {STABLE[:12], CANARY[:12]}
+    assert await world.edge("pgrep", "-P", await world.edge("cat", "/run/nginx.pid")) == workers
+
+
+async def test_a_dead_canary_is_seen_by_prometheus_and_by_no_user(world: World):
+    await world.put(world.table().at_weight(5000))
+    canary = world.peers[2].host
+    async with world.traffic() as traffic:
+        await asyncio.sleep(0.5)
+        await world.lab.exec(canary, ("sh", "-c", "kill -KILL $(cat /run/edge-test.pid)"))
+        await asyncio.sleep(1.5)
+    assert traffic.counts.lost == 0
+    assert dict(traffic.counts.classes) == {"2xx": traffic.counts.sent}
+    labels = f'app="edge-test",host="{canary}",release="{CANARY[:12]}"'
+
+    async def seen() -> bool:
+        answers = await asyncio.to_thread(query, world.lab, f"gopub_edge_attempts_total{{{labels}}}")
+        by_class = {answer["metric"]["class"]: float(answer["value"][1]) for answer in answers}
+        return by_class.get("connect", 0) > 10 and by_class.get("2xx", 0) > 10
+
+    await until(seen)
+
+
+def query(lab: Lab, expression: str) -> list[dict]:
+    url = f"{lab.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - the lab's own URL
+        return list(json.load(answer)["data"]["result"])
+
+
+@pytest.mark.parametrize("how", ["systemctl restart nginx", "kill -KILL $(cat /run/nginx.pid)"])
+async def test_an_edge_that_was_restarted_serves_its_last_table(world: World, how: str):
+    table = world.table().at_weight(10_000)
+    [ack] = await world.put(table)
+    await world.edge("sh", "-c", how)
+
+    async def back() -> bool:
+        [status] = await world.router.status("edge-test", "lab", UPSTREAM)
+        return status.revision == ack.revision
+
+    await until(back)
+    counts = await world.traffic().run(0.5)
+    assert dict(counts.classes) == {"2xx": counts.sent}
+    assert set(counts.releases) == {CANARY[:12]}
