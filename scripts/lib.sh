@@ -8,6 +8,12 @@ CACHE="${GOPUB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gopub}"
 export ROOT CACHE
 mkdir -p "$CACHE"
 
+# Trust what the machine trusts: behind a company's proxy the bundles that pip and uv bring along are not enough.
+readonly SYSTEM_CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
+if [[ -r "$SYSTEM_CERTIFICATES" ]]; then
+  export PIP_CERT="${PIP_CERT:-$SYSTEM_CERTIFICATES}" SSL_CERT_FILE="${SSL_CERT_FILE:-$SYSTEM_CERTIFICATES}"
+fi
+
 # Talk goes to stderr: a script's stdout is data (a path).
 say() { printf 'set-up: %s\n' "$*" >&2; }
 
