@@ -31,10 +31,22 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
     }
     unit = environment.service.unit
     return EnvironmentFiles(
-        spec=cast("Mapping[str, Json]", environment.model_dump(mode="json", by_alias=True)),
+        spec=effective(environment),
         templates=templates,
         unit=_text(f"{key}.service.unit", unit, project, checkout) if unit else None,
     )
+
+
+def effective(environment: Environment) -> dict[str, Json]:
+    """The whole environment as JSON, defaults resolved; of the score only what the team wrote down.
+
+    A dimension that was declared and is missing holds a rollout, one that is a default is left out: so what was
+    declared must survive.
+    """
+    whole = cast("dict[str, Json]", environment.model_dump(mode="json", by_alias=True))
+    judge = cast("Mapping[str, Json]", whole["judge"])
+    declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {**whole, "judge": {**judge, "score": declared}}
 
 
 def _text(key: str, name: str, project: Path, checkout: Path) -> str:

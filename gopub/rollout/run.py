@@ -147,11 +147,17 @@ class Run:
             _log.warning("%s: %s", self.rollout, text)
 
     async def claim_edges(self) -> None:
-        """Learn the edges' revision, so that ours grow from there."""
+        """Learn the edges' revision, so that ours grow from there; where a canary serves, take it over.
+
+        The driver before us may have been gone longer than the canary's term: its table is put again under our seat.
+        """
         if self.ports.router is None or not self.plan.upstream:
             return
         statuses = await self.ports.router.status(self.plan.app, self.plan.env, self.plan.upstream)
         self._revision = max([self._revision, *(status.revision for status in statuses)])
+        if self.state.back is None and self.pools().at("canary"):
+            reached = [step for step in self.plan.steps if step.index in self.state.reached]
+            await self.shift(self.pools(), self.state.weight, why="taken over", step=reached[-1] if reached else None)
 
     async def shift(
         self, pools: Pools, weight: int, *, why: str, step: PlannedStep | None = None, growing: bool = True
