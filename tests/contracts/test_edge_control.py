@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
+import referencing
 
 from gopub.traffic import RouteTable, Rule, Track, encode
 from tests.contracts.edge_nginx import Backend, LocalEdge, running_backends, running_edge
@@ -56,6 +58,19 @@ async def test_a_table_is_in_force_and_on_the_disk_when_it_is_acknowledged(edge,
     assert (edge.state / "hello.json").read_bytes() == encode(table)
     assert await edge.control("GET", "/v1/tables/hello") == (200, encode(table) + b"\n")
     assert (await edge.client().ask()).peer == "a1"
+
+
+async def test_the_status_fits_its_schema(edge, backends):
+    schemas = Path(__file__).parents[2] / "gopub" / "schemas"
+    table, status = (json.loads((schemas / f"{name}.v1.json").read_text()) for name in ("route-table", "edge-status"))
+    validator = jsonschema.Draft202012Validator(
+        status, registry=referencing.Registry().with_contents([(table["$id"], table)])
+    )
+    await edge.put(table_of(backends))
+    await edge.client().ask()
+    _, body = await edge.control("GET", "/v1/status")
+    validator.validate(json.loads(body))
+    assert not validator.is_valid(json.loads(body.replace(b'"inflight"', b'"flying"')))
 
 
 async def test_the_same_order_gets_the_same_answer(edge, backends):

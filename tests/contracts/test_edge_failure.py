@@ -77,8 +77,13 @@ async def test_a_dead_stable_peer_is_replaced_once(edge, backends):
     await backends[0].stop()
     answers = [await edge.client().ask() for _ in range(40)]
     assert {(answer.status, answer.peer) for answer in answers} == {(200, "a2")}
+    # Each of the two workers found out once, and lets it rest.
+    assert 1 <= attempts(await edge.metrics(), "a1")["connect"] <= 2
     await backends[1].stop()
     assert {(await edge.client().ask()).status for _ in range(5)} == {502}
+    # With all at rest none is: who comes back serves at once.
+    await backends[0].start()
+    assert {(await edge.client().ask()).status for _ in range(20)} == {200}
 
 
 async def test_a_post_whose_bytes_were_sent_is_not_sent_again(edge, backends):

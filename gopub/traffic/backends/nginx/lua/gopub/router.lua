@@ -83,22 +83,45 @@ end
 
 -- Balancing ----------------------------------------------------------------------------------------------------
 
-local function take_turn(track)
+-- Stable peers that failed a moment ago, with the time until which this worker lets them rest while others are there
+-- (nginx's own max_fails=1 fail_timeout=10s). A canary never rests: each of its failures is evidence.
+local resting = {}
+local REST = 10
+
+local function step(track)
   local at = track.last % track.count + 1
   track.last = at
   return track.peers[at]
+end
+
+local function take_turn(track)
+  local peer = step(track)
+  if next(resting) == nil or track.name == "canary" then
+    return peer
+  end
+  for _ = 1, track.count do
+    local until_then = resting[peer.inflight]
+    if not until_then or until_then <= ngx.now() then
+      resting[peer.inflight] = nil
+      return peer
+    end
+    peer = step(track)
+  end
+  return peer -- all of them rest: none does
 end
 
 -- The peer of the next attempt. A canary that failed gives way to stable, a stable peer to another one. Where only
 -- a kept connection had been closed, nginx grants an attempt of its own accord: it takes the same way.
 local function next_peer(flight)
   local stable = flight.route.tracks.stable
-  if #flight.tried > 0 and flight.track.name == "canary" and stable and flight.route.fallback then
+  local last = flight.tried[#flight.tried]
+  if last and flight.track.name == "stable" then
+    resting[last.inflight] = ngx.now() + REST
+  elseif last and stable and flight.route.fallback then
     flight.track = stable
     flight.rule = flight.rule .. "/fallback"
     flight.moved = false
   end
-  local last = flight.tried[#flight.tried]
   local peer = take_turn(flight.track)
   if peer == last and flight.track.count > 1 then
     peer = take_turn(flight.track)
