@@ -49,6 +49,8 @@ class Observation:
     no_data: str | None = None
     windows: tuple[Window, ...] = ()
     recent: Window | None = None
+    idle: float | None = None
+    """Seconds since the canary's last request that this driver counted; None when there was none."""
     step_totals: Totals = field(default_factory=Totals)
     rollout_totals: Totals = field(default_factory=Totals)
     slo_canary: SloCheck = field(default_factory=SloCheck)

@@ -72,6 +72,7 @@ class Observer:
         self._recent = Recent(config.horizon, config.min_requests)
         self._runtime = RuntimeTrail(config.score.profile)
         self._canaries: frozenset[str] = frozenset()
+        self._busy: float | None = None
         self._logs = LogWatch(logs, config)
 
     def state(self) -> Json:
@@ -156,6 +157,8 @@ class Observer:
             stable=config.stable,
             slow_above=state.evidence.slow_above,
         )
+        if new.canary and new.canary.attempts:
+            self._busy = new.end
         self._recent.add(new)
         self._logs.count(new)
         self._state = replace(
@@ -180,6 +183,7 @@ class Observer:
             seen,
             windows=new,
             recent=recent,
+            idle=None if self._busy is None else at - self._busy,
             step_totals=self._state.step_totals,
             rollout_totals=self._state.rollout_totals,
             slo_canary=found.slo_canary,

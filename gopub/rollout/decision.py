@@ -20,7 +20,9 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         ``max_restarts`` times since the switch), is not the signed binary, or fails its probe: ROLLBACK.
         A rollout without router or judge is ``health-only``: this rule and rule 7 are all there is, and the reason
         says so.
-    2.  No data, or fewer than ``min_requests`` requests on the canary in this step: HOLD; at the deadline WITHDRAW.
+    2.  No data, fewer than ``min_requests`` requests on the canary in this step, or none for ``quiet`` seconds: HOLD;
+        at the deadline WITHDRAW. The last is for a canary whose traffic went elsewhere: old figures promote nobody,
+        but they can condemn (it is looked at after rule 3).
         Two things can decide where requests are few (never where there is no data): an approval, and a first release
         without an error so far; for both, rules 4 to 6 do not apply.
     3.  E ≥ 100/α: ROLLBACK at once.
@@ -49,7 +51,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     if _few(observation, policy) and history.watch_since is None:  # rule 2 let it pass: an approval, a first release
         return _bake(observation, history, _despite_few(observation, policy, history))
     return (
-        _slo_break(observation, policy, history)  # rules 4 and 5
+        _silence(observation, policy, history)  # rule 2
+        or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
         or _bake(observation, history, _good(observation, policy))  # rule 7
     )
@@ -90,13 +93,25 @@ def _few(observation: Observation, policy: Policy) -> bool:
 def _want_of_data(observation: Observation, policy: Policy, history: History) -> Verdict | None:
     if observation.no_data is not None:
         return _hold_or_withdraw(2, f"no data: {observation.no_data}", history)
-    if not _few(observation, policy) or history.approved is not None:
+    if history.approved is not None:
+        return None
+    if not _few(observation, policy):
         return None
     totals = observation.step_totals
     if policy.first and not totals.canary_errors:
         return None
     reason = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
     return _hold_or_withdraw(2, reason, history)
+
+
+def _silence(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    idle = observation.idle
+    if history.watch_since is not None or history.approved is not None or policy.first:
+        return None
+    if idle is not None and idle <= policy.quiet:
+        return None
+    since = "yet in this driver's life" if idle is None else f"for {say_seconds(idle)}"
+    return _hold_or_withdraw(2, f"no request on the canary {since}: the figures are old", history)
 
 
 def _despite_few(observation: Observation, policy: Policy, history: History) -> str:

@@ -35,6 +35,8 @@ class Policy:
     log_score: float = 0.85
     watch: float = 120.0
     max_restarts: int = 0
+    quiet: float = 60.0
+    """Seconds without a canary request after which old figures no longer promote."""
     compare: bool = True
     first: bool = False
     health_only: bool = False
@@ -48,6 +50,7 @@ class Policy:
             pass_score=config.pass_score,
             log_score=config.log_score,
             watch=config.watch,
+            quiet=config.horizon,
             compare=compare,
             first=config.stable is None,
         )

@@ -26,6 +26,7 @@ def observation(case: Mapping[str, Any]) -> Observation:
         at=float(case["now"]),
         hosts=tuple(ProcessHealth(**host) for host in case["hosts"]),
         no_data=case["no_data"],
+        idle=case["idle"],
         step_totals=Totals(case["requests"], case["failed"], 9000, 0),
         slo_canary=SloCheck(
             case["requests"],

@@ -42,6 +42,7 @@ def looks(draw):
         "no_data": draw(st.none() | st.just("down")),
         "requests": draw(st.integers(0, 200)),
         "failed": draw(st.integers(0, 3)),
+        "idle": draw(st.none() | st.floats(0, 100)),
         "e": draw(st.floats(1e-9, 1e12)),
         "log_score": draw(st.none() | st.floats(0, 1)),
         "canary_above": broken,
@@ -67,6 +68,13 @@ def test_no_promotion_without_data(look):
 @given(looks())
 def test_no_promotion_on_few_requests_unless_approved_or_first(look):
     assume(look["requests"] < 50 and look["watch_since"] is None)
+    assume(not (look["approved"] or look["policy"].get("first") or look["policy"].get("health_only")))
+    assert _decide(look).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_no_promotion_on_old_figures_unless_approved_or_first(look):
+    assume((look["idle"] is None or look["idle"] > 60) and look["watch_since"] is None)
     assume(not (look["approved"] or look["policy"].get("first") or look["policy"].get("health_only")))
     assert _decide(look).kind is not Kind.PROMOTE
 
@@ -131,7 +139,7 @@ def test_a_watch_ends(look):
 def test_the_history_keeps_the_beginning_of_a_watch():
     look = {
         "now": 1000.0, "bake": 10, "deadline": 9999, "watch_since": None, "approved": None, "no_data": None,
-        "requests": 500, "failed": 10, "e": 200.0, "log_score": None, "canary_above": ["error_rate"],
+        "requests": 500, "failed": 10, "idle": 0.0, "e": 200.0, "log_score": None, "canary_above": ["error_rate"],
         "canary_broken": ["error_rate"], "stable_broken": [], "enough": True, "score": 40.0,
         "hosts": [{"host": "h1"}], "policy": {},
     }  # fmt: skip
@@ -158,7 +166,7 @@ def test_replay_names_what_was_changed():
     """Control: a record whose verdict was altered does not pass."""
     look = {
         "now": 1000.0, "bake": 10, "deadline": 9999, "watch_since": None, "approved": None, "no_data": "down",
-        "requests": 0, "failed": 0, "e": 1.0, "log_score": None, "canary_above": [], "canary_broken": [],
+        "requests": 0, "failed": 0, "idle": 0.0, "e": 1.0, "log_score": None, "canary_above": [], "canary_broken": [],
         "stable_broken": [], "enough": False, "score": None, "hosts": [{"host": "h1"}], "policy": {},
     }  # fmt: skip
     record = judge(observation(look), policy(look), history(look))

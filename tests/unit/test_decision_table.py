@@ -41,6 +41,12 @@ def test_the_docstring_numbers_the_rules_that_fire():
 
 
 MUTATIONS = [
+    ("idle <= policy.quiet", "idle < policy.quiet"),
+    ("idle <= policy.quiet", "idle <= policy.quiet + 1"),
+    ("history.approved is not None or policy.first:", "history.approved is not None:"),
+    ("history.approved is not None or policy.first:", "policy.first:"),
+    ("if history.watch_since is not None or history.approved", "if history.approved"),
+    ("if idle is not None and idle <= policy.quiet", "if idle is None or idle <= policy.quiet"),
     ("if failure := _hard_failure(observation.hosts, policy):", "if failure := '':"),
     ("host.restarts > policy.max_restarts", "host.restarts > policy.max_restarts + 1"),
     ("if bad and host.reachable", "if bad"),

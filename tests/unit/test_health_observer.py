@@ -175,6 +175,14 @@ async def test_a_source_that_is_down_at_the_start():
     assert (await observer.look(T0 + 6, WELL, 0)).step_totals.canary_requests == 10
 
 
+async def test_a_canary_without_requests_is_idle():
+    world, observer = await started()
+    assert (await rollout(world, observer, 3))[-1].idle == 0
+    seen = await observer.look(T0 + 106, WELL, 0)
+    assert seen.idle == 100
+    assert seen.step_totals.canary_requests == 120
+
+
 async def test_totals_of_a_step_begin_anew_and_evidence_does_not():
     world, observer = await started()
     last = (await rollout(world, observer, 3, bad=8))[-1]
