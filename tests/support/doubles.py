@@ -1,5 +1,6 @@
 """A fleet, edges and a judge in memory. They fence, remember and fail like the real ones, so that a rollout can be
-driven, killed and taken up again thousands of times in seconds. The real ones are tested on the lab."""
+driven, killed and taken up again thousands of times in seconds. The real ones are tested on the lab.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ import pytest
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
-from gopub.rollout import back, events as ev, stages
+from gopub.rollout import back, stages
+from gopub.rollout import events as ev
 from gopub.rollout.boxes import box, turn_around
 from gopub.rollout.closing import close
 from gopub.rollout.journal import Journal, Seat, open_journal
