@@ -293,7 +293,14 @@ class LocalEdge:
         return held
 
     async def metrics(self) -> dict[str, float]:
-        """The samples of /metrics by name and labels."""
+        """The samples of /metrics by name and labels, once the last answer is counted: that comes after it is sent."""
+        async with asyncio.timeout(5):
+            while any(value for name, value in (await self._metrics()).items() if "inflight" in name):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)
+        return await self._metrics()
+
+    async def _metrics(self) -> dict[str, float]:
         answer = await Client(self.metrics_port, "edge", keep=False).ask("/metrics")
         assert answer.status == 200, answer
         lines = (line for line in answer.body.decode().splitlines() if not line.startswith("#"))
