@@ -19,11 +19,13 @@ from dataclasses import dataclass, field, replace
 from gopub.health.config import SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
-from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
 MARGIN = {"errors": 0.25, "slow": 0.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
+PATIENCE = 10.0
+"""Seconds for which counts of one track wait for the other one's."""
 AGAINST_STABLE = 0.8
 """The share of a metric's coin that is bet against stable, where a metric can also be held against the SLO."""
 
@@ -61,6 +63,10 @@ class EvidenceState:
     slow: MetricState = field(default_factory=MetricState)
     basis: str = "none"
     slow_above: float | None = None
+    waiting: Window | None = None
+    """Counts that wait for the other track's, a few seconds at most."""
+    stable_seen: float = 0.0
+    """When stable last had requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +123,29 @@ def fold(
         stable_broken: stable itself breaks the SLO at the moment.
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
-    for window in windows:
+    for new in windows:
+        window = sum_windows((state.waiting, new)) or new if state.waiting else new
+        if window.stable and window.stable.attempts:
+            state = replace(state, stable_seen=window.end)
+        if compare and _waits(window, state.stable_seen):
+            state = replace(state, waiting=window)
+            continue
         basis = _basis(window, slo, compare=compare, stable_broken=stable_broken)
         state = replace(
             state,
             errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
             slow=_fold_metric(state.slow, window, "slow", basis=basis, allowed=allowed_slow),
             basis=basis or state.basis,
+            waiting=None,
         )
     return state
+
+
+def _waits(window: Window, stable_seen: float) -> bool:
+    """Whether only one track had requests, and the other one's may come soon: with little traffic they do."""
+    busy = [track is not None and track.attempts > 0 for track in (window.canary, window.stable)]
+    recent = window.end - stable_seen < PATIENCE and window.end - window.start < PATIENCE
+    return recent and sum(busy) == 1
 
 
 def evidence(state: EvidenceState, slo: SloTarget) -> Evidence:

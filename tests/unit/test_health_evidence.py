@@ -140,6 +140,32 @@ def test_users_who_chose_themselves_are_held_against_the_slo_unless_stable_break
     assert run(windows, compare=True).log_e < 0.1
 
 
+def test_little_traffic_is_put_together_before_it_is_compared():
+    """One request a window, now here, now there: compared with stable all the same, not with the SLO."""
+    windows = []
+    for i in range(400):
+        canary, stable = ((0, 0, 0), (1, 0, 0)) if i % 2 else ((1, i % 4 == 0, 0), (0, 0, 0))
+        windows.append(window(canary, stable, 0.5 * i))
+    windows[0] = window((0, 0, 0), (1, 0, 0))
+    found = run(windows)
+    assert found.basis == "stable"
+    assert found.metrics[0].canary_exposed == pytest.approx(200, abs=2)
+    assert found.log_e > math.log(100)
+
+
+def test_counts_do_not_wait_for_a_track_that_is_gone():
+    both = [window((100, 0, 0), (300, 0, 0), 2.0 * i) for i in range(5)]
+    alone = [window((100, 20, 0), (0, 0, 0), 10 + 2.0 * i) for i in range(12)]
+    assert run([*both, *alone]).basis == "slo"
+    assert run([*both, *alone]).log_e > math.log(10_000)
+
+
+def test_an_idle_canary_does_not_pile_up_stable_counts():
+    idle = [window((0, 0, 0), (300, 0, 0), 2.0 * i) for i in range(300)]
+    incident = [window((10, 2, 0), (300, 60, 0), 600 + 2.0 * i) for i in range(3)]
+    assert run([*idle, *incident]).log_e < 1.0
+
+
 def test_no_canary_requests_change_nothing():
     state = fold(EvidenceState(), [window((0, 0, 0), (300, 10, 0))], SLO, compare=True, stable_broken=False)
     assert evidence(state, SLO).log_e == pytest.approx(0.0)
