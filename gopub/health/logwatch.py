@@ -31,6 +31,7 @@ class LogWatch:
         """Take the source; None means that no logs are configured."""
         self._source, self._config = source, config
         self._began = self._last = 0.0
+        self._tried: float | None = None
         self._requests: dict[tuple[str, str], int] = {}
         self._outcome = LogOutcome(note="logs not read yet", blind=True)
 
@@ -50,16 +51,20 @@ class LogWatch:
             self._requests[key] = self._requests.get(key, 0) + host.attempts
 
     async def read(self, at: float, targets: Sequence[LogTarget], *, urgent: bool) -> LogOutcome:
-        """Read what is due; between two readings the outcome of the last one stands."""
+        """Read what is due; between two readings the outcome of the last one stands.
+
+        After a reading that failed the next one waits, however urgent it is: a host that hangs must not slow each look.
+        """
         if self._source is None:
             return LogOutcome(note="no log source", blind=True)
-        if not urgent and not self._outcome.blind and at - self._last < self._config.log_every:
-            return LogOutcome(note=self._outcome.note)
+        soon = self._tried is not None and at - self._tried < self._config.log_every
+        if soon and (not urgent or self._outcome.note):
+            return LogOutcome(note=self._outcome.note, blind=self._outcome.blind)
         ours = [target for target in targets if target.release == self._config.canary]
         theirs = sorted((target for target in targets if target.release == self._config.stable), key=lambda t: t.host)
         if not ours or not theirs:
             return LogOutcome(note="no hosts on both tracks to compare the logs of", blind=True)
-        chosen = (*ours, *theirs[:STABLE_HOSTS])
+        chosen, self._tried = (*ours, *theirs[:STABLE_HOSTS]), at
         answers = await asyncio.gather(*(self._source.read(target, self._began) for target in chosen))
         self._outcome = self._take(at, answers)
         return self._outcome

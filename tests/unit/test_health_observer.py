@@ -290,7 +290,10 @@ async def test_unreachable_logs_are_no_score_and_said():
     seen = (await rollout(world, observer, 1, logs=targets("h1", "h2")))[-1]
     assert (seen.log_score, seen.log_note) == (None, "journald on h1 unreachable")
     logs.silent = {"h3"}
-    seen = (await rollout(world, observer, 1, start=1, logs=targets("h1", "h2", "h3")))[-1]
+    soon = await rollout(world, observer, 3, start=1, bad=8, logs=targets("h1", "h2", "h3"))
+    assert logs.readings == 2, "a host that hangs is not asked again at once, however urgent it is"
+    assert {(look.log_score, look.log_note) for look in soon} == {(None, "journald on h1 unreachable")}
+    seen = (await rollout(world, observer, 1, start=5, logs=targets("h1", "h2", "h3")))[-1]
     assert seen.log_score is not None
     assert seen.log_note == "journald on h3 unreachable"
 

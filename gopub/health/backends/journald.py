@@ -46,7 +46,7 @@ class _Place:
 class JournaldSource:
     """A ``LogSource`` on the journal of each host, through the channel that the driver holds anyway."""
 
-    def __init__(self, *, warmup: float = 5.0, timeout: float = 10.0) -> None:
+    def __init__(self, *, warmup: float = 5.0, timeout: float = 4.0) -> None:
         """Leave out ``warmup`` seconds after each process' first line; give a host ``timeout`` seconds."""
         self._warmup, self._timeout = warmup, timeout
         self._places: dict[tuple[str, str, str], _Place] = {}
