@@ -66,7 +66,7 @@ class Fleet:
     """One simulated rollout."""
 
     def __init__(self, world: World, fault: Fault | None, seed: int) -> None:
-        self.world, self.fault, self.rng = world, fault, random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.world, self.fault, self.rng = world, fault, random.Random(seed)
         self.offsets = [math.exp(self.rng.gauss(0, world.spread)) for _ in range(world.hosts)]
         self.shared = 0.0
 

@@ -23,7 +23,7 @@ SHORT = World(looks=40, history=15)
 @pytest.fixture(scope="module")
 def seed():
     drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")  # noqa: T201 - shown when a test fails
+    print(f"seed {drawn}")
     return drawn
 
 

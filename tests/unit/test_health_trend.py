@@ -40,15 +40,15 @@ def test_warm_up_is_cut_off():
 
 def test_outliers_do_not_bend_the_slope():
     seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    rng = random.Random(seed)  # noqa: S311
+    print(f"seed {seed}")
+    rng = random.Random(seed)
     points = [(t, v * (3 if rng.random() < 0.1 else 1)) for t, v in line(20, 600)]
     assert growth(points) == pytest.approx(20, rel=0.5)
 
 
 def test_live_heap_that_goes_up_and_down_is_no_leak():
     for seed in range(30):
-        rng = random.Random(seed)  # noqa: S311
+        rng = random.Random(seed)
         points = [(float(t), (100 + rng.uniform(0, 60)) * MIB) for t in range(0, 600, 5)]
         assert (growth(points) or 0) < 5, seed
 
