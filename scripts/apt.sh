@@ -10,6 +10,18 @@ PACKAGES=(
   shellcheck lua-check                                                        # make check
 )
 
+# Nothing that we install may start on this machine: gopub uses the programs, not the services. While packages are being
+# installed, this file (Debian's own way) says so; one that a killed set-up left is taken away.
+POLICY=/usr/sbin/policy-rc.d
+MARK="# made by gopub's set-up, for as long as it installs packages"
+
+ours() { grep --quiet --fixed-strings "$MARK" "$POLICY" 2>/dev/null; }
+
+if ours; then
+  lock apt
+  rm -f "$POLICY"
+fi
+
 # A package that a killed installation left half-way is missing, too.
 present="$(dpkg-query --show --showformat='${Package} ${db:Status-Status}\n' "${PACKAGES[@]}" 2>/dev/null || true)"
 missing=()
@@ -23,21 +35,25 @@ if [[ "$EUID" -ne 0 ]]; then
   exit 0
 fi
 
-# Nothing that we install may start on this machine: gopub uses the programs, not the services.
-policy=/usr/sbin/policy-rc.d
-if [[ ! -e "$policy" ]]; then
-  trap 'rm -f "$policy"' EXIT
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod +x "$policy"
-fi
-
 lock apt
 say "installing Debian packages: ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-apt=(apt-get --quiet=2 -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0)
-"${apt[@]}" update >&2
-dpkg --configure -a >&2
-"${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >&2
+if [[ ! -e "$POLICY" ]]; then
+  trap 'rm -f "$POLICY"' EXIT
+  printf '#!/bin/sh\n%s\nexit 101\n' "$MARK" >"$POLICY"
+  chmod +x "$POLICY"
+fi
+
+install() {
+  local apt=(apt-get --quiet=2 -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0)
+  export DEBIAN_FRONTEND=noninteractive
+  "${apt[@]}" update && dpkg --configure -a && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"
+}
+
+log="$CACHE/apt.log"
+install >"$log" 2>&1 </dev/null || {
+  tail -n 20 "$log" >&2
+  die "apt-get failed; the whole of what it said is in $log"
+}
 
 for service in nginx prometheus; do
   if [[ -d /run/systemd/system && " ${missing[*]} " == *" $service"* ]]; then
