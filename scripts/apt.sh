@@ -18,8 +18,7 @@ MARK="# made by gopub's set-up, for as long as it installs packages"
 ours() { grep --quiet --fixed-strings "$MARK" "$POLICY" 2>/dev/null; }
 
 if ours; then
-  lock apt
-  rm -f "$POLICY"
+  (lock apt && rm -f "$POLICY") # whoever installs packages now holds the lock, and the file is theirs
 fi
 
 # A package that a killed installation left half-way is missing, too.
