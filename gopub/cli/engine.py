@@ -58,6 +58,38 @@ def run_flow(name: str, parameters: Mapping[str, Json], beside: Callable[[], Cor
     return asyncio.run(_run(flow, parameters, beside, on_interrupt))
 
 
+def run_deployment(
+    name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> str:
+    """Start a deployment on the server of ``PREFECT_API_URL`` and wait for its end; gives the name of its state.
+
+    Raises:
+        GopubError: GP918 the run failed, crashed or was cancelled.
+    """
+    return asyncio.run(_run_deployment(name, parameters, beside))
+
+
+async def _run_deployment(
+    name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None
+) -> str:
+    from prefect.deployments import arun_deployment
+
+    telling = asyncio.create_task(beside()) if beside else None
+    try:
+        run = await arun_deployment(name, parameters=dict(parameters), timeout=None, poll_interval=1)
+    finally:
+        if telling:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+    state = run.state
+    if state is None or not state.is_completed():
+        said = f"{state.name}: {state.message}" if state else "no state"
+        raise GopubError(
+            "GP918", f"the run {run.name} of {name} ended as {said}", hint="see its logs in the Prefect UI"
+        )
+    return state.name or ""
+
+
 async def _run(
     flow: Any,
     parameters: Mapping[str, Json],
@@ -86,4 +118,4 @@ def _first_asks_second_kills(ask: Callable[[], None]) -> None:
     try:
         loop.add_signal_handler(signal.SIGINT, asked)
     except (RuntimeError, NotImplementedError) as error:
-        raise GopubError("GP917", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error
+        raise GopubError("GP919", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error

@@ -25,6 +25,7 @@ from gopub.spec.loader import load_spec
 from gopub.spec.models import Environment, ReleaseSpec
 from gopub.spec.selector import parse_selector
 from gopub.store.backends import open_store
+from gopub.store.backends.s3 import S3Store
 from gopub.store.protocol import ArtifactStore
 from gopub.traffic.backends.nginx import EdgeChannel, NginxRouter
 from gopub.traffic.protocol import Router
@@ -43,6 +44,11 @@ def open_router(connection: Nginx, edges: Sequence[Host], fleet: Fleet) -> Route
         return await fleet.channel(hosts[name])
 
     return NginxRouter(tuple(hosts), connect, socket=connection.socket)
+
+
+def open_store_of_connection(connection: S3) -> S3Store:
+    """An S3 store; ``prepare`` makes its bucket."""
+    return S3Store.open(connection)
 
 
 def open_store_of(spec: ReleaseSpec, connections: Connections) -> ArtifactStore:

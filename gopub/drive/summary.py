@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gopub.canon import Json
 from gopub.errors import Exit
+from gopub.rollout.machine import State
 from gopub.rollout.model import Outcome
 from gopub.rollout.run import Run
 
@@ -21,7 +22,11 @@ _CODES = {
 
 def summary(run: Run) -> dict[str, Json]:
     """App, env, version, outcome, reason, rule, what is owed and what a person must know."""
-    state = run.state
+    return summary_of(run.state, run.alarms)
+
+
+def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
+    """The same from a state alone."""
     closed, back, verdict = state.closed, state.back, state.verdict
     return {
         "rollout": state.rollout,
@@ -33,7 +38,7 @@ def summary(run: Run) -> dict[str, Json]:
         "reason": closed.reason if closed else state.waiting,
         "rule": back.rule if back else verdict.rule if verdict else None,
         "owed": list(state.owed),
-        "alarms": list(run.alarms),
+        "alarms": list(alarms),
     }
 
 

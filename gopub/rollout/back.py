@@ -15,6 +15,7 @@ from gopub.errors import GopubError
 from gopub.fleet.orders import Record
 from gopub.rollout import events as ev
 from gopub.rollout import hosts
+from gopub.rollout.boxes import edges_first
 from gopub.rollout.closing import close
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
@@ -30,19 +31,11 @@ async def go_back(run: Run) -> None:
     if run.state.closed or back is None:
         return
     if run.state.touched:
-        await _edges_first(run)  # 2
+        await edges_first(run)  # 2
         for batch in _batches(run):
             await _bring_back(run, batch)  # 3, 4
         await _stable_only(run)  # 5
     close(run, back.outcome, back.reason)
-
-
-async def _edges_first(run: Run) -> None:
-    if run.state.traffic_off is not None:
-        return
-    pools = run.pools()
-    await run.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
-    run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
 
 
 def _batches(run: Run) -> tuple[tuple[str, ...], ...]:

@@ -19,6 +19,7 @@ from gopub.errors import GopubError, LockedError
 from gopub.rollout import events as ev
 from gopub.rollout.model import Outcome
 from gopub.rollout.run import Run
+from gopub.rollout.tables import weight_going_back
 from gopub.telemetry import log
 
 P = ParamSpec("P")
@@ -47,17 +48,30 @@ def box(
             return
         try:
             await work(run, *args, **kwargs)
-        except Trouble as trouble:
-            turn_around(run, trouble.outcome, trouble.rule, trouble.reason)
         except LockedError:
             raise
+        except Trouble as trouble:
+            turn_around(run, trouble.outcome, trouble.rule, trouble.reason)
         except GopubError as error:
             turn_around(run, Outcome.WITHDRAWN, 0, f"{error.code} {error.problem}")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a canary alone with the traffic
             _log.exception("%s failed in %s", run.rollout, work.__name__)
             turn_around(run, Outcome.WITHDRAWN, 0, f"internal error in {work.__name__}: {error!r}")
+        await edges_first(run)
 
     return cast("Callable[Concatenate[Run, P], Coroutine[None, None, None]]", boxed)
+
+
+async def edges_first(run: Run) -> None:
+    """Where the rollout turned around, take the traffic off the canary at once: as far as stable can carry it.
+
+    It happens here, inside the box that found the trouble, and not in the next one: bad answers do not wait.
+    """
+    if run.state.back is None or not run.state.touched or run.state.traffic_off is not None:
+        return
+    pools = run.pools()
+    await run.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
+    run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
 
 
 def turn_around(run: Run, outcome: Outcome, rule: int, reason: str) -> None:

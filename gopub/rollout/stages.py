@@ -19,6 +19,7 @@ from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
 from gopub.rollout.tables import Place, Pools, settled_table, weight_on_the_way
+from gopub.traffic.protocol import in_flight
 
 BATCH = 50
 """Hosts that one task works on at a time."""
@@ -102,9 +103,10 @@ async def drain(
         return
     await run.shift(out, weight, why=f"{_say(batch)} out", step=step, growing=growing)
     end = run.ports.clock.now() + run.plan.drain
-    while left := await _in_flight(run, batch):
+    while (left := await _in_flight(run, batch)) != 0:
         if run.ports.clock.now() >= end:
-            run.alarm(f"{left} requests were still in flight on {_say(batch)} after {run.plan.drain:g}s")
+            what = "an unknown number of" if left is None else left
+            run.alarm(f"{what} requests were still in flight on {_say(batch)} after {run.plan.drain:g}s")
             return
         await run.ports.clock.sleep(DRAIN_LOOK)
 
@@ -122,12 +124,13 @@ async def settle(run: Run) -> None:
     await on_each(serving, lambda name: hosts.prune(run, name))
 
 
-async def _in_flight(run: Run, batch: Sequence[str]) -> int:
+async def _in_flight(run: Run, batch: Sequence[str]) -> int | None:
+    """Requests that these hosts still hold; None while an edge cannot be asked."""
     router = run.ports.router
     if router is None:
         return 0
     statuses = await router.status(run.plan.app, run.plan.env, run.plan.upstream)
-    return sum(status.inflight.get(name, 0) for status in statuses for name in batch)
+    return in_flight(statuses, batch)
 
 
 async def on_each(names: Sequence[str], work: Callable[[str], Awaitable[Record]]) -> dict[str, Record]:

@@ -1,5 +1,7 @@
-"""A fleet, edges and a judge in memory. They fence, remember and fail like the real ones, so that a rollout can be
-driven, killed and taken up again thousands of times in seconds. The real ones are tested on the lab.
+"""A fleet and edges in memory.
+
+They fence, remember and fail like the real ones, so that a rollout can be driven, killed and taken up again many
+times in seconds. The real ones are tested on the lab.
 """
 
 from __future__ import annotations
@@ -38,8 +40,17 @@ class MemoryHost:
         current = ReleaseDir(release, render, self.folders.get(self.current, "")) if self.current else None
         exe = f"/opt/x/releases/{self.current}/bin/x" if self.current else ""
         unit = UnitFacts("loaded", "active", "running", 7, 0, "i", exe, self.folders.get(self.current, ""))
-        return HostFacts(self.name, self.machine_id, arch="amd64", current=current, releases=tuple(self.folders),
-                         epoch=self.epoch, token=self.token, n=self.n, unit=unit if current else UnitFacts())  # fmt: skip
+        return HostFacts(
+            self.name,
+            self.machine_id,
+            arch="amd64",
+            current=current,
+            releases=tuple(self.folders),
+            epoch=self.epoch,
+            token=self.token,
+            n=self.n,
+            unit=unit if current else UnitFacts(),
+        )
 
     def answer(self, order: Order) -> Record:
         """Fence, then do."""

@@ -53,18 +53,26 @@ class Seen:
 class Ground:
     """The lab and everything beside it; ``close`` leaves nothing behind."""
 
-    def __init__(self, lab: Lab, folder: Path, examples: Path, talk: Talk) -> None:
-        """Take over a lab that is up."""
+    def __init__(self, lab: Lab, folder: Path, examples: Path, talk: Talk, outside: Mapping[str, str]) -> None:
+        """Take over a lab that is up; ``outside`` is the environment in which the lab's own commands find it."""
         self.lab, self.folder, self.talk = lab, folder, talk
         self._examples = examples
+        self._outside = outside
 
     def repository(self, service: str) -> Path:
         """A git repository with the example service in it; made once."""
         path = self.folder / "repositories" / service
         if not path.exists():
             shutil.copytree(self._examples / service, path)
+            spec = path / "gopub.yaml"
+            spec.write_text(self.spec_of(service, spec.read_text()))
             self.git(path, "init", "--quiet", "--initial-branch", "main")
         return path
+
+    def spec_of(self, service: str, text: str) -> str:
+        """The example's gopub.yaml as the demo uses it: as it is."""
+        del service
+        return text
 
     def commit(self, service: str, version: str, files: Mapping[str, str]) -> Path:
         """Write files, commit them and tag the commit; gives the repository."""
@@ -89,7 +97,7 @@ class Ground:
         words = [word for entry in mix for word in ("--mix", entry)]
         argv = [sys.executable, "-m", "gopub.cli.main", "lab", "traffic", "--name", NAME, "--host-header", host,
                 "--rate", str(rate), "--log", str(log), *words]  # fmt: skip
-        pid = process.spawn(argv, log=self.folder / "traffic.log", env=dict(os.environ))
+        pid = process.spawn(argv, log=self.folder / "traffic.log", env=self._outside)
         try:
             yield Seen(log)
         finally:
@@ -116,20 +124,28 @@ class Ground:
 
 def open_ground(talk: Talk, *, hosts: int, parts: str, examples: Path) -> Ground:
     """Boot the lab and point every setting of this process at the demo's own folder."""
+    outside = dict(os.environ)
     talk.headline(f"Booting the lab: {hosts} hosts, an Nginx edge, Prometheus")
     lab = asyncio.run(Lab.up(NAME, hosts=hosts, tell=talk.line))
     folder = lab.home / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    os.environ["GOPUB_JOURNAL"] = str(folder / "journal.db")
-    os.environ["GOPUB_CONNECTIONS"] = str(lab.connections)
-    os.environ["XDG_STATE_HOME"] = str(folder / "state")
-    os.environ["PREFECT_HOME"] = str(folder / "prefect")
+    os.environ.update(settings_of(lab, folder))
     if parts == "real":
         from gopub.cli.demo.real import real_parts
 
-        return real_parts(lab, folder, examples.resolve(), talk)
-    return Ground(lab, folder, examples.resolve(), talk)
+        return real_parts(lab, folder, examples.resolve(), talk, outside)
+    return Ground(lab, folder, examples.resolve(), talk, outside)
+
+
+def settings_of(lab: Lab, folder: Path) -> dict[str, str]:
+    """The environment in which everything of the demo happens; the lab itself lies elsewhere."""
+    return {
+        "GOPUB_JOURNAL": str(folder / "journal.db"),
+        "GOPUB_CONNECTIONS": str(lab.connections),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "PREFECT_HOME": str(folder / "prefect"),
+    }
 
 
 def _end(pid: int) -> None:
