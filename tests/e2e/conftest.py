@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def tell(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - pytest shows it when something fails
+    print(line, flush=True)
 
 
 @pytest.fixture(scope="session")
