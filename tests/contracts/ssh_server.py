@@ -1,0 +1,173 @@
+"""An SSH server in this process that runs what it is told with a real shell: for what happens on the way to hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from gopub.fleet.host import Host, SshOptions
+
+_THREADS = ThreadPoolExecutor(64)
+
+
+@dataclass
+class Server:
+    """A running server, and what it saw."""
+
+    port: int
+    keys: Path
+    acceptor: asyncssh.SSHAcceptor | None = None
+    handshakes: int = 0
+    at_once: int = 0
+    most_at_once: int = 0
+    connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
+    slow: float = 0.0
+    greeting: bytes = b""
+    instead: str = ""
+    tunnels: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def pin(self, name: str = "known_hosts", key: str = "host_key") -> Path:
+        """A known_hosts file that pins a key of this folder for this server."""
+        path = self.keys / name
+        public = (self.keys / f"{key}.pub").read_text()
+        path.write_text(f"[127.0.0.1]:{self.port} {public}")
+        return path
+
+    def host(self, name: str = "h1", **options: object) -> Host:
+        """This server as a host of an inventory."""
+        told = {"key": self.keys / "user_key", "known_hosts": self.keys / "known_hosts", "user": "ops", **options}
+        return Host(name, "127.0.0.1", port=self.port, ssh=SshOptions(**told))  # type: ignore[arg-type]
+
+    async def drop(self) -> None:
+        """Cut every connection that is open, without a word."""
+        for connection in self.connections:
+            connection.abort()
+        self.connections.clear()
+        await asyncio.sleep(0)
+
+
+class _Guest(asyncssh.SSHServer):
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._counted = False
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._server.handshakes += 1
+        self._server.at_once += 1
+        self._server.most_at_once = max(self._server.most_at_once, self._server.at_once)
+        self._counted = True
+        self._server.connections.append(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._leave()
+
+    async def begin_auth(self, username: str) -> bool:
+        del username
+        await asyncio.sleep(self._server.slow)
+        return True
+
+    def auth_completed(self) -> None:
+        self._leave()
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        del dest_host, dest_port, orig_host, orig_port
+        self._server.tunnels += 1
+        return True
+
+    def _leave(self) -> None:
+        self._server.at_once -= self._counted
+        self._counted = False
+
+
+async def _serve(server: Server, process: asyncssh.SSHServerProcess[bytes]) -> None:
+    task = asyncio.current_task()
+    assert task
+    server.serving.add(task)
+    task.add_done_callback(server.serving.discard)
+    server.asked.set()
+    child = subprocess.Popen(  # noqa: ASYNC220 - it starts at once; its pipes are served by threads
+        ("sh", "-c", server.instead or process.command or "true"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    if server.greeting:
+        process.stdout.write(server.greeting)
+    feeding = asyncio.create_task(_feed(process.stdin, child.stdin))
+    try:
+        await asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
+        process.exit(await _aside(child.wait))
+    except (asyncssh.Error, OSError):
+        pass  # the client went away
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        feeding.cancel()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            with suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        await process.wait_closed()
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], sink: Any) -> None:
+    with suppress(asyncssh.Error, OSError, ValueError):  # the program need not read it all
+        while block := await source.read(65536):
+            await _aside(sink.write, block)
+            await _aside(sink.flush)
+        sink.close()
+
+
+async def _copy(source: Any, sink: asyncssh.SSHWriter[bytes]) -> None:
+    while block := await _aside(source.read1, 65536):
+        sink.write(block)
+        await sink.drain()
+
+
+async def _aside(work: Callable[..., Any], *words: Any) -> Any:
+    """Blocking work in a thread; more of them than asyncio's own few."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work, *words)
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, algorithm: str = "ssh-ed25519") -> AsyncIterator[Server]:
+    """A server with fresh keys; ``user_key`` may log in, ``host_key`` is pinned in ``known_hosts``."""
+    for name, kind in (("host_key", algorithm), ("user_key", "ssh-ed25519"), ("other_key", "ssh-ed25519")):
+        key = asyncssh.generate_private_key(kind)
+        key.write_private_key(folder / name)
+        key.write_public_key(folder / f"{name}.pub")
+    server = Server(0, folder)
+    server.acceptor = await asyncssh.create_server(
+        lambda: _Guest(server),
+        "127.0.0.1",
+        0,
+        server_host_keys=[str(folder / "host_key")],
+        authorized_client_keys=str(folder / "user_key.pub"),
+        process_factory=lambda process: _serve(server, process),
+        encoding=None,
+    )
+    server.port = server.acceptor.get_port()
+    server.pin()
+    try:
+        yield server
+    finally:
+        server.acceptor.close()
+        await server.drop()
+        for task in server.serving:
+            task.cancel()
+        await asyncio.gather(*server.serving, return_exceptions=True)
+        await server.acceptor.wait_closed()
