@@ -1,0 +1,111 @@
+"""A driver's process for the rollout tests: warm, so that a flow starts at once, and mortal.
+
+    python tests/e2e/story_driver.py FOLDER
+
+It takes orders as FOLDER/NUMBER.json, runs the flow they name with the settings they name, and answers in
+FOLDER/NUMBER.answer.json. An order may say at which journal append the driver stands still, so that the test can
+SIGKILL it there, and how long lease and term are. It ends when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gopub.cli.engine import load
+from gopub.drive import settings
+from gopub.errors import GopubError
+from gopub.rollout import opening as rollout_opening
+from gopub.rollout import run as rollout_run
+from gopub.rollout.events import Event
+from gopub.rollout.journal import Journal
+
+LOOK = 0.05
+MARKER = "stands"
+
+
+class CountedJournal(Journal):
+    """The real journal; counts appends and stands still for ever before or after the one it is told."""
+
+    count = 0
+
+    def __init__(self, journal: Journal, at: int, *, after: bool, marker: Path) -> None:
+        super().__init__(journal._engine, journal._clock)
+        self._at, self._after, self._marker = at, after, marker
+
+    def append(self, stream: str, expected: int, events: Sequence[Event], **more: Any) -> int:
+        """Append; at the fatal one, stand still with everything of this process."""
+        CountedJournal.count += 1
+        mine = CountedJournal.count == self._at
+        what = ", ".join(type(event).__name__ for event in events)
+        if mine and not self._after:
+            self._stand_still(f"before {what}")
+        version = super().append(stream, expected, events, **more)
+        if mine:
+            self._stand_still(f"after {what}")
+        return version
+
+    def _stand_still(self, where: str) -> None:
+        draft = self._marker.with_suffix(".part")
+        draft.write_text(where)
+        draft.rename(self._marker)
+        while True:  # nothing of this process goes on: neither the renewal of the lease nor a handler
+            time.sleep(60)
+
+
+def main(folder: Path) -> None:
+    """Load the flows, then obey."""
+    load("flows.rollout:rollout")
+    parent, number = os.getppid(), 0
+    (folder / "ready").touch()
+    while os.getppid() == parent:
+        order = folder / f"{number}.json"
+        if not order.exists():
+            time.sleep(LOOK)
+            continue
+        answer = obey(json.loads(order.read_text()), folder)
+        draft = folder / f"{number}.part"
+        draft.write_text(json.dumps(answer))
+        draft.rename(folder / f"{number}.answer.json")
+        number += 1
+
+
+def obey(order: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run one flow; an error of ours is an answer, too."""
+    os.environ.update(order["env"])
+    prepare(order, folder)
+    began = time.monotonic()
+    try:
+        result = asyncio.run(load(f"flows.{order['flow']}:{order['flow']}")(**order["parameters"]))
+    except GopubError as error:
+        return {"error": {"code": error.code, "exit": int(error.exit), "text": str(error)}}
+    except Exception as error:  # noqa: BLE001 - the test shows it
+        return {"error": {"code": type(error).__name__, "exit": -1, "text": repr(error)}}
+    return {"result": result, "appends": CountedJournal.count, "seconds": time.monotonic() - began}
+
+
+def prepare(order: dict[str, Any], folder: Path) -> None:
+    """Lease, term and the fatal append, as ordered."""
+    rollout_run.LEASE = rollout_opening.LEASE = order.get("lease", 30.0)
+    rollout_run.TERM = order.get("term", 30.0)
+    rollout_run.RENEW = min(rollout_run.LEASE, rollout_run.TERM) / 6
+    CountedJournal.count = 0
+    die = order.get("die") or {}
+
+    def journal(clock: Any = None) -> Journal:
+        real = original(clock)
+        return CountedJournal(real, die.get("at", 0), after=die.get("after", False), marker=folder / MARKER)
+
+    settings.journal = journal
+
+
+original = settings.journal
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

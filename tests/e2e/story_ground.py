@@ -1,0 +1,251 @@
+"""What the rollout tests stand on: services in git, an environment for each story, warm drivers, a Prefect server.
+
+A release is built once for the whole run and rolled out many times: every environment has its own instance, port,
+upstream and journal, so that stories do not meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deployments import server as prefect
+from gopub.lab.lab import Lab
+from gopub.process import Result, base_environment, run, spawn
+from tests.e2e.release_kit import EXAMPLES, a_repository
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("story_driver.py")
+STEPS = "[{weight: 25%, bake: 3s}, {hosts: 50%, bake: 2s}]"
+HELLO = """schema: gopub/v1
+app: hello
+build: {ldflags: "-X main.version={{ version }}", test: false}
+environments:
+"""
+HTTPBIN = """schema: gopub/v1
+app: httpbin
+build: {test: false}
+environments:
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """An environment of a story; ``more`` are lines of gopub.yaml that replace the usual ones by key."""
+
+    name: str
+    port: int
+    app: str = "hello"
+    more: Mapping[str, str] = field(default_factory=dict)
+    drain: str = "5s"
+
+    @property
+    def upstream(self) -> str:
+        """The instance, too."""
+        return f"{self.app}-{self.name}"
+
+    def yaml(self) -> str:
+        """Its part of gopub.yaml."""
+        lines = {
+            "inventory": "lab",
+            "hosts": "role=app",
+            "instance": self.upstream,
+            "health": f'{{http: "http://127.0.0.1:{self.port}/healthz", within: 15s}}',
+            "service": '{args: ["--config", "config.yaml"], env: {GOMAXPROCS: "1"}}',
+            "config": f"[{{template: config-{self.name}.tmpl, to: config.yaml}}]",
+            "traffic": f'{{router: edge-lab, upstream: {self.upstream}, sticky: "header:x-user-id", '
+            f"drain: {self.drain}}}",
+            "rollout": f"{{steps: {STEPS}, deadline: 10m}}",
+            "judge": "{slo: {latency_p95: 100ms, error_rate: 1%}, min_requests: 30, look: 500ms}",
+        }
+        if self.app == "httpbin":
+            del lines["config"]
+            lines["health"] = f'{{http: "http://127.0.0.1:{self.port}/status/200", within: 15s}}'
+            lines["service"] = f'{{env: {{PORT: "{self.port}"}}}}'
+        lines |= self.more
+        return f"  {self.name}:\n" + "".join(f"    {key}: {text}\n" for key, text in lines.items() if text)
+
+
+async def until(holds: Callable[[], Awaitable[Any]], what: str, limit: float = 90.0) -> Any:
+    """Ask until the answer is true; gives it."""
+    try:
+        async with asyncio.timeout(limit):
+            while not (answer := await holds()):  # noqa: ASYNC110 - it happens in other processes
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"not within {limit:g}s: {what}") from None
+    return answer
+
+
+@dataclass
+class Driver:
+    """A driver's process; see story_driver.py."""
+
+    pid: int
+    folder: Path
+    orders: int = 0
+
+    def order(self, flow: str, parameters: Mapping[str, Any], env: Mapping[str, str], **more: Any) -> int:
+        """Give an order; the number is what ``answer`` takes."""
+        number, self.orders = self.orders, self.orders + 1
+        text = json.dumps({"flow": flow, "parameters": parameters, "env": env, **more})
+        (self.folder / "order.part").write_text(text)
+        (self.folder / "order.part").rename(self.folder / f"{number}.json")
+        return number
+
+    def answered(self, number: int) -> dict[str, Any] | None:
+        """The answer, if it is there."""
+        path = self.folder / f"{number}.answer.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    async def answer(self, number: int, limit: float = 240.0) -> dict[str, Any]:
+        """The answer, once it is there."""
+
+        async def look() -> dict[str, Any] | None:
+            found = self.answered(number)
+            assert found or self.alive(), f"the driver died:\n{self.log()}"
+            return found
+
+        try:
+            found: dict[str, Any] = await until(look, "the driver's answer", limit)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+        return found
+
+    def stands(self) -> str:
+        """Where it stands still, waiting to be killed."""
+        marker = self.folder / "stands"
+        return marker.read_text() if marker.exists() else ""
+
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        try:
+            return os.waitpid(self.pid, os.WNOHANG)[0] != self.pid
+        except ChildProcessError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL, from outside."""
+        if self.alive():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+    def log(self) -> str:
+        """The last lines that it printed."""
+        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-15:])
+
+
+class Ground:
+    """The lab and everything beside it that the stories share."""
+
+    def __init__(self, lab: Lab, folder: Path, server: prefect.Server, envs: tuple[Env, ...]) -> None:
+        """Nothing is built or started yet."""
+        self.lab, self.folder, self.server = lab, folder, server
+        self.envs = {env.name: env for env in envs}
+        self._drivers = 0
+        self._released: dict[tuple[str, str], dict[str, Any]] = {}
+        self._all: list[Driver] = []
+        self._engine: Driver | None = None
+
+    # --- settings
+
+    def settings(self, env: str, **more: str) -> dict[str, str]:
+        """The environment variables of a story: a journal of its own, one store and one key for all."""
+        (self.folder / env).mkdir(exist_ok=True)
+        return {
+            **prefect.client_environment(self.server.home, self.server.url),
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+            "GOPUB_JOURNAL": str(self.folder / env / "journal.db"),
+            "GOPUB_CONNECTIONS": str(self.lab.connections),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            **more,
+        }
+
+    async def cli(self, env: str, *words: str, project: Path | None = None, **settings: str) -> Result:
+        """Run the command line in the service's repository."""
+        project = project or self.repository(self.envs[env].app if env in self.envs else "hello")
+        mine = {"PYTHONPATH": str(ROOT), "GOPUB_HOME": str(ROOT), **self.settings(env, **settings)}
+        argv = [sys.executable, "-m", "gopub.cli.main", *words]
+        return await run(argv, cwd=project, env=base_environment(extra=mine), timeout=240, check=False)
+
+    # --- drivers
+
+    def driver(self) -> Driver:
+        """Start a driver."""
+        self._drivers += 1
+        folder = self.folder / "drivers" / str(self._drivers)
+        folder.mkdir(parents=True)
+        extra = {"PYTHONPATH": str(ROOT), "GOPUB_HOME": str(ROOT), **self.settings("none")}
+        argv = [sys.executable, str(DRIVER), str(folder)]
+        pid = spawn(argv, log=folder / "log", cwd=folder, env=base_environment(extra=extra))
+        self._all.append(Driver(pid, folder))
+        return self._all[-1]
+
+    @property
+    def engine(self) -> Driver:
+        """The driver that nobody kills."""
+        if self._engine is None or not self._engine.alive():
+            self._engine = self.driver()
+        return self._engine
+
+    async def flow(self, env: str, name: str, parameters: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+        """Run a flow on the engine and give its answer."""
+        engine = self.engine
+        return await engine.answer(engine.order(name, parameters, self.settings(env), **more))
+
+    # --- releases
+
+    def repository(self, app: str) -> Path:
+        """Where the service's repository is."""
+        return self.folder / "repositories" / app
+
+    async def release(self, app: str, version: str, behaviour: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Commit and publish a version, once."""
+        if (app, version) not in self._released:
+            files = self._files(app, version, behaviour or {})
+            await a_repository(self.repository(app), files, tag=f"v{version}")
+            parameters = {"repository": str(self.repository(app)), "ref": f"v{version}", "version": version}
+            answer = await self.flow("none", "release", parameters)
+            assert "result" in answer, answer
+            print(f"released {app} {version} in {answer['seconds']:.1f}s")
+            self._released[app, version] = answer["result"]
+        return self._released[app, version]
+
+    def _files(self, app: str, version: str, behaviour: Mapping[str, Any]) -> dict[str, str]:
+        folder = self.repository(app)
+        if not folder.exists():
+            shutil.copytree(EXAMPLES / app, folder)
+        envs = [env for env in self.envs.values() if env.app == app]
+        if app == "httpbin":
+            main = (EXAMPLES / app / "main.go").read_text()
+            made = main.replace('":8081"', '":" + os.Getenv("PORT")').replace('"net/http"', '"net/http"\n\t"os"')
+            return {"main.go": f"{made}\n// {version}\n", "gopub.yaml": HTTPBIN + "".join(env.yaml() for env in envs)}
+        good = json.loads((EXAMPLES / app / "behaviour.json").read_text())
+        configs = {f"config-{env.name}.tmpl": f"listen: 0.0.0.0:{env.port}\nmetrics: 0.0.0.0:{env.port + 1000}\n"
+                   for env in envs}  # fmt: skip
+        return {
+            "behaviour.json": json.dumps({**good, "version": version, **behaviour}),
+            "gopub.yaml": HELLO + "".join(env.yaml() for env in envs),
+            **configs,
+        }
+
+    # --- the end
+
+    async def clean(self, env: Env) -> None:
+        """Take a story's service off the hosts."""
+        unit, folder = f"{env.upstream}.service", f"/opt/{env.upstream}"
+        script = f"systemctl disable --now {unit}; rm -rf {folder} /etc/systemd/system/{unit}; systemctl daemon-reload"
+        await asyncio.gather(*(self.lab.exec(h.name, ("sh", "-c", script), check=False) for h in self.lab.hosts))
+
+    def close(self) -> None:
+        """End what was started."""
+        for driver in self._all:
+            driver.kill()
