@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def demo(
         raise UsageError("GP924", f"--parts is {parts!r}", hint="embedded or real")
     if not (examples / "hello" / "go.mod").is_file():
         raise UsageError("GP925", f"no example services in {str(examples)!r}", hint="run it in a checkout of gopub")
+    signal.signal(signal.SIGTERM, _interrupt)  # whoever ends us wants the lab gone, too
     talk = Talk()
     ground = open_ground(talk, hosts=hosts, parts=parts, examples=examples)
     acts: list[Act] = []
@@ -44,6 +46,10 @@ def demo(
             ground.close()
     if [act for act in acts if not act.as_told]:
         raise typer.Exit(int(Exit.FAILED))
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _play_all(ground: Ground, talk: Talk, acts: list[Act], rate: float, bad: str) -> None:

@@ -20,7 +20,7 @@ from gopub.canon import Json
 from gopub.cli.demo.talk import Talk
 from gopub.cli.engine import run_flow
 from gopub.errors import GopubError
-from gopub.lab.lab import Lab
+from gopub.lab.lab import Lab, take_down
 
 NAME = "demo"
 Beside = Callable[[], Coroutine[None, None, None]]
@@ -118,6 +118,8 @@ class Ground:
     def close(self) -> None:
         """Take the lab down and remove the demo's state."""
         self.talk.line("cleaning up")
+        os.environ.clear()
+        os.environ.update(self._outside)  # the lab is found by the settings under which it was made
         asyncio.run(self.lab.down())
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -126,6 +128,7 @@ def open_ground(talk: Talk, *, hosts: int, parts: str, examples: Path) -> Ground
     """Boot the lab and point every setting of this process at the demo's own folder."""
     outside = dict(os.environ)
     talk.headline(f"Booting the lab: {hosts} hosts, an Nginx edge, Prometheus")
+    asyncio.run(take_down(NAME))  # what a demo before left running would not be a first release
     lab = asyncio.run(Lab.up(NAME, hosts=hosts, tell=talk.line))
     folder = lab.home / "demo"
     shutil.rmtree(folder, ignore_errors=True)
