@@ -68,7 +68,7 @@ async def steps_of(site: Site, cargo: Cargo, verb: Any) -> int:
     """How many commands the program runs for this order."""
     counting = STEP_BY_STEP + "trap 'echo $gopub_steps >&2' EXIT\n"
     order = await site.order(verb, cargo)
-    text = counting + program.text().replace("trap 'rm -rf \"$work\"' EXIT", "")
+    text = counting + program.text()
     argv = ["env", "GOPUB_KILL_AT=0", "bash", "-c", text, "gopub", verb]
     if verb == "switch":
         await site.lab.exec(site.name, ("sh", "-c", f"cat > {site.home}/.gopub/o"), stdin=order.lines())

@@ -71,7 +71,9 @@ class SshFleet:
             GopubError: GP411 unknown key, GP412 changed key, GP413 not reachable, GP414 not let in, GP418 no pins.
         """
         channel = self._channels.get(host.name)
-        if channel is None:
+        if channel is None or channel.host != host:  # the inventory may say something else by now
+            if channel is not None:
+                await channel.close()
             channel = self._channels[host.name] = SshChannel(self, host)
         await channel.connect()
         return channel

@@ -17,6 +17,7 @@ export LC_ALL PATH
 accepted=    # not empty once the fence let the order in: from then on its record is kept
 changed=false
 values=
+work=        # a folder that is gone when the order ends, however it ends
 
 # value NAME TEXT: adds a value to the record; TEXT is cleaned of anything that could end a line.
 value() {
@@ -30,6 +31,7 @@ value() {
 
 # finish OK CODE MESSAGE: writes the record and ends the program.
 finish() {
+    [ -z "$work" ] || rm -rf "$work" # before the record: on a full disk it makes the room for it
     record="gopub-record=1
 host=$o_host
 verb=$o_verb

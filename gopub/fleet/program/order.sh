@@ -161,8 +161,9 @@ END
 
 keep_record() {
     printf '%s\n' "$record" | durable "$state/record" || {
-        echo "cannot write $state/record" >&2
-        exit 1
+        record="${record%end=1}value.kept=false
+end=1" # the truth for the asker; asked again, the order is carried out again, which changes nothing
+        return
     }
     [ "$(size_of "$state/history")" -lt 1000000 ] || mv -f "$state/history" "$state/history.1"
     printf '%s epoch=%s n=%s verb=%s to=%s ok=%s code=%s reason=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \

@@ -21,7 +21,6 @@ do_stage() {
     work=$releases/.new-$$
     tree=$work/tree
     mkdir -m 700 "$work" "$tree" || fail GP448 "cannot make $work"
-    trap 'rm -rf "$work"' EXIT
     take_files
     take_archive
     seal
@@ -64,9 +63,20 @@ take_archive() {
 
 # receive FILE SIZE: the next SIZE bytes of standard input; fewer mean that the connection ended.
 receive() {
-    head -c "$2" >"$1" || fail GP448 "cannot write $1: $(df -P "$releases" | tail -n 1)"
+    head -c "$2" >"$1" || unwritten "$1"
     got=$(size_of "$1")
     [ "$got" -eq "$2" ] || fail_unkept GP424 "the payload ended after $got of $2 bytes"
+}
+
+# unwritten WHAT: the disk was large enough when it was asked, or so it seemed.
+unwritten() {
+    full "$1"
+    fail GP448 "cannot write $1"
+}
+
+full() {
+    free_space
+    [ "$free_bytes" -ge 1000000 ] && [ "$free_inodes" -ge 10 ] || fail GP421 "the disk became full at $1"
 }
 
 # download FILE: curl reads the URL from its standard input, for a command line is seen by everybody.
@@ -95,7 +105,7 @@ same_digest() {
 
 # unpack FILE WORDS REFUSED: only regular files and folders with plain names, into the fresh tree.
 unpack() {
-    gzip -dc <"$1" 2>/dev/null | head -c $((MOST_UNPACKED + 1)) >"$1.tar"
+    gzip -dc <"$1" 2>/dev/null | head -c $((MOST_UNPACKED + 1)) >"$1.tar" || unwritten "$2"
     tar --list --verbose --numeric-owner --quoting-style=escape -f "$1.tar" >"$1.list" 2>/dev/null ||
         fail GP426 "$2 cannot be read as tar.gz"
     why=$(awk -v most="$MOST_UNPACKED" -v refused="$3" '
@@ -110,8 +120,10 @@ unpack() {
         total > most { no("makes more than " most " bytes") }
         NR > 20000 { no("is one too many") }' "$1.list")
     [ -z "$why" ] || fail GP426 "$2: $why"
-    tar --extract --no-same-owner --no-same-permissions --keep-old-files -C "$tree" -f "$1.tar" 2>"$1.err" ||
-        fail GP426 "$2 cannot be unpacked: $(head -n 1 "$1.err")"
+    why=$(tar --extract --no-same-owner --no-same-permissions --keep-old-files -C "$tree" -f "$1.tar" 2>&1) || {
+        full "$2"
+        fail GP426 "$2 cannot be unpacked: $why"
+    }
     [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "$2 made something that is no plain file"
     rm -f "$1" "$1.tar"
 }

@@ -1,0 +1,200 @@
+"""The host program and the world around it: downloads, full disks, changed machines, and what nobody may see."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+
+from gopub.errors import RefusedError
+from gopub.fleet.backends import SshFleet
+
+from .host_kit import APP, Site, binary, entry, open_site, tar_gz
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+async def site(lab: Any) -> AsyncIterator[Site]:
+    async with SshFleet() as fleet:
+        made = await open_site(lab, fleet, lab.hosts[2].name)
+        yield made
+        await made.close()
+
+
+@dataclass
+class Store:
+    """A web server on this machine with one secret address, as a presigned URL has one."""
+
+    base: str
+    data: bytes = b""
+    status: str = "200 OK"
+    length: int | None = None
+    gap: float = 0.0
+    secret: str = field(default_factory=lambda: secrets.token_hex(12))
+    asked: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"{self.base}/archive?X-Amz-Signature={self.secret}"
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        known = self.secret.encode() in request.split(b"\r\n")[0]
+        status = self.status if known else "403 Forbidden"
+        length = len(self.data) if self.length is None else self.length
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode())
+        for start in range(0, len(self.data), 1_000_000):
+            writer.write(self.data[start : start + 1_000_000])
+            await writer.drain()
+            await asyncio.sleep(self.gap)
+        writer.close()
+
+
+@pytest.fixture
+async def store(lab: Any) -> AsyncIterator[Store]:
+    made = Store("")
+    server = await asyncio.start_server(made.answer, lab.gateway, 0)
+    made.base = f"http://{lab.gateway}:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield made
+
+
+async def test_an_archive_is_fetched_by_its_url_which_nobody_sees(site: Site, store: Store) -> None:
+    cargo = await site.cargo("1")
+    store.data, store.gap = cargo.archive, 0.2
+    cargo = cargo.with_arguments("stage", url=store.url)
+    staging = asyncio.create_task(site.channel.run(await site.order("stage", cargo), (cargo.files,)))
+    await asyncio.sleep(0.4)
+    words = await site.sh("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
+    assert "curl" in words, "control: it is being downloaded right now"
+    assert store.secret not in words
+    record = await staging
+    assert record.ok, record
+    assert store.secret not in str(record)
+    await site.run("switch", cargo)
+    assert (await site.run("verify", cargo)).ok
+    found = await site.sh(f"grep -rl {store.secret} {site.home} /run /tmp /var/log 2>/dev/null; true")
+    assert found == ""
+    assert store.secret not in await site.sh("journalctl -q -o cat")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"status": "403 Forbidden"}, "GP423", "403"),
+        ({"length": 10_000_000_000}, "GP423", "Maximum file size exceeded"),
+        ({"cut": 1000}, "GP423", "of"),
+        ({"flip": True}, "GP425", "the archive has the digest"),
+        ({"grow": 1000}, "GP423", "Maximum file size exceeded"),
+        ({"gone": True}, "GP423", "Failed to connect"),
+        ({"scheme": "file:///etc/passwd?"}, "GP430", "neither http nor https"),
+        ({"scheme": 'http://x/"\\'}, "GP430", "character that is not allowed"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_a_download_that_goes_wrong(site: Site, store: Store, change: Any, code: str, text: str) -> None:
+    cargo = await site.cargo("1")
+    store.data = cargo.archive
+    store.status, store.length = change.get("status", store.status), change.get("length")
+    if "cut" in change:
+        store.data = store.data[: -change["cut"]]
+    if "grow" in change:
+        store.data += b"x" * change["grow"]
+    if "flip" in change:
+        store.data = store.data[:-9] + bytes([store.data[-9] ^ 1]) + store.data[-8:]
+    url = change.get("scheme", store.url) if "gone" not in change else "http://127.0.0.1:9/x"
+    cargo = cargo.with_arguments("stage", url=url)
+    record = await site.channel.run(await site.order("stage", cargo), (cargo.files,))
+    assert (record.ok, record.code) == (False, code), record
+    assert text in record.message
+    assert store.secret not in record.message
+    facts = await site.facts()
+    assert (facts.releases, facts.current) == ((), None)
+
+
+async def test_a_full_disk_is_seen_before_it_is_full(site: Site) -> None:
+    cargo = await site.cargo("1")
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=20m none {site.home}")
+    record = await site.do("stage", cargo)
+    assert (record.ok, record.code) == (False, "GP421"), record
+    await site.sh(f"mount -o remount,size=200m {site.home}")
+    assert (await site.run("stage", cargo)).changed
+    await site.sh(f"mount -o remount,size=200m,nr_inodes=500 {site.home}")
+    record = await site.do("stage", await site.cargo("2"))
+    assert (record.ok, record.code) == (False, "GP422"), record
+
+
+@pytest.mark.parametrize("megabytes", [24, 30, 36, 42])
+async def test_a_disk_that_fills_up_meanwhile(site: Site, megabytes: int) -> None:
+    """The check said yes, but unpacking needs more: nothing half is left, and the next try works."""
+    cargo = await site.cargo("1")
+    zeros = bytes(16 * 2**20)
+    program = await binary("1")
+    large = cargo.with_archive(tar_gz([(entry(f"bin/{APP}"), program), (entry("bin/zeros"), zeros)]))
+    large = large.with_arguments("stage", binary_size="0")
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size={megabytes}m none {site.home}")
+    record = await site.do("stage", large)
+    assert (record.ok, record.code) == (False, "GP421"), record
+    assert "became full" in record.message, "control: it was not the check before"
+    assert (await site.facts()).releases == ()
+    await site.sh(f"mount -o remount,size=200m {site.home}")
+    assert (await site.run("stage", large)).changed
+    assert await site.whole() == ""
+
+
+async def test_a_replaced_machine_is_refused_and_changes_nothing(site: Site) -> None:
+    cargo = await site.cargo("1")
+    record = await site.do("stage", cargo, machine_id="f" * 32)
+    assert (record.ok, record.code) == (False, "GP434"), record
+    assert await site.sh(f"ls {site.home} 2>/dev/null || true") == ""
+
+
+async def test_a_host_whose_key_changed_is_refused(lab: Any, site: Site, tmp_path: Path) -> None:
+    host = site.channel.host
+    assert host.ssh.known_hosts is not None
+    other = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    pins = tmp_path / "known_hosts"
+    pins.write_text(f"{host.address} {other}")
+    async with SshFleet() as fleet:
+        with pytest.raises(RefusedError, match="GP412"):
+            await fleet.channel(replace(host, ssh=replace(host.ssh, known_hosts=pins)))
+        pins.write_text("")
+        with pytest.raises(RefusedError, match="GP411"):
+            await fleet.channel(replace(host, ssh=replace(host.ssh, known_hosts=pins)))
+        assert (await fleet.channel(host)).host.name == site.name, "control: the pinned key gets in"
+
+
+async def test_verify_does_not_take_another_process_s_port_for_ours(site: Site) -> None:
+    """Somebody answers 200 on our port while our process listens nowhere: health alone would be fooled."""
+    cargo = (await site.cargo("1", env={"ADDR": ":1998"})).with_arguments("verify", within="1")
+    await site.sh(
+        f"systemd-run -q --unit=fake-{site.instance} sh -c 'cd /tmp && echo ok > healthz && "
+        f'exec perl -MIO::Socket::INET -e "\\$s=IO::Socket::INET->new(LocalPort=>{site.port},Listen=>5,ReuseAddr=>1);'
+        'while(\\$c=\\$s->accept){sysread(\\$c,\\$x,4096);print \\$c \\"HTTP/1.0 200 OK\\r\\n\\r\\nok\\";close \\$c}"\''
+    )
+    await site.run("stage", cargo)
+    await site.run("switch", cargo)
+    record = await site.do("verify", cargo)
+    await site.sh(f"systemctl stop fake-{site.instance}", check=False)
+    assert record.values["check.health"] == "200", "control: the answer alone looks healthy"
+    assert (record.ok, record.code) == (False, "GP445"), record
+    assert "held by process" in record.message
+
+
+async def test_a_crash_after_a_while_is_seen_by_status(site: Site) -> None:
+    cargo = await site.cargo("1")
+    await site.release(cargo)
+    quiet = await site.do("status", cargo)
+    assert (quiet.ok, quiet.values["restarts"], quiet.values["check.health"]) == (True, "0", "200"), quiet
+    await site.sh(f"kill -9 {(await site.facts()).unit.main_pid}")
+    await asyncio.sleep(1.5)
+    record = await site.do("status", cargo)
+    assert (record.ok, record.code, record.values["restarts"]) == (False, "GP443", "1"), record
