@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,15 +125,43 @@ def worker_command(url: str, root: Path, pool: str = POOL) -> str:
 
 
 async def stop(running: Running, *, wait: float = 20.0, clock: Clock | None = None) -> None:
-    """End the program and what it started: SIGTERM, then SIGKILL for what is left after ``wait`` seconds."""
+    """End the program and all that it started: SIGTERM, then SIGKILL for what is left after ``wait`` seconds.
+
+    A worker's runs are in process groups of their own, so that they survive it; here they end with it.
+    """
     clock = clock or SystemClock()
+    family = descendants(running.pid)
     _signal(running.pid, signal.SIGTERM)
     until = clock.now() + wait
     while alive(running) and clock.now() < until:
         await clock.sleep(_STEP)
-    _signal(running.pid, signal.SIGKILL)
+    for pid in (running.pid, *family):
+        _signal(pid, signal.SIGKILL)
     while alive(running):
         await clock.sleep(_STEP)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started; parents come first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            children.setdefault(_parent(entry), []).append(int(entry.name))
+    found: list[int] = []
+    todo = [pid]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found += below
+        todo += below
+    return found
+
+
+def _parent(entry: Path) -> int:
+    try:
+        # The name in parentheses may hold anything; what follows the last one is state and parent.
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def alive(running: Running) -> bool:
@@ -150,10 +179,10 @@ def alive(running: Running) -> bool:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return
+    """Signal a process, and its group where it leads one."""
+    for send in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            send(pid, number)
 
 
 async def _until_healthy(running: Running, url: str, wait: float) -> None:

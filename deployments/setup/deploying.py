@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import get_current_settings
 
-from deployments.lint import PrefectFile
+from deployments.lint import PULL, PrefectFile
 from deployments.server import QUIET
 from deployments.setup.changes import Change, changed
 from gopub.errors import GopubError
@@ -47,6 +48,7 @@ async def deploy_all(client: PrefectClient, root: Path, wanted: PrefectFile) -> 
     missing = [name for name in names if name not in after]
     if missing:
         raise GopubError("GP913", f"the server does not have {', '.join(missing)} after prefect deploy")
+    _check_pull_steps({name: after[name] for name in names})
     changes = [Change("deployment", name, changed(_face(before.get(name)), _face(after[name]))) for name in names]
     for name in sorted(set(after) - set(names)):
         await client.delete_deployment(after[name].id)
@@ -54,11 +56,22 @@ async def deploy_all(client: PrefectClient, root: Path, wanted: PrefectFile) -> 
     return changes
 
 
+def _check_pull_steps(deployed: Mapping[str, DeploymentResponse]) -> None:
+    wrong = [name for name, one in deployed.items() if one.pull_steps != list(PULL)]
+    if wrong:
+        raise GopubError(
+            "GP913",
+            f"{', '.join(wrong)}: the pull step names a folder of this machine, not $GOPUB_HOME of the worker",
+            hint="repeat `gopub setup`; `prefect deploy` by hand must run without GOPUB_HOME",
+        )
+
+
 async def _prefect_deploy(root: Path) -> None:
     argv = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", PROJECT_FILE]
     settings = get_current_settings()
-    kept = [name for name in os.environ if name.startswith(("PREFECT_", "GOPUB_", "XDG_"))]
-    extra = {**QUIET, "GOPUB_HOME": str(root), "PREFECT_API_URL": settings.api.url or ""}
+    # Without GOPUB_HOME: Prefect would write this machine's folder into the pull step, for every worker.
+    kept = [name for name in os.environ if name.startswith("PREFECT_")]
+    extra = {**QUIET, "PREFECT_API_URL": settings.api.url or ""}
     environment = base_environment(keep=kept, extra=extra)
     done = await run(argv, cwd=root, env=environment, timeout=_WITHIN, check=False)
     if done.code:

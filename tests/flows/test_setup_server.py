@@ -1,0 +1,254 @@
+"""`gopub setup` and `gopub serve` on a real Prefect server with a real worker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments import server as prefect
+from gopub.process import run
+from tests.flows.serverkit import ROOT, Stack, changes, git_repository, run_sync, start, until
+
+pytestmark = [
+    pytest.mark.prefect,
+    # gopub.process.spawn starts programs that outlive us, and subprocess warns when it forgets one of them.
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
+PUSH = ROOT / "tests" / "unit" / "webhooks" / "push.json"
+NAMES = {"deploy", "release", "rollout", "promote", "rollback", "recover"}
+TOKEN, HOOK = "rest-token-of-the-test", "hook-token-of-the-test"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made: Stack = run_sync(start(tmp_path_factory.mktemp("stack")))
+    yield made
+    run_sync(made.stop())
+
+
+@pytest.fixture(scope="module")
+def lost(stack: Stack) -> Iterator[str]:
+    """A run whose process and worker were killed while it waited for a repository that never answers."""
+    changes(run_sync(stack.gopub("setup", "--server", stack.server.ui, "--json")))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = run_sync(stack.worker("lost-worker"))
+        run_id = run_sync(started_deploy(stack, f"git://127.0.0.1:{silent.getsockname()[1]}/orders"))
+        for pid in (worker.pid, *prefect.descendants(worker.pid)):
+            os.kill(pid, signal.SIGKILL)
+        run_sync(prefect.stop(worker))
+        yield run_id
+
+
+async def started_deploy(stack: Stack, repository: str) -> str:
+    """A run of deploy that sent its first heartbeat."""
+    one = await stack.deployment("deploy/deploy")
+    body = {"parameters": {"repository": repository, "env": "prod"}}
+    made: dict[str, Any] = await stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body)
+    wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "occurred": {"since": made["created"]},
+              "resource": {"id": [f"prefect.flow-run.{made['id']}"]}}  # fmt: skip
+
+    async def beats() -> Any:
+        return (await stack.ask("POST", "/events/filter", json={"filter": wanted}))["events"]
+
+    await until("the first heartbeat", beats)
+    return str(made["id"])
+
+
+@pytest.fixture(scope="module")
+def ready(stack: Stack, lost: str) -> Stack:
+    """The stack, set up, with a worker."""
+    assert lost
+    run_sync(stack.worker("worker"))
+    return stack
+
+
+@dataclass
+class Api:
+    """`gopub serve` over the stack, with a repository that it may deploy."""
+
+    stack: Stack
+    address: str
+    commit: str
+
+    async def post(self, path: str, **options: Any) -> httpx.Response:
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=30.0) as http:
+            return await http.post(path, **options)
+
+    async def get(self, path: str) -> Any:
+        auth = {"Authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=30.0) as http:
+            return (await http.get(path, headers=auth)).json()
+
+    def push(self, **changed: Any) -> bytes:
+        return json.dumps(
+            json.loads(PUSH.read_text()) | {"checkout_sha": self.commit, "after": self.commit} | changed
+        ).encode()
+
+    async def hook(self, body: bytes, delivery: str) -> httpx.Response:
+        headers = {"X-Gitlab-Token": HOOK, "X-Gitlab-Event": "Push Hook", "Idempotency-Key": delivery}
+        return await self.post("/v1/hooks/gitlab", content=body, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def api(ready: Stack) -> Api:
+    repository = ready.folder / "orders"
+    commit = run_sync(git_repository(repository))
+    projects = ready.folder / "projects.yaml"
+    projects.write_text(f"""
+apps:
+  orders:
+    repository: {repository}
+    gitlab_project: trade/orders
+    envs: [staging, prod]
+    rules: [{{branch: release/*, env: staging}}]
+tokens: {{ci: {{sha256: {hashlib.sha256(TOKEN.encode()).hexdigest()}}}}}
+gitlab: {{token: {{env: HOOK_TOKEN}}}}
+""")
+    return Api(ready, run_sync(ready.serve(projects, {"HOOK_TOKEN": HOOK})), commit)
+
+
+async def test_setup_makes_everything_once(stack: Stack) -> None:
+    first = changes(await stack.gopub("setup", "--server", stack.server.ui, "--json"))
+    second = changes(await stack.gopub("setup", "--server", stack.server.ui, "--json"))
+    assert {f"deployment {name}/{name}" for name in NAMES} <= first["created"]
+    assert {"work pool gopub", "block gopub-s3"} <= first["created"]
+    assert set(second) == {"unchanged"}
+    assert second["unchanged"] == first["created"]
+
+
+async def test_what_setup_made_is_on_the_server(ready: Stack) -> None:
+    deployed = {name: await ready.deployment(f"{name}/{name}") for name in NAMES}
+    step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $GOPUB_HOME }}"}}
+    assert [one["pull_steps"] for one in deployed.values()] == [[step]] * len(NAMES)
+    assert all(one["job_variables"]["stream_output"] is False for one in deployed.values())
+    assert {name for name, one in deployed.items() if one["schedules"]} == {"promote", "recover"}
+    for name in ("promote", "recover"):
+        assert deployed[name]["global_concurrency_limit"]["limit"] == 1
+        assert deployed[name]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        assert deployed[name]["work_queue_name"] == "urgent"
+    pool = await ready.ask("GET", "/work_pools/gopub")
+    assert pool["type"] == "process"
+    assert pool["base_job_template"]["variables"]["properties"]["stream_output"]["default"] is False
+    assert (await ready.ask("GET", "/work_pools/gopub/queues/urgent"))["priority"] == 1
+    (automation,) = await ready.ask("POST", "/automations/filter", json={})
+    assert automation["trigger"]["posture"] == "Proactive"
+    assert automation["actions"][0]["state"] == "CRASHED"
+
+
+async def test_setup_repairs_what_differs_and_removes_only_its_own(ready: Stack) -> None:
+    flow = await ready.ask("POST", "/flows/", json={"name": "retired"})
+    for name, tags in (("retired", ["gopub"]), ("foreign", ["other"])):
+        body = {"name": name, "flow_id": flow["id"], "tags": tags, "work_pool_name": "gopub"}
+        await ready.ask("POST", "/deployments/", json=body)
+    rollback = await ready.deployment("rollback/rollback")
+    await ready.ask("PATCH", f"/deployments/{rollback['id']}", json={"description": "changed by hand"})
+    done = changes(await ready.gopub("setup", "--server", ready.server.ui, "--json"))
+    assert done["removed"] == {"deployment retired/retired"}
+    assert done["updated"] == {"deployment rollback/rollback"}
+    assert await ready.deployment("retired/foreign")
+
+
+async def test_a_run_started_on_the_server_is_executed(ready: Stack) -> None:
+    one = await ready.deployment("recover/recover")
+    made = await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json={"parameters": {"app": "orders"}})
+    ended = await ready.ended(made["id"])
+    assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 1), ended["state"]["message"]
+
+
+async def test_prefects_own_command_starts_one_too(ready: Stack) -> None:
+    argv = [sys.executable, "-m", "prefect", "deployment", "run", "recover/recover", "--param", "app=orders"]
+    before = {one["id"] for one in await ready.runs_of("recover/recover") if one["auto_scheduled"] is False}
+    await run(argv, cwd=ready.folder, env=ready.environment())
+    (made,) = [
+        one for one in await ready.runs_of("recover/recover") if not one["auto_scheduled"] and one["id"] not in before
+    ]
+    ended = await ready.ended(made["id"])
+    assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+
+
+async def test_a_push_sent_twice_is_one_run(api: Api) -> None:
+    first, second = await api.hook(api.push(), "d-1"), await api.hook(api.push(), "d-1")
+    assert (first.status_code, second.status_code) == (202, 200), first.text
+    assert second.json()["runs"] == first.json()["runs"]
+    (made,) = [one for one in await api.stack.runs_of("deploy/deploy") if "app:orders" in one["tags"]]
+    assert made["id"] == first.json()["runs"][0]["id"]
+    assert made["parameters"]["ref"] == api.commit
+    assert (made["parameters"]["env"], made["parameters"]["actor"]) == ("staging", "gitlab:lchen")
+    assert set(made["tags"]) == {"gopub", "app:orders", "env:staging"}
+
+
+async def test_the_server_itself_knows_the_key_when_our_memory_is_lost(api: Api) -> None:
+    """The control: without our file of deliveries, Prefect's idempotency key still gives the same run."""
+    before = await api.stack.runs_of("deploy/deploy")
+    (kept,) = [one for one in before if one["idempotency_key"] == "gitlab:d-1:orders:staging"]
+    one = await api.stack.deployment("deploy/deploy")
+    body = {"idempotency_key": kept["idempotency_key"], "parameters": kept["parameters"]}
+    again = await api.stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body)
+    other = await api.stack.ask(
+        "POST", f"/deployments/{one['id']}/create_flow_run", json=body | {"idempotency_key": "another"}
+    )
+    assert again["id"] == kept["id"]
+    assert other["id"] != kept["id"]
+
+
+async def test_the_api_starts_a_run_and_shows_it(api: Api) -> None:
+    body = {"app": "orders", "version": "1.4.0", "env": "prod", "reason": "a test"}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": "k-1"}
+    first = await api.post("/v1/deploy", json=body, headers=headers)
+    again = await api.post("/v1/deploy", json=body, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 202), first.text
+    assert first.json() == again.json()
+    made = await api.stack.ask("GET", f"/flow_runs/{first.json()['id']}")
+    assert (made["parameters"]["ref"], made["parameters"]["version"]) == ("refs/tags/v1.4.0", "1.4.0")
+    await api.stack.ended(first.json()["id"])
+    shown = await api.get(first.headers["location"])
+    assert (shown["app"], shown["env"], shown["final"]) == ("orders", "prod", True)
+    # The repository holds no Go program: the worker ran the real flow, and it said so.
+    assert shown["state"] == "Failed"
+    assert "gopub.yaml" in shown["message"]
+
+
+async def test_a_push_while_the_server_is_away_is_started_when_it_is_back(api: Api) -> None:
+    stack = api.stack
+    before = {one["id"] for one in await stack.runs_of("deploy/deploy")}
+    await prefect.stop(stack.server.running)
+    answer = await api.hook(api.push(), "d-away")
+    assert (answer.status_code, answer.json()) == (202, {"status": "waiting", "runs": []})
+    body = {"app": "orders", "version": "1.4.0", "env": "prod"}
+    refused = await api.post("/v1/deploy", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (refused.status_code, refused.json()["code"]) == (503, "GP918")
+
+    port = int(stack.server.url.rsplit(":", 1)[1].split("/")[0])
+    stack.server = await prefect.start_server(stack.server.home, port)
+
+    async def nothing_waits() -> bool:
+        return bool((await api.get("/healthz"))["waiting"] == 0)
+
+    await until("the waiting delivery is started", nothing_waits)
+    (made,) = [one for one in await stack.runs_of("deploy/deploy") if one["id"] not in before]
+    assert made["idempotency_key"] == "gitlab:d-away:orders:staging"
+    assert (await api.hook(api.push(), "d-away")).json()["status"] == "repeated"
+
+
+@pytest.mark.parametrize("name", ["promote", "recover"])
+async def test_the_scheduled_flows_run_by_themselves(ready: Stack, name: str) -> None:
+    async def completed() -> list[Any]:
+        runs = await ready.runs_of(f"{name}/{name}")
+        return [one for one in runs if one["auto_scheduled"] and one["state_type"] == "COMPLETED"]
+
+    await until(f"a scheduled run of {name} is completed", completed, within=150.0)
+
+
+async def test_a_run_whose_process_is_gone_is_marked(ready: Stack, lost: str) -> None:
+    found = await ready.ended(lost, within=240.0)
+    assert (found["state_type"], found["state"]["message"]) == ("CRASHED", "no heartbeat for 90s: its process is gone")
