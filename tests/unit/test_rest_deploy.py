@@ -103,7 +103,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("body", "token", "status", "code", "detail"), REFUSALS)
-async def test_each_refusal_is_a_problem_and_starts_nothing(  # noqa: PLR0917 - the columns of the table above
+async def test_each_refusal_is_a_problem_and_starts_nothing(
     kit: Kit, body: object, token: str | None, status: int, code: str, detail: str
 ) -> None:
     response = await kit.deploy(body, token)
