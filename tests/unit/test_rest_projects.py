@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from deployments.hooks.signing import HookSecrets
-from deployments.projects import find_projects, hook_secrets, load_projects, parse_projects, token_digests
+from deployments.projects import Projects, find_projects, hook_secrets, load_projects, parse_projects, token_digests
+from gopub import schemas
 from gopub.errors import SpecError, UsageError
 
 CASES = Path(__file__).parents[1] / "cases" / "deployments" / "projects.bad.yaml"
@@ -117,3 +119,16 @@ def test_the_file_is_searched_and_can_be_named(tmp_path: Path, monkeypatch: pyte
     assert find_projects() == tmp_path / "named.yaml"
     with pytest.raises(UsageError, match=r"GP920 no projects file: looked for missing\.yaml"):
         find_projects(Path("missing.yaml"))
+
+
+def test_the_schema_for_editors_is_that_of_the_models() -> None:
+    """To write it anew: dump what is compared here into gopub/schemas/projects.v1.json."""
+    made = Projects.model_json_schema(by_alias=True) | {"title": "projects.yaml"}
+    assert {"$schema": "https://json-schema.org/draft/2020-12/schema", **made} == schemas.schema("projects")
+
+
+def test_the_file_of_the_guide_is_good_by_both() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "triggers.md").read_text()
+    text = guide.partition("```yaml\n")[2].partition("```")[0]
+    assert set(parse_projects(text, "projects.yaml").apps) == {"orders", "audit"}
+    Draft202012Validator(schemas.schema("projects")).validate(YAML(typ="safe", pure=True).load(text))
