@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes
-from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
@@ -23,6 +22,7 @@ MOST_TEXT = 1024 * 1024  # characters of what it makes, and of any value on the 
 MOST_STEPS = 50_000  # rounds of all loops and calls of one template
 MOST_NUMBER = 100_000  # as an argument of a filter or method (widths, counts)
 _WIDE = re.compile(r"\d{5,}|:[^{}]*\{")  # a width of five digits in a format, or one that is computed
+_WIDENING = frozenset({"batch", "center", "indent", "slice", "tojson"})  # filters whose arguments are sizes
 _METER, _BOUND = "gopub_metered", "gopub_bounded"
 
 
@@ -40,7 +40,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=finalize)
         self._steps = 0
         del self.filters["random"], self.globals["lipsum"]
-        self.filters = {name: _narrow(function) for name, function in self.filters.items()}
+        self.filters = {name: _narrow(name, function) for name, function in self.filters.items()}
         self.filters |= {_METER: self._metered, _BOUND: _bounded}
 
     def text(self, source: str, variables: Mapping[str, Any]) -> str:
@@ -114,11 +114,14 @@ class _Meters(NodeTransformer):
         return nodes.Filter(node, _BOUND, [], [], None, None, lineno=node.lineno)
 
 
-def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+def _narrow(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    own = 2 if hasattr(function, "jinja_pass_arg") else 1  # the value, and before it what Jinja passes to some
+
     @functools.wraps(function)
     def narrow(*args: Any, **kwargs: Any) -> Any:
-        _check_width("", *args, *kwargs.values())
-        if getattr(function, "__name__", "") == "do_format":
+        if name in _WIDENING:
+            _check_width("", *args[own:], *kwargs.values())
+        if name == "format":
             _check_width(str(args[0]))
         return _bounded(function(*args, **kwargs))
 
@@ -130,7 +133,7 @@ def _check_width(pattern: str, *values: object) -> None:
         raise BudgetError(f"a width in {pattern[:40]!r} is too large")
     for value in values:
         if isinstance(value, int) and abs(value) > MOST_NUMBER and not isinstance(value, bool):
-            raise SecurityError(f"{value} is too large for a filter or a method")
+            raise BudgetError(f"{value} is too large for a filter or a method")
 
 
 def _bounded(value: Any) -> Any:

@@ -120,9 +120,10 @@ def _text(
         return Sandbox(finalize).text(source, variables).encode()
     except TemplateSyntaxError as error:
         raise SpecError("GP407", f"template: {error.message}", where=Where(name, error.lineno)) from error
-    except BudgetError as error:
-        raise SpecError("GP408", f"template: {error}", hint="keep templates small", where=Where(name)) from error
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+    except (BudgetError, RecursionError) as error:
+        why = str(error) if isinstance(error, BudgetError) else "it calls itself without end"
+        raise SpecError("GP408", f"template: {why}", hint="keep templates small", where=Where(name)) from error
+    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         place = Where(name, _line_of(error))
         undefined = isinstance(error, UndefinedError)
         hint = "variables are those of the host, of its groups and of the release" if undefined else ""

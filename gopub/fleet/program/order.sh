@@ -9,7 +9,7 @@ o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_di
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_binary_size=0 o_arg_user='' o_arg_health=''
 o_arg_port='' o_arg_within=30 o_arg_settle=2 o_arg_keep=5 o_arg_stop_timeout=90 o_arg_lock_wait=60
 o_arg_download_timeout=600
-checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1, …
+checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
 
 read_order() {
