@@ -7,9 +7,10 @@ from prefect import flow
 from flows.release import release
 from flows.rollout import rollout
 from gopub.canon import Json
+from tasks import release as boxes
 
 
-@flow(name="deploy", flow_run_name="deploy-{repository}-{ref}-{env}")
+@flow(name="deploy", flow_run_name="deploy-{ref}-{env}")
 async def deploy(
     repository: str,
     env: str,
@@ -23,4 +24,5 @@ async def deploy(
 ) -> dict[str, Json]:
     """Release the commit that ``ref`` names and bring it into ``env``."""
     made = await release(repository, ref, version, spec_file)
-    return await rollout(made["app"], env, made["version"], project or repository, reason, actor, automatic)
+    folder = project or await boxes.project_folder(repository, ref, spec_file)
+    return await rollout(made["app"], env, made["version"], folder, reason, actor, automatic)

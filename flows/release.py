@@ -14,7 +14,7 @@ from prefect import flow
 from tasks import release as boxes
 
 
-@flow(name="release", flow_run_name="release-{repository}-{ref}")
+@flow(name="release", flow_run_name="release-{ref}")
 async def release(
     repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml"
 ) -> dict[str, str]:

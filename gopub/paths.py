@@ -41,8 +41,9 @@ def _checked(root: Path) -> Path:
 
 
 def cache_dir() -> Path:
-    """What can be fetched or built again: ``$XDG_CACHE_HOME/gopub``."""
-    return _xdg("XDG_CACHE_HOME", ".cache")
+    """What can be fetched or built again: ``$GOPUB_CACHE``, else ``$XDG_CACHE_HOME/gopub``."""
+    named = Path(os.environ.get("GOPUB_CACHE", ""))
+    return named if named.is_absolute() else _xdg("XDG_CACHE_HOME", ".cache")
 
 
 def state_dir() -> Path:

@@ -13,6 +13,7 @@ from gopub import release as core
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
+from gopub.drive import projects
 from gopub.drive.releasing import Shop, now, open_shop
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modules import ModuleReport
@@ -34,6 +35,12 @@ def workshop(repository: str, ref: str, version: str, spec_file: str) -> Iterato
 async def checkout(shop: Shop) -> SourceTree:
     """A clean clone of the commit."""
     return await core.checkout(shop.config)
+
+
+@box(name="project", limit=900, patient=True)
+async def project_folder(repository: str, ref: str, spec_file: str) -> str:
+    """Where gopub.yaml, connections and inventories of the repository are read from."""
+    return await projects.project_folder(repository, ref, spec_file)
 
 
 @box(name="plan release", limit=600)

@@ -15,6 +15,7 @@ from prefect import get_run_logger
 from gopub.canon import Json
 from gopub.drive import driving as first
 from gopub.drive import opening, settings, takeback, waking
+from gopub.drive.adopting import adopt
 from gopub.drive.opening import Wanted
 from gopub.drive.summary import summary
 from gopub.rollout import back, stages
@@ -124,7 +125,9 @@ async def ready_to_wake(app: str, env: str) -> list[waking.Found]:
 @box(name="orphans", patient=True, limit=60)
 async def orphans(app: str, env: str) -> list[waking.Found]:
     """Each active rollout that nobody drives."""
-    return waking.orphans(settings.journal(), app, env)
+    journal = settings.journal()
+    adopt(journal, settings.kits_folder())
+    return waking.orphans(journal, app, env)
 
 
 @box(name="take back", limit=3600, tags=["fleet", "edge"])

@@ -46,7 +46,7 @@ def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json:
     name = find_rollout(journal, rollout).removeprefix("rollout/")
     state = read_state(journal, name)
     if state.closed:
-        raise UsageError("GP923", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
+        raise UsageError("GP943", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
     ask(journal, name, "abort", reason)
     typer.echo(f"asked {name} to go back", err=True)
     for one in active(journal, state.app, state.env):

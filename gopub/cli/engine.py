@@ -64,7 +64,7 @@ def run_deployment(
     """Start a deployment on the server of ``PREFECT_API_URL`` and wait for its end; gives the name of its state.
 
     Raises:
-        GopubError: GP929 the run failed, crashed or was cancelled.
+        GopubError: GP949 the run failed, crashed or was cancelled.
     """
     return asyncio.run(_run_deployment(name, parameters, beside))
 
@@ -85,7 +85,7 @@ async def _run_deployment(
     if state is None or not state.is_completed():
         said = f"{state.name}: {state.message}" if state else "no state"
         raise GopubError(
-            "GP918", f"the run {run.name} of {name} ended as {said}", hint="see its logs in the Prefect UI"
+            "GP949", f"the run {run.name} of {name} ended as {said}", hint="see its logs in the Prefect UI"
         )
     return state.name or ""
 
@@ -118,4 +118,4 @@ def _first_asks_second_kills(ask: Callable[[], None]) -> None:
     try:
         loop.add_signal_handler(signal.SIGINT, asked)
     except (RuntimeError, NotImplementedError) as error:
-        raise GopubError("GP932", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error
+        raise GopubError("GP950", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error

@@ -65,7 +65,7 @@ def find_rollout(journal: Journal, name: str) -> str:
     """The stream of the one rollout whose id is, or begins with, ``name``; ``last`` is the newest.
 
     Raises:
-        UsageError: GP921 none, or several.
+        UsageError: GP941 none, or several.
     """
     streams = journal.streams("rollout/")
     if name == "last" and streams:
@@ -76,7 +76,7 @@ def find_rollout(journal: Journal, name: str) -> str:
         return found[0]
     known = ", ".join(stream.removeprefix("rollout/") for stream in streams[-5:]) or "none yet"
     what = f"{len(found)} rollouts begin with" if found else "there is no rollout"
-    raise UsageError("GP921", f"{what} {name!r}", hint=f"the newest are: {known}")
+    raise UsageError("GP941", f"{what} {name!r}", hint=f"the newest are: {known}")
 
 
 def _row(journal: Journal, stream: str) -> dict[str, object]:

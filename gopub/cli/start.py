@@ -153,7 +153,7 @@ def choose_env(loaded: Loaded, wanted: str) -> str:
         return names[0]
     known = ", ".join(names) or "none"
     what = f"there is no environment {wanted!r}" if wanted else "which environment?"
-    raise UsageError("GP922", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
+    raise UsageError("GP942", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
 
 
 def _here(repository: str) -> str:

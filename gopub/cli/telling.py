@@ -5,7 +5,7 @@ from __future__ import annotations
 from gopub.rollout import events as ev
 
 
-def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event that is worth a line
+def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     """What happened, as one line; None for what people need not see."""
     match event:
         case ev.Opened():
@@ -34,6 +34,12 @@ def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one c
         case ev.TablePut():
             bad = [f"{edge}: {said}" for edge, said in event.acks.items() if said != "ok"]
             return f"edges: {'; '.join(bad)}" if bad else None
+        case _:
+            return _tell_step(event)
+
+
+def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
+    match event:
         case ev.StepReached():
             return f"step {event.step + 1} reached, baking"
         case ev.Judged():

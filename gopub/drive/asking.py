@@ -29,12 +29,12 @@ def ask_promote(journal: Journal, rollout: str, reason: str) -> State:
     """Ask for the next step: an approval where one is waited for, else the end of the bake.
 
     Raises:
-        UsageError: GP923 there is nothing to go on to.
+        UsageError: GP943 there is nothing to go on to.
     """
     state = read_state(journal, rollout)
     step = state.step
     if state.closed or state.back or step is None:
-        raise UsageError("GP923", f"rollout {rollout} has no step to go on to", hint="see `gopub status`")
+        raise UsageError("GP943", f"rollout {rollout} has no step to go on to", hint="see `gopub status`")
     index = step.index if state.waiting else step.index + 1
     ask(journal, rollout, f"promote:{index}", reason)
     return state

@@ -54,7 +54,9 @@ async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
         else:
             run = start(ports, _request(wanted, project, release), facts, epoch)
         run.release, run.signed, run.facts = release, signed, facts
-        run.accepted_key = str(project.folder / environment.admit.key) if environment.admit.key else ""
+        # Whose signature counts is the project's word: a release must not choose the key that judges it.
+        admit = project.environment(wanted.env).admit
+        run.accepted_key = str(project.folder / admit.key) if admit.key else ""
         if run.state.plan:
             await run.claim_edges()
         yield run
@@ -94,19 +96,20 @@ def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Map
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
-    return plan_rollout(rollout, release, env, ports.environment, ports.hosts, facts, renders, stable)
+    counted = ports.metrics is not None
+    return plan_rollout(rollout, release, env, ports.environment, ports.hosts, facts, renders, stable, counted=counted)
 
 
 def environment_of(release: Release, env: str) -> Environment:
     """The environment as the release carries it: what was signed is what is done.
 
     Raises:
-        GopubError: GP922 the release knows no such environment.
+        GopubError: GP942 the release knows no such environment.
     """
     files = release.environments.get(env)
     if files is None:
         known = ", ".join(release.environments) or "none"
-        raise GopubError("GP922", f"{release.app} {release.version} has no environment {env!r}; it has: {known}",
+        raise GopubError("GP942", f"{release.app} {release.version} has no environment {env!r}; it has: {known}",
                          hint="add it to gopub.yaml and release again")  # fmt: skip
     return Environment.model_validate(files.spec)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
 from gopub.drive import settings
 from gopub.errors import UsageError
 from gopub.fleet.backends import SshFleet
-from gopub.fleet.host import Host
+from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.inventory import load_inventory
 from gopub.fleet.protocol import Fleet
 from gopub.health.backends.journald import JournaldSource
@@ -20,7 +20,7 @@ from gopub.health.sources import LogSource, MetricSource
 from gopub.rollout.journal import Journal
 from gopub.rollout.run import Ports
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3, Connection, Directory, Nginx, Prometheus
+from gopub.spec.kinds import S3, Connection, Directory, Nginx, Prometheus, Ssh
 from gopub.spec.loader import load_spec
 from gopub.spec.models import Environment, ReleaseSpec
 from gopub.spec.selector import parse_selector
@@ -81,12 +81,12 @@ class Project:
         """An environment of the spec.
 
         Raises:
-            UsageError: GP922 there is none of that name.
+            UsageError: GP942 there is none of that name.
         """
         found = self.spec.environments.get(name)
         if found is None:
             known = ", ".join(self.spec.environments) or "none"
-            raise UsageError("GP922", f"{self.spec.app} has no environment {name!r}; it has: {known}",
+            raise UsageError("GP942", f"{self.spec.app} has no environment {name!r}; it has: {known}",
                              hint="pass --env NAME")  # fmt: skip
         return found
 
@@ -112,14 +112,21 @@ def edges_of(project: Project, environment: Environment) -> Edges | None:
         return None
     connection = project.connections.get(environment.traffic.router, Nginx)
     inventory = load_inventory(project.connections.inventory(connection.inventory))
-    hosts = inventory.select(parse_selector(connection.hosts))
+    hosts = reached(project, inventory.select(parse_selector(connection.hosts)))
     return Edges(connection, hosts)
 
 
 def hosts_of(project: Project, environment: Environment) -> tuple[Host, ...]:
     """The hosts that an environment selects; none is an error that names the near labels."""
     inventory = load_inventory(project.connections.inventory(environment.inventory))
-    return inventory.select(parse_selector(environment.hosts))
+    return reached(project, inventory.select(parse_selector(environment.hosts)))
+
+
+def reached(project: Project, hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """The hosts with what the connection `ssh` says of how to reach them, where the inventory says nothing."""
+    told = project.connections.get("ssh", Ssh)
+    defaults = SshOptions(told.user, told.port, told.key, told.known_hosts, told.sudo, jump=told.proxy_jump)
+    return tuple(replace(host, ssh=host.ssh.over(defaults)) for host in hosts)
 
 
 @asynccontextmanager

@@ -114,28 +114,33 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
 def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) -> Plan:
     """A plan whose canary is what runs now everywhere, and whose stable is what is wanted back."""
     plan = kit.plan
-    folders = {host.name: _folder(host, kit, facts.get(host.name), to) for host in plan.hosts}
+    wanted = _target(kit, facts, to)
+    folders = {host.name: _folder(host, wanted, facts.get(host.name), to) for host in plan.hosts}
     missing = [name for name, folder in folders.items() if not folder and name in facts]
     if missing:
         what = f"release {to!r}" if to else "the release before"
         raise GopubError("GP725", f"{what} is not on {', '.join(missing)}",
                          hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
-    target = _target(kit, to) or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
+    target = wanted or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
     hosts = tuple(replace(host, before=folders[host.name], before_digest="") for host in plan.hosts)
     return replace(plan, rollout=rollout, stable=target, hosts=hosts, steps=())
 
 
-def _target(kit: Kit, to: str) -> ReleaseRef | None:
-    """What ``to`` (a version, or the beginning of a release id) means; without it, the release before."""
-    if not to:
-        return kit.plan.stable
+def _target(kit: Kit, facts: Mapping[str, HostFacts], to: str) -> ReleaseRef | None:
+    """What ``to`` (a version, or the beginning of a release id) means; without it, the release before what runs."""
     known = [ReleaseRef(release, version) for version, release in kit.known]
+    if not to:
+        stable = kit.plan.stable
+        there = [fact.current.release[:12] for fact in facts.values() if fact.current]
+        if stable is None or not there or any(short != stable.short for short in there):
+            return stable
+        older = [ref for ref in known[: known.index(stable)] if ref != stable] if stable in known else []
+        return older[-1] if older else None
     return next((ref for ref in known if ref.version == to or ref.release.startswith(to)), None)
 
 
-def _folder(host: PlannedHost, kit: Kit, facts: HostFacts | None, to: str) -> str:
+def _folder(host: PlannedHost, target: ReleaseRef | None, facts: HostFacts | None, to: str) -> str:
     """The folder of the wanted release on a host; a host that is silent keeps what the plan knew of it."""
-    target = _target(kit, to)
     wanted = target.short if target else to[:12]
     if facts is None:
         return host.before if host.before.startswith(wanted) else ""

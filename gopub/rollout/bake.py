@@ -19,7 +19,7 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.wire import to_json
 from gopub.rollout import events as ev
 from gopub.rollout import hosts
-from gopub.rollout.boxes import Trouble, box
+from gopub.rollout.boxes import Trouble, box, obey_abort
 from gopub.rollout.decision import decide
 from gopub.rollout.gates import closed_gate, skipped_by
 from gopub.rollout.judging import Judging
@@ -39,7 +39,7 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
     history = _history(run, step)
     told, told_at = "", 0.0
     while step.index not in run.state.passed:
-        _obey_abort(run)
+        obey_abort(run)
         history = replace(history, now=run.ports.clock.now())
         record = await _look(run, step, judging, history)
         verdict = record.verdict
@@ -86,9 +86,3 @@ def _go_back_if_told(verdict: Verdict) -> None:
         raise Trouble(Outcome.ROLLED_BACK, verdict.rule, verdict.reason)
     if verdict.kind is Kind.WITHDRAW:
         raise Trouble(Outcome.WITHDRAWN, verdict.rule, verdict.reason)
-
-
-def _obey_abort(run: Run) -> None:
-    aborts = [asked for asked in run.asked() if asked.what == "abort"]
-    if aborts:
-        raise Trouble(Outcome.WITHDRAWN, 0, f"aborted: {aborts[-1].reason or 'no reason given'}")

@@ -47,6 +47,7 @@ def box(
         if run.state.back or run.state.closed:
             return
         try:
+            obey_abort(run)
             await work(run, *args, **kwargs)
         except LockedError:
             raise
@@ -60,6 +61,17 @@ def box(
         await edges_first(run)
 
     return cast("Callable[Concatenate[Run, P], Coroutine[None, None, None]]", boxed)
+
+
+def obey_abort(run: Run) -> None:
+    """Turn around where somebody asked for it; asked before each box, and at each look of a bake.
+
+    Raises:
+        Trouble: withdrawn, with who asked and why.
+    """
+    aborts = [asked for asked in run.asked() if asked.what == "abort"]
+    if aborts:
+        raise Trouble(Outcome.WITHDRAWN, 0, f"aborted: {aborts[-1].reason or 'no reason given'}")
 
 
 async def edges_first(run: Run) -> None:

@@ -18,7 +18,7 @@ from gopub.rollout.verdict import Policy
 from gopub.spec.models import Judge
 
 LOOK = 2.0
-"""Seconds between two looks unless the spec says otherwise; at most a tenth of the bake."""
+"""Seconds between two looks unless the spec says otherwise; at most a quarter of the shortest bake."""
 
 
 class Judging:

@@ -28,8 +28,10 @@ def plan_rollout(
     facts: Mapping[str, HostFacts],
     renders: Mapping[str, str],
     stable: ReleaseRef | None,
+    *,
+    counted: bool,
 ) -> Plan:
-    """Everything that the rollout will do.
+    """Everything that the rollout will do; ``counted`` tells whether anything counts the requests.
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
@@ -38,8 +40,7 @@ def plan_rollout(
     planned = tuple(_host(host, environment, facts[host.name], renders[host.name]) for host in hosts)
     _check_targets(release, planned)
     traffic = environment.traffic
-    judged = traffic is not None and environment.judge.metrics != "none"
-    mode: Literal["judged", "health-only"] = "judged" if judged else "health-only"
+    mode: Literal["judged", "health-only"] = "judged" if traffic and counted else "health-only"
     return Plan(
         rollout=rollout,
         app=release.app,

@@ -44,7 +44,7 @@ _log = log("rollout")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside, as objects of the core's protocols; opened by ``gopub.wiring``."""
+    """The outside, as objects of the core's protocols; opened by ``gopub.drive.ports``."""
 
     journal: Journal
     clock: Clock

@@ -25,7 +25,6 @@ RAISED = re.compile(r"""["'](GP\d{3})["']|\b(?:fail|fail_unkept|wrong) (GP\d{3})
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"```.*?```", re.DOTALL)
 FILE = re.compile(r"`((?:[\w.-]+/)+[\w.-]+\.\w+)`")
-TWO_MEANINGS = frozenset(["GP918", *(f"GP{n}" for n in range(921, 927)), "GP932"])
 COMMAND = re.compile(r"(?:(?<=`)|(?<=^)|(?<=\$ ))gopub ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", re.MULTILINE)
 
 
@@ -95,9 +94,8 @@ def test_every_page_has_a_code_that_is_raised() -> None:
 
 
 def test_a_code_means_one_thing() -> None:
-    """What starts flows and the core do not give the same code; the exceptions tell both meanings on their page."""
-    assert sorted(raised_in("gopub") & raised_in("deployments") - TWO_MEANINGS) == []
-    assert sorted(TWO_MEANINGS - (raised_in("gopub") & raised_in("deployments"))) == []
+    """What starts flows and the core do not give the same code."""
+    assert sorted(raised_in("gopub") & raised_in("deployments")) == []
 
 
 def test_codes_are_found_where_they_are_raised_only() -> None:

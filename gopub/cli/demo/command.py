@@ -25,9 +25,9 @@ def demo(
 ) -> None:
     """Release hello 1.0.0, promote 1.1.0, catch 1.2.0 and take it back; then httpbin, through the same flows."""
     if parts not in ("embedded", "real"):
-        raise UsageError("GP924", f"--parts is {parts!r}", hint="embedded or real")
+        raise UsageError("GP944", f"--parts is {parts!r}", hint="embedded or real")
     if not (examples / "hello" / "go.mod").is_file():
-        raise UsageError("GP925", f"no example services in {str(examples)!r}", hint="run it in a checkout of gopub")
+        raise UsageError("GP945", f"no example services in {str(examples)!r}", hint="run it in a checkout of gopub")
     signal.signal(signal.SIGTERM, _interrupt)  # whoever ends us wants the lab gone, too
     talk = Talk()
     ground = open_ground(talk, hosts=hosts, parts=parts, examples=examples)

@@ -167,4 +167,4 @@ def _gone(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError as error:
-        raise GopubError("GP926", f"process {pid} is not ours", hint="report this") from error
+        raise GopubError("GP946", f"process {pid} is not ours", hint="report this") from error

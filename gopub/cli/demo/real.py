@@ -55,7 +55,7 @@ class RealGround(Ground):
         journal = settings.journal()
         made = [stream for stream in journal.streams("rollout/") if stream not in before]
         if not made:
-            raise GopubError("GP927", "the deployment's run ended without a rollout",
+            raise GopubError("GP947", "the deployment's run ended without a rollout",
                              hint=f"see {self.folder}/prefect/gopub-worker.log")  # fmt: skip
         return summary_of(read_state(journal, made[-1].removeprefix("rollout/")), ())
 
@@ -77,7 +77,7 @@ class RealGround(Ground):
     def _start_minio(self) -> None:
         program = Path(os.environ.get("GOPUB_CACHE", cache_dir())) / "bin" / "minio"
         if not program.exists():
-            raise GopubError("GP928", "MinIO is not built yet", hint="make tools")
+            raise GopubError("GP948", "MinIO is not built yet", hint="make tools")
         os.environ["AWS_ACCESS_KEY_ID"] = secrets.token_hex(8)
         os.environ["AWS_SECRET_ACCESS_KEY"] = secrets.token_hex(20)
         env = process.base_environment(extra={"MINIO_ROOT_USER": os.environ["AWS_ACCESS_KEY_ID"],

@@ -1,0 +1,38 @@
+"""The folder of a project that is known by its repository's address only, as a webhook knows it.
+
+gopub.yaml, connections.yaml and inventories are read from a folder. One that is on this machine already is taken as it
+is; else the commit is checked out into the state folder, which is replaced at each deployment and kept for `promote`
+and `recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from gopub.canon import sha256
+from gopub.clock import new_token
+from gopub.paths import state_dir
+from gopub.source import checkout
+
+
+async def project_folder(repository: str, ref: str, spec_file: str) -> str:
+    """The folder that holds the repository's gopub.yaml; a repository elsewhere is checked out first.
+
+    Raises:
+        GopubError: GP201 git failed, GP202 there is no such ref.
+    """
+    if await asyncio.to_thread(Path(repository).is_dir):
+        return str(Path(repository, spec_file).parent)
+    place = state_dir() / "projects" / sha256(repository.encode())[:16]
+    fresh = place.with_name(f"{place.name}-{new_token()[:8]}")
+    await asyncio.to_thread(fresh.parent.mkdir, parents=True, exist_ok=True)
+    await checkout(repository, ref, fresh)
+    await asyncio.to_thread(_replace, fresh, place)
+    return str(Path(place, spec_file).parent)
+
+
+def _replace(fresh: Path, place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    fresh.rename(place)
