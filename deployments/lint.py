@@ -182,7 +182,7 @@ def _flow_problems(one: Deployment, path: TreePath, root: Path) -> Iterator[_Pro
     if one.entrypoint != wanted:
         yield (*path, "entrypoint"), f"{one.entrypoint!r} is not the flow of {one.name}", f"write {wanted}"
         return
-    parameters = _flow_parameters(root / "flows" / f"{one.name}.py", one.name)
+    parameters = flow_parameters(root / "flows" / f"{one.name}.py", one.name)
     if parameters is None:
         yield (*path, "entrypoint"), f"flows/{one.name}.py holds no flow called {one.name!r}", ""
         return
@@ -207,7 +207,7 @@ def _run_problems(one: Deployment, path: TreePath) -> Iterator[_Problem]:
         yield (*path, "schedules"), problem, "set concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}"
 
 
-def _flow_parameters(file: Path, name: str) -> list[str] | None:
+def flow_parameters(file: Path, name: str) -> list[str] | None:
     """The parameters of ``@flow(name=NAME) async def NAME``, read without importing; None when it is not there."""
     if not file.is_file():
         return None

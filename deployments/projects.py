@@ -87,6 +87,8 @@ class Project(Model):
     """Where a worker clones it from: an https or ssh address, or a folder on the worker."""
     spec: Inside = "gopub.yaml"
     """The spec in the repository."""
+    project: Word | None = None
+    """The folder on the worker whose inventory and connections.yaml count; default: the repository, where it is one."""
     envs: Annotated[tuple[Name, ...], AfterValidator(_some)]
     """The environments that may be asked for."""
     version_tag: Annotated[Word, AfterValidator(_tag_pattern)] = "v{version}"

@@ -30,8 +30,8 @@ def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: st
 def deploy_parameters(app: Project, *, env: str, ref: str, actor: str, reason: str) -> dict[str, Json]:
     """Parameters of the flow ``deploy``."""
     return {
-        "repository": app.repository, "env": env, "ref": ref,
-        "spec_file": app.spec, "actor": actor, "reason": reason,
+        "repository": app.repository, "project": app.project or "", "spec_file": app.spec,
+        "env": env, "ref": ref, "actor": actor, "reason": reason,
     }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ PROJECTS = f"""
 apps:
   orders:
     repository: https://gitlab.example/trade/orders.git
+    project: /srv/orders
     envs: [staging, prod]
     rules:
       - {{tag: "v*", env: prod}}

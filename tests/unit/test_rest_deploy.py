@@ -39,6 +39,7 @@ async def test_a_good_request_starts_one_run(kit: Kit) -> None:
     assert (order.app, order.env, order.deployment) == ("orders", "prod", "deploy/deploy")
     assert order.parameters == {
         "repository": "https://gitlab.example/trade/orders.git",
+        "project": "/srv/orders",
         "env": "prod",
         "ref": "refs/tags/v1.4.0",
         "spec_file": "gopub.yaml",

@@ -11,6 +11,7 @@ import pytest
 
 from deployments.hooks.gitlab import Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
+from deployments.lint import flow_parameters
 from deployments.projects import parse_projects, repository_path
 
 HERE = Path(__file__).parent / "webhooks"
@@ -120,6 +121,7 @@ def test_a_tag_starts_its_version_by_name() -> None:
     )
     assert order.parameters == {
         "repository": "https://gitlab.example/trade/orders.git",
+        "project": "",
         "env": "prod",
         "ref": "refs/tags/v2.3.0",
         "spec_file": "gopub.yaml",
@@ -187,3 +189,12 @@ def test_a_local_repository_is_matched_by_the_project_that_it_names() -> None:
     orders = orders_for(pushed(payload("push.json")), parse_projects(text, "projects.yaml"), ALL, "k")
     assert not isinstance(orders, Ignored)
     assert orders[0].parameters["repository"] == "/srv/orders"
+
+
+def test_the_flow_takes_every_parameter_that_a_trigger_gives() -> None:
+    orders = orders_for(pushed(payload("tag_push.json")), parse_projects(PROJECTS, "projects.yaml"), ALL, "k")
+    assert not isinstance(orders, Ignored)
+    taken = flow_parameters(Path(__file__).parents[2] / "flows" / "deploy.py", "deploy")
+    assert taken is not None
+    assert {*orders[0].parameters, "version"} <= set(taken)  # POST /v1/deploy names the version, too
+    assert "targets" not in taken
