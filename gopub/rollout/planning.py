@@ -128,8 +128,10 @@ def _check_targets(release: Release, hosts: Sequence[PlannedHost]) -> None:
 def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: bool) -> tuple[PlannedStep, ...]:
     names = [host.name for host in hosts]
     if first:
-        # Nothing serves yet, so there is nobody to compare with and nothing to protect by going in steps.
-        bake = max((step.bake for step in environment.rollout.steps), default=0.0)
+        # Nothing serves yet: nobody to compare with, nothing to protect by going in steps. Health must hold for as
+        # long as a host may take to become healthy, and no longer than the spec's own bakes.
+        longest = max((step.bake for step in environment.rollout.steps), default=0.0)
+        bake = min(longest, environment.health.within)
         gate = environment.rollout.steps[0].approve or "" if environment.rollout.steps else ""
         return (PlannedStep(0, tuple(names), FULL, bake, approve=gate),)
     wanted = [_wanted(step) for step in environment.rollout.steps]
