@@ -129,4 +129,6 @@ def spawn(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
             )
         except FileNotFoundError as error:
             raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?") from error
+    # The program is meant to outlive this object: whoever started it waits for it, or ends it, by pid.
+    child.returncode = 0
     return child.pid
