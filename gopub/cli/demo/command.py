@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gopub.cli.demo.ground import Ground, open_ground
+from gopub.cli.demo.ground import Ground
+from gopub.cli.demo.opening import open_ground
 from gopub.cli.demo.story import Act, hello_acts, httpbin_act, play
 from gopub.cli.demo.table import print_table
 from gopub.cli.demo.talk import Talk

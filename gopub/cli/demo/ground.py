@@ -20,7 +20,7 @@ from gopub.canon import Json
 from gopub.cli.demo.talk import Talk
 from gopub.cli.engine import run_flow
 from gopub.errors import GopubError
-from gopub.lab.lab import Lab, take_down
+from gopub.lab.lab import Lab
 
 NAME = "demo"
 Beside = Callable[[], Coroutine[None, None, None]]
@@ -122,23 +122,6 @@ class Ground:
         os.environ.update(self._outside)  # the lab is found by the settings under which it was made
         asyncio.run(self.lab.down())
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def open_ground(talk: Talk, *, hosts: int, parts: str, examples: Path) -> Ground:
-    """Boot the lab and point every setting of this process at the demo's own folder."""
-    outside = dict(os.environ)
-    talk.headline(f"Booting the lab: {hosts} hosts, an Nginx edge, Prometheus")
-    asyncio.run(take_down(NAME))  # what a demo before left running would not be a first release
-    lab = asyncio.run(Lab.up(NAME, hosts=hosts, tell=talk.line))
-    folder = lab.home / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    os.environ.update(settings_of(lab, folder))
-    if parts == "real":
-        from gopub.cli.demo.real import real_parts
-
-        return real_parts(lab, folder, examples.resolve(), talk, outside)
-    return Ground(lab, folder, examples.resolve(), talk, outside)
 
 
 def settings_of(lab: Lab, folder: Path) -> dict[str, str]:
