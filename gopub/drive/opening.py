@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gopub.canon import Json
+from gopub.drive import settings
 from gopub.drive.adopting import adopt
 from gopub.drive.ports import Project, open_ports, open_project
 from gopub.errors import GopubError
@@ -15,7 +16,8 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
 from gopub.release.loading import load_release
-from gopub.release.model import Release
+from gopub.release.model import Release, SignedRelease
+from gopub.rollout.kit import read_kit
 from gopub.rollout.model import Plan, ReleaseRef
 from gopub.rollout.opening import Request, read_env_state, resume, start, whoami
 from gopub.rollout.payload import render_all
@@ -42,18 +44,18 @@ class Wanted:
 async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
     """Read hosts and edges, take the seat, and give the run."""
     project = open_project(wanted.project)
-    signed = await load_release(project.store(), wanted.app, wanted.version)
-    release = signed.release
-    environment = environment_of(release, wanted.env)
+    signed, environment = await _release_of(project, wanted)
     async with open_ports(project, environment) as ports:
         adopt(ports.journal, ports.kits)
-        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
-        epoch = await edge_epoch(ports, release.app, wanted.env, environment)
+        facts, silent = await ask_all(ports.fleet, ports.hosts, environment.instance)
+        epoch = await edge_epoch(ports, wanted.app, wanted.env, environment)
         if wanted.rollout_id:
             run = resume(ports, wanted.rollout_id, facts, epoch, why="go on")
+            run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
         else:
-            run = start(ports, _request(wanted, project, release), facts, epoch)
-        run.release, run.signed, run.facts = release, signed, facts
+            insist(facts, silent)
+            run = start(ports, _request(wanted, project, signed.release if signed else None), facts, epoch)
+        run.release, run.signed, run.facts = signed.release if signed else None, signed, facts
         # Whose signature counts is the project's word: a release must not choose the key that judges it.
         admit = project.environment(wanted.env).admit
         run.accepted_key = str(project.folder / admit.key) if admit.key else ""
@@ -114,26 +116,59 @@ def environment_of(release: Release, env: str) -> Environment:
     return Environment.model_validate(files.spec)
 
 
+async def _release_of(project: Project, wanted: Wanted) -> tuple[SignedRelease | None, Environment]:
+    """The release and its environment; to go on without the store, the environment that the kit remembers.
+
+    A rollout that goes on without its release can only go back, which the first box that needs it finds out.
+    """
+    try:
+        signed = await load_release(project.store(), wanted.app, wanted.version)
+    except GopubError:
+        if not wanted.rollout_id:
+            raise
+        return None, read_kit(settings.kits_folder(), wanted.app, wanted.env).environment
+    return signed, environment_of(signed.release, wanted.env)
+
+
 async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict[str, HostFacts]:
     """What is so on every host; all must answer before anything is planned.
 
     Raises:
         GopubError: GP720 names the hosts that did not, and why.
     """
+    facts, silent = await ask_all(fleet, hosts, instance)
+    insist(facts, silent)
+    return facts
 
-    async def one(host: Host) -> HostFacts:
-        return await (await fleet.channel(host)).facts(instance)
 
-    found = await asyncio.gather(*(one(host) for host in hosts), return_exceptions=True)
-    bad = {host.name: fact for host, fact in zip(hosts, found, strict=True) if isinstance(fact, BaseException)}
-    unexpected = next((error for error in bad.values() if not isinstance(error, GopubError)), None)
-    if unexpected:
-        raise unexpected
-    if bad:
-        said = "; ".join(f"{name}: {error}" for name, error in bad.items())
-        raise GopubError("GP720", f"{len(bad)} of {len(hosts)} hosts did not answer ({said})",
+async def ask_all(
+    fleet: Fleet, hosts: Sequence[Host], instance: str
+) -> tuple[dict[str, HostFacts], dict[str, GopubError]]:
+    """Facts of the hosts that answer, and why the others do not."""
+    facts: dict[str, HostFacts] = {}
+    silent: dict[str, GopubError] = {}
+
+    async def one(host: Host) -> None:
+        try:
+            facts[host.name] = await (await fleet.channel(host)).facts(instance)
+        except GopubError as error:
+            silent[host.name] = error
+
+    await asyncio.gather(*(one(host) for host in hosts))
+    return {host.name: facts[host.name] for host in hosts if host.name in facts}, silent
+
+
+def insist(facts: Mapping[str, HostFacts], silent: Mapping[str, GopubError]) -> None:
+    """All must have answered before anything is planned.
+
+    Raises:
+        GopubError: GP720 names the hosts that did not, and why.
+    """
+    if silent:
+        said = "; ".join(f"{name}: {error}" for name, error in silent.items())
+        total = len(facts) + len(silent)
+        raise GopubError("GP720", f"{len(silent)} of {total} hosts did not answer ({said})",
                          hint="mend them, or leave them out of `hosts:`; nothing was changed")  # fmt: skip
-    return {host.name: fact for host, fact in zip(hosts, found, strict=True) if isinstance(fact, HostFacts)}
 
 
 async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment) -> int:
@@ -144,7 +179,10 @@ async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment)
     return max((status.epoch for status in statuses), default=0)
 
 
-def _request(wanted: Wanted, project: Project, release: Release) -> Request:
+def _request(wanted: Wanted, project: Project, release: Release | None) -> Request:
+    if release is None:
+        raise GopubError("GP724", f"rollout of {wanted.app} {wanted.version} has no release at hand",
+                         hint="is the store reachable?")  # fmt: skip
     return Request(
         app=release.app,
         env=wanted.env,

@@ -6,7 +6,6 @@ goes above the highest epoch that hosts and edges have seen and writes a journal
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,11 +15,11 @@ from gopub.clock import SystemClock, new_token
 from gopub.drive import settings
 from gopub.drive.adopting import adopt
 from gopub.drive.nostore import NoStore
+from gopub.drive.opening import ask_all
 from gopub.drive.ports import open_fleet, open_router
 from gopub.drive.summary import summary
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
-from gopub.fleet.protocol import Fleet
 from gopub.rollout import events as ev
 from gopub.rollout.back import go_back
 from gopub.rollout.boxes import turn_around
@@ -47,10 +46,10 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     ports = Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
                   router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
     try:
-        facts, silent = await _facts(fleet, kit)
+        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance)
         epoch = await _highest(ports, kit, facts)
         run = _open(ports, kit, facts, epoch, to, reason or "rollback asked for", actor or whoami())
-        run.alarms += [f"{name} does not answer: {why}" for name, why in silent.items()]
+        run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
         if offline:
             run.alarm(f"the journal is down ({offline}); this rollback is kept beside the kits and adopted later")
         async with run.driving():
@@ -147,22 +146,6 @@ def _folder(host: PlannedHost, target: ReleaseRef | None, facts: HostFacts | Non
     if not wanted:
         return facts.previous
     return next((name for name in facts.releases if name.startswith(wanted)), "")
-
-
-async def _facts(fleet: Fleet, kit: Kit) -> tuple[dict[str, HostFacts], dict[str, str]]:
-    """Facts of the hosts that answer, and why the others do not."""
-    found: dict[str, HostFacts] = {}
-    silent: dict[str, str] = {}
-
-    async def one(name: str) -> None:
-        host = next(host for host in kit.hosts if host.name == name)
-        try:
-            found[name] = await (await fleet.channel(host)).facts(kit.plan.instance)
-        except GopubError as error:
-            silent[name] = error.problem
-
-    await asyncio.gather(*(one(host.name) for host in kit.plan.hosts))
-    return found, silent
 
 
 async def _highest(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
