@@ -32,6 +32,9 @@ value() {
 # finish OK CODE MESSAGE: writes the record and ends the program.
 finish() {
     [ -z "$work" ] || rm -rf "$work" # before the record: on a full disk it makes the room for it
+    message=$3
+    case $message in *[![:print:]]*) message=$(printf '%s' "$3" | tr -c '[:print:]' ' ') ;; esac
+    [ ${#message} -le 600 ] || message=$(printf '%s' "$message" | cut -c 1-600)
     record="gopub-record=1
 host=$o_host
 verb=$o_verb
@@ -41,7 +44,7 @@ n=$o_n
 ok=$1
 changed=$changed
 code=$2
-message=$(printf '%s' "$3" | tr -c '[:print:]' ' ' | cut -c 1-600)
+message=$message
 ${values}end=1"
     [ -z "$accepted" ] || keep_record "$1" "$2"
     printf '%s\n' "$record"
@@ -58,9 +61,9 @@ fail_unkept() {
     fail "$1" "$2"
 }
 
-# durable FILE: standard input becomes FILE at once or not at all, also when the power fails.
+# durable FILE TEXT: the text becomes FILE at once or not at all, also when the power fails.
 durable() {
-    cat >"$1.tmp" && sync "$1.tmp" && mv -f "$1.tmp" "$1" && sync "${1%/*}"
+    printf '%s\n' "$2" >"$1.tmp" && sync "$1.tmp" && mv -f "$1.tmp" "$1" && sync "${1%/*}"
 }
 
 # load FILE PREFIX: sets PREFIX_key for every key=value line of a file that only this program writes.
@@ -88,9 +91,14 @@ short() {
     short=${1%"$rest"}
 }
 
-digest_of() { sha256sum <"$1" 2>/dev/null | cut -c 1-64; }
+# digest FILE: its SHA-256, in $digest; empty when it cannot be read.
+digest() {
+    digest=$(sha256sum <"$1" 2>/dev/null)
+    digest=${digest%% *}
+}
 
-size_of() { stat -c %s "$1" 2>/dev/null || echo 0; }
+# size FILE: its bytes, in $size.
+size() { size=$(stat -c %s "$1" 2>/dev/null) || size=0; }
 
 # uptime_ds: tenths of a second since boot, in $now; a clock that nobody sets.
 uptime_ds() {

@@ -30,7 +30,8 @@ exe_facts() {
     exe='' exe_digest=''
     [ "$u_pid" -gt 0 ] || return 0
     exe=$(readlink "/proc/$u_pid/exe" 2>/dev/null)
-    exe_digest=$(digest_of "/proc/$u_pid/exe")
+    digest "/proc/$u_pid/exe"
+    exe_digest=$digest
 }
 
 # listening PID: the TCP ports on which this very process listens, in $ports, comma separated.
@@ -58,6 +59,7 @@ do_facts() {
     i?86) machine=386 ;;
     esac
     value arch "$machine"
+    read_current
     value kernel "$(uname -r)"
     free_space
     value free_bytes "$free_bytes"
@@ -98,9 +100,11 @@ unit_values() {
 free_space() {
     place=$releases
     while [ ! -d "$place" ]; do place=${place%/*}; done
-    read -r free_bytes free_inodes <<END
-$(stat -f -c '%a %S %d %c' "${place:-/}" | awk '{ printf "%.0f %.0f", $1 * $2, $4 ? $3 : 1000000 }')
+    read -r blocks block_size free_inodes inodes <<END
+$(stat -f -c '%a %S %d %c' "${place:-/}")
 END
+    free_bytes=$((blocks * block_size))
+    [ "$inodes" -gt 0 ] || free_inodes=1000000
 }
 
 # staged_list: the folders of complete releases, newest first.

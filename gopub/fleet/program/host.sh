@@ -18,7 +18,6 @@ main() {
     case $verb in switch | stop | rollback) [ $# -eq 3 ] || as_job ;; esac
     locked
     fence
-    clean_jobs
     case $verb in
     stage) settle && do_stage ;;
     switch) do_switch ;;
@@ -36,7 +35,7 @@ as_job() {
     short "$o_token"
     job=gopub-$o_instance-$o_epoch-$o_n-$short
     file=$state/jobs/$job.$$
-    self_text | durable "$file.sh" && printf '%s\n' "$order_text" >"$file.order" || fail GP448 "cannot write $file"
+    self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order" || fail GP448 "cannot write $file"
     tries=$(((o_arg_stop_timeout + o_arg_lock_wait + 60) * 5))
     until start_job; do
         tries=$((tries - 1))
@@ -66,8 +65,5 @@ start_job() {
         -- /bin/sh "$file.sh" "$o_verb" "$file.order" "$file.answer" </dev/null >"$file.log" 2>&1 && return 0
     ! grep -q -i -e 'already' -e 'exists' "$file.log"
 }
-
-# clean_jobs: what dead jobs left behind.
-clean_jobs() { find "$state/jobs" -type f -mmin +60 -delete 2>/dev/null; }
 
 main "$@"

@@ -75,7 +75,6 @@ paths() {
     short "$o_render"
     dir=$dir-$short
     [ -n "$o_release$o_render" ] || dir=
-    read_current
 }
 
 # read_current: the name of the release folder that `current` points to, in $current; empty when there is none.
@@ -108,6 +107,7 @@ locked() {
 }
 
 make_folders() {
+    [ ! -d "$state/jobs" ] || return 0
     mkdir -p "$home/shared" "$releases" "$state/jobs" && chmod 700 "$state" ||
         fail GP448 "cannot make the folders under $home"
 }
@@ -124,7 +124,8 @@ read_state() {
 # fence: lets the order in, refuses it, or repeats the record that is kept of it.
 fence() {
     read_state
-    digest=$(printf '%s' "$order_text" | sha256sum | cut -c 1-64)
+    digest=$(printf '%s' "$order_text" | sha256sum)
+    order_digest=${digest%% *}
     holds="this host holds epoch $h_epoch, token ${h_token:-(none)}, n $h_n"
     is_hex "$o_token" || fail GP430 "'$o_token' is no token"
     [ "$o_epoch" -ge "$h_epoch" ] || fail GP431 "epoch $o_epoch is over: $holds"
@@ -138,7 +139,7 @@ fence() {
 }
 
 repeat() {
-    [ "$digest" = "$h_order" ] || fail GP435 "n $o_n was another order here: $holds"
+    [ "$order_digest" = "$h_order" ] || fail GP435 "n $o_n was another order here: $holds"
     [ -z "$half" ] || return 0 # it was let in but never ended: do it now
     sed "s/^changed=.*/changed=false/; s/^end=1\$/value.repeated=true\nvalue.first_changed=$k_changed\nend=1/" \
         "$state/record"
@@ -148,24 +149,21 @@ repeat() {
 
 # intend: the intent record. Whoever comes next learns from it what may be half done.
 intend() {
-    durable "$state/state" <<END || fail GP448 "cannot write $state/state"
-epoch=$o_epoch
+    durable "$state/state" "epoch=$o_epoch
 token=$o_token
 n=$o_n
-order=$digest
+order=$order_digest
 verb=$o_verb
 from=$current
-to=$dir
-END
+to=$dir" || fail GP448 "cannot write $state/state"
 }
 
 keep_record() {
-    printf '%s\n' "$record" | durable "$state/record" || {
+    durable "$state/record" "$record" || {
         record="${record%end=1}value.kept=false
 end=1" # the truth for the asker; asked again, the order is carried out again, which changes nothing
         return
     }
-    [ "$(size_of "$state/history")" -lt 1000000 ] || mv -f "$state/history" "$state/history.1"
     printf '%s epoch=%s n=%s verb=%s to=%s ok=%s code=%s reason=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
         "$o_epoch" "$o_n" "$o_verb" "$dir" "$1" "$2" "$o_reason" >>"$state/history"
 }

@@ -46,26 +46,29 @@ enough_space() {
 
 take_files() {
     [ "$o_arg_files_size" -gt 0 ] || return 0
-    receive "$work/files" "$o_arg_files_size"
-    same_digest "$work/files" "$o_digest_files" "the rendered files"
+    receive "$work/files" "$o_arg_files_size" "$o_digest_files" "the rendered files"
     unpack "$work/files" "the rendered files" '^bin(/|$)'
 }
 
 take_archive() {
     if [ -n "$o_arg_url" ]; then
         download "$work/archive"
+        digest "$work/archive"
+        [ "$digest" = "$o_digest_archive" ] || wrong_digest "the archive" "$o_digest_archive"
     else
-        receive "$work/archive" "$o_arg_archive_size"
+        receive "$work/archive" "$o_arg_archive_size" "$o_digest_archive" "the archive"
     fi
-    same_digest "$work/archive" "$o_digest_archive" "the archive"
     unpack "$work/archive" "the archive" ''
 }
 
-# receive FILE SIZE: the next SIZE bytes of standard input; fewer mean that the connection ended.
+# receive FILE SIZE DIGEST WORDS: the next SIZE bytes of standard input; fewer mean that the connection ended.
 receive() {
     head -c "$2" >"$1" || unwritten "$1"
-    got=$(size_of "$1")
-    [ "$got" -eq "$2" ] || fail_unkept GP424 "the payload ended after $got of $2 bytes"
+    digest "$1"
+    [ "$digest" != "$3" ] || return 0
+    size "$1"
+    [ "$size" -eq "$2" ] || fail_unkept GP424 "the payload ended after $size of $2 bytes"
+    wrong_digest "$4" "$3"
 }
 
 # unwritten WHAT: the disk was large enough when it was asked, or so it seemed.
@@ -94,18 +97,21 @@ download() {
             --max-filesize "$o_arg_archive_size" --connect-timeout 10 --max-time "$o_arg_download_timeout" \
             --speed-limit 1024 --speed-time 20 --retry 3 --retry-delay 1 --output "$1" 2>&1
     ) || fail GP423 "the download failed: $complaint"
-    got=$(size_of "$1")
-    [ "$got" -eq "$o_arg_archive_size" ] || fail GP423 "the download gave $got of $o_arg_archive_size bytes"
+    size "$1"
+    [ "$size" -eq "$o_arg_archive_size" ] || fail GP423 "the download gave $size of $o_arg_archive_size bytes"
 }
 
-same_digest() {
-    got=$(digest_of "$1")
-    [ "$got" = "$2" ] || fail GP425 "$3 has the digest $got, the release says ${2:-nothing}"
-}
+wrong_digest() { fail GP425 "$1 has the digest $digest, the release says ${2:-nothing}"; }
 
 # unpack FILE WORDS REFUSED: only regular files and folders with plain names, into the fresh tree.
 unpack() {
-    gzip -dc <"$1" 2>/dev/null | head -c $((MOST_UNPACKED + 1)) >"$1.tar" || unwritten "$2"
+    (
+        ulimit -f $((MOST_UNPACKED / 512))
+        exec gzip -dc <"$1" >"$1.tar" 2>/dev/null
+    ) || {
+        full "$2"
+        fail GP426 "$2 cannot be read as tar.gz"
+    }
     tar --list --verbose --numeric-owner --quoting-style=escape -f "$1.tar" >"$1.list" 2>/dev/null ||
         fail GP426 "$2 cannot be read as tar.gz"
     why=$(awk -v most="$MOST_UNPACKED" -v refused="$3" '
@@ -124,16 +130,19 @@ unpack() {
         full "$2"
         fail GP426 "$2 cannot be unpacked: $why"
     }
-    [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "$2 made something that is no plain file"
-    rm -f "$1" "$1.tar"
 }
 
 # seal: modes, the manifest and the sums of the new tree, then all of it to the disk.
 seal() {
+    [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "the archives made something that is no plain file"
     [ -f "$tree/bin/$o_app" ] || fail GP426 "the archive has no bin/$o_app"
-    same_digest "$tree/bin/$o_app" "$o_digest_binary" "bin/$o_app"
     [ -f "$tree/$unit" ] || fail GP426 "the rendered files have no $unit"
-    (cd "$tree" && find . -type f -exec sha256sum {} + | sort -k 2) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums"
+    (cd "$tree" && find . -type f -exec sha256sum {} +) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums" ||
+        unwritten "$dir"
+    while read -r digest name; do
+        [ "$name" != "./bin/$o_app" ] || [ "$digest" = "$o_digest_binary" ] ||
+            wrong_digest "bin/$o_app" "$o_digest_binary"
+    done <"$tree/.gopub-sums"
     cat >"$tree/.gopub-manifest" <<END
 release=$o_release
 render=$o_render
@@ -211,6 +220,9 @@ do_prune() {
         removed="$removed$name "
     done
     find "$releases" -mindepth 1 -maxdepth 1 -name '.*' -exec rm -rf {} + || fail GP448 "cannot remove everything"
+    find "$state/jobs" -type f -mmin +60 -delete # what dead jobs left behind
+    size "$state/history"
+    [ "$size" -lt 1000000 ] || mv -f "$state/history" "$state/history.1"
     [ -z "$removed" ] || changed=true
     value removed "${removed% }"
     value kept "$(staged_list)"

@@ -21,7 +21,8 @@ do_rollback() {
 go_to() {
     [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1 is not staged on this host"
     manifest "$1"
-    [ -z "$o_digest_binary" ] || [ "$o_digest_binary" = "$(digest_of "$releases/$1/bin/$m_app")" ] ||
+    digest "$releases/$1/bin/$m_app"
+    [ "$digest" = "${o_digest_binary:-$m_binary}" ] ||
         fail GP425 "bin/$m_app of $1 has not the digest of the release"
     remember_previous "$1"
     converge "$1"
@@ -34,7 +35,7 @@ go_to() {
 
 remember_previous() {
     [ -n "$current" ] && [ "$current" != "$1" ] || return 0
-    printf '%s\n' "$current" | durable "$state/previous" || fail GP448 "cannot write $state/previous"
+    durable "$state/previous" "$current" || fail GP448 "cannot write $state/previous"
 }
 
 # do_stop: back to nothing, for the first release of an instance has nothing to go back to.
@@ -84,12 +85,10 @@ own_unit() {
 
 place_unit() {
     unit_changed=
-    {
-        echo "$MARK $1; do not edit, the next switch writes it again"
-        sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit"
-    } >"$state/unit" || fail GP448 "cannot write $state/unit"
-    if ! cmp -s "$state/unit" "$unit_file"; then
-        durable "$unit_file" <"$state/unit" || fail GP448 "cannot write $unit_file"
+    wanted="$MARK $1; do not edit, the next switch writes it again
+$(sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit")"
+    if [ "$wanted" != "$(cat "$unit_file" 2>/dev/null)" ]; then
+        durable "$unit_file" "$wanted" || fail GP448 "cannot write $unit_file"
         unit_changed=1
         changed=true
     fi
@@ -142,7 +141,10 @@ load_started() {
 
 # note DIR INVOCATION BEFORE RESTARTS: keeps it for load_started.
 note() {
-    printf 'dir=%s\ninvocation=%s\nbefore=%s\nrestarts=%s\n' "$@" | durable "$state/started" ||
+    durable "$state/started" "dir=$1
+invocation=$2
+before=$3
+restarts=$4" ||
         fail GP448 "cannot write $state/started"
 }
 

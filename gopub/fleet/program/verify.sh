@@ -39,6 +39,7 @@ do_status() {
 
 # expect: what should run: the order's release, else the one that `current` names.
 expect() {
+    read_current
     [ -n "$dir" ] || dir=$current
     manifest "$dir"
     [ -n "$o_digest_binary" ] || o_digest_binary=$m_binary
