@@ -120,8 +120,9 @@ def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False)
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, **result}))
     else:
-        typer.echo(f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}"
-                   + (f" ({result['reason']})" if result.get("reason") else ""))  # fmt: skip
+        runs = f", {result['runs']} runs" if result.get("runs") not in (None, result["version"]) else ""
+        why = f" ({result['reason']})" if result.get("reason") else ""
+        typer.echo(f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}")
     raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
 
 

@@ -28,6 +28,8 @@ def summary(run: Run) -> dict[str, Json]:
 def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
     """The same from a state alone."""
     closed, back, verdict = state.closed, state.back, state.verdict
+    stable = state.plan.stable.version if state.plan and state.plan.stable else None
+    promoted = closed is not None and closed.outcome is Outcome.PROMOTED
     return {
         "rollout": state.rollout,
         "app": state.app,
@@ -36,6 +38,7 @@ def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
         "release": state.release,
         "outcome": closed.outcome.value if closed else WAITING if state.waiting else "active",
         "reason": closed.reason if closed else state.waiting,
+        "runs": state.release_version if promoted else stable,
         "rule": back.rule if back else verdict.rule if verdict else None,
         "owed": list(state.owed),
         "alarms": list(alarms),

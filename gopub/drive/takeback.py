@@ -6,6 +6,7 @@ goes above the highest epoch that hosts and edges have seen and writes a journal
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -122,7 +123,17 @@ def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) 
                          hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
     target = wanted or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
     hosts = tuple(replace(host, before=folders[host.name], before_digest="") for host in plan.hosts)
-    return replace(plan, rollout=rollout, stable=target, hosts=hosts, steps=())
+    return replace(plan, rollout=rollout, release=_running(kit, facts), stable=target, hosts=hosts, steps=())
+
+
+def _running(kit: Kit, facts: Mapping[str, HostFacts]) -> ReleaseRef:
+    """What most hosts run now: that is what is taken back, whatever the last plan was about."""
+    found = Counter(fact.current.release[:12] for fact in facts.values() if fact.current)
+    if not found:
+        return kit.plan.release
+    short = found.most_common(1)[0][0]
+    known = (ReleaseRef(release, version) for version, release in kit.known)
+    return next((ref for ref in known if ref.short == short), ReleaseRef(short, short))
 
 
 def _target(kit: Kit, facts: Mapping[str, HostFacts], to: str) -> ReleaseRef | None:

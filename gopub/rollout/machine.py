@@ -235,5 +235,6 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:
         in_a_row = 0
+    quarantine -= {state.stable}  # what somebody made stable is allowed
     active = "" if state.active == event.rollout else state.active
     return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)
