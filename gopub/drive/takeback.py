@@ -145,7 +145,11 @@ def _target(kit: Kit, facts: Mapping[str, HostFacts], to: str) -> ReleaseRef | N
         if stable is None or not there or any(short != stable.short for short in there):
             return stable
         older = [ref for ref in known[: known.index(stable)] if ref != stable] if stable in known else []
-        return older[-1] if older else None
+        if not older:
+            known_here = ", ".join(ref.version for ref in known) or "none"
+            raise GopubError("GP725", f"no release before {stable.version}, which runs, is known; known: {known_here}",
+                             hint="name one with --to")  # fmt: skip
+        return older[-1]
     return next((ref for ref in known if ref.version == to or ref.release.startswith(to)), None)
 
 
