@@ -156,11 +156,13 @@ class Story:
 
     # --- doing
 
-    async def release(self, version: str, *, rate: float = 80, hurry: bool = False, **more: Any) -> None:
+    async def release(
+        self, version: str, *, rate: float = 80, mix: tuple[str, ...] = (), hurry: bool = False, **more: Any
+    ) -> None:
         """Run the flow ``rollout`` under traffic; ``hurry`` promotes each step as soon as it is reached."""
         driver = self.ground.engine
         order = self.begin(driver, version, **more)
-        async with self.traffic(rate):
+        async with self.traffic(rate, mix):
             hurrying = asyncio.create_task(self._hurry()) if hurry else None
             try:
                 self.take(await driver.answer(order))
@@ -168,6 +170,15 @@ class Story:
                 if hurrying:
                     hurrying.cancel()
                     await asyncio.gather(hurrying, return_exceptions=True)
+
+    async def reached(self, step: int = 0) -> None:
+        """Wait until the newest rollout bakes that step."""
+
+        async def bakes() -> bool:
+            active = self.known().active
+            return bool(active) and step in self.state(active).reached
+
+        await until(bakes, f"step {step + 1} bakes\n{self.ground.engine.log()}", 60)
 
     def begin(self, driver: Driver, version: str, **more: Any) -> int:
         """Give a driver the order."""
@@ -255,6 +266,12 @@ class Story:
         folder = self.ground.folder / "state" / "gopub" / "store" / "releases" / self.release_id(version)
         return Release.parse((folder / "release.json").read_bytes()).targets["linux/amd64"].binary.digest
 
+    @property
+    def names(self) -> list[str]:
+        """The hosts that the env selects: all, or those of zone a, which is every other one."""
+        names = [host.name for host in self.ground.lab.hosts]
+        return names[::2] if "zone=a" in self.env.more.get("hosts", "") else names
+
     async def hosts(self) -> dict[str, Seen]:
         """What every host really runs."""
         script = _LOOK_AT_HOST.format(unit=self.env.upstream)
@@ -263,7 +280,7 @@ class Story:
             said = (await self.ground.lab.exec(name, ("sh", "-c", script), check=False)).text.split(" ")
             return Seen(said[0], said[1] if len(said) > 1 else "")
 
-        names = [host.name for host in self.ground.lab.hosts]
+        names = self.names
         return dict(zip(names, await asyncio.gather(*(one(name) for name in names)), strict=True))
 
     async def table(self) -> dict[str, Any]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from tests.e2e.story_ground import Env
 
-JUDGE = "{slo: {latency_p95: 100ms, error_rate: 1%}, min_requests: 30, look: 500ms}"
+TWO = {"hosts": '"role=app,zone=a"', "max_load": "2"}
+"""Two of the four hosts: stories that are not about the fleet take half the time."""
+
+
+def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
+    """Other steps than the usual ones."""
+    return TWO | {"rollout": f"{{steps: [{steps}], deadline: {deadline}}}"}
+
 
 ENVS = (
     Env("main", 18100),
     Env("mortal", 18101),
-    Env("seat", 18102),
-    Env("switch", 18103, more={"rollout": "{steps: [{weight: 25%, bake: 10m}], deadline: 20m}"}),
-    Env("back", 18104),
-    Env("judge", 18105),
-    Env("blind", 18106, more={"rollout": "{steps: [{weight: 25%, bake: 2s}], deadline: 8s}"}),
-    Env("gate", 18107, more={"rollout": "{steps: [{weight: 25%, bake: 1s}, "
-                                        "{hosts: 50%, bake: 1s, approve: on-call}], deadline: 10m}"}),
-    Env("patient", 18108, more={"rollout": "{steps: [{weight: 25%, bake: 10m}, {hosts: 50%, bake: 1s}], "
-                                           "deadline: 20m}"}),
-    Env("polite", 18111, app="httpbin", drain="5s", more={"judge": "{min_requests: 10, look: 500ms}"}),
-    Env("rude", 18112, app="httpbin", drain="0s", more={"judge": "{min_requests: 10, look: 500ms}"}),
-)  # fmt: skip
+    Env("patient", 18102, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("back", 18103, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("judge", 18104, more=rollout("{hosts: 1, weight: 50%, bake: 12s}")),
+    Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s")),
+    Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),
+    Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+)

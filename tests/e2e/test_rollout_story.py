@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
+
 from tests.e2e.story import STORY, a_fleet
 from tests.e2e.story_ground import Ground
 
@@ -25,3 +29,15 @@ async def test_a_good_release_is_promoted_and_a_bad_one_taken_back(ground: Groun
         .when_releasing("2.0.0")
         .then_it_was_refused("GP721", 3)
     )
+
+
+async def test_each_flow_leaves_its_pages_in_prefect(ground: Ground):
+    story = await a_fleet(ground, "main").given_stable("1.1.0")
+    async with httpx.AsyncClient(trust_env=False) as http:
+        found = (await http.post(f"{ground.server.url}/artifacts/latest/filter", json={})).json()
+        runs = (await http.post(f"{ground.server.url}/flow_runs/filter", json={})).json()
+    kept = {one["key"]: one for one in found}
+    assert {"hello-release", "hello-main-plan", "hello-main-hosts", "hello-main-verdict"} <= set(kept)
+    assert {row["host"] for row in json.loads(kept["hello-main-hosts"]["data"])} == set(story.names)
+    assert "gopub explain" in kept["hello-main-verdict"]["data"]
+    assert any(one["name"].startswith("rollout-hello-main-") for one in runs)
