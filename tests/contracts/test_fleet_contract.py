@@ -12,7 +12,7 @@ import asyncssh
 import pytest
 
 from gopub.errors import GopubError, RefusedError
-from gopub.fleet.backends import SshFleet, ssh
+from gopub.fleet.backends import SshFleet, handshake, ssh
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order
 from gopub.fleet.protocol import Fleet, HostChannel
@@ -198,7 +198,7 @@ class TestSsh:
 
     async def test_a_server_that_never_speaks(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ssh, "TRIES", 1)
-        monkeypatch.setattr(ssh, "LOGIN_SECONDS", 0.3)
+        monkeypatch.setattr(handshake, "LOGIN_SECONDS", 0.3)
         guests: list[asyncio.StreamWriter] = []
         silent = await asyncio.start_server(lambda _, writer: guests.append(writer), "127.0.0.1", 0)
         port = silent.sockets[0].getsockname()[1]

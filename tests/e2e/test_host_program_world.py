@@ -14,6 +14,7 @@ import pytest
 
 from gopub.errors import RefusedError
 from gopub.fleet.backends import SshFleet
+from gopub.fleet.inventory import load_inventory
 
 from .host_kit import APP, Site, binary, entry, open_site, tar_gz
 
@@ -198,3 +199,28 @@ async def test_a_crash_after_a_while_is_seen_by_status(site: Site) -> None:
     await asyncio.sleep(1.5)
     record = await site.do("status", cargo)
     assert (record.ok, record.code, record.values["restarts"]) == (False, "GP443", "1"), record
+
+
+async def test_a_user_with_sudo_can_do_it_all(lab: Any, site: Site, tmp_path: Path) -> None:
+    user = f"d{secrets.token_hex(3)}"
+    await site.sh(
+        f"useradd -m -s /bin/sh {user} && install -d -m 700 -o {user} /home/{user}/.ssh && "
+        f"install -m 600 -o {user} /root/.ssh/authorized_keys /home/{user}/.ssh/ && "
+        f"echo '{user} ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/{user}"
+    )
+    inventory = tmp_path / "hosts.ini"
+    inventory.write_text(
+        lab.inventory.read_text() + f"\n[app:vars]\nansible_user={user}\nansible_become=true\n", encoding="utf-8"
+    )
+    cargo = await site.cargo("1")
+    async with SshFleet() as fleet:
+        host = load_inventory(inventory).host(site.name)
+        assert host is not None
+        assert (host.ssh.user, host.ssh.sudo) == (user, True)
+        plain = await fleet.channel(replace(host, ssh=replace(host.ssh, sudo=False)))
+        refused = await plain.run(await site.order("stage", cargo), cargo.payload)
+        assert (refused.ok, refused.code) == (False, "GP420"), "control: without sudo the user is nobody"
+        site.channel = await fleet.channel(host)
+        await site.release(cargo)
+        assert await site.whole() == cargo.folder
+    await site.sh(f"rm /etc/sudoers.d/{user}; userdel -r {user} 2>/dev/null", check=False)

@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self, TypeAlias
+from dataclasses import replace
+from typing import Self
 
 import asyncssh
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.fleet import program
-from gopub.fleet.backends.known import Pinned
-from gopub.fleet.backends.stream import talk
+from gopub.fleet.backends.handshake import Connection, Server, bastion, handshake, say
+from gopub.fleet.backends.stream import KILLED, talk
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
@@ -35,22 +33,9 @@ from gopub.telemetry import log
 
 HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes without dropping any
 TRIES = 4
-LOGIN_SECONDS = 20.0
-KEEPALIVE_SECONDS = 5.0
-_FAST_FIRST = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr"
-_Connection: TypeAlias = asyncssh.SSHClientConnection
+ASK_AGAIN = frozenset({"GP424", "GP449"})  # the payload or the job broke off: the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _log = log("fleet.ssh")
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """A place to connect to: a host or a bastion."""
-
-    name: str
-    address: str
-    port: int | None
-    options: SshOptions
 
 
 class SshFleet:
@@ -61,7 +46,7 @@ class SshFleet:
         self._defaults = defaults or SshOptions()
         self._clock = clock or SystemClock()
         self._channels: dict[str, SshChannel] = {}
-        self._bastions: dict[str, asyncio.Task[_Connection]] = {}
+        self._bastions: dict[str, asyncio.Task[Connection]] = {}
         self._gates: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
 
     async def channel(self, host: Host) -> SshChannel:
@@ -96,35 +81,35 @@ class SshFleet:
         """Close."""
         await self.close()
 
-    async def connect(self, host: Host) -> _Connection:
+    async def connect(self, host: Host) -> Connection:
         """A new connection to the host, through its bastion if it has one."""
         options = host.ssh.over(self._defaults)
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
-        server = _Server(host.name, host.address, options.port, options)
+        server = Server(host.name, host.address, options.port, options)
         bastion = await self._bastion(options) if options.jump else None  # a jump goes before a proxy command
         return await self._open(server, bastion, gate=options.jump or f"{host.address}:{options.port}")
 
-    async def _bastion(self, options: SshOptions) -> _Connection:
+    async def _bastion(self, options: SshOptions) -> Connection:
         jump = options.jump or ""
         task = self._bastions.get(jump)
         if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().is_closed())):
-            task = asyncio.create_task(self._open(_bastion(jump, options), None, gate=jump))
+            task = asyncio.create_task(self._open(bastion(jump, options), None, gate=jump))
             self._bastions[jump] = task
         return await asyncio.shield(task)
 
-    async def _open(self, server: _Server, tunnel: _Connection | None, *, gate: str) -> _Connection:
+    async def _open(self, server: Server, tunnel: Connection | None, *, gate: str) -> Connection:
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._gates[gate]:
-                    return await _handshake(server, tunnel)
+                    return await handshake(server, tunnel)
             except (asyncssh.Error, OSError) as error:
                 if attempt == TRIES:
                     raise GopubError(
                         "GP413",
-                        f"{server.name} ({server.address}) cannot be reached: {_say(error)}",
+                        f"{server.name} ({server.address}) cannot be reached: {say(error)}",
                         hint="is it up, and does its sshd listen there?",
                     ) from error
-                _log.info("%s: try %d: %s", server.name, attempt, _say(error))
+                _log.info("%s: try %d: %s", server.name, attempt, say(error))
                 await self._clock.sleep(random.uniform(0.5, 1.5) * 2 ** (attempt - 2))  # noqa: S311 - jitter
         raise AssertionError  # the loop returns or raises
 
@@ -137,7 +122,7 @@ class SshChannel:
         self._fleet = fleet
         self._host = host
         self._sudo = host.ssh.over(fleet._defaults).sudo  # noqa: SLF001 - two halves of one backend
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
 
     @property
@@ -145,7 +130,7 @@ class SshChannel:
         """Whom it leads to."""
         return self._host
 
-    async def connect(self) -> _Connection:
+    async def connect(self) -> Connection:
         """The connection, made if there is none that lives."""
         async with self._connecting:
             if self._connection is None or self._connection.is_closed():
@@ -158,16 +143,17 @@ class SshChannel:
         Raises:
             GopubError: GP41x; GP415 after ``timeout`` seconds, GP417 when the connection kept being lost.
         """
-        argv = ("sh", "-c", program.text(), "gopub", order.verb)
-        result = await self._ask(argv, (order.lines(), *payload), timeout)
-        if b"gopub-record=" not in result.out:
-            raise GopubError(
-                "GP416",
-                f"{self._host.name}: {order.verb}: the host program answered nothing (exit {result.code}): "
-                f"{result.complaint or 'it was silent'}",
-                hint="it needs root (ansible_become or sudo: true), sh and systemd",
-            )
-        return Record.parse(result.out.decode(errors="replace"), host=self._host.name)
+        async with self._limit(order.verb, timeout), self._lost(order.verb):
+            for _ in range(TRIES - 1):
+                try:
+                    record = await self._ask(order, payload)
+                except _LOST as error:
+                    _log.info("%s: asked again after %s", self._host.name, say(error))
+                    continue
+                if record.code not in ASK_AGAIN:
+                    return record
+                _log.info("%s: asked again after %s %s", self._host.name, record.code, record.message)
+            return await self._ask(order, payload)
 
     async def facts(self, instance: str, *, timeout: float = 30.0) -> HostFacts:  # noqa: ASYNC109 - a contract
         """What is so on the host for that instance."""
@@ -185,14 +171,19 @@ class SshChannel:
             await _end(self._connection)
             self._connection = None
 
-    async def _ask(self, argv: Sequence[str], pieces: Sequence[bytes | Path], seconds: float) -> Result:
-        async with self._limit(argv[-1], seconds), self._lost(argv[-1]):
-            for _ in range(TRIES - 1):
-                try:
-                    return await talk(await self.connect(), self._command(argv), pieces, tuple(argv))
-                except _LOST as error:
-                    _log.info("%s: asked again after %s", self._host.name, _say(error))
-            return await talk(await self.connect(), self._command(argv), pieces, tuple(argv))
+    async def _ask(self, order: Order, payload: Payload) -> Record:
+        argv = ("sh", "-c", program.text(), "gopub", order.verb)
+        result = await talk(await self.connect(), self._command(argv), (order.lines(), *payload), argv)
+        if b"gopub-record=" in result.out:
+            return Record.parse(result.out.decode(errors="replace"), host=self._host.name)
+        if result.code == KILLED:
+            raise ConnectionResetError("the host program was killed")
+        raise GopubError(
+            "GP416",
+            f"{self._host.name}: {order.verb}: the host program answered nothing (exit {result.code}): "
+            f"{result.complaint or 'it was silent'}",
+            hint="it needs root (ansible_become or sudo: true), sh and systemd",
+        )
 
     def _command(self, argv: Sequence[str]) -> str:
         return shlex.join(("sudo", "-n", "--", *argv) if self._sudo else argv)
@@ -213,71 +204,14 @@ class SshChannel:
             yield
         except _LOST as error:
             raise GopubError(
-                "GP417", f"{self._host.name}: the connection was lost during {what}: {_say(error)}"
+                "GP417", f"{self._host.name}: the connection was lost during {what}: {say(error)}"
             ) from error
 
 
-async def _handshake(server: _Server, tunnel: _Connection | None) -> _Connection:
-    options = server.options
-    pinned = Pinned(options.known_hosts)
-    arguments: dict[str, Any] = {
-        "known_hosts": pinned.match,
-        "encryption_algs": _FAST_FIRST,
-        "connect_timeout": LOGIN_SECONDS,
-        "login_timeout": LOGIN_SECONDS,
-        "keepalive_interval": KEEPALIVE_SECONDS,
-        "keepalive_count_max": 3,
-    }
-    given = {
-        "port": server.port,
-        "username": options.user,
-        "client_keys": [str(options.key.expanduser())] if options.key else None,
-        "proxy_command": None if tunnel else _proxy(server),
-        "tunnel": tunnel,
-    }
-    arguments |= {name: value for name, value in given.items() if value}
-    try:
-        return await asyncssh.connect(server.address, **arguments)
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise pinned.refusal(server.name, error) from error
-    except asyncssh.KeyExchangeFailed as error:
-        if pinned.listed and "host key" in str(error):  # it shows only keys of other kinds than the pinned one
-            raise pinned.refusal(server.name, error) from error
-        raise
-    except asyncssh.PermissionDenied as error:
-        raise GopubError(
-            "GP414",
-            f"{server.name} does not let {options.user or 'this user'} in: {_say(error)}",
-            hint="which key and user does the inventory name?",
-        ) from error
-    except (asyncssh.KeyImportError, FileNotFoundError) as error:
-        raise GopubError("GP414", f"{server.name}: the key {options.key} cannot be used: {error}") from error
-
-
-def _bastion(jump: str, options: SshOptions) -> _Server:
-    user, _, place = jump.rpartition("@")
-    address, colon, port = place.rpartition(":")
-    if not colon or not port.isdigit():
-        address, port = place, ""
-    reached = SshOptions(user=user or None, key=options.key, known_hosts=options.known_hosts)
-    return _Server(jump, address, int(port) if port else None, reached)
-
-
-def _proxy(server: _Server) -> list[str]:
-    """The words of a proxy command with OpenSSH's tokens filled in."""
-    tokens = {"%h": server.address, "%p": str(server.port or 22), "%r": server.options.user or "", "%%": "%"}
-    words = shlex.split(server.options.proxy_command or "")
-    return [re.sub("%[hpr%]", lambda found: tokens[found[0]], word) for word in words]
-
-
-async def _end(connection: _Connection) -> None:
+async def _end(connection: Connection) -> None:
     connection.close()
     try:
         async with asyncio.timeout(2):
             await connection.wait_closed()
     except TimeoutError:
         connection.abort()
-
-
-def _say(error: BaseException) -> str:
-    return str(error) or type(error).__name__

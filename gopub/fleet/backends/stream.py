@@ -12,6 +12,7 @@ from gopub.errors import GopubError
 from gopub.process import Result
 
 BLOCK = 256 * 1024
+KILLED = -1  # the exit code of a program that a signal ended
 MOST_OUTPUT = 4 * 1024 * 1024
 
 
@@ -42,7 +43,7 @@ async def talk(
         process.close()
     if process.exit_status is None and process.exit_signal is None:
         raise ConnectionResetError("the connection ended before the program did")
-    code = process.exit_status if process.exit_status is not None else -1
+    code = process.exit_status if process.exit_status is not None else KILLED
     return Result(argv, code, out, err)
 
 

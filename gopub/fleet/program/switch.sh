@@ -58,6 +58,7 @@ converge() {
         converge_stopped
         return
     }
+    [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1, which current names, is not staged on this host"
     manifest "$1"
     own_unit
     unit_facts
