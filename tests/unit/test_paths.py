@@ -35,8 +35,11 @@ def test_a_gopub_home_without_a_project_is_refused(monkeypatch: pytest.MonkeyPat
 def test_the_folders_of_a_user_follow_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("GOPUB_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     assert paths.state_dir() == tmp_path / "state" / "gopub"
     assert paths.cache_dir() == tmp_path / ".cache" / "gopub"
+    monkeypatch.setenv("GOPUB_CACHE", str(tmp_path / "elsewhere"))
+    assert paths.cache_dir() == tmp_path / "elsewhere"
     assert paths.config_dir() == tmp_path / ".config" / "gopub"
