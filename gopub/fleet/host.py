@@ -14,8 +14,9 @@ from gopub.spec.selector import Selector
 class SshOptions:
     """How a host is reached over SSH; what is not said here comes from ``~/.ssh/config`` and OpenSSH's defaults.
 
-    ``known_hosts`` pins the host keys (default: ``~/.ssh/known_hosts``); ``jump`` is ``[user@]host[:port]``,
-    ``proxy_command`` a program whose standard streams lead to the host; ``sudo`` runs the host program as root.
+    ``known_hosts`` pins the host keys (default: ``~/.ssh/known_hosts``); ``jump`` is ``[user@]host[:port]``, or
+    several with commas between them; ``proxy_command`` is a program whose standard streams lead to the host;
+    ``sudo`` runs the host program as root.
     """
 
     user: str | None = None

@@ -238,6 +238,12 @@ class TestSsh:
             assert (await channels[4].exec(("echo", "deep"))).text == "deep"
             assert (server.handshakes, server.tunnels, inner.handshakes) == (1, 5, 5)
 
+    async def test_two_bastions_one_behind_the_other(self, server: Server, fleet: Fleet) -> None:
+        place = f"ops@127.0.0.1:{server.port}"
+        channel = await fleet.channel(server.host(jump=f"{place},{place}"))
+        assert (await channel.exec(("echo", "deeper"))).text == "deeper"
+        assert (server.handshakes, server.tunnels) == (3, 2)
+
     async def test_a_bastion_s_key_is_pinned_too(self, server: Server, fleet: Fleet, tmp_path: Path) -> None:
         (tmp_path / "empty").write_text("")
         host = server.host(jump=f"127.0.0.1:{server.port}", known_hosts=tmp_path / "empty")

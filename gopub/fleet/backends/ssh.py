@@ -86,16 +86,22 @@ class SshFleet:
         options = host.ssh.over(self._defaults)
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
         server = Server(host.name, host.address, options.port, options)
-        bastion = await self._bastion(options) if options.jump else None  # a jump goes before a proxy command
-        return await self._open(server, bastion, gate=options.jump or f"{host.address}:{options.port}")
+        through = (
+            await self._bastion(options.jump, options) if options.jump else None
+        )  # a jump goes before a proxy command
+        return await self._open(server, through, gate=options.jump or f"{host.address}:{options.port}")
 
-    async def _bastion(self, options: SshOptions) -> Connection:
-        jump = options.jump or ""
+    async def _bastion(self, jump: str, options: SshOptions) -> Connection:
         task = self._bastions.get(jump)
         if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().is_closed())):
-            task = asyncio.create_task(self._open(bastion(jump, options), None, gate=jump))
+            task = asyncio.create_task(self._hop(jump, options))
             self._bastions[jump] = task
         return await asyncio.shield(task)
+
+    async def _hop(self, jump: str, options: SshOptions) -> Connection:
+        before, _, last = jump.rpartition(",")
+        tunnel = await self._bastion(before, options) if before else None
+        return await self._open(bastion(last, options), tunnel, gate=jump)
 
     async def _open(self, server: Server, tunnel: Connection | None, *, gate: str) -> Connection:
         for attempt in range(1, TRIES + 1):
