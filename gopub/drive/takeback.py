@@ -81,18 +81,20 @@ def _open(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, to
     active = read_env_state(ports.journal, plan.app, plan.env).active
     state = read_state(ports.journal, active) if active else None
     rollout = active if state and state.plan else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
+    # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
+    backwards = None if rollout == active else _backwards(kit, facts, to, rollout)
+    if backwards is None and to:
+        raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {to!r}",
+                         hint="take it back first, then use --to")  # fmt: skip
     seat = ports.journal.take_seat(
         Seat(plan.app, plan.env, epoch, new_token(), whoami()), rollout=rollout, lease=LEASE, force=True
     )
     run = Run(ports, seat, rollout, actor=actor, trace=new_trace_id())
-    if rollout == active:
-        if to:
-            raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {to!r}",
-                             hint="take it back first, then use --to")  # fmt: skip
+    if backwards is None:
         run.record(ev.SeatTaken(seat.epoch, seat.holder, "rollback"))
         turn_around(run, Outcome.ROLLED_BACK, 0, reason)
-        return run
-    _begin_backwards(run, _backwards(kit, facts, to, rollout), facts, reason, active)
+    else:
+        _begin_backwards(run, backwards, facts, reason, active)
     return run
 
 
