@@ -10,6 +10,7 @@ SIGKILL it there, and how long lease and term are. It ends when the process that
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
 import sys
@@ -81,6 +82,7 @@ def obey(order: dict[str, Any], folder: Path) -> dict[str, Any]:
     os.environ.update(order["env"])
     prepare(order, folder)
     began = time.monotonic()
+    faulthandler.dump_traceback_later(45, repeat=True)
     try:
         result = asyncio.run(load(f"flows.{order['flow']}:{order['flow']}")(**order["parameters"]))
     except GopubError as error:

@@ -20,6 +20,7 @@ from typing import Any
 from deployments import server as prefect
 from gopub.lab.lab import Lab
 from gopub.process import Result, base_environment, run, spawn
+from gopub.release.model import Release
 from tests.e2e.release_kit import EXAMPLES, a_repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +153,7 @@ class Ground:
         self.envs = {env.name: env for env in envs}
         self._drivers = 0
         self._released: dict[tuple[str, str], dict[str, Any]] = {}
+        self.digests: dict[str, str] = {}
         self._all: list[Driver] = []
         self._engine: Driver | None = None
 
@@ -217,6 +219,9 @@ class Ground:
             assert "result" in answer, answer
             print(f"released {app} {version} in {answer['seconds']:.1f}s")
             self._released[app, version] = answer["result"]
+            release_id = answer["result"]["release_id"]
+            manifest = self.folder / "state" / "gopub" / "store" / "releases" / release_id / "release.json"
+            self.digests[release_id] = Release.parse(manifest.read_bytes()).targets["linux/amd64"].binary.digest
         return self._released[app, version]
 
     def _files(self, app: str, version: str, behaviour: Mapping[str, Any]) -> dict[str, str]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import pytest
 
 from gopub.drive.waking import orphans
-from gopub.rollout import events as ev
-from gopub.rollout.run import env_stream
 from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Driver, Ground, until
 
@@ -71,7 +69,7 @@ async def test_killed_at_any_moment_recover_leaves_everything_whole(ground: Grou
 async def die_and_recover(story: Story, driver: Driver, death: Death) -> None:
     before = story.known().stable_version
     other = "2.0.0" if death.bad else {"1.0.0": "1.1.0", "1.1.0": "1.0.0"}[before]
-    await allow(story, other)
+    story.allow(other)
     async with story.traffic(80):
         where = await kill(story, driver, other, death)
         seen = await story.whole({before, other})
@@ -112,15 +110,6 @@ async def recover(story: Story) -> None:
     await until(nobody_drives, "the dead driver's lease ends", 30)
     await story.run("recover")
     assert not story.error, story.error
-
-
-async def allow(story: Story, version: str) -> None:
-    """Take the release out of quarantine, as a person would."""
-    known, release = story.known(), story.release_id(version)
-    if release in known.quarantine:
-        cleared = [ev.QuarantineCleared(release, "the story goes on")]
-        stream = env_stream(story.env.app, story.env.name)
-        story.journal().append(stream, known.version, cleared, actor="story")
 
 
 async def test_a_canary_that_nobody_guards_gets_no_traffic(ground: Ground, mortal: Story):

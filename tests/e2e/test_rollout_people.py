@@ -39,6 +39,9 @@ async def test_a_second_rollout_is_told_who_holds_the_seat_and_abort_takes_the_f
     assert row["active"]["driver"].endswith(f":{driver.pid}")
     assert status["entries_verified"] > 0
 
+    elsewhere = await story.gopub("rollback", "--env", "patient", "--to", "1.1.0")
+    assert (elsewhere.code, "GP726" in elsewhere.complaint) == (2, True), "refused, and the driver keeps its seat"
+
     aborted = await story.gopub("abort", active, "--reason", "not today")
     assert aborted.code == 0, aborted.complaint
     story.take(await driver.answer(order))
@@ -102,7 +105,7 @@ async def test_a_replaced_machine_is_refused_owed_and_out_of_the_pool(ground: Gr
 async def test_unknown_names_are_named(ground: Ground):
     story = await patient(ground)
     wrong_env = await story.gopub("rollout", "1.1.0", "--env", "nowhere")
-    assert (wrong_env.code, "GP922" in wrong_env.complaint, "patient" in wrong_env.complaint) == (2, True, True)
+    assert (wrong_env.code, "'nowhere'" in wrong_env.complaint, "patient" in wrong_env.complaint) == (2, True, True)
     wrong_version = await story.gopub("rollout", "9.9.9", "--env", "patient")
     assert wrong_version.code != 0 and "GP321" in wrong_version.complaint
     wrong_rollout = await story.gopub("abort", "nothing-like-it")

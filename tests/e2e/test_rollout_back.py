@@ -1,0 +1,99 @@
+"""`gopub rollback` with nothing but hosts, edges and the kit: store, Prefect, Prometheus and the journal are away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gopub.lab.faults import unplugged, without_prometheus
+from gopub.lab.lab import Lab
+from tests.e2e.story import STORY, Story, a_fleet
+from tests.e2e.story_ground import Ground
+
+pytest_plugins = ("tests.e2e.story_fixtures",)
+pytestmark = STORY
+DEAD = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+
+
+@contextmanager
+def away(*paths: Path) -> Iterator[None]:
+    """These files are not there as long as the block lasts."""
+    for path in paths:
+        path.rename(path.with_name(f"{path.name}.away"))
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.with_name(f"{path.name}.away").rename(path)
+
+
+@contextmanager
+def journal_down(story: Story) -> Iterator[None]:
+    """A file that is no database lies where the journal was."""
+    journal = Path(story.settings()["GOPUB_JOURNAL"])
+    with away(*journal.parent.glob("journal.db*")):
+        journal.write_text("the disk ate it\n" * 1000)
+        try:
+            yield
+        finally:
+            for left in journal.parent.glob("journal.db*"):
+                if not left.name.endswith(".away"):
+                    left.unlink()
+
+
+async def on_the_new_one(ground: Ground) -> Story:
+    story = await a_fleet(ground, "back").given_stable("1.0.0").given_releases("1.1.0")
+    return await story.given_stable("1.1.0")
+
+
+async def test_back_to_the_release_before_and_to_a_named_one_with_everything_else_down(ground: Ground, lab: Lab):
+    story = await on_the_new_one(ground)
+    async with without_prometheus(lab), story.traffic(80):
+        with away(ground.folder / "state" / "gopub" / "store"):
+            back = await story.gopub("rollback", "--env", "back", "--reason", "night", **DEAD)
+            assert back.code == 0, back.complaint
+            await story.then_every_host_runs("1.0.0")
+            forth = await story.gopub("rollback", "--env", "back", "--to", "1.1.0", "--json", **DEAD)
+            assert forth.code == 0, forth.complaint
+            assert json.loads(forth.text)["owed"] == []
+    await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
+    nowhere = await story.gopub("rollback", "--env", "back", "--to", "7.7.7", **DEAD)
+    assert (nowhere.code, "GP725" in nowhere.complaint) == (1, True)
+
+
+async def test_with_the_journal_down_a_canary_is_taken_back_and_the_journal_adopts_it(ground: Ground):
+    story = await on_the_new_one(ground)
+    driver = ground.driver()
+    async with story.traffic(80):
+        story.begin(driver, "1.0.0", lease=3.0)
+        await story.reached()
+        driver.kill()
+        with journal_down(story):
+            back = await story.gopub("rollback", "--env", "back", "--json", **DEAD)
+            assert back.code == 0, back.complaint
+            assert any("journal is down" in alarm for alarm in json.loads(back.text)["alarms"])
+            await story.whole({"1.1.0"})
+        assert story.known().active, "the journal knows nothing of it yet"
+        recovered = await story.gopub("recover", "--env", "back", **DEAD)
+        assert recovered.code == 0, recovered.complaint
+        assert "adopted 1" in recovered.complaint
+    await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
+
+
+async def test_a_host_that_is_down_is_owed_and_out_of_the_pool(ground: Ground, lab: Lab):
+    story = await on_the_new_one(ground)
+    driver = ground.driver()
+    story.begin(driver, "1.0.0", lease=3.0)
+    await story.reached()
+    driver.kill()
+    canary, stable = story.names
+    async with unplugged(lab, canary):
+        back = await story.gopub("rollback", "--env", "back", "--json", **DEAD)
+        assert back.code == 5, back.complaint
+        assert json.loads(back.text)["owed"] == [canary]
+        table = await story.table()
+        assert [peer["host"] for peer in table["stable"]["peers"]] == [stable]
+        assert table["canary"] is None
+    await story.when_releasing("1.0.0", hurry=True).then_it_was("promoted").then_every_host_runs("1.0.0")

@@ -1,0 +1,73 @@
+"""The judge on the lab: bad releases drawn from a printed seed are caught, and without data nothing is promoted."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+from typing import Any
+
+import pytest
+
+from gopub.lab.faults import without_prometheus
+from gopub.lab.lab import Lab
+from gopub.rollout import events as ev
+from tests.e2e.story import STORY, a_fleet
+from tests.e2e.story_ground import Ground
+
+pytest_plugins = ("tests.e2e.story_fixtures",)
+pytestmark = STORY
+SEED = int(os.environ.get("GOPUB_SEED") or secrets.randbits(32))
+
+
+def drawn(kind: str) -> dict[str, Any]:
+    chance = random.Random(f"{SEED}{kind}")
+    after = chance.randrange(200)
+    faults = {
+        "errors": {"error_rate": round(chance.uniform(0.05, 0.6), 3), "log_errors": chance.random() < 0.5},
+        "slow": {"extra_latency_ms": chance.randrange(130, 600)},
+        "crash": {"crash_after_s": round(chance.uniform(0.5, 5.0), 2)},
+    }
+    return faults[kind] | {"after_requests": after}
+
+
+@pytest.mark.parametrize("kind", ["errors", "slow", "crash"])
+async def test_a_bad_release_is_caught(ground: Ground, kind: str):
+    behaviour = drawn(kind)
+    print(f"GOPUB_SEED={SEED} {behaviour}")
+    version = {"errors": "3.0.0", "slow": "3.1.0", "crash": "3.2.0"}[kind]
+    story = await a_fleet(ground, "judge").given_stable("1.0.0").given_releases(version, **behaviour)
+    await (
+        story.when_releasing(version)
+        .then_it_was("rolled back", 1, 3, 4)
+        .then_every_host_runs("1.0.0")
+        .when_releasing(version)
+        .then_it_was_refused("GP721", 3)
+    )
+
+
+async def test_a_good_release_is_promoted_and_its_verdicts_can_be_replayed(ground: Ground):
+    story = await a_fleet(ground, "judge").given_stable("1.0.0").given_releases("1.1.0")
+    await story.when_releasing("1.1.0").then_it_was("promoted", 7).then_every_host_runs("1.1.0")
+    explained = await story.gopub("explain", "last", "--json")
+    entries = json.loads(explained.text)["entries"]
+    judged = [entry["data"] for entry in entries if entry["type"] == "Judged"]
+    assert judged[-1]["kind"] == "PROMOTE"
+    queries = judged[-1]["record"]["record"]["observation"]["queries"]
+    assert any("gopub_edge_attempts_total" in query["text"] for query in queries)
+    kept = ground.folder / "explained.json"
+    kept.write_text(explained.text)
+    replayed = await story.gopub("judge", "replay", str(kept), "--json")
+    assert replayed.code == 0, replayed.complaint
+    kept.write_text(explained.text.replace('"rule": 7', '"rule": 6'))
+    assert (await story.gopub("judge", "replay", str(kept))).code == 1, "a verdict that was altered is seen"
+
+
+async def test_without_data_nothing_is_promoted(ground: Ground, lab: Lab):
+    story = await a_fleet(ground, "blind").given_stable("1.0.0").given_releases("1.1.0")
+    async with without_prometheus(lab):
+        await story.when_releasing("1.1.0").then_it_was("withdrawn", 2).then_every_host_runs("1.0.0")
+    assert {one.kind for one in story.events(ev.Judged)} == {"HOLD", "WITHDRAW"}
+    assert not story.known().quarantine
+    await story.then_no_request_was_lost()
