@@ -22,7 +22,7 @@ class Maker:
     """Writes one inventory; the same seed gives the same files."""
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - test data
+        self._random = random.Random(seed)
         self._folder = folder
         self._groups = [f"{word}{self._random.choice(['', '_1', '-x'])}" for word in ("web", "db", "app", "edge", "zz")]
         self._hosts: list[str] = []

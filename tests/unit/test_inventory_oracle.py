@@ -73,7 +73,7 @@ def _needs_ansible() -> None:
 
 async def test_random_inventories_mean_what_ansible_says(tmp_path: Path) -> None:
     seed = int(os.environ.get("GOPUB_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"inventories from seed {seed} (GOPUB_SEED={seed} repeats them)")  # noqa: T201 - a failure is repeated with it
+    print(f"inventories from seed {seed} (GOPUB_SEED={seed} repeats them)")
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> list[str]:
