@@ -96,7 +96,9 @@ $(sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit"
     [ "$unit_changed$u_reload" = no ] || reload_units
 }
 
-reload_units() { systemctl daemon-reload || fail GP441 "systemd does not reload its units"; }
+# A systemd that goes down with the machine refuses to reload. No record is kept of that: unit and link may disagree
+# then, and the order, asked again, has to finish what it began.
+reload_units() { systemctl daemon-reload || fail_unkept GP441 "systemd does not reload its units"; }
 
 place_link() {
     [ "$current" != "$1" ] || return 0
