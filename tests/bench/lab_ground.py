@@ -1,0 +1,35 @@
+"""What the benchmarks of rollouts stand on: a lab, a Prefect server and a warm driver of their own; all of it goes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from deployments import server as prefect
+from gopub.lab.lab import Lab, sweep, take_down
+from tests.e2e.story_ground import Env, Ground
+
+
+@asynccontextmanager
+async def own_ground(env: Env, *, hosts: int = 4) -> AsyncIterator[Ground]:
+    """A ground with one environment, on a lab that does not outlive this process."""
+    name = f"bench{os.getpid()}"
+    await sweep()
+    with tempfile.TemporaryDirectory(prefix="gopub-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        ground: Ground | None = None
+        server: prefect.Server | None = None
+        try:
+            lab = await Lab.up(name, hosts=hosts, edges=1, owned=True)
+            server = await prefect.start_server(home / "prefect")
+            ground = Ground(lab, home, server, (env,))
+            yield ground
+        finally:
+            if ground:
+                ground.close()
+            if server:
+                await prefect.stop(server.running)
+            await take_down(name)
