@@ -25,6 +25,9 @@ from gopub.rollout.planning import plan_rollout
 from gopub.rollout.run import Ports, Run
 from gopub.spec.models import Environment
 
+PATIENCE = 8.0
+"""Seconds that a rollout under way waits for a silent host's facts: a dead host must not keep a canary in traffic."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -47,7 +50,8 @@ async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
     signed, environment = await _release_of(project, wanted)
     async with open_ports(project, environment) as ports:
         adopt(ports.journal, ports.kits)
-        facts, silent = await ask_all(ports.fleet, ports.hosts, environment.instance)
+        patience = PATIENCE if wanted.rollout_id else None
+        facts, silent = await ask_all(ports.fleet, ports.hosts, environment.instance, patience=patience)
         epoch = await edge_epoch(ports, wanted.app, wanted.env, environment)
         if wanted.rollout_id:
             run = resume(ports, wanted.rollout_id, facts, epoch, why="go on")
@@ -142,17 +146,21 @@ async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict
 
 
 async def ask_all(
-    fleet: Fleet, hosts: Sequence[Host], instance: str
+    fleet: Fleet, hosts: Sequence[Host], instance: str, *, patience: float | None = None
 ) -> tuple[dict[str, HostFacts], dict[str, GopubError]]:
-    """Facts of the hosts that answer, and why the others do not."""
+    """Facts of the hosts that answer (within ``patience`` seconds, if given), and why the others do not."""
     facts: dict[str, HostFacts] = {}
     silent: dict[str, GopubError] = {}
 
     async def one(host: Host) -> None:
         try:
-            facts[host.name] = await (await fleet.channel(host)).facts(instance)
+            async with asyncio.timeout(patience):
+                facts[host.name] = await (await fleet.channel(host)).facts(instance)
         except GopubError as error:
             silent[host.name] = error
+        except TimeoutError:
+            problem = f"{host.name} ({host.address}) did not answer within {patience:g}s"
+            silent[host.name] = GopubError("GP415", problem, hint="ask the host again")
 
     await asyncio.gather(*(one(host) for host in hosts))
     return {host.name: facts[host.name] for host in hosts if host.name in facts}, silent

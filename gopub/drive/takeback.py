@@ -16,7 +16,7 @@ from gopub.clock import SystemClock, new_token
 from gopub.drive import settings
 from gopub.drive.adopting import adopt
 from gopub.drive.nostore import NoStore
-from gopub.drive.opening import ask_all
+from gopub.drive.opening import PATIENCE, ask_all
 from gopub.drive.ports import open_fleet, open_router
 from gopub.drive.summary import summary
 from gopub.errors import GopubError, UsageError
@@ -47,7 +47,7 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     ports = Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
                   router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
     try:
-        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance)
+        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
         epoch = await _highest(ports, kit, facts)
         run = _open(ports, kit, facts, epoch, to, reason or "rollback asked for", actor or whoami())
         run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]

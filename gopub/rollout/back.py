@@ -23,6 +23,8 @@ from gopub.rollout.stages import drain, on_each
 from gopub.rollout.tables import settled_table, weight_going_back
 
 TRIES = 3
+UNREACHABLE = "GP413"
+"""The fleet has tried to connect several times already; the other hosts wait while we ask again."""
 
 
 async def go_back(run: Run) -> None:
@@ -69,8 +71,8 @@ async def _restore(run: Run, name: str) -> Record:
     for attempt in range(TRIES):
         try:
             return await hosts.restore(run, name)
-        except GopubError:
-            if attempt + 1 == TRIES:
+        except GopubError as error:
+            if attempt + 1 == TRIES or error.code == UNREACHABLE:
                 raise
             await run.ports.clock.sleep(1.0)
     raise AssertionError("unreachable: the loop returns or raises")
