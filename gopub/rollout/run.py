@@ -96,6 +96,8 @@ class Run:
         self._revision = 0
         self._table: RouteTable | None = None
         self._putting = asyncio.Lock()
+        self._fetching = asyncio.Lock()
+        self._archives: dict[str, bytes] = {}
 
     @property
     def plan(self) -> Plan:
@@ -111,6 +113,13 @@ class Run:
                 return host
         raise GopubError("GP714", f"host {name!r} of the plan is no longer in the inventory",
                          hint="put it back until this rollout has ended")  # fmt: skip
+
+    async def archive(self, key: str) -> bytes:
+        """An archive of the store, fetched once for all hosts."""
+        async with self._fetching:
+            if key not in self._archives:
+                self._archives[key] = await self.ports.store.get(key)
+            return self._archives[key]
 
     def next_n(self) -> int:
         """The next order number under this seat."""
