@@ -194,14 +194,22 @@ async def test_a_run_started_on_the_server_is_executed(ready: Stack) -> None:
 
 
 async def test_prefects_own_command_starts_one_too(ready: Stack) -> None:
+    ended = await started_by_hand(ready)
+    while ended["state_type"] == "CANCELLED" and "limit" in ended["state"]["message"]:
+        ended = await started_by_hand(ready)  # the schedule's own run of the same deployment was under way
+    assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+
+
+async def started_by_hand(ready: Stack) -> dict[str, Any]:
+    """A run of recover that `prefect deployment run` starts, once it has ended."""
     argv = [sys.executable, "-m", "prefect", "deployment", "run", "recover/recover", "--param", "app=orders"]
     before = {one["id"] for one in await ready.runs_of("recover/recover") if one["auto_scheduled"] is False}
     await run(argv, cwd=ready.folder, env=ready.environment())
     (made,) = [
         one for one in await ready.runs_of("recover/recover") if not one["auto_scheduled"] and one["id"] not in before
     ]
-    ended = await ready.ended(made["id"])
-    assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+    ended: dict[str, Any] = await ready.ended(made["id"])
+    return ended
 
 
 async def test_a_push_sent_twice_is_one_run(api: Api) -> None:
