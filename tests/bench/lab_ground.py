@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from deployments import server as prefect
@@ -18,18 +18,12 @@ async def own_ground(env: Env, *, hosts: int = 4) -> AsyncIterator[Ground]:
     """A ground with one environment, on a lab that does not outlive this process."""
     name = f"bench{os.getpid()}"
     await sweep()
-    with tempfile.TemporaryDirectory(prefix="gopub-bench-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        ground: Ground | None = None
-        server: prefect.Server | None = None
-        try:
-            lab = await Lab.up(name, hosts=hosts, edges=1, owned=True)
-            server = await prefect.start_server(home / "prefect")
-            ground = Ground(lab, home, server, (env,))
-            yield ground
-        finally:
-            if ground:
-                ground.close()
-            if server:
-                await prefect.stop(server.running)
-            await take_down(name)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gopub-bench-", ignore_cleanup_errors=True))
+        stack.push_async_callback(take_down, name)  # before `up`, which may fail half-way
+        lab = await Lab.up(name, hosts=hosts, edges=1, owned=True)
+        server = await prefect.start_server(Path(folder) / "prefect")
+        stack.push_async_callback(prefect.stop, server.running)
+        ground = Ground(lab, Path(folder), server, (env,))
+        stack.callback(ground.close)
+        yield ground
