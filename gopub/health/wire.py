@@ -1,127 +1,76 @@
-"""Frozen dataclasses to JSON and back, by their type hints: what the journal and the replay rest on.
+"""The records of the judge to JSON and back, by pydantic: what the journal and the replay rest on.
 
-Only what the records of gopub need: dataclasses, str, int, float, bool, None, ``tuple[X, ...]``, ``Mapping[str, X]``,
-``X | None``. Infinite and NaN floats are refused: JSON cannot carry them, and a record must survive a round trip.
+Reading is strict (unknown keys, numbers as text and floats that are not finite are refused): a verdict that is
+replayed from a record that was half understood proves nothing.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import types
-import typing
-from collections.abc import Hashable, Mapping
-from enum import StrEnum
+import json
+from collections.abc import Hashable
 from functools import cache
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar, cast
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gopub.canon import Json
 from gopub.errors import UsageError
 
 T = TypeVar("T")
 
+_CONFIG = ConfigDict(
+    extra="forbid",
+    strict=True,
+    allow_inf_nan=False,
+    ser_json_inf_nan="constants",  # so that canonical JSON refuses them; None would be another value
+    json_schema_serialization_defaults_required=True,
+)
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[tuple[Any]]:
+    return _made(cast("Hashable", kind))
+
+
+@cache
+def _made(kind: Any) -> TypeAdapter[tuple[Any]]:
+    """Plain dataclasses take their configuration from what they stand in, so the record stands in a tuple."""
+    return TypeAdapter(tuple[kind], config=_CONFIG)
+
 
 def to_json(value: object) -> Json:
-    """The value as plain JSON types.
-
-    Raises:
-        TypeError: a type that records do not use.
-        ValueError: a float that JSON cannot carry.
-    """
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} has no JSON form")
-        return value
-    if value is None or isinstance(value, bool | int | str):
-        return str(value) if isinstance(value, StrEnum) else value
-    if isinstance(value, tuple | list):
-        return [to_json(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    """A record (a dataclass) as plain JSON types; ``canonical`` refuses a float that JSON cannot carry."""
+    return cast("Json", _adapter(type(value)).dump_python((value,), mode="json")[0])
 
 
 def from_json(kind: type[T], data: Json, at: str = "") -> T:
-    """Build a ``kind`` from what ``to_json`` gave; unknown and missing keys are errors.
+    """Build a ``kind`` from what ``to_json`` gave; missing keys have their defaults.
 
     Raises:
         UsageError: GP601 with the path of the value that does not fit.
     """
-    return typing.cast("T", _read(kind, data, at or kind.__name__))
-
-
-def _read(kind: Any, data: Json, at: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _dataclass(typing.cast("type[Any]", kind), data, at)
-    origin = typing.get_origin(kind)
-    if origin in (Union, types.UnionType):
-        return _union(typing.get_args(kind), data, at)
-    if origin is tuple:
-        return _tuple(typing.get_args(kind), data, at)
-    if origin is not None:
-        return _mapping(typing.get_args(kind), data, at)
-    return _scalar(kind, data, at)
-
-
-def _dataclass(kind: type[Any], data: Json, at: str) -> Any:
-    if not isinstance(data, Mapping):
-        raise _wrong(at, "an object", data)
-    hints = _hints(typing.cast("Hashable", kind))
-    if unknown := sorted(set(data) - set(hints)):
-        raise UsageError("GP601", f"{at}: unknown key {unknown[0]!r}")
-    values = {name: _read(hint, data[name], f"{at}.{name}") for name, hint in hints.items() if name in data}
     try:
-        return kind(**values)
-    except TypeError as error:
-        raise UsageError("GP601", f"{at}: {error}") from error
+        return cast("T", _adapter(kind).validate_json(json.dumps([data]))[0])
+    except ValidationError as error:
+        raise _wrong(error, at or kind.__name__) from error
 
 
-@cache
-def _hints(kind: Hashable) -> dict[str, Any]:
-    record = typing.cast("Any", kind)
-    known = typing.get_type_hints(record)
-    return {field.name: known[field.name] for field in dataclasses.fields(record)}
+def schema_of(kind: type[Any], name: str) -> dict[str, Json]:
+    """A draft 2020-12 schema ``urn:gopub:schema:NAME.v1`` of what ``to_json`` writes."""
+    defs = _adapter(kind).json_schema(mode="serialization")["$defs"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:gopub:schema:{name}.v1",
+        **defs.pop(kind.__name__),
+        "$defs": defs,
+    }
 
 
-def _union(options: tuple[Any, ...], data: Json, at: str) -> Any:
-    if data is None:
-        if type(None) in options:
-            return None
-        raise _wrong(at, "a value", data)
-    return _read(next(option for option in options if option is not type(None)), data, at)
-
-
-def _tuple(arguments: tuple[Any, ...], data: Json, at: str) -> Any:
-    if not isinstance(data, list | tuple):
-        raise _wrong(at, "a list", data)
-    return tuple(_read(arguments[0], item, f"{at}[{index}]") for index, item in enumerate(data))
-
-
-def _mapping(arguments: tuple[Any, ...], data: Json, at: str) -> Any:
-    if not isinstance(data, Mapping):
-        raise _wrong(at, "an object", data)
-    return {key: _read(arguments[1], item, f"{at}.{key}") for key, item in data.items()}
-
-
-def _scalar(kind: Any, data: Json, at: str) -> Any:
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        try:
-            return kind(str(data))
-        except ValueError as error:
-            raise _wrong(at, f"one of {', '.join(kind)}", data) from error
-    if type(data) is not kind:
-        raise _wrong(at, getattr(kind, "__name__", str(kind)), data)
-    return data
-
-
-def _wrong(at: str, wanted: str, data: Json) -> UsageError:
-    shown = repr(data)
+def _wrong(error: ValidationError, at: str) -> UsageError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])
+    shown = "" if first["type"] == "missing" else f", not {first['input']!r:.60}"
     return UsageError(
         "GP601",
-        f"{at}: {shown[:60]} is not {wanted}",
+        f"{at}{place}: {first['msg']}{shown}",
         hint="the file is no record of gopub, or of another version",
     )

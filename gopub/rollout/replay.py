@@ -14,8 +14,7 @@ from pathlib import Path
 from gopub.canon import Json
 from gopub.errors import UsageError
 from gopub.health.observation import Observation, conclude
-from gopub.health.wire import from_json, to_json
-from gopub.health.wire_schema import schema_of
+from gopub.health.wire import from_json, schema_of, to_json
 from gopub.rollout.decision import decide
 from gopub.rollout.verdict import SCHEMA, History, Policy, Verdict, VerdictRecord
 
