@@ -1,8 +1,8 @@
 """Baking a step: look, decide, write, until a verdict ends it. The driver guards the canary as long as it has traffic.
 
 every look: requests of people → health of the canary's processes → observation → verdict → journal
-PROMOTE (and the next step's gate is open): the step is passed
-HOLD, WATCH: look again
+PROMOTE, and the next step's gate is open: the step is passed
+PROMOTE with a closed gate, HOLD, WATCH: look again
 ROLLBACK, WITHDRAW: Trouble, which takes the rollout back
 """
 
@@ -21,7 +21,7 @@ from gopub.rollout import events as ev
 from gopub.rollout import hosts
 from gopub.rollout.boxes import Trouble, box, obey_abort
 from gopub.rollout.decision import decide
-from gopub.rollout.gates import closed_gate, skipped_by
+from gopub.rollout.gates import heard
 from gopub.rollout.judging import Judging
 from gopub.rollout.model import Outcome, PlannedStep
 from gopub.rollout.run import Run
@@ -40,16 +40,16 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
     told, told_at = "", 0.0
     while step.index not in run.state.passed:
         obey_abort(run)
-        history = replace(history, now=run.ports.clock.now())
+        history = heard(replace(history, now=run.ports.clock.now()), run.plan, step.index, run.asked())
         record = await _look(run, step, judging, history)
         verdict = record.verdict
-        if f"{verdict.kind}{verdict.rule}" != told or history.now - told_at >= RETELL:
-            told, told_at = f"{verdict.kind}{verdict.rule}", history.now
+        says = f"{verdict.kind}{verdict.rule}{history.gate}"
+        if says != told or history.now - told_at >= RETELL:
+            told, told_at = says, history.now
             _write(run, step, record, judging)
         _go_back_if_told(verdict)
-        by = skipped_by(run.plan, step.index, run.asked()) or ("verdict" if verdict.kind is Kind.PROMOTE else None)
-        if by and closed_gate(run.plan, step.index + 1, run.asked(), history.now) is None:
-            run.record(ev.StepPassed(step.index, by))
+        if verdict.kind is Kind.PROMOTE and history.gate is None:
+            run.record(ev.StepPassed(step.index, history.passed_by))
             return
         history = history.after(verdict)
         await run.ports.clock.sleep(judging.look)

@@ -23,8 +23,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     2.  No data, fewer than ``min_requests`` requests on the canary in this step, or none for ``quiet`` seconds: HOLD;
         at the deadline WITHDRAW. The last is for a canary whose traffic went elsewhere: old figures promote nobody,
         but they can condemn (it is looked at after rule 3).
-        Two things can decide where requests are few (never where there is no data): an approval, and a first release
-        without an error so far; for both, rules 4 to 6 do not apply.
+        Two things can decide where requests are few (never where there is no data): the approval of the next step,
+        where the plan asks for one, and a first release without an error so far; for both, rules 4 to 6 do not apply.
     3.  E ≥ 100/α: ROLLBACK at once.
     4.  The canary breaks the SLO, stable does not, and E ≥ 1/α: ROLLBACK if the log score reaches its mark;
         else alert and WATCH with the weight frozen for ``watch`` seconds, then ROLLBACK unless recovered.
@@ -36,10 +36,22 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, WITHDRAW at the deadline.
+        While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
+        is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
+        PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
 
     Where stable gets no comparable traffic (a first release, the last step, a step that only a header rule
     feeds), E is the test against the SLO, and "stable does not break it" holds of a track without traffic.
     """
+    verdict = _judge(observation, policy, history)
+    if history.promoted is not None and history.gate is None and verdict.kind in (Kind.HOLD, Kind.WATCH):
+        overrode = f"promoted by {history.promoted} over {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
+        verdict = _verdict(Kind.PROMOTE, 7, overrode, history)
+    return _at_the_gate(verdict, history)
+
+
+def _judge(observation: Observation, policy: Policy, history: History) -> Verdict:
+    """The rules without what people may add to rule 7."""
     if failure := _hard_failure(observation.hosts, policy):  # rule 1
         return _verdict(Kind.ROLLBACK, 1, failure, history)
     if policy.health_only:
@@ -121,10 +133,10 @@ def _despite_few(observation: Observation, policy: Policy, history: History) -> 
     return f"first release, on health alone: {seen}, none failed"
 
 
-def _hold_or_withdraw(rule: int, reason: str, history: History) -> Verdict:
+def _hold_or_withdraw(rule: int, reason: str, history: History, *, hold: Kind = Kind.HOLD) -> Verdict:
     if history.now >= history.deadline:
         return _verdict(Kind.WITHDRAW, rule, f"{reason}; the deadline is over", history)
-    return _verdict(Kind.HOLD, rule, reason, history)
+    return _verdict(hold, rule, reason, history)
 
 
 # --- rule 3
@@ -221,6 +233,12 @@ def _bake(observation: Observation, history: History, why: str) -> Verdict:
     if silent or not observation.hosts:
         return _hold_or_withdraw(7, f"no answer about the health of {', '.join(silent) or 'any host'}", history)
     return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}; {why}", history)
+
+
+def _at_the_gate(verdict: Verdict, history: History) -> Verdict:
+    if verdict.kind is not Kind.PROMOTE or history.gate is None:
+        return verdict
+    return _hold_or_withdraw(7, f"{history.gate}; {verdict.reason}", history, hold=Kind.PROMOTE)
 
 
 def _good(observation: Observation, policy: Policy) -> str:

@@ -1,11 +1,13 @@
-"""What a step waits for besides its verdict: a window, an approval. Pure."""
+"""What a step waits for besides its evidence: a window, an approval; and what people said. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gopub.rollout.events import Asked
 from gopub.rollout.model import Plan, PlannedStep
+from gopub.rollout.verdict import History
 from gopub.spec.windows import parse_window
 
 
@@ -22,12 +24,17 @@ def closed_gate(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> s
     return None
 
 
-def skipped_by(plan: Plan, index: int, asked: Sequence[Asked]) -> str | None:
-    """Who asked to leave step ``index`` before its verdict; an approval of the next step does not do that."""
-    if index + 1 < len(plan.steps) and plan.steps[index + 1].approve:
-        return None
+def heard(history: History, plan: Plan, index: int, asked: Sequence[Asked]) -> History:
+    """With what people said of leaving step ``index``, and what the step after it waits for at ``history.now``."""
     found = [one for one in asked if one.what == f"promote:{index + 1}"]
-    return f"{found[-1].actor}: {found[-1].reason or 'promoted by hand'}" if found else None
+    who = f"{found[-1].actor}: {found[-1].reason or 'promoted by hand'}" if found else None
+    gated = index + 1 < len(plan.steps) and bool(plan.steps[index + 1].approve)
+    return replace(
+        history,
+        approved=who if gated else None,
+        promoted=None if gated else who,
+        gate=closed_gate(plan, index + 1, asked, history.now),
+    )
 
 
 def _windows(plan: Plan, step: PlannedStep) -> tuple[str, ...]:

@@ -58,9 +58,11 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Where the rollout stands in time; every time is seconds since the epoch.
+    """Where the rollout stands in time, and what people said; every time is seconds since the epoch.
 
-    ``approved`` names who approved this step: then want of requests no longer holds it.
+    ``gate`` is what the next step still waits for: an approval or a window. ``approved`` names who approved the next
+    step, where the plan asks for that: then want of requests no longer holds this one. ``promoted`` names who ended
+    this bake by hand, where no approval is asked for.
     """
 
     now: float
@@ -69,6 +71,13 @@ class History:
     deadline: float
     watch_since: float | None = None
     approved: str | None = None
+    promoted: str | None = None
+    gate: str | None = None
+
+    @property
+    def passed_by(self) -> str:
+        """On whose word a PROMOTE with an open gate passes the step."""
+        return self.promoted or (f"verdict, approved by {self.approved}" if self.approved else "verdict")
 
     def after(self, verdict: Verdict) -> History:
         """The history for the next look: a watch lasts as long as verdicts say WATCH."""

@@ -56,5 +56,7 @@ def history(case: Mapping[str, Any]) -> History:
         bake=float(case["bake"]),
         deadline=float(case["deadline"]),
         watch_since=case["watch_since"],
-        approved=case["approved"],
+        approved=case.get("approved"),
+        promoted=case.get("promoted"),
+        gate=case.get("gate"),
     )

@@ -39,6 +39,7 @@ def looks(draw):
         "deadline": draw(st.floats(0, 3000)),
         "watch_since": draw(st.none() | st.floats(0, now)),
         "approved": draw(st.none() | st.just("ann")),
+        "gate": draw(st.none() | st.just("waits")),
         "no_data": draw(st.none() | st.just("down")),
         "requests": draw(st.integers(0, 200)),
         "failed": draw(st.integers(0, 3)),
@@ -76,6 +77,24 @@ def test_no_promotion_on_few_requests_unless_approved_or_first(look, requests):
 @given(looks(), st.none() | st.floats(60.001, 1e6))
 def test_no_promotion_on_old_figures_unless_approved_or_first(look, idle):
     assert _decide(look | _PLAIN | {"idle": idle}).kind is not Kind.PROMOTE
+
+
+@given(looks())
+def test_no_step_is_left_without_what_it_waits_for(look):
+    """Whether promoted by hand or not: a closed gate says so, or ends in WITHDRAW; it never makes a verdict better."""
+    free, gated = _decide(look | {"gate": None}), _decide(look | {"gate": "waits", "promoted": "bob"})
+    if free.kind is Kind.PROMOTE:
+        assert gated.kind in {Kind.PROMOTE, Kind.WITHDRAW}
+        assert "waits" in gated.reason
+    else:
+        assert gated == free
+
+
+@given(looks())
+def test_a_promotion_by_hand_overrides_no_rollback_and_no_withdrawal(look):
+    look = look | {"gate": None}
+    before, after = _decide(look), _decide(look | {"promoted": "bob"})
+    assert after == before if before.kind in {Kind.ROLLBACK, Kind.WITHDRAW} else after.kind is Kind.PROMOTE
 
 
 @given(looks(), st.floats(0.001, 1e4))
