@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import BlockDocument
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from blocks import BLOCKS
 from blocks.connection import ConnectionBlock
-from gopub.errors import SpecError
-from gopub.spec.connections import Connections
+from gopub.errors import GopubError, SpecError
 from gopub.spec.kinds import Connection
-from gopub.telemetry import log
+from gopub.spec.references import Reference
 
-_LOG = log("blocks")
-_BY_SLUG = {block.get_block_type_slug(): block for block in BLOCKS}
-
-
-async def with_blocks(connections: Connections) -> Connections:
-    """The connections of the files, and beneath them those of the Prefect server that is set up.
-
-    A name in a file hides the Block of that name. A server that is away adds nothing: its absence is told by the
-    name that is then not found.
-
-    Raises:
-        SpecError: GP927 a Block holds what its kind refuses.
-    """
-    found = {name: made for name, made in (await _blocks()).items() if name not in connections.entries}
-    return replace(connections, entries={**found, **connections.entries})
+PATIENCE = 10.0
+"""Seconds for one question: Prefect's client itself goes on for minutes."""
 
 
-async def _blocks() -> dict[str, Connection]:
-    async with get_client() as client:
+class ServerBlocks:
+    """The Blocks of the Prefect server that is set up (gopub.drive.naming asks it)."""
+
+    def words(self) -> str:
+        """The place as an error names it."""
+        address = PREFECT_API_URL.value()
+        return f"the Prefect Blocks of {address}" if address else "the Prefect Blocks of this machine"
+
+    async def find(self, reference: Reference) -> Connection | None:
+        """The Block of that name and of one of these kinds, as a connection; None where there is none.
+
+        Raises:
+            GopubError: GP928 the server does not answer.
+            SpecError: GP927 the Block holds what its kind refuses.
+        """
+        for block in (block for block in BLOCKS if block.connection in reference.kinds):
+            document = await self._read(reference.name, block)
+            if document is not None:
+                return _made(document, block)
+        return None
+
+    async def _read(self, name: str, block: type[ConnectionBlock]) -> BlockDocument | None:
         try:
-            documents = await client.read_block_documents()
-        except Exception as error:  # noqa: BLE001 - whatever keeps a server from answering
-            _LOG.warning("no Blocks: the Prefect server does not answer (%s)", error)
-            return {}
-    blocks = [(document, _class_of(document)) for document in documents]
-    return {document.name: _made(document, block) for document, block in blocks if document.name and block}
+            async with asyncio.timeout(PATIENCE), get_client() as client:
+                return await client.read_block_document_by_name(name, block.get_block_type_slug())
+        except ObjectNotFound:
+            return None
+        except (httpx.HTTPError, OSError, RuntimeError) as error:  # away, refused us, or is no Prefect server
+            problem = f"no connections.yaml has {name!r}, and {self.words()} cannot be asked: {_why(error)}"
+            raise GopubError("GP928", problem, hint="start the server, or write the name into a file") from error
 
 
-def _class_of(document: BlockDocument) -> type[ConnectionBlock] | None:
-    return _BY_SLUG.get(document.block_type.slug) if document.block_type else None
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {PATIENCE:g}s"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _made(document: BlockDocument, block: type[ConnectionBlock]) -> Connection:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prefect.artifacts import acreate_table_artifact
 from prefect.runtime import flow_run
 
+from blocks.resolve import ServerBlocks
 from gopub import release as core
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
@@ -27,7 +28,8 @@ Made = dict[str, str]
 def workshop(repository: str, ref: str, version: str, spec_file: str) -> Iterator[Shop]:
     """A folder for this release alone, removed at the end."""
     run = flow_run.get_id()
-    with open_shop(repository, ref, version, spec_file, f"urn:prefect:flow-run:{run}" if run else "") as shop:
+    invocation = f"urn:prefect:flow-run:{run}" if run else ""
+    with open_shop(repository, ref, version, spec_file, invocation, ServerBlocks()) as shop:
         yield shop
 
 
@@ -52,7 +54,7 @@ async def plan(shop: Shop, source: SourceTree) -> ReleasePlan:
 @box(name="look it up", limit=300, patient=True)
 async def already_published(shop: Shop, plan: ReleasePlan) -> Made | None:
     """What this commit was published as under this version; a second run builds nothing."""
-    found = await core.already_published(shop.store(plan), plan.app, plan.version, plan.tree.commit)
+    found = await core.already_published(await shop.store(plan), plan.app, plan.version, plan.tree.commit)
     return _made(plan, found.release_id) if found else None
 
 
@@ -78,13 +80,13 @@ async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Targe
 async def prove(shop: Shop, plan: ReleasePlan, built: Built) -> SignedTarget:
     """Archive, SBOM, and the signatures over them."""
     described = await core.sbom(plan, await core.archive(plan, built))
-    return await core.sign(described, shop.key(plan))
+    return await core.sign(described, await shop.key(plan))
 
 
 @box(name="provenance", limit=300)
 async def provenance(shop: Shop, plan: ReleasePlan, modules: ModuleReport, signed: Sequence[SignedTarget]) -> LocalFile:
     """State how all of it was built."""
-    return await core.provenance(plan, modules, signed, shop.key(plan), finished=now())
+    return await core.provenance(plan, modules, signed, await shop.key(plan), finished=now())
 
 
 @box(name="manifest", limit=300)
@@ -92,13 +94,13 @@ async def manifest(
     shop: Shop, plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile
 ) -> PreparedRelease:
     """Write and sign release.json."""
-    return await core.write_manifest(plan, signed, provenance, shop.key(plan), created=now())
+    return await core.write_manifest(plan, signed, provenance, await shop.key(plan), created=now())
 
 
 @box(name="publish", limit=1800, patient=True)
 async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> Made:
     """Put it into the store: the files, then release.json with its signature, then the version."""
-    published = await core.publish(shop.store(plan), prepared)
+    published = await core.publish(await shop.store(plan), prepared)
     rows = [{"file": file.name, "sha256": file.digest, "bytes": file.size} for file in published.release.files()]
     key = "".join(char if char.isalnum() else "-" for char in f"{plan.app}-release".lower())
     await acreate_table_artifact(rows, key=key, description=f"{plan.app} {plan.version}: {published.release_id}")

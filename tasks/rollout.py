@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from prefect import get_run_logger
 
+from blocks.resolve import ServerBlocks
 from gopub.canon import Json
 from gopub.drive import driving as first
 from gopub.drive import opening, settings, takeback, waking
@@ -35,7 +36,7 @@ __all__ = [
 @asynccontextmanager
 async def driving(wanted: Wanted) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
-    async with opening.open_run(wanted) as run, run.driving():
+    async with opening.open_run(wanted, ServerBlocks()) as run, run.driving():
         yield run
 
 
@@ -139,4 +140,4 @@ async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dic
 @box(name="already there", patient=True, limit=300)
 async def already_there(wanted: Wanted) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
-    return await opening.already_there(wanted)
+    return await opening.already_there(wanted, ServerBlocks())

@@ -13,11 +13,14 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.paths import project_root, state_dir
+
+if TYPE_CHECKING:
+    from gopub.drive.naming import Elsewhere
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -42,6 +45,13 @@ def load(dotted: str) -> Any:
         sys.path.insert(0, root)
     module, attribute = dotted.split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def server_blocks() -> Elsewhere | None:
+    """Where a command that runs no flow looks for names that no file gives: on the server that is set up, if one is."""
+    if "PREFECT_API_URL" not in os.environ:
+        return None
+    return cast("Elsewhere", load("blocks.resolve:ServerBlocks")())
 
 
 def run_flow(name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gopub.spec.connections import Connections
     from gopub.spec.effective import Line
     from gopub.spec.loader import Loaded
+    from gopub.spec.references import Reference
 
 Selected: TypeAlias = tuple[int, int]
 """How many hosts are meant, and how many there are."""
@@ -55,7 +57,7 @@ def check(
     file: Annotated[
         Path | None, typer.Option("-f", "--file", help="By default gopub.yaml here or in a folder above.")
     ] = None,
-    env: Annotated[str | None, typer.Option(help="Only this environment.")] = None,
+    env: Annotated[str | None, typer.Option("-e", "--env", help="Only this environment.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of gopub.yaml.")] = False,
 ) -> None:
@@ -70,7 +72,7 @@ def check(
     path = _near(file or find_spec(Path()))
     loaded = load_spec(path)
     environments = _chosen(loaded, env)
-    connections = Connections.load(path.parent)
+    connections = _with_blocks(loaded, Connections.load(path.parent), environments)
     errors: list[GopubError] = [*broken(loaded, connections)]
     selected: dict[str, Selected] = {}
     for name in environments:
@@ -83,6 +85,23 @@ def check(
         raise together(errors)
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
     _show(loaded, env, selected, judged, as_json=as_json)
+
+
+def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[str, ...]) -> Connections:
+    """The connections, and what only the Prefect server that is set up has; it is asked for missing names alone."""
+    from gopub.cli.engine import server_blocks
+    from gopub.drive.naming import complete
+    from gopub.spec.references import environment_names, signing_names, store_names
+
+    def missing(known: Connections) -> list[Reference]:
+        needed = [*store_names(loaded.spec), *signing_names(loaded.spec, known)]
+        for name in environments:
+            needed += environment_names(loaded.spec.environments[name], known)
+        return [one for one in needed if one.name not in known.entries]
+
+    if not missing(connections):
+        return connections
+    return asyncio.run(complete(connections, missing, server_blocks()))
 
 
 def _go_mod(folder: Path) -> str:

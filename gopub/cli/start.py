@@ -58,10 +58,13 @@ def rollout(
         _print_plan(app, env, version, project, as_json)
         return
     if clear_quarantine:
+        import asyncio
+
+        from gopub.cli.engine import server_blocks
         from gopub.drive.opening import released
         from gopub.drive.quarantine import clear
 
-        clear(app, env, released(project, app, version), clear_quarantine)
+        clear(app, env, asyncio.run(released(project, app, version, server_blocks())), clear_quarantine)
     drive(
         "rollout",
         app,
@@ -129,10 +132,11 @@ def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False)
 def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -> None:
     import asyncio
 
+    from gopub.cli.engine import server_blocks
     from gopub.drive.opening import dry_plan
     from gopub.rollout.planning import plan_json, plan_lines
 
-    plan = asyncio.run(dry_plan(app, env, version, project))
+    plan = asyncio.run(dry_plan(app, env, version, project, server_blocks()))
     typer.echo(
         json.dumps({"schema_version": 1, "plan": plan_json(plan)}, indent=2) if as_json else "\n".join(plan_lines(plan))
     )

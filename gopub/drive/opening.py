@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gopub.canon import Json
 from gopub.drive import settings
 from gopub.drive.adopting import adopt
+from gopub.drive.naming import Elsewhere
 from gopub.drive.ports import Project, open_ports, open_project
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts
@@ -44,10 +45,11 @@ class Wanted:
 
 
 @asynccontextmanager
-async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
-    """Read hosts and edges, take the seat, and give the run."""
-    project = open_project(wanted.project)
+async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncIterator[Run]:
+    """Read hosts and edges, take the seat, and give the run; names that no file gives are looked for elsewhere."""
+    project = await open_project(wanted.project).naming_store(elsewhere)
     signed, environment = await _release_of(project, wanted)
+    project = await project.naming(environment, elsewhere)
     async with open_ports(project, environment) as ports:
         adopt(ports.journal, ports.kits)
         patience = PATIENCE if wanted.rollout_id else None
@@ -68,13 +70,14 @@ async def open_run(wanted: Wanted) -> AsyncIterator[Run]:
         yield run
 
 
-async def already_there(wanted: Wanted) -> dict[str, Json] | None:
+async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing: the release is stable and proven on every host."""
     if wanted.rollout_id:
         return None
-    project = open_project(wanted.project)
+    project = await open_project(wanted.project).naming_store(elsewhere)
     release = (await load_release(project.store(), wanted.app, wanted.version)).release
     environment = environment_of(release, wanted.env)
+    project = await project.naming(environment, elsewhere)
     async with open_ports(project, environment) as ports:
         env = read_env_state(ports.journal, wanted.app, wanted.env)
         if env.active or env.stable != release.release_id:
@@ -87,11 +90,12 @@ async def already_there(wanted: Wanted) -> dict[str, Json] | None:
             "reason": f"it is stable on all {len(facts)} hosts", "owed": [], "alarms": []}  # fmt: skip
 
 
-async def dry_plan(app: str, env: str, version: str, folder: str) -> Plan:
+async def dry_plan(app: str, env: str, version: str, folder: str, elsewhere: Elsewhere | None = None) -> Plan:
     """The plan of a rollout that is not started: hosts are read, nothing is changed."""
-    project = open_project(folder)
+    project = await open_project(folder).naming_store(elsewhere)
     release = (await load_release(project.store(), app, version)).release
     environment = environment_of(release, env)
+    project = await project.naming(environment, elsewhere)
     async with open_ports(project, environment) as ports:
         facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
         return make_plan("dry-run", release, env, ports, facts)
@@ -202,7 +206,7 @@ def _request(wanted: Wanted, project: Project, release: Release | None) -> Reque
     )
 
 
-def released(folder: str, app: str, version: str) -> str:
+async def released(folder: str, app: str, version: str, elsewhere: Elsewhere | None = None) -> str:
     """The release id of a version in a project's store."""
-    project = open_project(folder)
-    return asyncio.run(load_release(project.store(), app, version)).release.release_id
+    project = await open_project(folder).naming_store(elsewhere)
+    return (await load_release(project.store(), app, version)).release.release_id

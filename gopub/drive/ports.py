@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
 from gopub.drive import settings
+from gopub.drive.naming import Elsewhere, complete
 from gopub.errors import UsageError
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.host import Host, SshOptions
@@ -23,6 +24,7 @@ from gopub.spec.connections import Connections
 from gopub.spec.kinds import S3, Connection, Directory, Nginx, Prometheus, Ssh
 from gopub.spec.loader import load_spec
 from gopub.spec.models import Environment, ReleaseSpec
+from gopub.spec.references import environment_names, store_names
 from gopub.spec.selector import parse_selector
 from gopub.store.backends import open_store
 from gopub.store.backends.s3 import S3Store
@@ -76,6 +78,16 @@ class Project:
     def store(self) -> ArtifactStore:
         """The artifact store that the spec names."""
         return open_store_of(self.spec, self.connections)
+
+    async def naming_store(self, elsewhere: Elsewhere | None) -> Project:
+        """The same, with the store's name looked for elsewhere where no file gives it."""
+        found = await complete(self.connections, lambda _: store_names(self.spec), elsewhere)
+        return replace(self, connections=found)
+
+    async def naming(self, environment: Environment, elsewhere: Elsewhere | None) -> Project:
+        """The same, with the names of an environment looked for elsewhere where no file gives them."""
+        found = await complete(self.connections, lambda known: environment_names(environment, known), elsewhere)
+        return replace(self, connections=found)
 
     def environment(self, name: str) -> Environment:
         """An environment of the spec.

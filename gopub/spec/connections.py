@@ -2,14 +2,15 @@
 
 Looked for in this order; a name in an earlier file hides the same name in a later one:
 ``$GOPUB_CONNECTIONS``, then connections.yaml beside gopub.yaml, then that of the user
-(``$XDG_CONFIG_HOME/gopub``), then that of the system (``/etc/gopub``).
+(``$XDG_CONFIG_HOME/gopub``), then that of the system (``/etc/gopub``). A flow then asks beyond the files (see
+gopub/drive/naming.py), and what is built in comes last.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,10 @@ class Connections:
     entries: Mapping[str, Connection]
     searched: tuple[Path, ...]
     project: Path
+    unsaid: frozenset[str] = frozenset()
+    """Names that no file gives: they are built in."""
+    beyond: str = ""
+    """Where names that no file gives were looked for, in words; empty: nowhere."""
 
     @classmethod
     def load(cls, project: Path) -> Connections:
@@ -51,11 +56,21 @@ class Connections:
         named = os.environ.get("GOPUB_CONNECTIONS")
         places = (project / FILE, config_dir() / FILE, SYSTEM / FILE)
         searched = (Path(named), *places) if named else places
-        entries: dict[str, Connection] = built_in()
+        entries: dict[str, Connection] = {}
         for path in reversed(searched):
             if path.is_file() or (named and path == Path(named)):
                 entries |= parse_connections(read_text(path), str(path), path.parent)
-        return cls(entries, searched, project)
+        unsaid = frozenset(built_in()) - frozenset(entries)
+        return cls(built_in() | entries, searched, project, unsaid)
+
+    def is_said(self, name: str) -> bool:
+        """Whether a file, or what was looked for beyond the files, gives the name."""
+        return name in self.entries and name not in self.unsaid
+
+    def with_found(self, found: Mapping[str, Connection], beyond: str) -> Connections:
+        """These and what ``beyond`` had; a name that a file gives is never replaced."""
+        new = {name: made for name, made in found.items() if not self.is_said(name)}
+        return replace(self, entries={**self.entries, **new}, unsaid=self.unsaid - frozenset(new), beyond=beyond)
 
     def get(self, name: str, *kinds: type[_Kind]) -> _Kind:
         """The connection of that name, which must be of one of ``kinds``.
@@ -87,7 +102,7 @@ class Connections:
         return path
 
     def _unknown(self, name: str, kinds: tuple[type[Connection], ...], also: str = "") -> SpecError:
-        searched = ", ".join(str(path) for path in self.searched)
+        searched = ", ".join(str(path) for path in self.searched) + (f" and {self.beyond}" if self.beyond else "")
         near = nearest(name, (n for n, entry in self.entries.items() if isinstance(entry, kinds)))
         hint = f"did you mean {near}? " if near else f"add it with kind: {_names(kinds)}; "
         problem = f"there is no connection {name!r} of kind {_names(kinds)}{also}"

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gopub.errors import GopubError, SpecError
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3, Connection, Directory, Journald, Key, Nginx, Prometheus
+from gopub.spec.kinds import S3, Connection, Directory, Inventory, Journald, Key, Nginx, Prometheus, Ssh
 from gopub.spec.loader import Loaded
-from gopub.spec.models import Environment
+from gopub.spec.models import Environment, ReleaseSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name that must mean a connection of one of these kinds."""
+
+    name: str
+    kinds: tuple[type[Connection], ...]
+
+
+def store_names(spec: ReleaseSpec) -> Iterator[Reference]:
+    """The name of the artifact store."""
+    yield Reference(spec.publish.store, (Directory, S3))
+
+
+def signing_names(spec: ReleaseSpec, connections: Connections) -> Iterator[Reference]:
+    """The name of the key that signs, where it is none of the project's files."""
+    key = spec.evidence.sign.key
+    if key is not None and not (connections.project / key).is_file():
+        yield Reference(key, (Key,))
+
+
+def environment_names(environment: Environment, connections: Connections) -> Iterator[Reference]:
+    """The names that an environment needs; those that its router's connection names are known once that one is."""
+    router = environment.traffic and connections.entries.get(environment.traffic.router)
+    inventories, metrics, logs = [environment.inventory], [environment.judge.metrics], [environment.judge.logs]
+    if isinstance(router, Nginx):
+        inventories.append(router.inventory)
+        metrics.append(router.metrics)
+        logs.append(router.logs)
+    yield Reference("ssh", (Ssh,))
+    if environment.traffic is not None:
+        yield Reference(environment.traffic.router, (Nginx,))
+    yield from (Reference(name, (Inventory,)) for name in inventories if not (connections.project / name).exists())
+    yield from (Reference(name, (Prometheus,)) for name in metrics if name)
+    yield from (Reference(name, (Journald,)) for name in logs if name)
 
 
 def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:

@@ -43,10 +43,10 @@ class Stack:
         client = prefect.client_environment(self.server.home, self.server.url)
         return base_environment(extra={**client, **mine, **(extra or {})})
 
-    async def gopub(self, *words: str) -> Result:
+    async def gopub(self, *words: str, extra: Mapping[str, str] | None = None) -> Result:
         """Run the command line."""
         argv = [sys.executable, "-m", "gopub.cli.main", *words]
-        return await run(argv, cwd=self.folder, env=self.environment(), timeout=300, check=False)
+        return await run(argv, cwd=self.folder, env=self.environment(extra), timeout=300, check=False)
 
     async def worker(self, name: str) -> prefect.Running:
         """Start a worker."""
@@ -116,8 +116,19 @@ async def start(folder: Path) -> Stack:
 
 async def git_repository(folder: Path) -> str:
     """A repository with one commit on main, tagged v1.4.0; gives the commit."""
+    return await _committed(folder, {"README": "nothing to build\n"})
+
+
+async def go_repository(folder: Path, spec: str) -> str:
+    """A repository with a Go program of one line and this gopub.yaml, as `git_repository`; gives the commit."""
+    files = {"go.mod": "module example.org/small\n\ngo 1.24\n", "main.go": "package main\n\nfunc main() {}\n"}
+    return await _committed(folder, {**files, "gopub.yaml": spec})
+
+
+async def _committed(folder: Path, files: Mapping[str, str]) -> str:
     folder.mkdir(parents=True)  # noqa: ASYNC240 - a test may wait for its disk
-    (folder / "README").write_text("nothing to build\n")
+    for name, text in files.items():
+        (folder / name).write_text(text)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (
         ["init", "-q", "-b", "main"],

@@ -158,34 +158,6 @@ async def test_setup_repairs_what_differs_and_removes_only_its_own(ready: Stack)
     assert await ready.deployment("retired/foreign")
 
 
-BLOCKS_SCRIPT = """
-import asyncio
-from pathlib import Path
-from pydantic import SecretStr
-from blocks import Inventory, S3Store
-from blocks.resolve import with_blocks
-from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3
-
-async def main():
-    await S3Store(endpoint="s3.example:9000", bucket="b", secret_key=SecretStr("of-the-server")).asave("artifacts")
-    await Inventory(path="/srv/block.ini").asave("fleet")
-    before = Connections.load(Path())
-    after = await with_blocks(before)
-    store = after.get("artifacts", S3)
-    print("artifacts" in before.entries, store.bucket, store.secret_key.reveal(), after.inventory("fleet"))
-
-asyncio.run(main())
-"""
-
-
-async def test_a_name_that_no_file_has_is_a_block_of_the_server(ready: Stack) -> None:
-    (ready.folder / "connections.yaml").write_text("fleet: {kind: inventory, path: file.ini}\n")
-    said = await run([sys.executable, "-c", BLOCKS_SCRIPT], cwd=ready.folder, env=ready.environment())
-    # The file hides the Block of the same name.
-    assert said.text.splitlines()[-1] == "False b of-the-server file.ini"
-
-
 async def test_a_run_started_on_the_server_is_executed(ready: Stack) -> None:
     one = await ready.deployment("recover/recover")
     made = await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json={"parameters": {"app": "orders"}})
