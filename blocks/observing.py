@@ -30,6 +30,9 @@ class PrometheusServer(ConnectionBlock):
     url: str = Field(description="Its address.")
     token: SecretStr | None = Field(None, description="A bearer token.")
     timeout: str | None = Field(None, description="How long an answer may take, such as 10s.")
+    runtime: dict[str, str] | None = Field(
+        None, description="Labels of the service's own Go runtime metrics, each with a regular expression."
+    )
 
 
 class HostJournal(ConnectionBlock):

@@ -64,7 +64,7 @@ def open_store_of(spec: ReleaseSpec, connections: Connections) -> ArtifactStore:
 def open_metrics(connection: Prometheus) -> MetricSource:
     """The Prometheus of a connection."""
     token = connection.token.reveal() if connection.token else None
-    return PrometheusSource(connection.url, token=token, timeout=connection.timeout)
+    return PrometheusSource(connection.url, token=token, timeout=connection.timeout, runtime_match=connection.runtime)
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ class Observer:
             self._runtime.forget(host)
         self._canaries = canary
         hosts = (*sorted(canary), *sorted(stable)[:_STABLE_RUNTIMES])
-        answer = await self._metrics.runtime(self._config.app, hosts, at)
+        answer = await self._metrics.runtime(self._config.app, self._config.env, hosts, at)
         self._runtime.add(answer)
         return answer.queries
 

@@ -20,8 +20,8 @@ class MetricSource(Protocol):
     ) -> tuple[CounterSnapshot, ...] | NoData:
         """The same counters at moments before ``at``, oldest first; what φ is learnt from."""
 
-    async def runtime(self, app: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
-        """Runtime metrics of those of ``hosts`` that expose any."""
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        """Runtime metrics of this (app, env) on those of ``hosts`` where it exposes any; never those of another one."""
 
 
 class Completed(Protocol):

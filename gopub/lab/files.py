@@ -98,11 +98,16 @@ def edge_targets(layout: Layout) -> str:
     return json.dumps(groups, indent=1)
 
 
+_EXAMPLE = {9102: {"app": "hello"}}
+"""The label ``app`` says whose the Go runtime metrics are; only the example's port is known to be one app's."""
+
+
 def app_targets(layout: Layout) -> str:
     """Every application host's metrics ports; one that does not listen only counts as a failed scrape."""
     groups = [
-        {"targets": [f"{h.address}:{port}" for port in layout.app_ports], "labels": {"host": h.name}}
+        {"targets": [f"{h.address}:{port}"], "labels": {"host": h.name} | _EXAMPLE.get(port, {})}
         for h in layout.apps
+        for port in layout.app_ports
     ]
     return json.dumps(groups, indent=1)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from gopub.errors import UsageError
 from gopub.spec.fields import PositiveSeconds, Switch, Whole, Word, refuse
-from gopub.spec.texts import Endpoint, HttpUrl, SelectorText, UserName, VariableName
+from gopub.spec.texts import Endpoint, HttpUrl, LabelName, SelectorText, UserName, VariableName
 from gopub.telemetry import REDACTOR
 
 _SECRET_HINT = "write {env: NAME} or {file: PATH}"  # noqa: S105 - it is a hint
@@ -150,6 +150,8 @@ class Prometheus(Connection):
     """A bearer token."""
     timeout: PositiveSeconds = 10.0
     """How long an answer may take."""
+    runtime: dict[LabelName, Word] = Field(default_factory=lambda: {"app": "{app}"})
+    """Labels that tell the service's own Go runtime metrics from its neighbours', each with a regular expression."""
 
 
 class Journald(Connection):

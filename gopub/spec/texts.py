@@ -160,6 +160,12 @@ VariableName = Annotated[
 ]
 """The name of an environment variable."""
 
+LabelName = Annotated[
+    Word,
+    AfterValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "GP120", "the name of a label", "use letters, digits and _")),
+]
+"""The name of a label in Prometheus."""
+
 HeaderName = Annotated[Word, AfterValidator(matching(_TOKEN, "GP129", "a header name", 'write it as "x-canary"'))]
 """An HTTP header's name."""
 

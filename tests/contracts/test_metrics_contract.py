@@ -61,12 +61,17 @@ def filled() -> Metrics:
         _host(metrics, T0 + 15 * i, CANARY, "h1", "NaN" if i == 40 else i, 0, [i] * 5, app="nan")
         _edge(metrics, T0 + 15 * i, app=HOSTILE)
         _host(metrics, T0 + 15 * i, CANARY, "h1", i, 0, [i] * 5, app=HOSTILE)
-        heap = {"host": "h3", "instance": "10.0.0.3:8080", "job": "apps"}
+        heap = {"host": "h3", "instance": "10.0.0.3:8080", "job": "apps", "app": "hello"}
         metrics.add("go_gc_heap_live_bytes", heap, T0 + 15 * i, 5e6 * i)
         for le, value in histogram_lines((0.01048576, 0.117440512), (i, i + 1, i + 2)).items():
             metrics.add("go_sched_pauses_total_gc_seconds_bucket", heap | {"le": le}, T0 + 15 * i, value)
         for port in ("1", "2"):
             metrics.add("go_gc_heap_live_bytes", {"host": "h4", "instance": f"h4:{port}"}, T0 + 15 * i, 1e6)
+            twice = {"host": "h6", "instance": f"h6:{port}", "app": "hello"}
+            metrics.add("go_gc_heap_live_bytes", twice, T0 + 15 * i, 1e6)
+        for host, app, env in (("h7", "hello", "prod"), ("h7", "hello", "test"), ("h7", "other", "prod")):
+            labels = {"host": host, "instance": f"{app}-{env}", "app": app, "env": env}
+            metrics.add("go_gc_heap_live_bytes", labels, T0 + 15 * i, 7e6 if (app, env) == ("hello", "prod") else 1e6)
     return metrics
 
 
@@ -176,19 +181,35 @@ async def test_every_query_is_kept_and_can_be_asked_again(source: PrometheusSour
 
 
 async def test_runtime_by_host(source: PrometheusSource) -> None:
-    found = await source.runtime("hello", ("h3", "h4", "h5"), T0 + 600)
+    found = await source.runtime("hello", "prod", ("h3", "h4", "h5", "h6"), T0 + 600)
     assert isinstance(found, RuntimeSnapshot)
-    [sample] = found.hosts  # h4 has two processes that nobody can tell apart, h5 none
+    [sample] = found.hosts  # h4 has processes of nobody knows whom, h5 none, h6 two that nobody can tell apart
     assert (sample.host, sample.heap, dict(sample.pauses)) == (
         "h3",
         2e8,
         {0.01048576: 40.0, 0.117440512: 41.0, float("inf"): 42.0},
     )
     chosen = PrometheusSource(source._client.url, runtime_match={"instance": ".*:2"})
-    found = await chosen.runtime("hello", ("h4",), T0 + 600)
+    found = await chosen.runtime("hello", "prod", ("h4",), T0 + 600)
     assert isinstance(found, RuntimeSnapshot)
     assert [sample.host for sample in found.hosts] == ["h4"]
     chosen.close()
+
+
+async def test_a_neighbours_runtime_is_not_ours(source: PrometheusSource) -> None:
+    """Two services, or two envs of one, share the label ``host``; one of them may export nothing."""
+    heaps = {}
+    for app, env in (("hello", "prod"), ("other", "prod"), ("silent", "prod"), ("hell.", "prod"), ("other", "test")):
+        found = await source.runtime(app, env, ("h7",), T0 + 600)
+        assert isinstance(found, RuntimeSnapshot)
+        heaps[app, env] = [sample.heap for sample in found.hosts]
+    assert heaps == {
+        ("hello", "prod"): [7e6],
+        ("other", "prod"): [1e6],
+        ("silent", "prod"): [],
+        ("hell.", "prod"): [],
+        ("other", "test"): [],
+    }
 
 
 async def test_history_is_counters_in_order(source: PrometheusSource) -> None:
@@ -280,7 +301,7 @@ async def test_an_ill_prometheus_is_no_data_with_the_reason(name: str) -> None:
         assert isinstance(found, NoData)
         assert says in found.reason
         assert len(found.queries) == 1
-        assert isinstance(await source.runtime("hello", ("h1",), T0), NoData) or name == "empty"
+        assert isinstance(await source.runtime("hello", "prod", ("h1",), T0), NoData) or name == "empty"
         source.close()
 
 

@@ -68,8 +68,8 @@ class World:
         self.asked.append(f"history {app} {env} {' '.join(releases)} {at:g}")
         return NoData(self.down) if self.down else self.past
 
-    async def runtime(self, app: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
-        self.asked.append(f"runtime {app}")
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        self.asked.append(f"runtime {app} {env}")
         samples = (RuntimeSample(host, at, self.heaps[host]) for host in hosts if host in self.heaps)
         return NoData(self.down) if self.down else RuntimeSnapshot(at, tuple(samples))
 
@@ -130,7 +130,7 @@ async def test_a_look_asks_little():
     world, observer = await started()
     world.asked.clear()
     await rollout(world, observer, 1)
-    assert world.asked == [f"counters hello prod {STABLE} {CANARY}", "runtime hello"]
+    assert world.asked == [f"counters hello prod {STABLE} {CANARY}", "runtime hello prod"]
 
 
 async def test_a_canary_that_fails_is_overwhelming_within_four_looks():

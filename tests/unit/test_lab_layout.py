@@ -119,7 +119,8 @@ def test_the_connections_are_what_the_spec_accepts(tmp_path: Path, monkeypatch: 
 def test_prometheus_finds_every_edge_and_every_metrics_port() -> None:
     assert json.loads(files.edge_targets(layout())) == [{"targets": ["198.18.7.2:9145"], "labels": {"edge": "edge1"}}]
     assert json.loads(files.app_targets(layout(1))) == [
-        {"targets": ["198.18.7.11:9102", "198.18.7.11:9103"], "labels": {"host": "app1"}}
+        {"targets": ["198.18.7.11:9102"], "labels": {"host": "app1", "app": "hello"}},
+        {"targets": ["198.18.7.11:9103"], "labels": {"host": "app1"}},
     ]
 
 

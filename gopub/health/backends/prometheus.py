@@ -22,7 +22,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
 from gopub.canon import digest_of
-from gopub.health.backends.promql import selector
+from gopub.health.backends.promql import escaped, selector
 from gopub.health.samples import (
     CounterSnapshot,
     NoData,
@@ -37,6 +37,8 @@ LATENCY = "gopub_edge_request_seconds_bucket"
 REVISION = "gopub_edge_table_revision"
 HEAP = "go_gc_heap_live_bytes"
 PAUSES = "go_sched_pauses_total_gc_seconds_bucket"
+RUNTIME_MATCH: Mapping[str, str] = {"app": "{app}"}
+"""Without it, a service that exports nothing would be judged by its neighbour's heap."""
 
 STALE_INTERVALS = 5
 """A newest sample older than this many scrape intervals is no data."""
@@ -64,7 +66,7 @@ class PrometheusSource:
         *,
         token: str | None = None,
         timeout: float = 5.0,
-        runtime_match: Mapping[str, str] | None = None,
+        runtime_match: Mapping[str, str] = RUNTIME_MATCH,
     ) -> None:
         """Take the server's address.
 
@@ -72,12 +74,12 @@ class PrometheusSource:
             url: without a trailing ``/api/v1``.
             token: sent as a bearer token.
             timeout: seconds for each question.
-            runtime_match: further labels of runtime metrics → regular expression, such as
-                ``{"instance": ".*:8080"}`` where several apps of a host export them.
+            runtime_match: labels that tell the runtime metrics of one service from those of others on its host →
+                regular expression; ``{app}`` and ``{env}`` in it stand for the service's.
         """
         self._name = urlsplit(url).netloc.rpartition("@")[2] or url
         self._timeout = timeout
-        self._runtime_match = dict(runtime_match or {})
+        self._runtime_match = dict(runtime_match)
         self._client = PrometheusConnect(
             url=url.rstrip("/"),
             headers={"Authorization": f"Bearer {token}"} if token else None,
@@ -112,15 +114,16 @@ class PrometheusSource:
             return NoData(str(refusal), tuple(queries))
         return tuple(found)
 
-    async def runtime(self, app: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
-        """Live heap and collection pauses by the label ``host``; a host with several unlabelled apps is left out."""
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        """Live heap and collection pauses by the label ``host``; a host where several processes match is left out."""
         queries: list[ResolvedQuery] = []
         if not hosts:
             return RuntimeSnapshot(at)
-        text = selector((HEAP, PAUSES), one_of={"host": sorted(hosts)}, matching=self._runtime_match)
+        ours = {label: _filled(pattern, app, env) for label, pattern in self._runtime_match.items()}
+        text = selector((HEAP, PAUSES), one_of={"host": sorted(hosts)}, matching=ours)
         try:
             rows = await self._ask(text, at, queries)
-            return RuntimeSnapshot(at, runtime_samples(app, rows, at), tuple(queries))
+            return RuntimeSnapshot(at, runtime_samples(app, env, rows, at), tuple(queries))
         except _Refused as refusal:
             return NoData(str(refusal), tuple(queries))
 
@@ -222,12 +225,16 @@ def _finite(labels: Mapping[str, str], text: Any) -> float:
     return value
 
 
-def runtime_samples(app: str, rows: Sequence[_Row], at: float) -> tuple[RuntimeSample, ...]:
-    """One sample per host; series with another app's label are not ours, values that are no number are no sample."""
+def _filled(pattern: str, app: str, env: str) -> str:
+    return pattern.replace("{app}", escaped(app)).replace("{env}", escaped(env))
+
+
+def runtime_samples(app: str, env: str, rows: Sequence[_Row], at: float) -> tuple[RuntimeSample, ...]:
+    """One sample per host; series that name another app or env are not ours, what is no number is no sample."""
     mine: dict[str, dict[str, RuntimeSample]] = {}
     for labels, samples in rows:
         host, value = labels.get("host", ""), float(samples[-1][1])
-        if labels.get("app", app) != app or not math.isfinite(value):
+        if (labels.get("app", app), labels.get("env", env)) != (app, env) or not math.isfinite(value):
             continue
         instances = mine.setdefault(host, {})
         sample = instances.get(_edge(labels)) or RuntimeSample(host, at)

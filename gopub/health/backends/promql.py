@@ -25,7 +25,12 @@ def selector(
 
 def any_of(values: Sequence[str]) -> str:
     """A quoted regular expression that matches exactly these values."""
-    return quoted("|".join(_SPECIAL.sub(r"\\\1", value) for value in values))
+    return quoted("|".join(escaped(value) for value in values))
+
+
+def escaped(value: str) -> str:
+    """A regular expression that matches exactly this value."""
+    return _SPECIAL.sub(r"\\\1", value)
 
 
 def quoted(value: str) -> str:
