@@ -84,6 +84,8 @@ class Limit(Model):
     """At most so many."""
     collision_strategy: Literal["ENQUEUE", "CANCEL_NEW"] = "ENQUEUE"
     """Wait, or end at once."""
+    grace_period_seconds: Whole | None = Field(default=None, ge=60)
+    """How long a run that does not start keeps its place."""
 
 
 class Pool(Model):

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,16 +160,35 @@ async def test_setup_repairs_what_differs_and_removes_only_its_own(ready: Stack)
 
 async def test_a_run_started_on_the_server_is_executed(ready: Stack) -> None:
     one = await ready.deployment("recover/recover")
-    made = await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json={"parameters": {"app": "orders"}})
-    ended = await ready.ended(made["id"])
+
+    async def started() -> dict[str, Any]:
+        body = {"parameters": {"app": "orders"}}
+        made = await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body)
+        ended: dict[str, Any] = await ready.ended(made["id"])
+        return ended
+
+    ended = await unhindered(started)
     assert (ended["state_type"], ended["run_count"]) == ("COMPLETED", 1), ended["state"]["message"]
 
 
 async def test_prefects_own_command_starts_one_too(ready: Stack) -> None:
-    ended = await started_by_hand(ready)
-    while ended["state_type"] == "CANCELLED" and "limit" in ended["state"]["message"]:
-        ended = await started_by_hand(ready)  # the schedule's own run of the same deployment was under way
+    ended = await unhindered(lambda: started_by_hand(ready))
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
+
+
+async def unhindered(start: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """A run that the schedule's own run of the same deployment did not keep out.
+
+    The worker that was killed may have been submitting one: that keeps the place for a minute.
+    """
+
+    async def not_kept_out() -> dict[str, Any] | None:
+        ended = await start()
+        hindered = ended["state_type"] == "CANCELLED" and "limit" in ended["state"]["message"]
+        return None if hindered else ended
+
+    ended: dict[str, Any] = await until("a run that nothing keeps out", not_kept_out, within=180.0)
+    return ended
 
 
 async def started_by_hand(ready: Stack) -> dict[str, Any]:
