@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from gopub.errors import GopubError
 from gopub.fleet.orders import Order, Record, Verb
+from gopub.fleet.protocol import HostChannel
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.rollout.payload import Cargo, cargo_for
@@ -22,6 +23,10 @@ UNREACHED = "GP410"
 RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
 """The host did its part; what it was given does not start, run, listen or answer."""
 PROBE_TRIES = 3
+REACH = 2.0
+"""Seconds that a look waits for the connection to one host: a dead one must not delay the verdict on the others."""
+STATUS = 10.0
+"""Seconds that a look waits for one host's answer."""
 _PROBE = frozenset({"GP445", "GP446"})
 
 
@@ -74,12 +79,13 @@ async def prune(run: Run, name: str) -> Record:
 async def process_health(run: Run, name: str) -> ProcessHealth:
     """How the canary's process is on one host; a probe that fails is asked again before it counts."""
     order = _order(run, name, "status", digests={"binary": binary_digest(run, name)}, arguments=_health_arguments(run))
-    record = await _ask(run, order, timeout=30)
+    await _in_reach(run, name)
+    record = await _ask(run, order, timeout=STATUS)
     for _ in range(PROBE_TRIES - 1):
         if record.code not in _PROBE:
             break
         await run.ports.clock.sleep(0.3)
-        record = await _ask(run, order, timeout=30)
+        record = await _ask(run, order, timeout=STATUS)
     return health_of(name, record)
 
 
@@ -105,12 +111,25 @@ async def log_targets(run: Run) -> tuple[LogTarget, ...]:
 
 async def _log_target(run: Run, name: str) -> LogTarget | None:
     try:
-        channel = await run.ports.fleet.channel(run.host(name))
+        channel = await _in_reach(run, name)
     except GopubError:
         return None
     canary = run.state.hosts[name].track == "canary"
     release = run.plan.release.short if canary else run.plan.stable.short if run.plan.stable else ""
     return LogTarget(name, release, f"{run.plan.instance}.service", channel)
+
+
+async def _in_reach(run: Run, name: str) -> HostChannel:
+    """The channel to a host that answers soon; it goes on being connected for a later look.
+
+    Raises:
+        GopubError: GP41x the host cannot be reached, or not within ``REACH`` seconds.
+    """
+    try:
+        async with asyncio.timeout(REACH):
+            return await run.ports.fleet.channel(run.host(name))
+    except TimeoutError as error:
+        raise GopubError("GP415", f"{name}: no connection within {REACH:g}s", hint="is the host up?") from error
 
 
 def unreached(name: str, error: GopubError) -> Record:

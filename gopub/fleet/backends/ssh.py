@@ -129,7 +129,7 @@ class SshChannel:
         self._host = host
         self._sudo = host.ssh.over(fleet._defaults).sudo  # noqa: SLF001 - two halves of one backend
         self._connection: Connection | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Task[Connection] | None = None
 
     @property
     def host(self) -> Host:
@@ -137,11 +137,14 @@ class SshChannel:
         return self._host
 
     async def connect(self) -> Connection:
-        """The connection, made if there is none that lives."""
-        async with self._connecting:
-            if self._connection is None or self._connection.is_closed():
-                self._connection = await self._fleet.connect(self._host)
+        """The connection, made if there is none that lives; who stops waiting does not stop it for the others."""
+        if self._connection is not None and not self._connection.is_closed():
             return self._connection
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._fleet.connect(self._host))
+            self._connecting.add_done_callback(_take_note)
+        self._connection = await asyncio.shield(self._connecting)
+        return self._connection
 
     async def run(self, order: Order, payload: Payload = (), *, timeout: float = 120.0) -> Record:  # noqa: ASYNC109 - a contract
         """Carry out an order; see :class:`gopub.fleet.protocol.HostChannel`.
@@ -172,7 +175,13 @@ class SshChannel:
             return await talk(await self.connect(), self._command(argv), (stdin,), tuple(argv))
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection, also one that is only being made."""
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None and not connecting.done():
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
+        elif connecting is not None and not connecting.exception():
+            self._connection = connecting.result()
         if self._connection is not None:
             await _end(self._connection)
             self._connection = None
@@ -212,6 +221,12 @@ class SshChannel:
             raise GopubError(
                 "GP417", f"{self._host.name}: the connection was lost during {what}: {say(error)}"
             ) from error
+
+
+def _take_note(connecting: asyncio.Task[Connection]) -> None:
+    """Look at how it ended, so that nobody complains when nobody waited for it."""
+    if not connecting.cancelled():
+        connecting.exception()
 
 
 async def _end(connection: Connection) -> None:

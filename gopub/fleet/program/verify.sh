@@ -7,6 +7,7 @@
 # arg.settle seconds more. A restart by itself ends the waiting at once: it will not get better.
 
 do_verify() {
+    patience=5
     expect
     uptime_ds
     deadline=$((now + o_arg_within * 10))
@@ -29,7 +30,9 @@ do_verify() {
 }
 
 # do_status: one look, without waiting, without a fence; for the judge and for people.
+# A service that hangs is asked three times by the judge, so it is not given long.
 do_status() {
+    patience=2
     expect
     look
     read_state
@@ -131,7 +134,7 @@ look_health() {
     [ -n "$o_arg_health" ] || return 0
     case $o_arg_health in *[\"\\[:space:]]*) fail GP430 "the health URL has a character that is not allowed" ;; esac
     c_health=$(printf 'url = "%s"\n' "$o_arg_health" | curl --config - --silent --show-error --noproxy '*' \
-        --proto =http,https --insecure --max-time 5 --output /dev/null --write-out '%{http_code}' 2>&1)
+        --proto =http,https --insecure --max-time "$patience" --output /dev/null --write-out '%{http_code}' 2>&1)
     case $c_health in
     2[0-9][0-9]) ;;
     *000) wrong GP446 "no health answer from $o_arg_health: ${c_health%000}" ;;
