@@ -17,6 +17,7 @@ from gopub.canon import Json
 from gopub.drive import driving as first
 from gopub.drive import opening, settings, takeback, waking
 from gopub.drive.adopting import adopt
+from gopub.drive.downgrade import refuse_downgrade
 from gopub.drive.opening import Wanted
 from gopub.drive.summary import summary
 from gopub.rollout import back, stages
@@ -28,8 +29,9 @@ from tasks import pages
 from tasks.box import box
 
 __all__ = [
-    "Wanted", "admit", "already_there", "bake", "driving", "go_back", "must_wait", "orphans", "plan", "reach",
-    "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps", "switch", "switch_batches", "take_back",
+    "Wanted", "admit", "already_there", "bake", "driving", "go_back", "must_wait", "no_downgrade", "orphans", "plan",
+    "reach", "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps", "switch", "switch_batches",
+    "take_back",
 ]  # fmt: skip
 
 
@@ -135,6 +137,13 @@ async def orphans(app: str, env: str) -> list[waking.Found]:
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.drive.takeback."""
     return await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
+
+
+@box(name="no downgrade", patient=True, limit=60)
+async def no_downgrade(app: str, env: str, version: str, *, downgrade: bool) -> None:
+    """Refuse a version older than the stable one, unless a downgrade was asked for."""
+    if not downgrade:
+        refuse_downgrade(app, env, version)
 
 
 @box(name="already there", patient=True, limit=300)

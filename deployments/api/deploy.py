@@ -7,7 +7,8 @@ The checks, in this order; the first that fails is the answer, and nothing was s
 3. the token may deploy this app to this environment (403), and both exist (404);
 4. the same idempotency key was not used for another request (422); for the same request the first answer is repeated;
 5. the version has a tag, or the ref is there (422);
-6. the engine takes the run (503).
+6. it is not older than the stable one, unless a downgrade is asked for (409);
+7. the engine takes the run (503).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, idempotency_key, read_body
 from deployments.deliveries import Delivery
 from deployments.hooks.matching import deploy_parameters
+from deployments.journal import not_older
 from deployments.projects import VERSION, Project
 from deployments.starter import Order, Run
 from gopub.canon import digest_of
@@ -50,6 +52,7 @@ class DeployRequest(BaseModel):
     targets: Annotated[list[str], Field(max_length=0, description="Hosts; not acted on yet.")] = []
     ref: Annotated[str | None, Field(description="A branch, tag or commit id; default: the version's tag.")] = None
     reason: Annotated[str, Field(max_length=500, description="Why; it stands in the journal.")] = ""
+    downgrade: Annotated[bool, Field(description="Deploy it though a newer version is stable.")] = False
 
 
 def router(parts: Parts) -> APIRouter:
@@ -129,11 +132,15 @@ async def _started(
     if seen and _same_request(seen, digest).outcome:
         return seen.outcome or {}, True
     version, ref = await resolved(parts, app, asked)
+    if not asked.downgrade:
+        await not_older(parts.downgrade, asked.app, asked.env, version)
     row, _ = await asyncio.to_thread(parts.deliveries.begin, key, digest, (), parts.clock.now())
     _same_request(row, digest)  # somebody may have used the key while the repository was asked
     reason = asked.reason or f"POST /v1/deploy by {caller}"
     parameters = deploy_parameters(app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason)
     parameters["version"] = version
+    if asked.downgrade:
+        parameters["downgrade"] = True
     made = await parts.starter.start(Order(app=asked.app, env=asked.env, key=key, parameters=parameters))
     _LOG.info("%s started run %s: %s %s to %s", caller, made.id, asked.app, version, asked.env)
     answer = _answer(made, asked, version, ref)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
+from deployments.journal import DowngradeCheck, by_journal
 from deployments.projects import Projects
 from deployments.refs import Refs
 from deployments.starter import Starter
@@ -15,7 +16,7 @@ from gopub.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The projects, their secrets, and the ways out: deliveries on disk, the engine, the repositories, the clock.
+    """The projects, their secrets, and the ways out: deliveries, the engine, repositories, the clock, the journal.
 
     ``tokens`` maps a token's name to its SHA-256; ``hooks`` an app's name to the secrets of its webhook.
     """
@@ -27,3 +28,4 @@ class Parts:
     starter: Starter
     refs: Refs
     clock: Clock
+    downgrade: DowngradeCheck = by_journal

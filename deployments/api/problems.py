@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from gopub.errors import GopubError
+from gopub.errors import GopubError, RefusedError
 from gopub.telemetry import REDACTOR, log
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,8 +41,9 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
 
 
 def problem(error: GopubError) -> JSONResponse:
-    """The response for one of our errors; a code without a status of its own is a 500."""
-    status, title = _TITLES.get(error.code, (500, "Internal error"))
+    """The response for one of our errors; without a status of its own what the core refuses is a 409, the rest a 500."""
+    refused = isinstance(error, RefusedError)
+    status, title = _TITLES.get(error.code, (409, "Refused") if refused else (500, "Internal error"))
     body = {
         "type": f"urn:gopub:error:{error.code}",
         "title": title,

@@ -81,6 +81,7 @@ def deploy(
     version: Annotated[str, typer.Option("--version", help="Default: the tag at the commit.")] = "",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
+    downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
     loaded = read_spec(file)
@@ -88,7 +89,7 @@ def deploy(
     project = str(file.resolve().parent)
     parameters: dict[str, Json] = {
         "repository": project, "env": env, "ref": ref, "version": version,
-        "spec_file": file.name, "project": project, "reason": reason,
+        "spec_file": file.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     drive("deploy", app, env, parameters, as_json=as_json)
 

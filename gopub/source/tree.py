@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gopub.errors import UsageError
+from gopub.source.versions import Rank, rank
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _VERSION_TAG = re.compile(r"v?(\d[0-9A-Za-z._+-]*)")
-_SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def choose_tag(tags: Sequence[str], ref: str) -> str | None:
     if wanted in tags and _version_in(wanted):
         return wanted
     named = [tag for tag in tags if _version_in(tag)]
-    return max(named, key=lambda tag: _rank(_version_in(tag) or ""), default=None)
+    return max(named, key=_order, default=None)
 
 
 def version_of(tree: SourceTree, wanted: str | None = None) -> str:
@@ -73,9 +73,8 @@ def _version_in(tag: str) -> str | None:
     return match[1] if match and _VERSION.fullmatch(match[1]) else None
 
 
-def _rank(version: str) -> tuple[int, tuple[int, ...], bool, str]:
-    match = _SEMVER.fullmatch(version)
-    if not match:
-        return 0, (), False, version
-    numbers = tuple(int(part) for part in match.groups()[:3])
-    return 1, numbers, match[4] is None, match[4] or ""
+def _order(tag: str) -> tuple[bool, Rank, str]:
+    """Semantic versions last, each by its precedence; the text decides between equals."""
+    version = _version_in(tag) or ""
+    found = rank(version)
+    return found is not None, found or ((), False, ()), version

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from deployments import server as prefect
+from gopub.clock import SystemClock
+from gopub.errors import Exit
 from gopub.evidence.keys import KeyFiles, generate
+from gopub.rollout import events as ev
+from gopub.rollout.journal import open_journal
+from gopub.rollout.model import Outcome
+from gopub.rollout.run import env_stream
 from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start
 
 pytestmark = [
@@ -119,6 +125,19 @@ async def test_a_rollout_reaches_for_the_hosts_of_the_block(stack: Stack, projec
     said = await stack.gopub("rollout", "1.0.0", "--env", "prod", "--file", str(project / "gopub.yaml"))
     assert "GP720" in said.complaint
     assert "web-1" in said.complaint
+
+
+async def test_an_older_version_is_deployed_only_when_that_is_asked_for(stack: Stack, project: Path, released) -> None:
+    closed = ev.EnvClosed("earlier", Outcome.PROMOTED, "a" * 64, "1.2.0")
+    journal = stack.folder / "older.db"
+    open_journal(str(journal), SystemClock()).append(env_stream("small", "prod"), 0, [closed], actor="t")
+    deploy = ("deploy", "--version", "1.0.0", "--env", "prod", "--file", str(project / "gopub.yaml"))
+    refused = await stack.gopub(*deploy, extra={"GOPUB_JOURNAL": str(journal)})
+    asked_for = await stack.gopub(*deploy, "--downgrade", extra={"GOPUB_JOURNAL": str(journal)})
+    assert refused.code == Exit.REFUSED, refused.complaint
+    assert "GP730 small 1.0.0 is older than 1.2.0, which is stable in prod" in refused.complaint
+    assert "GP720" not in refused.complaint  # no host was asked
+    assert "GP720" in asked_for.complaint
 
 
 async def test_a_name_that_is_nowhere_says_that_both_places_were_looked_into(stack: Stack, project: Path, released):

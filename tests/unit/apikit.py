@@ -18,6 +18,8 @@ from deployments.projects import parse_projects
 from deployments.refs import FixedRefs
 from deployments.starter import RecordingStarter
 from gopub.clock import ManualClock
+from gopub.errors import GopubError, RefusedError
+from gopub.source.versions import is_older
 
 HOOK_TOKEN = "hook-token-1234"
 TOKENS = {"oncall": "oncall-secret", "ci": "ci-secret"}
@@ -36,6 +38,14 @@ tokens:
   ci: {{sha256: {hashlib.sha256(b"ci-secret").hexdigest()}, apps: [orders], envs: [staging]}}
 gitlab: {{token: {{env: HOOK}}}}
 """
+
+
+def older_than_1_3(app: str, env: str, version: str) -> None:
+    """A journal in which 1.3.0 is stable in prod; that of staging is away."""
+    if env == "staging":
+        raise GopubError("GP701", "the journal cannot be opened", hint="mend it")
+    if is_older(version, "1.3.0"):
+        raise RefusedError("GP730", f"{app} {version} is older than 1.3.0, which is stable in {env}", hint="go back")
 
 
 @dataclass
@@ -70,8 +80,9 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Ki
         hooks=hooks if hooks is not None else {"orders": HookSecrets(tokens=(HOOK_TOKEN,))},
         deliveries=Deliveries(folder / "deliveries.sqlite"),
         starter=starter,
-        refs=FixedRefs("refs/tags/v1.4.0", "refs/tags/audit/2.0.0", "main"),
+        refs=FixedRefs("refs/tags/v1.2.0", "refs/tags/v1.4.0", "refs/tags/audit/2.0.0", "main"),
         clock=clock,
+        downgrade=older_than_1_3,
     )
     transport: Any = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
     return Kit(parts, starter, clock, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))

@@ -55,6 +55,16 @@ async def test_the_version_may_carry_a_v_and_the_app_its_own_tags(kit: Kit) -> N
     assert [order.parameters["ref"] for order in kit.starter.orders] == ["refs/tags/v1.4.0", "refs/tags/audit/2.0.0"]
 
 
+async def test_a_downgrade_is_done_when_it_is_asked_for(kit: Kit) -> None:
+    assert (await kit.deploy(GOOD | {"version": "1.2.0", "downgrade": True})).status_code == 202
+    (order,) = kit.starter.orders
+    assert (order.parameters["version"], order.parameters["downgrade"]) == ("1.2.0", True)
+
+
+async def test_a_journal_that_is_away_leaves_the_comparison_to_the_run(kit: Kit) -> None:
+    assert (await kit.deploy(GOOD | {"version": "1.2.0", "env": "staging"})).status_code == 202
+
+
 async def test_a_ref_may_be_named(kit: Kit) -> None:
     for ref in ("main", "9a1f2c3d4e5b60718293a4b5c6d7e8f901234567"):
         assert (await kit.deploy(GOOD | {"version": "1.5.0-rc.1", "ref": ref})).status_code == 202
@@ -73,6 +83,10 @@ REFUSALS = [
     pytest.param(GOOD | {"app": "ghost"}, "oncall-secret", 404, "GP932", "there is no app 'ghost'", id="unknown app"),
     pytest.param(
         GOOD | {"env": "live"}, "oncall-secret", 404, "GP932", "orders has no environment 'live'", id="unknown env"
+    ),
+    pytest.param(
+        GOOD | {"version": "v1.2.0"}, "oncall-secret", 409, "GP730",
+        "orders 1.2.0 is older than 1.3.0, which is stable in prod", id="an older version",
     ),
     pytest.param(
         GOOD | {"version": "9.9.9"}, "oncall-secret", 422, "GP934",

@@ -1,0 +1,34 @@
+"""What the journal of this machine says of an env: asked before a run is started that would be refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gopub.drive.downgrade import refuse_downgrade
+from gopub.errors import GopubError, RefusedError
+from gopub.telemetry import log
+
+_LOG = log("api")
+
+DowngradeCheck = Callable[[str, str, str], None]
+"""Raises GP730 where this version of this app is older than the one that is stable in this env."""
+
+
+async def not_older(check: DowngradeCheck, app: str, env: str, version: str) -> None:
+    """Refuse what the flow would refuse; a journal that is away, or another machine's, is left to the flow.
+
+    Raises:
+        RefusedError: GP730 the version is older than the stable one.
+    """
+    try:
+        await asyncio.to_thread(check, app, env, version)
+    except RefusedError:
+        raise
+    except GopubError as error:
+        _LOG.warning("the run itself will compare versions: %s", error.problem)
+
+
+def by_journal(app: str, env: str, version: str) -> None:
+    """The check against the journal that commands on this machine use."""
+    refuse_downgrade(app, env, version)
