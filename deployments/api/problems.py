@@ -41,7 +41,7 @@ _HEADERS: Mapping[int, Mapping[str, str]] = {
 
 
 def problem(error: GopubError) -> JSONResponse:
-    """The response for one of our errors; without a status of its own what the core refuses is a 409, the rest a 500."""
+    """The response for one of our errors; a code without a status of its own is a 409 if refused, else a 500."""
     refused = isinstance(error, RefusedError)
     status, title = _TITLES.get(error.code, (409, "Refused") if refused else (500, "Internal error"))
     body = {

@@ -178,7 +178,7 @@ class Step(Model):
     bake: Seconds = 60.0
     """How long it is observed at the least."""
     between: WindowText | None = None
-    """Replaces the window for this step."""
+    """When this step may begin; on the first step it replaces the rollout's window."""
     approve: Word | None = None
     """Who must approve before this step."""
 
@@ -187,7 +187,7 @@ class RolloutSpec(Model):
     """How a release reaches all hosts."""
 
     window: tuple[WindowText, ...] = ()
-    """When a rollout may start or take a step; none means always; rollback ignores it."""
+    """When a rollout may begin: the window of its first step; none means always; going back never waits."""
     steps: tuple[Step, ...] = (
         Step(hosts=1),
         Step(hosts="10%"),
