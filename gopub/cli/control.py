@@ -76,7 +76,10 @@ def rollback(
         raise typer.Exit(int(Exit.OK if end.exit_code == Exit.ROLLED_BACK else end.exit_code)) from None
 
 
-def recover(app: str = "", env: Annotated[str, typer.Option("--env", "-e")] = "") -> None:
+def recover(
+    app: Annotated[str, typer.Option(help="Only rollouts of this app.")] = "",
+    env: Annotated[str, typer.Option("--env", "-e", help="Only rollouts into this environment.")] = "",
+) -> None:
     """Go on with rollouts whose driver died: forward from the journal, or back."""
     from gopub.drive import settings
     from gopub.drive.adopting import adopt

@@ -1,4 +1,4 @@
-"""Write the JSON Schemas of gopub.yaml and connections.yaml: ``python -m gopub.spec.schema``."""
+"""Write the schemas of gopub.yaml, connections.yaml and ``gopub check --json``: ``python -m gopub.spec.schema``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gopub.canon import Json
+from gopub.spec.effective import SCHEMA_VERSION
 from gopub.spec.kinds import AnyConnection
 from gopub.spec.models import ReleaseSpec
 
@@ -27,7 +28,29 @@ def generate() -> dict[str, Mapping[str, Json]]:
     return {
         "gopub.v1.json": {"$schema": _DRAFT, **spec, "title": "gopub.yaml"},
         "connections.v1.json": {"$schema": _DRAFT, **connections, "title": "connections.yaml"},
+        "check.v1.json": {"$schema": _DRAFT, **_check(spec), "title": "gopub check --json"},
     }
+
+
+def _check(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What effective.as_document makes: the effective spec is a gopub.yaml itself."""
+    whole = {key: value for key, value in spec.items() if key != "$defs"}
+    amount = {"type": "integer", "minimum": 0}
+    counted = {"type": "object", "properties": {"matched": amount, "of": amount},
+               "required": ["matched", "of"], "additionalProperties": False}  # fmt: skip
+    properties = {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "file": {"type": "string", "description": "The gopub.yaml that was read."},
+        "spec": {"$ref": "#/$defs/ReleaseSpec", "description": "Every value, defaults included."},
+        "origins": {"type": "object", "additionalProperties": {"type": "string"},
+                    "description": "For each value its place, such as gopub.yaml:14:7, or `default`."},
+        "hosts": {"type": "object", "additionalProperties": counted,
+                  "description": "For each environment how many hosts of the inventory its selector means."},
+        "judged_on": {"type": "object", "additionalProperties": {"type": ["string", "null"]},
+                      "description": "For each environment the connection whose metrics decide; null: health-only."},
+    }  # fmt: skip
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False,
+            "$defs": {**spec["$defs"], "ReleaseSpec": whole}}  # fmt: skip
 
 
 def _optional(schema: dict[str, Any], name: str, *keys: str) -> None:
@@ -42,7 +65,7 @@ def as_text(schema: Mapping[str, Json]) -> str:
 
 
 def main() -> None:
-    """Write both files into gopub/schemas of this checkout."""
+    """Write the files into gopub/schemas of this checkout."""
     folder = Path(str(files("gopub.schemas")))
     for name, made in generate().items():
         (folder / name).write_text(as_text(made), "utf-8")

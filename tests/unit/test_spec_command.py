@@ -12,6 +12,7 @@ import typer
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
+from gopub import schemas
 from gopub.cli import spec as commands
 from gopub.errors import Exit, GopubError
 from gopub.spec.loader import load_spec, parse_spec
@@ -117,6 +118,33 @@ def test_check_as_json_has_the_spec_its_origins_and_the_hosts() -> None:
     assert document["origins"]["environments.prod.max_load"] == "default"
     assert document["hosts"] == {"prod": {"matched": 2, "of": 3}}
     assert document["judged_on"] == {"prod": None}
+
+
+RICH = """\
+app: orders
+environments:
+  prod:
+    inventory: deploy/hosts.ini
+    hosts: role=orders
+    health: http://127.0.0.1:8080/healthz
+    traffic: edge
+    rollout: {window: ["mon-thu 10:00-17:30 UTC"], steps: [{hosts: 1, weight: 10%, bake: 90s}, {hosts: 100%}]}
+  dark: {inventory: deploy/hosts.ini, hosts: role=edge, health: "http://127.0.0.1:80/"}
+"""
+
+
+@pytest.mark.parametrize("argv", [(), ("-e", "prod"), ("--env", "dark")])
+def test_check_as_json_is_what_its_schema_says(argv: tuple[str, ...]) -> None:
+    edge = "edge: {kind: nginx, inventory: deploy/hosts.ini, hosts: role=edge, metrics: prom}\n"
+    prom = 'prom: {kind: prometheus, url: "http://127.0.0.1:9090"}\n'
+    write({"gopub.yaml": RICH, "main.go": MAIN, "deploy/hosts.ini": HOSTS, "connections.yaml": edge + prom})
+    document = json.loads(told("check", "--json", *argv).stdout)
+    validator = jsonschema.Draft202012Validator(schemas.schema("check"))
+    validator.validate(document)
+    # The control: each part is held to.
+    for part, wrong in {"spec": {"app": 1}, "hosts": {"prod": 2}, "origins": None, "judged_on": {"prod": 1}}.items():
+        assert not validator.is_valid({**document, part: wrong}), part
+    assert not validator.is_valid({**document, "more": 1})
 
 
 def test_check_says_what_a_rollout_is_judged_on() -> None:

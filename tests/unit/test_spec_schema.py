@@ -28,7 +28,7 @@ def test_the_schema_in_the_package_is_up_to_date(name: str) -> None:
     assert kept == as_text(generate()[name])
 
 
-@pytest.mark.parametrize("name", ["gopub", "connections"])
+@pytest.mark.parametrize("name", ["gopub", "connections", "check"])
 def test_the_schema_is_a_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schemas.schema(name))
     assert name in schemas.names()
