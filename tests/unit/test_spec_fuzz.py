@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -73,13 +73,11 @@ def assert_told_well(answer: Loaded | GopubError) -> None:
 @example("app: x\nenvironments: {p: {max_load: 1e99}}\n")
 @example('app: x\nenvironments: {p: {hosts: "' + "," * 9000 + '"}}\n')
 @example("app: x\nbuild: {targets: [" + "x" * 9000 + "]}\n")
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text(text: str) -> None:
     assert_told_well(told(text))
 
 
 @given(st.binary())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(data)
@@ -88,7 +86,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> Non
 
 
 @given(st.sampled_from(GOOD), st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_a_good_file_with_something_changed(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 12)))
@@ -101,7 +99,7 @@ def test_a_good_file_with_something_changed(text: str, data: st.DataObject) -> N
         scalars, lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(KEYS), below, max_size=5)
     )
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_known_keys_with_any_values(value: Any) -> None:
     """JSON is YAML: so any tree of values reaches the models."""
     assert_told_well(told(json.dumps({"app": "orders", "environments": {"prod": value}})))
@@ -109,7 +107,6 @@ def test_known_keys_with_any_values(value: Any) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["kind", "path", "url", "token", "env", "file", "hosts", "port"]), trees), trees)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_connections(entry: dict[str, Any], other: Any) -> None:
     for value in ({"a": entry, "b": {"kind": "prometheus", **entry}}, other):
         with contextlib.suppress(SpecError):
@@ -117,7 +114,6 @@ def test_any_connections(entry: dict[str, Any], other: Any) -> None:
 
 
 @given(trees)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_json_reads_as_the_same_values(value: Any) -> None:
     """An oracle: our reader agrees with Python's, but for the line breaks that YAML alone knows."""
     text = json.dumps({"key": value}, ensure_ascii=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -34,13 +34,11 @@ def test_a_selector_means_the_hosts_of_its_case(case: dict[str, Any]) -> None:
 
 
 @given(selectors)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_selector_reads_back_equal(selector: Selector) -> None:
     assert parse_selector(str(selector)) == selector
 
 
 @given(terms, st.dictionaries(words, values))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_term_and_its_opposite_never_agree(term: Term, labels: dict[str, str]) -> None:
     opposite = {
         Operator.IN: Operator.NOT_IN,
@@ -52,7 +50,6 @@ def test_a_term_and_its_opposite_never_agree(term: Term, labels: dict[str, str])
 
 
 @given(st.text())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_is_a_selector_or_a_typed_error(text: str) -> None:
     assert refusal(text) in {"", "GP132 with a hint"}
 

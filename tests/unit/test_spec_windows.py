@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gopub.errors import SpecError
@@ -61,13 +61,11 @@ def by_definition(window: Window, at: float) -> bool:
 
 
 @given(windows(), moments)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_window_is_open_as_the_wall_clock_says(window: Window, at: int) -> None:
     assert window.contains(at) == by_definition(window, at)
 
 
 @given(windows(), moments)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_window_and_the_hours_outside_it_never_overlap(window: Window, at: int) -> None:
     """Every day and the other way round: exactly one of the two is open."""
     daily = Window(window.text, frozenset(range(7)), window.start, window.end, window.zone)
@@ -77,7 +75,6 @@ def test_a_window_and_the_hours_outside_it_never_overlap(window: Window, at: int
 
 
 @given(windows(), moments)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_next_opening_is_open_and_nothing_before_it_is(window: Window, at: int) -> None:
     found = window.next_open(at)
     assert found is not None
@@ -143,7 +140,6 @@ def test_a_window_that_never_comes_has_no_next_opening() -> None:
 
 
 @given(st.text())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_is_a_window_or_a_typed_error(text: str) -> None:
     assert refusal(text) in {"", "GP131 with a hint"}
 
