@@ -17,6 +17,10 @@ _HEAP_SHARE = 0.02
 _TOLERANCE = 1.25
 """With an SLO, a canary no slower or worse than this times stable is not punished for what both suffer."""
 _WITHOUT_SLO = 2.0
+_WITHIN_SLO = 3.0
+"""An SLO is no leave to become this many times slower than stable,"""
+_NOTICED = 0.05
+"""unless it stays below this many seconds of p95."""
 _QUICK = 0.025
 """Seconds: without an SLO nobody minds answers this quick, and below it buckets and schedulers speak."""
 
@@ -48,11 +52,12 @@ def article_growth(slope: float) -> float:
 def latency_target(slo: float | None, stable: float | None) -> float | None:
     """Seconds of p95 that give 50 points; None when there is nothing to hold it against.
 
-    The SLO, or a quarter above stable where stable is slower: what both suffer is not the canary's. Without an SLO
-    twice the p95 of stable.
+    The SLO, or a quarter above stable where stable is slower: what both suffer is not the canary's. Where stable keeps
+    the SLO easily, three times its p95. Without an SLO twice the p95 of stable.
     """
     if slo is not None:
-        return max(slo, _TOLERANCE * (stable or 0.0))
+        usual = math.inf if stable is None else max(_NOTICED, _WITHIN_SLO * stable)
+        return max(min(slo, usual), _TOLERANCE * (stable or 0.0))
     return max(_QUICK, _WITHOUT_SLO * stable) if stable is not None else None
 
 

@@ -120,7 +120,7 @@ class Observer:
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
         new = self._window(answer)
-        queries = (*answer.queries, *await self._ask_runtime(at))
+        queries = (*answer.queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"no edge counts anything for the canary release {config.canary}"
             return self._nothing(blank, reason, queries)
@@ -203,7 +203,7 @@ class Observer:
         value = None if outcome.blind else log_score(self._state.logs)
         return replace(seen, log_score=value, log_note=outcome.note)
 
-    async def _ask_runtime(self, at: float) -> tuple[ResolvedQuery, ...]:
+    async def _ask_runtime(self, at: float, health: Sequence[ProcessHealth]) -> tuple[ResolvedQuery, ...]:
         weights = self._config.score
         if not weights.gc_pause and not weights.memory_growth:
             return ()
@@ -214,6 +214,7 @@ class Observer:
         hosts = (*sorted(canary), *sorted(stable)[:_STABLE_RUNTIMES])
         answer = await self._metrics.runtime(self._config.app, self._config.env, hosts, at)
         self._runtime.add(answer)
+        self._runtime.add_health(health, at)
         return answer.queries
 
     def _tracks(self, recent: Window | None) -> tuple[frozenset[str], frozenset[str]]:

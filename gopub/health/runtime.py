@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gopub.health.samples import NoData, RuntimeSample, RuntimeSnapshot
+from gopub.health.samples import NoData, ProcessHealth, RuntimeSample, RuntimeSnapshot
 from gopub.health.trend import Point, growth
 
 HALF_LIFE = 60.0
@@ -35,11 +35,13 @@ class RuntimeFacts:
     heap_missing: bool = True
     gc_note: str = "not exposed"
     heap_note: str = "not exposed"
+    """Also what growth was taken from, where that is not the live heap."""
 
 
 @dataclass(slots=True)
 class _Host:
     heap: list[Point] = field(default_factory=list)
+    resident: list[Point] = field(default_factory=list)
     pauses: Mapping[float, float] | None = None
     pauses_at: float = 0.0
     decayed: float = 0.0
@@ -65,9 +67,8 @@ class RuntimeTrail:
     def _add(self, host: _Host, sample: RuntimeSample) -> None:
         if host.pauses and sample.pauses.get(math.inf, 0.0) < host.pauses.get(math.inf, 0.0):
             host.heap.clear()  # a new process: its heap has no past
-        if sample.heap is not None and (not host.heap or sample.at - host.heap[-1][0] >= SPACING):
-            host.heap.append((sample.at, sample.heap))
-            del host.heap[:-_KEEP]
+        if sample.heap is not None:
+            _keep(host.heap, sample.at, sample.heap)
         bound = nearest(sample.pauses, self._over)
         if bound is None:
             return
@@ -77,6 +78,12 @@ class RuntimeTrail:
             host.decayed += _longer(host.pauses, sample.pauses, bound)
         host.pauses, host.pauses_at = sample.pauses, sample.at
 
+    def add_health(self, health: Iterable[ProcessHealth], at: float) -> None:
+        """Take in the resident memory that hosts tell: what a service that exposes nothing is judged by."""
+        for one in health:
+            if one.reachable and one.memory is not None:
+                _keep(self._hosts.setdefault(one.host, _Host()).resident, at, one.memory)
+
     def forget(self, host: str) -> None:
         """Begin anew with a host that runs another process now."""
         self._hosts.pop(host, None)
@@ -85,8 +92,8 @@ class RuntimeTrail:
         """The facts for the score, given which hosts run which release."""
         ours = [self._hosts[name] for name in canary if name in self._hosts]
         theirs = [self._hosts[name] for name in stable if name in self._hosts]
-        slope = _worst(growth(host.heap) for host in ours)
-        no_heap = not any(host.heap for host in ours)
+        slope = _worst(_growth(host) for host in ours)
+        no_heap = not any(host.heap or host.resident for host in ours)
         no_pauses = not any(host.pauses for host in ours)
         missing = self._problem or "not exposed"
         return RuntimeFacts(
@@ -94,13 +101,31 @@ class RuntimeTrail:
             stable_pauses=_worst(host.decayed for host in theirs if host.pauses),
             pauses_over=self._bound,
             canary_growth=slope,
-            stable_growth=_worst(growth(host.heap) for host in theirs),
-            canary_heap=_worst(host.heap[-1][1] for host in ours if host.heap),
+            stable_growth=_worst(_growth(host) for host in theirs),
+            canary_heap=_worst((host.heap or host.resident)[-1][1] for host in ours if host.heap or host.resident),
             gc_missing=no_pauses,
             heap_missing=no_heap,
             gc_note=missing if no_pauses else "",
-            heap_note=missing if no_heap else "" if slope is not None else "too little data for a slope",
+            heap_note=missing if no_heap else _note(ours, slope),
         )
+
+
+def _keep(points: list[Point], at: float, value: float) -> None:
+    if not points or at - points[-1][0] >= SPACING:
+        points.append((at, value))
+        del points[:-_KEEP]
+
+
+def _growth(host: _Host) -> float | None:
+    """The live heap's where it has a slope already, for it knows no garbage; else the resident memory's."""
+    found = growth(host.heap)
+    return found if found is not None else growth(host.resident, collected=False)
+
+
+def _note(hosts: Iterable[_Host], slope: float | None) -> str:
+    if slope is None:
+        return "too little data for a slope"
+    return "resident memory, for the live heap is not exposed" if not any(host.heap for host in hosts) else ""
 
 
 def nearest(buckets: Mapping[float, float], wanted: float) -> float | None:

@@ -118,6 +118,8 @@ class ProcessHealth:
     probe_ok: bool = True
     detail: str = ""
     reachable: bool = True
+    memory: float | None = None
+    """Resident memory of the unit's main process, bytes; None where the host does not say."""
 
 
 @dataclass(frozen=True, slots=True)

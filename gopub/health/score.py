@@ -144,7 +144,7 @@ def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     else:
         target = curves.growth_target(runtime.canary_heap)
         value = curves.excess_growth(slope, runtime.stable_growth, target)
-    return Dimension("memory_growth", weights.memory_growth, value, slope, target)
+    return Dimension("memory_growth", weights.memory_growth, value, slope, target, runtime.heap_note)
 
 
 def _none(name: str, weights: ScoreWeights, note: str, measured: float | None = None) -> Dimension:

@@ -11,22 +11,40 @@ WARMUP = 30.0
 MIN_SPAN = 60.0
 MIN_POINTS = 5
 MAX_POINTS = 120
+STEEP = 60.0
+"""MiB per minute that are told before warm-up is over, while they last: better to wait than to promote a leak."""
+STEEP_SPAN = 15.0
+STEEP_RISE = 16.0
+"""MiB."""
 MIB = 1024 * 1024
 
 Point = tuple[float, float]
 """(seconds since the epoch, bytes)."""
 
 
-def growth(points: Sequence[Point]) -> float | None:
+def growth(points: Sequence[Point], *, collected: bool = True) -> float | None:
     """MiB per minute by Theil-Sen, 0 where the trend is no surer than 95 % (Kendall); None with too little data.
 
-    Live heap changes at each collection only, so equal neighbours are one point, not many.
+    Live heap (``collected``) changes at each collection only, so equal neighbours are one point, not many. Before there
+    is enough after warm-up, only a steep rise of the last seconds is told.
     """
-    kept = _distinct(points)
-    kept = [point for point in kept if point[0] - kept[0][0] >= WARMUP][-MAX_POINTS:]
+    known = _distinct(points) if collected else points
+    kept = [point for point in known if point[0] - known[0][0] >= WARMUP][-MAX_POINTS:]
     if len(kept) < MIN_POINTS or kept[-1][0] - kept[0][0] < MIN_SPAN:
+        return _steep(points)
+    return _slope(kept)
+
+
+def _slope(points: Sequence[Point]) -> float:
+    return max(0.0, _theil_sen(points)) * 60 / MIB if _rises(points) else 0.0
+
+
+def _steep(points: Sequence[Point]) -> float | None:
+    last = [point for point in points if points[-1][0] - point[0] <= STEEP_SPAN]
+    if len(last) < MIN_POINTS or last[-1][1] - last[0][1] < STEEP_RISE * MIB:
         return None
-    return max(0.0, _theil_sen(kept)) * 60 / MIB if _rises(kept) else 0.0
+    slope = _slope(last)
+    return slope if slope >= STEEP else None
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -92,6 +92,7 @@ async def process_health(run: Run, name: str) -> ProcessHealth:
 def health_of(name: str, record: Record) -> ProcessHealth:
     """A status record as the judge reads it."""
     said = record.values
+    memory = said.get("unit.memory", "")
     return ProcessHealth(
         host=name,
         active=said.get("unit.active", "") == "active",
@@ -99,6 +100,7 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         exe_ok=record.code not in ("GP444", "GP447"),
         probe_ok=record.code not in _PROBE,
         detail="" if record.ok else f"{record.code} {record.message}",
+        memory=float(memory) if memory.isdecimal() else None,
     )
 
 

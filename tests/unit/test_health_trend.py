@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gopub.health.runtime import RuntimeTrail, nearest
-from gopub.health.samples import NoData, RuntimeSample, RuntimeSnapshot
+from gopub.health.samples import NoData, ProcessHealth, RuntimeSample, RuntimeSnapshot
 from gopub.health.trend import MIB, growth
 
 INF = float("inf")
@@ -31,6 +31,41 @@ def test_a_leak_of_20_mib_a_minute_is_seen_within_three_minutes():
 @pytest.mark.parametrize("seconds", [0, 5, 10, 30, 60, 85])
 def test_too_short_is_no_slope(seconds):
     assert growth(line(20, seconds)) is None
+
+
+@pytest.mark.parametrize(
+    ("slope", "seconds", "seen"), [(600, 12, True), (100, 12, True), (50, 40, False), (600, 6, False)]
+)
+def test_a_steep_rise_is_told_before_there_is_a_slope(slope, seconds, seen):
+    found = growth(line(slope, seconds, step=2))
+    assert found == (pytest.approx(slope) if seen else None)
+
+
+def test_a_steep_rise_that_has_ended_is_forgotten():
+    warm = [(float(t), min(t, 20) * 10 * MIB) for t in range(0, 50, 2)]
+    assert growth(warm[:10], collected=False) == pytest.approx(600)
+    assert growth(warm, collected=False) is None
+
+
+def test_flat_resident_memory_is_no_growth_and_a_flat_live_heap_too_little_data():
+    flat = line(0, 300)
+    assert (growth(flat, collected=False), growth(flat)) == (0.0, None)
+
+
+def test_the_live_heap_is_believed_before_resident_memory():
+    trail = RuntimeTrail()
+    for t, resident in line(40, 200):
+        trail.add_health([ProcessHealth("h1", memory=resident)], t)
+        trail.add_health([ProcessHealth("h2", memory=1.0, reachable=False), ProcessHealth("h3")], t)
+        if t < 100:
+            continue
+        assert trail.facts(["h1"], []).canary_growth == pytest.approx(40)
+        assert "resident" in trail.facts(["h1"], []).heap_note
+    for t, heap in line(1, 200):
+        trail.add(sample(t, heap))
+    facts = trail.facts(["h1"], [])
+    assert (facts.canary_growth, facts.heap_note, facts.heap_missing) == (pytest.approx(1), "", False)
+    assert trail.facts(["h2", "h3"], []).heap_missing
 
 
 def test_warm_up_is_cut_off():

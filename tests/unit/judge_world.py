@@ -1,0 +1,107 @@
+"""A rollout's bake as the judge lives it: counters drawn from a seed, looks every two seconds, the decision at each.
+
+Latencies lie in the edges' buckets; a canary with ``extra`` milliseconds answers that much later.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.observe import Observer
+from gopub.health.samples import (
+    CounterSnapshot,
+    NoData,
+    ProcessHealth,
+    RawSeries,
+    RuntimeSample,
+    RuntimeSnapshot,
+)
+from gopub.rollout.replay import judge
+from gopub.rollout.verdict import History, Kind, Policy, Verdict
+from tests.bench.judge_simulator import draw
+
+CANARY, STABLE = "c" * 12, "5" * 12
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2.5, 5, 10)
+T0 = 1_700_000_000.0
+LOOK = 2.0
+MIB = 1024 * 1024
+
+
+@dataclass
+class Bake:
+    """One canary host beside three stable ones; every rate is per request, every host gets ``rps``."""
+
+    seed: int
+    rps: float = 20.0
+    errors: float = 0.002
+    extra_errors: float = 0.0
+    median: float = 0.02
+    extra: float = 0.0
+    """Seconds that every answer of the canary takes longer."""
+    slo: SloTarget = field(default_factory=lambda: SloTarget(None, 0.01))
+    bake: float = 60.0
+    deadline: float = 600.0
+    heap: Callable[[str, float], float | None] = lambda _host, _age: None
+    """Live heap of a host at an age in seconds, bytes; None is not exported."""
+    health: Callable[[float], ProcessHealth] = lambda _age: ProcessHealth("h1")
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
+        self.classes = {host: {"2xx": 0.0, "5xx": 0.0} for host in self.hosts}
+        self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
+
+    def serve(self, seconds: float, hosts: Sequence[tuple[str, str]]) -> None:
+        """Requests of the next ``seconds``."""
+        for host in hosts:
+            n = round(self.rng.gauss(self.rps * seconds, math.sqrt(self.rps * seconds)))
+            bad = draw(self.rng, max(0, n), self.errors + (self.extra_errors if host[0] == CANARY else 0.0))
+            self.classes[host]["5xx"] += bad
+            self.classes[host]["2xx"] += max(0, n) - bad
+            for _ in range(n):
+                took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if host[0] == CANARY else 0)
+                self.counts[host][next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))] += 1
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        rows = []
+        for release, host in self.hosts:
+            total, cumulative = 0, {}
+            for le, count in zip((*BOUNDS, math.inf), self.counts[release, host], strict=True):
+                total += count
+                cumulative[le] = float(total)
+            rows.append(RawSeries("e1", release, host, dict(self.classes[release, host]), cumulative))
+        return CounterSnapshot(at, tuple(rows), {"e1": at}, 1.0)
+
+    async def history(
+        self, app: str, env: str, releases: Sequence[str], at: float
+    ) -> tuple[CounterSnapshot, ...] | NoData:
+        past = []
+        for ago in (300, 240, 180, 120, 60, 0):
+            found = await self.counters(app, env, releases, at - ago)
+            past += [found] if isinstance(found, CounterSnapshot) else []
+            self.serve(10, self.hosts[1:])
+        return tuple(past)
+
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        found = (RuntimeSample(host, at, self.heap(host, at - T0)) for host in hosts)
+        return RuntimeSnapshot(at, tuple(sample for sample in found if sample.heap is not None))
+
+    async def verdict(self) -> tuple[Verdict, float]:
+        """The verdict that ended the step, and how many seconds it took; the last one if none did."""
+        config = JudgeConfig("hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo)
+        observer, policy = Observer(self, None, config), Policy.of(config)
+        await observer.start(T0)
+        past = History(T0, T0, self.bake, T0 + self.deadline)
+        while True:
+            self.serve(LOOK, self.hosts)
+            past = replace(past, now=past.now + LOOK)
+            age = past.now - T0
+            seen = await observer.look(past.now, (self.health(age),), 0)
+            verdict = judge(seen, policy, past).verdict
+            if verdict.kind not in (Kind.HOLD, Kind.WATCH):
+                return verdict, age
+            past = past.after(verdict)

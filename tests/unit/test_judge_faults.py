@@ -1,0 +1,168 @@
+"""Bad releases of every kind against the whole judge, from counters to verdict; and good ones, which are left alone.
+
+Seeds are drawn at run time. One canary host with 20 requests a second, three stable ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from gopub.fleet.orders import Record
+from gopub.health.config import SloTarget
+from gopub.health.samples import ProcessHealth
+from gopub.rollout.hosts import health_of
+from gopub.rollout.verdict import Kind
+from tests.unit.judge_world import MIB, Bake
+
+WITH_SLO = SloTarget(0.2, 0.01)
+QUICK = {"median": 0.004, "slo": SloTarget(0.1, 0.01)}
+"""A service like the example: far within its SLO."""
+
+
+@pytest.fixture(scope="module")
+def seed() -> int:
+    drawn = random.SystemRandom().randrange(2**32)
+    print(f"seed {drawn}")
+    return drawn
+
+
+# --- good releases
+
+
+@pytest.mark.parametrize("slo", [SloTarget(), SloTarget(None, 0.01), WITH_SLO], ids=str)
+async def test_a_good_release_is_promoted(seed: int, slo: SloTarget) -> None:
+    ends = [await Bake(seed + i, slo=slo).verdict() for i in range(60)]
+    back = sum(verdict.kind is Kind.ROLLBACK for verdict, _ in ends)
+    assert back <= 5, f"{back} of 60: α of 1 % gives more than 5 once in 20 000 times"
+    assert sorted(age for _, age in ends)[30] == 60.0
+
+
+async def test_a_good_release_that_fills_its_caches_is_promoted(seed: int) -> None:
+    def filling(host: str, age: float) -> float:
+        return (50 + (min(age, 20.0) * 10 if host == "h1" else 200)) * MIB
+
+    verdict, age = await Bake(seed, heap=filling, bake=10.0).verdict()
+    assert (verdict.kind, verdict.rule) == (Kind.PROMOTE, 7)
+    assert 20 <= age <= 60, "it waits for the filling to end"
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("more", "requests"), [(0.02, 3600), (0.05, 1000), (0.1, 500), (0.3, 250), (1.0, 250)], ids=str
+)
+@pytest.mark.parametrize("slo", [SloTarget(), SloTarget(None, 0.01)], ids=["without SLO", "SLO of 1 %"])
+async def test_more_errors_are_caught(seed: int, more: float, requests: int, slo: SloTarget) -> None:
+    for i in range(10):
+        verdict, age = await Bake(seed + i, extra_errors=more, errors=0.0, slo=slo, bake=180.0).verdict()
+        assert verdict.kind is Kind.ROLLBACK, verdict
+        assert age * 20 <= requests, f"{age * 20:g} requests: {verdict.reason}"
+
+
+async def test_one_percent_more_is_caught_in_half_of_the_cases_within_4000_requests(seed: int) -> None:
+    ends = [await Bake(seed + i, extra_errors=0.01, bake=200.0).verdict() for i in range(20)]
+    assert sum(verdict.kind is Kind.ROLLBACK for verdict, _ in ends) >= 10
+
+
+# --- latency
+
+
+@pytest.mark.parametrize("extra", [0.05, 0.1, 0.2, 0.5, 1.0])
+async def test_later_answers_are_caught_without_an_slo(seed: int, extra: float) -> None:
+    verdict, age = await Bake(seed, extra=extra).verdict()
+    assert verdict.kind is Kind.ROLLBACK, verdict
+    assert age <= 10
+
+
+@pytest.mark.parametrize("extra", [0.2, 0.5, 1.0])
+async def test_answers_beyond_the_slo_are_caught_at_once(seed: int, extra: float) -> None:
+    verdict, age = await Bake(seed, extra=extra, slo=WITH_SLO).verdict()
+    assert verdict.kind is Kind.ROLLBACK, verdict
+    assert age <= 10
+
+
+@pytest.mark.parametrize("extra", [0.05, 0.08])
+async def test_many_times_slower_is_not_promoted_for_an_slo_that_is_still_kept(seed: int, extra: float) -> None:
+    verdict, age = await Bake(seed, extra=extra, deadline=120.0, **QUICK).verdict()
+    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 120.0), verdict
+
+
+async def test_a_little_slower_within_the_slo_is_promoted(seed: int) -> None:
+    verdict, _ = await Bake(seed, extra=0.02, **QUICK).verdict()
+    assert verdict.kind is Kind.PROMOTE, verdict
+
+
+# --- crashes
+
+
+def restarted(after: float, every: float) -> Callable[[float], ProcessHealth]:
+    """Dies ``after`` seconds and each ``every`` seconds from then on; back before anybody looks."""
+
+    def health(age: float) -> ProcessHealth:
+        restarts = 0 if age < after else 1 + int((age - after) / every)
+        values = {"unit.active": "active", "restarts": str(restarts)}
+        return health_of("h1", record(values, "GP443" if restarts else ""))
+
+    return health
+
+
+def record(values: dict[str, str], code: str = "") -> Record:
+    return Record("h1", "status", 1, "t", 1, not code, False, code, "", values)
+
+
+@pytest.mark.parametrize("after", [1.0, 30.0, 60.0])
+@pytest.mark.parametrize("every", [0.5, 60.0], ids=["loops", "dies now and then"])
+async def test_a_process_that_dies_goes_back_at_the_next_look(seed: int, after: float, every: float) -> None:
+    verdict, age = await Bake(seed, health=restarted(after, every), bake=90.0).verdict()
+    assert (verdict.kind, verdict.rule) == (Kind.ROLLBACK, 1)
+    assert age - after <= 2
+
+
+@pytest.mark.parametrize("state", ["activating", "failed", "inactive", "deactivating"])
+async def test_a_process_that_is_not_there_goes_back(seed: int, state: str) -> None:
+    down = health_of("h1", record({"unit.active": state, "restarts": "0"}, "GP442"))
+    verdict, age = await Bake(seed, health=lambda _age: down).verdict()
+    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 1, 2.0)
+
+
+# --- leaks
+
+
+def leak(rate: float) -> Callable[[str, float], float]:
+    """Only the canary's live heap grows, ``rate`` MiB a minute."""
+    return lambda host, age: (50 + (rate * age / 60 if host == "h1" else age % 7 / 7)) * MIB
+
+
+def resident(rate: float) -> Callable[[float], ProcessHealth]:
+    """The same, seen from the host; the service exports nothing."""
+
+    def health(age: float) -> ProcessHealth:
+        values = {"unit.active": "active", "unit.memory": str(round((50 + rate * age / 60) * MIB))}
+        return health_of("h1", record(values))
+
+    return health
+
+
+@pytest.mark.parametrize("rate", [15, 30, 120, 600])
+async def test_a_leak_is_never_promoted(seed: int, rate: int) -> None:
+    for bake in (Bake(seed, heap=leak(rate), bake=120.0), Bake(seed, health=resident(rate), bake=120.0)):
+        verdict, age = await bake.verdict()
+        assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+        assert "memory_growth at 0" in verdict.reason
+
+
+@pytest.mark.parametrize("rate", [150, 600])
+async def test_a_steep_leak_is_held_in_a_bake_too_short_for_a_slope(seed: int, rate: int) -> None:
+    for bake in (Bake(seed, heap=leak(rate), bake=15.0), Bake(seed, health=resident(rate), bake=15.0)):
+        verdict, age = await bake.verdict()
+        assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+
+
+async def test_control_memory_that_does_not_grow_is_promoted(seed: int) -> None:
+    for bake in (Bake(seed, heap=leak(0), bake=120.0), Bake(seed, health=resident(0), bake=120.0)):
+        verdict, _ = await bake.verdict()
+        assert verdict.kind is Kind.PROMOTE, verdict
