@@ -110,6 +110,16 @@ class TestEveryFleet:
         assert (await channel.exec(("echo", "again"))).text == "again"
         assert server.handshakes == 2
 
+    async def test_who_stops_waiting_for_a_connection_leaves_it_to_the_others(self, server: Server, fleet: Fleet):
+        server.slow = 0.5
+        hasty = asyncio.create_task(fleet.channel(server.host()))
+        patient = asyncio.create_task(fleet.channel(server.host()))
+        await asyncio.sleep(0.1)
+        hasty.cancel()
+        assert (await (await patient).exec(("echo", "there"))).text == "there"
+        assert hasty.cancelled()
+        assert server.handshakes == 1
+
     async def test_an_order_is_asked_again_when_the_connection_drops(self, server: Server, fleet: Fleet) -> None:
         channel = await fleet.channel(server.host())
         asking = asyncio.create_task(channel.run(an_order(), (b"x" * 2_000_000,)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -283,3 +284,19 @@ async def _to_second_step(run: Run) -> None:
             await stages.switch(run, step, batch)
         await stages.reach(run, step)
         run.record(ev.StepPassed(step.index))
+
+
+async def test_a_look_does_not_wait_for_a_host_that_cannot_be_connected(tmp_path, monkeypatch):
+    """The others are judged meanwhile: the error is that of a host without an answer, not that of a bad release."""
+    from gopub.rollout import hosts
+
+    class Deaf(MemoryFleet):
+        async def channel(self, host):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(hosts, "REACH", 0.05)
+    run = World(tmp_path).driver()
+    run.ports = replace(run.ports, fleet=Deaf({}))
+    with pytest.raises(GopubError, match="GP415 app1: no connection within"):
+        await hosts.process_health(run, "app1")
+    assert await hosts.log_targets(run) == ()
