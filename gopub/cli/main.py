@@ -9,7 +9,7 @@ import typer
 
 from gopub import __version__
 from gopub.cli import lazy
-from gopub.errors import Exit, GopubError
+from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.telemetry import REDACTOR
 
 app = typer.Typer(
@@ -43,7 +43,8 @@ def run() -> None:
         lazy.register(app, sys.argv[1:])
         app()
     except GopubError as error:
-        typer.echo(f"error: {REDACTOR.clean(str(error))}", err=True)
+        for one in error.errors if isinstance(error, ErrorGroup) else (error,):
+            typer.echo(f"error: {REDACTOR.clean(str(one))}", err=True)
         sys.exit(int(error.exit))
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
