@@ -35,6 +35,7 @@ from gopub.source.modfile import Module
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree, version_of
 from gopub.spec.loader import parse_spec, read_text
+from gopub.spec.references import no_main
 from gopub.store.protocol import ArtifactStore
 
 
@@ -59,7 +60,10 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
             hint="commit it, or name another file",
             where=Where(config.spec_file),
         )
-    spec = parse_spec(read_text(file), config.spec_file).spec
+    loaded = parse_spec(read_text(file), config.spec_file)
+    if missing := no_main(loaded, file.parent):
+        raise missing
+    spec = loaded.spec
     if "clean-tree" in spec.source.require:
         source.require_clean(tree)
     version = version_of(tree, config.version)

@@ -90,6 +90,9 @@ def read_text(path: FilePath) -> str:
         line = data[: error.start].count(b"\n") + 1
         place = Where(str(path), line)
         raise SpecError("GP110", "the file is not UTF-8", hint="save it as UTF-8", where=place) from None
+    except FileNotFoundError:
+        hint = "go to its folder, or name it with --file" if path.name == FILE else "mend its name"
+        raise SpecError("GP110", "there is no such file", hint=hint, where=Where(str(path))) from None
     except OSError as error:
         why = (error.strerror or type(error).__name__).lower()
         hint = "mend its name or its rights"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from gopub.errors import GopubError, SpecError
 from gopub.spec.connections import Connections
@@ -56,6 +57,15 @@ def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
     return found
 
 
+def no_main(loaded: Loaded, project: Path) -> SpecError | None:
+    """What is wrong where ``build.main`` names a folder without a Go file; None where it has one."""
+    main = loaded.spec.build.main
+    if any((project / main).glob("*.go")):
+        return None
+    problem = f"`build.main`: there is no Go file in {main!r}"
+    return SpecError("GP144", problem, hint="name the main package", where=loaded.where("build.main"))
+
+
 def placed(error: GopubError, loaded: Loaded, path: str) -> SpecError:
     """The same error at the key that led to it."""
     return SpecError(error.code, f"`{path}`: {error.problem}", hint=error.hint, where=loaded.where(path))
@@ -75,10 +85,8 @@ def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
     key = spec.evidence.sign.key
     if key is not None and not (project / key).is_file():
         yield from _named(loaded, connections, key, "evidence.sign.key", Key)
-    main = project / spec.build.main
-    if not any(main.glob("*.go")):
-        problem = f"`build.main`: there is no Go file in {spec.build.main!r}"
-        yield SpecError("GP144", problem, hint="name the main package", where=loaded.where("build.main"))
+    if missing := no_main(loaded, project):
+        yield missing
 
 
 def _environment(loaded: Loaded, connections: Connections, environment: Environment, path: str) -> Iterator[SpecError]:

@@ -99,7 +99,7 @@ def test_the_file_that_is_named_wins_then_project_then_user(tmp_path: Path, monk
 
 def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOPUB_CONNECTIONS", str(tmp_path / "missing.yaml"))
-    with pytest.raises(SpecError, match="GP110 cannot read the file"):
+    with pytest.raises(SpecError, match="GP110 there is no such file"):
         Connections.load(tmp_path)
 
 
