@@ -7,11 +7,12 @@ from prefect import flow
 from flows.release import release
 from flows.rollout import rollout
 from gopub.canon import Json
+from tasks import names
 from tasks import release as boxes
 from tasks import rollout as gates
 
 
-@flow(name="deploy", flow_run_name="deploy-{ref}-{env}")
+@flow(name="deploy", flow_run_name=names.deploy)
 async def deploy(
     repository: str,
     env: str,
@@ -24,8 +25,21 @@ async def deploy(
     automatic: bool = False,
     downgrade: bool = False,
 ) -> dict[str, Json]:
-    """Release the commit that ``ref`` names and bring it into ``env``."""
+    """Release a commit, then bring it into an environment.
+
+    Args:
+        repository: The git repository: an address, or a folder on the worker.
+        env: The environment, such as prod.
+        ref: Branch, tag or commit.
+        version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
+        spec_file: gopub.yaml within the repository.
+        project: The folder on the worker with gopub.yaml and connections. Empty: the repository itself.
+        reason: Why; it stands in the journal.
+        actor: Who asks; it stands in the journal. Empty: the user of the worker.
+        automatic: Nobody asked for it. Such starts are refused after three rollbacks in a row.
+        downgrade: Allow a version older than the one that is stable there.
+    """
     made = await release(repository, ref, version, spec_file)
     folder = project or await boxes.project_folder(repository, ref, spec_file)
     await gates.no_downgrade(made["app"], env, made["version"], downgrade=downgrade)
-    return await rollout(made["app"], env, made["version"], folder, reason, actor, automatic)
+    return gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))

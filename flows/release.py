@@ -11,14 +11,22 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks import names
 from tasks import release as boxes
 
 
-@flow(name="release", flow_run_name="release-{ref}")
+@flow(name="release", flow_run_name=names.release)
 async def release(
     repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml"
 ) -> dict[str, str]:
-    """Build, prove and publish the commit that ``ref`` names; gives app, version, release_id and commit."""
+    """Build, prove and publish a commit; gives app, version, release_id and commit.
+
+    Args:
+        repository: The git repository: an address, or a folder on the worker.
+        ref: Branch, tag or commit.
+        version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
+        spec_file: gopub.yaml within the repository.
+    """
     with boxes.workshop(repository, ref, version, spec_file) as shop:
         source = await boxes.checkout(shop)
         plan = await boxes.plan(shop, source)

@@ -10,5 +10,13 @@ from tasks import rollout as boxes
 
 @flow(name="rollback", flow_run_name="rollback-{app}-{env}")
 async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
-    """Take the active rollout back, or, where none is active, bring ``to`` (default: the release before) back."""
-    return await boxes.take_back(app, env, to, reason, actor)
+    """Take the active rollout back or, where none is active, bring an older release back.
+
+    Args:
+        app: The app, as its gopub.yaml calls it.
+        env: The environment, such as prod.
+        to: A version or release id to go back to. Empty: what ran before; with a rollout under way leave it empty.
+        reason: Why; it stands in the journal.
+        actor: Who asks; it stands in the journal. Empty: the user of the worker.
+    """
+    return boxes.ended(await boxes.take_back(app, env, to, reason, actor))

@@ -21,21 +21,33 @@ async def rollout(
     app: str,
     env: str,
     version: str,
-    project: str = ".",
+    project: str = "",
     reason: str = "",
     actor: str = "",
     automatic: bool = False,
     rollout_id: str = "",
 ) -> dict[str, Json]:
-    """Bring ``version`` of ``app`` into ``env``, judged on the way; ``rollout_id`` goes on with one that is there."""
-    request = boxes.Wanted(app, env, version, project, reason, actor, automatic, rollout_id)
+    """Bring a published version into an environment, judged on the way.
+
+    Args:
+        app: The app, as its gopub.yaml calls it.
+        env: The environment, such as prod.
+        version: The version, such as 1.4.0; `release` or `deploy` published it before.
+        project: The folder on the worker with gopub.yaml and connections. Empty: where the last rollout came from.
+        reason: Why; it stands in the journal.
+        actor: Who asks; it stands in the journal. Empty: the user of the worker.
+        automatic: Nobody asked for it. Such starts are refused after three rollbacks in a row.
+        rollout_id: Go on with this rollout instead of starting one; `recover` and `promote` use it.
+    """
+    folder = project or await boxes.last_project(app, env)
+    request = boxes.Wanted(app, env, version, folder, reason, actor, automatic, rollout_id)
     if done := await boxes.already_there(request):
-        return done
+        return boxes.ended(done)
     async with boxes.driving(request) as run:
         await boxes.admit(run)
         await boxes.plan(run)
         if await boxes.must_wait(run):
-            return await boxes.report(run)
+            return boxes.ended(await boxes.report(run))
         for batch in boxes.stage_batches(run):
             await boxes.stage(run, batch)
         for step in boxes.steps(run):
@@ -45,4 +57,4 @@ async def rollout(
             await boxes.bake(run, step)
         await boxes.settle(run)
         await boxes.go_back(run)
-        return await boxes.report(run)
+        return boxes.ended(await boxes.report(run))

@@ -13,13 +13,18 @@ R = TypeVar("R")
 
 
 def box(
-    name: str, *, limit: float | None, run_name: str | None = None, tags: Sequence[str] = (), patient: bool = False
+    name: str,
+    *,
+    limit: float | None,
+    run_name: str | Callable[[], str] | None = None,
+    tags: Sequence[str] = (),
+    patient: bool = False,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a core function a task; ``limit`` is in seconds, ``patient`` asks again when the outside is away.
 
     Side effects must never be answered from a cache; whether work was done already is the journal's business.
     """
-    options: dict[str, Any] = {"task_run_name": run_name} if run_name else {}
+    options: dict[str, Any] = {"task_run_name": run_name or name}  # Prefect would add random digits to the name
     return task(
         name=name,
         timeout_seconds=limit,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from gopub.rollout.model import Plan
+from gopub.canon import Json
+from gopub.rollout.machine import HostState
+from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.planning import plan_lines
 from gopub.rollout.run import Run
 
@@ -15,38 +20,93 @@ async def plan_page(run: Run) -> None:
         return
     head, *rest = plan_lines(run.state.plan)
     text = f"## {head}\n\n" + "\n".join(f"- {line.strip()}" for line in rest)
-    await acreate_markdown_artifact(text, key=_key(run, "plan"))
+    await acreate_markdown_artifact(text, key=_key(run, "plan"), description=f"The plan of rollout {run.rollout}")
 
 
 async def progress_page(run: Run) -> None:
     """One row for each host."""
     if run.state.plan is None:
         return
-    await acreate_table_artifact(_rows(run, run.state.plan), key=_key(run, "hosts"), description=run.rollout)
+    told = f"Where the hosts of rollout {run.rollout} stand: {_stands(run)}"
+    await acreate_table_artifact(_rows(run, run.state.plan), key=_key(run, "hosts"), description=told)
 
 
 async def verdict_page(run: Run) -> None:
-    """The last verdict with its reason; the whole record is in the journal (`gopub explain`)."""
+    """The last verdict with its reason and figures; the whole record is in the journal (`gopub explain`)."""
     verdict = run.state.verdict
     if verdict is None:
         return
-    text = f"## {verdict.kind} (rule {verdict.rule})\n\n{verdict.reason}\n\n`gopub explain {run.rollout}`"
-    await acreate_markdown_artifact(text, key=_key(run, "verdict"))
+    where = f"{run.state.app} {run.state.release_version} in {run.state.env}, step {verdict.step + 1}"
+    head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {verdict.reason}\n"
+    text = f"{head}\n{_figures(verdict.record)}\nThe whole record: `gopub explain {run.rollout}`\n"
+    await acreate_markdown_artifact(text, key=_key(run, "verdict"), description=f"The last verdict on {run.rollout}")
+
+
+async def back_page(result: Mapping[str, Json]) -> None:
+    """What a rollback that somebody asked for came to."""
+    alarms = "".join(f"- {alarm}\n" for alarm in cast("list[str]", result["alarms"]))
+    head = f"## {result['outcome']}: {result['app']} {result['version']} in {result['env']}\n\n{result['reason']}\n"
+    text = f"{head}\nHosts run {result['runs'] or 'nothing'}; owed: {result['owed'] or 'none'}\n\n{alarms}"
+    key = _named(f"{result['app']}-{result['env']}-rollback")
+    await acreate_markdown_artifact(text, key=key, description=f"Rollback {result['rollout']}")
+
+
+def _stands(run: Run) -> str:
+    state = run.state
+    if state.closed:
+        return state.closed.outcome.value + (f" ({state.closed.reason})" if state.closed.reason else "")
+    if state.waiting:
+        return state.waiting
+    return f"going back: {state.back.reason}" if state.back else f"step {max(state.reached, default=0) + 1}"
 
 
 def _rows(run: Run, plan: Plan) -> list[dict[str, str]]:
+    promoted = run.state.closed is not None and run.state.closed.outcome is Outcome.PROMOTED
     return [
         {
             "host": name,
-            "track": host.track,
-            "staged": "yes" if host.staged else "no",
-            "runs": host.runs or plan.host(name).before or "-",
+            "runs": _release(plan, host.runs or plan.host(name).before),
+            "track": "stable" if promoted else host.track,
+            "new release": _new_release(plan, host),
             "owed": host.owed or "-",
         }
         for name, host in run.state.hosts.items()
     ]
 
 
+def _release(plan: Plan, folder: str) -> str:
+    """A host's folder as people know it: the version where the plan knows it, and the release's short id."""
+    short = folder.partition("-")[0]
+    known = [ref.version for ref in (plan.release, plan.stable) if ref and ref.short == short and ref.version != short]
+    return f"{known[0]} ({short})" if known else short or "-"
+
+
+def _new_release(plan: Plan, host: HostState) -> str:
+    if host.runs.startswith(plan.release.short):
+        return "runs"
+    return "staged" if host.staged else "not there yet"
+
+
+def _figures(record: Mapping[str, Any]) -> str:
+    """What was counted, as a table; empty where the verdict was drawn without counting."""
+    seen = (record.get("record") or {}).get("observation") or {}
+    totals, score, evidence = (seen.get(name) or {} for name in ("rollout_totals", "score", "evidence"))
+    if not totals:
+        return ""
+    rows = ["| | requests | errors |", "|---|---|---|"]
+    rows += [f"| {t} | {totals.get(f'{t}_requests')} | {totals.get(f'{t}_errors')} |" for t in ("canary", "stable")]
+    return "\n".join([*rows, "", f"Score {_number(score.get('value'))}, evidence E {_number(evidence.get('e_value'))}"
+                      + (f", no data: {seen['no_data']}" if seen.get("no_data") else ""), ""])  # fmt: skip
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value or "none")
+
+
 def _key(run: Run, what: str) -> str:
+    return _named(f"{run.state.app}-{run.state.env}-{what}")
+
+
+def _named(text: str) -> str:
     """Artifact keys have lower-case letters, digits and dashes only; the same key is one history in the UI."""
-    return "".join(char if char.isalnum() else "-" for char in f"{run.state.app}-{run.state.env}-{what}".lower())
+    return "".join(char if char.isalnum() else "-" for char in text.lower())

@@ -15,7 +15,7 @@ from prefect import get_run_logger
 from blocks.resolve import ServerBlocks
 from gopub.canon import Json
 from gopub.drive import driving as first
-from gopub.drive import opening, settings, takeback, waking
+from gopub.drive import opening, projects, settings, takeback, waking
 from gopub.drive.adopting import adopt
 from gopub.drive.downgrade import refuse_downgrade
 from gopub.drive.opening import Wanted
@@ -25,20 +25,22 @@ from gopub.rollout import bake as baking
 from gopub.rollout.model import PlannedStep
 from gopub.rollout.run import Run
 from gopub.rollout.stages import stage_batches, switch_batches
-from tasks import pages
+from tasks import names, pages
 from tasks.box import box
+from tasks.ends import ended
+from tasks.stopping import heeding_cancel
 
 __all__ = [
-    "Wanted", "admit", "already_there", "bake", "driving", "go_back", "must_wait", "no_downgrade", "orphans", "plan",
-    "reach", "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps", "switch", "switch_batches",
-    "take_back",
+    "Wanted", "admit", "already_there", "bake", "driving", "ended", "go_back", "last_project", "must_wait",
+    "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps",
+    "switch", "switch_batches", "take_back",
 ]  # fmt: skip
 
 
 @asynccontextmanager
 async def driving(wanted: Wanted) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
-    async with opening.open_run(wanted, ServerBlocks()) as run, run.driving():
+    async with opening.open_run(wanted, ServerBlocks()) as run, run.driving(), heeding_cancel(run):
         yield run
 
 
@@ -70,26 +72,26 @@ async def must_wait(run: Run) -> bool:
     return await first.must_wait(run)
 
 
-@box(name="stage", run_name="stage-{batch}", limit=3600, tags=["fleet"])
+@box(name="stage", run_name=names.batch, limit=3600, tags=["fleet"])
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to one batch of hosts."""
     await stages.stage(run, batch)
 
 
-@box(name="switch", run_name="switch-{batch}", limit=3600, tags=["fleet"])
+@box(name="switch", run_name=names.batch, limit=3600, tags=["fleet"])
 async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     """Change what one batch of hosts runs, out of the pool, and bring it in as the canary."""
     await stages.switch(run, step, batch)
 
 
-@box(name="shift", run_name="shift-{step.index}", limit=600, tags=["edge"])
+@box(name="shift", run_name=names.step, limit=600, tags=["edge"])
 async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says."""
     await stages.reach(run, step)
     await pages.progress_page(run)
 
 
-@box(name="bake", run_name="bake-{step.index}", tags=["judge"], limit=None)
+@box(name="bake", run_name=names.step, tags=["judge"], limit=None)
 async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
     await baking.bake(run, step, first.judging(run))
@@ -136,7 +138,15 @@ async def orphans(app: str, env: str) -> list[waking.Found]:
 @box(name="take back", limit=3600, tags=["fleet", "edge"])
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.drive.takeback."""
-    return await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
+    result = await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
+    await pages.back_page(result)
+    return result
+
+
+@box(name="project", patient=True, limit=60)
+async def last_project(app: str, env: str) -> str:
+    """The folder that the env's last rollout was started from."""
+    return projects.last_project(settings.journal(), app, env)
 
 
 @box(name="no downgrade", patient=True, limit=60)

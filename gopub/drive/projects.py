@@ -13,8 +13,28 @@ from pathlib import Path
 
 from gopub.canon import sha256
 from gopub.clock import new_token
+from gopub.errors import UsageError
 from gopub.paths import state_dir
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Journal
+from gopub.rollout.run import env_stream, stream_of
 from gopub.source import checkout
+
+
+def last_project(journal: Journal, app: str, env: str) -> str:
+    """The folder that the env's last rollout was started from: who starts one in the UI need not know it.
+
+    Raises:
+        UsageError: GP951 there was none on this journal.
+    """
+    for entry in reversed(journal.read(env_stream(app, env))):
+        if isinstance(entry.event, ev.EnvOpened):
+            began = (one.event for one in journal.read(stream_of(entry.event.rollout)))
+            for event in began:
+                if isinstance(event, ev.Opened):
+                    return event.project
+    raise UsageError("GP951", f"where the gopub.yaml of {app} lies is not known: nothing was rolled out into {env} yet",
+                     hint="start `deploy`, or name the folder on the worker as `project`")  # fmt: skip
 
 
 async def project_folder(repository: str, ref: str, spec_file: str) -> str:

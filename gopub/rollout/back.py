@@ -15,8 +15,9 @@ from gopub.errors import GopubError
 from gopub.fleet.orders import Record
 from gopub.rollout import events as ev
 from gopub.rollout import hosts
-from gopub.rollout.boxes import edges_first
+from gopub.rollout.boxes import edges_first, turn_around
 from gopub.rollout.closing import close
+from gopub.rollout.model import Outcome
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
 from gopub.rollout.stages import drain, on_each
@@ -38,6 +39,14 @@ async def go_back(run: Run) -> None:
             await _bring_back(run, batch)  # 3, 4
         await _stable_only(run)  # 5
     close(run, back.outcome, back.reason)
+
+
+async def withdraw(run: Run, reason: str) -> None:
+    """Turn the rollout around because somebody no longer wants it, and go back at once; an ended one stays as it is."""
+    if run.state.closed:
+        return
+    turn_around(run, Outcome.WITHDRAWN, 0, reason)
+    await go_back(run)
 
 
 def _batches(run: Run) -> tuple[tuple[str, ...], ...]:
