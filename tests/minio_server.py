@@ -48,19 +48,19 @@ def program(name: str) -> Path:
     return path
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def minio_server(folder: Path) -> Iterator[Minio]:
-    """Start one, give it when it answers, end it by its pid."""
+def minio_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Minio]:
+    """Start one on an address of this machine, give it when it answers, end it by its pid."""
     keys = {name: folder / name for name in ("access_key", "secret_key")}
     for path in keys.values():
         path.write_text(secrets.token_hex(16))
-    endpoint = f"127.0.0.1:{free_port()}"
+    endpoint = f"{host}:{free_port(host)}"
     log = (folder / "minio.log").open("wb")
     settings = {
         "MINIO_ROOT_USER": keys["access_key"].read_text(),
