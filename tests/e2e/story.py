@@ -42,6 +42,8 @@ STORY = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),  # drivers outlive a test
 ]
 HELLO = ("GET /", "GET /", "GET /work", "POST /")
+PAIR = {"1.0.0": "1.1.0", "1.1.0": "1.0.0"}
+"""Two good versions of which one can always follow the other."""
 _LOOK_AT_HOST = """
 pid=$(systemctl show -p MainPID --value {unit}.service)
 echo "$(readlink /opt/{unit}/current | sed s,.*/,,) $(sha256sum /proc/$pid/exe 2>/dev/null | cut -d' ' -f1)"
@@ -79,6 +81,7 @@ class Story:
         self.error: dict[str, Any] = {}
         self.appends = 0
         self.counts: Any = None
+        self.stable = self.other = ""
         self._script: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def __await__(self) -> Generator[Any, None, Story]:
@@ -108,6 +111,17 @@ class Story:
         self.allow(version)
         await self.release(version, hurry=True)
         assert self.result.get("outcome") in ("promoted", "nothing to do"), (self.result, self.error)
+
+    @told
+    async def given_a_stable_one(self) -> None:
+        """1.0.0 or 1.1.0 is stable on every host, whichever was; the ``other`` one is published, too."""
+        if self.known().stable_version != "1.1.0":
+            await self.given_stable("1.0.0")
+        for version in PAIR:
+            await self.ground.release(self.env.app, version)
+        self.stable = self.known().stable_version
+        self.other = PAIR[self.stable]
+        self.allow(self.other)
 
     # --- when
 

@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gopub.rollout.events import Event
 from gopub.rollout.journal import Journal
 
 LOOK = 0.05
+SLOW = 45.0
 MARKER = "stands"
 
 
@@ -82,14 +83,33 @@ def obey(order: dict[str, Any], folder: Path) -> dict[str, Any]:
     os.environ.update(order["env"])
     prepare(order, folder)
     began = time.monotonic()
-    faulthandler.dump_traceback_later(45, repeat=True)
+    faulthandler.dump_traceback_later(SLOW, repeat=True)
     try:
-        result = asyncio.run(load(f"flows.{order['flow']}:{order['flow']}")(**order["parameters"]))
+        result = asyncio.run(watched(load(f"flows.{order['flow']}:{order['flow']}")(**order["parameters"])))
     except GopubError as error:
         return {"error": {"code": error.code, "exit": int(error.exit), "text": str(error)}}
     except Exception as error:  # noqa: BLE001 - the test shows it
         return {"error": {"code": type(error).__name__, "exit": -1, "text": repr(error)}}
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     return {"result": result, "appends": CountedJournal.count, "seconds": time.monotonic() - began}
+
+
+async def watched(flow: Coroutine[Any, Any, Any]) -> Any:
+    """The flow; what it waits for is written to the log when it takes long."""
+    watch = asyncio.create_task(_tell_stacks())
+    try:
+        return await flow
+    finally:
+        watch.cancel()
+        print(f"flow over at {time.time():.2f}", flush=True)
+
+
+async def _tell_stacks() -> None:
+    while True:
+        await asyncio.sleep(SLOW)
+        for task in asyncio.all_tasks():
+            task.print_stack(limit=4)
 
 
 def prepare(order: dict[str, Any], folder: Path) -> None:

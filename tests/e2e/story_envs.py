@@ -6,6 +6,8 @@ from tests.e2e.story_ground import Env
 
 TWO = {"hosts": '"role=app,zone=a"', "max_load": "2"}
 """Two of the four hosts: stories that are not about the fleet take half the time."""
+FOUR = {"hosts": "role=app", "max_load": "2", "max_unavailable": "50%"}
+"""All hosts, two at a time where that is all that is left to do."""
 
 
 def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
@@ -15,9 +17,8 @@ def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
 
 ENVS = (
     Env("main", 18100),
-    Env("mortal", 18101),
+    Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
     Env("patient", 18102, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
-    Env("back", 18103, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("judge", 18104, more=rollout("{hosts: 1, weight: 50%, bake: 12s}")),
     Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s")),
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),

@@ -141,7 +141,7 @@ class Driver:
 
     def log(self) -> str:
         """The last lines that it printed."""
-        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-15:])
+        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-60:])
 
 
 class Ground:

@@ -44,7 +44,7 @@ def journal_down(story: Story) -> Iterator[None]:
 
 
 async def on_the_new_one(ground: Ground) -> Story:
-    story = await a_fleet(ground, "back").given_stable("1.0.0").given_releases("1.1.0")
+    story = await a_fleet(ground, "patient").given_releases("1.1.0").given_stable("1.0.0")
     return await story.given_stable("1.1.0")
 
 
@@ -52,48 +52,49 @@ async def test_back_to_the_release_before_and_to_a_named_one_with_everything_els
     story = await on_the_new_one(ground)
     async with without_prometheus(lab), story.traffic(80):
         with away(ground.folder / "state" / "gopub" / "store"):
-            back = await story.gopub("rollback", "--env", "back", "--reason", "night", **DEAD)
+            back = await story.gopub("rollback", "--env", "patient", "--reason", "night", **DEAD)
             assert back.code == 0, back.complaint
             await story.then_every_host_runs("1.0.0")
-            forth = await story.gopub("rollback", "--env", "back", "--to", "1.1.0", "--json", **DEAD)
+            forth = await story.gopub("rollback", "--env", "patient", "--to", "1.1.0", "--json", **DEAD)
             assert forth.code == 0, forth.complaint
             assert json.loads(forth.text)["owed"] == []
     await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
-    nowhere = await story.gopub("rollback", "--env", "back", "--to", "7.7.7", **DEAD)
+    nowhere = await story.gopub("rollback", "--env", "patient", "--to", "7.7.7", **DEAD)
     assert (nowhere.code, "GP725" in nowhere.complaint) == (1, True)
 
 
 async def test_with_the_journal_down_a_canary_is_taken_back_and_the_journal_adopts_it(ground: Ground):
-    story = await on_the_new_one(ground)
+    story = await a_fleet(ground, "patient").given_a_stable_one()
     driver = ground.driver()
     async with story.traffic(80):
-        story.begin(driver, "1.0.0", lease=3.0)
+        story.begin(driver, story.other, lease=3.0)
         await story.reached()
         driver.kill()
         with journal_down(story):
-            back = await story.gopub("rollback", "--env", "back", "--json", **DEAD)
+            back = await story.gopub("rollback", "--env", "patient", "--json", **DEAD)
             assert back.code == 0, back.complaint
             assert any("journal is down" in alarm for alarm in json.loads(back.text)["alarms"])
-            await story.whole({"1.1.0"})
+            await story.whole({story.stable})
         assert story.known().active, "the journal knows nothing of it yet"
-        recovered = await story.gopub("recover", "--env", "back", **DEAD)
+        recovered = await story.gopub("recover", "--env", "patient", **DEAD)
         assert recovered.code == 0, recovered.complaint
         assert "adopted 1" in recovered.complaint
-    await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
+    await story.then_every_host_runs(story.stable).then_no_request_was_lost()
 
 
 async def test_a_host_that_is_down_is_owed_and_out_of_the_pool(ground: Ground, lab: Lab):
-    story = await on_the_new_one(ground)
+    story = await a_fleet(ground, "patient").given_a_stable_one()
     driver = ground.driver()
-    story.begin(driver, "1.0.0", lease=3.0)
+    story.begin(driver, story.other, lease=3.0)
     await story.reached()
     driver.kill()
     canary, stable = story.names
     async with unplugged(lab, canary):
-        back = await story.gopub("rollback", "--env", "back", "--json", **DEAD)
+        back = await story.gopub("rollback", "--env", "patient", "--json", **DEAD)
         assert back.code == 5, back.complaint
         assert json.loads(back.text)["owed"] == [canary]
         table = await story.table()
         assert [peer["host"] for peer in table["stable"]["peers"]] == [stable]
         assert table["canary"] is None
-    await story.when_releasing("1.0.0", hurry=True).then_it_was("promoted").then_every_host_runs("1.0.0")
+    story.allow(story.other)
+    await story.when_releasing(story.other, hurry=True).then_it_was("promoted").then_every_host_runs(story.other)

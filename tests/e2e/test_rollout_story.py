@@ -6,11 +6,26 @@ import json
 
 import httpx
 
-from tests.e2e.story import STORY, a_fleet
+from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Ground
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
 pytestmark = STORY
+
+
+async def its_verdicts_can_be_replayed(story: Story) -> None:
+    explained = await story.gopub("explain", "last", "--json")
+    entries = json.loads(explained.text)["entries"]
+    judged = [entry["data"] for entry in entries if entry["type"] == "Judged"]
+    assert judged[-1]["kind"] == "PROMOTE"
+    queries = judged[-1]["record"]["record"]["observation"]["queries"]
+    assert any("gopub_edge_attempts_total" in query["text"] for query in queries)
+    kept = story.ground.folder / "explained.json"
+    kept.write_text(explained.text)
+    replayed = await story.gopub("judge", "replay", str(kept), "--json")
+    assert replayed.code == 0, replayed.complaint
+    kept.write_text(explained.text.replace('"rule": 7', '"rule": 6'))
+    assert (await story.gopub("judge", "replay", str(kept))).code == 1, "a verdict that was altered is seen"
 
 
 async def test_a_good_release_is_promoted_and_a_bad_one_taken_back(ground: Ground):
@@ -23,6 +38,7 @@ async def test_a_good_release_is_promoted_and_a_bad_one_taken_back(ground: Groun
         .then_it_was("promoted", 7)
         .then_every_host_runs("1.1.0")
         .then_no_request_was_lost()
+        .then(its_verdicts_can_be_replayed)
         .when_releasing("2.0.0")
         .then_it_was("rolled back", 3, 4)
         .then_every_host_runs("1.1.0")
