@@ -9,7 +9,7 @@ PYTEST := $(RUN) python -m pytest
 # Caches of Go and Python stay where they are by default; everything else lies below $GOPUB_CACHE.
 LAB ?= lab
 
-.PHONY: help setup tools demo check test stories unit e2e soak bench lab-check lab-up lab-down clean
+.PHONY: help setup tools demo check test unit e2e soak bench lab-check lab-up lab-down clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,16 +26,8 @@ demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab;
 check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
-# Long stories on the lab: a few minutes each, so they run by `make stories` and `make soak`, not by `make test`.
-STORIES := tests/e2e/test_rollout_back.py tests/e2e/test_rollout_judge.py tests/e2e/test_rollout_kills.py \
-	tests/e2e/test_rollout_people.py
-
-test: tools lab-check ## Every test but the long stories: units, contracts, flows, and end to end on the lab.
-	@echo "left to \`make stories\`: $(STORIES)"
-	@$(PYTEST) tests $(addprefix --ignore=,$(STORIES)) $(ARGS)
-
-stories: tools lab-check ## The long stories on the lab: kills and recover, going back offline, verdicts, people.
-	@$(PYTEST) $(STORIES) $(ARGS)
+test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
+	@$(PYTEST) tests $(ARGS)
 
 unit: setup ## The tests that need no lab and no server.
 	@$(PYTEST) tests/unit $(ARGS)
@@ -43,8 +35,8 @@ unit: setup ## The tests that need no lab and no server.
 e2e: tools lab-check ## The tests on the lab only.
 	@$(PYTEST) tests/e2e $(ARGS)
 
-soak: tools lab-check ## The crash tests with many more kills.
-	@GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
+soak: tools lab-check ## The crash tests with many more kills (GOPUB_KILLS says how many).
+	@GOPUB_SOAK=1 GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
 
 bench: tools ## Measure, each against a named peer.
 	@for bench in tests/bench/bench_*.py; do echo "--- $$bench"; $(RUN) python "$$bench"; done
