@@ -26,9 +26,10 @@ class Pinned:
         try:
             self._keys = asyncssh.read_known_hosts(str(self.path))
         except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(
                 "GP418",
-                f"the pinned host keys {str(self.path)!r} cannot be read: {error}",
+                f"the pinned host keys {str(self.path)!r} cannot be read: {why}",
                 hint="write them with ssh-keyscan over a network that you trust, and compare fingerprints",
             ) from error
 
