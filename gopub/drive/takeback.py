@@ -18,6 +18,7 @@ from gopub.drive.adopting import adopt
 from gopub.drive.nostore import NoStore
 from gopub.drive.opening import PATIENCE, ask_all
 from gopub.drive.ports import open_fleet, open_router
+from gopub.drive.projects import last_project
 from gopub.drive.summary import summary
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
@@ -26,9 +27,10 @@ from gopub.rollout.back import go_back
 from gopub.rollout.boxes import turn_around
 from gopub.rollout.journal import Journal, Seat, open_journal
 from gopub.rollout.kit import Kit, read_kit
+from gopub.rollout.machine import fold
 from gopub.rollout.model import Outcome, Plan, PlannedHost, ReleaseRef
 from gopub.rollout.opening import read_env_state, read_state, whoami
-from gopub.rollout.run import LEASE, Ports, Run, env_stream
+from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import log, new_trace_id
 
 _log = log("rollback")
@@ -99,18 +101,34 @@ def _open(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, to
 
 
 def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
+    """Write all of it or nothing: whoever finds this rollout finds one that goes back."""
     elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
-    env = read_env_state(run.ports.journal, plan.app, plan.env)
-    stream, opened = env_stream(plan.app, plan.env), ev.EnvOpened(run.rollout, plan.release.release)
-    run.ports.journal.append(stream, env.version, [opened], actor=run.actor, trace=run.trace, seat=run.seat)
-    run.record(
-        ev.Opened(run.rollout, plan.app, plan.env, plan.release.release, plan.release.version, reason),
+    journal, release = run.ports.journal, plan.release
+    reason = reason if not active else f"{reason} (was {active})"
+    project = _project(journal, plan.app, plan.env)
+    events: list[ev.Event] = [
+        ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
         ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
         ev.Planned(plan),
-        *(ev.HostSwitched(name, plan.release.version, "canary") for name in elsewhere),
+        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere),
         ev.SwitchIntended((), "", "stable"),
-    )
-    turn_around(run, Outcome.ROLLED_BACK, 0, reason if not active else f"{reason} (was {active})")
+        ev.GoingBack(Outcome.ROLLED_BACK, 0, reason, run.ports.clock.now()),
+    ]
+    env = read_env_state(journal, plan.app, plan.env)
+    parts: list[tuple[str, int, list[ev.Event]]] = [
+        (env_stream(plan.app, plan.env), env.version, [ev.EnvOpened(run.rollout, release.release)]),
+        (stream_of(run.rollout), 0, events),
+    ]
+    journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
+    run.state = fold(events)
+
+
+def _project(journal: Journal, app: str, env: str) -> str:
+    """Where `recover` finds the inventory; a rollback itself needs no project."""
+    try:
+        return last_project(journal, app, env)
+    except GopubError:
+        return "."
 
 
 def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) -> Plan:

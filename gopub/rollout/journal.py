@@ -106,13 +106,26 @@ class Journal:
             LockedError: GP704 the stream moved on, GP705 ``seat`` was taken by somebody else.
             GopubError: GP701 the journal cannot be written.
         """
+        return self.append_all([(stream, expected, events)], actor=actor, trace=trace, seat=seat)[0]
+
+    def append_all(
+        self,
+        parts: Sequence[tuple[str, int, Sequence[Event]]],
+        *,
+        actor: str,
+        trace: str = "",
+        seat: Seat | None = None,
+    ) -> list[int]:
+        """Append to several streams, each after its expected version, all or nothing; see ``append``."""
         try:
             with self._transaction() as db:
                 if seat:
                     self._check_seat(db, seat)
-                return self._insert(db, stream, expected, events, (actor, trace))
+                return [
+                    self._insert(db, stream, expected, events, (actor, trace)) for stream, expected, events in parts
+                ]
         except IntegrityError as error:
-            raise _stale(stream, expected) from error
+            raise _stale(*parts[0][:2]) from error
 
     def _insert(
         self, db: sa.Connection, stream: str, expected: int, events: Sequence[Event], by: tuple[str, str]

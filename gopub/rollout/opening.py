@@ -1,7 +1,8 @@
 """Taking the seat: starting a rollout, or going on with one whose driver is gone.
 
 The order matters. Hosts and edges are read first, since an epoch that they have seen must never be used again; then the
-seat is taken; then the env is marked as active (only one can win); then the rollout's own stream begins.
+seat is taken; then, in one transaction, the env is marked as active (only one can win) and the rollout's own stream
+begins: an active rollout always says what it is and where its project lies.
 """
 
 from __future__ import annotations
@@ -69,20 +70,19 @@ def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_e
     rollout = request.rollout or new_rollout_id(request)
     seat = _take(ports, request.app, request.env, rollout, facts, edge_epoch)
     trace = request.trace or new_trace_id()
-    opened = ev.EnvOpened(rollout, request.release.release)
-    stream = env_stream(request.app, request.env)
+    ref = request.release
+    opened = ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project)
+    parts: list[tuple[str, int, list[ev.Event]]] = [
+        (env_stream(request.app, request.env), env.version, [ev.EnvOpened(rollout, ref.release)]),
+        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder)]),
+    ]
+    actor = request.actor or whoami()
     try:
-        ports.journal.append(stream, env.version, [opened], actor=request.actor, trace=trace, seat=seat)
+        ports.journal.append_all(parts, actor=actor, trace=trace, seat=seat)
     except LockedError as error:
         raise LockedError("GP708", f"another rollout of {request.app} in {request.env} began at this moment",
                           hint="see `gopub status`") from error  # fmt: skip
-    run = Run(ports, seat, rollout, actor=request.actor or whoami(), trace=trace)
-    ref = request.release
-    run.record(
-        ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project),
-        ev.SeatTaken(seat.epoch, seat.holder),
-    )
-    return run
+    return Run(ports, seat, rollout, actor=actor, trace=trace)
 
 
 def resume(

@@ -41,17 +41,17 @@ class CountedJournal(Journal):
         super().__init__(journal._engine, journal._clock)
         self._at, self._after, self._marker = at, after, marker
 
-    def append(self, stream: str, expected: int, events: Sequence[Event], **more: Any) -> int:
+    def append_all(self, parts: Sequence[tuple[str, int, Sequence[Event]]], **more: Any) -> list[int]:
         """Append; at the fatal one, stand still with everything of this process."""
         CountedJournal.count += 1
         mine = CountedJournal.count == self._at
-        what = ", ".join(type(event).__name__ for event in events)
+        what = ", ".join(type(event).__name__ for _, _, events in parts for event in events)
         if mine and not self._after:
             self._stand_still(f"before {what}")
-        version = super().append(stream, expected, events, **more)
+        versions = super().append_all(parts, **more)
         if mine:
             self._stand_still(f"after {what}")
-        return version
+        return versions
 
     def _stand_still(self, where: str) -> None:
         draft = self._marker.with_suffix(".part")

@@ -45,14 +45,14 @@ class MortalJournal(Journal):
         super().__init__(journal._engine, journal._clock)
         self._left, self._after = at, after
 
-    def append(self, *args, **kwargs):
+    def append_all(self, *args, **kwargs):
         self._left -= 1
         if self._left == 0 and not self._after:
             raise Killed
-        version = super().append(*args, **kwargs)
+        versions = super().append_all(*args, **kwargs)
         if self._left == 0:
             raise Killed
-        return version
+        return versions
 
 
 class World:

@@ -37,6 +37,16 @@ def test_a_stale_version_cannot_append(journal):
     assert len(journal.read("rollout/r1")) == 1
 
 
+def test_several_streams_are_appended_to_together_or_not_at_all(journal):
+    parts = [("env/hello/lab", 0, [ev.EnvOpened("r1", "a" * 64)]), ("rollout/r1", 0, [OPENED])]
+    assert journal.append_all(parts, actor="me") == [1, 1]
+    again = [("env/hello/lab", 1, [ev.EnvOpened("r2", "a" * 64)]), ("rollout/r1", 0, [OPENED])]
+    with pytest.raises(LockedError, match="GP704"):
+        journal.append_all(again, actor="me")
+    assert [len(journal.read(stream)) for stream in ("env/hello/lab", "rollout/r1")] == [1, 1]
+    assert journal.verify() == 2
+
+
 def test_an_altered_or_removed_entry_breaks_the_chain(journal, tmp_path):
     for version in range(4):
         journal.append("rollout/r1", version, [OPENED], actor="me")
