@@ -1,19 +1,55 @@
-"""What the Prefect UI shows of a rollout: the plan, the progress of its hosts, the last verdict."""
+"""What the Prefect UI shows of a release and of a rollout: its files, the plan, the hosts, the last verdict.
+
+A page is for people to look at. A server that does not take one must not keep a rollout waiting, least of all between
+a canary's first request and its first look; so a page is given a few seconds, and goes missing with a line in the log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, cast
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from gopub.canon import Json
+from gopub.release.model import Release
 from gopub.rollout.machine import HostState
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.planning import plan_lines
 from gopub.rollout.run import Run
+from gopub.telemetry import log
+
+P = ParamSpec("P")
+PATIENCE = 5.0
+"""Seconds that the server is given to take a page."""
+_log = log("pages")
 
 
+def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Make a function one that puts a page on the server if that is easily done."""
+
+    @wraps(draw)
+    async def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await draw(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
+            _log.warning("%s is not shown in Prefect: %s", draw.__name__, str(error) or type(error).__name__)
+
+    return drawn
+
+
+@page
+async def release_page(release: Release) -> None:
+    """One row for each file of a release."""
+    rows = [{"file": file.name, "sha256": file.digest, "bytes": file.size} for file in release.files()]
+    told = f"{release.app} {release.version}: {release.release_id}"
+    await acreate_table_artifact(rows, key=_named(f"{release.app}-release"), description=told)
+
+
+@page
 async def plan_page(run: Run) -> None:
     """The plan as a list."""
     if run.state.plan is None:
@@ -23,6 +59,7 @@ async def plan_page(run: Run) -> None:
     await acreate_markdown_artifact(text, key=_key(run, "plan"), description=f"The plan of rollout {run.rollout}")
 
 
+@page
 async def progress_page(run: Run) -> None:
     """One row for each host."""
     if run.state.plan is None:
@@ -31,6 +68,7 @@ async def progress_page(run: Run) -> None:
     await acreate_table_artifact(_rows(run, run.state.plan), key=_key(run, "hosts"), description=told)
 
 
+@page
 async def verdict_page(run: Run) -> None:
     """The last verdict with its reason and figures; the whole record is in the journal (`gopub explain`)."""
     verdict = run.state.verdict
@@ -42,6 +80,7 @@ async def verdict_page(run: Run) -> None:
     await acreate_markdown_artifact(text, key=_key(run, "verdict"), description=f"The last verdict on {run.rollout}")
 
 
+@page
 async def back_page(result: Mapping[str, Json]) -> None:
     """What a rollback that somebody asked for came to."""
     alarms = "".join(f"- {alarm}\n" for alarm in cast("list[str]", result["alarms"]))

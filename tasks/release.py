@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from prefect.artifacts import acreate_table_artifact
 from prefect.runtime import flow_run
 
 from blocks.resolve import ServerBlocks
@@ -19,6 +18,7 @@ from gopub.drive.releasing import Shop, now, open_shop
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
+from tasks import pages
 from tasks.box import box
 
 Made = dict[str, str]
@@ -101,9 +101,7 @@ async def manifest(
 async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> Made:
     """Put it into the store: the files, then release.json with its signature, then the version."""
     published = await core.publish(await shop.store(plan), prepared)
-    rows = [{"file": file.name, "sha256": file.digest, "bytes": file.size} for file in published.release.files()]
-    key = "".join(char if char.isalnum() else "-" for char in f"{plan.app}-release".lower())
-    await acreate_table_artifact(rows, key=key, description=f"{plan.app} {plan.version}: {published.release_id}")
+    await pages.release_page(published.release)
     return _made(plan, published.release_id)
 
 
