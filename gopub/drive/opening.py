@@ -177,7 +177,7 @@ def insist(facts: Mapping[str, HostFacts], silent: Mapping[str, GopubError]) -> 
         GopubError: GP720 names the hosts that did not, and why.
     """
     if silent:
-        said = "; ".join(dict.fromkeys(f"{error.code} {error.problem}" for error in silent.values()))
+        said = "; ".join(f"{name}: {error.code} {error.problem}" for name, error in silent.items())
         total = len(facts) + len(silent)
         raise GopubError("GP720", f"{len(silent)} of {total} hosts did not answer ({said})",
                          hint="mend them, or leave them out of `hosts:`; nothing was changed")  # fmt: skip
