@@ -95,7 +95,7 @@ unit_values() {
     value unit.listening "$ports"
     [ "$u_pid" -gt 0 ] || return 0
     # what the process itself took, in bytes: without the pages of files that the kernel may drop
-    value unit.memory "$(awk '$1 == "RssAnon:" { print $2 * 1024 }' "/proc/$u_pid/status" 2>/dev/null)"
+    value unit.memory "$(awk '$1 == "RssAnon:" { printf "%.0f", $2 * 1024 }' "/proc/$u_pid/status" 2>/dev/null)"
 }
 
 # free_space: what is left where releases will lie, in $free_bytes and $free_inodes.
