@@ -109,7 +109,8 @@ async def test_a_tag_push_is_built_proven_and_rolled_out(triggers: Triggers, fir
 
 
 async def test_its_pages_are_in_prefect(triggers: Triggers, first: dict[str, Any]):
-    pages = {one["key"]: one for one in await triggers.stack.ask("POST", "/artifacts/filter", json={})}
+    found = await triggers.stack.ask("POST", "/artifacts/filter", json={})  # in the order of their random ids
+    pages = {one["key"]: one for one in sorted(found, key=lambda one: one["created"])}
     assert set(pages) == {"clock-release", "clock-prod-plan", "clock-prod-hosts", "clock-prod-verdict"}
     assert all(one["description"] for one in pages.values())
     digests = {row["sha256"] for row in json.loads(pages["clock-release"]["data"])}
