@@ -15,7 +15,7 @@ from gopub.errors import SpecError
 from gopub.spec import tree
 from gopub.spec.near import did_you_mean
 from gopub.spec.notyet import later_keys
-from gopub.spec.tree import Node, Path, dotted
+from gopub.spec.tree import Node, Path, dotted, printable
 
 _WANTED = {
     "string_type": "text",
@@ -127,13 +127,7 @@ def at(root: Node, path: Path, code: str, problem: str, hint: str) -> SpecError:
 def shown(path: Path) -> str:
     """The path as an error shows it: without pydantic's mark for keys, on one line, not endless."""
     steps = path[:-1] if path and path[-1] == "[key]" else path
-    return dotted(tuple(_printable(step) if isinstance(step, str) else step for step in steps))
-
-
-def _printable(name: str) -> str:
-    """A key of a stranger must not move the cursor of the terminal that shows it."""
-    text = name if name.isprintable() else name.encode("unicode_escape").decode()
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return dotted(tuple(printable(step) if isinstance(step, str) else step for step in steps))
 
 
 def _a_kind(value: bool | float) -> str:

@@ -27,7 +27,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from gopub.errors import ErrorGroup, SpecError, Where
-from gopub.spec.tree import Items, Keys, Node, Scalar
+from gopub.spec.tree import Items, Keys, Node, Scalar, printable
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
@@ -213,8 +213,8 @@ class _Builder:
         if node is None:
             raise SpecError(
                 "GP113",
-                f"the alias *{anchor} has no complete anchor before it",
-                hint=f"write &{anchor} at a value above",
+                f"the alias *{printable(anchor)} has no complete anchor before it",
+                hint=f"write &{printable(anchor)} at a value above",
                 where=place,
             )
         if len(self.stack) + node.depth > MAX_DEPTH:

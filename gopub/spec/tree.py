@@ -107,3 +107,9 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
             yield from leaves(item, (*path, index))
     else:
         yield path, value
+
+
+def printable(name: str) -> str:
+    """A stranger's name as an error shows it: it must not move the cursor of the terminal, nor fill it."""
+    text = name if name.isprintable() else name.encode("unicode_escape").decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."

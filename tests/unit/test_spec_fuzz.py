@@ -73,6 +73,7 @@ def assert_told_well(answer: Loaded | GopubError) -> None:
 @example("app: x\nenvironments: {p: {max_load: 1e99}}\n")
 @example('app: x\nenvironments: {p: {hosts: "' + "," * 9000 + '"}}\n')
 @example("app: x\nbuild: {targets: [" + "x" * 9000 + "]}\n")
+@example("*\U00018d09")
 def test_any_text(text: str) -> None:
     assert_told_well(told(text))
 
