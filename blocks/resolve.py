@@ -17,7 +17,7 @@ from gopub.errors import GopubError, SpecError
 from gopub.spec.kinds import Connection
 from gopub.spec.references import Reference
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds for one question: Prefect's client itself goes on for minutes."""
 
 

@@ -74,8 +74,20 @@ def client_environment(home: Path, url: str) -> dict[str, str]:
     return {**QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": url}
 
 
-async def start_server(home: Path, port: int | None = None, *, wait: float = 180.0) -> Server:
+_SMALL: Mapping[str, str] = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
+"""For a server without deployments and workers: nothing to schedule, to watch or to look at."""
+
+
+async def start_server(home: Path, port: int | None = None, *, own: bool = False, wait: float = 180.0) -> Server:
     """Start a server on 127.0.0.1 and wait until it answers; SQLite in ``home``.
+
+    ``own``: only for flows of this process, with which it ends.
 
     Raises:
         InconclusiveError: GP916 it did not answer within ``wait`` seconds.
@@ -84,9 +96,12 @@ async def start_server(home: Path, port: int | None = None, *, wait: float = 180
     home.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything runs
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
-    argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    argv = [sys.executable, "-m", "deployments.prefect_server", "--port", str(port)]
+    if own:
+        argv += ["--with-parent", str(os.getpid())]
     log = home / "server.log"
-    environment = base_environment(extra={**client_environment(home, url), **_SERVER})
+    extra = {**client_environment(home, url), **_SERVER, **(_SMALL if own else {}), "PYTHONPATH": str(project_root())}
+    environment = base_environment(extra=extra)
     running = Running("Prefect server", spawn(argv, log=log, cwd=home, env=environment), log)
     await _until_healthy(running, url, wait)
     return Server(running, home, url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -17,10 +17,13 @@ def box(
     *,
     limit: float | None,
     run_name: str | Callable[[], str] | None = None,
-    tags: Sequence[str] = (),
+    slots: str = "",
     patient: bool = False,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a core function a task; ``limit`` is in seconds, ``patient`` asks again when the outside is away.
+
+    ``slots`` is the tag whose global concurrency limit the task counts against. A task with any tag asks the server for
+    a place before it begins, limit or none, and waits while the server does not answer: no step of a rollout may.
 
     Side effects must never be answered from a cache; whether work was done already is the journal's business.
     """
@@ -28,7 +31,7 @@ def box(
     return task(
         name=name,
         timeout_seconds=limit,
-        tags=list(tags),
+        tags=[slots] if slots else [],
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=3 if patient else 0,

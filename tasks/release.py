@@ -70,7 +70,7 @@ async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
     await core.unit_tests(plan, modules)
 
 
-@box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600, tags=["gopub-build"])
+@box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600, slots="gopub-build")
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target."""
     return await core.compile_target(plan, modules, target)

@@ -72,26 +72,26 @@ async def must_wait(run: Run) -> bool:
     return await first.must_wait(run)
 
 
-@box(name="stage", run_name=names.batch, limit=3600, tags=["fleet"])
+@box(name="stage", run_name=names.batch, limit=3600)
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to one batch of hosts."""
     await stages.stage(run, batch)
 
 
-@box(name="switch", run_name=names.batch, limit=3600, tags=["fleet"])
+@box(name="switch", run_name=names.batch, limit=3600)
 async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     """Change what one batch of hosts runs, out of the pool, and bring it in as the canary."""
     await stages.switch(run, step, batch)
 
 
-@box(name="shift", run_name=names.step, limit=600, tags=["edge"])
+@box(name="shift", run_name=names.step, limit=600)
 async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says."""
     await stages.reach(run, step)
     await pages.progress_page(run)
 
 
-@box(name="bake", run_name=names.step, tags=["judge"], limit=None)
+@box(name="bake", run_name=names.step, limit=None)
 async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
     await baking.bake(run, step, first.judging(run))
@@ -100,14 +100,14 @@ async def bake(run: Run, step: PlannedStep) -> None:
         get_run_logger().warning("going back: %s", run.state.back.reason)
 
 
-@box(name="settle", limit=3600, tags=["fleet", "edge"])
+@box(name="settle", limit=3600)
 async def settle(run: Run) -> None:
     """Bring what is left to the release, make it stable, prune, and close."""
     await stages.settle(run)
     await first.close_promoted(run)
 
 
-@box(name="go back", limit=3600, tags=["fleet", "edge"])
+@box(name="go back", limit=3600)
 async def go_back(run: Run) -> None:
     """Bring stable back, if the rollout was turned around."""
     await back.go_back(run)
@@ -135,7 +135,7 @@ async def orphans(app: str, env: str) -> list[waking.Found]:
     return waking.orphans(journal, app, env)
 
 
-@box(name="take back", limit=3600, tags=["fleet", "edge"])
+@box(name="take back", limit=3600)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.drive.takeback."""
     result = await takeback.take_back(app, env, to=to, reason=reason, actor=actor)

@@ -1,12 +1,14 @@
 """The engine's door: the only module that imports Prefect, and only when a flow is to run.
 
 Flows are loaded by name from the Prefect project (the checkout, or the folder inside the wheel). With nothing set up
-they run in this process on Prefect's own API with SQLite; with ``PREFECT_API_URL`` they report to that server.
+they run in this process and report to a server of their own on SQLite, which ends with this process; with
+``PREFECT_API_URL`` they report to that server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib
 import os
 import signal
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
@@ -64,8 +65,19 @@ def run_flow(name: str, parameters: Mapping[str, Json], beside: Callable[[], Cor
     Raises:
         GopubError: what the flow raised.
     """
+    _own_server()
     flow = load(f"flows.{name}:{name}")
     return asyncio.run(_run(flow, parameters, beside, on_interrupt))
+
+
+def _own_server() -> None:
+    """Where no server is set up, start one for this process. Prefect reads its settings once, when it is imported."""
+    if "PREFECT_API_URL" in os.environ:
+        return
+    start, stop = load("deployments.server:start_server"), load("deployments.server:stop")
+    server = asyncio.run(start(Path(os.environ["PREFECT_HOME"]), own=True))
+    os.environ["PREFECT_API_URL"] = server.url
+    atexit.register(lambda: asyncio.run(stop(server.running, wait=5.0)))
 
 
 def run_deployment(

@@ -67,9 +67,16 @@ class Stack:
         return address
 
     async def ask(self, method: str, path: str, **options: Any) -> Any:
-        """A call of the Prefect server's REST API; gives its JSON."""
+        """A call of the Prefect server's REST API, again while it says 503 as Prefect's client does; gives its JSON.
+
+        On SQLite the server answers 503 to one of two writers that collide.
+        """
         async with httpx.AsyncClient(trust_env=False, timeout=30.0) as http:
-            response = await http.request(method, f"{self.server.url}{path}", **options)
+            for _ in range(10):
+                response = await http.request(method, f"{self.server.url}{path}", **options)
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+                await CLOCK.sleep(1.0)
         assert response.is_success, response.text
         return response.json() if response.content else None
 
