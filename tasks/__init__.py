@@ -1,1 +1,1 @@
-"""Thin Prefect bindings of core functions: retries, limits, tags, cache policy, artifacts. No logic."""
+"""Thin Prefect bindings of core functions: retries, limits, cache policy, artifacts. No logic."""

@@ -7,6 +7,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+
+from gopub.errors import LockedError, RefusedError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,13 +20,12 @@ def box(
     *,
     limit: float | None,
     run_name: str | Callable[[], str] | None = None,
-    slots: str = "",
     patient: bool = False,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a core function a task; ``limit`` is in seconds, ``patient`` asks again when the outside is away.
 
-    ``slots`` is the tag whose global concurrency limit the task counts against. A task with any tag asks the server for
-    a place before it begins, limit or none, and waits while the server does not answer: no step of a rollout may.
+    A box has no tags: a task with any asks the server for a place before it begins, limit or none, and waits while the
+    server does not answer. No step of a rollout may.
 
     Side effects must never be answered from a cache; whether work was done already is the journal's business.
     """
@@ -31,11 +33,16 @@ def box(
     return task(
         name=name,
         timeout_seconds=limit,
-        tags=[slots] if slots else [],
         cache_policy=NO_CACHE,
         persist_result=False,
         retries=3 if patient else 0,
+        retry_condition_fn=_may_pass if patient else None,
         retry_delay_seconds=[1.0, 2.0, 4.0],
         retry_jitter_factor=0.5 if patient else None,
         **options,
     )
+
+
+def _may_pass(_task: object, _run: object, state: State[Any]) -> bool:
+    """Whether asking again can help: a mistake, a refusal and a taken seat stay what they are."""
+    return not isinstance(state.data, UsageError | RefusedError | LockedError)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from prefect.concurrency.asyncio import concurrency
 from prefect.runtime import flow_run
 
 from blocks.resolve import ServerBlocks
@@ -22,6 +23,9 @@ from tasks import pages
 from tasks.box import box
 
 Made = dict[str, str]
+
+BUILDS = "gopub-build"
+"""The global concurrency limit that `gopub setup` makes."""
 
 
 @contextmanager
@@ -70,7 +74,7 @@ async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
     await core.unit_tests(plan, modules)
 
 
-@box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600, slots="gopub-build")
+@box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600)
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target."""
     return await core.compile_target(plan, modules, target)
@@ -106,8 +110,9 @@ async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> M
 
 
 async def compile_all(plan: ReleasePlan, modules: ModuleReport) -> list[Built]:
-    """Every target, side by side."""
-    return list(await asyncio.gather(*(compile_target(plan, modules, target) for target in plan.targets)))
+    """Every target, side by side. The limit on builds, where the server has one, is a courtesy to the workers."""
+    async with concurrency(BUILDS):
+        return list(await asyncio.gather(*(compile_target(plan, modules, target) for target in plan.targets)))
 
 
 async def prove_all(shop: Shop, plan: ReleasePlan, built: Sequence[Built]) -> list[SignedTarget]:

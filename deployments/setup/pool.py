@@ -13,8 +13,8 @@ from prefect.workers.process import ProcessWorker
 from blocks import BLOCKS
 from deployments.setup.changes import Change, Did
 
-LIMITS = {"tag:gopub-build": 2}
-"""Global concurrency limits: Prefect keeps the limit of a task tag under the name ``tag:TAG``."""
+LIMITS = {"gopub-build": 2}
+"""Global concurrency limits: how many releases compile at a time (tasks/release.py)."""
 
 _URGENT = "urgent"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from deployments.prefect_server import collect_beside
+from gopub.errors import GopubError, LockedError, RefusedError, UsageError
 from gopub.process import base_environment, spawn
 
 ROOT = Path(__file__).parents[2]
@@ -89,10 +90,35 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("module", ["tasks.rollout", "tasks.release"])
-def test_no_step_asks_the_server_for_a_place_before_it_begins(module: str) -> None:
-    """A task with a tag does. Only what compiles may wait for one: nothing runs yet that has to be watched."""
+def test_no_box_asks_the_server_for_a_place_before_it_begins(module: str) -> None:
+    """A task with a tag does."""
     from prefect import Task
 
     boxes = [made for made in vars(importlib.import_module(module)).values() if isinstance(made, Task)]
     assert boxes
-    assert {made.name for made in boxes if made.tags} <= {"compile"}
+    assert [made.name for made in boxes if made.tags] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "asks"),
+    [
+        (UsageError("GP205", "not a version"), 1),
+        (RefusedError("GP320", "published from another commit"), 1),
+        (LockedError("GP710", "somebody has the seat"), 1),
+        (GopubError("GP343", "the store does not answer"), 4),
+        (OSError("connection reset"), 4),
+    ],
+    ids=["mistake", "refusal", "lock", "outage", "network"],
+)
+def test_a_patient_box_asks_again_only_where_that_can_help(error: Exception, asks: int) -> None:
+    from prefect.states import Failed
+
+    from tasks.box import box
+
+    @box(name="patient", limit=1, patient=True)
+    async def patient() -> None: ...
+
+    condition = patient.retry_condition_fn
+    assert condition is not None
+    again = condition(patient, None, Failed(data=error))
+    assert 1 + (patient.retries if again else 0) == asks
