@@ -17,7 +17,9 @@ from gopub.errors import Exit, GopubError, UsageError
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab and the traffic running.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the lab, its traffic and the Prefect UI running.")
+    ] = False,
     parts: Annotated[str, typer.Option(help="`embedded`, or `real`: MinIO, Prefect server, worker.")] = "embedded",
     hosts: Annotated[int, typer.Option(help="Application hosts.", min=1, max=40)] = 4,
     rate: Annotated[float, typer.Option(help="Requests per second.", min=1)] = 80.0,
@@ -42,7 +44,7 @@ def demo(
         if acts:
             print_table(acts, talk)
         if keep:
-            ground.say_where()
+            ground.keep(rate)
         else:
             ground.close()
     if [act for act in acts if not act.as_told]:

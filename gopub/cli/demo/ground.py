@@ -18,7 +18,7 @@ from typing import cast
 from gopub import process
 from gopub.canon import Json
 from gopub.cli.demo.talk import Talk
-from gopub.cli.engine import run_flow
+from gopub.cli.engine import load, run_flow
 from gopub.errors import GopubError
 from gopub.lab.lab import Lab
 
@@ -91,29 +91,40 @@ class Ground:
 
     @contextmanager
     def traffic(self, host: str, rate: float, mix: Sequence[str] = ()) -> Iterator[Seen]:
-        """Send traffic from a process of its own, so that the driver's work does not slow it down."""
-        log = self.folder / f"traffic-{host}.jsonl"
-        log.unlink(missing_ok=True)
-        words = [word for entry in mix for word in ("--mix", entry)]
-        argv = [sys.executable, "-m", "gopub.cli.main", "lab", "traffic", "--name", NAME, "--host-header", host,
-                "--rate", str(rate), "--log", str(log), *words]  # fmt: skip
-        pid = process.spawn(argv, log=self.folder / "traffic.log", env=self._outside)
+        """Send traffic while this holds."""
+        pid, log = self._send(host, rate, mix)
         try:
             yield Seen(log)
         finally:
             _end(pid)
 
+    def _send(self, host: str, rate: float, mix: Sequence[str] = ()) -> tuple[int, Path]:
+        """Send traffic from a process of its own, so that the driver's work does not slow it down; its pid and log."""
+        log = self.folder / f"traffic-{host}.jsonl"
+        log.unlink(missing_ok=True)
+        words = [word for entry in mix for word in ("--mix", entry)]
+        argv = [sys.executable, "-m", "gopub.cli.main", "lab", "traffic", "--name", NAME, "--host-header", host,
+                "--rate", str(rate), "--log", str(log), *words]  # fmt: skip
+        return process.spawn(argv, log=self.folder / "traffic.log", env=self._outside), log
+
     def deploy(self, parameters: Mapping[str, Json], beside: Beside) -> Json:
         """Run the flow `deploy` in this process; ``beside`` tells what happens."""
         return run_flow("deploy", parameters, beside)
 
-    def say_where(self) -> None:
-        """Where to look, for `--keep`."""
+    def keep(self, rate: float) -> None:
+        """For `--keep`: traffic and Prefect's pages go on; says where to look and how to end it."""
         home = self.folder
-        self.talk.line(f"left running: the lab {NAME!r} (gopub lab status --name {NAME}; gopub lab down --name {NAME})")
+        pids = [self._send("hello.lab", rate)[0], *self.keep_parts()]
+        self.talk.line(f"left running: the lab {NAME!r} (gopub lab status --name {NAME}), {rate:g} requests/s to hello")
         self.talk.line(f"edge http://{self.lab.edge_address}/ (Host: hello.lab), Prometheus {self.lab.prometheus_url}")
         self.talk.line(f"journal: export GOPUB_JOURNAL={home}/journal.db, then `gopub status`, `gopub explain last`")
-        self.talk.line(f"Prefect UI: PREFECT_HOME={home}/prefect prefect server start")
+        self.talk.line(f"to end it: kill {' '.join(map(str, pids))}; gopub lab down --name {NAME}; rm -r {home}")
+
+    def keep_parts(self) -> list[int]:
+        """Leave Prefect's pages up: a server on what the flows have told theirs; gives what was started."""
+        server = asyncio.run(load("deployments.server:start_server")(self.folder / "prefect"))
+        self.talk.line(f"Prefect UI {server.ui}")
+        return [server.running.pid]
 
     def close(self) -> None:
         """Take the lab down and remove the demo's state."""

@@ -59,10 +59,10 @@ class RealGround(Ground):
                              hint=f"see {self.folder}/prefect/gopub-worker.log")  # fmt: skip
         return summary_of(read_state(journal, made[-1].removeprefix("rollout/")), ())
 
-    def say_where(self) -> None:
-        """Where to look, for `--keep`."""
-        super().say_where()
+    def keep_parts(self) -> list[int]:
+        """They run already."""
         self.talk.line(f"Prefect UI {self._server.ui}; MinIO http://{self.lab.gateway}:{PORT}")
+        return [self._worker.pid, self._server.running.pid, self._minio]
 
     def close(self) -> None:
         """End what was started, then the lab."""
