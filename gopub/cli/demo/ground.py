@@ -118,7 +118,7 @@ class Ground:
         self.talk.line(f"left running: the lab {NAME!r} (gopub lab status --name {NAME}), {rate:g} requests/s to hello")
         self.talk.line(f"edge http://{self.lab.edge_address}/ (Host: hello.lab), Prometheus {self.lab.prometheus_url}")
         self.talk.line(f"journal: export GOPUB_JOURNAL={home}/journal.db, then `gopub status`, `gopub explain last`")
-        self.talk.line(f"to end it: kill {' '.join(map(str, pids))}; gopub lab down --name {NAME}; rm -r {home}")
+        self.talk.line(f"to end it: kill {' '.join(map(str, pids))}; gopub lab down --name {NAME}")
 
     def keep_parts(self) -> list[int]:
         """Leave Prefect's pages up: a server on what the flows have told theirs; gives what was started."""

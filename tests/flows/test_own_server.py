@@ -1,0 +1,73 @@
+"""With nothing set up, a command starts a Prefect server for its own flows, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from gopub.process import base_environment, run, spawn
+from tests.flows.serverkit import ROOT, go_repository, run_sync, until
+
+SPEC = "app: small\nenvironments:\n  lab: {inventory: nowhere.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a repository ``small`` in it, and room for gopub's state."""
+    run_sync(go_repository(tmp_path / "small", SPEC))
+    return tmp_path
+
+
+def environment(home: Path) -> dict[str, str]:
+    """No server is set up here; state and cache are the test's."""
+    own = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("STATE", "CONFIG", "CACHE")}
+    kept = ["GOPUB_CACHE"]
+    return base_environment(keep=kept, extra={**own, "PYTHONPATH": str(ROOT)})
+
+
+def command(home: Path) -> list[str]:
+    """Release the repository."""
+    return [sys.executable, "-m", "gopub.cli.main", "release", "v1.4.0", "--repository", str(home / "small")]
+
+
+def servers(home: Path) -> list[int]:
+    """The Prefect servers that run on that state."""
+    wanted = f"PREFECT_HOME={home}/state/".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                is_server = b"deployments.prefect_server" in (entry / "cmdline").read_bytes()
+                if is_server and wanted in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it ended while we looked
+    return found
+
+
+def test_it_ends_with_its_command(home: Path) -> None:
+    done = run_sync(run(command(home), env=environment(home), cwd=home, timeout=300))
+    assert "small 1.4.0" in done.text
+    assert list(home.rglob("prefect.db")), "the flow told no server at all"
+    assert servers(home) == []
+
+
+def test_it_ends_with_its_command_even_when_that_is_killed(home: Path) -> None:
+    pid = spawn(command(home), log=home / "log", env=environment(home), cwd=home)
+
+    async def there() -> bool:
+        return bool(servers(home))
+
+    async def gone() -> bool:
+        return not servers(home)
+
+    try:
+        run_sync(until("a server runs", there))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    run_sync(until("the server is gone", gone))
