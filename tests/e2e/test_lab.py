@@ -65,6 +65,12 @@ async def test_input_reaches_a_command_and_no_input_ends_at_once(lab: Lab) -> No
         await lab.exec("app1", ("false",))
 
 
+async def test_a_command_may_end_without_reading_its_input(lab: Lab) -> None:
+    for unread in (b"x", bytes(8 * 1024 * 1024)):
+        for _ in range(5):
+            assert (await lab.exec("app1", ("sh", "-c", "exit 3"), stdin=unread, check=False)).code == 3
+
+
 async def test_a_host_with_another_key_is_refused(lab: Lab, tmp_path: Path) -> None:
     wrong = tmp_path / "known_hosts"
     lines = lab.layout.known_hosts.read_text().splitlines()
