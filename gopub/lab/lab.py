@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gopub.canon import Json
 from gopub.errors import GopubError, UsageError
-from gopub.lab import files, kernel, machine, monitor, remote, state, support
+from gopub.lab import cgroup, files, kernel, machine, monitor, remote, state, support
 from gopub.lab.base import base_root
 from gopub.lab.keys import pinned, public_key
 from gopub.lab.layout import LabHost, Layout, free_subnet, ident, place
@@ -287,6 +287,7 @@ async def _clear(home: Path) -> None:
     await monitor.stop(home)
     await asyncio.gather(*(kernel.end(process) for process in machine.supervisors(home)))
     await asyncio.gather(*(kernel.end(process, ask=signal.SIGKILL) for process in machine.all_inside(home)))
+    await cgroup.clear(f"gopub-{ident(home)}-")
     await kernel.unmount_below(home)
     await kernel.remove_link(f"gopub-{ident(home)}")
     if not kernel.mounts_below(home):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gopub.errors import GopubError
-from gopub.lab import edge, kernel
+from gopub.lab import cgroup, edge, kernel
 from gopub.lab.files import host_files
 from gopub.lab.keys import host_key_path, private_key, public_key
 from gopub.lab.layout import LabHost, Layout
@@ -109,7 +109,8 @@ async def boot(layout: Layout, host: LabHost) -> None:
     )
     folder = layout.folder(host)
     argv = ("/usr/bin/systemd-nspawn", *_NSPAWN[1:], *_PLAIN, *place)
-    await kernel.start(argv, log=folder / "console.log", pidfile=folder / "pid")
+    groups = cgroup.make(f"gopub-{layout.machine(host)}")
+    await kernel.start(cgroup.within(groups, argv), log=folder / "console.log", pidfile=folder / "pid")
 
 
 async def _cable_gone(layout: Layout, host: LabHost) -> None:

@@ -14,6 +14,8 @@ import pytest
 from gopub.canon import sha256
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.facts import Fence, host_steps
+from gopub.fleet.orders import Record
+from gopub.rollout.hosts import RELEASE_AT_FAULT
 
 from .host_kit import APP, Site, entry, open_site, tar_gz
 
@@ -329,6 +331,25 @@ async def test_configuration_is_checked_in_all_three_ways(site: Site) -> None:
     assert (record.ok, record.code) == (False, "GP437"), record
     assert '2 reads "bad' in record.message
     assert cargo.folder not in (await site.facts()).releases
+
+
+async def test_a_check_that_systemd_cannot_start_is_asked_again_and_is_no_verdict(site: Site) -> None:
+    user = f"u{secrets.token_hex(3)}"
+    tries = f"/var/lib/{user}"
+    await site.sh(f"useradd --system {user} && install -d -o {user} {tries}")
+
+    async def staged(version: str, least: int) -> Record:
+        script = f"echo >>{tries}/{version}; [ $(wc -l <{tries}/{version}) -ge {least} ] || exit 219"
+        words = {"check.0": "sh", "check.1": "-c", "check.2": script}
+        cargo = (await site.cargo(version, user=user)).with_arguments("stage", user=user, **words)
+        return await site.do("stage", cargo)
+
+    record = await staged("1", least=3)
+    assert (record.ok, record.values.get("check.new_new")) == (True, "ok"), record
+    record = await staged("2", least=1000)
+    assert (record.ok, record.code) == (False, "GP450"), record
+    assert "219" in record.message
+    assert record.code not in RELEASE_AT_FAULT
 
 
 async def test_orders_at_the_same_time_are_carried_out_one_after_the_other(site: Site) -> None:

@@ -65,6 +65,20 @@ async def test_input_reaches_a_command_and_no_input_ends_at_once(lab: Lab) -> No
         await lab.exec("app1", ("false",))
 
 
+async def test_the_units_of_one_host_are_none_of_another_s(lab: Lab) -> None:
+    group = Path("/sys/fs/cgroup")
+
+    async def groups(host: str) -> str:
+        return (await lab.exec(host, ("find", str(group), "-name", "only-here.service"))).text
+
+    await lab.exec("app1", ("systemd-run", "--unit=only-here", "sleep", "60"))
+    assert "only-here.service" in await groups("app1")
+    assert not await groups("app2")
+    await lab.exec("app2", ("systemd-run", "--wait", "--unit=only-here", "true"))
+    assert "only-here.service" in await groups("app1")
+    await lab.exec("app1", ("systemctl", "stop", "only-here"))
+
+
 async def test_a_command_may_end_without_reading_its_input(lab: Lab) -> None:
     for unread in (b"x", bytes(8 * 1024 * 1024)):
         for _ in range(5):
@@ -209,6 +223,7 @@ def nothing_left(lab: Lab) -> bool:
         and not machine.supervisors(lab.home)
         and not machine.all_inside(lab.home)
         and lab.layout.bridge not in links
+        and not list(Path("/sys/fs/cgroup").glob(f"**/{lab.layout.bridge}-*"))
     )
 
 

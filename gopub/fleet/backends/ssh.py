@@ -33,7 +33,7 @@ from gopub.telemetry import log
 
 HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes without dropping any
 TRIES = 4
-ASK_AGAIN = frozenset({"GP424", "GP449"})  # the payload or the job broke off: the host kept no record of it
+ASK_AGAIN = frozenset({"GP424", "GP449", "GP450"})  # payload, job or check broke off: the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _log = log("fleet.ssh")
 

@@ -177,16 +177,31 @@ config_check() {
         return 0
     }
     chmod 711 "$work" # the service's user goes through it, and still cannot list it
-    said=$(try_config "$tree" "$tree") || fail GP437 "the config check of the new release failed: $said"
+    ask_config "$tree" "$tree" || fail GP437 "the config check of the new release failed: $said"
     value check.new_new ok
     old=$releases/$current
     [ -n "$current" ] && [ "$current" != "$dir" ] && [ -d "$old" ] || return 0
     crossed=ok
-    said=$(try_config "$tree" "$old") || crossed="failed: $said"
+    ask_config "$tree" "$old" || crossed="failed: $said"
     value check.new_old "$crossed"
     crossed=ok
-    said=$(try_config "$old" "$tree") || crossed="failed: $said"
+    ask_config "$old" "$tree" || crossed="failed: $said"
     value check.old_new "$crossed"
+}
+
+# ask_config WITH IN: whether the check is content; $said is what it said. An exit code from 200 to 243 without a word is
+# systemd's own (219 is CGROUP): the check has not begun, which is no verdict on the release, and it is asked again.
+ask_config() {
+    for _ in 1 2 3; do
+        code=0
+        said=$(try_config "$1" "$2") || code=$?
+        [ "$code" -ne 0 ] || return 0
+        [ -z "$said" ] || return 1
+        said="it ended with exit code $code and without a word"
+        [ "$code" -ge 200 ] && [ "$code" -le 243 ] || return 1
+        sleep 0.3
+    done
+    fail_unkept GP450 "systemd could not start the config check on this host (exit code $code)"
 }
 
 # try_config WITH IN: runs the check words with the binary of WITH in the folder IN, and says what they said.
@@ -201,9 +216,11 @@ try_config() (
     done
     place=$1
     shift
+    who=DynamicUser=yes
+    [ -z "$o_arg_user" ] || who=User=$o_arg_user
     exec 9>&-
     systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=30 --property="WorkingDirectory=$place" \
-        --property="${o_arg_user:+User=$o_arg_user}${o_arg_user:-DynamicUser=yes}" -- "$@" </dev/null 2>&1
+        --property="$who" -- "$@" </dev/null 2>&1
 )
 
 # dollars WORD: systemd expands dollar signs in the words of a command; twice means one.
