@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gopub.cli.telling import tell
 from gopub.errors import GopubError
+from gopub.rollout import events as ev
 from gopub.rollout.journal import Entry, Journal
 from gopub.rollout.machine import fold_env
 from gopub.rollout.run import env_stream, stream_of
@@ -15,12 +16,13 @@ LOOK = 0.25
 
 
 class Follower:
-    """Gives every new entry of an env's active rollout to ``on_entry``, in order, once."""
+    """Gives every new entry of an env's rollouts to ``on_entry``, in order, once."""
 
     def __init__(self, journal: Journal, app: str, env: str, on_entry: Callable[[Entry], None]) -> None:
         """Begin after what the journal holds now."""
         self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
         self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
+        self._opened = len(journal.read(env_stream(app, env)))
         self.rollout = ""
 
     async def follow(self) -> None:
@@ -32,17 +34,22 @@ class Follower:
     def catch_up(self) -> None:
         """Tell what is new; a journal that is away for a moment is asked again next time."""
         try:
-            env = fold_env(entry.event for entry in self._journal.read(env_stream(self._app, self._env)))
-            self.rollout = env.active or self.rollout
-            if not self.rollout:
-                return
-            stream = stream_of(self.rollout)
-            entries = self._journal.read(stream)
+            env = self._journal.read(env_stream(self._app, self._env))
+            # One that is refused opens and closes between two looks.
+            opened = [one.event.rollout for one in env[self._opened :] if isinstance(one.event, ev.EnvOpened)]
+            active = fold_env(entry.event for entry in env).active
+            for rollout in filter(None, dict.fromkeys((self.rollout, *opened, active))):
+                self._tell(rollout)
         except GopubError:
             return
+        self._opened = len(env)
+
+    def _tell(self, rollout: str) -> None:
+        stream = stream_of(rollout)
+        entries = self._journal.read(stream)
         for entry in entries[self._known.get(stream, 0) :]:
             self._on_entry(entry)
-        self._known[stream] = len(entries)
+        self._known[stream], self.rollout = len(entries), rollout
 
 
 def line_printer(echo: Callable[[str], None]) -> Callable[[Entry], None]:

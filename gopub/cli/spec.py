@@ -155,13 +155,28 @@ def _select(loaded: Loaded, connections: Connections, name: str) -> Iterator[Gop
     from gopub.spec.kinds import Nginx
 
     environment, path = loaded.spec.environments[name], f"environments.{name}"
-    yield _count(loaded, connections, environment.inventory, environment.hosts, (f"{path}.inventory", f"{path}.hosts"))
+    places = (f"{path}.inventory", f"{path}.hosts")
+    hosts = _count(loaded, connections, environment.inventory, environment.hosts, places)
+    yield hosts
+    if not isinstance(hosts, GopubError):
+        yield from _steps_fit(loaded, name, hosts[0])
     router = environment.traffic and connections.entries.get(environment.traffic.router)
     if isinstance(router, Nginx):
         place = f"{path}.traffic.router"
         found = _count(loaded, connections, router.inventory, router.hosts, (place, place))
         if isinstance(found, GopubError):
             yield found
+
+
+def _steps_fit(loaded: Loaded, name: str, hosts: int) -> Iterator[GopubError]:
+    """What is wrong with the steps of an environment for as many hosts as it has now."""
+    from gopub.rollout.planning import spec_steps
+    from gopub.spec.references import placed
+
+    try:
+        spec_steps(loaded.spec.environments[name], [str(number) for number in range(hosts)])
+    except UsageError as error:
+        yield placed(error, loaded, f"environments.{name}.rollout.steps")
 
 
 def _count(

@@ -113,6 +113,8 @@ def _want_of_data(observation: Observation, policy: Policy, history: History) ->
     if policy.first and not totals.canary_errors:
         return None
     reason = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
+    if not totals.canary_requests and totals.stable_requests >= policy.min_requests:
+        reason += f"; stable had {totals.stable_requests}: `gopub route explain` says why a request goes there"
     return _hold_or_withdraw(2, reason, history)
 
 

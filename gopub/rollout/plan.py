@@ -123,7 +123,14 @@ def _check_load(number: int, step: PlannedStep, total: int, max_load: float) -> 
     crowd = len(step.hosts) == total and step.weight < FULL
     # With one host in transition the others may carry more than max_load: that is rule 4, not a plan's choice.
     follows = step.weight == round(FULL * len(step.hosts) / total)
-    if crowd or (found.worst > max_load + 1e-9 and not follows):
+    if crowd:
+        raise UsageError(
+            "GP712",
+            f"step {number}: {step.weight / 100:g}% of the traffic on {total} of {total} hosts leaves "
+            f"{100 - step.weight / 100:g}% without a host on stable",
+            hint="with more hosts, or without `weight` in this step, it can be done",
+        )
+    if found.worst > max_load + 1e-9 and not follows:
         raise UsageError(
             "GP712",
             f"step {number}: {step.weight / 100:g}% of the traffic on {len(step.hosts)} of {total} hosts loads "

@@ -134,6 +134,15 @@ def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: boo
         bake = min(longest, environment.health.within)
         gate = environment.rollout.steps[0].approve or "" if environment.rollout.steps else ""
         return (PlannedStep(0, tuple(names), FULL, bake, approve=gate),)
+    return spec_steps(environment, names)
+
+
+def spec_steps(environment: Environment, names: Sequence[str]) -> tuple[PlannedStep, ...]:
+    """The steps of gopub.yaml over these hosts, where a stable release runs.
+
+    Raises:
+        UsageError: GP711, GP712, GP713 as ``plan.steps``, GP719 a step needs an edge and there is none.
+    """
     wanted = [_wanted(step) for step in environment.rollout.steps]
     if environment.traffic is None and any(step.weight is not None or step.header for step in wanted):
         raise UsageError("GP719", "a step has a weight or a route, and the environment has no traffic",

@@ -43,6 +43,11 @@ def test_a_step_that_overloads_a_track_is_refused_with_the_figures(count, hosts,
     assert figures in str(caught.value)
 
 
+def test_a_share_on_all_hosts_is_refused_for_it_leaves_nobody_on_stable():
+    with pytest.raises(UsageError, match="GP712 step 1: 25% of the traffic on 1 of 1 hosts leaves 75% without a host"):
+        steps([WantedStep(weight=0.25)], names(1), 1.5)
+
+
 def test_the_default_number_of_canary_hosts_is_the_fewest_that_carry_the_share():
     plan = steps([WantedStep(weight=0.01), WantedStep(weight=0.25)], names(1000), 1.5)
     assert [len(s.hosts) for s in plan] == [7, 167]

@@ -128,7 +128,7 @@ environments:
     hosts: role=orders
     health: http://127.0.0.1:8080/healthz
     traffic: edge
-    rollout: {window: ["mon-thu 10:00-17:30 UTC"], steps: [{hosts: 1, weight: 10%, bake: 90s}, {hosts: 100%}]}
+    rollout: {window: ["mon-thu 10:00-17:30 UTC"], steps: [{hosts: 1, weight: 30%, bake: 90s}, {hosts: 100%}]}
   dark: {inventory: deploy/hosts.ini, hosts: role=edge, health: "http://127.0.0.1:80/"}
 """
 
@@ -145,6 +145,17 @@ def test_check_as_json_is_what_its_schema_says(argv: tuple[str, ...]) -> None:
     for part, wrong in {"spec": {"app": 1}, "hosts": {"prod": 2}, "origins": None, "judged_on": {"prod": 1}}.items():
         assert not validator.is_valid({**document, part: wrong}), part
     assert not validator.is_valid({**document, "more": 1})
+
+
+def test_check_refuses_steps_that_the_hosts_cannot_carry() -> None:
+    edge = "edge: {kind: nginx, inventory: deploy/hosts.ini, hosts: role=edge}\n"
+    write({"gopub.yaml": RICH, "main.go": MAIN, "deploy/hosts.ini": HOSTS, "connections.yaml": edge})
+    assert told("check").exit_code == 0
+    write({"deploy/hosts.ini": HOSTS.replace("web-2", "#")})
+    error = run("check").exception
+    assert isinstance(error, GopubError)
+    assert error.code == "GP712"
+    assert str(error).startswith("gopub.yaml:8:52: GP712 `environments.prod.rollout.steps`: step 1: 30% of the traffic")
 
 
 def test_check_says_what_a_rollout_is_judged_on() -> None:

@@ -21,7 +21,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave the lab, its traffic and the Prefect UI running.")
     ] = False,
     parts: Annotated[str, typer.Option(help="`embedded`, or `real`: MinIO, Prefect server, worker.")] = "embedded",
-    hosts: Annotated[int, typer.Option(help="Application hosts.", min=1, max=40)] = 4,
+    hosts: Annotated[int, typer.Option(help="Application hosts.", min=2, max=40)] = 4,
     rate: Annotated[float, typer.Option(help="Requests per second.", min=1)] = 80.0,
     bad: Annotated[str, typer.Option(help="JSON: how the bad release behaves.")] = "",
     examples: Annotated[Path, typer.Option(help="Folder of the example services.")] = Path("examples"),

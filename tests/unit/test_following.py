@@ -1,0 +1,47 @@
+"""What a rollout did is told live, entry by entry, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gopub.cli.following import Follower
+from gopub.clock import ManualClock
+from gopub.rollout import events as ev
+from gopub.rollout.journal import Entry, Journal, open_journal
+from gopub.rollout.model import Outcome
+
+ENV = "env/hello/lab"
+
+
+def opened(journal: Journal, rollout: str) -> None:
+    at = len(journal.read(ENV))
+    parts: list[tuple[str, int, list[ev.Event]]] = [
+        (ENV, at, [ev.EnvOpened(rollout, "a" * 64)]),
+        (f"rollout/{rollout}", 0, [ev.Opened(rollout, "hello", "lab", "a" * 64, "1.0.0")]),
+    ]
+    journal.append_all(parts, actor="me")
+
+
+def closed(journal: Journal, rollout: str) -> None:
+    journal.append(ENV, len(journal.read(ENV)), [ev.EnvClosed(rollout, Outcome.WITHDRAWN)], actor="me")
+
+
+def test_each_entry_is_told_once_and_a_rollout_that_was_over_at_once_is_told_too(tmp_path: Path) -> None:
+    journal = open_journal(str(tmp_path / "journal.db"), ManualClock())
+    opened(journal, "old")
+    closed(journal, "old")
+    told: list[Entry] = []
+    follower = Follower(journal, "hello", "lab", told.append)
+    follower.catch_up()
+    assert told == []
+    for rollout in ("refused", "short"):
+        opened(journal, rollout)
+        closed(journal, rollout)
+    opened(journal, "long")
+    follower.catch_up()
+    follower.catch_up()
+    assert [entry.stream for entry in told] == ["rollout/refused", "rollout/short", "rollout/long"]
+    journal.append("rollout/long", 1, [ev.Settling()], actor="me")
+    closed(journal, "long")
+    follower.catch_up()
+    assert (told[-1].event, len(told), follower.rollout) == (ev.Settling(), 4, "long")
