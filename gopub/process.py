@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from gopub.errors import GopubError
 
@@ -48,6 +49,13 @@ class Result:
         """The last lines of standard error, else of standard output, for an error message."""
         said = (self.err.strip() or self.out.strip()).decode(errors="replace")
         return "\n".join(said.splitlines()[-12:])
+
+
+class Executor(Protocol):
+    """Where a program can be run, such as a host or an edge: what ``gopub.fleet`` gives."""
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        """Run it there to its end; a place that cannot be reached is a ``GopubError`` or an ``OSError``."""
 
 
 def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:

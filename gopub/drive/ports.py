@@ -18,6 +18,7 @@ from gopub.fleet.protocol import Fleet
 from gopub.health.backends.journald import JournaldSource
 from gopub.health.backends.prometheus import PrometheusSource
 from gopub.health.sources import LogSource, MetricSource
+from gopub.process import Executor
 from gopub.rollout.journal import Journal
 from gopub.rollout.run import Ports
 from gopub.spec.connections import Connections
@@ -29,7 +30,7 @@ from gopub.spec.selector import parse_selector
 from gopub.store.backends import open_store
 from gopub.store.backends.s3 import S3Store
 from gopub.store.protocol import ArtifactStore
-from gopub.traffic.backends.nginx import EdgeChannel, NginxRouter
+from gopub.traffic.backends.nginx import NginxRouter
 from gopub.traffic.protocol import Router
 
 
@@ -42,7 +43,7 @@ def open_router(connection: Nginx, edges: Sequence[Host], fleet: Fleet) -> Route
     """The edges of a connection, over the fleet's own channels."""
     hosts = {host.name: host for host in edges}
 
-    async def connect(name: str) -> EdgeChannel:
+    async def connect(name: str) -> Executor:
         return await fleet.channel(hosts[name])
 
     return NginxRouter(tuple(hosts), connect, socket=connection.socket)

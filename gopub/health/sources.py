@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
+from gopub.process import Executor
 
 
 class MetricSource(Protocol):
@@ -24,29 +25,6 @@ class MetricSource(Protocol):
         """Runtime metrics of this (app, env) on those of ``hosts`` where it exposes any; never those of another one."""
 
 
-class Completed(Protocol):
-    """What a finished command left (``gopub.process.Result`` is one)."""
-
-    @property
-    def code(self) -> int:
-        """Exit code."""
-
-    @property
-    def out(self) -> bytes:
-        """Standard output."""
-
-    @property
-    def err(self) -> bytes:
-        """Standard error."""
-
-
-class Exec(Protocol):
-    """A channel to one host that runs a command: what ``gopub.fleet`` gives."""
-
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
-        """Run it to its end; a host that cannot be reached is a ``GopubError`` or an ``OSError``."""
-
-
 @dataclass(frozen=True, slots=True)
 class LogTarget:
     """Where the log of one host's process lies, and whose it is."""
@@ -54,7 +32,7 @@ class LogTarget:
     host: str
     release: str
     unit: str
-    channel: Exec
+    channel: Executor
 
 
 @dataclass(frozen=True, slots=True)

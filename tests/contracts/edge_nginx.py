@@ -14,10 +14,28 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gopub.process import Result, base_environment, run
-from gopub.traffic import Peer, RouteTable, encode
+from gopub.traffic import Peer, RouteTable, Rule, Track, encode
 from gopub.traffic.backends.nginx import EdgeLayout, edge_files
+
+STABLE, CANARY = "a" * 64, "b" * 64
+ME = {"x-canary": "true"}
+BY_HEADER = Rule("me", "x-canary", "true")
+
+
+def route_table(stable: Sequence[Backend], canary: Sequence[Backend] = (), **more: Any) -> RouteTable:
+    """The table of hello in lab over these backends; ``more`` are fields of it."""
+    return RouteTable(
+        app="hello",
+        env="lab",
+        upstream="hello",
+        salt="r-1",
+        stable=Track(STABLE, tuple(backend.peer for backend in stable)),
+        canary=Track(CANARY, tuple(backend.peer for backend in canary)) if canary else None,
+        **more,
+    )
 
 
 def free_port() -> int:

@@ -7,7 +7,6 @@ import itertools
 import json
 import signal
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,40 +14,14 @@ import jsonschema
 import pytest
 import referencing
 
-from gopub.traffic import RouteTable, Rule, Track, encode
-from tests.contracts.edge_nginx import Backend, LocalEdge, running_backends, running_edge
-
-STABLE, CANARY = "a" * 64, "b" * 64
-
-
-@pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[LocalEdge]:
-    async with running_edge(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
-async def backends() -> AsyncIterator[list[Backend]]:
-    async with running_backends("a1", "b1") as started:
-        yield started
+from gopub.traffic import RouteTable, encode
+from tests.contracts.edge_nginx import BY_HEADER, Backend, route_table
 
 
 def table_of(backends: list[Backend]) -> RouteTable:
     """All to stable, but for who asks by header."""
     stable, canary = backends
-    return RouteTable(
-        app="hello",
-        env="lab",
-        upstream="hello",
-        revision=10,
-        epoch=5,
-        token="seat",
-        n=20,
-        salt="r-1",
-        stable=Track(STABLE, (stable.peer,)),
-        canary=Track(CANARY, (canary.peer,)),
-        rules=(Rule("me", "x-canary", "true"),),
-    )
+    return route_table([stable], [canary], revision=10, epoch=5, token="seat", n=20, rules=(BY_HEADER,))
 
 
 async def test_a_table_is_in_force_and_on_the_disk_when_it_is_acknowledged(edge, backends):

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gopub.traffic import RouteTable, Rule, Track
-from tests.contracts.edge_nginx import Backend, LocalEdge, running_backends, running_edge
-
-STABLE, CANARY = "a" * 64, "b" * 64
-ME = {"x-canary": "true"}
+from gopub.traffic import RouteTable
+from tests.contracts.edge_nginx import BY_HEADER, ME, Backend, LocalEdge, route_table, running_backends, running_edge
 
 
 @pytest.fixture
@@ -31,16 +28,7 @@ async def backends() -> AsyncIterator[list[Backend]]:
 
 def table_of(backends: list[Backend], *, fallback: bool = True) -> RouteTable:
     """Two stable peers, and a canary for who asks."""
-    return RouteTable(
-        app="hello",
-        env="lab",
-        upstream="hello",
-        salt="r-1",
-        stable=Track(STABLE, tuple(backend.peer for backend in backends[:2])),
-        canary=Track(CANARY, (backends[2].peer,)),
-        rules=(Rule("me", "x-canary", "true"),),
-        fallback=fallback,
-    )
+    return route_table(backends[:2], backends[2:], rules=(BY_HEADER,), fallback=fallback)
 
 
 def attempts(metrics: dict[str, float], host: str) -> dict[str, float]:

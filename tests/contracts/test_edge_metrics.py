@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from gopub.process import run
-from gopub.traffic import Peer, RouteTable, Rule, Track
-from tests.contracts.edge_nginx import Backend, Client, LocalEdge, running_backends, running_edge
+from gopub.traffic import Peer, RouteTable, Track
+from tests.contracts.edge_nginx import (
+    BY_HEADER,
+    CANARY,
+    ME,
+    STABLE,
+    Backend,
+    Client,
+    route_table,
+)
 
-STABLE, CANARY = "a" * 64, "b" * 64
 BOUNDS = [*map(str, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)), "1", "1.5"]
 BOUNDS += ["2.5", "5", "10", "+Inf"]
-ME = {"x-canary": "true"}
-
-
-@pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[LocalEdge]:
-    async with running_edge(tmp_path) as started:
-        yield started
-
-
-@pytest.fixture
-async def backends() -> AsyncIterator[list[Backend]]:
-    async with running_backends("a1", "b1") as started:
-        yield started
 
 
 def table_of(backends: list[Backend]) -> RouteTable:
-    stable, canary = backends
-    return RouteTable(
-        app="hello",
-        env="lab",
-        upstream="hello",
-        salt="r-1",
-        stable=Track(STABLE, (stable.peer,)),
-        canary=Track(CANARY, (canary.peer,)),
-        rules=(Rule("me", "x-canary", "true"),),
-    )
+    """All to stable, but for who asks by header."""
+    return route_table(backends[:1], backends[1:], rules=(BY_HEADER,))
 
 
 def labels(release: str, host: str, **more: str) -> str:

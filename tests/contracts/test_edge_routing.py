@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from gopub.traffic import Peer, Request, RouteTable, Rule, Track, bucket, explain, from_json
-from tests.contracts.edge_nginx import Answer, Backend, LocalEdge, free_port, running_backends, running_edge
+from gopub.traffic import Peer, Request, Rule, Track, bucket, explain, from_json
+from tests.contracts.edge_nginx import (
+    CANARY,
+    STABLE,
+    Answer,
+    LocalEdge,
+    free_port,
+    route_table,
+    running_backends,
+    running_edge,
+)
 from tests.unit.traffic_lua import any_request, any_table, dice
-
-STABLE, CANARY = "a" * 64, "b" * 64
-
-
-@pytest.fixture
-async def backends() -> AsyncIterator[list[Backend]]:
-    async with running_backends("a1", "b1") as started:
-        yield started
-
-
-@pytest.fixture
-async def edge(tmp_path: Path) -> AsyncIterator[LocalEdge]:
-    async with running_edge(tmp_path) as started:
-        yield started
-
-
-def table_of(stable: Sequence[Backend], canary: Sequence[Backend] = (), **more: Any) -> RouteTable:
-    return RouteTable(
-        app="hello",
-        env="lab",
-        upstream="hello",
-        salt="r-1",
-        stable=Track(STABLE, tuple(backend.peer for backend in stable)),
-        canary=Track(CANARY, tuple(backend.peer for backend in canary)) if canary else None,
-        **more,
-    )
 
 
 async def ask_all(edge: LocalEdge, headers: Sequence[dict[str, str]]) -> list[Answer]:
@@ -61,7 +40,7 @@ async def test_the_canary_gets_exactly_the_subjects_whose_bucket_is_below_the_we
     users = [f"user-{n}" for n in range(20_000)]
     async with running_edge(tmp_path, extra=upstreams) as edge:
         peers = [Peer(f"h{at}", f"127.0.0.1:{port}") for at, port in enumerate(ports)]
-        table = table_of((), sticky="header:x-user-id")
+        table = route_table((), sticky="header:x-user-id")
         table = replace(table, stable=Track(STABLE, (peers[0],)), canary=Track(CANARY, (peers[1],)), weight=1000)
         assert (await edge.put(table))[0] == 200
         answers = await ask_all(edge, [{"x-user-id": user} for user in users])
@@ -74,7 +53,7 @@ async def test_the_canary_gets_exactly_the_subjects_whose_bucket_is_below_the_we
 
 
 async def test_a_user_keeps_the_release_over_all_urls_and_growth_only_adds(edge, backends):
-    table = table_of(backends[:1], backends[1:], sticky="cookie:sid")
+    table = route_table(backends[:1], backends[1:], sticky="cookie:sid")
     users = [f"u{n}" for n in range(200)]
     before: set[str] = set()
     for turn, weight in enumerate((0, 100, 1000, 5000, 10_000), start=1):
@@ -125,7 +104,7 @@ async def test_explain_says_where_two_thousand_requests_went(edge, backends):
 
 async def test_requests_that_match_no_rule_never_reach_the_canary(edge, backends):
     rule = Rule("me", "x-canary", "true")
-    await edge.put(table_of(backends[:1], backends[1:], rules=(rule,)))
+    await edge.put(route_table(backends[:1], backends[1:], rules=(rule,)))
     plain = [{"x-canary": value} for value in ("false", "TRUE", "", "true,true")] * 50
     assert {answer.peer for answer in await ask_all(edge, plain)} == {"a1"}
     assert backends[1].seen == []
@@ -134,7 +113,7 @@ async def test_requests_that_match_no_rule_never_reach_the_canary(edge, backends
 
 async def test_peers_take_turns(edge):
     async with running_backends("a1", "a2", "a3") as backends:
-        await edge.put(table_of(backends))
+        await edge.put(route_table(backends))
         answers = await edge.client().ask_many([{}] * 90)
         counts = {host: sum(answer.peer == host for answer in answers) for host in ("a1", "a2", "a3")}
         assert counts == {"a1": 30, "a2": 30, "a3": 30}
@@ -149,9 +128,9 @@ async def test_headers_that_speak_to_routers_are_taken_off_unless_they_are_trust
         "x-grayish": "stays",
     }
     many = {f"x-filler-{n}": "1" for n in range(150)}
-    await edge.put(table_of(backends[:1]))
+    await edge.put(route_table(backends[:1]))
     await edge.client().ask(headers=many | sent)
-    await edge.put(table_of(backends[:1], revision=2, n=2, trust=("127.0.0.1",)))
+    await edge.put(route_table(backends[:1], revision=2, n=2, trust=("127.0.0.1",)))
     await edge.client().ask(headers=sent)
     stranger, trusted = (headers for _, _, headers in backends[0].seen)
     assert not any(name.startswith(("x-gray-", "x-gopub-")) for name in stranger)
@@ -163,7 +142,7 @@ async def test_headers_that_speak_to_routers_are_taken_off_unless_they_are_trust
 
 
 async def test_the_canary_ends_by_itself(edge, backends):
-    table = table_of(backends[:1], backends[1:], weight=10_000)
+    table = route_table(backends[:1], backends[1:], weight=10_000)
     until = time.time() + 0.7
     await edge.put(replace(table, canary_until=until))
     assert (await edge.client().ask()).peer == "b1"
@@ -180,14 +159,14 @@ async def test_the_canary_ends_by_itself(edge, backends):
 
 
 async def test_a_first_release_has_only_a_canary(edge, backends):
-    await edge.put(replace(table_of((), backends[1:]), stable=None))
+    await edge.put(replace(route_table((), backends[1:]), stable=None))
     answer = await edge.client().ask()
     assert (answer.peer, answer.rule) == ("b1", "only-canary")
 
 
 async def test_without_a_table_or_a_peer_the_edge_answers_503_and_counts_it(edge, backends):
     unknown = await edge.client(host="unknown.lab").ask()
-    await edge.put(replace(table_of(backends[:1]), stable=None))
+    await edge.put(replace(route_table(backends[:1]), stable=None))
     nobody = await edge.client().ask()
     assert (unknown.status, unknown.body) == (503, b"gopub: this edge has no table for that upstream\n")
     assert (nobody.status, nobody.body) == (503, b"gopub: no peer can take requests for that upstream\n")
@@ -202,7 +181,7 @@ async def test_a_host_without_a_name_is_no_upstream(edge):
 
 
 async def test_connections_to_peers_are_kept(edge, backends):
-    await edge.put(table_of(backends[:1]))
+    await edge.put(route_table(backends[:1]))
     for _ in range(5):
         await edge.client().ask_many([{}] * 100)
     assert len(backends[0].seen) == 500
@@ -212,9 +191,9 @@ async def test_connections_to_peers_are_kept(edge, backends):
 async def test_a_table_that_swaps_addresses_moves_at_once(edge, backends):
     """A kept connection to a peer that left is used by nobody."""
     first, second = backends
-    await edge.put(table_of([first]))
+    await edge.put(route_table([first]))
     client = edge.client()
     assert (await client.ask()).body == b'{"host": "a1"}'
-    await edge.put(table_of([second], revision=2, n=2))
+    await edge.put(route_table([second], revision=2, n=2))
     assert {answer.body for answer in await client.ask_many([{}] * 50)} == {b'{"host": "b1"}'}
     assert len(first.seen) == 1

@@ -11,11 +11,9 @@ from typing import Protocol
 import pytest
 
 from gopub.errors import GopubError
-from gopub.traffic import EdgeAck, Router, RouteTable, Track
+from gopub.traffic import EdgeAck, Router, RouteTable
 from gopub.traffic.backends.nginx import NginxRouter
-from tests.contracts.edge_nginx import Backend, Client, running_backends, running_edge
-
-STABLE, CANARY = "a" * 64, "b" * 64
+from tests.contracts.edge_nginx import Backend, Client, route_table, running_edge
 
 
 class World(Protocol):
@@ -67,28 +65,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield NginxWorld({"e1": one, "e2": two})
 
 
-@pytest.fixture
-async def backends() -> AsyncIterator[list[Backend]]:
-    async with running_backends("a1", "b1") as started:
-        yield started
-
-
 def table_of(backends: list[Backend]) -> RouteTable:
-    stable, canary = backends
-    return RouteTable(
-        app="hello",
-        env="lab",
-        upstream="hello",
-        revision=3,
-        epoch=2,
-        token="seat",
-        n=7,
-        rollout="r-1",
-        salt="r-1",
-        stable=Track(STABLE, (stable.peer,)),
-        canary=Track(CANARY, (canary.peer,)),
-        weight=10_000,
-    )
+    """All to the canary."""
+    seat = {"revision": 3, "epoch": 2, "token": "seat", "n": 7}
+    return route_table(backends[:1], backends[1:], rollout="r-1", weight=10_000, **seat)
 
 
 async def test_a_put_is_in_force_on_every_edge_when_it_returns(world, backends):

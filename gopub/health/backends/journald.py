@@ -16,7 +16,8 @@ from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.health.loglines import classes
 from gopub.health.samples import NoData
-from gopub.health.sources import Completed, LogCounts, LogTarget
+from gopub.health.sources import LogCounts, LogTarget
+from gopub.process import Result
 
 MAX_LINES = 20_000
 """Newest lines of one reading; a service that says more between two looks is sampled, and the reading says so."""
@@ -65,7 +66,7 @@ class JournaldSource:
             return self._failed(target, place, done)
         return self._counted(target, place, done.out)
 
-    def _failed(self, target: LogTarget, place: _Place, done: Completed) -> LogCounts | NoData:
+    def _failed(self, target: LogTarget, place: _Place, done: Result) -> LogCounts | NoData:
         if not done.err.strip():
             return LogCounts(target.host, target.release, {}, 0, place.cursor)
         place.cursor = ""  # a rotated journal no longer knows it; the next reading starts at the time instead

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from gopub.canon import Json
 from gopub.errors import GopubError, UsageError
+from gopub.process import Executor, Result
 from gopub.traffic.protocol import EdgeAck, EdgeStatus
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
@@ -16,30 +17,7 @@ from gopub.traffic.wire import from_json
 T = TypeVar("T")
 
 
-class Executed(Protocol):
-    """What a program left on an edge."""
-
-    @property
-    def code(self) -> int:
-        """Its exit code."""
-
-    @property
-    def out(self) -> bytes:
-        """Its standard output."""
-
-    @property
-    def err(self) -> bytes:
-        """Its standard error."""
-
-
-class EdgeChannel(Protocol):
-    """A way to run a program on an edge; the fleet's host channel is one."""
-
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Executed:
-        """Run it there to its end."""
-
-
-Connect = Callable[[str], Awaitable[EdgeChannel]]
+Connect = Callable[[str], Awaitable[Executor]]
 """Opens, or finds again, the channel to an edge by its name."""
 
 
@@ -102,7 +80,7 @@ class NginxRouter:
         except (GopubError, OSError) as error:
             raise _EdgeError(error.problem if isinstance(error, GopubError) else str(error)) from error
 
-    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> Executed:
+    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> Result:
         """Twice where the kept connection turns out to be dead: the same order again gets the same answer."""
         try:
             return await (await self._connect(edge)).exec(argv, body)
@@ -126,7 +104,7 @@ class _EdgeError(Exception):
         self.revision = revision
 
 
-def _read(done: Executed) -> Json:
+def _read(done: Result) -> Json:
     """The JSON of a 200; anything else is an ``_EdgeError`` that says what the edge said."""
     if done.code:
         said = done.err.decode(errors="replace").strip()
