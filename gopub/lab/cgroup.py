@@ -45,10 +45,10 @@ def within(groups: Sequence[Path], argv: Sequence[str]) -> tuple[str, ...]:
     return ("/bin/sh", "-c", _JOIN, "sh", *map(str, groups), "--", *argv)
 
 
-async def clear(prefix: str) -> None:
-    """Take away every group whose name begins so, with all below it; their processes have ended, or are about to."""
+async def clear(pattern: str) -> None:
+    """Take away every group of that name (``*`` is any text), with all below it; their processes end just now."""
     for _ in range(40):
-        left = [group for tree in _mounted() for group in tree.glob(f"{prefix}*") if not _remove(group)]
+        left = [group for tree in _mounted() for group in tree.glob(pattern) if not _remove(group)]
         if not left:
             return
         await asyncio.sleep(0.05)

@@ -287,7 +287,7 @@ async def _clear(home: Path) -> None:
     await monitor.stop(home)
     await asyncio.gather(*(kernel.end(process) for process in machine.supervisors(home)))
     await asyncio.gather(*(kernel.end(process, ask=signal.SIGKILL) for process in machine.all_inside(home)))
-    await cgroup.clear(f"gopub-{ident(home)}-")
+    await cgroup.clear(f"gopub-{ident(home)}-*")
     await kernel.unmount_below(home)
     await kernel.remove_link(f"gopub-{ident(home)}")
     if not kernel.mounts_below(home):

@@ -109,7 +109,9 @@ async def boot(layout: Layout, host: LabHost) -> None:
     )
     folder = layout.folder(host)
     argv = ("/usr/bin/systemd-nspawn", *_NSPAWN[1:], *_PLAIN, *place)
-    groups = cgroup.make(f"gopub-{layout.machine(host)}")
+    name = f"gopub-{layout.machine(host)}"
+    await cgroup.clear(name)  # version 2 lets nobody into a group that has groups of a life before
+    groups = cgroup.make(name)
     await kernel.start(cgroup.within(groups, argv), log=folder / "console.log", pidfile=folder / "pid")
 
 
