@@ -122,8 +122,28 @@ restart() {
     unit_facts
 }
 
-# last_words: what the service said last, for a message.
-last_words() { journalctl --quiet --unit "$unit" --lines 3 --output cat 2>/dev/null | tr '\n' ' ' | cut -c 1-300; }
+# last_words: what the service said last, for a message; what systemd said of it where it said nothing.
+last_words() {
+    timeout 5 journalctl --sync 2>/dev/null
+    words=$(said _SYSTEMD_UNIT="$unit" --lines 3)
+    [ -n "$words" ] || words=$(said --unit "$unit" --lines 3)
+    printf %s "$words" | tr '\n' ' ' | cut -c 1-300
+}
+
+# last_end: how its last process died. systemd's properties tell of the newest process, which may be alive;
+# the message of this number is "Main process exited", and there is none after a good end.
+last_end() {
+    timeout 5 journalctl --sync 2>/dev/null
+    end=$(said --unit "$unit" --lines 1 MESSAGE_ID=98e322203f7a4ed290d09fe03c09fe15)
+    end=${end#*Main process exited, }
+    printf %s "${end:-after a good end}"
+}
+
+# said WHICH..: lines of the journal since the last start that was noted; some seconds more, for the note came later.
+said() {
+    since=$(stat -c %Y "$state/started" 2>/dev/null) || since=10
+    journalctl --quiet --output cat --since "@$((since - 10))" "$@" 2>/dev/null
+}
 
 # note_start: which start the next verify has to prove. A start that this call did not make keeps its own past,
 # and restarts that happened before this order are not counted against it.

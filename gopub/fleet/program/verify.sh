@@ -89,7 +89,7 @@ look_unit() {
     c_restarts=$restarts
     if [ "$restarts" -gt 0 ]; then
         hopeless=1
-        wrong GP443 "$unit restarted $restarts times by itself (exit status $u_status): $(last_words)"
+        wrong GP443 "$unit restarted $restarts times by itself ($(last_end)): $(last_words)"
     fi
     c_unit=$u_active/$u_sub
     [ "$u_active" != active ] || return 0
