@@ -28,6 +28,7 @@ REACH = 2.0
 STATUS = 10.0
 """Seconds that a look waits for one host's answer."""
 _PROBE = frozenset({"GP445", "GP446"})
+_IN_PASSING = "GP451"
 
 
 async def stage(run: Run, name: str) -> Record:
@@ -100,6 +101,7 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         exe_ok=record.code not in ("GP444", "GP447"),
         probe_ok=record.code not in _PROBE,
         detail="" if record.ok else f"{record.code} {record.message}",
+        reachable=record.code != _IN_PASSING,  # it boots or goes down: a unit that does not run says nothing then
         memory=float(memory) if memory.isdecimal() else None,
     )
 

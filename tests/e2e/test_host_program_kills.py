@@ -14,6 +14,7 @@ import pytest
 from gopub.fleet import program
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.orders import Order, Record
+from gopub.rollout.hosts import RELEASE_AT_FAULT, health_of
 
 from .host_kit import Cargo, Site, open_site
 
@@ -243,6 +244,33 @@ async def test_a_power_cut_in_a_switch_leaves_one_whole_release(spare_lab: Any, 
         assert (await site.channel.run(order)).ok
         assert await site.whole() == cargos[1].folder
         await site.close()
+
+
+async def test_a_host_that_goes_down_in_a_switch_does_not_blame_the_release(site: Site) -> None:
+    slow, next_one = await site.cargo("1", env={"MODE": "slow"}), await site.cargo("2")
+    await site.release(slow)
+    await site.run("stage", next_one)
+    status, switch = await site.order("status", slow), await site.order("switch", next_one)
+    place = f"{site.home}/.gopub/late"
+    argv = ("sh", "-c", program.text(), "gopub")
+    await site.channel.exec(("sh", "-c", f"cat > {place}.order"), switch.lines())
+    await site.channel.exec(("systemctl", "--no-block", "poweroff"))  # the old service takes 2 s to end
+    first = await site.channel.exec((*argv, "status"), status.lines())
+    await site.channel.exec((*argv, "switch", f"{place}.order", f"{place}.answer"))  # as the job would be run
+    second = await site.channel.exec(("cat", f"{place}.answer"))
+    seen, said = (Record.parse(done.text, host=site.name) for done in (first, second))
+    assert (seen.ok, seen.code, said.ok, said.code) == (False, "GP451", False, "GP451"), (seen, said)
+    assert "stopping" in said.message
+    assert not {seen.code, said.code} & RELEASE_AT_FAULT
+    assert health_of(site.name, seen).reachable is False
+    await site.channel.close()
+    await site.lab.stop_host(site.name)
+    await site.lab.start_host(site.name)
+    await running(site)
+    record = await site.channel.run(switch)
+    assert (record.ok, record.values.get("repeated")) == (True, None), record
+    assert await site.whole() == next_one.folder
+    await site.run("verify", next_one)
 
 
 async def running(site: Site) -> None:

@@ -33,7 +33,7 @@ from gopub.telemetry import log
 
 HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes without dropping any
 TRIES = 4
-ASK_AGAIN = frozenset({"GP424", "GP449", "GP450"})  # payload, job or check broke off: the host kept no record of it
+ASK_AGAIN = frozenset({"GP424", "GP449", "GP450", "GP451"})  # what broke off; the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _log = log("fleet.ssh")
 
@@ -116,8 +116,12 @@ class SshFleet:
                         hint="is it up, and does its sshd listen there?",
                     ) from error
                 _log.info("%s: try %d: %s", server.name, attempt, say(error))
-                await self._clock.sleep(random.uniform(0.5, 1.5) * 2 ** (attempt - 2))  # noqa: S311 - jitter
+                await self.pause(attempt)
         raise AssertionError  # the loop returns or raises
+
+    async def pause(self, attempt: int) -> None:
+        """Wait before the next try, longer after each: half a second on average, then one, then two."""
+        await self._clock.sleep(random.uniform(0.5, 1.5) * 2 ** (attempt - 2))  # noqa: S311 - jitter
 
 
 class SshChannel:
@@ -153,7 +157,7 @@ class SshChannel:
             GopubError: GP41x; GP415 after ``timeout`` seconds, GP417 when the connection kept being lost.
         """
         async with self._limit(order.verb, timeout), self._lost(order.verb):
-            for _ in range(TRIES - 1):
+            for attempt in range(1, TRIES):
                 try:
                     record = await self._ask(order, payload)
                 except _LOST as error:
@@ -162,6 +166,7 @@ class SshChannel:
                 if record.code not in ASK_AGAIN:
                     return record
                 _log.info("%s: asked again after %s %s", self._host.name, record.code, record.message)
+                await self._fleet.pause(attempt)
             return await self._ask(order, payload)
 
     async def facts(self, instance: str, *, timeout: float = 30.0) -> HostFacts:  # noqa: ASYNC109 - a contract

@@ -25,6 +25,20 @@ END
     : "${u_pid:=0}" "${u_restarts:=0}"
 }
 
+# in_passing: whether the machine is booting or going down, so that a unit that does not run says nothing of its
+# release; $passing names it. Some machines never end their boot, because a unit of theirs never does: five minutes do.
+in_passing() {
+    passing=$(systemctl is-system-running 2>/dev/null)
+    case $passing in
+    running | degraded | maintenance) return 1 ;;
+    starting)
+        uptime_ds
+        booted=$(systemctl show -p UserspaceTimestampMonotonic --value) # microseconds of the same clock
+        [ "$((now - ${booted:-0} / 100000))" -lt 3000 ]
+        ;;
+    esac
+}
+
 # exe_facts: path and digest of the file that the unit's main process runs, in $exe and $exe_digest.
 exe_facts() {
     exe='' exe_digest=''

@@ -65,7 +65,7 @@ converge() {
     place_unit "$1"
     place_link "$1"
     systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
-        fail GP441 "systemd does not enable $unit"
+        refused "systemd does not enable $unit"
     exe_facts
     if [ -n "$unit_changed" ] || [ "$u_active" != active ] || [ "$exe" != "$releases/$1/bin/$m_app" ]; then
         restart "$1"
@@ -96,9 +96,15 @@ $(sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit"
     [ "$unit_changed$u_reload" = no ] || reload_units
 }
 
-# A systemd that goes down with the machine refuses to reload. No record is kept of that: unit and link may disagree
-# then, and the order, asked again, has to finish what it began.
-reload_units() { systemctl daemon-reload || fail_unkept GP441 "systemd does not reload its units"; }
+# Whether systemd can read its units says nothing of the release. Unit and link may disagree now, so no record is kept.
+reload_units() { systemctl daemon-reload || fail_unkept GP451 "systemd does not reload its units"; }
+
+# refused WORDS: systemd did not do to the unit what it was told. That blames the release, unless the machine is on
+# its way up or down, or systemd does not answer: then the order, asked again, has to finish what it began.
+refused() {
+    ! in_passing || fail_unkept GP451 "this machine is ${passing:-without systemd}; $1"
+    fail GP441 "$1"
+}
 
 place_link() {
     [ "$current" != "$1" ] || return 0
@@ -117,7 +123,7 @@ restart() {
     systemctl reset-failed "$unit" 2>/dev/null
     complaint=$(systemctl restart "$unit" 2>&1) || {
         unit_facts
-        fail GP441 "$unit does not start ($u_result, exit status $u_status): $(last_words)"
+        refused "$unit does not start ($u_result, exit status $u_status): $(last_words)"
     }
     unit_facts
 }
@@ -184,7 +190,7 @@ converge_stopped() {
     }
     own_unit
     systemctl disable --quiet "$unit" 2>/dev/null
-    systemctl stop "$unit" || fail GP441 "systemd does not stop $unit"
+    systemctl stop "$unit" || refused "systemd does not stop $unit"
     systemctl reset-failed "$unit" 2>/dev/null
     rm -f "$unit_file" "$state/started" && sync "${unit_file%/*}" || fail GP448 "cannot remove $unit_file"
     reload_units

@@ -60,6 +60,7 @@ judge() {
     value check.listen "$c_listen"
     value check.health "$c_health"
     unit_values
+    [ "$bad" != GP451 ] || fail_unkept "$bad" "$why"
     [ -z "$bad" ] || finish false "$bad" "$why"
     finish true '' "${dir:-nothing} serves"
 }
@@ -93,6 +94,7 @@ look_unit() {
     fi
     c_unit=$u_active/$u_sub
     [ "$u_active" != active ] || return 0
+    ! in_passing || wrong GP451 "this machine is ${passing:-without systemd}, $unit is $u_active"
     case $u_active in failed | inactive) hopeless=1 ;; esac
     wrong GP442 "$unit is $u_active ($u_result, exit status $u_status): $(last_words)"
 }
