@@ -84,14 +84,21 @@ def recover(
     from gopub.drive import settings
     from gopub.drive.adopting import adopt
     from gopub.drive.waking import active, parameters
+    from gopub.rollout.run import LEASE
 
     journal = settings.journal()
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
         typer.echo(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
-    found = [one for one in active(journal, app, env) if not one.driven and not one.state.waiting]
+    there = list(active(journal, app, env))
+    found = [one for one in there if not one.driven and not one.state.waiting]
     if not found:
         typer.echo("nothing to recover", err=True)
+    for one in there:
+        if one.driven:
+            seat, _ = journal.seated(one.state.app, one.state.env) or (None, False)
+            typer.echo(f"{one.state.rollout} is driven by {seat.holder if seat else 'somebody'}; if that process is "
+                       f"gone, its lease ends within {LEASE:g}s: run `gopub recover` then", err=True)  # fmt: skip
     for one in found:
         _go_on(one.state.app, one.state.env, parameters(one), last=one is found[-1])
 

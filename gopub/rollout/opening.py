@@ -17,6 +17,7 @@ from gopub.clock import new_token
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.rollout import events as ev
+from gopub.rollout.closing import free_env
 from gopub.rollout.journal import Journal, Seat
 from gopub.rollout.machine import EnvState, State, fold, fold_env
 from gopub.rollout.model import ReleaseRef
@@ -90,18 +91,25 @@ def resume(
 ) -> Run:
     """Take the seat of a rollout that is not over; ``force`` takes it from a live driver (a rollback may).
 
+    One that is over while the env still counts it as active lost its driver between the two entries of its end
+    (``closing``): the second one is written now.
+
     Raises:
         LockedError: GP707 its driver lives.
         GopubError: GP710 there is no such rollout, or it is over.
     """
     state = read_state(ports.journal, rollout)
-    if not state.rollout or state.closed:
+    half_closed = state.closed and read_env_state(ports.journal, state.app, state.env).active == rollout
+    if not state.rollout or (state.closed and not half_closed):
         ended = f"is over ({state.closed.outcome})" if state.closed else "does not exist"
         raise GopubError("GP710", f"rollout {rollout} {ended}", hint="see `gopub status`")
     seat = _take(ports, state.app, state.env, rollout, facts, max(edge_epoch, state.epoch), force=force)
     trace = next(entry.trace for entry in ports.journal.read(stream_of(rollout)))
     run = Run(ports, seat, rollout, actor=whoami(), trace=trace)
-    run.record(ev.SeatTaken(seat.epoch, seat.holder, why))
+    if state.closed:
+        free_env(run, state.closed.outcome)
+    else:
+        run.record(ev.SeatTaken(seat.epoch, seat.holder, why))
     return run
 
 

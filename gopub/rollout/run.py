@@ -164,7 +164,8 @@ class Run:
             return
         statuses = await self.ports.router.status(self.plan.app, self.plan.env, self.plan.upstream)
         self._revision = max([self._revision, *(status.revision for status in statuses)])
-        if self.state.back is None and self.pools().at("canary"):
+        under_way = self.state.back is None and self.state.closed is None
+        if under_way and self.pools().at("canary"):
             reached = [step for step in self.plan.steps if step.index in self.state.reached]
             await self.shift(self.pools(), self.state.weight, why="taken over", step=reached[-1] if reached else None)
 

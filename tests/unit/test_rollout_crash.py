@@ -12,26 +12,16 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError
-from gopub.fleet.host import Host
 from gopub.rollout import back, stages
 from gopub.rollout import events as ev
-from gopub.rollout.boxes import box, turn_around
-from gopub.rollout.closing import close
-from gopub.rollout.journal import Journal, Seat, open_journal
-from gopub.rollout.machine import fold_env, next_action
-from gopub.rollout.model import FULL, Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
-from gopub.spec.loader import parse_spec
-from tests.support.doubles import MemoryFleet, MemoryHost, MemoryRouter
-
-OLD, NEW = "a" * 64, "b" * 64
-SPEC = """
-app: hello
-environments:
-  lab: {inventory: hosts.ini, hosts: role=app, health: "http://127.0.0.1:8080/healthz", traffic: edge}
-"""
+from gopub.rollout.boxes import turn_around
+from gopub.rollout.journal import Journal
+from gopub.rollout.machine import next_action
+from gopub.rollout.model import FULL, Outcome
+from gopub.rollout.run import Run, stream_of
+from tests.support.doubles import MemoryFleet
+from tests.support.rollout_world import NEW, OLD, World, chart, drive, in_memory
 
 
 class Killed(BaseException):
@@ -43,115 +33,21 @@ class MortalJournal(Journal):
 
     def __init__(self, journal: Journal, at: int, *, after: bool) -> None:
         super().__init__(journal._engine, journal._clock)
-        self._left, self._after = at, after
+        self.left, self._after = at, after
 
     def append_all(self, *args, **kwargs):
-        self._left -= 1
-        if self._left == 0 and not self._after:
+        self.left -= 1
+        if self.left == 0 and not self._after:
             raise Killed
         versions = super().append_all(*args, **kwargs)
-        if self._left == 0:
+        if self.left == 0:
             raise Killed
         return versions
 
 
-class World:
-    """Hosts, an edge and a journal that outlive drivers."""
-
-    def __init__(self, path, count: int = 4) -> None:
-        self.clock = ManualClock()
-        self.journal = open_journal(str(path / "journal.db"), self.clock)
-        self.names = [f"app{n}" for n in range(1, count + 1)]
-        self.old, self.new = f"{OLD[:12]}-{'1' * 12}", f"{NEW[:12]}-{'2' * 12}"
-        self.machines = {
-            n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7) for n in self.names
-        }
-        self.router = MemoryRouter()
-        self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
-        self.kits = path / "kits"
-
-    def ports(self, journal: Journal | None = None) -> Ports:
-        hosts = tuple(Host(name, f"198.18.0.{n}") for n, name in enumerate(self.names))
-        return Ports(journal or self.journal, self.clock, MemoryFleet(self.machines), hosts, self.environment,
-                     None, self.kits, router=self.router)  # fmt: skip
-
-    def plan(self) -> Plan:
-        hosts = tuple(
-            PlannedHost(n, f"{n}:8080", f"id-{n}", "linux/amd64", "2" * 64, self.old, "0" * 64) for n in self.names
-        )
-        steps = (PlannedStep(0, ("app1",), 2500, 1.0), PlannedStep(1, ("app1", "app2"), 5000, 1.0))
-        return Plan("r1", "hello", "lab", "hello", ReleaseRef(NEW, "2"), ReleaseRef(OLD, "1"), hosts, steps, 1, 1.5,
-                    3600.0, 5.0, "judged", upstream="hello", binaries=(("linux/amd64", "9" * 64),))  # fmt: skip
-
-    def driver(self, journal: Journal | None = None) -> Run:
-        """Take the seat; begin the rollout if it has not begun."""
-        ports = self.ports(journal)
-        seen = max(m.epoch for m in self.machines.values())
-        seat = ports.journal.take_seat(
-            Seat("hello", "lab", seen, new_token(), "driver"), rollout="r1", lease=LEASE, force=True
-        )
-        env = fold_env(e.event for e in ports.journal.read(env_stream("hello", "lab")))
-        if not env.active:
-            ports.journal.append(env_stream("hello", "lab"), env.version, [ev.EnvOpened("r1", NEW)], actor="t")
-        run = Run(ports, seat, "r1", actor="t", trace="t" * 32)
-        if not run.state.rollout:
-            run.record(ev.Opened("r1", "hello", "lab", NEW, "2"))
-        run.record(ev.SeatTaken(seat.epoch, "driver"))
-        if not run.state.admitted:
-            run.record(ev.Admitted())
-        if run.state.plan is None:
-            run.record(ev.Planned(self.plan()))
-        return run
-
-    def running(self) -> dict[str, str]:
-        return {name: machine.current for name, machine in self.machines.items()}
-
-
 @pytest.fixture(autouse=True)
-def _no_cargo(monkeypatch):
-    """What is carried to a host is the business of other tests; this world has no files."""
-    from gopub.rollout import hosts
-    from gopub.rollout.payload import Cargo
-
-    async def cargo(run, name):
-        return Cargo({"archive": "8" * 64, "binary": "9" * 64, "files": "7" * 64}, {}, ())
-
-    monkeypatch.setattr(hosts, "cargo_for", cargo)
-
-
-@box
-async def judge(run: Run, step: PlannedStep, verdict: str) -> None:
-    """A bake whose verdict the test gives."""
-    if step.index in run.state.passed:
-        return
-    if verdict == "bad" and step.index == 1:
-        turn_around(run, Outcome.ROLLED_BACK, 3, "errors")
-        return
-    run.record(ev.StepPassed(step.index))
-
-
-async def chart(run: Run, verdict: str) -> None:
-    """The chart of flows/rollout.py with a judge of ours."""
-    await run.claim_edges()
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
-    for step in run.plan.steps:
-        for batch in stages.switch_batches(run, step):
-            await stages.switch(run, step, batch)
-        await stages.reach(run, step)
-        await judge(run, step, verdict)
-        if run.state.back:
-            break
-    await stages.settle(run)
-    if run.state.settling and not run.state.back:
-        close(run, Outcome.PROMOTED, "")
-    await back.go_back(run)
-
-
-def drive(world: World, verdict: str, journal: Journal | None = None) -> Run:
-    run = world.driver(journal)
-    asyncio.run(chart(run, verdict))
-    return run
+def _in_memory(monkeypatch):
+    in_memory(monkeypatch)
 
 
 def check_whole(world: World, verdict: str) -> None:
@@ -162,7 +58,7 @@ def check_whole(world: World, verdict: str) -> None:
     assert table is not None and table.canary is None and table.stable is not None
     assert sorted(peer.host for peer in table.stable.peers) == world.names
     assert table.stable.release == (OLD if verdict == "bad" else NEW)
-    env = fold_env(e.event for e in world.journal.read(env_stream("hello", "lab")))
+    env = world.env()
     assert env.active == ""
     assert env.stable == (OLD if verdict == "bad" else NEW)
     assert (NEW in env.quarantine) == (verdict == "bad")
@@ -170,9 +66,16 @@ def check_whole(world: World, verdict: str) -> None:
 
 
 def appends(tmp_path, verdict: str) -> int:
-    world = World(tmp_path)
-    drive(world, verdict)
-    return len(world.journal.read(stream_of("r1")))
+    journal = MortalJournal(World(tmp_path).journal, 0, after=False)
+    drive(World(tmp_path), verdict, journal)
+    return -journal.left
+
+
+def go_on(world: World, verdict: str) -> None:
+    """What a person or `recover` does then; a rollout that is over is left alone."""
+    over = world.journal.read(stream_of("r1")) and not world.env().active
+    if not over:
+        drive(world, verdict)
 
 
 @pytest.mark.parametrize("verdict", ["good", "bad"])
@@ -197,7 +100,7 @@ def test_killed_at_every_append_another_driver_ends_it_whole(tmp_path, verdict, 
             drive(world, verdict, MortalJournal(world.journal, at, after=after))
         for name in world.running().values():
             assert name in (world.old, world.new)
-        drive(world, verdict)
+        go_on(world, verdict)
         check_whole(world, verdict)
 
 
@@ -217,7 +120,7 @@ def test_killed_again_and_again_it_still_ends(tmp_path):
                 continue
             break
         else:
-            drive(world, verdict)
+            go_on(world, verdict)
         check_whole(world, verdict)
 
 

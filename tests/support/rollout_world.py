@@ -1,0 +1,130 @@
+"""A world in memory for a rollout: hosts, an edge and a journal that outlive drivers, and the flow's chart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gopub.clock import ManualClock
+from gopub.fleet.host import Host
+from gopub.rollout import back, hosts, opening, stages
+from gopub.rollout import events as ev
+from gopub.rollout.boxes import box, turn_around
+from gopub.rollout.closing import close
+from gopub.rollout.journal import Journal, open_journal
+from gopub.rollout.machine import EnvState
+from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.rollout.opening import Request, read_env_state, resume, start
+from gopub.rollout.payload import Cargo
+from gopub.rollout.run import Ports, Run
+from gopub.spec.loader import parse_spec
+from tests.support.doubles import MemoryFleet, MemoryHost, MemoryRouter
+
+OLD, NEW = "a" * 64, "b" * 64
+SPEC = """
+app: hello
+environments:
+  lab: {inventory: hosts.ini, hosts: role=app, health: "http://127.0.0.1:8080/healthz", traffic: edge}
+"""
+
+
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carry no files (that is the business of other tests); whoever comes next comes after a dead driver's lease."""
+
+    async def cargo(run: Run, name: str) -> Cargo:
+        del run, name
+        return Cargo({"archive": "8" * 64, "binary": "9" * 64, "files": "7" * 64}, {}, ())
+
+    monkeypatch.setattr(hosts, "cargo_for", cargo)
+    monkeypatch.setattr(opening, "LEASE", 0.0)
+
+
+class World:
+    """Hosts, an edge and a journal that outlive drivers."""
+
+    def __init__(self, path: Path, count: int = 4) -> None:
+        self.clock = ManualClock()
+        self.journal = open_journal(str(path / "journal.db"), self.clock)
+        self.names = [f"app{n}" for n in range(1, count + 1)]
+        self.old, self.new = f"{OLD[:12]}-{'1' * 12}", f"{NEW[:12]}-{'2' * 12}"
+        self.machines = {
+            n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7) for n in self.names
+        }
+        self.router = MemoryRouter()
+        self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
+        self.kits = path / "kits"
+        self.project = "."
+
+    def ports(self, journal: Journal | None = None) -> Ports:
+        known = tuple(Host(name, f"198.18.0.{n}") for n, name in enumerate(self.names))
+        return Ports(journal or self.journal, self.clock, MemoryFleet(self.machines), known, self.environment,
+                     None, self.kits, router=self.router)  # fmt: skip
+
+    def plan(self) -> Plan:
+        planned = tuple(
+            PlannedHost(n, f"{n}:8080", f"id-{n}", "linux/amd64", "2" * 64, self.old, "0" * 64) for n in self.names
+        )
+        steps = (PlannedStep(0, ("app1",), 2500, 1.0), PlannedStep(1, ("app1", "app2"), 5000, 1.0))
+        return Plan("r1", "hello", "lab", "hello", ReleaseRef(NEW, "2"), ReleaseRef(OLD, "1"), planned, steps, 1, 1.5,
+                    3600.0, 5.0, "judged", upstream="hello", binaries=(("linux/amd64", "9" * 64),))  # fmt: skip
+
+    def driver(self, journal: Journal | None = None, rollout: str = "r1") -> Run:
+        """Begin the rollout, or take it over where it is active: as the command and `recover` do."""
+        ports = self.ports(journal)
+        facts = {name: machine.facts() for name, machine in self.machines.items() if machine.reachable}
+        epoch = self.router.table.epoch if self.router.table else 0
+        if self.env().active:
+            run = resume(ports, rollout, facts, epoch, why="go on", force=True)
+        else:
+            request = Request("hello", "lab", ReleaseRef(NEW, "2"), rollout=rollout, project=self.project)
+            run = start(ports, request, facts, epoch)
+        if run.state.closed is None and not run.state.admitted:
+            run.record(ev.Admitted())
+        if run.state.closed is None and run.state.plan is None:
+            run.record(ev.Planned(self.plan()))
+        return run
+
+    def env(self) -> EnvState:
+        """What the env's stream tells."""
+        return read_env_state(self.journal, "hello", "lab")
+
+    def running(self) -> dict[str, str]:
+        return {name: machine.current for name, machine in self.machines.items()}
+
+
+@box
+async def judge(run: Run, step: PlannedStep, verdict: str) -> None:
+    """A bake whose verdict the test gives."""
+    if step.index in run.state.passed:
+        return
+    if verdict == "bad" and step.index == 1:
+        turn_around(run, Outcome.ROLLED_BACK, 3, "errors")
+        return
+    run.record(ev.StepPassed(step.index))
+
+
+async def chart(run: Run, verdict: str) -> None:
+    """The chart of flows/rollout.py with a judge of ours."""
+    await run.claim_edges()
+    for batch in stages.stage_batches(run):
+        await stages.stage(run, batch)
+    for step in run.plan.steps:
+        for batch in stages.switch_batches(run, step):
+            await stages.switch(run, step, batch)
+        await stages.reach(run, step)
+        await judge(run, step, verdict)
+        if run.state.back:
+            break
+    await stages.settle(run)
+    if run.state.settling and not run.state.back:
+        close(run, Outcome.PROMOTED, "")
+    await back.go_back(run)
+
+
+def drive(world: World, verdict: str, journal: Journal | None = None) -> Run:
+    """Drive it to its end, or until the journal kills us."""
+    run = world.driver(journal)
+    asyncio.run(chart(run, verdict))
+    return run
