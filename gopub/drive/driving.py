@@ -36,7 +36,7 @@ async def plan(run: Run) -> None:
     """Freeze hosts and steps; the rollback kit is written first, so that every plan has one."""
     if run.state.plan is not None or run.release is None:
         return
-    made = make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts)
+    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts)
     ports = run.ports
     kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
     write_kit(ports.kits, kit)

@@ -25,6 +25,7 @@ from gopub.rollout.payload import render_all
 from gopub.rollout.planning import plan_rollout
 from gopub.rollout.run import Ports, Run
 from gopub.spec.models import Environment
+from gopub.traffic.protocol import EdgeStatus
 
 PATIENCE = 8.0
 """Seconds that a rollout under way waits for a silent host's facts: a dead host must not keep a canary in traffic."""
@@ -98,16 +99,20 @@ async def dry_plan(app: str, env: str, version: str, folder: str, elsewhere: Els
     project = await project.naming(environment, elsewhere)
     async with open_ports(project, environment) as ports:
         facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
-        return make_plan("dry-run", release, env, ports, facts)
+        return await make_plan("dry-run", release, env, ports, facts)
 
 
-def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Mapping[str, HostFacts]) -> Plan:
-    """Render for each host and plan."""
+async def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Mapping[str, HostFacts]) -> Plan:
+    """Render for each host, ask the edges which hosts serve, and plan."""
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
-    counted = ports.metrics is not None
-    return plan_rollout(rollout, release, env, ports.environment, ports.hosts, facts, renders, stable, counted=counted)
+    tables = [status.table for status in await _edges(ports, release.app, env, ports.environment)]
+    serving = {peer.host for table in tables if table and table.stable for peer in table.stable.peers}
+    return plan_rollout(
+        rollout, release, env, ports.environment, ports.hosts, facts, renders, stable,
+        counted=ports.metrics is not None, serving=serving,
+    )  # fmt: skip
 
 
 def environment_of(release: Release, env: str) -> Environment:
@@ -185,10 +190,13 @@ def insist(facts: Mapping[str, HostFacts], silent: Mapping[str, GopubError]) -> 
 
 async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment) -> int:
     """The highest epoch that an edge has seen."""
+    return max((status.epoch for status in await _edges(ports, app, env, environment)), default=0)
+
+
+async def _edges(ports: Ports, app: str, env: str, environment: Environment) -> tuple[EdgeStatus, ...]:
     if ports.router is None or environment.traffic is None:
-        return 0
-    statuses = await ports.router.status(app, env, environment.traffic.upstream)
-    return max((status.epoch for status in statuses), default=0)
+        return ()
+    return await ports.router.status(app, env, environment.traffic.upstream)
 
 
 def _request(wanted: Wanted, project: Project, release: Release | None) -> Request:

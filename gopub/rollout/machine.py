@@ -17,7 +17,7 @@ from functools import reduce
 
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
-from gopub.rollout.model import Outcome, Plan, PlannedStep
+from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep
 
 
 class Action(StrEnum):
@@ -146,7 +146,7 @@ def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case 
         case ev.Admitted():
             return replace(state, admitted=True)
         case ev.Planned(plan=plan):
-            return replace(state, plan=plan, hosts={h.name: HostState(runs=h.before) for h in plan.hosts})
+            return replace(state, plan=plan, hosts={h.name: _at_first(h) for h in plan.hosts})
         case ev.Waiting(why=why):
             return replace(state, waiting=why)
         case ev.Woken(step=step):
@@ -159,6 +159,10 @@ def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case 
             return replace(state, closed=event, waiting="")
         case _:
             return _apply_step(state, event)
+
+
+def _at_first(host: PlannedHost) -> HostState:
+    return HostState(runs="" if host.idle else host.before)
 
 
 def _apply_step(state: State, event: ev.Event) -> State:

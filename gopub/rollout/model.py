@@ -40,8 +40,9 @@ class ReleaseRef:
 class PlannedHost:
     """A host as the plan froze it: a machine that was replaced has another machine id and is refused.
 
-    ``render`` is this host's render of the new release: templates may name its variables. ``before`` is what
-    ``current`` pointed to when the plan was made: the folder that a rollback brings back.
+    ``render`` is this host's render of the new release: templates may name its variables. ``before`` is the folder
+    that a rollback brings back: stable's, wherever the host holds it. An ``idle`` host was not on stable and had no
+    traffic when the plan was made; it gets none before it runs the new release, or stable.
     """
 
     name: str
@@ -51,6 +52,7 @@ class PlannedHost:
     render: str
     before: str = ""
     before_digest: str = ""
+    idle: bool = False
 
     def folder(self, release: str) -> str:
         """The folder of that release on this host."""

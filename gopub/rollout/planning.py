@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, cast
 
 from pydantic import TypeAdapter
@@ -30,14 +31,20 @@ def plan_rollout(
     stable: ReleaseRef | None,
     *,
     counted: bool,
+    serving: Collection[str] = (),
 ) -> Plan:
-    """Everything that the rollout will do; ``counted`` tells whether anything counts the requests.
+    """Everything that the rollout will do.
+
+    ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to.
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
     """
-    stable = stable if stable and _is_there(stable, facts) else _agreed(facts)
-    planned = tuple(_host(host, environment, facts[host.name], renders[host.name]) for host in hosts)
+    stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
+    planned = _idle_first(
+        _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
+        for host in hosts
+    )
     _check_targets(release, planned)
     traffic = environment.traffic
     mode: Literal["judged", "health-only"] = "judged" if traffic and counted else "health-only"
@@ -59,7 +66,7 @@ def plan_rollout(
         sticky=traffic.sticky if traffic else "address",
         trust=traffic.trust if traffic else (),
         windows=environment.rollout.window,
-        notes=_notes(mode, stable, facts),
+        notes=_notes(mode, stable, planned, facts),
         keep_releases=environment.keep_releases,
         binaries=tuple((text, files.binary.digest) for text, files in release.targets.items()),
         archives=tuple(
@@ -91,30 +98,55 @@ def _gate(step: PlannedStep) -> str:
 
 
 def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
-    return any(fact.current and fact.current.release[:12] == stable.short for fact in facts.values())
+    return any(_is_on(stable, fact) for fact in facts.values())
 
 
-def _agreed(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
-    """What all hosts run, where the journal does not know it: a journal may be lost, the hosts are not."""
-    running = {fact.current.release for fact in facts.values() if fact.current}
-    if len(running) != 1 or any(fact.current is None for fact in facts.values()):
-        return None
-    (release,) = running
-    return ReleaseRef(release, release[:12])
+def _most_run(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
+    """What most hosts run, where the journal does not know it: a journal may be lost, the hosts are not."""
+    running = Counter(fact.current.release for fact in facts.values() if fact.current)
+    for release, count in running.most_common(1):
+        if 2 * count > len(facts):
+            return ReleaseRef(release, release[:12])
+    return None
 
 
-def _host(host: Host, environment: Environment, facts: HostFacts, render: str) -> PlannedHost:
+def _idle_first(hosts: Iterable[PlannedHost]) -> tuple[PlannedHost, ...]:
+    """Hosts without traffic become the canary first: whatever happens to them, stable keeps all of its own."""
+    return tuple(sorted(hosts, key=lambda host: not host.idle))
+
+
+def _host(
+    host: Host, environment: Environment, facts: HostFacts, render: str, stable: ReleaseRef | None, *, serves: bool
+) -> PlannedHost:
     port = environment.traffic.port if environment.traffic else environment.health.port
-    before = facts.current
+    before, digest = _before(facts, stable)
     return PlannedHost(
         name=host.name,
         peer=f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
         machine_id=facts.machine_id,
         target=f"linux/{facts.arch}",
         render=render,
-        before=before.name if before else "",
-        before_digest=before.binary if before else "",
+        before=before,
+        before_digest=digest,
+        idle=bool(environment.traffic and stable and not serves and not _is_on(stable, facts)),
     )
+
+
+def _is_on(stable: ReleaseRef, facts: HostFacts) -> bool:
+    return facts.current is not None and facts.current.release[:12] == stable.short
+
+
+def _before(facts: HostFacts, stable: ReleaseRef | None) -> tuple[str, str]:
+    """The folder to go back to and the digest of its binary, where it is known.
+
+    A host may be elsewhere: it was down while a rollout was taken back, or came late. It goes back to stable if it
+    holds that; else to what it had, if anything.
+    """
+    if stable and not _is_on(stable, facts):
+        held = [name for name in facts.releases if name.startswith(stable.short)]
+        if held:
+            return (facts.previous if facts.previous in held else held[0]), ""
+    return (facts.current.name, facts.current.binary) if facts.current else ("", "")
 
 
 def _check_targets(release: Release, hosts: Sequence[PlannedHost]) -> None:
@@ -155,14 +187,19 @@ def _wanted(step: Step) -> WantedStep:
     return WantedStep(step.hosts, step.weight, header, step.bake, step.between or "", step.approve or "")
 
 
-def _notes(mode: str, stable: ReleaseRef | None, facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
+def _notes(
+    mode: str, stable: ReleaseRef | None, hosts: Sequence[PlannedHost], facts: Mapping[str, HostFacts]
+) -> tuple[str, ...]:
     notes = ["hosts are unpinned: the program comes over SSH, and no key on the host checks orders"]
     if mode == "health-only":
         notes.append("health-only: no router or no metrics, so promotion rests on the health checks alone")
     if stable is None:
         notes.append("first release: judged by health and absolute SLO; going back stops the unit")
     else:
-        other = sorted(n for n, fact in facts.items() if not fact.current or fact.current.release[:12] != stable.short)
+        idle = [host.name for host in hosts if host.idle]
+        other = sorted(name for name, fact in facts.items() if not _is_on(stable, fact) and name not in idle)
+        if idle:
+            notes.append(f"not on stable and without traffic, so they go first: {', '.join(idle)}")
         if other:
-            notes.append(f"not on stable before the rollout: {', '.join(other)}")
+            notes.append(f"not on stable before the rollout, and serving: {', '.join(other)}")
     return tuple(notes)

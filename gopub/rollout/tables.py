@@ -37,7 +37,9 @@ class Pools:
 
 
 def pools_of(state: State) -> Pools:
-    """Where the journal leaves each host; one with an unknown outcome, or owed, is out."""
+    """Where the journal leaves each host; one with an unknown outcome, owed, or idle and not on stable is out."""
+    stable = state.plan.stable if state.plan else None
+    idle = {host.name for host in state.plan.hosts if host.idle} if state.plan else set()
 
     def place(name: str) -> Place:
         host = state.hosts[name]
@@ -45,7 +47,9 @@ def pools_of(state: State) -> Pools:
             return "out"
         if host.track == "canary":
             return "canary"
-        return "stable" if state.plan and state.plan.stable and host.runs else "out"
+        if stable is None or not host.runs or (name in idle and not host.runs.startswith(stable.short)):
+            return "out"
+        return "stable"
 
     return Pools({name: place(name) for name in state.hosts})
 
