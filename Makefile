@@ -26,8 +26,17 @@ demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab;
 check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
+# The units compute, the other tests mostly wait (for hosts, bakes, servers), so both run at once. ARGS may select tests
+# that only one of the two has: then there is one run.
 test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
-	@$(PYTEST) tests $(ARGS)
+	@$(if $(ARGS),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=2 test-units test-parts)
+
+.PHONY: test-units test-parts
+test-units: # Its report comes in one piece, and leaves the processor to what has deadlines.
+	@report=$$(nice $(PYTEST) tests/unit 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
+
+test-parts:
+	@$(PYTEST) tests --ignore=tests/unit
 
 unit: setup ## The tests that need no lab and no server.
 	@$(PYTEST) tests/unit $(ARGS)
