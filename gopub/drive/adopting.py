@@ -1,14 +1,17 @@
 """The journal adopts what was done without it: a rollback while the database was down leaves a journal of its own.
 
 Such a spool is a SQLite journal beside the kits. Adopting closes the rollout that was taken back, frees the env, and
-renames the spool; running it twice changes nothing.
+renames the spool; running it twice changes nothing. A rollback that died before its end becomes the env's active
+rollout, so that `recover` finds it and goes on.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gopub.clock import SystemClock
+from gopub.drive.projects import known_project
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Entry, Journal, open_journal
@@ -40,16 +43,27 @@ def _adopt_one(journal: Journal, path: Path) -> None:
     for stream in spool.streams("rollout/"):
         entries = spool.read(stream)
         if not journal.read(stream):
-            events = [entry.event for entry in entries]
+            events = [_at_home(journal, entry.event) for entry in entries]
             journal.append(stream, 0, events, actor=entries[0].actor, trace=entries[0].trace)
     for stream in spool.streams("env/"):
         _adopt_env(journal, stream, spool.read(stream))
+    spool.close()
+
+
+def _at_home(journal: Journal, event: ev.Event) -> ev.Event:
+    """Offline nobody knew where the project lies; the journal does."""
+    if isinstance(event, ev.Opened) and event.project == ".":
+        return replace(event, project=known_project(journal, event.app, event.env))
+    return event
 
 
 def _adopt_env(journal: Journal, stream: str, entries: list[Entry]) -> None:
     _, app, env = stream.split("/", 2)
     known = read_env_state(journal, app, env)
+    opened = [entry.event for entry in entries if isinstance(entry.event, ev.EnvOpened)]
     closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
+    if known.active in {event.rollout for event in opened}:
+        return  # we died right after the last append below
     if known.active:
         _close_rollout(journal, known.active, f"taken back offline by {entries[-1].actor}")
     for event in closed:
@@ -57,6 +71,13 @@ def _adopt_env(journal: Journal, stream: str, entries: list[Entry]) -> None:
         merged = ev.EnvClosed(known.active or event.rollout, event.outcome, event.stable, event.stable_version,
                               event.quarantined)  # fmt: skip
         journal.append(env_stream(app, env), again.version, [merged], actor=entries[-1].actor)
+    _go_on_with(journal, stream, [event for event in opened if event.rollout not in {end.rollout for end in closed}])
+
+
+def _go_on_with(journal: Journal, stream: str, unfinished: list[ev.EnvOpened]) -> None:
+    if unfinished:
+        version = fold_env(entry.event for entry in journal.read(stream)).version
+        journal.append(stream, version, unfinished[-1:], actor="adopt")
 
 
 def _close_rollout(journal: Journal, rollout: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gopub.canon import sha256
 from gopub.clock import new_token
-from gopub.errors import UsageError
+from gopub.errors import GopubError, UsageError
 from gopub.paths import state_dir
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal
@@ -35,6 +35,14 @@ def last_project(journal: Journal, app: str, env: str) -> str:
                     return event.project
     raise UsageError("GP951", f"where the gopub.yaml of {app} lies is not known: nothing was rolled out into {env} yet",
                      hint="start `deploy`, or name the folder on the worker as `project`")  # fmt: skip
+
+
+def known_project(journal: Journal, app: str, env: str) -> str:
+    """The same for who can do without: ``.`` where nobody knows it."""
+    try:
+        return last_project(journal, app, env)
+    except GopubError:
+        return "."
 
 
 async def project_folder(repository: str, ref: str, spec_file: str) -> str:

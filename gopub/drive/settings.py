@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
 from gopub.paths import state_dir
-from gopub.rollout.journal import Journal, open_journal
+from gopub.rollout.journal import PATIENCE, Journal, open_journal
 
 
 def journal_url() -> str:
@@ -21,10 +21,10 @@ def kits_folder() -> Path:
     return (state_dir() if "://" in url else Path(url).parent) / "kits"
 
 
-def journal(clock: Clock | None = None) -> Journal:
+def journal(clock: Clock | None = None, *, patience: float = PATIENCE) -> Journal:
     """The journal, opened.
 
     Raises:
         GopubError: GP701 it cannot be opened.
     """
-    return open_journal(journal_url(), clock or SystemClock())
+    return open_journal(journal_url(), clock or SystemClock(), patience=patience)

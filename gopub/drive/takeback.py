@@ -1,14 +1,15 @@
 """`gopub rollback`: the release before, or a named one, back on every host, at once.
 
-It needs only hosts, edges and the rollback kit. It takes the seat from whoever holds it, or, with the journal down,
-goes above the highest epoch that hosts and edges have seen and writes a journal of its own that is adopted later.
+It needs only hosts, edges and the rollback kit. It takes the seat from whoever holds it, or, with the journal down
+(gone, locked, read-only, full, damaged), goes above the highest epoch that hosts and edges have seen and writes a
+journal of its own that is adopted later.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gopub.canon import Json
@@ -18,10 +19,11 @@ from gopub.drive.adopting import adopt
 from gopub.drive.nostore import NoStore
 from gopub.drive.opening import PATIENCE, ask_all
 from gopub.drive.ports import open_fleet, open_router
-from gopub.drive.projects import last_project
+from gopub.drive.projects import known_project
 from gopub.drive.summary import summary
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
+from gopub.fleet.protocol import Fleet
 from gopub.rollout import events as ev
 from gopub.rollout.back import go_back
 from gopub.rollout.boxes import turn_around
@@ -32,8 +34,23 @@ from gopub.rollout.model import Outcome, Plan, PlannedHost, ReleaseRef
 from gopub.rollout.opening import read_env_state, read_state, whoami
 from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import log, new_trace_id
+from gopub.traffic.protocol import Router
+
+JOURNAL_DOWN = frozenset({"GP701", "GP702", "GP703"})
+"""It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
+LOCKED = 5.0
+"""Seconds that a rollback waits for somebody who is writing to the journal."""
 
 _log = log("rollback")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What somebody asked for."""
+
+    to: str
+    reason: str
+    actor: str
 
 
 async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
@@ -45,16 +62,12 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     kit = read_kit(settings.kits_folder(), app, env)
     fleet = open_fleet()
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
-    journal, offline = _journal(kit)
-    ports = Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
-                  router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
+    wish = _Wish(to, reason or "rollback asked for", actor or whoami())
     try:
         facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
-        epoch = await _highest(ports, kit, facts)
-        run = _open(ports, kit, facts, epoch, to, reason or "rollback asked for", actor or whoami())
+        epoch = await _highest(router, kit, facts)
+        run = _open(kit, fleet, router, facts, epoch, wish)
         run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
-        if offline:
-            run.alarm(f"the journal is down ({offline}); this rollback is kept beside the kits and adopted later")
         async with run.driving():
             await run.claim_edges()
             await go_back(run)
@@ -65,38 +78,55 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
         await fleet.close()
 
 
-def _journal(kit: Kit) -> tuple[Journal, str]:
-    """The journal, or one of our own beside the kits, and why."""
+def _open(
+    kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish
+) -> Run:
+    """The run on the journal, or on one of our own beside the kits where that one fails us."""
+
+    def ports(journal: Journal) -> Ports:
+        return Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
+                     router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
+
     try:
-        journal = settings.journal()
+        journal = settings.journal(patience=LOCKED)
         adopt(journal, settings.kits_folder())
+        return _begin(ports(journal), kit, facts, epoch, wish)
     except GopubError as error:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
-        return open_journal(str(path), SystemClock()), error.problem
-    return journal, ""
+        if error.code not in JOURNAL_DOWN:
+            raise
+        down = error.problem
+    run = _begin(ports(_spool(kit)), kit, facts, epoch, wish)
+    run.alarm(f"the journal is down ({down}); this rollback is kept beside the kits and adopted later")
+    return run
 
 
-def _open(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, to: str, reason: str, actor: str) -> Run:
+def _spool(kit: Kit) -> Journal:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
+    return open_journal(str(path), SystemClock())
+
+
+def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish) -> Run:
     """Turn the active rollout around, or make one that only goes back."""
     plan = kit.plan
     active = read_env_state(ports.journal, plan.app, plan.env).active
     state = read_state(ports.journal, active) if active else None
-    rollout = active if state and state.plan else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
+    under_way = state is not None and state.plan is not None and state.closed is None
+    rollout = active if under_way else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
-    backwards = None if rollout == active else _backwards(kit, facts, to, rollout)
-    if backwards is None and to:
-        raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {to!r}",
+    backwards = None if rollout == active else _backwards(kit, facts, wish.to, rollout)
+    if backwards is None and wish.to:
+        raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {wish.to!r}",
                          hint="take it back first, then use --to")  # fmt: skip
     seat = ports.journal.take_seat(
         Seat(plan.app, plan.env, epoch, new_token(), whoami()), rollout=rollout, lease=LEASE, force=True
     )
-    run = Run(ports, seat, rollout, actor=actor, trace=new_trace_id())
+    run = Run(ports, seat, rollout, actor=wish.actor, trace=new_trace_id())
     if backwards is None:
         run.record(ev.SeatTaken(seat.epoch, seat.holder, "rollback"))
-        turn_around(run, Outcome.ROLLED_BACK, 0, reason)
+        turn_around(run, Outcome.ROLLED_BACK, 0, wish.reason)
     else:
-        _begin_backwards(run, backwards, facts, reason, active)
+        _begin_backwards(run, backwards, facts, wish.reason, active)
     return run
 
 
@@ -105,7 +135,7 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
     elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
     journal, release = run.ports.journal, plan.release
     reason = reason if not active else f"{reason} (was {active})"
-    project = _project(journal, plan.app, plan.env)
+    project = known_project(journal, plan.app, plan.env)  # for `recover`: a rollback itself needs none
     events: list[ev.Event] = [
         ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
         ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
@@ -123,14 +153,6 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
     run.state = fold(events)
 
 
-def _project(journal: Journal, app: str, env: str) -> str:
-    """Where `recover` finds the inventory; a rollback itself needs no project."""
-    try:
-        return last_project(journal, app, env)
-    except GopubError:
-        return "."
-
-
 def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) -> Plan:
     """A plan whose canary is what runs now everywhere, and whose stable is what is wanted back."""
     plan = kit.plan
@@ -142,7 +164,7 @@ def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) 
         raise GopubError("GP725", f"{what} is not on {', '.join(missing)}",
                          hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
     target = wanted or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
-    hosts = tuple(replace(host, before=folders[host.name], before_digest="") for host in plan.hosts)
+    hosts = tuple(replace(host, before=folders[host.name], before_digest="", idle=False) for host in plan.hosts)
     return replace(plan, rollout=rollout, release=_running(kit, facts), stable=target, hosts=hosts, steps=())
 
 
@@ -183,10 +205,10 @@ def _folder(host: PlannedHost, target: ReleaseRef | None, facts: HostFacts | Non
     return next((name for name in facts.releases if name.startswith(wanted)), "")
 
 
-async def _highest(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
+async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
     """The highest epoch that anybody has seen."""
     edges = 0
-    if ports.router and kit.plan.upstream:
-        statuses = await ports.router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
+    if router and kit.plan.upstream:
+        statuses = await router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
         edges = max((status.epoch for status in statuses), default=0)
     return max([kit.epoch, edges, *(fact.epoch for fact in facts.values())])

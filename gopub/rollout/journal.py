@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from gopub.canon import Json, canonical, sha256
 from gopub.clock import Clock
@@ -50,6 +50,8 @@ SEATS = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
 )
 GENESIS = "0" * 64
+PATIENCE = 30.0
+"""Seconds to wait for another process that is writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ class Journal:
         """Use ``open_journal``; this takes an engine whose schema is up to date."""
         self._engine = engine
         self._clock = clock
+
+    def close(self) -> None:
+        """Let go of the database; SQLite then leaves one file."""
+        self._engine.dispose()
 
     def append(
         self,
@@ -239,7 +245,7 @@ class Journal:
         except (IntegrityError, GopubError):
             raise
         except SQLAlchemyError as error:
-            raise GopubError("GP701", f"the journal cannot be written: {error.__class__.__name__}: {error}",
+            raise GopubError("GP701", f"the journal cannot be written: {_cause(error)}",
                              hint="no step goes forward; `gopub rollback` works without it") from error  # fmt: skip
 
     @contextmanager
@@ -248,12 +254,14 @@ class Journal:
             with self._engine.connect() as db:
                 yield db
         except SQLAlchemyError as error:
-            raise GopubError("GP701", f"the journal cannot be read: {error.__class__.__name__}: {error}",
+            raise GopubError("GP701", f"the journal cannot be read: {_cause(error)}",
                              hint="`gopub rollback` works without it") from error  # fmt: skip
 
 
-def open_journal(url: str, clock: Clock) -> Journal:
+def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journal:
     """Open the journal at a SQLAlchemy URL or a file path, bringing its schema up to date.
+
+    ``patience`` is how many seconds SQLite waits for somebody else's lock.
 
     Raises:
         GopubError: GP701 it cannot be opened.
@@ -261,7 +269,7 @@ def open_journal(url: str, clock: Clock) -> Journal:
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
-    engine = sa.create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
     if engine.dialect.name == "sqlite":
         _make_sqlite_strict(engine)
     from gopub.rollout.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
@@ -269,7 +277,7 @@ def open_journal(url: str, clock: Clock) -> Journal:
     try:
         upgrade(engine)
     except SQLAlchemyError as error:
-        raise GopubError("GP701", f"the journal at {engine.url.render_as_string()} cannot be opened: {error}",
+        raise GopubError("GP701", f"the journal at {engine.url.render_as_string()} cannot be opened: {_cause(error)}",
                          hint="is the path writable, or the database up?") from error  # fmt: skip
     return Journal(engine, clock)
 
@@ -317,8 +325,17 @@ def _hash(previous: str, row: dict[str, Json]) -> str:
 
 
 def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
-    event = decode(row.type, json.loads(row.data))
+    try:
+        event = decode(row.type, json.loads(row.data))
+    except ValueError as error:
+        raise GopubError("GP703", f"the journal's entry {row.seq} is damaged: {error}",
+                         hint="restore it from a backup; `gopub rollback` works without it") from error  # fmt: skip
     return Entry(row.seq, row.stream, row.version, event, row.actor, row.trace, row.at, row.hash)
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """What the database says; the statement and its parameters (a seat's token) are nobody's business."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
 
 
 def _stale(stream: str, expected: int) -> LockedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -96,3 +97,30 @@ def test_a_journal_that_cannot_be_opened_is_an_error_for_people(tmp_path):
     (tmp_path / "journal.db").write_text("not a database, but long enough to be looked at as one" * 20)
     with pytest.raises(GopubError, match="GP701"):
         open_journal(str(tmp_path / "journal.db"), ManualClock())
+
+
+def test_a_damaged_entry_is_named(journal, tmp_path):
+    journal.append("rollout/r1", 0, [OPENED], actor="me")
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("UPDATE journal SET data = substr(data, 1, 10)")
+    with pytest.raises(GopubError, match="GP703 the journal's entry 1 is damaged"):
+        journal.read("rollout/r1")
+
+
+def test_a_journal_of_a_later_gopub_is_left_alone(journal, tmp_path):
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("UPDATE gopub_schema SET version_num = 'of the future'")
+    with pytest.raises(GopubError, match="GP701 the journal's schema is not one that this gopub knows"):
+        open_journal(str(tmp_path / "journal.db"), ManualClock())
+
+
+def test_what_the_database_refuses_is_told_without_the_statement_and_its_values(tmp_path):
+    """The values of a statement about a seat have its token: who knows it may give orders to hosts."""
+    journal = open_journal(str(tmp_path / "journal.db"), ManualClock(), patience=0.05)
+    wanted = seat("alice@a")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(GopubError) as caught:
+            journal.take_seat(wanted, rollout="r1", lease=30)
+    assert str(caught.value).startswith("GP701 the journal cannot be written: database is locked")
+    assert wanted.token not in str(caught.value)

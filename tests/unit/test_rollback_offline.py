@@ -1,0 +1,186 @@
+"""`gopub rollback` with a journal that is in the way, and what the journal makes of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gopub.drive import settings, takeback
+from gopub.drive.adopting import adopt, spools
+from gopub.drive.waking import active
+from gopub.errors import GopubError
+from gopub.fleet.host import Host
+from gopub.rollout import stages
+from gopub.rollout.back import go_back
+from gopub.rollout.journal import Journal
+from gopub.rollout.kit import Kit, write_kit
+from gopub.rollout.model import Outcome
+from gopub.rollout.opening import read_state
+from gopub.rollout.run import Run
+from gopub.spec.kinds import Nginx
+from tests.support.doubles import MemoryFleet
+from tests.support.rollout_world import NEW, OLD, World, in_memory
+
+PROJECT = "/srv/hello"
+
+
+class Canary(World):
+    """app1 is the canary and has its share of the traffic; its driver is gone."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.project = PROJECT
+        run = self.driver()
+        asyncio.run(_first_step(run))
+        hosts, edges = self.ports().hosts, (Host("edge1", "198.18.0.100"),)
+        router = Nginx(kind="nginx", inventory="lab", hosts="role=edge")
+        kit = Kit(run.seat.epoch, run.plan, hosts, self.environment, edges, router, (("1", OLD), ("2", NEW)))
+        write_kit(self.kits, kit)
+        self.journal.close()
+
+
+async def _first_step(run: Run) -> None:
+    first = run.plan.steps[0]
+    for batch in stages.stage_batches(run):
+        await stages.stage(run, batch)
+    for batch in stages.switch_batches(run, first):
+        await stages.switch(run, first, batch)
+    await stages.reach(run, first)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> Canary:
+    in_memory(monkeypatch)
+    made = Canary(tmp_path)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setattr(takeback, "LOCKED", 0.1)
+    monkeypatch.setattr(takeback, "open_fleet", lambda: MemoryFleet(made.machines))
+    monkeypatch.setattr(takeback, "open_router", lambda *_: made.router)
+    assert made.running()["app1"] == made.new
+    return made
+
+
+def back(world: World, **options: str) -> dict:
+    """The command, and that it did its work."""
+    result = asyncio.run(takeback.take_back("hello", "lab", **options))
+    assert set(world.running().values()) == {world.old}
+    assert world.router.table is not None and world.router.table.canary is None
+    assert (result["outcome"], result["owed"]) == ("rolled back", [])
+    return result
+
+
+def damage(journal: Path, statement: str) -> None:
+    with closing(sqlite3.connect(journal)) as db:
+        db.execute(statement)
+        db.commit()
+
+
+def garbage(journal: Path) -> None:
+    for left in journal.parent.glob("journal.db-*"):
+        left.unlink()
+    journal.write_text("the disk ate it\n" * 1000)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        garbage,
+        lambda journal: damage(journal, "UPDATE journal SET data = '{\"app\": '"),
+        lambda journal: damage(journal, "UPDATE journal SET type = 'Nonsense' WHERE stream LIKE 'env/%'"),
+        lambda journal: damage(journal, "DROP TABLE seats"),
+        lambda journal: damage(journal, "UPDATE gopub_schema SET version_num = 'of the future'"),
+    ],
+    ids=["no database", "cut off", "unknown event", "a table is gone", "made by a later gopub"],
+)
+def test_a_damaged_journal_does_not_keep_a_canary_in_traffic(world: Canary, tmp_path: Path, harm: Callable):
+    harm(tmp_path / "journal.db")
+    (alarm,) = back(world)["alarms"]
+    assert alarm.startswith("the journal is down (")
+    assert len(spools(world.kits)) == 1
+
+
+def test_a_journal_that_somebody_holds_locked_is_told_later(world: Canary, tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        (alarm,) = back(world)["alarms"]
+        assert "locked" in alarm
+        somebody.rollback()
+    journal = settings.journal()
+    assert adopt(journal, world.kits) == 1
+    assert world.env().active == ""
+    assert _outcome(journal) is Outcome.ROLLED_BACK
+
+
+def test_control_a_journal_in_order_is_written_itself(world: Canary):
+    assert back(world)["alarms"] == []
+    assert spools(world.kits) == []
+    assert (world.env().active, _outcome(world.journal)) == ("", Outcome.ROLLED_BACK)
+
+
+def test_what_refuses_a_rollback_is_no_reason_to_go_without_the_journal(world: Canary):
+    with pytest.raises(GopubError, match="GP726"):
+        back(world, to="1")
+    assert spools(world.kits) == []
+
+
+@pytest.fixture
+def died(world: Canary, tmp_path: Path, monkeypatch) -> Canary:
+    """The rollback without the journal was killed before it had reached a host; the journal is there again."""
+    journal = tmp_path / "journal.db"
+    kept = journal.read_bytes()
+    garbage(journal)
+    monkeypatch.setattr(takeback, "go_back", _killed)
+    with pytest.raises(KeyboardInterrupt):
+        back(world)
+    for left in tmp_path.glob("journal.db*"):
+        left.unlink()
+    journal.write_bytes(kept)
+    assert world.running()["app1"] == world.new
+    return world
+
+
+async def _killed(run: Run) -> None:
+    del run
+    raise KeyboardInterrupt
+
+
+def test_recover_finds_the_rollback_that_died_and_its_project(died: Canary):
+    journal = settings.journal()
+    assert adopt(journal, died.kits) == 1
+    (found,) = active(journal)
+    assert (found.state.back is not None, found.project) == (True, PROJECT)
+    assert _outcome(journal) is Outcome.ROLLED_BACK, "the rollout that it takes back is over"
+
+
+def test_whoever_goes_on_brings_every_host_back(died: Canary):
+    adopt(settings.journal(), died.kits)
+    run = died.driver(rollout=died.env().active)
+    asyncio.run(_go_on(run))
+    assert set(died.running().values()) == {died.old}
+    assert died.env().active == ""
+
+
+def test_it_is_adopted_once(died: Canary):
+    journal = settings.journal()
+    adopt(journal, died.kits)
+    (spool,) = died.kits.glob("offline-*.adopted")
+    known = died.env()
+    spool.rename(spool.with_suffix(".db"))  # we died between the last append and the new name
+    assert adopt(journal, died.kits) == 1
+    assert died.env() == known
+    assert spools(died.kits) == []
+
+
+async def _go_on(run: Run) -> None:
+    await run.claim_edges()
+    await go_back(run)
+
+
+def _outcome(journal: Journal) -> Outcome | None:
+    closed = read_state(journal, "r1").closed
+    return closed.outcome if closed else None
