@@ -18,6 +18,8 @@ PRIOR = 4.0
 PRIOR_BURSTS = 1.5
 BIN = 30.0
 """Seconds until a bin of live counts is closed."""
+FEW = 0.1
+"""A host with less than this share of the busiest one's requests says nothing about the spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,14 @@ class Dispersion:
 
 
 def pearson(tallies: Iterable[Tally]) -> tuple[float, int]:
-    """χ² of bad events over hosts against one shared rate, and its degrees of freedom; (0, 0) without events."""
-    hosts = [tally for tally in tallies if tally.exposed]
+    """χ² of bad events over hosts against one shared rate, and its degrees of freedom; (0, 0) without events.
+
+    A host with ``FEW`` requests has left stable or just come: two errors among its thirty would weigh more with every
+    request that the others answer well, as χ² divides by what it expects of a host.
+    """
+    known = list(tallies)
+    busiest = max((tally.exposed for tally in known), default=0)
+    hosts = [tally for tally in known if tally.exposed and tally.exposed >= FEW * busiest]
     bad, exposed = sum(tally.bad for tally in hosts), sum(tally.exposed for tally in hosts)
     if not bad or len(hosts) < 2:
         return 0.0, 0

@@ -196,6 +196,22 @@ def test_pearson_by_hand():
     assert pearson([Tally(9, 100), Tally(0, 0)]) == (0.0, 0)
 
 
+def test_a_host_that_left_stable_early_does_not_drown_the_evidence_as_the_others_go_on():
+    """It had a burst of 8 errors in its 60 requests; each window more of the others would raise φ without bound."""
+    known = Dispersion().add({"app1": Tally(8, 60), "app2": Tally(0, 60), "app3": Tally(0, 60)}, 0.0)
+    seen = [known.phi]
+    for window in range(1, 60):
+        known = known.add({"app2": Tally(0, 60), "app3": Tally(int(window == 1), 60)}, 2.0 * window)
+        seen.append(known.phi)
+    assert seen[-1] < seen[0]
+
+
+def test_control_a_busy_host_that_differs_still_counts():
+    even = Dispersion().add({"app1": Tally(4, 500), "app2": Tally(4, 500), "app3": Tally(4, 500)}, 0.0)
+    odd = Dispersion().add({"app1": Tally(40, 200), "app2": Tally(4, 500), "app3": Tally(4, 500)}, 0.0)
+    assert odd.phi > 5 * even.phi
+
+
 def _spread(counts):
     spread = Dispersion()
     for index, hosts in enumerate(counts):
