@@ -144,11 +144,23 @@ async def test_a_disk_that_fills_up_meanwhile(site: Site, megabytes: int) -> Non
     await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size={megabytes}m none {site.home}")
     record = await site.do("stage", large)
     assert (record.ok, record.code) == (False, "GP421"), record
-    assert "became full" in record.message, "control: it was not the check before"
+    assert "no room for" in record.message, "control: it was not the check before"
     assert (await site.facts()).releases == ()
     await site.sh(f"mount -o remount,size=200m {site.home}")
     assert (await site.run("stage", large)).changed
     assert await site.whole() == ""
+
+
+async def test_a_disk_that_is_full_already_is_named_as_such(site: Site) -> None:
+    """Not even the intent of the order can be written; with room again the same release goes in."""
+    cargo = await site.cargo("1")
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=1m none {site.home}")
+    await site.sh(f"head -c 2000000 /dev/zero >{site.home}/fill || true")
+    record = await site.do("stage", cargo)
+    assert (record.ok, record.code) == (False, "GP421"), record
+    assert "the disk is full: no room for" in record.message
+    await site.sh(f"rm {site.home}/fill && mount -o remount,size=200m {site.home}")
+    assert (await site.run("stage", cargo)).changed
 
 
 async def test_a_replaced_machine_is_refused_and_changes_nothing(site: Site) -> None:

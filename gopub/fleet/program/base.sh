@@ -66,6 +66,17 @@ durable() {
     printf '%s\n' "$2" >"$1.tmp" && sync "$1.tmp" && mv -f "$1.tmp" "$1" && sync "${1%/*}"
 }
 
+# unwritten WHAT: it could not be written; the order ends here, and says so where the disk is full.
+unwritten() {
+    full "$1"
+    fail GP448 "cannot write $1"
+}
+
+full() {
+    free_space
+    [ "$free_bytes" -ge 1000000 ] && [ "$free_inodes" -ge 10 ] || fail GP421 "the disk is full: no room for $1"
+}
+
 # load FILE PREFIX: sets PREFIX_key for every key=value line of a file that only this program writes.
 load() {
     [ -f "$1" ] || return 0

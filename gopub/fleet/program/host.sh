@@ -35,7 +35,7 @@ as_job() {
     short "$o_token"
     job=gopub-$o_instance-$o_epoch-$o_n-$short
     file=$state/jobs/$job.$$
-    self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order" || fail GP448 "cannot write $file"
+    self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order" || unwritten "$file"
     tries=$(((o_arg_stop_timeout + o_arg_lock_wait + 60) * 5))
     until start_job; do
         tries=$((tries - 1))

@@ -109,7 +109,7 @@ locked() {
 make_folders() {
     [ ! -d "$state/jobs" ] || return 0
     mkdir -p "$home/shared" "$releases" "$state/jobs" && chmod 700 "$state" ||
-        fail GP448 "cannot make the folders under $home"
+        unwritten "the folders under $home"
 }
 
 read_state() {
@@ -155,7 +155,7 @@ n=$o_n
 order=$order_digest
 verb=$o_verb
 from=$current
-to=$dir" || fail GP448 "cannot write $state/state"
+to=$dir" || unwritten "$state/state"
 }
 
 keep_record() {

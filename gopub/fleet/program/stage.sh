@@ -20,7 +20,7 @@ do_stage() {
     enough_space
     work=$releases/.new-$$
     tree=$work/tree
-    mkdir -m 700 "$work" "$tree" || fail GP448 "cannot make $work"
+    mkdir -m 700 "$work" "$tree" || unwritten "$work"
     take_files
     take_archive
     seal
@@ -69,17 +69,6 @@ receive() {
     size "$1"
     [ "$size" -eq "$2" ] || fail_unkept GP424 "the payload ended after $size of $2 bytes"
     wrong_digest "$4" "$3"
-}
-
-# unwritten WHAT: the disk was large enough when it was asked, or so it seemed.
-unwritten() {
-    full "$1"
-    fail GP448 "cannot write $1"
-}
-
-full() {
-    free_space
-    [ "$free_bytes" -ge 1000000 ] && [ "$free_inodes" -ge 10 ] || fail GP421 "the disk became full at $1"
 }
 
 # download FILE: curl reads the URL from its standard input, for a command line is seen by everybody.

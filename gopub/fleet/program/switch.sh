@@ -35,7 +35,7 @@ go_to() {
 
 remember_previous() {
     [ -n "$current" ] && [ "$current" != "$1" ] || return 0
-    durable "$state/previous" "$current" || fail GP448 "cannot write $state/previous"
+    durable "$state/previous" "$current" || unwritten "$state/previous"
 }
 
 # do_stop: back to nothing, for the first release of an instance has nothing to go back to.
@@ -89,7 +89,7 @@ place_unit() {
     wanted="$MARK $1; do not edit, the next switch writes it again
 $(sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit")"
     if [ "$wanted" != "$(cat "$unit_file" 2>/dev/null)" ]; then
-        durable "$unit_file" "$wanted" || fail GP448 "cannot write $unit_file"
+        durable "$unit_file" "$wanted" || unwritten "$unit_file"
         unit_changed=1
         changed=true
     fi
@@ -110,7 +110,7 @@ place_link() {
     [ "$current" != "$1" ] || return 0
     rm -f "$home/.current"
     ln -s "releases/$1" "$home/.current" && mv -fT "$home/.current" "$home/current" && sync "$home" ||
-        fail GP448 "cannot move $home/current"
+        unwritten "$home/current"
     current=$1
     changed=true
 }
@@ -174,7 +174,7 @@ note() {
 invocation=$2
 before=$3
 restarts=$4" ||
-        fail GP448 "cannot write $state/started"
+        unwritten "$state/started"
 }
 
 converge_stopped() {
