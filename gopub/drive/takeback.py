@@ -7,15 +7,15 @@ journal of its own that is adopted later.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gopub.canon import Json
 from gopub.clock import SystemClock, new_token
 from gopub.drive import settings
 from gopub.drive.adopting import adopt
+from gopub.drive.backwards import plan_back
 from gopub.drive.nostore import NoStore
 from gopub.drive.opening import PATIENCE, ask_all
 from gopub.drive.ports import open_fleet, open_router
@@ -30,7 +30,7 @@ from gopub.rollout.boxes import turn_around
 from gopub.rollout.journal import Journal, Seat, open_journal
 from gopub.rollout.kit import Kit, read_kit
 from gopub.rollout.machine import fold
-from gopub.rollout.model import Outcome, Plan, PlannedHost, ReleaseRef
+from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.opening import read_env_state, read_state, whoami
 from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import log, new_trace_id
@@ -114,7 +114,7 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
     under_way = state is not None and state.plan is not None and state.closed is None
     rollout = active if under_way else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
-    backwards = None if rollout == active else _backwards(kit, facts, wish.to, rollout)
+    backwards = None if rollout == active else plan_back(kit, facts, wish.to, rollout)
     if backwards is None and wish.to:
         raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {wish.to!r}",
                          hint="take it back first, then use --to")  # fmt: skip
@@ -132,6 +132,8 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
 
 def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
     """Write all of it or nothing: whoever finds this rollout finds one that goes back."""
+    without = [host.name for host in plan.hosts if not host.before and host.name in facts]
+    lacks = f"it does not hold {plan.stable.version if plan.stable else 'the release before'}"
     elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
     journal, release = run.ports.journal, plan.release
     reason = reason if not active else f"{reason} (was {active})"
@@ -140,7 +142,8 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
         ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
         ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
         ev.Planned(plan),
-        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere),
+        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere if name not in without),
+        *(ev.HostOwed(name, lacks) for name in without),
         ev.SwitchIntended((), "", "stable"),
         ev.GoingBack(Outcome.ROLLED_BACK, 0, reason, run.ports.clock.now()),
     ]
@@ -151,58 +154,8 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
     ]
     journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
     run.state = fold(events)
-
-
-def _backwards(kit: Kit, facts: Mapping[str, HostFacts], to: str, rollout: str) -> Plan:
-    """A plan whose canary is what runs now everywhere, and whose stable is what is wanted back."""
-    plan = kit.plan
-    wanted = _target(kit, facts, to)
-    folders = {host.name: _folder(host, wanted, facts.get(host.name), to) for host in plan.hosts}
-    missing = [name for name, folder in folders.items() if not folder and name in facts]
-    if missing:
-        what = f"release {to!r}" if to else "the release before"
-        raise GopubError("GP725", f"{what} is not on {', '.join(missing)}",
-                         hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
-    target = wanted or ReleaseRef(next((f[:12] for f in folders.values() if f), ""), to)
-    hosts = tuple(replace(host, before=folders[host.name], before_digest="", idle=False) for host in plan.hosts)
-    return replace(plan, rollout=rollout, release=_running(kit, facts), stable=target, hosts=hosts, steps=())
-
-
-def _running(kit: Kit, facts: Mapping[str, HostFacts]) -> ReleaseRef:
-    """What most hosts run now: that is what is taken back, whatever the last plan was about."""
-    found = Counter(fact.current.release[:12] for fact in facts.values() if fact.current)
-    if not found:
-        return kit.plan.release
-    short = found.most_common(1)[0][0]
-    known = (ReleaseRef(release, version) for version, release in kit.known)
-    return next((ref for ref in known if ref.short == short), ReleaseRef(short, short))
-
-
-def _target(kit: Kit, facts: Mapping[str, HostFacts], to: str) -> ReleaseRef | None:
-    """What ``to`` (a version, or the beginning of a release id) means; without it, the release before what runs."""
-    known = [ReleaseRef(release, version) for version, release in kit.known]
-    if not to:
-        stable = kit.plan.stable
-        there = [fact.current.release[:12] for fact in facts.values() if fact.current]
-        if stable is None or not there or any(short != stable.short for short in there):
-            return stable
-        older = [ref for ref in known[: known.index(stable)] if ref != stable] if stable in known else []
-        if not older:
-            known_here = ", ".join(ref.version for ref in known) or "none"
-            raise GopubError("GP725", f"no release before {stable.version}, which runs, is known; known: {known_here}",
-                             hint="name one with --to")  # fmt: skip
-        return older[-1]
-    return next((ref for ref in known if ref.version == to or ref.release.startswith(to)), None)
-
-
-def _folder(host: PlannedHost, target: ReleaseRef | None, facts: HostFacts | None, to: str) -> str:
-    """The folder of the wanted release on a host; a host that is silent keeps what the plan knew of it."""
-    wanted = target.short if target else to[:12]
-    if facts is None:
-        return host.before if host.before.startswith(wanted) else ""
-    if not wanted:
-        return facts.previous
-    return next((name for name in facts.releases if name.startswith(wanted)), "")
+    for name in without:
+        run.alarm(f"{name} is out of the pool: {lacks}; the next rollout brings it in")
 
 
 async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFacts]) -> int:

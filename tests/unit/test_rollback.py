@@ -1,4 +1,4 @@
-"""`gopub rollback` with a journal that is in the way, and what the journal makes of it afterwards."""
+"""`gopub rollback` with a journal or a host that is in the way, and what the journal makes of it afterwards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gopub.rollout.opening import read_state
 from gopub.rollout.run import Run
 from gopub.spec.kinds import Nginx
 from tests.support.doubles import MemoryFleet
-from tests.support.rollout_world import NEW, OLD, World, in_memory
+from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
 PROJECT = "/srv/hello"
 
@@ -126,6 +126,33 @@ def test_what_refuses_a_rollback_is_no_reason_to_go_without_the_journal(world: C
     with pytest.raises(GopubError, match="GP726"):
         back(world, to="1")
     assert spools(world.kits) == []
+
+
+def promoted(world: Canary, *late: str) -> None:
+    """The new release is stable everywhere; the late hosts never had the old one."""
+    asyncio.run(chart(world.driver(), "good"))
+    for name in late:
+        del world.machines[name].folders[world.old]
+    assert set(world.running().values()) == {world.new}
+
+
+def test_a_host_that_came_late_does_not_keep_the_others_from_going_back(world: Canary):
+    promoted(world, "app4")
+    result = asyncio.run(takeback.take_back("hello", "lab"))
+    assert (result["outcome"], result["owed"]) == ("rolled back", ["app4"])
+    (alarm,) = result["alarms"]
+    assert alarm == "app4 is out of the pool: it does not hold 1; the next rollout brings it in"
+    assert list(world.running().values()) == [world.old] * 3 + [world.new]
+    assert world.router.table is not None and world.router.table.stable is not None
+    assert [peer.host for peer in world.router.table.stable.peers] == ["app1", "app2", "app3"]
+
+
+def test_where_too_few_hold_it_nothing_is_touched(world: Canary):
+    promoted(world, "app3", "app4")
+    with pytest.raises(GopubError, match="GP725 the release before is not on app3, app4"):
+        asyncio.run(takeback.take_back("hello", "lab"))
+    assert set(world.running().values()) == {world.new}
+    assert world.env().active == ""
 
 
 @pytest.fixture
