@@ -26,17 +26,20 @@ demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab;
 check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
-# The units compute, the other tests mostly wait (for hosts, bakes, servers), so both run at once. ARGS may select tests
-# that only one of the two has: then there is one run.
+# The units compute, the other tests mostly wait (for hosts, bakes, servers), so three parts run at once, two of them with a
+# lab of their own. ARGS, and a lab that is off, may leave a part without a test: then there is one run.
+STORIES := $(wildcard tests/e2e/test_rollout_*.py) tests/e2e/test_triggers.py
 test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
-	@$(if $(ARGS),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=2 test-units test-parts)
+	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=3 test-units test-stories test-others)
 
-.PHONY: test-units test-parts
-test-units: # Its report comes in one piece, and leaves the processor to what has deadlines.
-	@report=$$(nice $(PYTEST) tests/unit 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
+.PHONY: test-units test-stories test-others
+test-units: REPORT := nice $(PYTEST) tests/unit
+test-others: REPORT := $(PYTEST) tests --ignore=tests/unit $(STORIES:%=--ignore=%)
+test-units test-others: # Their reports come in one piece each; the stories, which end last, are seen as they go.
+	@report=$$($(REPORT) 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
 
-test-parts:
-	@$(PYTEST) tests --ignore=tests/unit
+test-stories:
+	@$(PYTEST) $(STORIES)
 
 unit: setup ## The tests that need no lab and no server.
 	@$(PYTEST) tests/unit $(ARGS)

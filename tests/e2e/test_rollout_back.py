@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gopub.lab.faults import unplugged, without_prometheus
@@ -82,7 +83,27 @@ async def test_with_the_journal_down_a_canary_is_taken_back_and_the_journal_adop
     await story.then_every_host_runs(story.stable).then_no_request_was_lost()
 
 
-async def test_a_host_that_is_down_is_owed_and_out_of_the_pool(ground: Ground, lab: Lab):
+async def test_a_locked_journal_does_not_keep_a_canary_in_traffic(ground: Ground):
+    story = await a_fleet(ground, "patient").given_a_stable_one()
+    driver = ground.driver()
+    async with story.traffic(80):
+        story.begin(driver, story.other, lease=3.0)
+        await story.reached()
+        driver.kill()
+        with closing(sqlite3.connect(story.settings()["GOPUB_JOURNAL"])) as somebody:
+            somebody.execute("BEGIN EXCLUSIVE")
+            back = await story.gopub("rollback", "--env", "patient", "--json", **DEAD)
+            somebody.rollback()
+        assert back.code == 0, back.complaint
+        assert any("locked" in alarm for alarm in json.loads(back.text)["alarms"])
+        await story.whole({story.stable})
+        recovered = await story.gopub("recover", "--env", "patient", **DEAD)
+        assert (recovered.code, "adopted 1" in recovered.complaint) == (0, True), recovered.complaint
+    await story.then_every_host_runs(story.stable).then_no_request_was_lost()
+
+
+async def owed(ground: Ground, lab: Lab) -> Story:
+    """The canary was out of reach while the rollout was taken back: it runs ``other`` still, out of the pool."""
     story = await a_fleet(ground, "patient").given_a_stable_one()
     driver = ground.driver()
     story.begin(driver, story.other, lease=3.0)
@@ -97,4 +118,28 @@ async def test_a_host_that_is_down_is_owed_and_out_of_the_pool(ground: Ground, l
         assert [peer["host"] for peer in table["stable"]["peers"]] == [stable]
         assert table["canary"] is None
     story.allow(story.other)
+    return story
+
+
+async def test_a_host_that_is_down_is_owed_and_the_next_rollout_brings_it_in(ground: Ground, lab: Lab):
+    story = await owed(ground, lab)
     await story.when_releasing(story.other, hurry=True).then_it_was("promoted").then_every_host_runs(story.other)
+
+
+async def test_a_host_that_comes_back_on_what_was_taken_back_goes_to_stable_when_the_next_is_aborted(
+    ground: Ground, lab: Lab
+):
+    story = await owed(ground, lab)
+    canary = story.names[0]
+    seen = await story.hosts()
+    assert seen[canary].digest == story.digest(story.other), "control: it runs what was taken back"
+    driver = ground.driver()
+    async with story.traffic(80):
+        order = story.begin(driver, story.other)
+        await story.reached()
+        aborted = await story.gopub("abort", story.known().active, "--reason", "not tonight")
+        assert aborted.code == 0, aborted.complaint
+        story.take(await driver.answer(order))
+    await story.then_it_was("withdrawn").then_every_host_runs(story.stable).then_no_request_was_lost()
+    table = await story.table()
+    assert sorted(peer["host"] for peer in table["stable"]["peers"]) == sorted(story.names)
