@@ -73,7 +73,8 @@ def rollback(
         finish(result, as_json=as_json)
     except typer.Exit as end:
         # A rollback that was asked for and came about is a success of this command.
-        raise typer.Exit(int(Exit.OK if end.exit_code == Exit.ROLLED_BACK else end.exit_code)) from None
+        came_about = end.exit_code in (Exit.ROLLED_BACK, Exit.INCONCLUSIVE)
+        raise typer.Exit(int(Exit.OK if came_about else end.exit_code)) from None
 
 
 def recover(

@@ -3,6 +3,10 @@
 Such a spool is a SQLite journal beside the kits. Adopting closes the rollout that was taken back, frees the env, and
 renames the spool; running it twice changes nothing. A rollback that died before its end becomes the env's active
 rollout, so that `recover` finds it and goes on.
+
+Others may share the journal. What they did after the spool's rollback stands: then the spool is kept for the record
+and says nothing of the env. While the rollout that was taken back has a driver with a live lease, the spool waits: the
+hosts refuse that driver's orders, so it ends soon.
 """
 
 from __future__ import annotations
@@ -30,24 +34,43 @@ def spools(kits: Path) -> list[Path]:
 
 
 def adopt(journal: Journal, kits: Path) -> int:
-    """Take over every spool; gives how many."""
-    found = spools(kits)
-    for path in found:
-        _adopt_one(journal, path)
-        path.rename(path.with_suffix(".adopted"))
-    return len(found)
+    """Take over every spool that can be read and need not wait; gives how many."""
+    return sum(_adopted(journal, path) for path in spools(kits))
 
 
-def _adopt_one(journal: Journal, path: Path) -> None:
-    spool = open_journal(str(path), SystemClock())
-    for stream in spool.streams("rollout/"):
-        entries = spool.read(stream)
+def _adopted(journal: Journal, path: Path) -> bool:
+    """One that cannot be read stops neither the others nor whoever asks."""
+    try:
+        spool = open_journal(str(path), SystemClock())
+        envs = {stream: spool.read(stream) for stream in spool.streams("env/")}
+        rollouts = {stream: spool.read(stream) for stream in spool.streams("rollout/")}
+        spool.close()
+    except GopubError as error:
+        _log.warning("%s cannot be adopted: %s", path, error.problem)
+        return False
+    if any(_must_wait(journal, stream, entries) for stream, entries in envs.items()):
+        return False
+    for stream, entries in rollouts.items():
         if not journal.read(stream):
             events = [_at_home(journal, entry.event) for entry in entries]
             journal.append(stream, 0, events, actor=entries[0].actor, trace=entries[0].trace)
-    for stream in spool.streams("env/"):
-        _adopt_env(journal, stream, spool.read(stream))
-    spool.close()
+    for stream, entries in envs.items():
+        _adopt_env(journal, stream, entries)
+    path.rename(path.with_suffix(".adopted"))
+    return True
+
+
+def _must_wait(journal: Journal, stream: str, entries: list[Entry]) -> bool:
+    _, app, env = stream.split("/", 2)
+    active = _opened(journal.read(stream), read_env_state(journal, app, env).active)
+    seated = journal.seated(app, env)
+    return active is not None and active.at < entries[0].at and bool(seated and seated[1])
+
+
+def _opened(entries: list[Entry], rollout: str) -> Entry | None:
+    """Where an env's stream opens a rollout."""
+    found = (e for e in entries if isinstance(e.event, ev.EnvOpened) and e.event.rollout == rollout)
+    return next(found, None)
 
 
 def _at_home(journal: Journal, event: ev.Event) -> ev.Event:
@@ -64,6 +87,10 @@ def _adopt_env(journal: Journal, stream: str, entries: list[Entry]) -> None:
     closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
     if known.active in {event.rollout for event in opened}:
         return  # we died right after the last append below
+    since = (entry.event for entry in journal.read(stream) if entry.at > entries[0].at)
+    if any(isinstance(event, ev.EnvOpened | ev.EnvClosed) for event in since):
+        _log.warning("%s of %s went on since a rollback without the journal: it is kept for the record", env, app)
+        return
     if known.active:
         _close_rollout(journal, known.active, f"taken back offline by {entries[-1].actor}")
     for event in closed:

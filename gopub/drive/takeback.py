@@ -15,7 +15,7 @@ from gopub.canon import Json
 from gopub.clock import SystemClock, new_token
 from gopub.drive import settings
 from gopub.drive.adopting import adopt
-from gopub.drive.backwards import plan_back
+from gopub.drive.backwards import WayBack, past_of, way_back
 from gopub.drive.nostore import NoStore
 from gopub.drive.opening import PATIENCE, ask_all
 from gopub.drive.ports import open_fleet, open_router
@@ -29,9 +29,9 @@ from gopub.rollout.back import go_back
 from gopub.rollout.boxes import turn_around
 from gopub.rollout.journal import Journal, Seat, open_journal
 from gopub.rollout.kit import Kit, read_kit
-from gopub.rollout.machine import fold
-from gopub.rollout.model import Outcome, Plan
-from gopub.rollout.opening import read_env_state, read_state, whoami
+from gopub.rollout.machine import State, fold
+from gopub.rollout.model import Outcome, Plan, PlannedHost
+from gopub.rollout.opening import read_env_state, read_state, resume, whoami
 from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import log, new_trace_id
 from gopub.traffic.protocol import Router
@@ -69,7 +69,8 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
         run = _open(kit, fleet, router, facts, epoch, wish)
         run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
         async with run.driving():
-            await run.claim_edges()
+            if run.state.plan:
+                await run.claim_edges()
             await go_back(run)
         return summary(run)
     finally:
@@ -108,44 +109,54 @@ def _spool(kit: Kit) -> Journal:
 
 def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish) -> Run:
     """Turn the active rollout around, or make one that only goes back."""
-    plan = kit.plan
-    active = read_env_state(ports.journal, plan.app, plan.env).active
-    state = read_state(ports.journal, active) if active else None
-    under_way = state is not None and state.plan is not None and state.closed is None
-    rollout = active if under_way else f"{plan.app}-{plan.env}-back-{new_token()[:6]}"
+    app, env = kit.plan.app, kit.plan.env
+    active = read_env_state(ports.journal, app, env).active
+    state = read_state(ports.journal, active) if active else State()
+    if state.closed:  # its driver died between the two last entries of its end: they tell what it ended as
+        resume(ports, active, facts, epoch, why="rollback", force=True)
+    elif state.rollout:
+        return _turn_around(ports, state, epoch, wish)
+    known = [entry.event for entry in ports.journal.read(env_stream(app, env))]
+    past = past_of(known, kit, facts)
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
-    backwards = None if rollout == active else plan_back(kit, facts, wish.to, rollout)
-    if backwards is None and wish.to:
-        raise UsageError("GP726", f"rollout {active} is active: it goes back to what runs now, not to {wish.to!r}",
-                         hint="take it back first, then use --to")  # fmt: skip
-    seat = ports.journal.take_seat(
-        Seat(plan.app, plan.env, epoch, new_token(), whoami()), rollout=rollout, lease=LEASE, force=True
-    )
-    run = Run(ports, seat, rollout, actor=wish.actor, trace=new_trace_id())
-    if backwards is None:
-        run.record(ev.SeatTaken(seat.epoch, seat.holder, "rollback"))
-        turn_around(run, Outcome.ROLLED_BACK, 0, wish.reason)
-    else:
-        _begin_backwards(run, backwards, facts, wish.reason, active)
+    back = way_back(kit, past, facts, wish.to, f"{app}-{env}-back-{new_token()[:6]}")
+    run = _take_seat(ports, back.plan.rollout, epoch, wish, app=app, env=env)
+    _begin_backwards(run, back, facts, wish.reason, active)
     return run
 
 
-def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
+def _turn_around(ports: Ports, state: State, epoch: int, wish: _Wish) -> Run:
+    """The rollout under way goes back; one without a plan has touched nothing, so that its release is not blamed."""
+    if wish.to:
+        problem = f"rollout {state.rollout} is active: it goes back to what runs now, not to {wish.to!r}"
+        raise UsageError("GP726", problem, hint="take it back first, then use --to")
+    run = _take_seat(ports, state.rollout, epoch, wish, app=state.app, env=state.env)
+    run.record(ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"))
+    turn_around(run, Outcome.ROLLED_BACK if state.plan else Outcome.WITHDRAWN, 0, wish.reason)
+    return run
+
+
+def _take_seat(ports: Ports, rollout: str, epoch: int, wish: _Wish, *, app: str, env: str) -> Run:
+    seat = Seat(app, env, epoch, new_token(), whoami())
+    taken = ports.journal.take_seat(seat, rollout=rollout, lease=LEASE, force=True)
+    return Run(ports, taken, rollout, actor=wish.actor, trace=new_trace_id())
+
+
+def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
     """Write all of it or nothing: whoever finds this rollout finds one that goes back."""
-    without = [host.name for host in plan.hosts if not host.before and host.name in facts]
-    lacks = f"it does not hold {plan.stable.version if plan.stable else 'the release before'}"
+    plan, journal, release = back.plan, run.ports.journal, back.plan.release
+    owed = {host.name: _lacks(plan, host, facts) for host in plan.hosts if not host.before}
     elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
-    journal, release = run.ports.journal, plan.release
     reason = reason if not active else f"{reason} (was {active})"
     project = known_project(journal, plan.app, plan.env)  # for `recover`: a rollback itself needs none
     events: list[ev.Event] = [
         ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
         ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
         ev.Planned(plan),
-        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere if name not in without),
-        *(ev.HostOwed(name, lacks) for name in without),
+        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere if name not in owed),
+        *(ev.HostOwed(name, why) for name, why in owed.items()),
         ev.SwitchIntended((), "", "stable"),
-        ev.GoingBack(Outcome.ROLLED_BACK, 0, reason, run.ports.clock.now()),
+        ev.GoingBack(back.outcome, 0, reason, run.ports.clock.now()),
     ]
     env = read_env_state(journal, plan.app, plan.env)
     parts: list[tuple[str, int, list[ev.Event]]] = [
@@ -154,8 +165,13 @@ def _begin_backwards(run: Run, plan: Plan, facts: Mapping[str, HostFacts], reaso
     ]
     journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
     run.state = fold(events)
-    for name in without:
-        run.alarm(f"{name} is out of the pool: {lacks}; the next rollout brings it in")
+    for name, why in owed.items():
+        run.alarm(f"{name} is out of the pool: {why}; the next rollout brings it in")
+
+
+def _lacks(plan: Plan, host: PlannedHost, facts: Mapping[str, HostFacts]) -> str:
+    wanted = plan.stable.version if plan.stable else "the release before"
+    return f"it does not hold {wanted}" if host.name in facts else f"nobody knows whether it holds {wanted}"
 
 
 async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFacts]) -> int:

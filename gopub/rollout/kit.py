@@ -7,7 +7,8 @@ release, and the epoch to go above. It holds no secret; keys stay where SSH find
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -42,7 +43,8 @@ def kit_path(folder: Path, app: str, env: str) -> Path:
 
 
 def write_kit(folder: Path, kit: Kit) -> Path:
-    """Write it whole or not at all, readable by its owner only."""
+    """Write it whole or not at all, readable by its owner only; variables, which may be secrets, stay out."""
+    kit = replace(kit, hosts=_bare(kit.hosts), edges=_bare(kit.edges))
     folder.mkdir(parents=True, exist_ok=True)
     path = kit_path(folder, kit.plan.app, kit.plan.env)
     draft = path.with_suffix(".part")
@@ -52,6 +54,10 @@ def write_kit(folder: Path, kit: Kit) -> Path:
         os.fsync(file.fileno())
     draft.replace(path)
     return path
+
+
+def _bare(hosts: Iterable[Host]) -> tuple[Host, ...]:
+    return tuple(replace(host, labels={}, variables={}) for host in hosts)
 
 
 def read_kit(folder: Path, app: str, env: str) -> Kit:

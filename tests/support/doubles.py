@@ -31,6 +31,8 @@ class MemoryHost:
     n: int = 0
     answered: dict[int, Record] = field(default_factory=dict)
     reachable: bool = True
+    deaf: int = 0
+    """So many questions for facts get no answer."""
     bad: frozenset[str] = frozenset()
     history: list[str] = field(default_factory=list)
 
@@ -123,6 +125,9 @@ class MemoryChannel:
         """What is so there."""
         self._reach()
         del instance, timeout
+        if self.machine.deaf:
+            self.machine.deaf -= 1
+            raise GopubError("GP415", f"{self.machine.name} did not answer in time")
         return self.machine.facts()
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:

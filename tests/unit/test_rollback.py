@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,14 @@ from gopub.drive.adopting import adopt, spools
 from gopub.drive.waking import active
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.rollout import events as ev
 from gopub.rollout import stages
 from gopub.rollout.back import go_back
-from gopub.rollout.journal import Journal
-from gopub.rollout.kit import Kit, write_kit
-from gopub.rollout.model import Outcome
-from gopub.rollout.opening import read_state
-from gopub.rollout.run import Run
+from gopub.rollout.journal import Journal, Seat
+from gopub.rollout.kit import Kit, read_kit, write_kit
+from gopub.rollout.model import Outcome, Plan, ReleaseRef
+from gopub.rollout.opening import Request, read_state, start
+from gopub.rollout.run import Run, env_stream
 from gopub.spec.kinds import Nginx
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
@@ -114,6 +116,7 @@ def test_a_journal_that_somebody_holds_locked_is_told_later(world: Canary, tmp_p
     assert adopt(journal, world.kits) == 1
     assert world.env().active == ""
     assert _outcome(journal) is Outcome.ROLLED_BACK
+    assert world.env().quarantine == {NEW}, "the canary was the bad one, though most hosts ran the other"
 
 
 def test_control_a_journal_in_order_is_written_itself(world: Canary):
@@ -149,10 +152,40 @@ def test_a_host_that_came_late_does_not_keep_the_others_from_going_back(world: C
 
 def test_where_too_few_hold_it_nothing_is_touched(world: Canary):
     promoted(world, "app3", "app4")
-    with pytest.raises(GopubError, match="GP725 the release before is not on app3, app4"):
+    with pytest.raises(GopubError, match="GP725 release 1 is not on app3, app4"):
         asyncio.run(takeback.take_back("hello", "lab"))
     assert set(world.running().values()) == {world.new}
     assert world.env().active == ""
+
+
+def test_a_rollout_that_has_no_plan_yet_ends_and_nothing_else_happens(world: Canary, monkeypatch):
+    """What is stable has nothing to do with a release that is still being admitted."""
+    promoted(world)
+    ports, facts = world.ports(), {name: machine.facts() for name, machine in world.machines.items()}
+    start(ports, Request("hello", "lab", ReleaseRef(OLD, "1"), rollout="r2"), facts, 99)
+    result = asyncio.run(takeback.take_back("hello", "lab"))
+    assert (result["rollout"], result["outcome"]) == ("r2", "withdrawn")
+    assert set(world.running().values()) == {world.new}
+    assert (world.env().active, world.env().stable, world.env().quarantine) == ("", NEW, frozenset())
+
+
+def test_a_silent_host_is_not_stopped_for_want_of_knowledge(world: Canary):
+    """It holds what is wanted, but nobody could ask it."""
+    promoted(world)
+    late = world.machines["app4"]
+    late.deaf = 1
+    result = asyncio.run(takeback.take_back("hello", "lab", to="1"))
+    assert late.current == world.old, "control: the last plan knew its folder"
+    asyncio.run(takeback.take_back("hello", "lab", to="2"))
+    write_kit(world.kits, replace(read_kit(world.kits, "hello", "lab"), plan=_knows_nothing(world)))
+    late.deaf = 1
+    result = asyncio.run(takeback.take_back("hello", "lab", to="1"))
+    assert (late.current, result["owed"]) == (world.new, ["app4"])
+
+
+def _knows_nothing(world: World) -> Plan:
+    plan = read_kit(world.kits, "hello", "lab").plan
+    return replace(plan, hosts=tuple(replace(host, before="") for host in plan.hosts))
 
 
 @pytest.fixture
@@ -201,6 +234,54 @@ def test_it_is_adopted_once(died: Canary):
     assert adopt(journal, died.kits) == 1
     assert died.env() == known
     assert spools(died.kits) == []
+
+
+def offline(world: Canary, tmp_path: Path) -> Journal:
+    """A rollback is made without the journal, which is there again after it."""
+    journal = tmp_path / "journal.db"
+    kept = journal.read_bytes()
+    garbage(journal)
+    back(world)
+    for left in tmp_path.glob("journal.db*"):
+        left.unlink()
+    journal.write_bytes(kept)
+    return settings.journal()
+
+
+def test_what_others_did_since_stands(world: Canary, tmp_path: Path):
+    """Somebody released again before the spool was found: its rollback is no news about the env."""
+    journal = offline(world, tmp_path)
+    env = env_stream("hello", "lab")
+    version = len(journal.read(env))
+    since: list[ev.Event] = [ev.EnvClosed("r1", Outcome.WITHDRAWN), ev.EnvOpened("r3", "3" * 64)]
+    journal.append(env, version, since, actor="a colleague")
+    known = world.env()
+    assert adopt(journal, world.kits) == 1
+    assert (world.env(), world.env().active) == (known, "r3")
+
+
+def test_a_spool_waits_while_the_driver_that_was_overtaken_has_its_lease(world: Canary, tmp_path: Path, monkeypatch):
+    journal = offline(world, tmp_path)
+    seat = Seat("hello", "lab", 0, "5" * 32, "the old driver")
+    journal.take_seat(seat, rollout="r1", lease=3600, force=True)
+    assert (adopt(journal, world.kits), len(spools(world.kits)), world.env().active) == (0, 1, "r1")
+    journal.take_seat(seat, rollout="r1", lease=0, force=True)
+    assert (adopt(journal, world.kits), len(spools(world.kits)), world.env().active) == (1, 0, "")
+
+
+def test_a_spool_that_cannot_be_read_stops_nobody(world: Canary, tmp_path: Path):
+    journal = offline(world, tmp_path)
+    (world.kits / "offline-another-app-20260101T000000.db").write_text("the disk ate it\n" * 1000)
+    assert adopt(journal, world.kits) == 1
+    assert world.env().active == ""
+
+
+def test_a_kit_keeps_no_variable_of_the_inventory(world: Canary):
+    kit = read_kit(world.kits, "hello", "lab")
+    secret = replace(kit.hosts[0], labels={"role": "app"}, variables={"db_password": "hunter2"})
+    path = write_kit(world.kits, replace(kit, hosts=(secret,), edges=(secret,)))
+    assert "hunter2" not in path.read_text()
+    assert read_kit(world.kits, "hello", "lab").hosts[0].address == secret.address, "control: the rest is there"
 
 
 async def _go_on(run: Run) -> None:
