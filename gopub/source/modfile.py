@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module of the build list; ``sum`` is go.sum's ``h1:…``, empty for a folder in the same checkout."""
+    """A module at a version; ``sum`` is go.sum's ``h1:…``, empty for a folder in the same checkout."""
 
     path: str
     version: str
@@ -55,31 +53,7 @@ def is_folder(target: str) -> bool:
     return target in {".", ".."} or target.startswith(("./", "../")) or PurePosixPath(target).is_absolute()
 
 
-def read_sums(text: str) -> Mapping[tuple[str, str], str]:
-    """Read go.sum: (path, version) to ``h1:…``; the sums of go.mod files alone are left out."""
+def read_sums(text: str) -> tuple[Module, ...]:
+    """Read go.sum: the modules whose bytes it pins; the sums of go.mod files alone are left out."""
     rows = (line.split() for line in text.splitlines())
-    return {(row[0], row[1]): row[2] for row in rows if len(row) == 3 and not row[1].endswith("/go.mod")}
-
-
-def read_list(text: str, sums: Mapping[tuple[str, str], str]) -> tuple[Module, ...]:
-    """Read the output of ``go list -m -json all``, the main module left out, sums filled in."""
-    return tuple(_module(entry, sums) for entry in _documents(text) if not entry.get("Main"))
-
-
-def _module(entry: Mapping[str, Any], sums: Mapping[tuple[str, str], str]) -> Module:
-    real = entry.get("Replace") or entry
-    version = str(real.get("Version", ""))
-    return Module(str(real["Path"]), version, sums.get((str(real["Path"]), version), ""))
-
-
-def _documents(text: str) -> Iterator[dict[str, Any]]:
-    decoder, at = json.JSONDecoder(), 0
-    while (at := _skip_space(text, at)) < len(text):
-        document, at = decoder.raw_decode(text, at)
-        yield document
-
-
-def _skip_space(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
+    return tuple(Module(*row) for row in rows if len(row) == 3 and not row[1].endswith("/go.mod"))

@@ -7,7 +7,7 @@ import pytest
 
 from gopub.errors import SpecError
 from gopub.source.golang import DEFAULT_SUMDB, Toolchain
-from gopub.source.modfile import Module, is_folder, read_list, read_mod_file, read_sums
+from gopub.source.modfile import Module, is_folder, read_mod_file, read_sums
 from gopub.source.modules import module_root
 from gopub.source.vendortree import compare
 
@@ -36,16 +36,9 @@ def test_only_replacements_by_folders_are_local() -> None:
     assert [replacement.folder for replacement in mod_file.local] == ["../b"]
 
 
-def test_modules_carry_the_sums_of_go_sum() -> None:
-    sums = read_sums("example.org/b v1.0.0 h1:abc=\nexample.org/b v1.0.0/go.mod h1:def=\n")
-    listed = (
-        '{"Path":"example.org/a","Main":true}\n{"Path":"example.org/b","Version":"v1.0.0"}\n'
-        '{"Path":"example.org/c","Version":"v1.0.0","Replace":{"Path":"example.org/d","Version":"v2.0.0"}}\n'
-    )
-    assert read_list(listed, sums) == (
-        Module("example.org/b", "v1.0.0", "h1:abc="),
-        Module("example.org/d", "v2.0.0"),
-    )
+def test_go_sum_names_the_modules_whose_bytes_it_pins() -> None:
+    text = "example.org/b v1.0.0 h1:abc=\nexample.org/b v1.0.0/go.mod h1:def=\nexample.org/c v2.0.0/go.mod h1:ghi=\n"
+    assert read_sums(text) == (Module("example.org/b", "v1.0.0", "h1:abc="),)
 
 
 def a_folder(root: Path, files: dict[str, str]) -> Path:
