@@ -4,6 +4,8 @@ Such a spool is a SQLite journal beside the kits. Adopting closes the rollout th
 renames the spool; running it twice changes nothing. A rollback that died before its end becomes the env's active
 rollout, so that `recover` finds it and goes on.
 
+A way back that began on the journal and lost it keeps what is missing in a file (``rollout.late``), appended here.
+
 Others may share the journal. What they did after the spool's rollback stands: then the spool is kept for the record
 and says nothing of the env. While the rollout that was taken back has a driver with a live lease, the spool waits: the
 hosts refuse that driver's orders, so it ends soon.
@@ -19,6 +21,7 @@ from gopub.drive.projects import known_project
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Entry, Journal, open_journal
+from gopub.rollout.late import drop, found
 from gopub.rollout.machine import fold_env
 from gopub.rollout.model import Outcome
 from gopub.rollout.opening import read_env_state, read_state
@@ -34,8 +37,25 @@ def spools(kits: Path) -> list[Path]:
 
 
 def adopt(journal: Journal, kits: Path) -> int:
-    """Take over every spool that can be read and need not wait; gives how many."""
-    return sum(_adopted(journal, path) for path in spools(kits))
+    """Take over everything that can be read and need not wait; gives how many."""
+    return sum(_adopted(journal, path) for path in spools(kits)) + _append_late(journal, kits)
+
+
+def _append_late(journal: Journal, kits: Path) -> int:
+    """Tell the journal how rollouts went back meanwhile; where somebody acted on one since, what they wrote stands."""
+    done = 0
+    try:
+        for late in found(kits):
+            seated = journal.seated(late.app, late.env)
+            if seated and seated[1]:
+                continue  # the driver that wrote it may live, and writes it itself
+            if len(journal.read(stream_of(late.rollout))) == late.version:
+                journal.append(stream_of(late.rollout), late.version, late.events, actor=late.actor, trace=late.trace)
+                done += 1
+            drop(kits, late.rollout)
+    except GopubError as error:
+        _log.warning("what happened without the journal is not in it yet: %s", error.problem)
+    return done
 
 
 def _adopted(journal: Journal, path: Path) -> bool:

@@ -21,7 +21,8 @@ from gopub.health.sources import LogSource, MetricSource
 from gopub.release.model import Release, SignedRelease
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal, Seat
-from gopub.rollout.machine import advance, fold
+from gopub.rollout.late import Late, drop, keep
+from gopub.rollout.machine import State, advance, fold
 from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.tables import Pools, pools_of, table_of
 from gopub.spec.kinds import Nginx
@@ -139,7 +140,9 @@ class Run:
                 stream_of(self.rollout), state.version - len(waiting), waiting,
                 actor=self.actor, trace=self.trace, seat=self.seat,
             )  # fmt: skip
-            self.unwritten.clear()
+            if self.unwritten:
+                self.unwritten.clear()
+                drop(self.ports.kits, self.rollout)
         except LockedError:
             raise
         except GopubError as error:
@@ -147,7 +150,16 @@ class Run:
                 raise
             self.alarm(f"journal down: {error.problem}")
             self.unwritten.extend(events)
+            self._keep_unwritten(state)
         self.state = state
+
+    def _keep_unwritten(self, state: State) -> None:
+        missing = tuple(self.unwritten)
+        late = Late(self.rollout, state.app, state.env, state.version - len(missing), missing, self.actor, self.trace)
+        try:
+            keep(self.ports.kits, late)
+        except OSError as error:
+            self.alarm(f"the journal is down, and nothing can be kept beside it: {error}")
 
     def alarm(self, text: str) -> None:
         """Something a person must know of although the work goes on."""
