@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from gopub.source.golang import Toolchain, run_go
 
 @dataclass(frozen=True, slots=True)
 class BuildInput:
-    """All that decides the bytes: the module's folder in a clean clone, package, flags, module mode, commit."""
+    """All that decides the bytes: the module's folder in a clean clone, package, flags, module mode, commit.
+
+    ``main`` is the package as Go names it in that folder.
+    """
 
     root: Path
     main: str
@@ -45,6 +49,12 @@ class Built:
     def digest(self) -> str:
         """SHA-256 of the program."""
         return self.file.ref.digest
+
+
+def folder_in(root: Path, folder: Path) -> str:
+    """A folder as Go names a package from the folder ``root``: ``.`` or ``./services/orders``."""
+    inside = os.path.relpath(folder.resolve(), root.resolve())
+    return inside if inside == "." else f"./{Path(inside).as_posix()}"
 
 
 def build_command(order: BuildInput, output: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -30,7 +31,9 @@ _MOST_FOLDERS = 10_000
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="The folder of go.mod.", metavar="[DIR]")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="The program's folder: that of go.mod, or one below it.", metavar="[DIR]")
+    ] = Path(),
     app: Annotated[str | None, typer.Option(help="The app's name; by default from go.mod.")] = None,
     main: Annotated[str | None, typer.Option(help="The main package, such as ./cmd/orders.")] = None,
 ) -> None:
@@ -38,7 +41,9 @@ def init(
     from gopub.spec.loader import FILE, parse_spec
     from gopub.spec.starter import app_of, choose_main, module_of, starter
 
-    named = app or app_of(module_of(_go_mod(folder)), folder.resolve().name)
+    root, go_mod = _go_mod(folder)
+    module = module_of(go_mod) if root == folder.resolve() else ""  # one module may hold many programs
+    named = app or app_of(module, folder.resolve().name)
     package = main or choose_main(tuple(_main_packages(folder)), named)
     text = starter(named, package)
     parse_spec(text, "the new gopub.yaml")  # a bad --app or --main is told before anything is written
@@ -104,12 +109,16 @@ def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[s
     return asyncio.run(complete(connections, missing, server_blocks()))
 
 
-def _go_mod(folder: Path) -> str:
-    try:
-        return (folder / "go.mod").read_text("utf-8", errors="replace")
-    except OSError:
-        problem = f"there is no go.mod in {str(folder)!r}"
-        raise UsageError("GP147", problem, hint="name the folder of a Go module: gopub init DIR") from None
+def _go_mod(folder: Path) -> tuple[Path, str]:
+    """The nearest folder with a go.mod, from ``folder`` up to the root of its repository, and that file's text."""
+    start = folder.resolve()
+    for place in (start, *start.parents) if start.is_dir() else ():
+        with suppress(OSError):
+            return place, (place / "go.mod").read_text("utf-8", errors="replace")
+        if (place / ".git").exists():
+            break
+    problem = f"there is no go.mod in {str(folder)!r}, nor above it in its repository"
+    raise UsageError("GP147", problem, hint="name the folder of a Go program: gopub init DIR")
 
 
 def _main_packages(folder: Path) -> Iterator[str]:

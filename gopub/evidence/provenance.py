@@ -24,7 +24,10 @@ BUILDER_LOCAL = "tag:gopub,2026:docs/reference/build-type.md#builder-local"
 
 @dataclass(frozen=True, slots=True)
 class BuildFacts:
-    """What a build knows about itself; times are seconds since the epoch, ``mode`` is Go's ``-mod``."""
+    """What a build knows about itself; times are seconds since the epoch, ``mode`` is Go's ``-mod``.
+
+    ``spec_file`` and ``main`` are relative to the repository.
+    """
 
     repository: str
     ref: str

@@ -10,13 +10,13 @@ from gopub.release.pipeline import (
     check_modules,
     checkout,
     compile_target,
-    plan,
     provenance,
     sbom,
     sign,
     unit_tests,
     write_manifest,
 )
+from gopub.release.planning import plan
 from gopub.release.publishing import already_published, publish
 from gopub.release.stages import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.release.verifying import VerifyReport, gather_facts, verify_release

@@ -16,26 +16,22 @@ from collections.abc import Sequence
 
 from gopub import __version__, build, source
 from gopub.build.artifact import LocalFile
-from gopub.build.compile import BuildInput, Built
-from gopub.build.ldflags import render_ldflags
+from gopub.build.compile import BuildInput, Built, folder_in
 from gopub.build.target import Target, archive_name, binary_name, stem
 from gopub.clock import Clock
-from gopub.errors import SpecError, Where
 from gopub.evidence.bundle import SUFFIX, sign_blob, sign_statement
-from gopub.evidence.provenance import BuildFacts, timestamp
+from gopub.evidence.provenance import BuildFacts
 from gopub.evidence.provenance import provenance as provenance_statement
 from gopub.evidence.sbom import FORMATS, make_sboms
 from gopub.evidence.statement import Subject, statement
 from gopub.release.config import ReleaseConfig, SigningKey, open_signer
-from gopub.release.environments import environments_of
 from gopub.release.model import Release, SignedRelease, TargetFiles
+from gopub.release.planning import plan
 from gopub.release.publishing import already_published, publish
 from gopub.release.stages import Described, Packed, PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modfile import Module
 from gopub.source.modules import ModuleReport
-from gopub.source.tree import SourceTree, version_of
-from gopub.spec.loader import parse_spec, read_text
-from gopub.spec.references import no_main
+from gopub.source.tree import SourceTree
 from gopub.store.protocol import ArtifactStore
 
 
@@ -46,52 +42,10 @@ async def checkout(config: ReleaseConfig) -> SourceTree:
     return await source.checkout(config.repository, config.ref, into)
 
 
-async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> ReleasePlan:
-    """Read gopub.yaml of that commit and decide version, targets, flags and toolchain.
-
-    Raises:
-        GopubError: what is wrong with the spec or the commit; GP204, GP205, GP206, GP220, GP222, GP225.
-    """
-    file = (tree.path / tree.folder / config.spec_file).resolve()
-    if not file.is_relative_to(tree.path.resolve()) or not file.is_file():
-        raise SpecError(
-            "GP206",
-            f"commit {tree.commit[:12]} has no {config.spec_file!r}",
-            hint="commit it, or name another file",
-            where=Where(config.spec_file),
-        )
-    loaded = parse_spec(read_text(file), config.spec_file)
-    if missing := no_main(loaded, file.parent):
-        raise missing
-    spec = loaded.spec
-    if "clean-tree" in spec.source.require:
-        source.require_clean(tree)
-    version = version_of(tree, config.version)
-    names = {
-        "app": spec.app,
-        "version": version,
-        "commit": tree.commit,
-        "commit_time": timestamp(tree.commit_time),
-    }
-    return ReleasePlan(
-        config=config,
-        tree=tree,
-        project=file.parent,
-        spec=spec,
-        version=version,
-        toolchain=await build.find_toolchain(spec.build.go, cache=config.cache),
-        ldflags=render_ldflags(spec.build.ldflags, names),
-        targets=tuple(dict.fromkeys(Target.parse(text) for text in spec.build.targets)),
-        environments=environments_of(spec, file.parent, tree.path),
-        started=started,
-    )
-
-
 async def check_modules(plan: ReleasePlan) -> ModuleReport:
     """Hold the commit's modules to the rules of :mod:`gopub.source.modules`."""
-    folder = plan.project.relative_to(plan.tree.path.resolve()).as_posix()
     rule = plan.spec.source.modules
-    return await source.check_modules(plan.tree, rule, toolchain=plan.toolchain, folder=folder)
+    return await source.check_modules(plan.tree, rule, toolchain=plan.toolchain, folder=plan.main)
 
 
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> build.TestReport | None:
@@ -110,7 +64,8 @@ async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> build.TestRepo
 
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target; targets may be built at the same time."""
-    order = BuildInput(modules.root, plan.spec.build.main, plan.ldflags, modules.mode, plan.tree.commit)
+    package = folder_in(modules.root, plan.tree.path / plan.main)
+    order = BuildInput(modules.root, package, plan.ldflags, modules.mode, plan.tree.commit)
     output = plan.output / binary_name(plan.app, plan.version, target)
     return await build.compile_target(plan.toolchain, order, target, output)
 
@@ -169,8 +124,8 @@ async def provenance(
         repository=plan.tree.repository,
         ref=plan.tree.ref,
         commit=plan.tree.commit,
-        spec_file=plan.config.spec_file,
-        main=plan.spec.build.main,
+        spec_file=plan.spec_file,
+        main=plan.main,
         targets=tuple(one.target.text for one in signed),
         ldflags=plan.ldflags,
         mode=modules.mode,

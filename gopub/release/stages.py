@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gopub.build.artifact import LocalFile
-from gopub.build.compile import Built
+from gopub.build.compile import Built, folder_in
 from gopub.build.target import Target
 from gopub.release.config import ReleaseConfig
 from gopub.release.model import EnvironmentFiles, Release
@@ -18,7 +19,10 @@ from gopub.spec.models import ReleaseSpec
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """All that is decided before anything is built; ``started`` is seconds since the epoch."""
+    """All that is decided before anything is built; ``started`` is seconds since the epoch.
+
+    ``project`` is the folder of gopub.yaml in the checkout: where the paths in that file start.
+    """
 
     config: ReleaseConfig
     tree: SourceTree
@@ -35,6 +39,16 @@ class ReleasePlan:
     def app(self) -> str:
         """The app's name."""
         return self.spec.app
+
+    @property
+    def main(self) -> str:
+        """The main package's folder, relative to the checkout: ``.`` or ``./services/orders``."""
+        return folder_in(self.tree.path, self.project / self.spec.build.main)
+
+    @property
+    def spec_file(self) -> str:
+        """The path of gopub.yaml, relative to the checkout."""
+        return posixpath.normpath(posixpath.join(self.tree.folder, self.config.spec_file))
 
     @property
     def output(self) -> Path:

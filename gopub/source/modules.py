@@ -1,6 +1,6 @@
 """The rules that a release's Go modules keep.
 
- 1. go.mod lies in the project's folder or above it, inside the checkout.
+ 1. go.mod lies in the main package's folder or above it, inside the checkout.
  2. ``vendor/`` is there if the rule asks for it, and absent if the rule forbids it.
  3. No ``replace`` points to a folder outside the checkout. One that points inside is accepted only with a
     vendored copy, whose bytes rule 6 compares.
@@ -44,7 +44,7 @@ class ModuleReport:
 
 
 async def check_modules(tree: SourceTree, rule: Rule, *, toolchain: Toolchain, folder: str = ".") -> ModuleReport:
-    """Check the module that the project in ``folder`` (relative to the checkout) belongs to.
+    """Check the module that the main package in ``folder`` (relative to the checkout) belongs to.
 
     Raises:
         SpecError: GP210 no go.mod.
@@ -66,7 +66,7 @@ async def check_modules(tree: SourceTree, rule: Rule, *, toolchain: Toolchain, f
 
 
 def module_root(checkout: Path, folder: str) -> Path:
-    """Rule 1: the nearest folder with a go.mod, from the project's folder up to the checkout."""
+    """Rule 1: the nearest folder with a go.mod, from the main package's folder up to the checkout."""
     top = checkout.resolve()
     start = (top / folder).resolve()
     for candidate in (start, *start.parents):
@@ -77,7 +77,7 @@ def module_root(checkout: Path, folder: str) -> Path:
     raise SpecError(
         "GP210",
         f"no go.mod in {folder!r} of the commit, nor above it",
-        hint="run go mod init and commit go.mod; gopub.yaml stands beside it or below it",
+        hint="run go mod init and commit go.mod; the main package lies beside it or below it",
     )
 
 

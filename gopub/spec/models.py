@@ -56,7 +56,7 @@ class BuildSpec(Model):
     """How the program is compiled."""
 
     main: Package = "."
-    """The main package, relative to go.mod."""
+    """The main package's folder, relative to gopub.yaml."""
     go: GoVersion | None = None
     """The Go version, quoted ("1.26"); without it, the one that go.mod names."""
     targets: tuple[Target, ...] = ("linux/amd64",)

@@ -199,6 +199,63 @@ async def test_two_folders_give_the_same_bytes(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
+SHARED = 'package shared\n\nfunc Word() string { return "shared" }\n'
+SERVICE = """package main
+
+import (
+	"os"
+
+	"example.org/mono/shared"
+)
+
+func main() { os.Stdout.WriteString("orders " + shared.Word()) }
+"""
+MONO = {
+    "go.mod": "module example.org/mono\n\ngo 1.24\n",
+    "main.go": 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("root") }\n',
+    "shared/shared.go": SHARED,
+    "services/orders/main.go": SERVICE,
+    "services/orders/gopub.yaml": "app: orders\n",
+    "services/orders/cmd/tool/main.go": SERVICE.replace("orders ", "tool "),
+}
+
+
+@pytest.mark.parametrize("named", ["spec file", "folder"])
+@pytest.mark.parametrize(("main", "said"), [(".", "orders shared"), ("./cmd/tool", "tool shared")])
+async def test_one_module_of_many_programs_releases_the_one_beside_gopub_yaml(
+    tmp_path: Path, main: str, said: str, named: str
+) -> None:
+    """Not the one beside go.mod; whether the file or its folder was named, provenance says where both lie."""
+    spec = f"app: orders\nbuild: {{main: {main}}}\n"
+    await a_repository(tmp_path / "origin", MONO | {"services/orders/gopub.yaml": spec})
+    if named == "folder":
+        order = config(tmp_path / "origin/services/orders", tmp_path / "work")
+    else:
+        order = replace(config(tmp_path / "origin", tmp_path / "work"), spec_file="services/orders/gopub.yaml")
+    store = DirectoryStore(tmp_path / "store")
+    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store, clock=SystemClock())
+    files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
+    files["binary"].chmod(0o755)
+    assert (await run([str(files["binary"])])).text == said
+    told = payload(files["bundle provenance"])["predicate"]["buildDefinition"]["externalParameters"]
+    place = "./services/orders" + main.removeprefix(".")
+    assert (told["spec"], told["main"]) == ("services/orders/gopub.yaml", place)
+
+
+async def test_a_main_package_in_a_module_of_its_own_is_built_there(tmp_path: Path) -> None:
+    files = {
+        "gopub.yaml": "app: small\nbuild: {main: ./svc/cmd}\n",
+        "svc/go.mod": SMALL["go.mod"],
+        "svc/cmd/main.go": SMALL["main.go"],
+    }
+    await a_repository(tmp_path / "origin", files)
+    store = DirectoryStore(tmp_path / "store")
+    order = config(tmp_path / "origin", tmp_path / "work")
+    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store, clock=SystemClock())
+    told = payload((await files_of(store, signed, "linux/amd64", tmp_path / "out"))["bundle provenance"])
+    assert told["predicate"]["buildDefinition"]["externalParameters"]["main"] == "./svc/cmd"
+
+
 async def test_without_trimpath_they_would_differ(tmp_path: Path, go: Toolchain) -> None:
     """The control: the folder does get into a program that is built carelessly."""
     digests = set()

@@ -11,7 +11,7 @@ from gopub.build import Target, archive_name, binary_name, parse_build_info, wri
 from gopub.build.artifact import FileRef
 from gopub.build.buildinfo import check_build_info
 from gopub.build.check import summarize
-from gopub.build.compile import BuildInput, build_command
+from gopub.build.compile import BuildInput, build_command, folder_in
 from gopub.build.ldflags import render_ldflags
 from gopub.build.target import parse_name
 from gopub.errors import GopubError, SpecError, UsageError
@@ -83,6 +83,13 @@ def test_the_command_names_a_package_and_every_flag() -> None:
         "/out/hello",
         "./cmd/hello",
     )
+
+
+def test_a_package_is_named_from_its_modules_folder(tmp_path: Path) -> None:
+    assert folder_in(tmp_path, tmp_path) == "."
+    assert folder_in(tmp_path, tmp_path / "services/orders/.") == "./services/orders"
+    with pytest.raises(SpecError, match="GP223"):
+        build_command(an_order(folder_in(tmp_path / "svc", tmp_path)), Path("/out/hello"))
 
 
 @pytest.mark.parametrize("main", ["./cmd/main.go", "../other", "./...", "/abs", "-toolexec=x"])

@@ -91,6 +91,20 @@ def test_init_takes_a_folder_a_name_and_a_main_package() -> None:
     assert (spec.app, spec.build.main) == ("billing", "./cmd/b")
 
 
+def test_init_in_a_folder_of_a_larger_module_names_the_app_after_it() -> None:
+    write({"go.mod": "module example.com/mono\n", "main.go": MAIN, "services/orders/main.go": MAIN, ".git": ""})
+    told("init", "services/orders")
+    spec = load_spec(Path("services/orders/gopub.yaml")).spec
+    assert (spec.app, spec.build.main) == ("orders", ".")
+
+
+def test_init_looks_for_go_mod_no_further_than_the_repository() -> None:
+    write({"go.mod": "module example.com/other\n", "svc/.git": "", "svc/main.go": MAIN})
+    error = run("init", "svc").exception
+    assert isinstance(error, GopubError)
+    assert error.code == "GP147"
+
+
 def test_check_prints_the_effective_spec_on_stdout_and_talks_on_stderr() -> None:
     write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
     told("init")
