@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gopub import build, source
@@ -14,6 +15,7 @@ from gopub.release.environments import environments_of
 from gopub.release.stages import ReleasePlan
 from gopub.source.tree import SourceTree, version_of
 from gopub.spec.loader import parse_spec, read_text
+from gopub.spec.models import ReleaseSpec
 from gopub.spec.references import no_main
 
 
@@ -30,6 +32,7 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     spec = loaded.spec
     if "clean-tree" in spec.source.require:
         source.require_clean(tree)
+    tree = await source.settle_version_tag(tree, _owners(tree, file.parent, spec))
     version = version_of(tree, config.version)
     names = {
         "app": spec.app,
@@ -49,6 +52,14 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
         environments=environments_of(spec, file.parent, tree.path),
         started=started,
     )
+
+
+def _owners(tree: SourceTree, project: Path, spec: ReleaseSpec) -> frozenset[str]:
+    """The prefixes of tags that are this app's own: the folders of its gopub.yaml and of its go.mod, and its name."""
+    top = tree.path.resolve()
+    main = (project / spec.build.main).resolve()
+    module = source.module_root(top, os.path.relpath(main, top))
+    return frozenset({spec.app} | {folder.relative_to(top).as_posix() for folder in (project, module)} - {"."})
 
 
 def _spec_file(config: ReleaseConfig, tree: SourceTree) -> Path:

@@ -1,9 +1,9 @@
 """A commit as a :class:`SourceTree`, and the rules that its Go modules must keep."""
 
-from gopub.source.checkout import checkout, require_clean
+from gopub.source.checkout import checkout, require_clean, settle_version_tag
 from gopub.source.golang import Toolchain
 from gopub.source.modfile import Module
-from gopub.source.modules import ModuleReport, check_modules
+from gopub.source.modules import ModuleReport, check_modules, module_root
 from gopub.source.tree import SourceTree, version_of
 
 __all__ = [
@@ -13,6 +13,8 @@ __all__ = [
     "Toolchain",
     "check_modules",
     "checkout",
+    "module_root",
     "require_clean",
+    "settle_version_tag",
     "version_of",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from gopub.errors import RefusedError, UsageError
@@ -16,8 +18,7 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
     """Clone a local or remote repository into the folder ``into`` and check ``ref`` out.
 
     ``ref`` is a branch, a tag, a commit id or ``HEAD``. What is built is always the commit, never a working
-    tree. All tags except the one that names the version leave the clone: Go stamps a tag into the binary, and
-    the bytes must not depend on tags that come later.
+    tree. Only the tags at the commit stay in the clone; :func:`settle_version_tag` leaves one of them.
 
     Raises:
         UsageError: GP200 an address or ref that cannot be one; GP202 no such ref; GP203 an ambiguous one.
@@ -33,8 +34,8 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
     await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings=origin.settings)
     if (into / ".gitmodules").exists():
         await git(into, "submodule", "--quiet", "update", "--init", "--recursive", settings=origin.settings)
-    tag = choose_tag((await git(into, "tag", "--points-at", commit)).split(), ref)
-    await _keep_only(into, tag)
+    tags = (await git(into, "tag", "--points-at", commit)).split()
+    await _keep_only(into, tags)
     return SourceTree(
         path=into,
         repository=await _public_address(origin, commit),
@@ -42,9 +43,19 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
         ref=ref,
         commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit)),
         changes=await _changes(origin, commit),
-        tag=tag,
+        tags=tuple(tags),
         folder=named.local.relative_to(origin.local).as_posix() if named.local and origin.local else ".",
     )
+
+
+async def settle_version_tag(tree: SourceTree, owners: Collection[str]) -> SourceTree:
+    """Choose the tag that names the version, see :func:`choose_tag`; all others leave the clone.
+
+    Go stamps a tag into the binary, and the bytes must not depend on tags that come later.
+    """
+    tag = choose_tag(tree.tags, tree.ref, owners)
+    await _keep_only(tree.path, [tag] if tag else [])
+    return replace(tree, tag=tag)
 
 
 def require_clean(tree: SourceTree) -> None:
@@ -129,8 +140,9 @@ async def _candidates(clone: Path, ref: str) -> dict[str, str]:
     return {name: commit for name, commit in answers.items() if commit}
 
 
-async def _keep_only(clone: Path, tag: str | None) -> None:
-    others = [name for name in (await git(clone, "tag", "--list")).split() if name != tag]
+async def _keep_only(clone: Path, tags: Collection[str]) -> None:
+    kept = frozenset(tags)
+    others = [name for name in (await git(clone, "tag", "--list")).split() if name not in kept]
     for start in range(0, len(others), 500):  # a command line has a limit
         await git(clone, "tag", "--delete", *others[start : start + 500])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ class SourceTree:
     """A clean clone at one commit.
 
     ``repository`` never holds a password; ``commit_time`` is seconds since the epoch; ``changes`` are
-    the files by which the local working tree it was cloned from differs from this commit; ``tag`` is the version
-    tag that names the commit, if one does. ``folder`` is the folder that was named as the repository, relative
-    to the checkout: gopub.yaml is looked for from there.
+    the files by which the local working tree it was cloned from differs from this commit; ``tags`` are all tags at
+    the commit, and ``tag`` the one that names the version, once it is chosen. ``folder`` is the folder that was named
+    as the repository, relative to the checkout: gopub.yaml is looked for from there.
     """
 
     path: Path
@@ -31,6 +31,7 @@ class SourceTree:
     ref: str
     commit_time: int
     changes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     tag: str | None = None
     folder: str = "."
 
@@ -40,13 +41,16 @@ class SourceTree:
         return bool(self.changes)
 
 
-def choose_tag(tags: Sequence[str], ref: str) -> str | None:
-    """The version tag of a commit: the one asked for, else the highest version among ``tags``."""
+def choose_tag(tags: Sequence[str], ref: str, owners: Collection[str] = ()) -> str | None:
+    """The version tag of a commit: the one asked for, else the highest version among ``tags``.
+
+    A repository may hold several programs: of tags with a prefix (``orders/v1.2.3``) only those count whose prefix is
+    one of ``owners``. Semantic versions come before others, then tags with our prefix before those without one, then
+    what is written as a version (``v2``, ``1.4``) before mere numbers and words (``2024``, ``2026w47``).
+    """
+    ours = [tag for tag in tags if _version_in(tag) and _is_ours(tag, owners)]
     wanted = ref.removeprefix("refs/tags/")
-    if wanted in tags and _version_in(wanted):
-        return wanted
-    named = [tag for tag in tags if _version_in(tag)]
-    return max(named, key=_order, default=None)
+    return wanted if wanted in ours else max(ours, key=_order, default=None)
 
 
 def version_of(tree: SourceTree, wanted: str | None = None) -> str:
@@ -73,8 +77,13 @@ def _version_in(tag: str) -> str | None:
     return match[1] if match and _VERSION.fullmatch(match[1]) else None
 
 
-def _order(tag: str) -> tuple[bool, Rank, str]:
-    """Semantic versions last, each by its precedence; the text decides between equals."""
-    version = _version_in(tag) or ""
-    found = rank(version)
-    return found is not None, found or ((), False, ()), version
+def _is_ours(tag: str, owners: Collection[str]) -> bool:
+    prefix, slash, _ = tag.rpartition("/")
+    return not slash or prefix in owners
+
+
+def _order(tag: str) -> tuple[bool, bool, bool, Rank, str]:
+    """The best last: see :func:`choose_tag`; semantic versions by their precedence, the text decides between equals."""
+    version, found = _version_in(tag) or "", rank(_version_in(tag) or "")
+    written = tag.endswith(f"v{version}") or re.match(r"\d+\.\d", version) is not None
+    return found is not None, "/" in tag, written, found or ((), False, ()), version

@@ -227,7 +227,8 @@ async def test_one_module_of_many_programs_releases_the_one_beside_gopub_yaml(
 ) -> None:
     """Not the one beside go.mod; whether the file or its folder was named, provenance says where both lie."""
     spec = f"app: orders\nbuild: {{main: {main}}}\n"
-    await a_repository(tmp_path / "origin", MONO | {"services/orders/gopub.yaml": spec})
+    await a_repository(tmp_path / "origin", MONO | {"services/orders/gopub.yaml": spec}, tag="orders/v1.4.0")
+    await git(tmp_path / "origin", "tag", "billing/v9.0.0")
     if named == "folder":
         order = config(tmp_path / "origin/services/orders", tmp_path / "work")
     else:
@@ -237,6 +238,7 @@ async def test_one_module_of_many_programs_releases_the_one_beside_gopub_yaml(
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     files["binary"].chmod(0o755)
     assert (await run([str(files["binary"])])).text == said
+    assert signed.release.version == "1.4.0"
     told = payload(files["bundle provenance"])["predicate"]["buildDefinition"]["externalParameters"]
     place = "./services/orders" + main.removeprefix(".")
     assert (told["spec"], told["main"]) == ("services/orders/gopub.yaml", place)

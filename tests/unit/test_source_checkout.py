@@ -6,7 +6,7 @@ import pytest
 
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.process import base_environment, run
-from gopub.source import checkout, require_clean
+from gopub.source import checkout, require_clean, settle_version_tag
 from gopub.source.git import environment, origin_of, without_password
 from gopub.telemetry import REDACTOR
 
@@ -82,9 +82,14 @@ async def test_a_folder_of_a_repository_means_the_repository(repository: Path, t
 
 async def test_only_the_version_tag_stays_in_the_clone(repository: Path, tmp_path: Path) -> None:
     await git(repository, "tag", "v1.0.0-rc1", "v1.0.0")
+    await git(repository, "tag", "billing/v9.0.0", "v1.0.0")
+    await git(repository, "tag", "v2.0.0", "main")
     tree = await checkout(repository, "v1.0.0", tmp_path / "clone")
-    assert tree.tag == "v1.0.0"
+    assert tree.tags == ("billing/v9.0.0", "v1.0.0", "v1.0.0-rc1")
+    settled = await settle_version_tag(tree, {"orders"})
+    assert settled.tag == "v1.0.0"
     assert await git(tree.path, "tag", "--list") == "v1.0.0"
+    assert await settle_version_tag(tree, {"orders"}) == settled
 
 
 async def test_a_dirty_working_tree_is_named_and_can_be_refused(repository: Path, tmp_path: Path) -> None:
@@ -108,7 +113,7 @@ async def test_a_name_of_two_commits_is_refused(repository: Path, tmp_path: Path
     await git(repository, "branch", "v1.0.0", "main")
     with pytest.raises(UsageError, match=r"GP203 'v1\.0\.0' names several commits"):
         await checkout(repository, "v1.0.0", tmp_path / "clone")
-    assert (await checkout(repository, "refs/tags/v1.0.0", tmp_path / "tag")).tag == "v1.0.0"
+    assert "v1.0.0" in (await checkout(repository, "refs/tags/v1.0.0", tmp_path / "tag")).tags
 
 
 @pytest.mark.parametrize("ref", ["nowhere", "0123456789", "refs/tags/v9.9.9"])

@@ -21,12 +21,24 @@ def a_tree(tag: str | None = None) -> SourceTree:
         (["v1.0.0", "v1.0.0-rc1"], "HEAD", "v1.0.0"),
         (["v1.0.0", "v1.0.0-rc1"], "v1.0.0-rc1", "v1.0.0-rc1"),
         (["v1.0.0", "v1.0.0-rc1"], "refs/tags/v1.0.0-rc1", "v1.0.0-rc1"),
-        (["examples/hello/v2.0.0"], "main", "examples/hello/v2.0.0"),
         (["2026w47", "v1.0.0"], "main", "v1.0.0"),
+        (["2024", "v1.2"], "main", "v1.2"),
+        (["2024", "v1"], "main", "v1"),
+        (["2024", "v1.0.0"], "2024", "2024"),
+        (["2024"], "main", "2024"),
+        (["services/orders/v2.0.0"], "main", "services/orders/v2.0.0"),
+        (["orders/v1.2.3", "billing/v9.0.0"], "main", "orders/v1.2.3"),
+        (["orders/v1.2.3", "v2.0.0"], "main", "orders/v1.2.3"),
+        (["orders/v1.2.3", "v2.0.0"], "v2.0.0", "v2.0.0"),
+        (["orders/2024", "v2.0.0"], "main", "v2.0.0"),
+        (["v1.2.3", "billing/v9.0.0"], "main", "v1.2.3"),
+        (["billing/v9.0.0"], "main", None),
+        (["billing/v9.0.0"], "refs/tags/billing/v9.0.0", None),
+        (["x/services/orders/v9.0.0"], "main", None),
     ],
 )
 def test_the_tag_of_a_commit(tags: list[str], ref: str, chosen: str | None) -> None:
-    assert choose_tag(tags, ref) == chosen
+    assert choose_tag(tags, ref, {"orders", "services/orders"}) == chosen
 
 
 def test_a_wanted_version_wins_and_loses_its_v() -> None:
