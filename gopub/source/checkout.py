@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from gopub.errors import RefusedError, UsageError
-from gopub.source.git import Origin, asks, git, origin_of, without_password
+from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.source.git import Origin, answered, asks, git, origin_of, without_password
+from gopub.source.refs import resolve
 from gopub.source.tree import SourceTree, choose_tag
 
 _REF = re.compile(r"(?!-)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
@@ -30,10 +32,13 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
     origin = await _rooted(named)
     into.parent.mkdir(parents=True, exist_ok=True)
     await _clone(origin, into)
-    commit = await _resolve(into, ref, origin)
-    await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings=origin.settings)
+    commit = await resolve(into, ref, origin)
+    plain = await _without_filters(into)
+    await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings={**origin.settings, **plain})
     if (into / ".gitmodules").exists():
-        await git(into, "submodule", "--quiet", "update", "--init", "--recursive", settings=origin.settings)
+        home = await _home_of_submodules(into, origin)
+        words = ("submodule", "--quiet", "update", "--init", "--recursive")
+        await git(into, *words, settings={**origin.settings, **home.settings, **plain})
     tags = (await git(into, "tag", "--points-at", commit)).split()
     await _keep_only(into, tags)
     return SourceTree(
@@ -77,12 +82,28 @@ async def repository_root(folder: Path) -> Path:
     """The root of the repository that a folder lies in.
 
     Raises:
-        UsageError: GP200 when it lies in none.
+        UsageError: GP200 when it lies in none, GP207 git does not trust its owner.
+        GopubError: GP201 git failed.
     """
-    top = await asks(folder, "rev-parse", "--show-toplevel") or await asks(folder, "rev-parse", "--absolute-git-dir")
-    if not top:
-        raise UsageError("GP200", f"{str(folder)!r} is not a git repository", hint="run git init, add and commit first")
-    return Path(top)
+    for words in (("--show-toplevel",), ("--absolute-git-dir",)):
+        answer = await answered(folder, "rev-parse", *words)
+        if not answer.code:
+            return Path(answer.text)
+    raise _no_repository(folder, answer.complaint)
+
+
+def _no_repository(folder: Path, complaint: str) -> GopubError:
+    if "dubious ownership" in complaint:
+        return UsageError(
+            "GP207",
+            f"git refuses {str(folder)!r}, for it belongs to another user: {complaint.splitlines()[0]}",
+            hint=f"if you trust it: git config --global --add safe.directory {shlex.quote(str(folder))}",
+        )
+    if "not a git repository" in complaint or not folder.is_dir():
+        return UsageError(
+            "GP200", f"{str(folder)!r} is not a git repository", hint="run git init, add and commit first"
+        )
+    return GopubError("GP201", f"git rev-parse failed: {complaint}", hint="try git status there by hand")
 
 
 async def _rooted(origin: Origin) -> Origin:
@@ -96,48 +117,28 @@ async def _clone(origin: Origin, into: Path) -> None:
     sparing = [] if origin.local else ["--filter=blob:none"]
     await git(
         into.parent,
-        *("clone", "--quiet", "--no-checkout", "--template=", *sparing, "--", origin.address, str(into)),
+        *("clone", "--quiet", "--no-checkout", "--template=", "--origin", "origin", *sparing),
+        *("--", origin.address, str(into)),
         settings=origin.settings,
     )
 
 
-async def _resolve(clone: Path, ref: str, origin: Origin) -> str:
-    found = await _candidates(clone, ref)
-    if not found and await asks(clone, "fetch", "--quiet", "origin", "--", ref, settings=origin.settings) is not None:
-        found = {"FETCH_HEAD": await git(clone, "rev-parse", "FETCH_HEAD^{commit}")}
-    if not found:
-        raise UsageError(
-            "GP202",
-            f"{without_password(origin.address)} has no branch, tag or commit {ref!r}",
-            hint="is it pushed?",
-        )
-    if len(set(found.values())) > 1:
-        raise UsageError(
-            "GP203",
-            f"{ref!r} names several commits: "
-            + ", ".join(f"{name} = {commit[:12]}" for name, commit in sorted(found.items())),
-            hint="write refs/heads/… or refs/tags/…",
-        )
-    return next(iter(found.values()))
+async def _without_filters(clone: Path) -> dict[str, str]:
+    """Settings under which no filter of the user's (Git LFS, git-crypt) changes what is checked out."""
+    listed = await asks(clone, "config", "--null", "--name-only", "--get-regexp", r"^filter\.") or ""
+    filters = {key.removeprefix("filter.").rpartition(".")[0] for key in listed.split("\0") if key}
+    none = {"smudge": "", "clean": "", "process": "", "required": "false"}
+    return {f"filter.{name}.{key}": value for name in filters for key, value in none.items()}
 
 
-async def _candidates(clone: Path, ref: str) -> dict[str, str]:
-    branch = ref.removeprefix("refs/heads/").removeprefix("origin/")
-    names = {
-        f"tag {ref.removeprefix('refs/tags/')}": f"refs/tags/{ref.removeprefix('refs/tags/')}",
-        f"branch {branch}": f"refs/remotes/origin/{branch}",
-    }
-    if ref.startswith("refs/heads/"):
-        names = {f"branch {branch}": f"refs/remotes/origin/{branch}"}
-    elif ref.startswith("refs/tags/"):
-        names = {f"tag {ref.removeprefix('refs/tags/')}": ref}
-    elif ref == "HEAD" or re.fullmatch(r"[0-9a-f]{7,40}", ref):
-        names |= {f"commit {ref}": ref}
-    answers = {
-        name: await asks(clone, "rev-parse", "--verify", "--quiet", f"{full}^{{commit}}")
-        for name, full in names.items()
-    }
-    return {name: commit for name, commit in answers.items() if commit}
+async def _home_of_submodules(clone: Path, origin: Origin) -> Origin:
+    """From where relative addresses of submodules count: what the repository was itself cloned from, as git has it."""
+    url = origin.local and await asks(origin.local, "remote", "get-url", "origin")
+    if not url or origin.local is None:
+        return origin
+    home = origin_of(origin.local / url if url.startswith(".") else url)
+    await git(clone, "remote", "set-url", "origin", home.address)
+    return home
 
 
 async def _keep_only(clone: Path, tags: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gopub.errors import GopubError, UsageError
-from gopub.process import base_environment, run
+from gopub.process import Result, base_environment, run
 from gopub.telemetry import REDACTOR
 
 _SCP_FORM = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^-].*")
@@ -97,7 +97,7 @@ async def git(folder: Path, *words: str, settings: Mapping[str, str] | None = No
     Raises:
         GopubError: GP201 when git refuses.
     """
-    result = await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)
+    result = await answered(folder, *words, settings=settings)
     if result.code:
         raise GopubError(
             "GP201",
@@ -109,5 +109,10 @@ async def git(folder: Path, *words: str, settings: Mapping[str, str] | None = No
 
 async def asks(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str | None:
     """Like :func:`git`, for a question whose answer may be no: None."""
-    result = await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)
+    result = await answered(folder, *words, settings=settings)
     return None if result.code else result.text
+
+
+async def answered(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> Result:
+    """Like :func:`git`, for a caller that reads the exit code and the complaint itself."""
+    return await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)

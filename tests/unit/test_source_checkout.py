@@ -1,5 +1,6 @@
 """Checkouts of real repositories, with the git that is installed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,94 @@ def test_a_password_leaves_the_address_and_is_masked() -> None:
     assert any("extraHeader" in value for value in environment(origin.settings).values())
     assert "gl-s3cret-token" not in REDACTOR.clean("clone with gl-s3cret-token")
     assert without_password("https://a:b@h/x") == "https://h/x"
+
+
+async def a_remote_that_moved_on(tmp_path: Path) -> tuple[Path, str]:
+    """A repository whose own main is behind what its last fetch saw of origin; and the commit that origin has."""
+    upstream, local = tmp_path / "upstream", tmp_path / "local"
+    upstream.mkdir()
+    await git(upstream, "init", "-q", "-b", "main")
+    await commit(upstream, "one\n")
+    await git(tmp_path, "clone", "-q", str(upstream), str(local))
+    newer = await commit(upstream, "two\n")
+    await git(local, "fetch", "-q")
+    return local, newer
+
+
+@pytest.mark.parametrize("ref", ["origin/main", "refs/remotes/origin/main"])
+async def test_a_remote_branch_of_a_local_repository_is_not_its_own_branch(tmp_path: Path, ref: str) -> None:
+    local, newer = await a_remote_that_moved_on(tmp_path)
+    assert (await checkout(local, ref, tmp_path / "clone")).commit == newer
+    assert (await checkout(local, "main", tmp_path / "own")).commit != newer
+
+
+async def test_a_remote_branch_that_a_local_repository_does_not_have_is_told(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"GP202 .*'origin/main'\nhint: git branch --all"):
+        await checkout(repository, "origin/main", tmp_path / "clone")
+    assert (await checkout(repository.as_uri(), "origin/main", tmp_path / "remote")).tags == ()
+
+
+async def test_a_branch_that_is_called_like_a_remote_branch_is_ambiguous(tmp_path: Path) -> None:
+    local, _ = await a_remote_that_moved_on(tmp_path)
+    await git(local, "branch", "origin/main", "main")
+    with pytest.raises(UsageError, match=r"GP203 .*remote branch origin/main"):
+        await checkout(local, "origin/main", tmp_path / "clone")
+
+
+async def test_an_owner_that_git_does_not_trust_is_named_as_the_reason(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a folder away")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    os.chown(repository, 65534, 65534)
+    with pytest.raises(UsageError, match=r"GP207 .*dubious ownership(.|\n)*safe\.directory /") as caught:
+        await checkout(repository, "HEAD", tmp_path / "clone")
+    await git(
+        tmp_path, *caught.value.hint.partition(": git ")[2].replace("--global", f"-f {tmp_path}/.gitconfig").split()
+    )
+    assert (await checkout(repository, "HEAD", tmp_path / "clone")).path.is_dir()
+
+
+async def test_a_relative_submodule_of_a_local_clone_lies_beside_its_remote(tmp_path: Path) -> None:
+    library, upstream = tmp_path / "server/library", tmp_path / "server/app"
+    for folder in (library, upstream):
+        folder.mkdir(parents=True)
+        await git(folder, "init", "-q", "-b", "main")
+    await commit(library, "library\n")
+    await git(upstream, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../library", "lib")
+    await commit(upstream, "app\n")
+    await git(tmp_path, "clone", "-q", str(upstream), str(tmp_path / "local"))
+    tree = await checkout(tmp_path / "local", "HEAD", tmp_path / "clone")
+    assert (tree.path / "lib/a.txt").read_bytes() == b"library\n"
+
+
+async def test_the_users_filters_and_names_have_no_say(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, library = tmp_path / "home", tmp_path / "library"
+    for folder in (home, library):
+        folder.mkdir()
+    (home / ".gitconfig").write_text(
+        '[filter "up.per"]\n smudge = tr a-z A-Z\n required = true\n[clone]\n defaultRemoteName = elsewhere\n'
+    )
+    await git(library, "init", "-q", "-b", "main")
+    for folder in (library, repository):
+        (folder / ".gitattributes").write_text("*.txt filter=up.per\n")
+        await commit(folder, "small\n")
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    await git(repository, *words)
+    await commit(repository, "small\n\n")
+    monkeypatch.setenv("HOME", str(home))
+    tree = await checkout(repository, "main", tmp_path / "clone")
+    assert (tree.path / "a.txt").read_bytes() == b"small\n\n"
+    assert (tree.path / "lib/a.txt").read_bytes() == b"small\n"
+
+
+async def test_a_repository_with_sha256_is_checked_out(tmp_path: Path) -> None:
+    folder = tmp_path / "origin"
+    folder.mkdir()
+    await git(folder, "init", "-q", "-b", "main", "--object-format=sha256")
+    made = await commit(folder, "one\n")
+    assert len(made) == 64
+    assert (await checkout(folder, made, tmp_path / "clone")).commit == made
