@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from gopub.build.buildinfo import BuildInfo, check_build_info, parse_build_info
 from gopub.build.target import Target
 from gopub.errors import GopubError, SpecError
 from gopub.source.golang import Toolchain, run_go
+from gopub.source.lfs import refuse_pointer
+
+_EMBEDDED = '{{if not .Standard}}{{$folder := .Dir}}{{range .EmbedFiles}}{{$folder}}/{{.}}{{"\\n"}}{{end}}{{end}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +80,14 @@ async def compile_target(toolchain: Toolchain, order: BuildInput, target: Target
     """Build for one target into the file ``output``; needs no network.
 
     Raises:
+        RefusedError: GP208 it embeds a pointer of Git LFS.
         GopubError: GP221 it does not compile; GP224 the binary is not what was ordered.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     wanted = {"GOOS": target.os, "GOARCH": target.arch}
-    result = await run_go(toolchain, order.root, *build_command(order, output), extra=wanted)
+    words = build_command(order, output)
+    await _refuse_pointers(toolchain, order, words[-1], wanted)
+    result = await run_go(toolchain, order.root, *words, extra=wanted)
     if result.code:
         raise GopubError(
             "GP221", f"go build for {target.text} failed:\n{result.complaint}", hint="the commit does not compile"
@@ -88,6 +95,15 @@ async def compile_target(toolchain: Toolchain, order: BuildInput, target: Target
     info = await read_build_info(toolchain, output)
     check_build_info(info, target=target, commit=order.commit)
     return Built(target, LocalFile.of(output), info)
+
+
+async def _refuse_pointers(toolchain: Toolchain, order: BuildInput, main: str, wanted: Mapping[str, str]) -> None:
+    """Only what the program embeds matters: a pointer elsewhere in the repository changes no byte of it."""
+    words = ("list", "-deps", f"-mod={order.mode}", "-f", _EMBEDDED, main)
+    listed = await run_go(toolchain, order.root, *words, extra=wanted)
+    for path in map(Path, listed.text.splitlines() if not listed.code else ()):  # go build says better what is wrong
+        if path.is_relative_to(order.root):
+            refuse_pointer(path, shown=path.relative_to(order.root).as_posix(), use=f"{main} (go:embed)")
 
 
 async def read_build_info(toolchain: Toolchain, binary: Path) -> BuildInfo:

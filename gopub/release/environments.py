@@ -9,6 +9,7 @@ from typing import cast
 from gopub.canon import Json
 from gopub.errors import SpecError
 from gopub.release.model import EnvironmentFiles
+from gopub.source.lfs import refuse_pointer
 from gopub.spec.models import Environment, ReleaseSpec
 
 LARGEST_TEMPLATE = 1 << 20
@@ -19,6 +20,7 @@ def environments_of(spec: ReleaseSpec, project: Path, checkout: Path) -> dict[st
 
     Raises:
         SpecError: GP206 a file is missing, lies outside the repository, is too large, or is no text.
+        RefusedError: GP208 it is a pointer of Git LFS.
     """
     return {name: _environment(name, environment, project, checkout) for name, environment in spec.environments.items()}
 
@@ -57,6 +59,7 @@ def _text(key: str, name: str, project: Path, checkout: Path) -> str:
         raise _wrong(key, name, "is not in the commit")
     if path.stat().st_size > LARGEST_TEMPLATE:
         raise _wrong(key, name, f"is larger than {LARGEST_TEMPLATE} bytes")
+    refuse_pointer(path, shown=name, use=f"`{key}`")
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError:

@@ -44,6 +44,12 @@ GOOD_TEST = 'package main\n\nimport "testing"\n\nfunc TestIt(t *testing.T) {}\n'
 BAD_TEST = 'package main\n\nimport "testing"\n\nfunc TestIt(t *testing.T) { t.Fatal("nonce-4711") }\n'
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n"
+EMBEDDING = (
+    'package main\n\nimport _ "embed"\n\n//go:embed logo.png\nvar logo string\n\nfunc main() { println(logo) }\n'
+)
+
+
 async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
     """The error of a release of these files; nothing may be published."""
     await a_repository(tmp_path / "origin", SMALL | files)
@@ -80,6 +86,7 @@ async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
             "build information",
         ),
         ("GP225", {"gopub.yaml": 'app: small\nbuild: {ldflags: "-X main.version={{ verison }}"}\n'}, "verison"),
+        ("GP208", {"main.go": EMBEDDING, "logo.png": POINTER}, "logo.png: "),
         ("GP211", {"gopub.yaml": "app: small\nsource: {modules: vendor}\n"}, "vendor/modules.txt"),
     ],
 )
@@ -89,6 +96,14 @@ async def test_a_commit_that_breaks_a_rule_publishes_nothing(
     error = await refused(tmp_path, files)
     assert error.code == code, str(error)
     assert said in str(error)
+
+
+async def test_a_pointer_of_lfs_that_the_program_does_not_embed_does_no_harm(tmp_path: Path) -> None:
+    folder = await a_repository(tmp_path / "origin", SMALL | {"logo.png": POINTER})
+    order = config(folder, tmp_path / "work")
+    planned = await plan(order, await checkout(order), started=0.0)
+    built = await compile_target(planned, await check_modules(planned), planned.targets[0])
+    assert built.binary.is_file()
 
 
 async def test_a_test_that_writes_into_the_checkout_does_not_reach_the_build(tmp_path: Path) -> None:
