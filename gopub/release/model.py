@@ -75,7 +75,9 @@ class EnvironmentFiles:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One version of an app, built and described; ``created`` is seconds since the epoch, ``commit`` 40 hex digits.
+    """One version of an app, built and described; ``created`` is seconds since the epoch.
+
+    ``commit`` has 40 hex digits, or 64 in a repository with SHA-256.
 
     ``spec`` is the effective gopub.yaml without its environments.
     """

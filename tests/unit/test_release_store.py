@@ -305,3 +305,19 @@ def test_a_template_comes_from_the_commit_or_not_at_all(tmp_path: Path, template
     (tmp_path / "source" / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(SpecError, match=rf"GP206 `environments\.lab\.config\[0\]\.template`: '{template}' {said}"):
         a_plan(tmp_path, spec=SPEC.replace("config.yaml.tmpl", template))
+
+
+def test_a_template_that_only_git_lfs_has_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "big.tmpl").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n")
+    with pytest.raises(RefusedError, match=r"big\.tmpl: GP208 `environments\.lab\.config\[0\]\.template`"):
+        a_plan(tmp_path, spec=SPEC.replace("config.yaml.tmpl", "big.tmpl"))
+
+
+async def test_a_commit_of_a_repository_with_sha256_is_released(tmp_path: Path, store: DirectoryStore) -> None:
+    plan = a_plan(tmp_path, commit="0123456789abcdef" * 4)
+    published = await publish(store, await prepare(tmp_path, plan))
+    assert Release.parse(published.manifest).commit == plan.tree.commit
+    bad = json.loads(published.manifest) | {"commit": "0" * 41}
+    with pytest.raises(RefusedError, match="GP322"):
+        Release.parse(canonical(bad))
