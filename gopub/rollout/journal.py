@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from gopub.canon import Json, canonical, sha256
 from gopub.clock import Clock
@@ -50,6 +50,8 @@ SEATS = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
 )
 GENESIS = "0" * 64
+WRITES = {"gopub_writes": True}
+"""Execution options of a connection that writes: on SQLite it takes the write lock before it reads."""
 PATIENCE = 30.0
 """Seconds to wait for another process that is writing."""
 
@@ -90,6 +92,7 @@ class Journal:
     def __init__(self, engine: sa.Engine, clock: Clock) -> None:
         """Use ``open_journal``; this takes an engine whose schema is up to date."""
         self._engine = engine
+        self._writing = engine.execution_options(**WRITES)
         self._clock = clock
 
     def close(self) -> None:
@@ -238,7 +241,7 @@ class Journal:
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.begin() as db:
+            with self._writing.begin() as db:
                 if self._engine.dialect.name == "postgresql":
                     db.execute(sa.text("LOCK TABLE journal, seats IN EXCLUSIVE MODE"))
                 yield db
@@ -266,24 +269,50 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
     Raises:
         GopubError: GP701 it cannot be opened.
     """
+    from gopub.rollout.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
+
+    try:
+        engine = _engine(url, patience)
+        upgrade(engine)
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise GopubError("GP701", f"the journal at {_shown(url)} cannot be opened: {_cause(error)}",
+                         hint=_advice(url, error)) from error  # fmt: skip
+    return Journal(engine, clock)
+
+
+def _engine(url: str, patience: float) -> sa.Engine:
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
     engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
     if engine.dialect.name == "sqlite":
         _make_sqlite_strict(engine)
-    from gopub.rollout.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
+    return engine
 
+
+def _shown(url: str) -> str:
+    """The place without its password; of what is no URL the beginning only: nobody knows where a password stands."""
+    if "://" not in url:
+        return url
     try:
-        upgrade(engine)
-    except SQLAlchemyError as error:
-        raise GopubError("GP701", f"the journal at {engine.url.render_as_string()} cannot be opened: {_cause(error)}",
-                         hint="is the path writable, or the database up?") from error  # fmt: skip
-    return Journal(engine, clock)
+        return sa.make_url(url).render_as_string()
+    except SQLAlchemyError:
+        return f"{url.partition(':')[0]}:…"
+
+
+def _advice(url: str, error: Exception) -> str:
+    if url.startswith("postgres") and isinstance(error, ImportError | NoSuchModuleError):
+        return "PostgreSQL needs psycopg (the extra gopub[postgres]) and a URL like postgresql+psycopg://USER@HOST/NAME"
+    if isinstance(error, ImportError | ArgumentError):
+        return "give a path, or a URL such as sqlite:////var/lib/gopub/journal.db, in GOPUB_JOURNAL"
+    return "is the path writable, or the database up?"
 
 
 def _make_sqlite_strict(engine: sa.Engine) -> None:
-    """Durable and serialised: WAL with a sync at each commit, and the write lock taken at the start."""
+    """Durable and serialised: WAL with a sync at each commit; who writes takes the lock at the start.
+
+    Who only reads takes none: readers keep neither each other nor a writer waiting.
+    """
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: object, _record: object) -> None:
@@ -295,7 +324,7 @@ def _make_sqlite_strict(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(db: sa.Connection) -> None:
-        db.exec_driver_sql("BEGIN IMMEDIATE")
+        db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("gopub_writes") else "BEGIN")
 
 
 def _database_now(db: sa.Connection) -> float:
@@ -333,7 +362,7 @@ def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
     return Entry(row.seq, row.stream, row.version, event, row.actor, row.trace, row.at, row.hash)
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: Exception) -> str:
     """What the database says; the statement and its parameters (a seat's token) are nobody's business."""
     return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
 

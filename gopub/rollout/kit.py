@@ -64,7 +64,7 @@ def read_kit(folder: Path, app: str, env: str) -> Kit:
     """The kit of the last plan for an (app, env).
 
     Raises:
-        GopubError: GP716 there is none here, GP717 it does not fit.
+        GopubError: GP716 there is none here, GP717 it cannot be read, or does not fit.
     """
     path = kit_path(folder, app, env)
     try:
@@ -72,6 +72,9 @@ def read_kit(folder: Path, app: str, env: str) -> Kit:
     except FileNotFoundError as error:
         raise GopubError("GP716", f"no rollback kit for {app} in {env} at {path}",
                          hint="run it where the last rollout was driven") from error  # fmt: skip
+    except OSError as error:
+        raise GopubError("GP717", f"the rollback kit {path} cannot be read: {error.strerror}",
+                         hint="it must be a file that this user may read") from error  # fmt: skip
     except ValidationError as error:
         first = error.errors()[0]
         raise GopubError("GP717", f"the rollback kit {path} does not fit: {first['loc']}: {first['msg']}",

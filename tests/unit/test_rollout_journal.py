@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError, LockedError
@@ -124,3 +125,17 @@ def test_what_the_database_refuses_is_told_without_the_statement_and_its_values(
             journal.take_seat(wanted, rollout="r1", lease=30)
     assert str(caught.value).startswith("GP701 the journal cannot be written: database is locked")
     assert wanted.token not in str(caught.value)
+
+
+def test_who_only_reads_waits_for_nobody_and_keeps_nobody_waiting(journal, tmp_path):
+    journal.append("rollout/r1", 0, [OPENED], actor="me")
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN IMMEDIATE")  # in the middle of a write
+        reader = open_journal(str(tmp_path / "journal.db"), ManualClock(), patience=0.05)
+        assert [entry.event for entry in reader.read("rollout/r1")] == [OPENED]
+        assert reader.seated("hello", "lab") is None
+        with pytest.raises(GopubError, match="GP701 the journal cannot be written: database is locked"):
+            reader.append("rollout/r1", 1, [ev.Settling()], actor="me")
+    with reader._connection() as db:
+        db.execute(sa.text("SELECT count(*) FROM journal"))  # in the middle of a read
+        journal.append("rollout/r1", 1, [ev.Settling()], actor="me")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
+from gopub.rollout.migrations import TABLE
+
 context.configure(
     connection=context.config.attributes["connection"],
-    version_table="gopub_schema",
+    version_table=TABLE,
     transactional_ddl=True,
 )
 context.run_migrations()
