@@ -1,8 +1,8 @@
 """The folder of a project that is known by its repository's address only, as a webhook knows it.
 
 gopub.yaml, connections.yaml and inventories are read from a folder. One that is on this machine already is taken as it
-is; else the commit is checked out into the state folder, which is replaced at each deployment and kept for `promote`
-and `recover`.
+is; else the commit is checked out into a folder of its own below the state folder. It appears whole, and stays as it is
+for `promote` and `recover`, which may read it while other deployments of the repository come and go.
 """
 
 from __future__ import annotations
@@ -53,14 +53,21 @@ async def project_folder(repository: str, ref: str, spec_file: str) -> str:
     """
     if await asyncio.to_thread(Path(repository).is_dir):
         return str(Path(repository, spec_file).parent)
-    place = state_dir() / "projects" / sha256(repository.encode())[:16]
-    fresh = place.with_name(f"{place.name}-{new_token()[:8]}")
-    await asyncio.to_thread(fresh.parent.mkdir, parents=True, exist_ok=True)
-    await checkout(repository, ref, fresh)
-    await asyncio.to_thread(_replace, fresh, place)
+    home = state_dir() / "projects"
+    fresh = home / f"{sha256(repository.encode())[:16]}-{new_token()[:8]}.part"
+    try:
+        source = await checkout(repository, ref, fresh)
+        place = fresh.with_name(f"{fresh.name.partition('-')[0]}-{source.commit}")
+        await asyncio.to_thread(_put, fresh, place)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
     return str(Path(place, spec_file).parent)
 
 
-def _replace(fresh: Path, place: Path) -> None:
-    shutil.rmtree(place, ignore_errors=True)
-    fresh.rename(place)
+def _put(fresh: Path, place: Path) -> None:
+    """Give the folder its name; one that has the name already holds the same commit, and is not touched."""
+    try:
+        fresh.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
