@@ -27,6 +27,8 @@ LIMIT = 5 * 1024 * 1024
 """Bytes: a push of many commits lists every changed file."""
 
 RETRY_EVERY = 5.0
+LONGEST_PAUSE = 300.0
+"""Seconds between two tries while the file of deliveries itself cannot be used."""
 GIVE_UP_AFTER = 86400.0
 _START_WITHIN = 4.0
 _LOG = log("hooks")
@@ -88,7 +90,7 @@ async def _start_now(parts: Parts, delivery: Delivery) -> JSONResponse:
     try:
         async with asyncio.timeout(_START_WITHIN):
             outcome = await start_all(parts, delivery)
-    except (GopubError, TimeoutError) as error:
+    except Exception as error:  # noqa: BLE001 - it is kept, and tried again: GitLab must not switch the webhook off
         _LOG.warning("delivery %s waits for the engine: %s", delivery.key, str(error) or "no answer in time")
         return JSONResponse({"status": "waiting", "runs": []}, 202)
     return JSONResponse({"status": "started", **outcome}, 202)
@@ -121,14 +123,20 @@ async def start_waiting(parts: Parts) -> int:
             continue
         try:
             await start_all(parts, delivery)
-        except GopubError as error:
+        except Exception as error:  # noqa: BLE001 - whatever one meets, those after it have their turn
             left += 1
-            _LOG.warning("delivery %s still waits: %s", delivery.key, error)
+            _LOG.warning("delivery %s still waits: %s", delivery.key, str(error) or repr(error))
     return left
 
 
 async def keep_starting(parts: Parts) -> None:
-    """Start what waits, now and every few seconds, until cancelled."""
+    """Start what waits, now and every few seconds, until cancelled: more slowly while the file cannot be used."""
+    pause = RETRY_EVERY
     while True:
-        await start_waiting(parts)
-        await parts.clock.sleep(RETRY_EVERY)
+        try:
+            await start_waiting(parts)
+            pause = RETRY_EVERY
+        except Exception:  # noqa: BLE001 - a locked file or a full disk now is no reason to start nothing ever after
+            pause = min(2 * pause, LONGEST_PAUSE)
+            _LOG.exception("what waits cannot be read or started; tried again in %gs", pause)
+        await parts.clock.sleep(pause)

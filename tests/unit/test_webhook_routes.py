@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sqlite3
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments.api.hook import GIVE_UP_AFTER, LIMIT, start_waiting
+from deployments.api.hook import GIVE_UP_AFTER, LIMIT, keep_starting, start_waiting
+from deployments.deliveries import Delivery
 from deployments.hooks.signing import HookSecrets, sign
+from deployments.starter import Order, RecordingStarter, Run
 from gopub.errors import GopubError
 from tests.unit.apikit import HOOK_TOKEN, Kit, make_kit
 
@@ -166,3 +171,50 @@ async def test_a_day_is_the_longest_wait(kit: Kit) -> None:
     kit.starter.broken = None
     assert (await kit.hook(payload(), **headers())).json() == {"status": "repeated", "runs": [], "given_up": True}
     assert kit.starter.orders == []
+
+
+NONSENSE = ValueError("an answer that no client expects")
+
+
+class Choosy(RecordingStarter):
+    """An engine that answers one delivery with nonsense."""
+
+    async def start(self, order: Order) -> Run:
+        if order.key.startswith("gitlab:d-1"):
+            raise NONSENSE
+        return await RecordingStarter.start(self, order)
+
+
+async def test_a_delivery_that_fails_in_a_new_way_is_kept_and_holds_up_none_after_it(kit: Kit) -> None:
+    kit.starter.broken = NONSENSE
+    for delivery in ("d-1", "d-2"):
+        response = await kit.hook(payload(), **headers(delivery))
+        assert (response.status_code, response.json()) == (202, {"status": "waiting", "runs": []})
+    choosy = Choosy()
+    assert await start_waiting(replace(kit.parts, starter=choosy)) == 1
+    assert [order.key for order in choosy.orders] == ["gitlab:d-2:orders:staging"]
+
+
+async def test_starting_goes_on_after_the_file_of_deliveries_could_not_be_read(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit.starter.broken = AWAY
+    await kit.hook(payload(), **headers())
+    kit.starter.broken = None
+    waiting, until, tries = kit.parts.deliveries.waiting, kit.clock.now() + 3600, []
+
+    def locked() -> list[Delivery]:
+        tries.append(kit.clock.now())
+        if kit.clock.now() < until:
+            raise sqlite3.OperationalError("database is locked")
+        return waiting()
+
+    monkeypatch.setattr(kit.parts.deliveries, "waiting", locked)
+    task = asyncio.create_task(keep_starting(kit.parts))
+    while not task.done() and not kit.starter.orders:
+        await asyncio.wait([task], timeout=0.001)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert [order.key for order in kit.starter.orders] == ["gitlab:d-1:orders:staging"]
+    assert len(tries) < 30  # less and less often: an hour of tries every 5 s would be 720
