@@ -24,6 +24,7 @@ async def deploy(
     actor: str = "",
     automatic: bool = False,
     downgrade: bool = False,
+    app: str = "",
 ) -> dict[str, Json]:
     """Release a commit, then bring it into an environment.
 
@@ -38,8 +39,9 @@ async def deploy(
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
         automatic: Nobody asked for it. Such starts are refused after three rollbacks in a row.
         downgrade: Allow a version older than the one that is stable there.
+        app: The only app that this may release and deploy. Empty: whichever the repository's gopub.yaml names.
     """
-    made = await release(repository, ref, version, spec_file)
+    made = await release(repository, ref, version, spec_file, app)
     folder = project or await boxes.project_folder(repository, ref, spec_file)
     await gates.no_downgrade(made["app"], env, made["version"], downgrade=downgrade)
     return gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))

@@ -17,7 +17,7 @@ from tasks import release as boxes
 
 @flow(name="release", flow_run_name=names.release)
 async def release(
-    repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml"
+    repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml", app: str = ""
 ) -> dict[str, str]:
     """Build, prove and publish a commit; gives app, version, release_id and commit.
 
@@ -26,10 +26,12 @@ async def release(
         ref: Branch, tag or commit.
         version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
         spec_file: gopub.yaml within the repository.
+        app: The only app that this may release. Empty: whichever gopub.yaml names.
     """
     with boxes.workshop(repository, ref, version, spec_file) as shop:
         source = await boxes.checkout(shop)
         plan = await boxes.plan(shop, source)
+        boxes.refuse_other_app(plan.app, app)
         if made := await boxes.already_published(shop, plan):
             return made
         modules = await boxes.check_modules(plan)

@@ -15,12 +15,18 @@ from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
 from gopub.drive import projects
+from gopub.drive.allowing import refuse_other_app
 from gopub.drive.releasing import Shop, now, open_shop
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
 from tasks import pages
 from tasks.box import box
+
+__all__ = [
+    "already_published", "check_modules", "checkout", "compile_all", "manifest", "plan", "project_folder",
+    "prove_all", "provenance", "publish", "refuse_other_app", "unit_tests", "workshop",
+]  # fmt: skip
 
 Made = dict[str, str]
 

@@ -137,7 +137,7 @@ async def _started(
     row, _ = await asyncio.to_thread(parts.deliveries.begin, key, digest, (), parts.clock.now())
     _same_request(row, digest)  # somebody may have used the key while the repository was asked
     reason = asked.reason or f"POST /v1/deploy by {caller}"
-    parameters = deploy_parameters(app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason)
+    parameters = deploy_parameters(asked.app, app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason)
     parameters["version"] = version
     if asked.downgrade:
         parameters["downgrade"] = True

@@ -27,10 +27,10 @@ def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: st
     return tuple(orders) or Ignored(f"no rule of {', '.join(mine)} names the {push.kind} {push.name!r}")
 
 
-def deploy_parameters(app: Project, *, env: str, ref: str, actor: str, reason: str) -> dict[str, Json]:
-    """Parameters of the flow ``deploy``."""
+def deploy_parameters(name: str, app: Project, *, env: str, ref: str, actor: str, reason: str) -> dict[str, Json]:
+    """Parameters of the flow ``deploy``. They name the app: whose gopub.yaml the repository holds its owners decide."""
     return {
-        "repository": app.repository, "project": app.project or "", "spec_file": app.spec,
+        "app": name, "repository": app.repository, "project": app.project or "", "spec_file": app.spec,
         "env": env, "ref": ref, "actor": actor, "reason": reason,
     }  # fmt: skip
 
@@ -40,7 +40,7 @@ def _order(push: Push, name: str, app: Project, env: str, key: str) -> Order:
     # commit is named: what was pushed is what is released.
     ref = f"refs/tags/{push.name}" if push.kind == "tag" else push.commit
     reason = f"push of {push.kind} {push.name} ({push.commit[:12]})"
-    parameters = deploy_parameters(app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason)
+    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason)
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
     return Order(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
 

@@ -88,7 +88,7 @@ def deploy(
     app, env = loaded.spec.app, choose_env(loaded, env)
     project = str(file.resolve().parent)
     parameters: dict[str, Json] = {
-        "repository": project, "env": env, "ref": ref, "version": version,
+        "app": app, "repository": project, "env": env, "ref": ref, "version": version,
         "spec_file": file.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     drive("deploy", app, env, parameters, as_json=as_json)

@@ -38,6 +38,7 @@ async def test_a_good_request_starts_one_run(kit: Kit) -> None:
     (order,) = kit.starter.orders
     assert (order.app, order.env, order.deployment) == ("orders", "prod", "deploy/deploy")
     assert order.parameters == {
+        "app": "orders",
         "repository": "https://gitlab.example/trade/orders.git",
         "project": "/srv/orders",
         "env": "prod",

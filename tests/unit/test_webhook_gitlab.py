@@ -120,6 +120,7 @@ def test_a_tag_starts_its_version_by_name() -> None:
         "deploy/deploy",
     )
     assert order.parameters == {
+        "app": "orders",
         "repository": "https://gitlab.example/trade/orders.git",
         "project": "",
         "env": "prod",

@@ -1,0 +1,74 @@
+"""Who may deploy one app deploys no other one by what the repository's gopub.yaml says."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from deployments.hooks.matching import deploy_parameters
+from deployments.projects import Project
+from flows import deploy as deploying
+from flows import release as releasing
+from gopub.errors import RefusedError
+
+HELLO = Project(repository="https://gitlab.example/trade/hello.git", project="/srv/hello", envs=("prod",))
+
+
+class Boxes:
+    """The boxes of a release, around a commit whose gopub.yaml is of the app ``payments``; they note what is done."""
+
+    refuse_other_app = staticmethod(releasing.boxes.refuse_other_app)
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    @contextmanager
+    def workshop(self, *_given):
+        yield "shop"
+
+    async def checkout(self, _shop):
+        return "source"
+
+    async def plan(self, _shop, _source):
+        return SimpleNamespace(app="payments")
+
+    async def already_published(self, _shop, _plan):
+        self.done.append("looked up")
+        return {"app": "payments", "version": "1.0.0", "release_id": "a" * 64, "commit": "b" * 40}
+
+
+@pytest.fixture
+def boxes(monkeypatch) -> Boxes:
+    made = Boxes()
+
+    async def rollout(app, *_given):
+        made.done.append(f"rolled out {app}")
+        return {}
+
+    async def no_downgrade(*_given, **_options):
+        return None
+
+    async def release(*given):
+        return await releasing.release.fn(*given)
+
+    monkeypatch.setattr(releasing, "boxes", made)
+    monkeypatch.setattr(deploying, "release", release)
+    monkeypatch.setattr(deploying, "rollout", rollout)
+    monkeypatch.setattr(deploying, "gates", SimpleNamespace(no_downgrade=no_downgrade, ended=lambda result: result))
+    return made
+
+
+async def test_a_token_for_one_app_deploys_no_other_one(boxes):
+    parameters = deploy_parameters("hello", HELLO, env="prod", ref="v1.0.0", actor="token:hello-only", reason="")
+    with pytest.raises(RefusedError, match=r"GP940 .* of the app 'payments'; 'hello' was asked for"):
+        await deploying.deploy.fn(**parameters)
+    assert boxes.done == []
+
+
+async def test_the_app_that_was_asked_for_and_a_run_that_names_none_go_on(boxes):
+    parameters = deploy_parameters("payments", HELLO, env="prod", ref="v1.0.0", actor="oncall", reason="")
+    await deploying.deploy.fn(**parameters)
+    await deploying.deploy.fn(**{name: value for name, value in parameters.items() if name != "app"})
+    assert boxes.done == ["looked up", "rolled out payments"] * 2
