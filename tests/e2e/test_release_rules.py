@@ -80,6 +80,8 @@ async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
         ("GP212", {"go.mod": SMALL["go.mod"] + "\nreplace example.org/x => ../outside\n"}, "outside the repository"),
         ("GP214", {"go.mod": SMALL["go.mod"] + "\nrequire example.org/unused v1.0.0\n"}, "go mod tidy"),
         ("GP220", {"gopub.yaml": 'app: small\nbuild: {go: "1.2"}\n'}, "no Go 1.2 here"),
+        ("GP220", {"go.mod": "module example.org/small\n\ngo 1.99.3\n"}, "no Go 1.99.3 or later here"),
+        ("GP220", {"go.mod": "module example.org/small\n\ngo 1.24\n\ntoolchain go1.99.4\n"}, "no Go 1.99.4 or later"),
         (
             "GP224",
             {"gopub.yaml": "app: small\nbuild: {main: ./lib}\n", "lib/lib.go": "package lib\n"},
