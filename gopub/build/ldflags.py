@@ -1,16 +1,21 @@
-"""Linker flags with the version filled in: a Jinja2 sandbox in which an unknown name is an error. Pure."""
+"""Linker flags with the version filled in: a sandboxed template in which an unknown name is an error. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from gopub.errors import SpecError
+from gopub.sandbox import TemplateFault, fill
 
 ALWAYS = "-s -w"
 """No symbol table and no DWARF: what a release ships."""
+
+
+def known_names(
+    app: str, version: str = "0.0.0", commit: str = "0" * 40, commit_time: str = "1970-01-01T00:00:00Z"
+) -> dict[str, str]:
+    """What a template may name; the defaults stand in where there is no commit yet."""
+    return {"app": app, "version": version, "commit": commit, "commit_time": commit_time}
 
 
 def render_ldflags(template: str, values: Mapping[str, str]) -> str:
@@ -19,13 +24,9 @@ def render_ldflags(template: str, values: Mapping[str, str]) -> str:
     Raises:
         SpecError: GP225 when the template is wrong, with what it may use.
     """
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     try:
-        flags = environment.from_string(template).render(values)
-    except TemplateError as error:
-        raise SpecError(
-            "GP225",
-            f"build.ldflags {template!r}: {error}",
-            hint=f"known names: {', '.join(sorted(values))}",
-        ) from error
+        flags = fill(template, values)
+    except TemplateFault as fault:
+        hint = f"known names: {', '.join(sorted(values))}"
+        raise SpecError("GP225", f"{template!r} cannot be filled in: {fault}", hint=hint) from fault
     return f"{ALWAYS} {flags}".strip()

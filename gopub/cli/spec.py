@@ -17,6 +17,7 @@ import typer
 from gopub.errors import GopubError, SpecError, UsageError, Where
 
 if TYPE_CHECKING:
+    from gopub.fleet.host import Host
     from gopub.spec.connections import Connections
     from gopub.spec.effective import Line
     from gopub.spec.loader import Loaded
@@ -78,10 +79,11 @@ def check(
     loaded = load_spec(path)
     environments = _chosen(loaded, env)
     connections = _with_blocks(loaded, Connections.load(path.parent), environments)
-    errors: list[GopubError] = [*broken(loaded, connections)]
+    errors: list[GopubError] = [*broken(loaded, connections), *_templates(loaded, path.parent)]
     selected: dict[str, Selected] = {}
+    sound = not errors
     for name in environments:
-        for found in _select(loaded, connections, name):
+        for found in _select(loaded, connections, name, fill=sound):
             if isinstance(found, GopubError):
                 errors.append(found)
             else:
@@ -159,20 +161,40 @@ def _chosen(loaded: Loaded, env: str | None) -> tuple[str, ...]:
     return (env,)
 
 
-def _select(loaded: Loaded, connections: Connections, name: str) -> Iterator[GopubError | Selected]:
-    """Whom an environment means: its hosts, and the edges of its router; or what is wrong with them."""
+def _templates(loaded: Loaded, project: Path) -> Iterator[SpecError]:
+    """What is wrong with templates whatever the hosts are."""
+    from gopub.build.ldflags import known_names, render_ldflags
+    from gopub.spec.references import placed
+    from gopub.spec.templates import unreadable
+
+    try:
+        render_ldflags(loaded.spec.build.ldflags, known_names(loaded.spec.app))
+    except SpecError as error:
+        yield placed(error, loaded, "build.ldflags")
+    yield from unreadable(loaded, project)
+
+
+def _select(loaded: Loaded, connections: Connections, name: str, *, fill: bool) -> Iterator[GopubError | Selected]:
+    """Whom an environment means: its hosts, and the edges of its router; or what is wrong with them.
+
+    With ``fill`` the templates are filled in for the hosts, too.
+    """
+    from gopub.cli.rendering import unfilled
     from gopub.spec.kinds import Nginx
 
     environment, path = loaded.spec.environments[name], f"environments.{name}"
     places = (f"{path}.inventory", f"{path}.hosts")
-    hosts = _count(loaded, connections, environment.inventory, environment.hosts, places)
-    yield hosts
-    if not isinstance(hosts, GopubError):
-        yield from _steps_fit(loaded, name, hosts[0])
+    hosts = _meant(loaded, connections, environment.inventory, environment.hosts, places)
+    if isinstance(hosts, GopubError):
+        yield hosts
+    else:
+        yield len(hosts[0]), hosts[1]
+        yield from _steps_fit(loaded, name, len(hosts[0]))
+        yield from unfilled(loaded, connections.project, name, hosts[0]) if fill else ()
     router = environment.traffic and connections.entries.get(environment.traffic.router)
     if isinstance(router, Nginx):
         place = f"{path}.traffic.router"
-        found = _count(loaded, connections, router.inventory, router.hosts, (place, place))
+        found = _meant(loaded, connections, router.inventory, router.hosts, (place, place))
         if isinstance(found, GopubError):
             yield found
 
@@ -188,10 +210,10 @@ def _steps_fit(loaded: Loaded, name: str, hosts: int) -> Iterator[GopubError]:
         yield placed(error, loaded, f"environments.{name}.rollout.steps")
 
 
-def _count(
+def _meant(
     loaded: Loaded, connections: Connections, inventory: str, hosts: str, places: tuple[str, str]
-) -> GopubError | Selected:
-    """How many hosts a selector means, and of how many."""
+) -> GopubError | tuple[tuple[Host, ...], int]:
+    """The hosts that a selector means, and of how many."""
     from gopub.fleet.inventory import load_inventory
     from gopub.spec.references import placed
     from gopub.spec.selector import parse_selector
@@ -200,7 +222,7 @@ def _count(
     try:
         every = load_inventory(connections.inventory(inventory))
         place = places[1]
-        return len(every.select(parse_selector(hosts))), len(every.hosts)
+        return every.select(parse_selector(hosts)), len(every.hosts)
     except GopubError as error:
         # What is wrong inside the inventory has its own place there.
         return error if error.where else placed(error, loaded, place)

@@ -15,12 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
-
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
-from gopub.fleet.sandbox import BudgetError, Sandbox
 from gopub.fleet.unit import Service, default_unit, refuse_control
+from gopub.sandbox import TemplateFault, fill
 
 FILE_MODE = 0o644
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
@@ -117,24 +115,6 @@ def _text(
     finalize: Callable[[Any], Any] | None = None,
 ) -> bytes:
     try:
-        return Sandbox(finalize).text(source, variables).encode()
-    except TemplateSyntaxError as error:
-        raise SpecError("GP407", f"template: {error.message}", where=Where(name, error.lineno)) from error
-    except (BudgetError, RecursionError) as error:
-        why = str(error) if isinstance(error, BudgetError) else "it calls itself without end"
-        raise SpecError("GP408", f"template: {why}", hint="keep templates small", where=Where(name)) from error
-    except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        place = Where(name, _line_of(error))
-        undefined = isinstance(error, UndefinedError)
-        hint = "variables are those of the host, of its groups and of the release" if undefined else ""
-        raise SpecError("GP407", f"template: {error}", hint=hint, where=place) from error
-
-
-def _line_of(error: BaseException) -> int:
-    """The template's line where it happened: Jinja rewrites tracebacks so that they name it."""
-    line, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+        return fill(source, variables, finalize).encode()
+    except TemplateFault as fault:
+        raise fault.told(Where(name, fault.line)) from fault

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gopub import build, source
-from gopub.build.ldflags import render_ldflags
+from gopub.build.ldflags import known_names, render_ldflags
 from gopub.build.target import Target
 from gopub.errors import SpecError, Where
 from gopub.evidence.provenance import timestamp
@@ -15,46 +15,53 @@ from gopub.release.environments import environments_of
 from gopub.release.stages import ReleasePlan
 from gopub.source.goversions import GoLines
 from gopub.source.tree import SourceTree, version_of
-from gopub.spec.loader import parse_spec, read_text
+from gopub.spec.loader import Loaded, parse_spec, read_text, together
 from gopub.spec.models import ReleaseSpec
-from gopub.spec.references import no_main
+from gopub.spec.references import no_main, placed
+from gopub.spec.templates import unreadable
 
 
 async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> ReleasePlan:
     """Read gopub.yaml of that commit and decide version, targets, flags and toolchain.
 
     Raises:
-        GopubError: what is wrong with the spec or the commit; GP204, GP205, GP206, GP220, GP222, GP225.
+        GopubError: what is wrong with the spec or the commit; GP204, GP205, GP206, GP220, GP222, GP225,
+            GP407, GP408.
     """
     file = _spec_file(config, tree)
     loaded = parse_spec(read_text(file), config.spec_file)
     if missing := no_main(loaded, file.parent):
         raise missing
-    spec = loaded.spec
+    spec, project = loaded.spec, file.parent
     if "clean-tree" in spec.source.require:
         source.require_clean(tree)
-    module = _module(tree, file.parent, spec)
-    tree = await source.settle_version_tag(tree, _owners(tree, file.parent, module, spec))
+    environments = environments_of(spec, project, tree.path)
+    if wrong := [*unreadable(loaded, project)]:
+        raise together(wrong)
+    module = _module(tree, project, spec)
+    tree = await source.settle_version_tag(tree, _owners(tree, project, module, spec))
     version = version_of(tree, config.version)
     asked = GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
-    names = {
-        "app": spec.app,
-        "version": version,
-        "commit": tree.commit,
-        "commit_time": timestamp(tree.commit_time),
-    }
     return ReleasePlan(
         config=config,
         tree=tree,
-        project=file.parent,
+        project=project,
         spec=spec,
         version=version,
+        ldflags=_ldflags(loaded, tree, version),
         toolchain=await build.find_toolchain(spec.build.go, cache=config.cache, asked=asked),
-        ldflags=render_ldflags(spec.build.ldflags, names),
         targets=tuple(dict.fromkeys(Target.parse(text) for text in spec.build.targets)),
-        environments=environments_of(spec, file.parent, tree.path),
+        environments=environments,
         started=started,
     )
+
+
+def _ldflags(loaded: Loaded, tree: SourceTree, version: str) -> str:
+    names = known_names(loaded.spec.app, version, tree.commit, timestamp(tree.commit_time))
+    try:
+        return render_ldflags(loaded.spec.build.ldflags, names)
+    except SpecError as error:
+        raise placed(error, loaded, "build.ldflags") from error
 
 
 def _module(tree: SourceTree, project: Path, spec: ReleaseSpec) -> Path:

@@ -61,7 +61,20 @@ def test_flags_are_filled_in() -> None:
     assert render_ldflags("", {}) == "-s -w"
 
 
-@pytest.mark.parametrize("template", ["{{ verison }}", "{{", "{{ version.__class__.mro() }}"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ verison }}",
+        "{{",
+        "{% if %}",
+        "{{ version.__class__.mro() }}",
+        "{{ version + 1 }}",
+        "{{ 1 / 0 }}",
+        "{{ 1 | dictsort }}",
+        "{{ version * 10 ** 9 }}",
+        "{% for a in range(10 ** 9) %}{% endfor %}",
+    ],
+)
 def test_a_wrong_flag_template_says_what_it_may_use(template: str) -> None:
     with pytest.raises(SpecError, match=r"GP225 (.|\n)*known names: commit, version"):
         render_ldflags(template, {"version": "1.0.0", "commit": COMMIT})

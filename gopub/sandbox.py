@@ -10,12 +10,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from jinja2 import StrictUndefined, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from gopub.errors import SpecError, Where
 
 MOST_SOURCE = 256 * 1024  # characters of a template
 MOST_TEXT = 1024 * 1024  # characters of what it makes, and of any value on the way
@@ -28,6 +31,68 @@ _METER, _BOUND = "gopub_metered", "gopub_bounded"
 
 class BudgetError(Exception):
     """A template wants more steps or more text than it may have."""
+
+
+class TemplateFault(Exception):  # noqa: N818 - whoever knows the template's place makes the error of it
+    """What is wrong with a template: the problem, its line (0: unknown), and whether it is a name or a budget."""
+
+    def __init__(self, problem: str, line: int = 0, *, undefined: bool = False, excess: bool = False) -> None:
+        """Keep the parts."""
+        super().__init__(problem)
+        self.line, self.undefined, self.excess = line, undefined, excess
+
+    def told(self, where: Where, what: str = "template") -> SpecError:
+        """The error that users read: GP407, or GP408 for one that wants too much."""
+        if self.excess:
+            return SpecError("GP408", f"{what}: {self}", hint="keep templates small", where=where)
+        hint = "variables are those of the host, of its groups and of the release" if self.undefined else ""
+        return SpecError("GP407", f"{what}: {self}", hint=hint, where=where)
+
+
+def fill(source: str, variables: Mapping[str, Any], finalize: Callable[[Any], Any] | None = None) -> str:
+    """The template's text, in a sandbox of its own; ``finalize`` sees every value before it becomes text.
+
+    Raises:
+        TemplateFault: it is wrong, asks for what is not there, or wants too much.
+    """
+    with _faults():
+        text = Sandbox(finalize).text(source, variables)
+        text.encode()  # a lone surrogate is no text
+        return text
+
+
+def check_syntax(source: str) -> None:
+    """See whether a template can be read at all; its variables need not be known.
+
+    Raises:
+        TemplateFault: its syntax is wrong, or it is too large.
+    """
+    with _faults():
+        Sandbox().compiled(source)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except TemplateSyntaxError as error:
+        raise TemplateFault(error.message or "it cannot be read", error.lineno) from error
+    except BudgetError as error:
+        raise TemplateFault(str(error), excess=True) from error
+    except RecursionError as error:
+        raise TemplateFault("it calls itself without end", excess=True) from error
+    except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise TemplateFault(str(error), _line_of(error), undefined=isinstance(error, UndefinedError)) from error
+
+
+def _line_of(error: BaseException) -> int:
+    """The template's line where it happened: Jinja rewrites tracebacks so that they name it."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -50,15 +115,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
             BudgetError: a budget is used up.
             jinja2.TemplateError: it is wrong, or asks for what is not there.
         """
-        if len(source) > MOST_SOURCE:
-            raise BudgetError(f"it has {len(source)} characters, {MOST_SOURCE} are allowed")
         parts, size = [], 0
-        for part in self.from_string(source).generate(**variables):
+        for part in self.compiled(source).generate(**variables):
             size += len(part)
             if size > MOST_TEXT:
                 raise BudgetError(f"it makes more than {MOST_TEXT} characters")
             parts.append(part)
         return "".join(parts)
+
+    def compiled(self, source: str) -> Template:
+        """The template, ready to be filled in.
+
+        Raises:
+            BudgetError: it is too long.
+            jinja2.TemplateSyntaxError: it cannot be read.
+        """
+        if len(source) > MOST_SOURCE:
+            raise BudgetError(f"it has {len(source)} characters, {MOST_SOURCE} are allowed")
+        return self.from_string(source)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
