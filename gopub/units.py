@@ -77,7 +77,7 @@ class Amount:
         """
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return cls(count=value)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and value.isascii() and value.isdigit():
             return cls(count=int(value))
         if isinstance(value, str) and value.endswith("%"):
             return cls(share=fraction(value))

@@ -21,6 +21,7 @@ from gopub.fleet.unit import Service, default_unit, refuse_control
 from gopub.sandbox import TemplateFault, fill
 
 FILE_MODE = 0o644
+LONGEST_PATH = 100  # what the header of a tar archive holds
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
 
 
@@ -91,11 +92,17 @@ def check_path(path: str) -> str:
     """
     parts = PurePosixPath(path).parts
     reserved = parts[:1] == ("bin",) or any(part.startswith((".gopub", "-")) for part in parts)
-    if not _PLAIN_PATH.fullmatch(path) or ".." in parts or "." in path.split("/") or reserved:
+    if (
+        not _PLAIN_PATH.fullmatch(path)
+        or len(path) > LONGEST_PATH
+        or ".." in parts
+        or "." in path.split("/")
+        or reserved
+    ):
         raise SpecError(
             "GP406",
             f"{path!r} cannot be the path of a config file",
-            hint="use a relative path of letters, digits and ._@+- outside bin/",
+            hint=f"use a relative path of letters, digits and ._@+- outside bin/, at most {LONGEST_PATH}",
         )
     return path
 
