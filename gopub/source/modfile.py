@@ -30,11 +30,15 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class ModFile:
-    """What go.mod says: the module's path, the least Go version, and which modules are replaced by folders."""
+    """What go.mod says: the module's path, the least Go version, which modules are replaced by folders.
+
+    ``requires`` says whether it needs any other module at all.
+    """
 
     module: str
     go: str
     local: tuple[Replacement, ...]
+    requires: bool
 
 
 def read_mod_file(text: str) -> ModFile:
@@ -45,6 +49,7 @@ def read_mod_file(text: str) -> ModFile:
         module=data["Module"]["Path"],
         go=data.get("Go", ""),
         local=tuple(Replacement(old, new) for old, new in replaced if is_folder(new)),
+        requires=bool(data.get("Require")),
     )
 
 

@@ -1,7 +1,7 @@
 """The rules that a release's Go modules keep.
 
  1. go.mod lies in the main package's folder or above it, inside the checkout.
- 2. ``vendor/`` is there if the rule asks for it, and absent if the rule forbids it.
+ 2. ``vendor/`` is there if the rule asks for it and there is anything to vendor, and absent if the rule forbids it.
  3. No ``replace`` points to a folder outside the checkout. One that points inside is accepted only with a
     vendored copy, whose bytes rule 6 compares.
  4. go.mod and go.sum are complete: ``go mod tidy -diff`` finds nothing to change.
@@ -52,17 +52,37 @@ async def check_modules(tree: SourceTree, rule: Rule, *, toolchain: Toolchain, f
         GopubError: GP217 modules cannot be had.
     """
     root = module_root(tree.path, folder)
-    vendored = _vendoring(root, rule)
     mod_file = await _mod_file(toolchain, root)
+    vendored = _vendoring(root, rule, mod_file)
     _check_replacements(mod_file, tree.path, root, vendored=vendored)
-    await _check_tidy(toolchain, root)
-    await _check_downloads(toolchain, root)
-    if vendored:
-        await _check_vendor(toolchain, root)
+    try:
+        await _fetch(toolchain, root, vendored=vendored)
+    except GopubError as error:
+        raise _without_workspace(error, tree.path, root) from error
     sums = root / "go.sum"
     # Not `go list -m all`: it wants the go.mod of modules that no package needs, which nobody fetched.
     modules = read_sums(sums.read_text()) if sums.exists() else ()
     return ModuleReport(root, mod_file.module, vendored, modules)
+
+
+async def _fetch(toolchain: Toolchain, root: Path, *, vendored: bool) -> None:
+    """Rules 4 to 6, and then what ``go list -m`` says of every module."""
+    await _check_tidy(toolchain, root)
+    await _check_downloads(toolchain, root)
+    if vendored:
+        await _check_vendor(toolchain, root)
+
+
+def _without_workspace(error: GopubError, checkout: Path, root: Path) -> GopubError:
+    """The same error; where modules cannot be had and a go.work lies there, with a word of that."""
+    top = checkout.resolve()
+    works = (folder / "go.work" for folder in (root, *root.parents) if folder.is_relative_to(top))
+    work = next((path for path in works if path.is_file()), None)
+    if error.code != "GP217" or work is None:
+        return error
+    hint = "require a version of each module that it uses, or replace it by its folder and run go mod vendor"
+    where = Where(work.relative_to(top).as_posix())
+    return GopubError("GP217", f"{error.problem}\na release is built without go.work", hint=hint, where=where)
 
 
 def module_root(checkout: Path, folder: str) -> Path:
@@ -81,9 +101,9 @@ def module_root(checkout: Path, folder: str) -> Path:
     )
 
 
-def _vendoring(root: Path, rule: Rule) -> bool:
+def _vendoring(root: Path, rule: Rule, mod_file: ModFile) -> bool:
     there = (root / "vendor" / "modules.txt").is_file()
-    if rule == "vendor" and not there:
+    if rule == "vendor" and not there and mod_file.requires:  # go mod vendor writes nothing where nothing is required
         raise RefusedError(
             "GP211",
             "source.modules is vendor, and the commit has no vendor/modules.txt",

@@ -50,6 +50,14 @@ EMBEDDING = (
 )
 
 
+WORKSPACE = {
+    "go.work": "go 1.24\n\nuse (\n\t.\n\t./lib\n)\n",
+    "lib/go.mod": "module lib.invalid/lib\n\ngo 1.24\n",
+    "lib/lib.go": 'package lib\n\nfunc Word() string { return "lib" }\n',
+    "main.go": 'package main\n\nimport "lib.invalid/lib"\n\nfunc main() { println(lib.Word()) }\n',
+}
+
+
 async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
     """The error of a release of these files; nothing may be published."""
     await a_repository(tmp_path / "origin", SMALL | files)
@@ -89,7 +97,15 @@ async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
         ),
         ("GP225", {"gopub.yaml": 'app: small\nbuild: {ldflags: "-X main.version={{ verison }}"}\n'}, "verison"),
         ("GP208", {"main.go": EMBEDDING, "logo.png": POINTER}, "logo.png: "),
-        ("GP211", {"gopub.yaml": "app: small\nsource: {modules: vendor}\n"}, "vendor/modules.txt"),
+        (
+            "GP211",
+            {
+                "gopub.yaml": "app: small\nsource: {modules: vendor}\n",
+                "go.mod": SMALL["go.mod"] + "\nrequire example.org/unused v1.0.0\n",
+            },
+            "vendor/modules.txt",
+        ),
+        ("GP217", WORKSPACE, "go.work: GP217"),
     ],
 )
 async def test_a_commit_that_breaks_a_rule_publishes_nothing(
@@ -98,6 +114,15 @@ async def test_a_commit_that_breaks_a_rule_publishes_nothing(
     error = await refused(tmp_path, files)
     assert error.code == code, str(error)
     assert said in str(error)
+
+
+async def test_a_program_without_modules_has_nothing_to_vendor(tmp_path: Path) -> None:
+    folder = await a_repository(tmp_path / "origin", SMALL | {"gopub.yaml": "app: small\nsource: {modules: vendor}\n"})
+    order = config(folder, tmp_path / "work")
+    planned = await plan(order, await checkout(order), started=0.0)
+    modules = await check_modules(planned)
+    assert (modules.vendored, modules.modules) == (False, ())
+    assert (await compile_target(planned, modules, planned.targets[0])).binary.is_file()
 
 
 async def test_a_pointer_of_lfs_that_the_program_does_not_embed_does_no_harm(tmp_path: Path) -> None:
