@@ -58,9 +58,9 @@ def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
 
 
 def no_main(loaded: Loaded, project: Path) -> SpecError | None:
-    """What is wrong where ``build.main`` names a folder without a Go file; None where it has one."""
+    """What is wrong where ``build.main`` names a folder without a Go file of a program; None where it has one."""
     main = loaded.spec.build.main
-    if any((project / main).glob("*.go")):
+    if any(not path.name.endswith("_test.go") for path in (project / main).glob("*.go")):
         return None
     problem = f"`build.main`: there is no Go file in {main!r}"
     return SpecError("GP144", problem, hint="name the main package", where=loaded.where("build.main"))
