@@ -133,7 +133,8 @@ async def _without_filters(clone: Path) -> dict[str, str]:
 
 async def _home_of_submodules(clone: Path, origin: Origin) -> Origin:
     """From where relative addresses of submodules count: what the repository was itself cloned from, as git has it."""
-    url = origin.local and await asks(origin.local, "remote", "get-url", "origin")
+    remote = origin.local and await _remote(origin.local)
+    url = origin.local and remote and await asks(origin.local, "remote", "get-url", remote)
     if not url or origin.local is None:
         return origin
     home = origin_of(origin.local / url if url.startswith(".") else url)
@@ -157,12 +158,19 @@ async def _changes(origin: Origin, commit: str) -> tuple[str, ...]:
     return tuple(sorted(filter(None, (changed + "\0" + new).split("\0"))))
 
 
+async def _remote(local: Path) -> str | None:
+    """Where a repository on this machine comes from: its remote ``origin``, or the only one that it has."""
+    names = (await asks(local, "remote") or "").split()
+    return "origin" if "origin" in names else names[0] if len(names) == 1 else None
+
+
 async def _public_address(origin: Origin, commit: str) -> str:
     """A local clone of a known remote commit is named after the remote; what exists only here says so."""
     if origin.local is None:
         return without_password(origin.address)
-    if await asks(origin.local, "branch", "--remotes", "--contains", commit, "--list", "origin/*"):
-        url = await asks(origin.local, "remote", "get-url", "origin")
+    remote = await _remote(origin.local)
+    if remote and await asks(origin.local, "branch", "--remotes", "--contains", commit, "--list", f"{remote}/*"):
+        url = await asks(origin.local, "remote", "get-url", remote)
         if url and not url.startswith(("/", ".", "file:")):
             return without_password(url)
     return origin.local.as_uri()

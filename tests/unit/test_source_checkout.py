@@ -212,7 +212,8 @@ async def test_an_owner_that_git_does_not_trust_is_named_as_the_reason(
     assert (await checkout(repository, "HEAD", tmp_path / "clone")).path.is_dir()
 
 
-async def test_a_relative_submodule_of_a_local_clone_lies_beside_its_remote(tmp_path: Path) -> None:
+@pytest.mark.parametrize("remote", ["origin", "elsewhere"])
+async def test_a_relative_submodule_of_a_local_clone_lies_beside_its_remote(tmp_path: Path, remote: str) -> None:
     library, upstream = tmp_path / "server/library", tmp_path / "server/app"
     for folder in (library, upstream):
         folder.mkdir(parents=True)
@@ -220,7 +221,7 @@ async def test_a_relative_submodule_of_a_local_clone_lies_beside_its_remote(tmp_
     await commit(library, "library\n")
     await git(upstream, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../library", "lib")
     await commit(upstream, "app\n")
-    await git(tmp_path, "clone", "-q", str(upstream), str(tmp_path / "local"))
+    await git(tmp_path, "clone", "-q", "--origin", remote, str(upstream), str(tmp_path / "local"))
     tree = await checkout(tmp_path / "local", "HEAD", tmp_path / "clone")
     assert (tree.path / "lib/a.txt").read_bytes() == b"library\n"
 
@@ -254,3 +255,12 @@ async def test_a_repository_with_sha256_is_checked_out(tmp_path: Path) -> None:
     made = await commit(folder, "one\n")
     assert len(made) == 64
     assert (await checkout(folder, made, tmp_path / "clone")).commit == made
+
+
+@pytest.mark.parametrize("remote", ["origin", "elsewhere"])
+async def test_what_a_remote_has_is_named_after_it(repository: Path, tmp_path: Path, remote: str) -> None:
+    await git(repository, "remote", "add", remote, "https://bot:s3cret@git.example.org/orders.git")
+    await git(repository, "update-ref", f"refs/remotes/{remote}/main", "main")
+    assert (await checkout(repository, "main", tmp_path / "1")).repository == "https://git.example.org/orders.git"
+    await commit(repository, "only here\n")
+    assert (await checkout(repository, "main", tmp_path / "2")).repository == repository.as_uri()
