@@ -120,12 +120,6 @@ def _some(value: units.Amount) -> units.Amount:
     return value
 
 
-def _some_traffic(value: float) -> float:
-    if round(value * 10_000) == 0:  # edges share out traffic in units of 0.01%
-        raise refuse("GP121", f"{say_fraction(value)} is no traffic at all", "write at least 0.01%")
-    return value
-
-
 def _above_zero(value: float) -> float:
     if value <= 0:
         raise refuse("GP121", f"{units.say_seconds(value)} is too short", "write a duration above 0s")
@@ -160,9 +154,6 @@ PositiveSeconds = Annotated[Seconds, AfterValidator(_above_zero)]
 
 Fraction = Annotated[float, BeforeValidator(telling(_fraction)), _SAY_FRACTION, _PERCENT]
 """A percentage from 0% to 100%; a fraction of 1 in Python."""
-
-Weight = Annotated[Fraction, AfterValidator(_some_traffic)]
-"""A share of the traffic that an edge can give: from 0.01% on."""
 
 Chance = Annotated[
     float,

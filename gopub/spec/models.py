@@ -23,7 +23,6 @@ from gopub.spec.fields import (
     PositiveSeconds,
     Seconds,
     Switch,
-    Weight,
     Whole,
     Word,
 )
@@ -34,7 +33,6 @@ from gopub.spec.texts import (
     Inside,
     Network,
     Package,
-    Placed,
     SelectorText,
     Sticky,
     Target,
@@ -121,7 +119,7 @@ class ConfigFile(Model):
 
     template: Inside = Field(examples=["deploy/config.yaml.tmpl"])
     """A Jinja2 template, relative to gopub.yaml."""
-    to: Placed = Field(examples=["config.yaml"])
+    to: Inside = Field(examples=["config.yaml"])
     """Where it lies in the release directory, relative."""
     apply: Literal["restart"] = "restart"
     """How the program takes it in."""
@@ -173,7 +171,7 @@ class Step(Model):
 
     hosts: HostAmount | None = None
     """How many hosts run the canary, all steps so far included; rounded up."""
-    weight: Weight | None = None
+    weight: Fraction | None = None
     """The canary's share of the traffic; without weight and route it follows the hosts."""
     route: Route | None = None
     """Requests that choose the canary."""
@@ -274,7 +272,7 @@ class Environment(Model):
     """How the new release takes over."""
     config: tuple[ConfigFile, ...] = ()
     """Files rendered for each host."""
-    config_check: tuple[Word, ...] = ()
+    config_check: tuple[Line, ...] = ()
     """A command that says whether the rendered files are good; the program's name first."""
     health: HealthCheck = Field(examples=["http://127.0.0.1:8080/healthz"])
     """The health check."""

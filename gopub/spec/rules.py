@@ -1,7 +1,12 @@
-"""Rules that span several keys of gopub.yaml, one function each; what a single value must be is in the models."""
+"""Rules that span several keys of gopub.yaml, one function each; what a single value must be is in the models.
+
+Here are also rules for single values that came later: models read releases and rollback kits that are kept, too, and
+what was written before a rule must still be read.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +17,12 @@ from gopub.units import say_seconds
 
 MAX_STEPS = 50
 MAX_WORDS = 100
+MAX_PLACE = 100
+"""Characters that the header of a tar archive holds for a file's name."""
+PARTS = 10_000
+"""Edges share out traffic in units of 0.01%."""
+
+_PLACE = re.compile(r"((^|/)(?!-|\.gopub|\.(/|$))[A-Za-z0-9._@+-]+)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,9 @@ def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
         for key, value in (("weight", step.weight), ("route", step.route)):
             if value is not None and environment.traffic is None:
                 yield Problem((*here, key), "GP128", "there is no `traffic` to share out", hint)
+        if step.weight is not None and round(step.weight * PARTS) == 0:
+            text = f"{say_fraction(step.weight)} is no traffic at all"
+            yield Problem((*here, "weight"), "GP121", text, "write at least 0.01%")
         if step.weight is not None and step.route is not None:
             yield Problem((*here, "route"), "GP128", "`weight` stands in the same step", "make two steps of it")
         header = step.route.header if step.route else None
@@ -118,12 +132,27 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
         if file.to in reserved or file.to.partition("/")[0] == "bin":
             yield Problem(here, "GP134", f"{file.to!r} is taken by gopub or by a file before", "choose another")
         reserved.add(file.to)
+        yield from _place(file.to, here)
+    for index, word in enumerate(environment.config_check):
+        if not word:
+            hint = "remove it: each word is one argument of the check"
+            yield Problem((*path, "config_check", index), "GP137", "the word is empty", hint)
     if environment.config_check and not environment.config:
         text = "there is no `config` to check"
         yield Problem((*path, "config_check"), "GP137", text, "leave it out, or list the files in `config`")
     if len(environment.config_check) > MAX_WORDS:
         text = f"{len(environment.config_check)} words are too many for an order to a host"
         yield Problem((*path, "config_check"), "GP137", text, f"{MAX_WORDS} is the most: move the rest into a file")
+
+
+def _place(to: str, path: Path) -> Iterator[Problem]:
+    """Where a rendered file lies in the release folder must be a plain name that every host can unpack."""
+    if len(to) > MAX_PLACE:
+        text = f"{to!r} has {len(to)} characters, too many for a file of a release"
+        yield Problem(path, "GP122", text, f"use at most {MAX_PLACE}")
+    elif not _PLACE.fullmatch(to):
+        hint = "use letters, digits and ._@+-, no part . and none that begins with a dash or with .gopub"
+        yield Problem(path, "GP122", f"{to!r} is no name that a host takes", hint)
 
 
 def _same_place(spec: ReleaseSpec) -> Iterator[Problem]:

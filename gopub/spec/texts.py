@@ -37,8 +37,6 @@ GO_TARGETS = frozenset(f"{system}/{name}" for system, names in _ARCHITECTURES.it
 """What ``go tool dist list`` of Go 1.26 prints."""
 
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - a token of RFC 9110, the shape of a header name
-_LONGEST_PLACE = 100  # what the header of a tar archive holds
-_PLACE = re.compile(r"((^|/)(?!-|\.gopub|\.(/|$))[A-Za-z0-9._@+-]+)+")
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?%@=&+,;\[\]-]+")
 
 
@@ -48,16 +46,6 @@ def _inside(value: str) -> str:
         raise refuse("GP122", f"{value!r} leads out of the project", 'write a path below gopub.yaml, without ".."')
     if not parts or value.endswith("/"):
         raise refuse("GP122", f"{value!r} is not a file", "name a file")
-    return value
-
-
-def _placed(value: str) -> str:
-    if len(value) > _LONGEST_PLACE:
-        hint = f"use at most {_LONGEST_PLACE}"
-        raise refuse("GP122", f"{value!r} has {len(value)} characters, too many for a file of a release", hint)
-    if not _PLACE.fullmatch(value):
-        hint = "use letters, digits and ._@+-, no part . and none that begins with a dash or with .gopub"
-        raise refuse("GP122", f"{value!r} is no name that a host takes", hint)
     return value
 
 
@@ -131,9 +119,6 @@ def _window(value: str) -> str:
 
 Inside = Annotated[Word, AfterValidator(_inside)]
 """A file below gopub.yaml; it goes into the release from the commit, so it can be nowhere else."""
-
-Placed = Annotated[Inside, AfterValidator(_placed)]
-"""Where a rendered file lies in the release folder: a plain name that every host can unpack."""
 
 Package = Annotated[Word, AfterValidator(_package)]
 """A Go package of the project by its folder: ``.`` or ``./cmd/orders``."""

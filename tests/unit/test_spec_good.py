@@ -109,3 +109,18 @@ def test_a_url_without_a_port_has_port_0() -> None:
 def test_loaded_keeps_the_text() -> None:
     loaded: Loaded = parse_spec(SIMPLE, "gopub.yaml")
     assert (loaded.text, loaded.file) == (SIMPLE, "gopub.yaml")
+
+
+def test_what_later_rules_refuse_is_still_read_from_releases_that_are_kept() -> None:
+    """A rollback kit of yesterday must open with the gopub of today."""
+    kept = {
+        "inventory": "hosts.ini",
+        "hosts": "role=orders",
+        "instance": "orders",
+        "health": "http://127.0.0.1:8080/",
+        "config": [{"template": "a.tmpl", "to": "a b.yaml"}],
+        "config_check": ["orders", ""],
+        "traffic": {"router": "edge", "upstream": "orders", "port": 8080},
+        "rollout": {"steps": [{"hosts": 1, "weight": "0%"}, {"hosts": "100%"}]},
+    }
+    assert Environment.model_validate(kept).rollout.steps[0].weight == 0
