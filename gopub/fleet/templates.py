@@ -19,9 +19,9 @@ from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
 from gopub.fleet.unit import Service, default_unit, refuse_control
 from gopub.sandbox import TemplateFault, fill
+from gopub.spec.rules import fits_archive
 
 FILE_MODE = 0o644
-LONGEST_PATH = 100  # what the header of a tar archive holds
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
 
 
@@ -92,17 +92,11 @@ def check_path(path: str) -> str:
     """
     parts = PurePosixPath(path).parts
     reserved = parts[:1] == ("bin",) or any(part.startswith((".gopub", "-")) for part in parts)
-    if (
-        not _PLAIN_PATH.fullmatch(path)
-        or len(path) > LONGEST_PATH
-        or ".." in parts
-        or "." in path.split("/")
-        or reserved
-    ):
+    if not _PLAIN_PATH.fullmatch(path) or not fits_archive(path) or ".." in parts or "." in path.split("/") or reserved:
         raise SpecError(
             "GP406",
             f"{path!r} cannot be the path of a config file",
-            hint=f"use a relative path of letters, digits and ._@+- outside bin/, at most {LONGEST_PATH}",
+            hint="use a relative path of letters, digits and ._@+- outside bin/, its name at most 100 long",
         )
     return path
 

@@ -17,8 +17,6 @@ from gopub.units import say_seconds
 
 MAX_STEPS = 50
 MAX_WORDS = 100
-MAX_PLACE = 100
-"""Characters that the header of a tar archive holds for a file's name."""
 PARTS = 10_000
 """Edges share out traffic in units of 0.01%."""
 
@@ -145,11 +143,17 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "config_check"), "GP137", text, f"{MAX_WORDS} is the most: move the rest into a file")
 
 
+def fits_archive(path: str) -> bool:
+    """Whether the header of a tar archive (ustar) holds the path: 100 characters, and 155 for folders before them."""
+    cuts = (at for at, character in enumerate(path) if character == "/")
+    return len(path) <= 100 or any(at <= 155 and len(path) - at - 1 <= 100 for at in cuts)
+
+
 def _place(to: str, path: Path) -> Iterator[Problem]:
     """Where a rendered file lies in the release folder must be a plain name that every host can unpack."""
-    if len(to) > MAX_PLACE:
+    if not fits_archive(to):
         text = f"{to!r} has {len(to)} characters, too many for a file of a release"
-        yield Problem(path, "GP122", text, f"use at most {MAX_PLACE}")
+        yield Problem(path, "GP122", text, "use at most 100 for its name and 155 for its folder")
     elif not _PLACE.fullmatch(to):
         hint = "use letters, digits and ._@+-, no part . and none that begins with a dash or with .gopub"
         yield Problem(path, "GP122", f"{to!r} is no name that a host takes", hint)

@@ -17,6 +17,7 @@ from gopub.canon import sha256
 from gopub.errors import SpecError
 from gopub.fleet.templates import Rendered, render, render_release
 from gopub.fleet.unit import Service, default_unit, stop_seconds
+from gopub.spec.rules import fits_archive
 
 CASES = Path(__file__).parents[1] / "cases/fleet"
 VARIABLES: dict[str, Any] = {"word": "web", "lines": "a\nb", "numbers": [1, 2, 3], "port": 8080}
@@ -131,3 +132,23 @@ def test_no_value_ever_adds_a_line_to_a_unit(argument: str, variable: str) -> No
 def test_any_text_as_a_template_is_a_text_or_an_explained_error(source: str) -> None:
     with suppress(SpecError):
         render({"a": source}, VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("path", "fits"),
+    [
+        ("b" * 100, True),
+        ("b" * 101, False),
+        ("a" * 155 + "/" + "b" * 100, True),
+        ("a" * 156 + "/" + "b" * 100, False),
+        ("a" * 60 + "/" + "b" * 60, True),
+        ("a" * 60 + "/" + "b" * 101, False),
+    ],
+)
+def test_a_path_is_refused_exactly_where_an_archive_does_not_take_it(path: str, *, fits: bool) -> None:
+    assert fits_archive(path) is fits
+    try:
+        Rendered.of({path: b""}).payload()
+        assert fits
+    except ValueError:
+        assert not fits
