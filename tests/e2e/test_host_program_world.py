@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from gopub.errors import RefusedError
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.inventory import load_inventory
+from gopub.health.backends.journald import JournaldSource
+from gopub.health.sources import LogCounts, LogTarget
 
 from .host_kit import APP, Site, binary, entry, open_site, tar_gz
 
@@ -237,3 +240,25 @@ async def test_a_user_with_sudo_can_do_it_all(lab: Any, site: Site, tmp_path: Pa
         await site.release(cargo)
         assert await site.whole() == cargo.folder
     await site.sh(f"rm /etc/sudoers.d/{user}; userdel -r {user} 2>/dev/null", check=False)
+
+
+async def test_a_burst_of_log_lines_blinds_the_judge_for_one_reading_at_most(site: Site) -> None:
+    source, unit = JournaldSource(warmup=0), f"{site.instance}.service"
+    target = LogTarget(site.name, "c", unit, site.channel)
+    say = f"systemd-run --quiet --collect --wait --unit={unit} sh -c"
+    began = time.time()
+
+    async def read(script: str) -> LogCounts:
+        await site.sh(f"{say} '{script}'; journalctl --sync")
+        found = await source.read(target, began)
+        assert isinstance(found, LogCounts), found
+        return found
+
+    assert "template:ERROR one" in (await read("echo ERROR one")).classes
+    line = "GET /api/v1/orders " + "x" * 400
+    burst = await read(f"yes {line.replace(' ', '_')} | head -n 9000; echo ERROR two")
+    assert "template:ERROR two" in burst.classes
+    assert "lines were skipped" in burst.notes[0]
+    after = await read("echo ERROR three")
+    assert [name for name in after.classes if name.startswith("template:")] == ["template:ERROR three"]
+    assert (after.notes, (await read("echo all well")).classes) == ((), {})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 from collections.abc import Sequence
@@ -12,14 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from gopub.clock import ManualClock
 from gopub.errors import GopubError
-from gopub.health.backends.journald import MAX_LINES, JournaldSource, argv
+from gopub.health.backends.journald import (
+    FEW_BYTES,
+    MOST_BYTES,
+    MOST_LINES,
+    MOST_TEXT,
+    Ended,
+    JournaldSource,
+    argv,
+    parse_reading,
+)
 from gopub.health.loglines import classes, template
 from gopub.health.logscore import MAX_CLASSES, OVERFLOW, LogReading, LogState, fold_logs, log_score
 from gopub.health.samples import NoData
 from gopub.health.sources import LogCounts, LogTarget
 from gopub.health.wire import from_json, to_json
-from gopub.process import Result
+from gopub.process import Result, run
 
 LINES = YAML(typ="safe").load(Path(__file__).parents[1] / "cases" / "health" / "loglines.yaml")
 
@@ -135,18 +144,22 @@ def _one():
 
 @dataclass
 class Journal:
-    """A host's journal as ``journalctl -o json`` tells it: lines after a cursor or a time."""
+    """A host with a journal: the program that is sent runs, with this journal's own ``journalctl`` and clock."""
 
-    entries: list[dict] = field(default_factory=list)
+    folder: Path
+    entries: list[dict] = field(default_factory=list, repr=False)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     fails: BaseException | None = None
     complains: str = ""
+    now: int = 1_000
 
     def say(self, at, message, priority="6", unit="hello.service", invocation="i1"):
         self.entries.append(
             {
-                "__CURSOR": f"s={len(self.entries)}",
+                "__CURSOR": f"s=ab;i={len(self.entries):x}",
                 "__REALTIME_TIMESTAMP": str(int(at * 1e6)),
+                "__MONOTONIC_TIMESTAMP": "123456",
+                "_BOOT_ID": "0f" * 16,
                 "PRIORITY": priority,
                 "MESSAGE": message,
                 "_SYSTEMD_UNIT": unit,
@@ -156,69 +169,79 @@ class Journal:
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
         self.asked.append(tuple(argv))
-        await asyncio.sleep(0)
         if self.fails:
             raise self.fails
-        if self.complains:
-            return Result(tuple(argv), 1, b"", self.complains.encode())
-        start = argv[-1]
-        if start.startswith("--after-cursor=s="):
-            found = self.entries[int(start.removeprefix("--after-cursor=s=")) + 1 :]
-        else:
-            since = float(start.removeprefix("--since=@"))
-            found = [entry for entry in self.entries if int(entry["__REALTIME_TIMESTAMP"]) >= since * 1e6]
-        return Result(tuple(argv), 0, "\n".join(json.dumps(entry) for entry in found).encode(), b"")
+        newest_first = "".join(f"{json.dumps(entry)}\n" for entry in reversed(self.entries))
+        (self.folder / "journal").write_text(newest_first)
+        end = f"echo '{self.complains}' >&2; exit 1" if self.complains else ""
+        self.program("journalctl", f"cat {self.folder}/journal\n{end}")
+        self.program("date", f"echo {self.now}")
+        return await run(argv, stdin=stdin, env={"PATH": f"{self.folder}:/usr/bin:/bin"}, check=False)
+
+    def program(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path)
+
+
+def reader(warmup=0, clock=1_000.0):
+    """A source whose driver has that time."""
+    return JournaldSource(warmup=warmup, clock=ManualClock(clock))
 
 
 def target(journal, unit="hello.service"):
     return LogTarget("h1", "c", unit, journal)
 
 
-async def test_each_line_is_counted_once():
-    journal, source = Journal(), JournaldSource(warmup=0)
-    journal.say(50, "ERROR before the rollout")
-    journal.say(101, "ERROR one")
-    first = await source.read(target(journal), 100.7)
-    journal.say(102, "ERROR two")
-    journal.say(103, "all well")
-    second = await source.read(target(journal), 100.7)
-    third = await source.read(target(journal), 100.7)
+async def test_each_line_is_counted_once(journal):
+    source = reader()
+    journal.say(899, "ERROR before the rollout")
+    journal.say(901, "ERROR one")
+    first = await source.read(target(journal), 900.7)
+    journal.say(902, "ERROR two")
+    journal.say(903, "all well")
+    second = await source.read(target(journal), 900.7)
+    third = await source.read(target(journal), 900.7)
     assert [first.classes, second.classes, third.classes] == [
         {"level:error": 1, "template:ERROR one": 1},
         {"level:error": 1, "template:ERROR two": 1},
         {},
     ]
-    assert [asked[-1] for asked in journal.asked] == ["--since=@100", "--after-cursor=s=1", "--after-cursor=s=3"]
+    assert [asked[5] for asked in journal.asked] == ["", "s=ab;i=1", "s=ab;i=3"]
+    assert [first.notes, second.notes, third.notes] == [(), (), ()]
 
 
-async def test_the_first_seconds_of_each_process_are_left_out():
-    journal, source = Journal(), JournaldSource(warmup=5)
-    journal.say(100, "starting", invocation="i2")
-    journal.say(104.9, "ERROR not connected yet", invocation="i2")
-    journal.say(105.1, "ERROR late", invocation="i2")
-    found = await source.read(target(journal), 100)
+async def test_the_first_seconds_of_each_process_are_left_out(journal):
+    source = reader(warmup=5)
+    journal.say(900, "starting", invocation="i2")
+    journal.say(904.9, "ERROR not connected yet", invocation="i2")
+    journal.say(905.1, "ERROR late", invocation="i2")
+    found = await source.read(target(journal), 900)
     assert found.classes == {"level:error": 1, "template:ERROR late": 1}
-    journal.say(200, "ERROR of a new process", invocation="i3")
-    journal.say(201, "ERROR of the old one", invocation="i2")
-    found = await source.read(target(journal), 100)
+    journal.say(950, "ERROR of a new process", invocation="i3")
+    journal.say(951, "ERROR of the old one", invocation="i2")
+    found = await source.read(target(journal), 900)
     assert "template:ERROR of the old one" in found.classes
     assert "template:ERROR of a new process" not in found.classes
 
 
-async def test_what_systemd_says_about_the_unit_is_not_the_units():
-    journal, source = Journal(), JournaldSource(warmup=0)
-    journal.say(101, "hello.service: Failed with result 'exit-code'.", priority="3", unit="init.scope")
-    assert (await source.read(target(journal, "hello"), 100)).classes == {}
+async def test_what_systemd_says_about_the_unit_is_not_the_units(journal):
+    journal.say(901, "hello.service: Failed with result 'exit-code'.", priority="3", unit="init.scope")
+    assert (await reader().read(target(journal, "hello"), 900)).classes == {}
 
 
-async def test_messages_that_are_no_text():
-    journal, source = Journal(), JournaldSource(warmup=0)
-    journal.say(101, [*"ERROR \N{SNOWMAN}".encode(), 255])
-    journal.say(102, None, priority="3")
-    journal.say(103, ["ERROR a", "b"])
-    found = await source.read(target(journal), 100)
-    assert found.lines == 3
-    assert found.classes["level:error"] == 3
+async def test_messages_that_are_no_text(journal):
+    journal.say(901, [*"ERROR \N{SNOWMAN}".encode(), 255])
+    journal.say(902, None, priority="3")
+    journal.say(903, ["ERROR a", "b"])
+    journal.say(904, 'ERROR "__CURSOR":"x" "_BOOT_ID":"y",')
+    found = await reader().read(target(journal), 900)
+    assert found.lines == 4
+    assert found.classes["level:error"] == 4
 
 
 @pytest.mark.parametrize(
@@ -229,50 +252,138 @@ async def test_messages_that_are_no_text():
         (TimeoutError(), "journald on h1 did not answer within 4s"),
     ],
 )
-async def test_a_host_that_does_not_answer_is_no_data(failure, says):
-    found = await JournaldSource().read(target(Journal(fails=failure)), 100)
-    assert found == NoData(says)
+async def test_a_host_that_does_not_answer_is_no_data(failure, says, journal):
+    journal.fails = failure
+    assert await reader().read(target(journal), 900) == NoData(says)
 
 
-async def test_a_lost_cursor_is_told_and_then_the_time_is_used():
-    journal, source = Journal(), JournaldSource(warmup=0)
-    journal.say(101, "ERROR one")
-    await source.read(target(journal), 100)
-    journal.complains = "Failed to seek to cursor: Invalid argument\n"
-    assert (await source.read(target(journal), 100)).reason.endswith("Failed to seek to cursor: Invalid argument")
-    journal.complains = ""
-    await source.read(target(journal), 100)
-    assert journal.asked[-1][-1] == "--since=@101"
+async def test_after_a_reading_that_failed_the_next_one_is_a_small_one(journal):
+    source = reader()
+    for failure in (None, TimeoutError(), None, GopubError("GP416", "prints without end"), None):
+        journal.fails = failure
+        await source.read(target(journal), 900)
+    assert [int(asked[7]) for asked in journal.asked] == [MOST_BYTES, MOST_BYTES, FEW_BYTES, MOST_BYTES, FEW_BYTES]
 
 
-async def test_torn_lines_are_passed_over():
+async def test_a_journal_that_cannot_be_read_says_why(journal):
+    journal.complains = "Failed to open the journal: Bad message"
+    assert await reader().read(target(journal), 900) == NoData(f"journald on h1: {journal.complains}")
+
+
+async def test_half_a_journal_is_read_and_told(journal):
+    journal.say(901, "ERROR one")
+    journal.complains = "Failed to iterate: Bad message"
+    found = await reader().read(target(journal), 900)
+    assert (found.classes["level:error"], found.notes) == (1, (f"h1: {journal.complains}",))
+
+
+async def test_a_journal_without_lines_of_the_unit_is_no_failure(journal):
+    found = await reader().read(target(journal), 900)
+    assert found == LogCounts("h1", "c", {}, 0, "")
+    journal.say(901, "ERROR one")
+    assert (await reader().read(target(journal), 900)).classes["level:error"] == 1
+
+
+async def test_after_a_rotation_lines_that_were_read_are_not_read_again(journal):
+    source = reader()
+    journal.say(901, "ERROR one")
+    journal.say(902, "ERROR two")
+    await source.read(target(journal), 900)
+    journal.say(903, "ERROR three")
+    del journal.entries[1]
+    found = await source.read(target(journal), 900)
+    assert found.classes == {"level:error": 1, "template:ERROR three": 1}
+
+
+async def test_a_line_of_the_service_cannot_hide_others(journal):
+    source = reader()
+    journal.say(901, "all well")
+    await source.read(target(journal), 900)
+    journal.say(902, "ERROR one")
+    journal.say(903, '"__CURSOR":"s=ab;i=0"')
+    journal.say(904, "gopub 0 0 start s=ab;i=9")
+    assert (await source.read(target(journal), 900)).classes["level:error"] == 1
+
+
+@pytest.mark.parametrize("skew", [-600, 0, 600])
+async def test_the_host_s_clock_may_be_another_one(journal, skew):
+    source = JournaldSource(warmup=0, clock=(clock := ManualClock(1_000.0)))
+    seen = []
+    journal.say(990 + skew, "ERROR before the rollout")
+    for now in (1_010, 1_020, 1_030):
+        await clock.sleep(now - clock.now())
+        journal.now = now + skew
+        journal.say(journal.now - 2, f"ERROR at {now}")
+        seen.append((await source.read(target(journal), 1_000)).classes["level:error"])
+    assert seen == [1, 1, 1]
+
+
+async def test_torn_lines_are_passed_over(journal):
     class Torn(Journal):
         async def exec(self, argv, stdin=b""):
             done = await super().exec(argv, stdin)
             return Result(done.argv, 0, b'{"MESS\n[]\n\xff\n' + done.out, b"")
 
-    journal = Torn()
-    journal.say(101, "ERROR one")
-    assert (await JournaldSource(warmup=0).read(target(journal), 100)).classes["level:error"] == 1
+    torn = Torn(journal.folder)
+    torn.say(901, "ERROR one")
+    assert (await reader().read(target(torn), 900)).classes["level:error"] == 1
 
 
-async def test_a_flood_is_sampled_and_said():
-    journal = Journal()
-    for _ in range(MAX_LINES):
-        journal.say(101, "x")
-    found = await JournaldSource().read(target(journal), 100)
-    assert found.notes == (f"more than {MAX_LINES} lines on h1: older ones skipped",)
+async def test_an_answer_without_its_last_line_is_no_data(journal):
+    class Cut(Journal):
+        async def exec(self, argv, stdin=b""):
+            done = await super().exec(argv, stdin)
+            return Result(done.argv, 0, done.out[:-20], b"")
+
+    cut = Cut(journal.folder)
+    cut.say(901, "ERROR one")
+    assert await reader().read(target(cut), 900) == NoData("journald on h1: its answer has no end")
+
+
+async def test_a_burst_is_cut_and_told_and_the_next_reading_works(journal):
+    source = reader()
+    journal.say(901, "all well")
+    await source.read(target(journal), 900)
+    for _ in range(15_000):
+        journal.say(902, "GET /api/v1/orders 200 " + "x" * 200)
+    journal.say(903, "ERROR one")
+    found = await source.read(target(journal), 900)
+    (left,) = (int(note.removeprefix("h1: ").removesuffix(" lines were skipped")) for note in found.notes)
+    assert found.classes["level:error"] == 1
+    assert found.lines + left == 15_001
+    assert 0 < found.lines * 300 < MOST_BYTES * 1.5
+    journal.say(904, "ERROR two")
+    assert await source.read(target(journal), 900) == LogCounts(
+        "h1", "c", {"level:error": 1, "template:ERROR two": 1}, 1, "s=ab;i=3a9a"
+    )
+
+
+async def test_of_a_flood_the_newest_lines_are_looked_at(journal):
+    journal.say(901, "ERROR long ago")
+    for _ in range(MOST_LINES):
+        journal.say(902, "x")
+    found = await reader().read(target(journal), 900)
+    assert found.classes == {}
+    assert found.notes == (f"h1: more than {MOST_LINES - found.lines} older lines were skipped",)
+
+
+async def test_one_line_that_is_too_large_hides_no_other(journal):
+    journal.say(901, "ERROR one")
+    journal.say(902, "x" * (MOST_BYTES + 1))
+    found = await reader().read(target(journal), 900)
+    assert found.notes == ("h1: 1 lines were skipped",)
+    assert found.classes["level:error"] == 1
+
+
+def test_of_a_long_line_the_beginning_is_judged():
+    line = json.dumps({"MESSAGE": "x" * 300_000}).encode()
+    ((entry,), ended) = parse_reading(line + b"\ngopub 1 0 first s=1\n")
+    assert len(entry.text) == MOST_TEXT
+    assert ended == Ended(1, 0, "first", "s=1")
 
 
 def test_the_command():
-    assert argv("hello.service", 12.9, "") == (
-        "journalctl",
-        "--unit=hello.service",
-        "--output=json",
-        "--output-fields=MESSAGE,PRIORITY,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID",
-        "--all",
-        "--no-pager",
-        "--quiet",
-        f"--lines={MAX_LINES}",
-        "--since=@12",
-    )
+    words = argv("hello.service", "", 12.1)
+    assert words[:2] == ("sh", "-c")
+    assert words[3:] == ("gopub", "hello.service", "", "13", str(MOST_BYTES), str(MOST_LINES), "3")
+    assert argv("hello.service", "s=1", -5)[5:7] == ("s=1", "0")

@@ -1,27 +1,41 @@
-"""Error lines from the journal of each host: one ``journalctl`` per reading, resumed where the last one ended.
+"""Error lines from the journal of each host: one short program per reading, resumed where the last one began.
 
 Nothing is installed on a host. Lines of a process' first seconds are left out: a new process says things at its start
 that an old one has said long ago. Messages of systemd about the unit are not the service's own and left out, too.
+
+A reading goes from the newest line back to the one that the last reading began with, within bounds (journal.sh). So a
+burst costs the lines beyond the bounds, which are counted and told, and never the next reading.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 
 from gopub.canon import Json
+from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.health.loglines import classes
 from gopub.health.samples import NoData
 from gopub.health.sources import LogCounts, LogTarget
 from gopub.process import Result
 
-MAX_LINES = 20_000
-"""Newest lines of one reading; a service that says more between two looks is sampled, and the reading says so."""
-_FIELDS = "MESSAGE,PRIORITY,_SYSTEMD_UNIT,_SYSTEMD_INVOCATION_ID"
+MOST_LINES = 20_000
+"""Lines of one reading that are looked at, the newest of them."""
+MOST_BYTES = 2 * 1024 * 1024
+"""What one reading may print; a connection carries at most 4 MiB of a program's output."""
+FEW_BYTES = 128 * 1024
+"""The same for a host whose last reading did not end in time."""
+MOST_TEXT = 16_000
+"""Characters of one line that are judged."""
+HOST_SECONDS = 3
+"""How long the journal is read on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,95 +49,129 @@ class Entry:
     unit: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a reading went: lines printed and left out, why it stopped (see journal.sh), and the newest line's cursor."""
+
+    read: int
+    left: int
+    why: str
+    cursor: str
+
+
 @dataclass(slots=True)
 class _Place:
-    """Where the reading of one host's log stands."""
+    """Where the reading of one host's log stands; ``newest`` is a time of the host's own clock."""
 
-    since: float
+    newest: float = 0.0
     cursor: str = ""
+    most: int = MOST_BYTES
     began: dict[str, float] = field(default_factory=dict)
 
 
 class JournaldSource:
     """A ``LogSource`` on the journal of each host, through the channel that the driver holds anyway."""
 
-    def __init__(self, *, warmup: float = 5.0, timeout: float = 4.0) -> None:
+    def __init__(self, *, warmup: float = 5.0, timeout: float = 4.0, clock: Clock | None = None) -> None:
         """Leave out ``warmup`` seconds after each process' first line; give a host ``timeout`` seconds."""
         self._warmup, self._timeout = warmup, timeout
+        self._clock = clock or SystemClock()
         self._places: dict[tuple[str, str, str], _Place] = {}
 
     async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:
-        """New error lines since the last reading of this host and release, at first since ``since``."""
-        place = self._places.setdefault((target.host, target.release, target.unit), _Place(since))
+        """New error lines since the last reading of this host and release, at first since ``since``.
+
+        ``since`` is a time of our clock; the host is told how long ago that is, for its clock may be another.
+        """
+        place = self._places.setdefault((target.host, target.release, target.unit), _Place())
+        most, place.most = place.most, FEW_BYTES  # until this one has worked, the next one is to be a small one
         try:
-            command = target.channel.exec(argv(target.unit, place.since, place.cursor))
+            command = target.channel.exec(argv(target.unit, place.cursor, self._clock.now() - since, most))
             done = await asyncio.wait_for(command, self._timeout)
         except TimeoutError:
             return NoData(f"journald on {target.host} did not answer within {self._timeout:g}s")
         except (GopubError, OSError) as error:
             return NoData(f"journald on {target.host} unreachable: {_first_line(error)}")
-        if done.code and (done.err.strip() or not done.out):
-            return self._failed(target, place, done)
-        return self._counted(target, place, done.out)
-
-    def _failed(self, target: LogTarget, place: _Place, done: Result) -> LogCounts | NoData:
-        if not done.err.strip():
-            return LogCounts(target.host, target.release, {}, 0, place.cursor)
-        place.cursor = ""  # a rotated journal no longer knows it; the next reading starts at the time instead
-        complaint = _first_line(done.err.decode(errors="replace"))
-        return NoData(f"journald on {target.host}: {complaint}")
-
-    def _counted(self, target: LogTarget, place: _Place, out: bytes) -> LogCounts:
-        found: Counter[str] = Counter()
-        entries, cursor = parse_entries(out.splitlines())
-        for entry in entries:
-            place.since = max(place.since, entry.at)
-            if _own(entry, target.unit) and not self._starting(place, entry):
-                found.update(classes(entry.text, entry.priority))
-        place.cursor = cursor or place.cursor
-        notes = (
-            (f"more than {MAX_LINES} lines on {target.host}: older ones skipped",) if len(entries) >= MAX_LINES else ()
+        entries, ended = parse_reading(done.out)
+        complaint = _complaint(done, ended)
+        if ended is None or (complaint and not ended.read + ended.left):
+            return NoData(f"journald on {target.host}: {complaint or 'its answer has no end'}")
+        place.most = MOST_BYTES
+        notes = tuple(f"{target.host}: {note}" for note in (complaint, _skipped(ended)) if note)
+        return LogCounts(
+            target.host, target.release, self._counted(target, place, entries, ended), len(entries), ended.cursor, notes
         )
-        return LogCounts(target.host, target.release, dict(found), len(entries), place.cursor, notes)
+
+    def _counted(self, target: LogTarget, place: _Place, entries: Sequence[Entry], ended: Ended) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        lost = place.cursor and ended.why != "start"  # a flood, or a rotated journal that no longer has that line
+        known = place.newest if lost else 0.0
+        for entry in entries:
+            if entry.at > known and _own(entry, target.unit) and not self._starting(place, entry):
+                found.update(classes(entry.text, entry.priority))
+        place.newest = max([place.newest, *(entry.at for entry in entries)])
+        place.cursor = ended.cursor
+        return dict(found)
 
     def _starting(self, place: _Place, entry: Entry) -> bool:
         began = place.began.setdefault(entry.invocation, entry.at)
         return entry.at - began < self._warmup
 
 
-def argv(unit: str, since: float, cursor: str) -> tuple[str, ...]:
-    """The command: from a cursor, else from a time (whole seconds, rounded down)."""
-    start = f"--after-cursor={cursor}" if cursor else f"--since=@{int(since)}"
-    return (
-        "journalctl",
-        f"--unit={unit}",
-        "--output=json",
-        f"--output-fields={_FIELDS}",
-        "--all",
-        "--no-pager",
-        "--quiet",
-        f"--lines={MAX_LINES}",
-        start,
-    )
+def argv(unit: str, cursor: str, age: float, most: int = MOST_BYTES) -> tuple[str, ...]:
+    """The command: back to a cursor, without one to what is ``age`` seconds old (whole seconds, rounded up)."""
+    seconds = max(math.ceil(age), 0)
+    bounds = (str(most), str(MOST_LINES), str(HOST_SECONDS))
+    return ("sh", "-c", _program(), "gopub", unit, cursor, str(seconds), *bounds)
 
 
-def parse_entries(lines: Iterable[bytes]) -> tuple[list[Entry], str]:
-    """The entries and the cursor of the last one; a line that is no JSON object is passed over."""
-    entries, cursor = [], ""
+@cache
+def _program() -> str:
+    lines = (files(__package__) / "journal.sh").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#")) + "\n"
+
+
+def parse_reading(out: bytes) -> tuple[list[Entry], Ended | None]:
+    """The entries, oldest first, and how the reading ended; None when its last line is missing."""
+    *lines, last = out.splitlines() or [b""]
+    words = last.decode(errors="replace").split(" ")
+    if len(words) != 5 or words[0] != "gopub" or not (words[1] + words[2]).isdecimal():
+        return [], None
+    return parse_entries(reversed(lines)), Ended(int(words[1]), int(words[2]), words[3], words[4])
+
+
+def parse_entries(lines: Iterable[bytes]) -> list[Entry]:
+    """The entries; a line that is no JSON object is passed over."""
+    entries = []
     for line in lines:
         try:
             record = json.loads(line)
         except ValueError:
             continue
         if isinstance(record, dict):
-            cursor = str(record.get("__CURSOR") or cursor)
             entries.append(_entry(record))
-    return entries, cursor
+    return entries
+
+
+def _complaint(done: Result, ended: Ended | None) -> str:
+    """What ``journalctl`` says, if it failed; without lines it may end with 1 and say nothing."""
+    failed = ended is None or ended.why in {"failed", "slow"}
+    said = done.err.strip().decode(errors="replace") if failed else ""
+    if not said and ended is not None and ended.why == "slow":
+        return f"its journal was not read to the end within {HOST_SECONDS}s"
+    return _first_line(said) if said else ""
+
+
+def _skipped(ended: Ended) -> str:
+    """The note on lines that nobody judges."""
+    if ended.why in {"lines", "slow"}:
+        return f"more than {ended.left} older lines were skipped"
+    return f"{ended.left} lines were skipped" if ended.left else ""
 
 
 def _entry(record: dict[str, Json]) -> Entry:
     return Entry(
-        text=_text(record.get("MESSAGE")),
+        text=_text(record.get("MESSAGE"))[:MOST_TEXT],
         priority=int(str(record.get("PRIORITY") or 6)),
         at=int(str(record.get("__REALTIME_TIMESTAMP") or 0)) / 1e6,
         invocation=str(record.get("_SYSTEMD_INVOCATION_ID") or ""),
