@@ -116,7 +116,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             jinja2.TemplateError: it is wrong, or asks for what is not there.
         """
         parts, size = [], 0
-        for part in self.compiled(source).generate(**variables):
+        for part in self.compiled(source).generate(variables):  # not as keywords: one may be named self
             size += len(part)
             if size > MOST_TEXT:
                 raise BudgetError(f"it makes more than {MOST_TEXT} characters")

@@ -15,8 +15,8 @@ class SshOptions:
     """How a host is reached over SSH; what is not said here comes from ``~/.ssh/config`` and OpenSSH's defaults.
 
     ``known_hosts`` pins the host keys (default: ``~/.ssh/known_hosts``); ``jump`` is ``[user@]host[:port]``, or
-    several with commas between them; ``proxy_command`` is a program whose standard streams lead to the host;
-    ``sudo`` runs the host program as root.
+    several with commas between them, or ``none``; ``proxy_command`` is a program whose standard streams lead to the
+    host; ``sudo`` runs the host program as root.
     """
 
     user: str | None = None
@@ -28,15 +28,16 @@ class SshOptions:
     proxy_command: str | None = None
 
     def over(self, other: SshOptions) -> SshOptions:
-        """These options, and those of ``other`` where these say nothing."""
+        """These options, and those of ``other`` where these say nothing; the way to a host is one of them."""
+        way = self if self.jump or self.proxy_command else other
         return SshOptions(
             user=self.user or other.user,
             port=self.port or other.port,
             key=self.key or other.key,
             known_hosts=self.known_hosts or other.known_hosts,
             sudo=self.sudo or other.sudo,
-            jump=self.jump or other.jump,
-            proxy_command=self.proxy_command or other.proxy_command,
+            jump=way.jump,
+            proxy_command=way.proxy_command,
         )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
 from gopub.fleet.unit import Service, default_unit, refuse_control
+from gopub.fleet.vaulted import seal
 from gopub.sandbox import TemplateFault, fill
 from gopub.spec.rules import fits_archive
 
@@ -116,6 +117,6 @@ def _text(
     finalize: Callable[[Any], Any] | None = None,
 ) -> bytes:
     try:
-        return fill(source, variables, finalize).encode()
+        return fill(source, seal(variables), finalize).encode()
     except TemplateFault as fault:
         raise fault.told(Where(name, fault.line)) from fault

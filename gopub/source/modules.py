@@ -66,7 +66,7 @@ async def check_modules(tree: SourceTree, rule: Rule, *, toolchain: Toolchain, f
 
 
 async def _fetch(toolchain: Toolchain, root: Path, *, vendored: bool) -> None:
-    """Rules 4 to 6, and then what ``go list -m`` says of every module."""
+    """Rules 4 to 6."""
     await _check_tidy(toolchain, root)
     await _check_downloads(toolchain, root)
     if vendored:

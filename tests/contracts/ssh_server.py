@@ -35,6 +35,7 @@ class Server:
     greeting: bytes = b""
     instead: str = ""
     tunnels: int = 0
+    address: str = "127.0.0.1"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -42,13 +43,13 @@ class Server:
         """A known_hosts file that pins a key of this folder for this server."""
         path = self.keys / name
         public = (self.keys / f"{key}.pub").read_text()
-        path.write_text(f"[127.0.0.1]:{self.port} {public}")
+        path.write_text(f"[{self.address}]:{self.port} {public}")
         return path
 
     def host(self, name: str = "h1", **options: object) -> Host:
         """This server as a host of an inventory."""
         told = {"key": self.keys / "user_key", "known_hosts": self.keys / "known_hosts", "user": "ops", **options}
-        return Host(name, "127.0.0.1", port=self.port, ssh=SshOptions(**told))  # type: ignore[arg-type]
+        return Host(name, self.address, port=self.port, ssh=SshOptions(**told))  # type: ignore[arg-type]
 
     async def drop(self) -> None:
         """Cut every connection that is open, without a word."""
@@ -144,16 +145,16 @@ async def _aside(work: Callable[..., Any], *words: Any) -> Any:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, algorithm: str = "ssh-ed25519") -> AsyncIterator[Server]:
+async def serving(folder: Path, *, algorithm: str = "ssh-ed25519", address: str = "127.0.0.1") -> AsyncIterator[Server]:
     """A server with fresh keys; ``user_key`` may log in, ``host_key`` is pinned in ``known_hosts``."""
     for name, kind in (("host_key", algorithm), ("user_key", "ssh-ed25519"), ("other_key", "ssh-ed25519")):
         key = asyncssh.generate_private_key(kind)
         key.write_private_key(folder / name)
         key.write_public_key(folder / f"{name}.pub")
-    server = Server(0, folder)
+    server = Server(0, folder, address=address)
     server.acceptor = await asyncssh.create_server(
         lambda: _Guest(server),
-        "127.0.0.1",
+        address,
         0,
         server_host_keys=[str(folder / "host_key")],
         authorized_client_keys=str(folder / "user_key.pub"),

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
 import pytest
 
-from gopub.errors import GopubError, RefusedError
+from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.fleet.backends import SshFleet, handshake, ssh
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order
@@ -253,6 +254,39 @@ class TestSsh:
         channel = await fleet.channel(server.host(jump=f"{place},{place}"))
         assert (await channel.exec(("echo", "deeper"))).text == "deeper"
         assert (server.handshakes, server.tunnels) == (3, 2)
+
+    @pytest.mark.parametrize("told", ["host", "fleet"])
+    async def test_none_is_no_bastion_whatever_else_is_said(self, server: Server, tmp_path: Path, told: str) -> None:
+        (tmp_path / "home/.ssh").mkdir()
+        (tmp_path / "home/.ssh/config").write_text("Host *\n  ProxyJump 127.0.0.1:9\n")
+        jump = {"host": "none", "fleet": None}[told]
+        async with SshFleet(SshOptions(jump="127.0.0.1:9" if told == "host" else "none")) as fleet:
+            channel = await fleet.channel(server.host(jump=jump))
+            assert (await channel.exec(("echo", "direct"))).text == "direct"
+            assert server.tunnels == 0
+
+    async def test_a_bastion_may_have_an_ipv6_address(self, tmp_path: Path) -> None:
+        async with serving(tmp_path, address="::1") as server, SshFleet() as fleet:
+            places = [f"ops@[::1]:{server.port}", f"ssh://ops@[::1]:{server.port}"]
+            host = Host("h1", "::1", port=server.port, ssh=server.host().ssh)
+            for place in places:
+                channel = await fleet.channel(replace(host, ssh=replace(host.ssh, jump=place)))
+                assert (await channel.exec(("echo", "six"))).text == "six"
+            assert server.tunnels == 2
+
+    async def test_a_bastion_that_is_none_is_told(self, server: Server, fleet: Fleet) -> None:
+        with pytest.raises(UsageError) as caught:
+            await fleet.channel(server.host(jump="a:b:c"))
+        assert str(caught.value) == (
+            "GP413 'a:b:c' is no bastion: 'b:c' is no port\n"
+            "hint: write [user@]host[:port], with brackets around an IPv6 address, or none"
+        )
+
+    async def test_the_key_of_a_user_who_is_not_there(self, server: Server, fleet: Fleet) -> None:
+        with pytest.raises(GopubError, match="GP414 h1: the key ~nosuchuser/id cannot be used"):
+            await fleet.channel(server.host(key=Path("~nosuchuser/id")))
+        with pytest.raises(UsageError, match="GP418"):
+            await fleet.channel(server.host(known_hosts=Path("~nosuchuser/known_hosts")))
 
     async def test_a_bastion_s_key_is_pinned_too(self, server: Server, fleet: Fleet, tmp_path: Path) -> None:
         (tmp_path / "empty").write_text("")

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from gopub.canon import sha256
-from gopub.errors import SpecError
+from gopub.errors import SpecError, Where
 from gopub.fleet.templates import Rendered, render, render_release
 from gopub.fleet.unit import Service, default_unit, stop_seconds
+from gopub.fleet.vaulted import Vaulted
 from gopub.spec.rules import fits_archive
 
 CASES = Path(__file__).parents[1] / "cases/fleet"
@@ -152,3 +153,28 @@ def test_a_path_is_refused_exactly_where_an_archive_does_not_take_it(path: str, 
         assert fits
     except ValueError:
         assert not fits
+
+
+SEALED = {"secret": Vaulted.at(Where("group_vars/web.yml", 3, 9)), "pair": {"of": [1, Vaulted.at(Where("x"))]}}
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ secret }}", "{{ secret | upper }}", "{{ secret | default('x') }}", "{{ secret ~ 'x' }}", "{{ -secret }}",
+     "{{ secret | tojson }}", "{% if secret %}{% endif %}", "{{ secret == 'x' }}", "{{ 'x' in secret }}",
+     "{{ secret.x }}", "{{ '%s' % secret }}", "{{ [secret] | join }}", "{{ secret | length }}", "{{ pair }}",
+     "{{ pair.of[1] }}"],
+)  # fmt: skip
+def test_an_encrypted_value_is_refused_by_every_use(template: str) -> None:
+    with pytest.raises(SpecError, match=r"GP407 template: ('secret'|'pair.of.1.'|Object of type Encrypted)"):
+        render({"config.yaml": template}, SEALED)
+
+
+def test_an_encrypted_value_that_is_not_used_is_no_mistake() -> None:
+    found = render({"config.yaml": "{{ pair.of[0] }} {{ secret is defined }}"}, SEALED)
+    assert found.files["config.yaml"] == b"1 True"
+
+
+def test_a_variable_may_have_any_name() -> None:
+    variables = dict.fromkeys(("self", "args", "kwargs", "context", "class", "a-b"), "x")
+    assert render({"config.yaml": "{{ args }}{{ context }}"}, variables).files["config.yaml"] == b"xx"

@@ -6,13 +6,15 @@ import logging
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncssh
 
-from gopub.errors import GopubError
+from gopub.errors import GopubError, UsageError
 from gopub.fleet.backends.known import Pinned
 from gopub.fleet.host import SshOptions
+from gopub.fleet.jump import DIRECT, leads, parse_hop
 
 LOGIN_SECONDS = 20.0
 KEEPALIVE_SECONDS = 5.0
@@ -52,11 +54,12 @@ async def handshake(server: Server, tunnel: Connection | None) -> Connection:
     given = {
         "port": server.port,
         "username": options.user,
-        "client_keys": [str(options.key.expanduser())] if options.key else None,
+        "client_keys": [str(_home(server, options.key))] if options.key else None,
         "proxy_command": None if tunnel else _proxy(server),
         "tunnel": tunnel,
     }
-    arguments |= {name: value for name, value in given.items() if value}
+    direct = {"tunnel": None, "proxy_command": None} if options.jump and not leads(options.jump) else {}
+    arguments |= direct | {name: value for name, value in given.items() if value}  # whatever ~/.ssh/config says
     try:
         return await asyncssh.connect(server.address, **arguments)
     except asyncssh.HostKeyNotVerifiable as error:
@@ -76,13 +79,26 @@ async def handshake(server: Server, tunnel: Connection | None) -> Connection:
 
 
 def bastion(jump: str, options: SshOptions) -> Server:
-    """The bastion that ``[user@]host[:port]`` names; it is reached with the host's own key and pins."""
-    user, _, place = jump.rpartition("@")
-    address, colon, port = place.rpartition(":")
-    if not colon or not port.isdigit():
-        address, port = place, ""
-    reached = SshOptions(user=user or None, key=options.key, known_hosts=options.known_hosts)
-    return Server(jump, address, int(port) if port else None, reached)
+    """The bastion that ``[user@]host[:port]`` names; it is reached with the host's own key and pins.
+
+    Raises:
+        UsageError: GP413 when it names none.
+    """
+    try:
+        hop = parse_hop(jump)
+    except ValueError as error:
+        hint = f"write [user@]host[:port], with brackets around an IPv6 address, or {DIRECT}"
+        raise UsageError("GP413", str(error), hint=hint) from error
+    return Server(
+        jump, hop.address, hop.port, SshOptions(user=hop.user, key=options.key, known_hosts=options.known_hosts)
+    )
+
+
+def _home(server: Server, key: Path) -> Path:
+    try:
+        return key.expanduser()
+    except RuntimeError as error:  # ~user, and there is no such user
+        raise GopubError("GP414", f"{server.name}: the key {key} cannot be used: {error}") from error
 
 
 def _proxy(server: Server) -> list[str]:

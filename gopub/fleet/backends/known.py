@@ -21,11 +21,12 @@ class Pinned:
         Raises:
             UsageError: GP418 when it cannot be read.
         """
-        self.path = (path or DEFAULT).expanduser()
+        self.path = path or DEFAULT
         self.listed = False
         try:
+            self.path = self.path.expanduser()
             self._keys = asyncssh.read_known_hosts(str(self.path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~user, and there is no such user
             why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(
                 "GP418",

@@ -26,6 +26,7 @@ from gopub.fleet.backends.handshake import Connection, Server, bastion, handshak
 from gopub.fleet.backends.stream import KILLED, talk
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
+from gopub.fleet.jump import leads
 from gopub.fleet.orders import Order, Record
 from gopub.fleet.protocol import Payload
 from gopub.process import Result
@@ -86,10 +87,10 @@ class SshFleet:
         options = host.ssh.over(self._defaults)
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
         server = Server(host.name, host.address, options.port, options)
-        through = (
-            await self._bastion(options.jump, options) if options.jump else None
-        )  # a jump goes before a proxy command
-        return await self._open(server, through, gate=options.jump or f"{host.address}:{options.port}")
+        if options.jump is None or not leads(options.jump):
+            return await self._open(server, None, gate=f"{host.address}:{options.port}")
+        through = await self._bastion(options.jump, options)  # a jump goes before a proxy command
+        return await self._open(server, through, gate=options.jump)
 
     async def _bastion(self, jump: str, options: SshOptions) -> Connection:
         task = self._bastions.get(jump)

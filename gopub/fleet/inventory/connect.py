@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gopub.errors import GopubError, SpecError
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.inventory.groups import Resolved
 from gopub.fleet.inventory.values import label
+from gopub.fleet.jump import DIRECT, bracketed, leads, parse_hop, unbracketed
 from gopub.fleet.templates import render
+from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 
 _PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_become_password", "ansible_become_pass")
 _CONNECTIONS = ("ssh", "smart", "paramiko", "ansible.builtin.ssh")
@@ -22,31 +25,36 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _FORWARD = (["%h:%p"], ['"%h:%p"'], ["[%h]:%p"])
+_HINT = "what gopub needs of a host is no secret: keep it in a plain file"
 _RANGE = re.compile(r"\[\w+:\w+(:\d+)?\]")
 
 
-def make_host(resolved: Resolved, folder: Path) -> Host:
+def make_host(resolved: Resolved, folder: Path) -> tuple[Host, SpecError | None]:
     """The host that gopub works with; relative paths in its variables start at the inventory's folder.
 
-    Raises:
-        SpecError: GP404 for a variable that cannot be what it has to be.
+    With it, why gopub cannot work with it: the GP404 of a variable that cannot be what it has to be. It is given, not
+    raised, for an inventory also has hosts that are not gopub's.
     """
-    told = _Told(resolved, folder)
-    told.refuse_unsupported()
-    address, port = told.word("ansible_host", "ansible_ssh_host") or resolved.name, told.port()
-    if _RANGE.search(address):
-        raise told.wrong("ansible_host", address, "ranges are expanded in host names only, not in values")
-    user = told.word("ansible_user", "ansible_ssh_user")
-    return Host(
+    host = Host(
         name=resolved.name,
-        address=address,
-        port=port,
-        user=user,
+        address=resolved.name,
         labels={name: text for name, value in resolved.variables.items() if (text := label(value)) is not None},
         groups=resolved.groups,
         variables=resolved.variables,
-        ssh=told.ssh(user, port),
     )
+    try:
+        return _reached(host, _Told(resolved, folder)), None
+    except SpecError as error:
+        return host, error
+
+
+def _reached(host: Host, told: _Told) -> Host:
+    told.refuse_unsupported()
+    address, port = told.word("ansible_host", "ansible_ssh_host") or host.name, told.port()
+    if _RANGE.search(address):
+        raise told.wrong("ansible_host", address, "ranges are expanded in host names only, not in values")
+    user = told.word("ansible_user", "ansible_ssh_user")
+    return replace(host, address=unbracketed(address), port=port, user=user, ssh=told.ssh(user, port))
 
 
 def bastion_of(command: str) -> str | None:
@@ -70,7 +78,10 @@ def bastion_of(command: str) -> str | None:
             return None
         elif not word.startswith("-"):
             places.append(word)
-    return f"{places[0]}:{port}".removesuffix(":") if len(places) == 1 else None
+    if len(places) != 1 or not port:
+        return places[0] if len(places) == 1 else None
+    user, at, address = places[0].rpartition("@")
+    return f"{user}{at}{bracketed(address)}:{port}"
 
 
 class _Told:
@@ -92,6 +103,7 @@ class _Told:
         if name is None:
             return None
         value = self._variables[name]
+        self._readable(name)
         if isinstance(value, bool | list | Mapping):
             raise self.wrong(name, value, "a word is needed")
         text = self._filled(name, str(value))
@@ -108,18 +120,27 @@ class _Told:
         return int(text)
 
     def ssh(self, user: str | None, port: int | None) -> SshOptions:
-        options = dict(self._options())
+        options = self._options()
         key = self.word("ansible_ssh_private_key_file", "ansible_private_key_file")
         pinned = self.word("gopub_known_hosts") or options.get("userknownhostsfile")
         return SshOptions(
             user=user,
             port=port,
-            key=self._path(key),
-            known_hosts=self._path(pinned),
+            key=self._path("ansible_ssh_private_key_file", key),
+            known_hosts=self._path("gopub_known_hosts", pinned),
             sudo=self._flag("ansible_become"),
-            jump=options.get("proxyjump") or bastion_of(options.get("proxycommand", "")),
+            jump=self._jump(options),
             proxy_command=options.get("proxycommand"),
         )
+
+    def _jump(self, options: Mapping[str, str]) -> str | None:
+        jump = options.get("proxyjump") or bastion_of(options.get("proxycommand", ""))
+        try:
+            for hop in jump.split(",") if jump and leads(jump) else ():
+                parse_hop(hop)
+        except ValueError as error:
+            raise self.wrong("ProxyJump", jump, f"{error}; write [user@]host[:port], or {DIRECT}") from error
+        return jump
 
     def refuse_unsupported(self) -> None:
         for name in _PASSWORDS:
@@ -136,6 +157,7 @@ class _Told:
 
     def _flag(self, name: str) -> bool:
         value = self._variables.get(name)
+        self._readable(name)
         if value is None or isinstance(value, bool):
             return bool(value)
         text = str(value).lower()
@@ -145,15 +167,35 @@ class _Told:
             return False
         raise self.wrong(name, value, "true or false is needed")
 
-    def _path(self, text: str | None) -> Path | None:
-        return None if text is None else self._folder / Path(text).expanduser()
+    def _path(self, name: str, text: str | None) -> Path | None:
+        try:
+            return None if text is None else self._folder / Path(text).expanduser()
+        except RuntimeError as error:  # ~user, and there is no such user
+            raise self.wrong(name, text, "there is no such user on this machine") from error
 
-    def _options(self) -> Iterator[tuple[str, str]]:
-        """The options of ssh that matter here, by lower-case name."""
-        for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
-            text = self._variables.get(name)
-            if isinstance(text, str):
-                yield from self._parse_options(name, self._filled(name, text))
+    def _readable(self, name: str) -> None:
+        value = self._variables.get(name)
+        if isinstance(value, Vaulted):
+            raise SpecError("GP404", f"host {self._name}: {name} {ENCRYPTED}", hint=_HINT, where=value.where)
+
+    def _options(self) -> dict[str, str]:
+        """The options of ssh that matter here, by lower-case name; as with ssh, the first word on a thing counts."""
+        found: dict[str, str] = {}
+        for name in ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"):
+            for key, value in self._parse_options(name, self._arguments(name)):
+                way = {"proxyjump", "proxycommand"}
+                if key not in found and not (key in way and way & found.keys()):
+                    found[key] = value
+        if found.get("proxycommand", "").lower() == DIRECT:
+            found["proxyjump"] = found.pop("proxycommand")
+        return found
+
+    def _arguments(self, name: str) -> str:
+        self._readable(name)
+        text = self._variables.get(name)
+        if not isinstance(text, str | None):
+            raise self.wrong(name, text, "arguments of ssh are needed")
+        return self._filled(name, text or "")
 
     def _parse_options(self, name: str, text: str) -> Iterator[tuple[str, str]]:
         try:
@@ -161,10 +203,10 @@ class _Told:
         except ValueError as error:
             raise self.wrong(name, text, str(error)) from error
         for word in words:
-            if word == "-J":
-                yield "proxyjump", next(words, "")
-            elif word == "-o" or (word.startswith("-o") and "=" in word):
-                key, _, value = (next(words, "") if word == "-o" else word[2:]).partition("=")
+            if word.startswith("-J"):
+                yield "proxyjump", word[2:] or next(words, "")
+            elif word.startswith("-o"):
+                key, value = _option(next(words, "") if word == "-o" else word[2:])
                 if key.lower() in {"proxyjump", "proxycommand", "userknownhostsfile"}:
                     yield key.lower(), value
                 elif not _HARMLESS.fullmatch(key):
@@ -179,3 +221,9 @@ class _Told:
             return render({"value": text}, self._known).files["value"].decode()
         except GopubError as error:
             raise self.wrong(name, text, error.problem) from error
+
+
+def _option(text: str) -> tuple[str, str]:
+    """Name and value of ``name=value`` or ``name value``."""
+    name, value, *_ = *re.split(r"\s*=\s*|\s+", text.strip(), maxsplit=1), ""
+    return name, value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gopub.errors import SpecError, UsageError, Where
@@ -12,6 +13,7 @@ from gopub.fleet.inventory.connect import make_host
 from gopub.fleet.inventory.groups import Files, resolve
 from gopub.fleet.inventory.ini import parse_ini
 from gopub.fleet.inventory.varfiles import VariableFiles
+from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 from gopub.spec.selector import Selector, why_nothing
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -19,34 +21,47 @@ MOST_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All hosts of an inventory, in the order in which it names them."""
+    """All hosts of an inventory, in the order in which it names them; why gopub cannot work with some, by name."""
 
     file: str
     hosts: tuple[Host, ...]
+    unusable: Mapping[str, SpecError] = field(default_factory=dict)
 
     def select(self, selector: Selector) -> tuple[Host, ...]:
         """The hosts that a selector means, in the inventory's order.
 
         Raises:
             UsageError: GP405 when it means none: that is a mistake, never a success.
+            SpecError: GP404 when it means one that gopub cannot work with, or asks for a value that is encrypted.
         """
+        for term in selector.terms:
+            _refuse_encrypted(term.key, self.hosts)
         found = tuple(host for host in self.hosts if host.matches(selector))
         if not found:
             why = why_nothing(selector, (host.selectable for host in self.hosts))
             problem = f"{str(selector)!r} means none of the {len(self.hosts)} hosts of {self.file}"
             raise UsageError("GP405", problem, hint=why)
-        return found
+        return tuple(self._usable(host) for host in found)
 
     def host(self, name: str) -> Host | None:
-        """The host of that name."""
-        return next((host for host in self.hosts if host.name == name), None)
+        """The host of that name.
+
+        Raises:
+            SpecError: GP404 when gopub cannot work with it.
+        """
+        return next((self._usable(host) for host in self.hosts if host.name == name), None)
+
+    def _usable(self, host: Host) -> Host:
+        if host.name in self.unusable:
+            raise self.unusable[host.name]
+        return host
 
 
 def load_inventory(path: Path) -> Inventory:
     """Read an inventory file and the variable files beside it.
 
     Raises:
-        SpecError: GP401 to GP404 with file, line and column; GP400 when it is of a kind that is not read yet.
+        SpecError: GP401 to GP403 with file, line and column; GP400 when it is of a kind that is not read yet.
     """
     return parse_inventory(_text(path), str(path), VariableFiles(path.parent), path.parent)
 
@@ -58,7 +73,16 @@ def parse_inventory(text: str, file: str, files: Files, folder: Path = Path()) -
         SpecError: as :func:`load_inventory`.
     """
     hosts = resolve(parse_ini(text, file), files)
-    return Inventory(file, tuple(make_host(host, folder) for host in hosts))
+    made = [make_host(host, folder) for host in hosts]
+    return Inventory(file, tuple(host for host, _ in made), {host.name: error for host, error in made if error})
+
+
+def _refuse_encrypted(label: str, hosts: Iterable[Host]) -> None:
+    for host in hosts:
+        value = host.variables.get(label)
+        if isinstance(value, Vaulted):
+            problem = f"the selector asks for {label}, which {ENCRYPTED} for host {host.name}"
+            raise SpecError("GP404", problem, hint="select by a plain variable or a group", where=value.where)
 
 
 def _text(path: Path) -> str:

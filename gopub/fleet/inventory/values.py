@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gopub.canon import Json
+from gopub.fleet.vaulted import Vaulted
 
 
 def literal(text: str) -> Json:
@@ -47,7 +48,9 @@ def plain(value: Any) -> Json:
 
 
 def label(value: Json) -> str | None:
-    """The value as a label, or None when it is no scalar, or a template whose value only Ansible knows."""
+    """The value as a label, or None when it is no scalar, encrypted, or a template whose value only Ansible knows."""
+    if isinstance(value, Vaulted):
+        return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -1,6 +1,7 @@
 """group_vars/ and host_vars/: YAML files beside the inventory.
 
 Ansible reads them with PyYAML, so ``yes`` is true, ``010`` is 8 and ``1e3`` is text here, unlike in gopub.yaml.
+A ``!vault`` value is kept as one that nobody can read, an ``!unsafe`` one as it stands.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.resolver import VersionedResolver
 
 from gopub.canon import Json
 from gopub.errors import SpecError, Where
 from gopub.fleet.inventory.values import plain
+from gopub.fleet.vaulted import Vaulted
 
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 _VAULT = "$ANSIBLE_VAULT"
@@ -45,6 +48,26 @@ class _AsPyYaml(VersionedResolver):
             return tag
         text_to_ansible = {_FLOAT_TAG: not _PYYAML_FLOAT.fullmatch(value or ""), _BOOL_TAG: len(value or "") == 1}
         return self.DEFAULT_SCALAR_TAG if text_to_ansible.get(str(tag)) else tag
+
+
+class _AsAnsible(SafeConstructor):
+    """Plain values, and the tags of Ansible."""
+
+    file = ""
+
+    def vaulted(self, node: Any) -> Vaulted:
+        mark = node.start_mark
+        return Vaulted.at(Where(self.file, mark.line + 1, mark.column + 1))
+
+    def unsafe(self, node: Any) -> Any:
+        if isinstance(node, MappingNode):
+            return self.construct_mapping(node, deep=True)
+        return self.construct_sequence(node, deep=True) if isinstance(node, SequenceNode) else node.value
+
+
+_AsAnsible.add_constructor("!vault", _AsAnsible.vaulted)
+_AsAnsible.add_constructor("!vault-encrypted", _AsAnsible.vaulted)
+_AsAnsible.add_constructor("!unsafe", _AsAnsible.unsafe)
 
 
 class VariableFiles:
@@ -105,13 +128,15 @@ def parse_variables(text: str, file: str) -> dict[str, Json]:
     """Read one variable file.
 
     Raises:
-        SpecError: GP403 when it is no mapping of names, or is encrypted.
+        SpecError: GP403 when it is no mapping of names, or is encrypted as a whole.
     """
     if text.startswith(_VAULT):
         hint = "what gopub needs of a host is no secret: keep it in a plain file"
         raise SpecError("GP403", "it is encrypted with ansible-vault", hint=hint, where=Where(file))
     yaml = YAML(typ="safe", pure=True)
     yaml.Resolver = _AsPyYaml
+    yaml.Constructor = _AsAnsible
+    yaml.constructor.file = file
     try:
         data: Any = yaml.load(text)
         _affordable(data)
