@@ -2,7 +2,11 @@
 
 An error line has a level of error or worse, a syslog priority of err or worse, or words that Go programs fail with.
 It counts in up to three classes: its level, the kinds of error it names, and its template, the line with every word
-that is not purely letters replaced by ``*``. A structured line (JSON, logfmt) is read by its keys.
+that is not purely letters replaced by ``*``. A structured line (JSON, logfmt) is read by its keys, any other by the
+first level that it names; see ``levels``.
+
+Every look reads thousands of lines between two renewals of the driver's lease, and a service decides what is in them:
+each pattern here takes time in proportion to the line, and only the beginning of a line is looked at.
 """
 
 from __future__ import annotations
@@ -12,19 +16,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_LEVELS = {
-    "error": "error",
-    "err": "error",
-    "severe": "error",
-    "fatal": "fatal",
-    "critical": "fatal",
-    "crit": "fatal",
-    "alert": "fatal",
-    "emerg": "fatal",
-    "panic": "fatal",
-    "dpanic": "fatal",
-}
-_WORSE = re.compile(r"\b(ERROR|ERR|FATAL|PANIC|CRITICAL|SEVERE)\b|^\W*(error|fatal|panic)\b\W", re.MULTILINE)
+from gopub.health.levels import level_of, plain_level, torn_level
+
+LONGEST = 4096
+"""Characters of a line, or of one value of a JSON line, that are read."""
+_ANSI = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
 _KINDS = (
     ("panic", re.compile(r"^panic: |\bpanic(?:ked)?\b", re.IGNORECASE)),
     ("nil pointer dereference", re.compile(r"nil pointer dereference")),
@@ -37,16 +33,19 @@ _KINDS = (
     ("too many open files", re.compile(r"too many open files")),
 )
 _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]*(?:Exception|Error))\b")
-_PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)')
-_LEVEL_KEYS = ("level", "severity", "lvl", "log.level")
-_MESSAGE_KEYS = ("msg", "message", "event")
+# Keys begin at the begin of a word and are short: a long run of letters is looked at once, not once for each of them.
+_PAIR = re.compile(r'(?<![\w.@])([A-Za-z_@][\w.@]{0,63})=("(?:[^"\\]|\\.)*"|\S*)')
+_LOGFMT = re.compile(r"[\d\s:.,/TZ+\[\]-]{0,40}[A-Za-z_@][\w.@]{0,63}=")
+"""The begin of a line that is nothing but pairs, after a time at most."""
+_LEVEL_KEYS = ("level", "severity", "lvl", "log.level", "@level")
+_MESSAGE_KEYS = ("msg", "message", "event", "@message")
 _ERROR_KEYS = ("error.type", "exception", "exception.type", "err", "error")
 _MAX_TEMPLATE = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a line says: its level if it names one, its message, and the error it carries."""
+    """What a line says: its level if that is error or worse, its message, and the error it carries."""
 
     level: str
     message: str
@@ -74,35 +73,45 @@ def parse(text: str) -> Line:
             return _keyed(json.loads(text), text)
         except (ValueError, RecursionError):
             return _plain(text)
-    pairs = dict(_PAIR.findall(text))
-    if any(key in pairs for key in _LEVEL_KEYS) and any(key in pairs for key in _MESSAGE_KEYS):
-        return _keyed({key: value.strip('"') for key, value in pairs.items()}, text)
+    text = _ANSI.sub("", text[:LONGEST])
+    pairs = {key: value.strip('"') for key, value in reversed(_PAIR.findall(text))}  # of two equal keys the first
+    if _is_logfmt(pairs, text):
+        return _keyed(pairs, text)
     return _plain(text)
 
 
 def template(message: str) -> str:
     """Every word that is not purely letters becomes ``*``: as good as a parser with default settings, and quick."""
-    words = (word if word.isalpha() else "*" for word in message.split()[:40])
+    words = (word if word.isalpha() else "*" for word in message[:LONGEST].split()[:40])
     return " ".join(words)[:_MAX_TEMPLATE] or "*"
+
+
+def _is_logfmt(pairs: Mapping[str, str], text: str) -> bool:
+    """With a level and a message; or with a level that is one, where the line consists of pairs."""
+    level = _first(pairs, _LEVEL_KEYS)
+    if any(key in pairs for key in _MESSAGE_KEYS):
+        return any(key in pairs for key in _LEVEL_KEYS)
+    return level_of(level) is not None and _LOGFMT.match(text) is not None
 
 
 def _keyed(values: object, text: str) -> Line:
     if not isinstance(values, Mapping):
         return _plain(text)
     return Line(
-        level=_LEVELS.get(_first(values, _LEVEL_KEYS).lower(), ""),
+        level=level_of(_first(values, _LEVEL_KEYS)) or "",
         message=_first(values, _MESSAGE_KEYS),
         error=_first(values, _ERROR_KEYS),
     )
 
 
 def _first(values: Mapping[str, object], keys: tuple[str, ...]) -> str:
-    return next((str(values[key]) for key in keys if values.get(key) not in (None, "")), "")
+    return next((str(values[key])[:LONGEST] for key in keys if values.get(key) not in (None, "")), "")
 
 
 def _plain(text: str) -> Line:
-    match = _WORSE.search(text)
-    return Line(_LEVELS[(match[1] or match[2]).lower()] if match else "", text)
+    text = _ANSI.sub("", text[:LONGEST])
+    torn = torn_level(text)
+    return Line(plain_level(text) if torn is None else torn, text)
 
 
 def _kinds(text: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from gopub.health.backends.journald import (
     argv,
     parse_reading,
 )
-from gopub.health.loglines import classes, template
+from gopub.health.loglines import LONGEST, classes, template
 from gopub.health.logscore import MAX_CLASSES, OVERFLOW, LogReading, LogState, fold_logs, log_score
 from gopub.health.samples import NoData
 from gopub.health.sources import LogCounts, LogTarget
@@ -43,6 +45,53 @@ def test_any_line_can_be_read(text, priority):
     found = classes(text, priority)
     assert len(found) <= 20
     assert len(template(text)) <= 160
+
+
+LONG = {
+    "a run of letters": lambda n: "upload body: " + "QUJD" * (n // 4),
+    "pairs": lambda n: "level=info " + "a=b " * (n // 4),
+    "quotes": lambda n: 'a="\\"' * (n // 5),
+    "dots": lambda n: "a." * (n // 2),
+    "lines": lambda n: "\n" * n,
+    "colours": lambda n: "\x1b[" + "0" * n,
+    "digits": lambda n: "0" * n,
+    "JSON": lambda n: json.dumps({"level": "info", "msg": "QUJD" * (n // 4)}),
+    "JSON, torn": lambda n: '{"level":"info","msg":"' + "A" * n,
+}
+
+
+def quickest(work, times=5):
+    def once():
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    return min(once() for _ in range(times))
+
+
+@pytest.mark.parametrize("shape", LONG)
+def test_a_line_takes_no_longer_than_its_length(shape):
+    """Four times as long: at most four times the work where it is in proportion, sixteen times where it is squared."""
+    short, long = LONG[shape](10_000), LONG[shape](40_000)
+    once, again = quickest(lambda: classes(short)), quickest(lambda: classes(long))
+    assert again < 10 * once
+
+
+@pytest.mark.parametrize("pattern", [r"([A-Za-z_][\w.]*)=", r"^\W*(error)\b"])
+def test_the_same_measure_finds_what_is_squared(pattern):
+    """Control: the patterns that once stood there."""
+    squared = re.compile(pattern, re.MULTILINE)
+    fill = "A" if "A" in pattern else "\n"
+    once, again = (quickest(lambda n=n: squared.findall(fill * n), times=2) for n in (2_000, 8_000))
+    assert again > 10 * once
+
+
+def test_only_the_begin_of_a_line_is_read():
+    """Control: the same words at the begin count."""
+    words = "connection refused "
+    assert classes(words + "x" * LONGEST)
+    assert classes("x " * (LONGEST // 2) + words) == ()
+    assert classes(json.dumps({"level": "error", "msg": "x " * LONGEST}))[0] == "level:error"
 
 
 # --- the score
