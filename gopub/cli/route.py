@@ -37,21 +37,29 @@ def explain_command(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help='"name: value"; repeatable; cookies go here too.')
     ] = None,
-    at: Annotated[float | None, typer.Option(help="When, in seconds since the epoch; by default now.")] = None,
+    at: Annotated[
+        float | None, typer.Option(help="When, in seconds since the epoch; by default now on the edge.")
+    ] = None,
     table: Annotated[str, typer.Option(help="A route table's file, - for stdin, instead of asking edges.")] = "",
     env: EnvOption = "",
     file: FileOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Say for one request which release it gets, by which rule and why: the edge's own decision."""
-    request = Request(address, read_headers(header or ()), time.time() if at is None else at)
-    tables = {"": _read_table(table)} if table else _tables(_ask(file, env))
-    found = {edge: explain(one, request) for edge, one in tables.items()}
+    headers = read_headers(header or ())
+    statuses = (EdgeStatus("", _read_table(table)),) if table else _ask(file, env)
+    tables = _tables(statuses)
+    skews = {status.edge: status.skew for status in statuses}
+    now = time.time()
+    found = {
+        edge: explain(one, Request(address, headers, now + (skews[edge] or 0.0) if at is None else at))
+        for edge, one in tables.items()
+    }
     if as_json:
         typer.echo(json.dumps(_explained_json(found, tables), indent=2))
         return
     for edge, explanation in found.items():
-        typer.echo(say_explanation(explanation, revision=tables[edge].revision, edge=edge))
+        typer.echo(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
 
 
 @app.command()

@@ -29,7 +29,7 @@ from gopub.spec.kinds import Nginx
 from gopub.spec.models import Environment
 from gopub.store.protocol import ArtifactStore
 from gopub.telemetry import log
-from gopub.traffic.protocol import EdgeAck, Router
+from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_time, say_skew
 from gopub.traffic.table import RouteTable
 
 LEASE = 30.0
@@ -93,6 +93,7 @@ class Run:
         self.facts: Mapping[str, HostFacts] = {}
         self.unwritten: list[ev.Event] = []
         self.alarms: list[str] = []
+        self.skews: dict[str, float] = {}
         self._n = 0
         self._revision = 0
         self._table: RouteTable | None = None
@@ -175,6 +176,7 @@ class Run:
         if self.ports.router is None or not self.plan.upstream:
             return
         statuses = await self.ports.router.status(self.plan.app, self.plan.env, self.plan.upstream)
+        self._hear(statuses)
         self._revision = max([self._revision, *(status.revision for status in statuses)])
         under_way = self.state.back is None and self.state.closed is None
         if under_way and self.pools().at("canary"):
@@ -223,12 +225,26 @@ class Run:
                     self.seat.epoch, self.seat.token, self.next_n()
                 )
                 acks = await router.put(ordered)
+                self._hear(acks)
                 if all(ack.ok for ack in acks):
                     break
                 self._revision = max([self._revision, *(ack.revision for ack in acks)])
                 if attempt + 1 < PUT_TRIES:
                     await self.ports.clock.sleep(0.5)
             return acks
+
+    def _hear(self, answers: Iterable[EdgeAck | EdgeStatus]) -> None:
+        """Remember how far each edge's clock is from ours; going on is refused elsewhere, going back never."""
+        for answer in answers:
+            if answer.skew is None:
+                continue
+            if abs(answer.skew) > MOST_SKEW >= abs(self.skews.get(answer.edge, 0.0)):
+                self.alarm(f"the clock of edge {answer.edge} is {say_skew(answer.skew)} this machine's")
+            self.skews[answer.edge] = answer.skew
+
+    def insist_on_clocks(self) -> None:
+        """What begins now counts on the canary's term; see ``agree_on_time``."""
+        agree_on_time(self.skews)
 
     async def renew(self) -> None:
         """Prolong the lease, and the canary's term on the edges: the dead man's switch."""

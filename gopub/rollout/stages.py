@@ -35,6 +35,7 @@ def stage_batches(run: Run) -> tuple[tuple[str, ...], ...]:
 @box
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to these hosts; nothing is activated, and what runs is untouched."""
+    run.insist_on_clocks()
     batch = tuple(name for name in batch if name in to_stage(run.state))
     if not batch:
         return
@@ -64,6 +65,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     batch = tuple(name for name in batch if name in to_switch(run.state, step.hosts))
     if not batch:
         return
+    run.insist_on_clocks()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
     out = run.pools().moved(batch, "out")
@@ -89,6 +91,7 @@ async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says and begin its bake."""
     if step.index in run.state.reached:
         return
+    run.insist_on_clocks()
     pools = run.pools()
     weight = FULL if not pools.at("stable") else step.weight
     await run.shift(pools, weight, why=f"step {step.index + 1}: {step.says}", step=step)

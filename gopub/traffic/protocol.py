@@ -6,18 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gopub.errors import PartialError
+from gopub.errors import GopubError, PartialError
 from gopub.traffic.table import RouteTable
+from gopub.units import say_seconds
+
+MOST_SKEW = 5.0
+"""Seconds that an edge's clock may differ from the driver's: the canary's term, 30 s, is named by the one and ends by
+the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeAck:
-    """One edge's answer to a table: kept on its disk and in force (``ok``), or why not."""
+    """One edge's answer to a table: kept on its disk and in force (``ok``), or why not.
+
+    ``skew`` are the seconds that its clock is ahead of ours, at the least, below 0 behind; None where it did not say.
+    """
 
     edge: str
     ok: bool
     revision: int
     error: str = ""
+    skew: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +34,14 @@ class EdgeStatus:
     """What one edge obeys for an upstream, and the requests that each host holds now.
 
     ``error`` says why the edge could not be asked; then nothing else is known.
-    ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0.
+    ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` as in ``EdgeAck``.
     """
 
     edge: str
     table: RouteTable | None = None
     inflight: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+    skew: float | None = field(default=None, compare=False)
 
     @property
     def revision(self) -> int:
@@ -87,4 +97,25 @@ def confirm(table: RouteTable, acks: Sequence[EdgeAck]) -> None:
             f"{len(missing)} of {len(acks)} edges did not take revision {table.revision}"
             f" of {table.app}/{table.env}: {'; '.join(missing)}",
             hint="see whether the edge is up and who holds its table: gopub route show",
+        )
+
+
+def say_skew(skew: float) -> str:
+    """``45s ahead of`` or ``45s behind``."""
+    return f"{say_seconds(round(abs(skew), 1))} {'ahead of' if skew > 0 else 'behind'}"
+
+
+def agree_on_time(skews: Mapping[str, float]) -> None:
+    """Insist that the edges' clocks agree with ours, for the canary's term is a moment on both.
+
+    Raises:
+        GopubError: GP509 names the edges that do not agree, and by how much.
+    """
+    off = [f"{edge}'s is {say_skew(skew)} ours" for edge, skew in sorted(skews.items()) if abs(skew) > MOST_SKEW]
+    if off:
+        raise GopubError(
+            "GP509",
+            f"the clocks of edges and driver differ by more than {MOST_SKEW:g}s ({'; '.join(off)}), so a canary's term"
+            " would end too early or too late; set the clock that is wrong (chrony, NTP)",
+            hint="`chronyc tracking` on both sides says which one; `gopub route show` shows the difference",
         )

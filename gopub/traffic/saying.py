@@ -6,25 +6,31 @@ from collections.abc import Iterator
 
 from gopub.canon import Json
 from gopub.traffic.explain import Explanation
-from gopub.traffic.protocol import EdgeStatus
+from gopub.traffic.protocol import MOST_SKEW, EdgeStatus, say_skew
 from gopub.traffic.table import FULL, RouteTable, Track, to_json
 from gopub.units import say_seconds
 
 
-def say_explanation(found: Explanation, *, revision: int, edge: str = "") -> str:
-    """Two lines: where to, and why."""
+def say_explanation(found: Explanation, *, revision: int, edge: str = "", skew: float | None = None) -> str:
+    """Two lines: where to, and why; a third one where the edge's clock, by which it decides, is not ours."""
     where = f"{found.track} {found.release}: {', '.join(found.hosts)}" if found.hosts else "nowhere: 503"
     whose = f"edge {edge}, " if edge else ""
-    return f"{where}\n  rule {found.rule} ({whose}revision {revision}): {found.why}"
+    return "\n  ".join([where, f"rule {found.rule} ({whose}revision {revision}): {found.why}", *_clock(skew)])
 
 
 def say_status(status: EdgeStatus, now: float) -> str:
-    """One edge in a few lines."""
+    """One edge in a few lines; ``now`` is by our clock."""
     if status.error:
         return f"edge {status.edge}: {status.error}"
     if status.table is None:
-        return f"edge {status.edge}: no table"
-    return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, now)])
+        return "\n  ".join([f"edge {status.edge}: no table", *_clock(status.skew)])
+    there = now + (status.skew or 0.0)
+    return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, there), *_clock(status.skew)])
+
+
+def _clock(skew: float | None) -> Iterator[str]:
+    if skew is not None and abs(skew) > MOST_SKEW:
+        yield f"its clock is {say_skew(skew)} this machine's: no canary can grow; set the one that is wrong"
 
 
 def _lines(table: RouteTable, status: EdgeStatus, now: float) -> Iterator[str]:
@@ -62,4 +68,5 @@ def status_json(status: EdgeStatus) -> dict[str, Json]:
         "error": status.error,
         "table": to_json(status.table) if status.table else None,
         "inflight": dict(status.inflight),
+        "skew": status.skew,
     }

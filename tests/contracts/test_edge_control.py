@@ -43,13 +43,18 @@ async def test_the_status_fits_its_schema(edge, backends):
     await edge.client().ask()
     _, body = await edge.control("GET", "/v1/status")
     validator.validate(json.loads(body))
+    assert isinstance(json.loads(body)["now"], float)
     assert not validator.is_valid(json.loads(body.replace(b'"inflight"', b'"flying"')))
 
 
 async def test_the_same_order_gets_the_same_answer(edge, backends):
     body = encode(table_of(backends))
-    answers = {await edge.control("PUT", "/v1/tables/hello", body) for _ in range(6)}
-    assert [status for status, _ in answers] == [200]
+    answers = [await edge.control("PUT", "/v1/tables/hello", body) for _ in range(6)]
+    assert {status for status, _ in answers} == {200}
+    said = [json.loads(answer) for _, answer in answers]
+    times = [answer.pop("now") for answer in said]
+    assert said == [said[0]] * 6
+    assert times == sorted(times)
 
 
 ORDERS = [

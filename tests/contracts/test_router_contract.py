@@ -10,16 +10,27 @@ from typing import Protocol
 
 import pytest
 
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
-from gopub.traffic import EdgeAck, Router, RouteTable
+from gopub.traffic import EdgeAck, Request, Router, RouteTable, explain
 from gopub.traffic.backends.nginx import NginxRouter
 from tests.contracts.edge_nginx import Backend, Client, route_table, running_edge
+
+
+class WrongClock(SystemClock):
+    """The driver's clock, off by some seconds."""
+
+    off = 0.0
+
+    def now(self):
+        return super().now() + self.off
 
 
 class World(Protocol):
     """A router over two edges, and a way to one of them."""
 
     router: Router
+    clock: WrongClock
 
     def client(self, edge: str) -> Client: ...
 
@@ -34,7 +45,8 @@ class NginxWorld:
     def __init__(self, edges):
         self.edges = edges
         self.down: set[str] = set()
-        self.router = NginxRouter(tuple(edges), self._connect, socket="edge.sock", limit=5)
+        self.clock = WrongClock()
+        self.router = NginxRouter(tuple(edges), self._connect, socket="edge.sock", limit=5, clock=self.clock)
 
     async def _connect(self, name):
         if name in self.down:
@@ -96,6 +108,21 @@ async def test_the_status_gives_back_the_table_and_who_ordered_it(world, backend
 async def test_the_same_order_twice_is_one_order(world, backends):
     table = table_of(backends)
     assert await world.router.put(table) == await world.router.put(table)
+
+
+@pytest.mark.parametrize("off", [0.0, 45.0, -45.0])
+async def test_every_answer_tells_how_far_the_clocks_are_apart(world, backends, off):
+    """A driver whose clock is behind names terms that are over; explained by the edge's clock, they are."""
+    world.clock.off = -off
+    term = world.clock.now() + 30
+    acks = await world.router.put(replace(table_of(backends), canary_until=term))
+    statuses = await world.router.status("hello", "lab", "hello")
+    for answer in (*acks, *statuses):
+        assert answer.skew == pytest.approx(off, abs=2)
+    found = explain(table_of(backends).until(term), Request("127.0.0.1", {}, world.clock.now() + statuses[0].skew))
+    answer = await world.client("e1").ask()
+    assert (answer.rule, answer.peer in found.hosts) == (found.rule, True)
+    assert answer.rule == ("lapsed" if off > 30 else "weight")
 
 
 async def test_an_order_of_an_older_seat_is_refused_everywhere(world, backends):

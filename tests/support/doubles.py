@@ -163,6 +163,7 @@ class MemoryRouter:
 
     table: RouteTable | None = None
     down: bool = False
+    skew: float | None = None
     tables: list[RouteTable] = field(default_factory=list)
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
@@ -176,12 +177,12 @@ class MemoryRouter:
             return (EdgeAck("edge", False, held.revision, "revision does not grow"),)
         self.table = table
         self.tables.append(table)
-        return (EdgeAck("edge", True, table.revision),)
+        return (EdgeAck("edge", True, table.revision, skew=self.skew),)
 
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """What it holds."""
         del app, env, upstream
-        return (EdgeStatus("edge", self.table, {}, "cannot be reached" if self.down else ""),)
+        return (EdgeStatus("edge", self.table, {}, "cannot be reached" if self.down else "", self.skew),)
 
     async def close(self) -> None:
         """Nothing to let go of."""

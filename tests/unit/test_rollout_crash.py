@@ -18,7 +18,7 @@ from gopub.rollout import events as ev
 from gopub.rollout.boxes import turn_around
 from gopub.rollout.journal import Journal
 from gopub.rollout.machine import next_action
-from gopub.rollout.model import FULL, Outcome
+from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.run import Run, stream_of
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, drive, in_memory
@@ -162,6 +162,61 @@ def test_an_edge_that_does_not_answer_stops_growth_and_a_rollback_goes_on(tmp_pa
     assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
     assert set(world.running().values()) == {world.old}
     assert any("edge" in alarm for alarm in run.alarms)
+
+
+@pytest.mark.parametrize("skew", [45.0, -45.0])
+def test_an_edge_with_another_time_is_refused_before_anything_is_touched(tmp_path, skew):
+    world = World(tmp_path)
+    world.router.skew = skew
+    run = drive(world, "good")
+    assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
+    side = "ahead of" if skew > 0 else "behind"
+    assert f"GP509 the clocks of edges and driver differ by more than 5s (edge's is 45s {side} ours)" in (
+        run.state.closed.reason
+    )
+    assert not run.state.touched
+    assert world.router.tables == []
+    assert all(machine.history == [] for machine in world.machines.values())
+
+
+@pytest.mark.parametrize("skew", [None, 4.9, -4.9])
+def test_an_edge_with_about_the_same_time_or_none_is_not_refused(tmp_path, skew):
+    """Control; an edge of an older gopub does not say what its clock shows."""
+    world = World(tmp_path)
+    world.router.skew = skew
+    assert drive(world, "good").state.closed.outcome is Outcome.PROMOTED
+    check_whole(world, "good")
+
+
+async def test_a_clock_that_goes_wrong_under_way_stops_growth_and_no_way_back(tmp_path):
+    world = World(tmp_path)
+    run = world.driver()
+    await _to_second_step(run)
+    before = len(world.router.tables)
+    world.router.skew = -60.0
+    await run.renew()
+    assert run.alarms == ["the clock of edge edge is 1m behind this machine's"]
+    await run.renew()
+    assert len(run.alarms) == 1
+    late = PlannedStep(2, tuple(world.names), FULL, 1.0)
+    await stages.switch(run, late, ("app3",))
+    assert run.state.back and run.state.back.reason.startswith("GP509 ")
+    assert world.running()["app3"] == world.old
+    await back.go_back(run)
+    assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
+    assert set(world.running().values()) == {world.old}
+    assert len(world.router.tables) > before + 2
+    assert world.router.table is not None and world.router.table.canary is None
+
+
+async def test_a_rollout_whose_driver_died_is_taken_over_and_back_with_a_wrong_clock(tmp_path):
+    world = World(tmp_path)
+    await _to_second_step(world.driver())
+    world.router.skew = 300.0
+    run = world.driver()
+    await chart(run, "good")
+    assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
+    assert set(world.running().values()) == {world.old}
 
 
 def test_the_canary_never_shrinks_while_it_goes_forward(tmp_path):

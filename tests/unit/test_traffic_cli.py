@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,20 @@ def test_a_request_is_explained_from_a_file(file):
     )
 
 
+def test_a_request_is_explained_by_the_clock_of_the_edge(monkeypatch):
+    """The edge is 45 s ahead: for it the term is over, whatever time it is here."""
+    table = replace(TABLE, canary_until=time.time() + 30, rules=(), weight=10_000)
+    statuses = (EdgeStatus("e1", table, skew=45.0), EdgeStatus("e2", table, skew=0.1), EdgeStatus("e3", table))
+    monkeypatch.setattr(route, "_ask", lambda file, env: statuses)
+    lines = said("explain").splitlines()
+    assert lines[0] == "stable aaaaaaaaaaaa: a1, a2"
+    assert lines[1].startswith("  rule lapsed (edge e1, revision 7): the canary's term ended 1")
+    assert lines[2] == "  its clock is 45s ahead of this machine's: no canary can grow; set the one that is wrong"
+    assert [lines[3], lines[5]] == ["canary bbbbbbbbbbbb: b1"] * 2
+    assert len(lines) == 7
+    assert said("explain", "--at", "1").count("canary bbbbbbbbbbbb") == 3
+
+
 def test_headers_are_given_as_lines(file):
     text = said("explain", "--table", file, "--at", "1", "-H", "X-Canary:true", "-H", "Cookie: a=b; c=d")
     assert text.endswith("rule me (revision 7): header x-canary is 'true'\n")
@@ -89,6 +105,10 @@ def test_an_edge_is_told_in_a_few_lines():
         "  rule me: x-canary: true"
     )
     assert "its term is over\n" in say_status(status, 1000.0)
+    behind = say_status(replace(status, skew=-30.0), 1000.0)
+    assert "ends by itself in 30s\n" in behind
+    assert behind.endswith("its clock is 30s behind this machine's: no canary can grow; set the one that is wrong")
+    assert "clock" not in say_status(replace(status, skew=-3.0), 1000.0)
     assert say_status(EdgeStatus("e1"), 0) == "edge e1: no table"
     assert say_status(EdgeStatus("e1", error="out of reach"), 0) == "edge e1: out of reach"
     assert status_json(status)["inflight"] == {"a1": 2, "a2": 0, "b1": 0, "c1": 1}

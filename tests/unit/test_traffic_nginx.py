@@ -10,10 +10,23 @@ from dataclasses import fields
 
 import pytest
 
+from gopub.clock import ManualClock
 from gopub.errors import GopubError, PartialError, UsageError
 from gopub.process import Result
-from gopub.traffic import EdgeAck, EdgeStatus, Peer, RouteTable, Track, confirm, encode, in_flight, to_json
+from gopub.traffic import (
+    EdgeAck,
+    EdgeStatus,
+    Peer,
+    RouteTable,
+    Track,
+    agree_on_time,
+    confirm,
+    encode,
+    in_flight,
+    to_json,
+)
 from gopub.traffic.backends.nginx import EdgeLayout, NginxRouter, edge_files
+from gopub.traffic.backends.nginx.client import skew_of
 
 TABLE = RouteTable(
     app="hello", env="lab", upstream="hello", revision=4, stable=Track("a" * 64, (Peer("a1", "10.0.0.1:80"),))
@@ -112,6 +125,51 @@ async def test_the_status_of_every_edge():
     assert foreign.error == "upstream hello belongs to shop/lab"
     assert odd.error == "its table cannot be read: schema is missing"
     assert dead.error == "curl on the edge ended with exit code 7"
+
+
+@pytest.mark.parametrize(
+    ("answer", "skew"),
+    [
+        ({"now": 100.0}, 0.0),  # at the beginning of the round trip, or
+        ({"now": 103.0}, 0.0),  # at its end: nobody knows
+        ({"now": 133.0}, 30.0),
+        ({"now": 70.0}, -30.0),
+        ({"now": True}, None),
+        ({"now": "100"}, None),
+        ({}, None),
+        ([], None),
+    ],
+)
+def test_how_far_an_edges_clock_is_off_at_the_least(answer, skew):
+    assert skew_of(answer, 100.0, 103.0) == skew
+
+
+async def test_the_round_trip_is_not_taken_for_a_difference():
+    """Connecting takes its time, too, and is no part of it."""
+    clock = ManualClock(1000.0)
+
+    class Slow(Said):
+        async def exec(self, argv, stdin=b""):
+            await clock.sleep(8)
+            return await super().exec(argv, stdin)
+
+    said = Slow(json.dumps({"revision": 4, "now": 1012.0}) + "\n\n200", fails=1)
+
+    async def connect(edge):
+        await clock.sleep(2)
+        return said
+
+    [ack] = await NginxRouter(["e1"], connect, clock=clock).put(TABLE)
+    assert (clock.now(), ack.ok, ack.skew) == (1020.0, True, 0.0)
+    [status] = await NginxRouter(["e1"], connect, clock=clock).status("hello", "lab", "hello")
+    assert (clock.now(), status.skew) == (1030.0, -10.0)  # asked between 1022 and 1030
+
+
+def test_edges_must_agree_with_us_on_the_time():
+    agree_on_time({})
+    agree_on_time({"e1": 5.0, "e2": -5.0})
+    with pytest.raises(GopubError, match=r"GP509 .*\(e2's is 6s behind ours; e3's is 1m30s ahead of ours\).*chrony"):
+        agree_on_time({"e3": 90.0, "e1": 1.0, "e2": -6.0})
 
 
 def test_requests_in_flight_are_unknown_while_an_edge_is():

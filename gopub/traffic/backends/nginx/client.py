@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gopub.canon import Json
+from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.process import Executor, Result
 from gopub.traffic.protocol import EdgeAck, EdgeStatus
@@ -31,8 +33,11 @@ class NginxRouter:
         *,
         socket: str = "/run/gopub/edge.sock",
         limit: float = 10.0,
+        clock: Clock | None = None,
     ) -> None:
         """Know the edges by name; ``limit`` seconds per edge and request, connecting included.
+
+        ``clock`` is the one that the edges' clocks are held against, by default this machine's.
 
         Raises:
             UsageError: GP504 there is no edge.
@@ -44,6 +49,7 @@ class NginxRouter:
                 hint="check inventory and hosts of the nginx connection in connections.yaml",
             )
         self._edges, self._connect, self._socket, self._limit = tuple(edges), connect, socket, limit
+        self._clock = clock or SystemClock()
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
         """Order every edge at once; each acknowledges once the table is on its disk."""
@@ -60,32 +66,40 @@ class NginxRouter:
     async def _put(self, edge: str, table: RouteTable, body: bytes) -> EdgeAck:
         try:
             answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", body)
-            return EdgeAck(edge, ok=True, revision=_revision(answer))
+            return EdgeAck(edge, ok=True, revision=_revision(answer.json), skew=answer.skew)
         except _EdgeError as error:
             return EdgeAck(edge, ok=False, revision=error.revision, error=str(error))
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
         try:
             answer = await self._ask(edge, "GET", "/v1/status", b"")
-            return read_status(edge, answer, app, env, upstream)
+            return replace(read_status(edge, answer.json, app, env, upstream), skew=answer.skew)
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 
-    async def _ask(self, edge: str, method: str, path: str, body: bytes) -> Json:
+    async def _ask(self, edge: str, method: str, path: str, body: bytes) -> _Answer:
         try:
             async with asyncio.timeout(self._limit):
-                return _read(await self._exec(edge, self._argv(method, path), body))
+                return await self._exec(edge, self._argv(method, path), body)
         except TimeoutError as error:
             raise _EdgeError(f"no answer within {self._limit:g}s") from error
         except (GopubError, OSError) as error:
             raise _EdgeError(error.problem if isinstance(error, GopubError) else str(error)) from error
 
-    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> Result:
+    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> _Answer:
         """Twice where the kept connection turns out to be dead: the same order again gets the same answer."""
         try:
-            return await (await self._connect(edge)).exec(argv, body)
+            return await self._timed(edge, argv, body)
         except GopubError:
-            return await (await self._connect(edge)).exec(argv, body)
+            return await self._timed(edge, argv, body)
+
+    async def _timed(self, edge: str, argv: Sequence[str], body: bytes) -> _Answer:
+        channel = await self._connect(edge)
+        begun = self._clock.now()
+        done = await channel.exec(argv, body)
+        ended = self._clock.now()
+        answer = _read(done)
+        return _Answer(answer, skew_of(answer, begun, ended))
 
     def _argv(self, method: str, path: str) -> list[str]:
         limit = f"{max(1.0, self._limit - 1):g}"
@@ -94,6 +108,14 @@ class NginxRouter:
             "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json",
             "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{path}",
         ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an edge said with a 200, and how far its clock is from ours."""
+
+    json: Json
+    skew: float | None
 
 
 class _EdgeError(Exception):
@@ -133,6 +155,17 @@ def _refusal(status: str, answer: Json) -> _EdgeError:
 def _revision(answer: Json) -> int:
     revision = answer.get("revision") if isinstance(answer, dict) else None
     return revision if isinstance(revision, int) else 0
+
+
+def skew_of(answer: Json, begun: float, ended: float) -> float | None:
+    """How far the edge's clock is ahead of ours at the least: it was read at some moment from ``begun`` to ``ended``.
+
+    None where the edge does not say what its clock shows.
+    """
+    now = answer.get("now") if isinstance(answer, dict) else None
+    if not isinstance(now, int | float) or isinstance(now, bool):
+        return None
+    return min(0.0, now - begun) + max(0.0, now - ended)
 
 
 def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> EdgeStatus:

@@ -7,11 +7,17 @@ local tables = require "gopub.tables"
 
 local _M = {}
 
--- Written by hand: the same order must get the same bytes, and cjson keeps no order of keys.
+-- Written by hand, for cjson keeps no order of keys: the same order gets the same answer, but for the time.
 local function standing(doc)
-  return ('{"app":%s,"env":%s,"upstream":%s,"revision":%.0f,"epoch":%.0f,"token":%s,"n":%.0f}'):format(
+  return ('"app":%s,"env":%s,"upstream":%s,"revision":%.0f,"epoch":%.0f,"token":%s,"n":%.0f'):format(
     cjson.encode(doc.app), cjson.encode(doc.env), cjson.encode(doc.upstream), doc.revision, doc.epoch,
     cjson.encode(doc.token), doc.n)
+end
+
+-- What this edge's clock says: the canary's term ends by it, so the driver has to know how far it is from its own.
+local function clock()
+  ngx.update_time() -- nginx keeps a time for as long as it works on one round of events
+  return ('"now":%.3f'):format(ngx.now())
 end
 
 local function answer(status, text)
@@ -21,7 +27,7 @@ local function answer(status, text)
 end
 
 local function complain(status, code, reason, held)
-  local held_text = held and standing(held) or "null"
+  local held_text = held and "{" .. standing(held) .. "}" or "null"
   answer(status, ('{"code":"%s","error":%s,"holds":%s}'):format(code, cjson.encode(reason), held_text))
 end
 
@@ -40,7 +46,7 @@ end
 local function put(upstream)
   local result = tables.put(upstream, body())
   if result.status == 200 then
-    answer(200, standing(result.doc))
+    answer(200, "{" .. standing(result.doc) .. "," .. clock() .. "}")
   else
     complain(result.status, result.code, result.reason, result.held)
   end
@@ -73,7 +79,8 @@ local function status()
       parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, hosts)
     end
   end
-  answer(200, '{"schema":"gopub/edge-status/v1","upstreams":{' .. table.concat(parts, ",") .. "}}")
+  local upstreams = table.concat(parts, ",")
+  answer(200, ('{"schema":"gopub/edge-status/v1",%s,"upstreams":{%s}}'):format(clock(), upstreams))
 end
 
 --- Answers one request on the control socket.
