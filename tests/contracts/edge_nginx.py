@@ -173,6 +173,9 @@ class Backend:
                 self.seen.append((method, path, headers))
                 self.busy += 1
                 try:
+                    if headers.get("upgrade") and "upgrade" in headers.get("connection", "").lower():
+                        await self._switch(headers["upgrade"], reader, writer)
+                        break
                     await self._answer(path, writer)
                 finally:
                     self.busy -= 1
@@ -181,6 +184,14 @@ class Backend:
         finally:
             self.writers.discard(writer)
             writer.close()
+
+    async def _switch(self, protocol: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Whatever protocol is asked for: says its name, then says again what it hears."""
+        head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: {protocol}\r\nConnection: Upgrade\r\n\r\n"
+        writer.write(head.encode() + f"{self.host} hears ".encode())
+        while heard := await reader.read(4096):
+            writer.write(heard)
+            await writer.drain()
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter) -> None:
         kind, _, value = path.lstrip("/").partition("/")

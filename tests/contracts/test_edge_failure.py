@@ -140,8 +140,8 @@ async def test_inflight_is_exact_when_an_error_page_takes_over(tmp_path, backend
         await backends[2].stop()
         answers = [await edge.client().ask(headers=ME) for _ in range(10)]
         assert {(answer.status, answer.body) for answer in answers} == {(500, b"x")}
+        assert attempts(await edge.metrics(), "b1") == {"connect": 10}  # waits: what is sent is settled a moment later
         assert await edge.inflight() == {"a1": 0, "a2": 0, "b1": 0}
-        assert attempts(await edge.metrics(), "b1") == {"connect": 10}
 
 
 @pytest.mark.parametrize("what", ["kill a worker", "reload"])

@@ -16,6 +16,9 @@ local _M = {}
 -- A client that left before the answer began is the peer's fault only if it had waited this long, in seconds.
 local PATIENCE = 1
 
+-- The answer to a WebSocket. It is open until somebody closes it, so its time is the time until the answer.
+local SWITCHED = 101
+
 local function bucket(seconds)
   local at = 1
   while BOUNDS[at] and seconds > BOUNDS[at] do
@@ -32,6 +35,8 @@ local function class(status, sent, answered, seconds)
     return "connect"
   elseif not answered and status == 504 then
     return "timeout"
+  elseif status == SWITCHED then
+    return "2xx"
   end
   return (status < 200 or status > 599) and "5xx" or math.floor(status / 100) .. "xx"
 end
@@ -43,8 +48,10 @@ local function count(key)
 end
 
 local function add(peer, status, bytes_sent, header_time, response_time)
-  local seconds = tonumber(response_time)
-  local found = class(tonumber(status), tonumber(bytes_sent), tonumber(header_time), seconds)
+  local answered = tonumber(header_time)
+  status = tonumber(status)
+  local seconds = status == SWITCHED and answered or tonumber(response_time)
+  local found = class(status, tonumber(bytes_sent), answered, seconds)
   local keys = peer.counters
   if not found or not keys then
     return
