@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,10 @@ from typing import Literal
 from gopub.canon import Json
 from gopub.traffic.buckets import bucket
 from gopub.traffic.table import RouteTable, Track
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_WRITTEN = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+"""What load balancers write into x-forwarded-for: ``ip:port``, ``[v6]:port``, ``[v6]``."""
 
 OURS = ("x-gray-", "x-gopub-")
 """Headers that speak to routers; they count only from trusted addresses and are taken off other requests."""
@@ -145,19 +150,38 @@ class _Seen:
 
     def _client(self) -> str:
         """The rightmost untrusted hop; what is no address ends the chain."""
-        client = self._address
-        for hop in reversed(self._headers.get("x-forwarded-for", "").replace(",", " ").split()):
-            if not self._is_trusted(client) or _address(hop) is None:
+        client = _bare(self._address) or self._address
+        for written in reversed(self._headers.get("x-forwarded-for", "").replace(",", " ").split()):
+            hop = _bare(written)
+            if hop is None or not self._is_trusted(client):
                 return client
             client = hop
         return client
 
     def _is_trusted(self, text: str) -> bool:
         address = _address(text)
-        return address is not None and any(address in network for network in self._trust)
+        if address is None:
+            return False
+        both = (address, _mapped(address) or address)
+        return any(one in network for network in self._trust for one in both)
 
 
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _bare(text: str) -> str | None:
+    """The address alone of what a proxy writes: without brackets and port, IPv4 in its short form; None: it is none."""
+    match = _WRITTEN.fullmatch(text)
+    found = (match[1] or match[2]) if match else text
+    address = _address(found)
+    if address is None or (match and match[1] and address.version == 4):
+        return None
+    return str(_mapped(address) or found)
+
+
+def _mapped(address: _Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one stands for (::ffff:10.0.0.5), as a socket for both kinds tells it."""
+    return address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+
+
+def _address(text: str) -> _Address | None:
     try:
         return None if "%" in text else ipaddress.ip_address(text)
     except ValueError:

@@ -129,24 +129,52 @@ local function contains(network, words)
   return bits == 0 or bit.rshift(own[at], 16 - bits) == bit.rshift(words[at], 16 - bits)
 end
 
---- Whether one of the networks holds the address.
+-- The words of the IPv4 address that an IPv6 one stands for (::ffff:10.0.0.5), as a socket for both kinds tells it.
+local function mapped(words)
+  for at = 1, 5 do
+    if words[at] ~= 0 then
+      return nil
+    end
+  end
+  return words[6] == 0xffff and { words[7], words[8] } or nil
+end
+
+--- Whether one of the networks holds the address, or the IPv4 one that it stands for.
 function _M.is_in(networks, text)
   local words = _M.parse(text)
   if not words then
     return false
   end
+  local short = mapped(words)
   for at = 1, #networks do
-    if contains(networks[at], words) then
+    if contains(networks[at], words) or (short and contains(networks[at], short)) then
       return true
     end
   end
   return false
 end
 
+--- The address alone of what a proxy writes: without brackets and port, IPv4 in its short form; nil when it is none.
+function _M.bare(text)
+  local inside = text:match("^%[([%x:.]+)%]$") or text:match("^%[([%x:.]+)%]:%d%d?%d?%d?%d?$")
+  local found = inside or text:match("^([%d.]+):%d%d?%d?%d?%d?$") or text
+  local words = inside and parse6(inside) or not inside and _M.parse(found)
+  if not words then
+    return nil
+  end
+  local short = mapped(words)
+  if not short then
+    return found
+  end
+  local a, b = short[1], short[2]
+  return ("%d.%d.%d.%d"):format(bit.rshift(a, 8), a % 256, bit.rshift(b, 8), b % 256)
+end
+
 --- The client behind trusted proxies: the rightmost address of the chain that is not trusted.
 -- What stands left of something that is no address is a lie or a mistake and does not count.
 function _M.client(networks, remote, chain)
-  if not chain or not _M.is_in(networks, remote) then
+  remote = _M.bare(remote) or remote
+  if not networks or not chain or not _M.is_in(networks, remote) then
     return remote
   end
   local hops = {}
@@ -155,10 +183,11 @@ function _M.client(networks, remote, chain)
   end
   local client = remote
   for at = #hops, 1, -1 do
-    if not _M.parse(hops[at]) then
+    local hop = _M.bare(hops[at])
+    if not hop then
       return client
     end
-    client = hops[at]
+    client = hop
     if not _M.is_in(networks, client) then
       return client
     end

@@ -95,10 +95,7 @@ end
 function _M.subject(route, request)
   local found
   if route.sticky == "address" then
-    found = request.address
-    if route.trust then
-      found = address.client(route.trust, found, joined(request.headers["x-forwarded-for"]))
-    end
+    found = address.client(route.trust, request.address, joined(request.headers["x-forwarded-for"]))
   elseif route.sticky == "header" then
     found = header(request, route.sticky_name)
   else
