@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from gopub.process import run
@@ -116,9 +117,47 @@ async def test_strange_host_headers_make_no_series(edge, backends):
     assert set(await edge.metrics()) == before
 
 
-async def test_a_thousand_peers_fit(edge):
-    peers = tuple(Peer(f"host-{n:04}.region.example", f"127.1.{n // 250}.{n % 250 + 1}:8080") for n in range(1000))
-    table = RouteTable(app="hello", env="lab", upstream="hello", stable=Track(STABLE, peers))
-    status, answer = await edge.put(table)
-    assert status == 200, answer
-    assert len([name for name in await edge.metrics() if name.startswith("gopub_edge_inflight")]) == 1000
+def fleet(hosts: int, upstream: str = "hello") -> tuple[Peer, ...]:
+    """Peers that nobody connects to, with names as long as real ones."""
+    return tuple(
+        Peer(f"{upstream}-{n:04}.region.example", f"127.1.{n // 250}.{n % 250 + 1}:8080") for n in range(hosts)
+    )
+
+
+async def test_a_thousand_hosts_are_rolled_out_many_times_within_the_hour(edge):
+    """Half of them, then all, then settled: each of ten releases leaves a series behind on each host."""
+    peers = fleet(1200)
+    table = RouteTable(app="hello", env="lab", upstream="hello", salt="r", stable=Track("0" * 64, peers))
+    assert (await edge.put(table))[0] == 200
+    for old, new in itertools.pairwise("0123456789"):
+        half = replace(table, stable=Track(old * 64, peers[600:]), canary=Track(new * 64, peers[:600]))
+        whole = replace(table, stable=None, canary=Track(new * 64, peers))
+        for step in (half, whole, replace(table, stable=Track(new * 64, peers))):
+            table = replace(step, revision=table.revision + 1, n=table.n + 1)
+            status, answer = await edge.put(table)
+            assert status == 200, answer
+    metrics = await edge.metrics()
+    series = [name for name in metrics if name.startswith("gopub_edge_request_seconds_sum")]
+    assert len([name for name in series if f'release="{"9" * 12}"' in name]) == 1200
+    assert len(series) == 2400
+    assert len([name for name in metrics if name.startswith("gopub_edge_inflight")]) == 1200
+
+
+async def test_the_dictionary_holds_as_many_hosts_as_its_file_says(edge):
+    """8000 hosts with two releases each; what is beyond is refused with the way out, and the others serve on."""
+    for at in range(8):
+        table = RouteTable(app=f"app-{at}", env="lab", upstream=f"app-{at}", salt="r")
+        peers = fleet(1000, table.upstream)
+        for turn, release in enumerate((STABLE, CANARY), start=1):
+            order = replace(table, revision=turn, n=turn, stable=Track(release, peers))
+            status, answer = await edge.put(order)
+            assert status == 200, answer
+    for at in range(8, 16):
+        name = f"app-{at}"
+        more = RouteTable(app=name, env="lab", upstream=name, stable=Track(STABLE, fleet(1500, name)))
+        status, answer = await edge.put(more)
+        if status != 200:
+            break
+    assert (status, answer["code"]) == (500, "GP503")
+    assert "no room for the counters of 1500 peers (no memory): enlarge lua_shared_dict" in str(answer["error"])
+    assert (await edge.put(replace(order, revision=9, n=9)))[0] == 200

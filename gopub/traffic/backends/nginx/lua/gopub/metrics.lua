@@ -41,10 +41,10 @@ local function class(status, sent, answered, seconds)
   return (status < 200 or status > 599) and "5xx" or math.floor(status / 100) .. "xx"
 end
 
+-- Never with an initial value: the series of a peer that has left may be dropped while its last request ends, and a
+-- counter that nobody lists would stay for ever.
 local function count(key)
-  if not counters:incr(key, 1) then
-    counters:incr(key, 1, 0)
-  end
+  counters:incr(key, 1)
 end
 
 local function add(peer, status, bytes_sent, header_time, response_time)
@@ -59,7 +59,7 @@ local function add(peer, status, bytes_sent, header_time, response_time)
   count(keys.class[found])
   if found ~= "connect" and seconds then
     count(keys.bucket[bucket(seconds)])
-    counters:incr(keys.sum, seconds, 0)
+    counters:incr(keys.sum, seconds)
   end
 end
 

@@ -71,7 +71,7 @@ function _M.decide()
   end
   local track, rule = decide.decide(route, look_at(route))
   if rule == "no-subject" then
-    counters:incr(route.no_subject, 1, 0)
+    counters:incr(route.no_subject, 1) -- made with the table: an initial value could push others out of a full dict
   end
   if not track then
     return refuse("no-peer", "no peer can take requests for that upstream")

@@ -15,7 +15,9 @@ _M.BOUNDS = {
 _M.CLASSES = { "2xx", "3xx", "4xx", "5xx", "connect", "timeout" }
 
 local KEPT = 3600 -- seconds that the series of a peer outlive its place in the table
-local MOST = 2000 -- series of one upstream
+-- As many series that no table names any more are kept, or as many as the table has peers: a whole rollout leaves one
+-- behind for each host, and the judge asks for none that is older.
+local LEFT = 1000
 
 --- The names of one series' counters, by its number.
 function _M.keys(number)
@@ -80,45 +82,119 @@ local function forget(entry)
   end)
 end
 
+-- The entries in four lists: those that the document names; those that only the table in force does; those that were
+-- named within the hour, newest first; and what is older. What is wanted besides stays in `named`.
 -- While a canary is in the table its rollout lives, and no series may vanish under the judge's eyes.
-local function is_stale(entry, doc, now)
-  return not entry.named and doc.canary == cjson.null and now - entry.seen > KEPT
-end
-
-local function refresh(entries, named, doc, now)
-  local kept = {}
-  for _, entry in ipairs(entries) do
-    local key = entry.release .. "/" .. entry.host
-    entry.seen = entry.named and now or entry.seen
-    entry.named = named[key] ~= nil
-    named[key] = nil
-    if is_stale(entry, doc, now) then
-      forget(entry)
-    else
+local function sort_out(entries, named, doc, now)
+  local kept, leaving, left, gone = {}, {}, {}, {}
+  for _, old in ipairs(entries) do
+    local key = old.release .. "/" .. old.host
+    local entry = {
+      number = old.number, release = old.release, host = old.host,
+      named = named[key] ~= nil, seen = old.named and now or old.seen,
+    }
+    if entry.named then
+      named[key] = nil
       kept[#kept + 1] = entry
+    elseif old.named then
+      leaving[#leaving + 1] = entry
+    elseif doc.canary == cjson.null and now - entry.seen > KEPT then
+      gone[#gone + 1] = entry
+    else
+      left[#left + 1] = entry
     end
   end
-  return kept
+  table.sort(left, function(one, other)
+    if one.seen ~= other.seen then
+      return one.seen > other.seen
+    end
+    return one.number > other.number
+  end)
+  return kept, leaving, left, gone
 end
 
---- Makes the series of every peer of the document and drops those long unused; nil and the reason without memory.
--- Only under the lock of the upstream.
+-- Moves what `left` has beyond `most` to `gone`.
+local function cut(left, most, gone)
+  for at = #left, most + 1, -1 do
+    gone[#gone + 1] = table.remove(left, at)
+  end
+end
+
+local function forget_all(entries)
+  for _, entry in ipairs(entries) do
+    forget(entry)
+  end
+end
+
+-- The series of all that is wanted; nil and the reason, with none of them made, when there is no room.
+local function create_all(wanted, now)
+  local made = {}
+  for _, peer in pairs(wanted) do
+    local entry, problem = create({ release = peer.release, host = peer.host, named = true, seen = now })
+    made[#made + 1] = entry
+    if problem then
+      forget_all(made)
+      return nil, problem
+    end
+  end
+  return made
+end
+
+local function size(set)
+  local sum = 0
+  for _ in pairs(set) do
+    sum = sum + 1
+  end
+  return sum
+end
+
+local function append(list, more)
+  for _, entry in ipairs(more) do
+    list[#list + 1] = entry
+  end
+  return list
+end
+
+-- The entries without those that were forgotten; as the table in force left them, for the new one is not taken.
+local function without(entries, gone)
+  local numbers, rest = {}, {}
+  for _, entry in ipairs(gone) do
+    numbers[entry.number] = true
+  end
+  for _, entry in ipairs(entries) do
+    if not numbers[entry.number] then
+      rest[#rest + 1] = entry
+    end
+  end
+  return rest
+end
+
+local function save(upstream, entries)
+  return store:safe_set("series/" .. upstream, cjson.encode(entries))
+end
+
+--- Makes the series of every peer of the document and drops those that are not needed: long unused, or more than a
+-- rollout leaves behind. nil and the reason without memory. Only under the lock of the upstream.
 function _M.ensure(doc)
   local now = ngx.time()
-  local named = named_by(doc)
-  local entries = refresh(_M.list(doc.upstream), named, doc, now)
-  local problem
-  for _, wanted in pairs(named) do
-    if #entries >= MOST then
-      return nil, "more than " .. MOST .. " peers and releases"
-    end
-    wanted.named, wanted.seen = true, now
-    local entry, why = create(wanted)
-    entries[#entries + 1] = entry
-    problem = problem or why
+  local wanted = named_by(doc)
+  local peers = size(wanted)
+  local entries = _M.list(doc.upstream)
+  local kept, leaving, left, gone = sort_out(entries, wanted, doc, now)
+  cut(left, math.max(0, math.max(LEFT, peers) - #leaving), gone)
+  forget_all(gone)
+  local made, problem = create_all(wanted, now)
+  if not made then
+    cut(left, 0, gone)
+    forget_all(gone)
+    made, problem = create_all(wanted, now)
   end
-  local fine, why = store:safe_set("series/" .. doc.upstream, cjson.encode(entries))
-  return (fine and not problem) or nil, problem or why
+  if not made then
+    save(doc.upstream, without(entries, gone))
+    return nil, ("no room for the counters of %d peers (%s): enlarge lua_shared_dict gopub_counters in "
+      .. "gopub-http.conf, 4 KiB for each peer and release"):format(peers, problem)
+  end
+  return save(doc.upstream, append(append(append(kept, leaving), left), made))
 end
 
 --- Requests held by each host that has series, 0 where `held` (of inflight.read) does not know it.
@@ -133,11 +209,11 @@ function _M.with_zeros(upstream, held)
   return hosts
 end
 
---- The counters' names by "release/host", release in 12 characters.
+--- The series' numbers by "release/host", release in 12 characters; keys() gives the names of the counters.
 function _M.by_peer(upstream)
   local found = {}
   for _, entry in ipairs(_M.list(upstream)) do
-    found[entry.release .. "/" .. entry.host] = _M.keys(entry.number)
+    found[entry.release .. "/" .. entry.host] = entry.number
   end
   return found
 end

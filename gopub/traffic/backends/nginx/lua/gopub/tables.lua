@@ -51,7 +51,7 @@ function _M.names()
   return names
 end
 
-local function compile_track(doc, key, keys)
+local function compile_track(doc, key, numbers)
   local track = doc[key]
   if track == NULL or #track.peers == 0 then
     return nil
@@ -60,10 +60,11 @@ local function compile_track(doc, key, keys)
   local peers = {}
   for at, peer in ipairs(track.peers) do
     local ip, port = address.endpoint(peer.address)
+    local number = numbers[release .. "/" .. peer.host]
     peers[at] = {
       host = peer.host, release = release, ip = ip, port = port,
       inflight = inflight.key(doc.upstream, peer.host),
-      counters = keys[release .. "/" .. peer.host],
+      counters = number and series.keys(number),
     }
   end
   return { name = key, peers = peers, count = #peers, last = math.random(#peers) }
@@ -71,14 +72,14 @@ end
 
 local function compile(text, revision)
   local doc = cjson.decode(text)
-  local keys = series.by_peer(doc.upstream)
+  local numbers = series.by_peer(doc.upstream)
   local route = decide.compile(doc)
   route.key = "revision/" .. doc.upstream
   route.revision = revision
   route.at_revision = ("@%.0f"):format(revision)
   route.fallback = doc.fallback
   route.no_subject = "no-subject/" .. doc.upstream
-  route.tracks = { stable = compile_track(doc, "stable", keys), canary = compile_track(doc, "canary", keys) }
+  route.tracks = { stable = compile_track(doc, "stable", numbers), canary = compile_track(doc, "canary", numbers) }
   return route
 end
 
