@@ -24,13 +24,14 @@ def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeri
 
     A series in which any counter fell was restarted: all its counters count from 0 (one fell, so all began anew).
     A series that ``before`` does not know counts from 0 if its edge was there, for edges create a series before the
-    first request; from an edge that was not there it is a starting point only, because its age is unknown.
+    first request; from an edge that was not there it is a starting point only, because its age is unknown. So it is
+    from an edge that measures latency by other bounds than before: another program counts there.
     """
     known = {_key(series): series for series in before.series}
     return tuple(
         _gain(known.get(_key(series)), series)
         for series in after.series
-        if _key(series) in known or series.edge in before.edges
+        if (_key(series) in known or series.edge in before.edges) and not _rebuilt(known.get(_key(series)), series)
     )
 
 
@@ -41,6 +42,27 @@ def merged(before: CounterSnapshot, after: CounterSnapshot) -> CounterSnapshot:
     return replace(after, series=after.series + kept, edges={**before.edges, **after.edges})
 
 
+def bounds_of(*snapshots: CounterSnapshot) -> frozenset[tuple[float, ...]]:
+    """By which bounds latency is measured; two where edges of different versions of gopub answer."""
+    found = (_bounds(series.cumulative) for snapshot in snapshots for series in snapshot.series)
+    return frozenset(bounds for bounds in found if bounds)
+
+
+def disagreement(snapshot: CounterSnapshot) -> str | None:
+    """Why the counts of the edges cannot be added up; None when they can."""
+    edges: dict[tuple[float, ...], set[str]] = {}
+    for series in snapshot.series:
+        if bounds := _bounds(series.cumulative):
+            edges.setdefault(bounds, set()).add(series.edge)
+    if len(edges) < 2:
+        return None
+    said = (
+        f"{', '.join(sorted(names))} by {len(bounds)} from {bounds[0]:g}s to {bounds[-1]:g}s"
+        for bounds, names in sorted(edges.items(), key=lambda found: sorted(found[1]))
+    )
+    return f"edges measure latency by different bounds ({'; '.join(said)}): bring them to one version of gopub"
+
+
 def window(
     before: CounterSnapshot,
     after: CounterSnapshot,
@@ -49,7 +71,10 @@ def window(
     stable: str | None,
     slow_above: float | None,
 ) -> Window:
-    """The counts of both tracks between two looks; without ``slow_above`` nothing is counted as timed or slow."""
+    """The counts of both tracks between two looks; without ``slow_above`` nothing is counted as timed or slow.
+
+    The edges of ``after`` must measure latency by the same bounds: see ``disagreement``.
+    """
     gained = increments(before, after)
     return Window(
         start=before.at,
@@ -61,6 +86,16 @@ def window(
 
 def _key(series: RawSeries) -> _Key:
     return series.edge, series.release, series.host
+
+
+def _bounds(cumulative: Mapping[float, float]) -> tuple[float, ...]:
+    return tuple(sorted(le for le in cumulative if math.isfinite(le)))
+
+
+def _rebuilt(before: RawSeries | None, after: RawSeries) -> bool:
+    if before is None or not before.cumulative or not after.cumulative:
+        return False
+    return _bounds(before.cumulative) != _bounds(after.cumulative)
 
 
 def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
@@ -108,7 +143,7 @@ def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, slow_a
 
 def histogram(cumulative: Mapping[float, float]) -> Histogram:
     """Cumulative buckets (upper bound → count, ``inf`` for all) as counts per bucket; no bound, no histogram."""
-    bounds = tuple(sorted(le for le in cumulative if math.isfinite(le)))
+    bounds = _bounds(cumulative)
     if not bounds:
         return Histogram()
     rising = [cumulative[le] for le in bounds]

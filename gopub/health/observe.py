@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from gopub.canon import Json
 from gopub.health.config import JudgeConfig
-from gopub.health.counters import merged, window
+from gopub.health.counters import bounds_of, disagreement, merged, window
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
 from gopub.health.logwatch import LogWatch
@@ -119,12 +119,15 @@ class Observer:
         blank = Observation(config, step, at, compare, tuple(hosts), before=self._state.evidence)
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
+        if mixed := disagreement(answer):
+            return self._nothing(blank, mixed, answer.queries)
+        notes = (*answer.notes, *self._changed(answer))
         new = self._window(answer)
         queries = (*answer.queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"no edge counts anything for the canary release {config.canary}"
             return self._nothing(blank, reason, queries)
-        seen = self._judge(replace(blank, queries=queries, notes=answer.notes), new)
+        seen = self._judge(replace(blank, queries=queries, notes=notes), new)
         return await self._with_logs(seen, logs)
 
     def _releases(self) -> tuple[str, ...]:
@@ -143,6 +146,12 @@ class Observer:
             log_note="not read: no counts to relate lines to",
             queries=tuple(queries),
         )
+
+    def _changed(self, answer: CounterSnapshot) -> tuple[str, ...]:
+        """What a reader of the verdict has to know where the edges have become others."""
+        if self._last is None or not bounds_of(self._last) or bounds_of(answer) <= bounds_of(self._last):
+            return ()
+        return ("the edges measure latency by other bounds than before: what was counted before is left out",)
 
     def _window(self, answer: CounterSnapshot) -> tuple[Window, ...]:
         """The counts since the last look; none at the first one."""
@@ -225,7 +234,7 @@ class Observer:
     def _learn(self, past: Sequence[CounterSnapshot]) -> None:
         """φ, a reference for the score and, without an SLO, what is slow, from the hour before the rollout."""
         stable = self._config.stable
-        pairs = [(a, b) for a, b in pairwise(past) if b.at > a.at]
+        pairs = [(a, b) for a, b in pairwise(past) if b.at > a.at and len(bounds_of(a, b, past[-1])) < 2]
         first = [window(a, b, canary="", stable=stable, slow_above=None).stable for a, b in pairs]
         total = sum_tracks(first)
         if total and usable(total, self._config.min_requests):

@@ -17,7 +17,10 @@ class Recent:
         self._windows: list[Window] = []
 
     def add(self, window: Window) -> None:
-        """Take the newest window and forget what is too old."""
+        """Take the newest window and forget what is too old, or was measured by other latency bounds."""
+        bounds = _bounds(window)
+        if bounds:
+            self._windows = [kept for kept in self._windows if _bounds(kept) in ((), bounds)]
         self._windows.append(window)
         limit = window.end - REACH * self._horizon
         self._windows = [kept for kept in self._windows if kept.end > limit]
@@ -32,6 +35,13 @@ class Recent:
             chosen.append(window)
             requests += window.canary.attempts if window.canary else 0
         return sum_windows(reversed(chosen))
+
+
+def _bounds(window: Window) -> tuple[float, ...]:
+    """Of both tracks, for they are counted by the same edges; empty where nothing was timed."""
+    return next(
+        (track.latency.bounds for track in (window.canary, window.stable) if track and track.latency.bounds), ()
+    )
 
 
 def usable(track: TrackWindow | None, min_requests: int) -> bool:
