@@ -164,8 +164,10 @@ def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: boo
         # long as a host may take to become healthy, and no longer than the spec's own bakes.
         longest = max((step.bake for step in environment.rollout.steps), default=0.0)
         bake = min(longest, environment.health.within)
-        gate = environment.rollout.steps[0].approve or "" if environment.rollout.steps else ""
-        return (PlannedStep(0, tuple(names), FULL, bake, approve=gate),)
+        # What the first step waits for, this one waits for.
+        gates = environment.rollout.steps[:1]
+        approve, between = (gates[0].approve or "", gates[0].between or "") if gates else ("", "")
+        return (PlannedStep(0, tuple(names), FULL, bake, between=between, approve=approve),)
     return spec_steps(environment, names)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.host import Host
 from gopub.rollout.events import Asked
 from gopub.rollout.gates import closed_gate, heard
 from gopub.rollout.model import Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.rollout.planning import plan_rollout
 from gopub.rollout.verdict import History
+from tests.releases import SPEC, a_plan, prepare
 
 AT_NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC
 NO_WINDOW = "02:00-06:00 UTC"
@@ -57,3 +63,17 @@ def test_the_plans_window_is_the_first_steps():
     assert closed_gate(steps, 0, (), AT_NOON) == f"step 1 waits for the window {NO_WINDOW}"
     assert closed_gate(steps, 1, (), AT_NOON) is None
     assert closed_gate(steps, 0, (), AT_NOON - 8 * 3600) is None
+
+
+def test_a_first_release_waits_for_what_its_first_step_waits_for(tmp_path):
+    """It has one step, whatever the spec's; the window and the approval are the first one's."""
+    first = f'{{hosts: 1, bake: 10s, between: "{NO_WINDOW}", approve: ann}}'
+    rest = f"    traffic: edge\n    rollout:\n      steps: [{first}, {{hosts: 100%, bake: 10s}}]\n"
+    source = a_plan(tmp_path, spec=SPEC + rest)
+    release = asyncio.run(prepare(tmp_path, source)).release
+    facts = {"app1": HostFacts("app1", "id", arch="amd64")}
+    made = plan_rollout("r1", release, "lab", source.spec.environments["lab"], [Host("app1", "198.18.0.1")], facts,
+                        {"app1": "2" * 64}, None, counted=True)  # fmt: skip
+    assert [(step.between, step.approve) for step in made.steps] == [(NO_WINDOW, "ann")]
+    approved = [Asked("promote:0", actor="ann")]
+    assert closed_gate(made, 0, approved, AT_NOON) == f"step 1 waits for the window {NO_WINDOW}"
