@@ -61,10 +61,12 @@ LONG = {
 
 
 def quickest(work, times=5):
+    """Seconds of the processor, so that what else runs on this machine does not count."""
+
     def once():
-        begun = time.perf_counter()
+        begun = time.thread_time()
         work()
-        return time.perf_counter() - begun
+        return time.thread_time() - begun
 
     return min(once() for _ in range(times))
 
@@ -82,7 +84,7 @@ def test_the_same_measure_finds_what_is_squared(pattern):
     """Control: the patterns that once stood there."""
     squared = re.compile(pattern, re.MULTILINE)
     fill = "A" if "A" in pattern else "\n"
-    once, again = (quickest(lambda n=n: squared.findall(fill * n), times=2) for n in (2_000, 8_000))
+    once, again = (quickest(lambda n=n: squared.findall(fill * n), times=4) for n in (1_500, 6_000))
     assert again > 10 * once
 
 

@@ -173,7 +173,9 @@ end
 --- The client behind trusted proxies: the rightmost address of the chain that is not trusted.
 -- What stands left of something that is no address is a lie or a mistake and does not count.
 function _M.client(networks, remote, chain)
-  remote = _M.bare(remote) or remote
+  if remote:find(":", 1, true) then
+    remote = _M.bare(remote) or remote
+  end
   if not networks or not chain or not _M.is_in(networks, remote) then
     return remote
   end
