@@ -24,6 +24,7 @@ from gopub.rollout.opening import Request, read_env_state, resume, start, whoami
 from gopub.rollout.payload import render_all
 from gopub.rollout.planning import plan_rollout
 from gopub.rollout.run import Ports, Run
+from gopub.rollout.stages import take_over
 from gopub.spec.models import Environment
 from gopub.traffic.protocol import EdgeStatus
 
@@ -67,7 +68,7 @@ async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncI
         admit = project.environment(wanted.env).admit
         run.accepted_key = str(project.folder / admit.key) if admit.key else ""
         if run.state.plan:
-            await run.claim_edges()
+            await take_over(run)
         yield run
 
 

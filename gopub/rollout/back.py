@@ -33,6 +33,7 @@ async def go_back(run: Run) -> None:
     back = run.state.back
     if run.state.closed or back is None:
         return
+    run.hurry()
     if run.state.touched:
         await edges_first(run)  # 2
         for batch in _batches(run):
@@ -92,4 +93,4 @@ async def _stable_only(run: Run) -> None:
         return
     serving = run.pools().at("stable")
     release = run.plan.stable.release if run.plan.stable else run.plan.release.release
-    await run.put(settled_table(run.plan, serving, release), why="stable again", growing=False)
+    await run.put(settled_table(run.plan, serving, release), why="stable again", growing=False, patient=True)

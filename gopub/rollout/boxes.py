@@ -87,6 +87,7 @@ async def edges_first(run: Run) -> None:
 
 
 def turn_around(run: Run, outcome: Outcome, rule: int, reason: str) -> None:
-    """From here on only back."""
+    """From here on only back, and in a hurry: the journal is not waited for as long as on the way forward."""
     if run.state.back is None:
+        run.hurry()
         run.record(ev.GoingBack(outcome, rule, reason, run.ports.clock.now()), must=False)

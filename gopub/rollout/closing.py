@@ -8,10 +8,15 @@ from gopub.rollout.machine import EnvState, fold_env
 from gopub.rollout.model import Outcome, ReleaseRef
 from gopub.rollout.run import Run, env_stream
 
+LAST_TRY = 5.0
+"""Seconds that the end of the way back waits for a locked journal: edges and hosts are served by then."""
+
 
 def close(run: Run, outcome: Outcome, reason: str) -> None:
     """Close the rollout and free the env; the journal may be down only when going back."""
     must = outcome is Outcome.PROMOTED
+    if not must:
+        run.hurry(LAST_TRY)
     if run.state.closed is None:
         run.record(ev.Closed(outcome, reason, run.state.owed), must=must)
     try:

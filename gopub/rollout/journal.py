@@ -89,15 +89,19 @@ class Entry:
 class Journal:
     """Reads and appends; one object per process."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock) -> None:
+    def __init__(self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE) -> None:
         """Use ``open_journal``; this takes an engine whose schema is up to date."""
         self._engine = engine
-        self._writing = engine.execution_options(**WRITES)
         self._clock = clock
+        self._patience = patience
 
     def close(self) -> None:
         """Let go of the database; SQLite then leaves one file."""
         self._engine.dispose()
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From here on wait only so long for somebody who is writing: a driver that goes back has no time for it."""
+        self._patience = seconds
 
     def append(
         self,
@@ -211,13 +215,13 @@ class Journal:
                 db.execute(sa.insert(SEATS).values(app=seat.app, env=seat.env, **values))
             return taken
 
-    def renew_seat(self, seat: Seat, lease: float) -> None:
-        """Prolong the lease; 0 gives the seat up without touching its epoch.
+    def renew_seat(self, seat: Seat, lease: float, *, patience: float = PATIENCE) -> None:
+        """Prolong the lease, waiting at most ``patience`` seconds; 0 gives the seat up without touching its epoch.
 
         Raises:
             LockedError: GP705 somebody else took the seat.
         """
-        with self._transaction() as db:
+        with self._transaction(patience) as db:
             self._check_seat(db, seat)
             keys = (SEATS.c.app == seat.app) & (SEATS.c.env == seat.env)
             db.execute(sa.update(SEATS).where(keys).values(lease_until=_database_now(db) + lease))
@@ -239,9 +243,9 @@ class Journal:
                               hint="this driver stops; see `gopub status`")  # fmt: skip
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _transaction(self, patience: float = PATIENCE) -> Iterator[sa.Connection]:
         try:
-            with self._writing.begin() as db:
+            with self._waiting(patience, writes=True).begin() as db:
                 if self._engine.dialect.name == "postgresql":
                     db.execute(sa.text("LOCK TABLE journal, seats IN EXCLUSIVE MODE"))
                 yield db
@@ -251,10 +255,13 @@ class Journal:
             raise GopubError("GP701", f"the journal cannot be written: {_cause(error)}",
                              hint="no step goes forward; `gopub rollback` works without it") from error  # fmt: skip
 
+    def _waiting(self, patience: float = PATIENCE, *, writes: bool = False) -> sa.Engine:
+        return self._engine.execution_options(patience=min(self._patience, patience), **(WRITES if writes else {}))
+
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect() as db:
+            with self._waiting().connect() as db:
                 yield db
         except SQLAlchemyError as error:
             raise GopubError("GP701", f"the journal cannot be read: {_cause(error)}",
@@ -324,7 +331,11 @@ def _make_sqlite_strict(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(db: sa.Connection) -> None:
-        db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("gopub_writes") else "BEGIN")
+        options = db.get_execution_options()
+        patience = options.get("patience")
+        if patience is not None:
+            db.exec_driver_sql(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+        db.exec_driver_sql("BEGIN IMMEDIATE" if options.get("gopub_writes") else "BEGIN")
 
 
 def _database_now(db: sa.Connection) -> float:

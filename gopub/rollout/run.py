@@ -7,7 +7,7 @@ journal goes on. It decides nothing: see ``machine``, ``plan``, ``tables`` and `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from gopub.release.model import Release, SignedRelease
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal, Seat
 from gopub.rollout.late import Late, drop, keep
-from gopub.rollout.machine import State, advance, fold
+from gopub.rollout.machine import advance, fold
 from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.tables import Pools, pools_of, table_of
 from gopub.spec.kinds import Nginx
@@ -38,7 +38,13 @@ TERM = 30.0
 """Seconds that edges keep sending the canary traffic without hearing from a driver."""
 RENEW = 5.0
 """Seconds between two renewals of lease and term."""
+QUICK = 4.0
+"""Seconds that a renewal of the term waits for the edges; the next one is not far."""
 PUT_TRIES = 3
+HURRY = 1.0
+"""Seconds that a driver which goes back waits for a journal that somebody holds."""
+REST = 10.0
+"""Seconds for which a journal that failed on the way back is not asked again: edges and hosts come first."""
 
 _log = log("rollout")
 
@@ -98,8 +104,14 @@ class Run:
         self._revision = 0
         self._table: RouteTable | None = None
         self._putting = asyncio.Lock()
+        self._renewing: asyncio.Task[tuple[EdgeAck, ...]] | None = None
+        self._silent: frozenset[str] = frozenset()
+        self._rests_until = 0.0
+        self._leased_until = ports.clock.now() + LEASE
         self._fetching = asyncio.Lock()
         self._archives: dict[str, bytes] = {}
+        if self.state.back:
+            self.hurry()
 
     @property
     def plan(self) -> Plan:
@@ -129,33 +141,48 @@ class Run:
         return self._n
 
     def record(self, *events: ev.Event, must: bool = True) -> None:
-        """Append to the journal and fold; with ``must=False`` a journal that is down does not stop us (going back)."""
+        """Append to the journal and fold; with ``must=False`` a journal that is down does not stop us (going back).
+
+        What it did not take is written with the next entry that it does take; after a failure it is left alone for a
+        while, so that a locked one delays neither edges nor hosts.
+        """
         if not events:
             return
         state = self.state
         for event in events:
             state, _ = advance(state, event)
+        waiting = [*self.unwritten, *events]
+        if must or self.ports.clock.now() >= self._rests_until:
+            waiting = self._append(waiting, state.version - len(waiting), must=must)
+        before, self.unwritten, self.state = self.unwritten, waiting, state
+        if waiting:
+            self._keep_unwritten()
+        elif before:
+            drop(self.ports.kits, self.rollout)
+
+    def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
+        """Write what waits, and give what waits still."""
         try:
-            waiting = [*self.unwritten, *events]
             self.ports.journal.append(
-                stream_of(self.rollout), state.version - len(waiting), waiting,
-                actor=self.actor, trace=self.trace, seat=self.seat,
-            )  # fmt: skip
-            if self.unwritten:
-                self.unwritten.clear()
-                drop(self.ports.kits, self.rollout)
+                stream_of(self.rollout), version, waiting, actor=self.actor, trace=self.trace, seat=self.seat
+            )
         except LockedError:
             raise
         except GopubError as error:
             if must:
                 raise
             self.alarm(f"journal down: {error.problem}")
-            self.unwritten.extend(events)
-            self._keep_unwritten(state)
-        self.state = state
+            self._rests_until = self.ports.clock.now() + REST
+            return waiting
+        return []
 
-    def _keep_unwritten(self, state: State) -> None:
-        missing = tuple(self.unwritten)
+    def hurry(self, seconds: float | None = None) -> None:
+        """From here on wait only so long (``HURRY``) for a journal that somebody holds; it is asked again at once."""
+        self.ports.journal.wait_at_most(HURRY if seconds is None else seconds)
+        self._rests_until = 0.0
+
+    def _keep_unwritten(self) -> None:
+        missing, state = tuple(self.unwritten), self.state
         late = Late(self.rollout, state.app, state.env, state.version - len(missing), missing, self.actor, self.trace)
         try:
             keep(self.ports.kits, late)
@@ -168,20 +195,16 @@ class Run:
             self.alarms.append(text)
             _log.warning("%s: %s", self.rollout, text)
 
-    async def claim_edges(self) -> None:
-        """Learn the edges' revision, so that ours grow from there; where a canary serves, take it over.
-
-        The driver before us may have been gone longer than the canary's term: its table is put again under our seat.
-        """
+    async def claim_edges(self) -> dict[str, str]:
+        """Learn the edges' revision, so that ours grow from there; gives the edges that did not answer, and why."""
         if self.ports.router is None or not self.plan.upstream:
-            return
+            return {}
         statuses = await self.ports.router.status(self.plan.app, self.plan.env, self.plan.upstream)
         self._hear(statuses)
         self._revision = max([self._revision, *(status.revision for status in statuses)])
-        under_way = self.state.back is None and self.state.closed is None
-        if under_way and self.pools().at("canary"):
-            reached = [step for step in self.plan.steps if step.index in self.state.reached]
-            await self.shift(self.pools(), self.state.weight, why="taken over", step=reached[-1] if reached else None)
+        silent = {status.edge: status.error for status in statuses if status.error}
+        self._silent = frozenset(silent)
+        return silent
 
     async def shift(
         self, pools: Pools, weight: int, *, why: str, step: PlannedStep | None = None, growing: bool = True
@@ -196,11 +219,11 @@ class Run:
         table = table_of(self.plan, pools, weight, step=step, until=self.ports.clock.now() + TERM)
         await self.put(table, why=why, growing=growing)
 
-    async def put(self, table: RouteTable, *, why: str, growing: bool) -> None:
-        """Write, then put, a table; see ``shift``."""
+    async def put(self, table: RouteTable, *, why: str, growing: bool, patient: bool = False) -> None:
+        """Write, then put, a table; see ``shift``. With ``patient`` silent edges are asked again going back as well."""
         stable, canary = (tuple(p.host for p in track.peers) if track else () for track in (table.stable, table.canary))
         self.record(ev.TableIntended(why, table.weight, stable, canary), must=growing)
-        acks = await self._send(table)
+        acks = await self._send(table, again=growing or patient)
         said = {ack.edge: "ok" if ack.ok else ack.error for ack in acks}
         self.record(ev.TablePut(table.weight, said), must=growing)
         bad = {edge: error for edge, error in said.items() if error != "ok"}
@@ -212,25 +235,27 @@ class Run:
                              hint="the canary grows only when every edge has acknowledged")  # fmt: skip
         self.alarm(f"an edge did not take the table: {text}")
 
-    async def _send(self, table: RouteTable) -> tuple[EdgeAck, ...]:
-        router = self.ports.router
-        if router is None:
-            return ()
+    async def _send(self, table: RouteTable, *, again: bool) -> tuple[EdgeAck, ...]:
+        """Put a table in force; a renewal that is under way gives way to it.
+
+        The same order is sent again to edges that did not take it: those that did answer as they did. Without
+        ``again`` edges that were silent at the last table already are not waited for more than once.
+        """
+        if self._renewing:
+            self._renewing.cancel()
         async with self._putting:
             self._table = table
+            ordered = self._order(table)
             acks: tuple[EdgeAck, ...] = ()
             for attempt in range(PUT_TRIES):
-                self._revision += 1
-                ordered = replace(table, revision=self._revision).ordered(
-                    self.seat.epoch, self.seat.token, self.next_n()
-                )
-                acks = await router.put(ordered)
-                self._hear(acks)
-                if all(ack.ok for ack in acks):
+                acks = await self._put(ordered)
+                failed = frozenset(ack.edge for ack in acks if not ack.ok)
+                if not failed or attempt + 1 == PUT_TRIES or (failed <= self._silent and not again):
                     break
-                self._revision = max([self._revision, *(ack.revision for ack in acks)])
-                if attempt + 1 < PUT_TRIES:
-                    await self.ports.clock.sleep(0.5)
+                if self._revision > ordered.revision:
+                    ordered = self._order(table)
+                await self.ports.clock.sleep(0.5)
+            self._silent = failed
             return acks
 
     def _hear(self, answers: Iterable[EdgeAck | EdgeStatus]) -> None:
@@ -246,35 +271,81 @@ class Run:
         """What begins now counts on the canary's term; see ``agree_on_time``."""
         agree_on_time(self.skews)
 
-    async def renew(self) -> None:
-        """Prolong the lease, and the canary's term on the edges: the dead man's switch."""
-        self.ports.journal.renew_seat(self.seat, LEASE)
-        if self._table and self._table.canary:
-            await self._send(replace(self._table, canary_until=self.ports.clock.now() + TERM))
+    def _order(self, table: RouteTable) -> RouteTable:
+        self._revision += 1
+        return replace(table, revision=self._revision).ordered(self.seat.epoch, self.seat.token, self.next_n())
+
+    async def _put(self, ordered: RouteTable) -> tuple[EdgeAck, ...]:
+        """Send an order once, and learn the revisions of those that refuse it."""
+        acks = await self.ports.router.put(ordered) if self.ports.router else ()
+        self._revision = max([self._revision, *(ack.revision for ack in acks)])
+        self._hear(acks)
+        return acks
+
+    def renew_lease(self) -> None:
+        """Prolong the right to drive; it depends on the journal alone."""
+        self.ports.journal.renew_seat(self.seat, LEASE, patience=QUICK)
+        self._leased_until = self.ports.clock.now() + LEASE
+
+    async def renew_term(self) -> None:
+        """Prolong the canary's term on the edges, the dead man's switch: once, and never while a table is being put.
+
+        A driver that no longer holds its lease prolongs nothing: somebody else may be about to drive.
+
+        Raises:
+            GopubError: GP715 an edge did not take it, which its next try may mend.
+        """
+        table = self._table
+        if table is None or table.canary is None or table.canary_until is None or self._putting.locked():
+            return
+        if self.ports.clock.now() >= self._leased_until:
+            return
+        renewed = self._order(replace(table, canary_until=self.ports.clock.now() + TERM))
+        self._renewing = asyncio.create_task(self._put(renewed))
+        try:
+            done, _ = await asyncio.wait({self._renewing}, timeout=QUICK)
+            if not done:
+                raise GopubError("GP715", f"the edges did not all answer within {QUICK:g}s", hint="are they up?")
+            bad = [] if self._renewing.cancelled() else [ack for ack in self._renewing.result() if not ack.ok]
+            if bad:
+                raise GopubError("GP715", "; ".join(f"{ack.edge}: {ack.error}" for ack in bad), hint="is it up?")
+        finally:
+            self._renewing.cancel()
+            self._renewing = None
 
     @asynccontextmanager
     async def driving(self) -> AsyncIterator[Run]:
-        """Renew lease and term in the background while the body runs; give the seat up at the end."""
-        keeper = asyncio.create_task(self._keep())
+        """Renew lease and term in the background while the body runs; give the seat up at the end.
+
+        Each has a task of its own: a silent edge must not cost the lease, nor a lost lease the warning about an edge.
+        """
+        keepers = [asyncio.create_task(self._keep(self._lease_kept)), asyncio.create_task(self._keep(self.renew_term))]
         try:
             yield self
         finally:
-            keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
             with suppress(GopubError):
-                self.ports.journal.renew_seat(self.seat, 0)
+                self.ports.journal.renew_seat(self.seat, 0, patience=QUICK)
 
-    async def _keep(self) -> None:
+    async def _lease_kept(self) -> None:
+        self.renew_lease()
+
+    async def _keep(self, renew: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(RENEW)
             try:
-                await self.renew()
+                await renew()
             except LockedError as error:
+                self._leased_until = 0.0
                 self.alarm(error.problem)
                 return
             except GopubError as error:
                 self.alarm(f"could not renew: {error.problem}")
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end what guards the canary
+                _log.exception("%s could not renew", self.rollout)
+                self.alarm(f"could not renew: {error!r}")
 
     def pools(self) -> Pools:
         """Where the hosts stand, by the journal."""

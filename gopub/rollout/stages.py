@@ -7,7 +7,7 @@ answers a repeated order with what it already did.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gopub.errors import GopubError
 from gopub.fleet.orders import Record
@@ -25,6 +25,28 @@ BATCH = 50
 """Hosts that one task works on at a time."""
 DRAIN_LOOK = 0.1
 """Seconds between two looks at the requests in flight."""
+
+
+async def take_over(run: Run) -> None:
+    """Learn what the edges hold; where a canary serves, put its table in force again under our seat.
+
+    The driver before us may have been gone for longer than the canary's term. A canary that nobody wants any more, or
+    that not every edge would take over, gets no new term: it is taken back as after any other trouble.
+    """
+    silent = await run.claim_edges()
+    await _take_over(run, silent)
+
+
+@box
+async def _take_over(run: Run, silent: Mapping[str, str]) -> None:
+    if not run.pools().at("canary"):
+        return
+    if silent:
+        text = "; ".join(f"{edge}: {error}" for edge, error in silent.items())
+        raise GopubError("GP715", f"an edge does not answer, so the canary is not taken over ({text})",
+                         hint="the canary has traffic only where every edge has acknowledged")  # fmt: skip
+    reached = [step for step in run.plan.steps if step.index in run.state.reached]
+    await run.shift(run.pools(), run.state.weight, why="taken over", step=reached[-1] if reached else None)
 
 
 def stage_batches(run: Run) -> tuple[tuple[str, ...], ...]:

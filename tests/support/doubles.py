@@ -6,6 +6,7 @@ times in seconds. The real ones are tested on the lab.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -171,6 +172,8 @@ class MemoryRouter:
         held = self.table
         if self.down:
             return (EdgeAck("edge", False, 0, "cannot be reached"),)
+        if table == held:
+            return (EdgeAck("edge", True, table.revision),)
         if held and (table.epoch < held.epoch or (table.epoch == held.epoch and table.token != held.token)):
             return (EdgeAck("edge", False, held.revision, "epoch is over"),)
         if held and table.revision <= held.revision:
@@ -183,6 +186,43 @@ class MemoryRouter:
         """What it holds."""
         del app, env, upstream
         return (EdgeStatus("edge", self.table, {}, "cannot be reached" if self.down else "", self.skew),)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class MemoryEdges:
+    """Several edges, each with its own table; one may be down, or never answer (``hung``)."""
+
+    def __init__(self, *names: str) -> None:
+        self.edges = {name: MemoryRouter() for name in names}
+        self.hung: set[str] = set()
+        self.limit = 0.2
+
+    @property
+    def table(self) -> RouteTable | None:
+        """What the first one obeys."""
+        return next(iter(self.edges.values())).table
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Order every edge at once; a hung one costs ``limit`` seconds."""
+        return tuple(await asyncio.gather(*(self._put(name, edge, table) for name, edge in self.edges.items())))
+
+    async def _put(self, name: str, edge: MemoryRouter, table: RouteTable) -> EdgeAck:
+        if name in self.hung:
+            await asyncio.sleep(self.limit)
+            return EdgeAck(name, False, 0, "no answer in time")
+        (ack,) = await edge.put(table)
+        return replace(ack, edge=name)
+
+    async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
+        """What each one holds."""
+        found = []
+        for name, edge in self.edges.items():
+            (status,) = await edge.status(app, env, upstream)
+            silent = "no answer in time" if name in self.hung else status.error
+            found.append(EdgeStatus(name, error=silent) if silent else replace(status, edge=name))
+        return tuple(found)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from gopub.rollout.opening import Request, read_env_state, resume, start
 from gopub.rollout.payload import Cargo
 from gopub.rollout.run import Ports, Run
 from gopub.spec.loader import parse_spec
-from tests.support.doubles import MemoryFleet, MemoryHost, MemoryRouter
+from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
 
 OLD, NEW = "a" * 64, "b" * 64
 SPEC = """
@@ -41,6 +42,27 @@ def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "LEASE", 0.0)
 
 
+class Killed(BaseException):
+    """The driver's process is gone: no handler of ours may run after it."""
+
+
+class MortalJournal(Journal):
+    """Dies before or after the append whose number it is given."""
+
+    def __init__(self, journal: Journal, at: int, *, after: bool) -> None:
+        super().__init__(journal._engine, journal._clock)
+        self.left, self._after = at, after
+
+    def append_all(self, *args: Any, **kwargs: Any) -> list[int]:
+        self.left -= 1
+        if self.left == 0 and not self._after:
+            raise Killed
+        versions = super().append_all(*args, **kwargs)
+        if self.left == 0:
+            raise Killed
+        return versions
+
+
 class World:
     """Hosts, an edge and a journal that outlive drivers."""
 
@@ -52,7 +74,7 @@ class World:
         self.machines = {
             n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7) for n in self.names
         }
-        self.router = MemoryRouter()
+        self.router: MemoryRouter | MemoryEdges = MemoryRouter()
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
         self.kits = path / "kits"
         self.project = "."
@@ -94,6 +116,22 @@ class World:
         return {name: machine.current for name, machine in self.machines.items()}
 
 
+class TwoEdges(World):
+    """The same with two edges."""
+
+    router: MemoryEdges
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.router = MemoryEdges("edge1", "edge2")
+
+    def holds(self, edge: str) -> tuple[int, bool]:
+        """The canary's weight there, and whether it has one."""
+        table = self.router.edges[edge].table
+        assert table is not None
+        return table.weight, table.canary is not None
+
+
 @box
 async def judge(run: Run, step: PlannedStep, verdict: str) -> None:
     """A bake whose verdict the test gives."""
@@ -107,7 +145,7 @@ async def judge(run: Run, step: PlannedStep, verdict: str) -> None:
 
 async def chart(run: Run, verdict: str) -> None:
     """The chart of flows/rollout.py with a judge of ours."""
-    await run.claim_edges()
+    await stages.take_over(run)
     for batch in stages.stage_batches(run):
         await stages.stage(run, batch)
     for step in run.plan.steps:
@@ -121,6 +159,17 @@ async def chart(run: Run, verdict: str) -> None:
     if run.state.settling and not run.state.back:
         close(run, Outcome.PROMOTED, "")
     await back.go_back(run)
+
+
+async def reach(run: Run, steps: int = 1) -> None:
+    """Drive it into its first steps, as far as the bake of the last of them."""
+    await stages.take_over(run)
+    for batch in stages.stage_batches(run):
+        await stages.stage(run, batch)
+    for step in run.plan.steps[:steps]:
+        for batch in stages.switch_batches(run, step):
+            await stages.switch(run, step, batch)
+        await stages.reach(run, step)
 
 
 def drive(world: World, verdict: str, journal: Journal | None = None) -> Run:

@@ -16,33 +16,11 @@ from gopub.errors import GopubError
 from gopub.rollout import back, stages
 from gopub.rollout import events as ev
 from gopub.rollout.boxes import turn_around
-from gopub.rollout.journal import Journal
 from gopub.rollout.machine import next_action
 from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.run import Run, stream_of
 from tests.support.doubles import MemoryFleet
-from tests.support.rollout_world import NEW, OLD, World, chart, drive, in_memory
-
-
-class Killed(BaseException):
-    """The driver's process is gone: no handler of ours may run after it."""
-
-
-class MortalJournal(Journal):
-    """Dies before or after the append whose number it is given."""
-
-    def __init__(self, journal: Journal, at: int, *, after: bool) -> None:
-        super().__init__(journal._engine, journal._clock)
-        self.left, self._after = at, after
-
-    def append_all(self, *args, **kwargs):
-        self.left -= 1
-        if self.left == 0 and not self._after:
-            raise Killed
-        versions = super().append_all(*args, **kwargs)
-        if self.left == 0:
-            raise Killed
-        return versions
+from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, World, chart, drive, in_memory
 
 
 @pytest.fixture(autouse=True)
@@ -194,9 +172,9 @@ async def test_a_clock_that_goes_wrong_under_way_stops_growth_and_no_way_back(tm
     await _to_second_step(run)
     before = len(world.router.tables)
     world.router.skew = -60.0
-    await run.renew()
+    await run.renew_term()
     assert run.alarms == ["the clock of edge edge is 1m behind this machine's"]
-    await run.renew()
+    await run.renew_term()
     assert len(run.alarms) == 1
     late = PlannedStep(2, tuple(world.names), FULL, 1.0)
     await stages.switch(run, late, ("app3",))
