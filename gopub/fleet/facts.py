@@ -28,7 +28,10 @@ class ReleaseDir:
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
-    """What systemd and /proc say of the instance's unit; ``listening`` are TCP ports of the main process itself."""
+    """What systemd and /proc say of the instance's unit.
+
+    ``listening`` are TCP ports of the main process, and of the unit's processes that run the same file.
+    """
 
     load: str = "not-found"
     active: str = "inactive"

@@ -13,6 +13,7 @@ from dataclasses import replace
 from gopub.errors import GopubError
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
+from gopub.fleet.unit import stop_seconds
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.rollout.payload import Cargo, cargo_for
@@ -27,6 +28,12 @@ REACH = 2.0
 """Seconds that a look waits for the connection to one host: a dead one must not delay the verdict on the others."""
 STATUS = 10.0
 """Seconds that a look waits for one host's answer."""
+LOCK_WAIT, SETTLE = 60, 2
+"""What the host program takes when an order does not say: seconds for its lock, and for which all must stay so."""
+JOB = 60
+"""Seconds that the host program gives a job for all but waiting and stopping."""
+MARGIN = 60
+"""Seconds that a driver waits longer than the host."""
 _PROBE = frozenset({"GP445", "GP446"})
 _IN_PASSING = "GP451"
 
@@ -41,7 +48,7 @@ async def stage(run: Run, name: str) -> Record:
 async def switch(run: Run, name: str) -> Record:
     """Make the staged release the one that runs, and prove it; the record is the proof's, or the first that failed."""
     digests = {"binary": binary_digest(run, name)}
-    done = await _ask(run, _order(run, name, "switch", digests=digests), timeout=300)
+    done = await _move(run, _order(run, name, "switch", digests=digests, arguments=_stopping(run)))
     if not done.ok:
         return done
     return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
@@ -49,8 +56,8 @@ async def switch(run: Run, name: str) -> Record:
 
 async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> Record:
     """The proof: the process that serves is exactly the signed bytes, listens, and answers the health check."""
-    arguments = _health_arguments(run) | {"within": str(round(run.ports.environment.health.within))}
-    proof = await _ask(run, _order(run, name, "verify", digests=digests, arguments=arguments), timeout=600)
+    arguments = _health_arguments(run) | {"within": str(_within(run))}
+    proof = await _prove(run, _order(run, name, "verify", digests=digests, arguments=arguments))
     return replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)})
 
 
@@ -58,16 +65,16 @@ async def restore(run: Run, name: str) -> Record:
     """Bring back what the host had before the plan; nothing before means that the unit is stopped."""
     planned = run.plan.host(name)
     if not planned.before:
-        return await _ask(run, _order(run, name, "stop", release="", render=""), timeout=300)
+        return await _move(run, _order(run, name, "stop", arguments=_stopping(run), release="", render=""))
     release, _, render = planned.before.partition("-")
     digests = {"binary": planned.before_digest} if planned.before_digest else {}
-    order = _order(run, name, "rollback", digests=digests, release=release, render=render)
-    done = await _ask(run, order, timeout=300)
+    order = _order(run, name, "rollback", digests=digests, arguments=_stopping(run), release=release, render=render)
+    done = await _move(run, order)
     if not done.ok:
         return done
-    arguments = _health_arguments(run) | {"within": str(round(run.ports.environment.health.within)), "settle": "0"}
+    arguments = _health_arguments(run) | {"within": str(_within(run)), "settle": "0"}
     order = _order(run, name, "verify", digests=digests, arguments=arguments, release=release, render=render)
-    proof = await _ask(run, order, timeout=600)
+    proof = await _prove(run, order)
     return replace(proof, values={**proof.values, "runs": planned.before})
 
 
@@ -159,8 +166,33 @@ def binary_digest(run: Run, name: str) -> str:
 
 
 def _health_arguments(run: Run) -> dict[str, str]:
-    health = run.ports.environment.health
-    return {"health": health.http, "port": str(health.port)}
+    health, traffic = run.ports.environment.health, run.ports.environment.traffic
+    ports = {"port": str(health.port)} | ({"traffic_port": str(traffic.port)} if traffic else {})
+    return {"health": health.http, **ports}
+
+
+def _within(run: Run) -> int:
+    return round(run.ports.environment.health.within)
+
+
+def _stop_seconds(run: Run) -> int:
+    """How long the service may take to stop; a team's own unit may have systemd's 90 seconds."""
+    traffic = run.ports.environment.traffic
+    return max(stop_seconds(traffic.drain) if traffic else 0, 90)
+
+
+def _stopping(run: Run) -> dict[str, str]:
+    return {"stop_timeout": str(_stop_seconds(run))}
+
+
+async def _move(run: Run, order: Order) -> Record:
+    """Ask for a job of the host, and wait longer than the host lets it run."""
+    return await _ask(run, order, timeout=_stop_seconds(run) + LOCK_WAIT + JOB + MARGIN)
+
+
+async def _prove(run: Run, order: Order) -> Record:
+    """Ask for a proof; before it begins, the host may have to finish what an earlier order left half done."""
+    return await _ask(run, order, timeout=_within(run) + SETTLE + _stop_seconds(run) + LOCK_WAIT + JOB + MARGIN)
 
 
 def _order(

@@ -223,6 +223,40 @@ async def test_a_late_service_is_waited_for(site: Site) -> None:
     assert record.values["check.health"] == "200"
 
 
+@pytest.mark.parametrize("way", ["MORE", "WORKER"])
+async def test_both_ports_have_to_be_the_release_s_own(site: Site, way: str) -> None:
+    port = site.port - 10_000
+    told = {"traffic_port": str(port), "within": "3"}
+    one = (await site.cargo("1")).with_arguments("verify", **told)
+    await site.run("stage", one)
+    await site.run("switch", one)
+    record = await site.do("verify", one)
+    assert (record.ok, record.code) == (False, "GP445"), "health alone says nothing of the port of the traffic"
+    assert f"does not listen on port {port} of the traffic (nobody does), it listens on {site.port}" in record.message
+    assert (record.values["check.listen"], record.values["check.traffic"]) == (str(site.port), "no")
+    two = (await site.cargo("1", env={way: f":{port}"})).with_arguments("verify", **told)
+    record = await site.release(two)
+    assert (record.values["check.listen"], record.values["check.traffic"]) == (str(site.port), str(port))
+    assert (await site.facts()).unit.listening == (port, site.port)
+
+
+async def test_a_worker_that_runs_another_file_holds_no_port_for_the_release(site: Site) -> None:
+    port = site.port - 10_000
+    cargo = await site.cargo("1", env={"WORKER": f"copy:{port}"})
+    cargo = cargo.with_arguments("verify", traffic_port=str(port), within="3")
+    await site.run("stage", cargo)
+    await site.run("switch", cargo)
+    record = await site.do("verify", cargo)
+    assert (record.ok, record.code) == (False, "GP445"), record
+    assert "of the traffic (held by process" in record.message
+
+
+async def test_a_health_url_is_taken_as_it_stands(site: Site) -> None:
+    cargo = await site.cargo("1")
+    told = {"health": f"http://127.0.0.1:{site.port}/healthz?of=[0]&in={{a,b}}"}
+    await site.release(cargo.with_arguments("verify", **told))
+
+
 async def test_changed_configuration_is_another_folder_and_restarts(site: Site) -> None:
     one = await site.cargo("1", env={"WORD": "one"}, templates={"config.yaml": "a: 1\n"})
     two = await site.cargo("1", env={"WORD": "two"}, templates={"config.yaml": "a: 2\n"})

@@ -19,6 +19,7 @@ from gopub.errors import GopubError
 from gopub.fleet import program
 from gopub.fleet.facts import Fence, HostFacts, ReleaseDir, UnitFacts, Wanted, host_steps, needs
 from gopub.fleet.orders import VERBS, Order, Record
+from gopub.process import run
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests/cases/fleet"
@@ -310,3 +311,16 @@ def test_the_reference_names_every_argument_that_the_program_takes() -> None:
     page = (ROOT / "docs/reference/host-program.md").read_text()
     assert len(taken) > 10
     assert {name for name in taken if f"`{name}`" not in page} == set()
+
+
+@pytest.mark.parametrize(
+    ("machine", "arch"),
+    [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv6l", "arm"), ("armv7l", "arm"), ("armv8l", "arm"),
+     ("i686", "386"), ("riscv64", "riscv64"), ("ppc64le", "ppc64le"), ("s390x", "s390x"),
+     ("loongarch64", "loong64"), ("mips64", "mips64le"), ("mips", "mipsle")],
+)  # fmt: skip
+async def test_a_machine_has_go_s_name(machine: str, arch: str) -> None:
+    """The byte order of MIPS is that of this machine's programs, which begin with the little end."""
+    part = (files("gopub.fleet.program") / "facts.sh").read_text("utf-8")
+    done = await run(("sh", "-c", f"{part}\nuname() {{ echo {machine}; }}\narchitecture"))
+    assert done.text == arch

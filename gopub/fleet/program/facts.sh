@@ -1,9 +1,10 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
 # The host program of gopub, part 3 of 7: what is so on this host. Changes nothing, takes no lock.
 
-# unit_facts: u_load, u_active, u_sub, u_pid, u_restarts, u_invocation, u_result, u_status, u_reload, u_path.
+# unit_facts: u_load, u_active, u_sub, u_pid, u_restarts, u_invocation, u_result, u_status, u_reload, u_path, u_cgroup.
 unit_facts() {
     u_load='' u_active='' u_sub='' u_pid=0 u_restarts=0 u_invocation='' u_result='' u_status='' u_reload='' u_path=''
+    u_cgroup=''
     while IFS= read -r line; do
         val=${line#*=}
         case $line in
@@ -17,10 +18,11 @@ unit_facts() {
         ExecMainStatus=*) u_status=$val ;;
         NeedDaemonReload=*) u_reload=$val ;;
         FragmentPath=*) u_path=$val ;;
+        ControlGroup=*) u_cgroup=$val ;;
         esac
     done <<END
 $(systemctl show "$unit" -p LoadState,ActiveState,SubState,MainPID,NRestarts,InvocationID,Result \
-    -p ExecMainStatus,NeedDaemonReload,FragmentPath 2>/dev/null)
+    -p ExecMainStatus,NeedDaemonReload,FragmentPath,ControlGroup 2>/dev/null)
 END
     : "${u_pid:=0}" "${u_restarts:=0}"
 }
@@ -48,12 +50,23 @@ exe_facts() {
     exe_digest=$digest
 }
 
-# listening PID: the TCP ports on which this very process listens, in $ports, comma separated.
+# alike: the unit's main process, and those of its cgroup that run the same file ($exe): a service may have workers.
+alike() {
+    echo "$u_pid"
+    for group in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        [ -z "$u_cgroup" ] || [ -z "$exe" ] || cat "$group$u_cgroup/cgroup.procs" "$group$u_cgroup"/*/cgroup.procs 2>/dev/null
+    done | sort -un | while read -r pid; do
+        [ "$pid" = "$u_pid" ] || [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" != "$exe" ] || echo "$pid"
+    done
+}
+
+# listening PID: the TCP ports on which this very process listens, or one that is alike, in $ports, comma separated.
 listening() {
     ports=
     [ "$1" -gt 0 ] || return 0
     # shellcheck disable=SC2012 # the names are numbers; the link texts are what is wanted
-    inodes=$(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
+    inodes=$(for pid in $(alike); do ls -l "/proc/$pid/fd" 2>/dev/null; done |
+        sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' | tr '\n' ' ')
     found=$(cat "/proc/$1/net/tcp" "/proc/$1/net/tcp6" 2>/dev/null | awk -v mine="$inodes" '
         BEGIN { n = split(mine, list, " "); for (i = 1; i <= n; i++) wanted[list[i]] = 1 }
         $4 == "0A" && ($10 in wanted) { sub(/.*:/, "", $2); print "0x" $2 }')
@@ -61,18 +74,25 @@ listening() {
     ports=${ports%,}
 }
 
-do_facts() {
-    value machine_id "$(cat /etc/machine-id)"
-    value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
-    value hostname "$(cat /proc/sys/kernel/hostname)"
+# architecture: the machine's by Go's name. MIPS kernels do not say in which order their bytes are, programs do.
+architecture() {
     machine=$(uname -m)
     case $machine in
     x86_64) machine=amd64 ;;
     aarch64) machine=arm64 ;;
-    armv[67]*) machine=arm ;;
+    armv[5-8]*) machine=arm ;;
     i?86) machine=386 ;;
-    esac
-    value arch "$machine"
+    loongarch64) machine=loong64 ;;
+    mips | mips64) [ "$(od -An -tu1 -j5 -N1 /bin/sh | tr -d ' ')" = 2 ] || machine=${machine}le ;;
+    esac # the others have one name: riscv64, ppc64le, ppc64, s390x
+    printf %s "$machine"
+}
+
+do_facts() {
+    value machine_id "$(cat /etc/machine-id)"
+    value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+    value hostname "$(cat /proc/sys/kernel/hostname)"
+    value arch "$(architecture)"
     read_current
     value kernel "$(uname -r)"
     free_space

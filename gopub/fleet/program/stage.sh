@@ -82,7 +82,7 @@ download() {
     complaint=$(
         exec 9>&-
         ulimit -f $((o_arg_archive_size / 512 + 2))
-        printf 'url = "%s"\n' "$o_arg_url" | curl --config - --silent --show-error --fail --proto =http,https \
+        printf 'url = "%s"\n' "$o_arg_url" | curl --config - --globoff --silent --show-error --fail --proto =http,https \
             --max-filesize "$o_arg_archive_size" --connect-timeout 10 --max-time "$o_arg_download_timeout" \
             --speed-limit 1024 --speed-time 20 --retry 3 --retry-delay 1 --output "$1" 2>&1
     ) || fail GP423 "the download failed: $complaint"

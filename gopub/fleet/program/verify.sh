@@ -2,7 +2,7 @@
 # The host program of gopub, part 6 of 7: proof that the process that serves is the release, and nothing else.
 #
 # In order: the unit is active; it did not restart by itself; the file that its main process runs has the
-# signed digest; that process started with the switch; it holds the port; the health URL answers 2xx.
+# signed digest; that process started with the switch; it holds its ports; the health URL answers 2xx.
 # What can still come right is tried again until arg.within seconds are over; then all of it must hold for
 # arg.settle seconds more. A restart by itself ends the waiting at once: it will not get better.
 
@@ -58,6 +58,7 @@ judge() {
     value check.exe "$c_exe"
     value check.start "$c_start"
     value check.listen "$c_listen"
+    value check.traffic "$c_traffic"
     value check.health "$c_health"
     unit_values
     [ "$bad" != GP451 ] || fail_unkept "$bad" "$why"
@@ -73,7 +74,7 @@ wrong() {
 # look: all checks once; the first that fails is in $bad and $why, $hopeless says that waiting will not help.
 look() {
     bad='' why='' hopeless=''
-    c_unit='' c_restarts='' c_exe='' c_start='' c_listen=unchecked c_health=unchecked
+    c_unit='' c_restarts='' c_exe='' c_start='' c_listen=unchecked c_traffic=unchecked c_health=unchecked
     read_current
     unit_facts
     exe_facts
@@ -109,18 +110,28 @@ look_exe() {
         wrong GP447 "it is still the process from before the switch (invocation $u_invocation)"
 }
 
+# look_listen: a service may answer the health check on one port and the traffic on another; both have to be its own.
 look_listen() {
-    [ -n "$o_arg_port" ] || return 0
-    c_listen=no
-    case ,$ports, in
-    *",$o_arg_port,"*) c_listen=$o_arg_port ;;
-    *) wrong GP445 "process $u_pid does not listen on port $o_arg_port ($(who_listens)), it listens on ${ports:-none}" ;;
-    esac
+    holds "$o_arg_port" 'of the health check'
+    c_listen=$held
+    holds "$o_arg_traffic_port" 'of the traffic'
+    c_traffic=$held
 }
 
-# who_listens: another process that holds the port, for the message.
+# holds PORT WHAT: whether the process holds it, in $held.
+holds() {
+    held=unchecked
+    [ -n "$1" ] || return 0
+    held=$1
+    case ,$ports, in *",$1,"*) return 0 ;; esac
+    held=no
+    [ -n "$bad" ] ||
+        wrong GP445 "process $u_pid does not listen on port $1 $2 ($(who_listens "$1")), it listens on ${ports:-none}"
+}
+
+# who_listens PORT: another process that holds it, for the message.
 who_listens() {
-    hex=$(printf '%04X' "$o_arg_port")
+    hex=$(printf '%04X' "$1")
     inode=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$4 == "0A" && $2 ~ port { print $10; exit }')
     [ -n "$inode" ] || {
         echo "nobody does"
@@ -135,7 +146,7 @@ who_listens() {
 look_health() {
     [ -n "$o_arg_health" ] || return 0
     case $o_arg_health in *[\"\\[:space:]]*) fail GP430 "the health URL has a character that is not allowed" ;; esac
-    c_health=$(printf 'url = "%s"\n' "$o_arg_health" | curl --config - --silent --show-error --noproxy '*' \
+    c_health=$(printf 'url = "%s"\n' "$o_arg_health" | curl --config - --globoff --silent --show-error --noproxy '*' \
         --proto =http,https --insecure --max-time "$patience" --output /dev/null --write-out '%{http_code}' 2>&1)
     case $c_health in
     2[0-9][0-9]) ;;

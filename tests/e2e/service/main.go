@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -32,6 +34,12 @@ func main() {
 		fmt.Fprintln(w, version, os.Getenv("WORD"))
 	})
 	go stop(mode)
+	if more := os.Getenv("MORE"); more != "" {
+		go serve(more)
+	}
+	if also := os.Getenv("WORKER"); also != "" {
+		go work(also)
+	}
 	if mode == "late" {
 		time.Sleep(1500 * time.Millisecond)
 	}
@@ -39,6 +47,28 @@ func main() {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+func serve(address string) {
+	if err := http.ListenAndServe(address, nil); err != nil {
+		fmt.Println(err)
+	}
+}
+
+// work runs the program a second time, as a copy of its file where the word "copy" is before the address.
+func work(also string) {
+	file, address := os.Args[0], strings.TrimPrefix(also, "copy")
+	if address != also {
+		data, err := os.ReadFile(file)
+		file = os.Getenv("STATE_DIRECTORY") + "/copy"
+		if err != nil || os.WriteFile(file, data, 0o755) != nil {
+			fmt.Println("no copy of", os.Args[0])
+			return
+		}
+	}
+	worker := exec.Command(file)
+	worker.Env = []string{"ADDR=" + address}
+	fmt.Println(worker.Run())
 }
 
 func stop(mode string) {
