@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncI
 
 
 async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> dict[str, Json] | None:
-    """The summary of a rollout that would change nothing: the release is stable and proven on every host."""
+    """The summary of a rollout that would change nothing: the release is stable and proven on every host and edge."""
     if wanted.rollout_id:
         return None
     project = await open_project(wanted.project).naming_store(elsewhere)
@@ -87,9 +87,21 @@ async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> d
         facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
         if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
             return None
+        edges = await _edges(ports, wanted.app, wanted.env, environment)
+        if not all(is_settled(status, release.release_id, facts) for status in edges):
+            return None
     return {"rollout": "", "app": wanted.app, "env": wanted.env, "version": wanted.version,
             "release": release.release_id, "outcome": "nothing to do", "rule": None,
-            "reason": f"it is stable on all {len(facts)} hosts", "owed": [], "alarms": []}  # fmt: skip
+            "reason": f"it is stable on all {len(facts)} hosts",
+            "owed": [], "alarms": []}  # fmt: skip
+
+
+def is_settled(status: EdgeStatus, release: str, hosts: Collection[str]) -> bool:
+    """Whether an edge answers and has one track, the release's, with all of these hosts."""
+    table = status.table
+    if status.error or table is None or table.stable is None or table.canary is not None:
+        return False
+    return table.stable.release == release and {peer.host for peer in table.stable.peers} == set(hosts)
 
 
 async def dry_plan(app: str, env: str, version: str, folder: str, elsewhere: Elsewhere | None = None) -> Plan:
@@ -109,7 +121,7 @@ async def make_plan(rollout: str, release: Release, env: str, ports: Ports, fact
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
     tables = [status.table for status in await _edges(ports, release.app, env, ports.environment)]
-    serving = {peer.host for table in tables if table and table.stable for peer in table.stable.peers}
+    serving = {host for table in tables if table for host in table.hosts()}
     return plan_rollout(
         rollout, release, env, ports.environment, ports.hosts, facts, renders, stable,
         counted=ports.metrics is not None, serving=serving,

@@ -3,8 +3,9 @@
 1. Write that we go back (a journal that is down does not stop this).
 2. Edges first: stable takes all it can carry.
 3. Every host that runs, or may run, the canary gets back what it had, in batches that keep capacity.
-4. A host that cannot be confirmed leaves the pool and is owed.
-5. Edges get the stable table; the env is free; a rolled-back release is quarantined, a withdrawn one is not.
+4. A host that cannot be confirmed is owed. It leaves the pool as far as the others carry the load (``tables``).
+5. Edges get the stable table; one that does not take it is owed too. The env is free; a rolled-back release is
+   quarantined, a withdrawn one is not.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from gopub.rollout.model import Outcome
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
 from gopub.rollout.stages import drain, on_each
-from gopub.rollout.tables import settled_table, weight_going_back
+from gopub.rollout.tables import kept_in, last_table, weight_going_back
 
 TRIES = 3
 UNREACHABLE = "GP413"
 """The fleet has tried to connect several times already; the other hosts wait while we ask again."""
+
+NOT_ITS_PROCESS = frozenset({"GP444", "GP447"})
+"""What runs is not what ``current`` names."""
 
 
 async def go_back(run: Run) -> None:
@@ -53,10 +57,18 @@ async def withdraw(run: Run, reason: str) -> None:
 def _batches(run: Run) -> tuple[tuple[str, ...], ...]:
     names = run.state.canary
     size = largest_batch(len(run.plan.hosts), run.plan.max_unavailable, run.plan.max_load)
-    serving = run.pools().at("stable")
-    if len(serving) == len(run.plan.hosts) - len(names) and not weight_going_back(run.plan, run.pools()):
-        size = max(size, len(names))  # the canary serves nobody any more: all of it may restart at once
+    if _serves_nobody(run):
+        size = max(size, len(names))  # all of it may restart at once
     return tuple(tuple(names[i : i + size]) for i in range(0, len(names), size))
+
+
+def _serves_nobody(run: Run) -> bool:
+    """Whether the canary has no traffic any more: the others carry all, and every edge has acknowledged that."""
+    if run.ports.router is None or not run.plan.upstream or not run.state.edges_agree:
+        return False
+    pools = run.pools()
+    others = len(run.plan.hosts) - len(run.state.canary)
+    return len(pools.at("stable")) == others and not weight_going_back(run.plan, pools)
 
 
 async def _bring_back(run: Run, batch: Sequence[str]) -> None:
@@ -64,13 +76,14 @@ async def _bring_back(run: Run, batch: Sequence[str]) -> None:
         ev.SwitchIntended(tuple(batch), run.plan.stable.version if run.plan.stable else "", "stable"), must=False
     )
     out = run.pools().moved(tuple(batch), "out")
-    await drain(run, batch, out, weight_going_back(run.plan, out), step=None, growing=False)
+    if out.at("stable") or out.at("canary"):  # else nobody would be left: they serve until they are restarted
+        await drain(run, batch, out, weight_going_back(run.plan, out), step=None, growing=False)
     records = await on_each(batch, lambda name: _restore(run, name))
     for name, record in records.items():
         if record.ok:
             run.record(ev.HostSwitched(name, record.values.get("runs", ""), "stable", dict(record.values)), must=False)
         else:
-            run.record(ev.HostOwed(name, f"{record.code} {record.message}"), must=False)
+            run.record(ev.HostOwed(name, f"{record.code} {record.message}", _found(record)), must=False)
             run.alarm(f"{name} could not be confirmed: {record.code} {record.message}")
     pools = run.pools()
     await run.shift(pools, weight_going_back(run.plan, pools), why="back in", growing=False)
@@ -88,9 +101,15 @@ async def _restore(run: Run, name: str) -> Record:
     raise AssertionError("unreachable: the loop returns or raises")
 
 
+def _found(record: Record) -> str:
+    """The folder that an owed host named as its current one; empty where its process may be another's."""
+    return "" if record.code in NOT_ITS_PROCESS else record.values.get("current", "")
+
+
 async def _stable_only(run: Run) -> None:
     if run.ports.router is None or not run.plan.upstream:
         return
-    serving = run.pools().at("stable")
-    release = run.plan.stable.release if run.plan.stable else run.plan.release.release
-    await run.put(settled_table(run.plan, serving, release), why="stable again", growing=False, patient=True)
+    pools = run.pools()
+    if kept := kept_in(pools, run.state):
+        run.alarm(f"{', '.join(kept)} could not be confirmed and still serve: without them too few hosts would be left")
+    await run.put(last_table(run.plan, pools), why="stable again", growing=False, patient=True)

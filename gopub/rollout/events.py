@@ -141,10 +141,14 @@ class HostFailed:
 
 @dataclass(frozen=True, slots=True)
 class HostOwed:
-    """A host could not be confirmed; it is out of the pool and is put right when it returns."""
+    """A host could not be confirmed; it leaves the pool as far as the others carry the load.
+
+    ``runs`` is the folder that the host itself named as its current one, empty where nobody knows.
+    """
 
     host: str
     why: str
+    runs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,17 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """What the journal knows of a host: staged, what it runs, and an order whose outcome is unknown."""
+    """What the journal knows of a host: staged, what it runs, and an order whose outcome is unknown.
+
+    ``owed`` says why it could not be confirmed, ``found`` what it named as its current folder then.
+    """
 
     staged: bool = False
     track: str = "stable"
     runs: str = ""
     intends: str | None = None
     owed: str = ""
+    found: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class State:
     hosts: Mapping[str, HostState] = field(default_factory=dict)
     weight: int = 0
     touched: bool = False
+    acks: Mapping[str, str] = field(default_factory=dict)
     reached: Mapping[int, float] = field(default_factory=dict)
     passed: frozenset[int] = frozenset()
     verdict: ev.Judged | None = None
@@ -85,6 +90,16 @@ class State:
     def owed(self) -> tuple[str, ...]:
         """Hosts that could not be confirmed."""
         return tuple(name for name, host in self.hosts.items() if host.owed)
+
+    @property
+    def edges_agree(self) -> bool:
+        """Whether every edge has acknowledged the table that was put last."""
+        return bool(self.acks) and not self.owed_edges
+
+    @property
+    def owed_edges(self) -> tuple[str, ...]:
+        """Edges that did not take the table that was put last."""
+        return tuple(edge for edge, said in self.acks.items() if said != "ok")
 
 
 def fold(history: Iterable[ev.Event], state: State | None = None) -> State:
@@ -165,7 +180,7 @@ def _at_first(host: PlannedHost) -> HostState:
     return HostState(runs="" if host.idle else host.before)
 
 
-def _apply_step(state: State, event: ev.Event) -> State:
+def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as above
     match event:
         case ev.StepReached(step=step, at=at):
             return replace(state, reached={**state.reached, step: at})
@@ -176,7 +191,9 @@ def _apply_step(state: State, event: ev.Event) -> State:
         case ev.TrafficOff(at=at):
             return replace(state, traffic_off=at)
         case ev.TableIntended(weight=weight):
-            return replace(state, weight=weight, touched=True)
+            return replace(state, weight=weight, touched=True, acks={})
+        case ev.TablePut(acks=acks):
+            return replace(state, acks=acks)
         case _:
             return replace(state, hosts=_apply_hosts(state.hosts, event), touched=state.touched or _touches(event))
 
@@ -190,11 +207,11 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
         case ev.HostStaged(host=name):
             return {**hosts, name: replace(hosts[name], staged=True)}
         case ev.SwitchIntended(hosts=names, to=to):
-            return {**hosts, **{n: replace(hosts[n], intends=to) for n in names}}
+            return {**hosts, **{n: replace(hosts[n], intends=to, owed="", found="") for n in names}}
         case ev.HostSwitched(host=name, to=to, track=track):
             return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="")}
-        case ev.HostOwed(host=name, why=why):
-            return {**hosts, name: replace(hosts[name], owed=why)}
+        case ev.HostOwed(host=name, why=why, runs=runs):
+            return {**hosts, name: replace(hosts[name], owed=why, found=runs)}
         case _:
             return hosts
 

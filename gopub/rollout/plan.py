@@ -82,6 +82,11 @@ def fits(total: int, out: int, max_load: float) -> bool:
     return out <= 1 or (out < total and total / (total - out) <= max_load)
 
 
+def carried(total: int, serving: int, max_load: float) -> bool:
+    """Whether ``serving`` of ``total`` hosts may be left alone with the traffic: rule 4, and never nobody."""
+    return serving > 0 and fits(total, total - serving, max_load)
+
+
 def largest_batch(total: int, max_unavailable: int, max_load: float) -> int:
     """How many hosts may be taken out at once: at most ``max_unavailable``, at least one."""
     return next(n for n in range(max(1, max_unavailable), 0, -1) if fits(total, n, max_load))

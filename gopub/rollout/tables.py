@@ -5,6 +5,15 @@ Weights while hosts are on their way into a step:
 1. never below what the last step had, never above what this step asks for: a canary only grows;
 2. in between, traffic follows the peers that are in a pool, so that nobody carries the share of one who is away;
 3. a track without peers carries nothing.
+
+Hosts that could not be confirmed on the way back (owed) leave the pool, but never more than the others can carry:
+
+4. where those are too few, owed hosts that said that they run stable's folder stay, as stable;
+5. where these are still too few, all others that are owed stay, as the canary: they may run the new release, get no
+   more than stable cannot carry, and are counted as what they may be.
+
+Those of one kind stay together, since nobody knows which of them answers. A first release has no stable: what goes back
+then is the service, and nobody stays.
 """
 
 from __future__ import annotations
@@ -13,12 +22,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gopub.rollout.machine import State
-from gopub.rollout.model import FULL, Plan, PlannedStep
-from gopub.rollout.plan import load, share_while_going_back
+from gopub.rollout.machine import HostState, State
+from gopub.rollout.model import FULL, Plan, PlannedHost, PlannedStep
+from gopub.rollout.plan import carried, load, share_while_going_back
 from gopub.traffic.table import Peer, RouteTable, Rule, Track
 
 Place = Literal["stable", "canary", "out"]
+_KINDS: tuple[Place, ...] = ("stable", "canary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,10 @@ class Pools:
 
 
 def pools_of(state: State) -> Pools:
-    """Where the journal leaves each host; one with an unknown outcome, owed, or idle and not on stable is out."""
+    """Where the journal leaves each host; one with an unknown outcome, owed, or idle and not on stable is out.
+
+    Owed hosts that the others cannot do without stay (rules 4 and 5).
+    """
     stable = state.plan.stable if state.plan else None
     idle = {host.name for host in state.plan.hosts if host.idle} if state.plan else set()
 
@@ -51,7 +64,34 @@ def pools_of(state: State) -> Pools:
             return "out"
         return "stable"
 
-    return Pools({name: place(name) for name in state.hosts})
+    places = {name: place(name) for name in state.hosts}
+    return Pools({**places, **_kept(state, sum(where != "out" for where in places.values()))})
+
+
+def _kept(state: State, sure: int) -> dict[str, Place]:
+    """Owed hosts that stay although they could not be confirmed, ``sure`` being how many serve without them."""
+    plan = state.plan
+    if plan is None or plan.stable is None:
+        return {}
+    needed = sum(not host.idle for host in plan.hosts)
+    kept: dict[str, Place] = {}
+    for kind in _KINDS:
+        if carried(needed, sure + len(kept), plan.max_load):
+            break
+        kept |= {host.name: kind for host in plan.hosts if _owed_kind(state.hosts[host.name], host) == kind}
+    return kept
+
+
+def _owed_kind(host: HostState, planned: PlannedHost) -> Place:
+    """The track of an owed host, were it to stay; one that never served has none."""
+    if not host.owed or (planned.idle and host.track != "canary"):
+        return "out"
+    return "stable" if host.found and host.found == planned.before else "canary"
+
+
+def kept_in(pools: Pools, state: State) -> tuple[str, ...]:
+    """Hosts that are in a pool although they are owed."""
+    return tuple(name for name in state.owed if pools.places[name] != "out")
 
 
 def weight_on_the_way(pools: Pools, before: int, step: PlannedStep) -> int:
@@ -74,7 +114,7 @@ def weight_going_back(plan: Plan, pools: Pools) -> int:
     return share_while_going_back(len(pools.at("stable")) + canary, canary, plan.max_load)
 
 
-def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None, until: float) -> RouteTable:
+def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None, until: float | None) -> RouteTable:
     """The table for these pools; revision and order are put on by whoever sends it."""
     canary = _peers(plan, pools.at("canary"))
     stable = _peers(plan, pools.at("stable"))
@@ -96,6 +136,17 @@ def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None,
         lapse="stable" if carries else "keep",
         rules=rules,
     )
+
+
+def last_table(plan: Plan, pools: Pools) -> RouteTable:
+    """The table at the end of the way back: stable alone, but for owed hosts that nobody can replace (rule 5).
+
+    Nobody drives from here on, so what stays has no term.
+    """
+    if pools.at("canary"):
+        return table_of(plan, pools, weight_going_back(plan, pools), step=None, until=None)
+    release = plan.stable.release if plan.stable else plan.release.release
+    return settled_table(plan, pools.at("stable"), release)
 
 
 def settled_table(plan: Plan, hosts: tuple[str, ...], release: str) -> RouteTable:
