@@ -84,8 +84,9 @@ async def verdict_page(run: Run) -> None:
 async def back_page(result: Mapping[str, Json]) -> None:
     """What a rollback that somebody asked for came to."""
     alarms = "".join(f"- {alarm}\n" for alarm in cast("list[str]", result["alarms"]))
+    owed = ", ".join([*cast("list[str]", result["owed"]), *cast("list[str]", result["owed_edges"])])
     head = f"## {result['outcome']}: {result['app']} {result['version']} in {result['env']}\n\n{result['reason']}\n"
-    text = f"{head}\nHosts run {result['runs'] or 'nothing'}; owed: {result['owed'] or 'none'}\n\n{alarms}"
+    text = f"{head}\nHosts run {result['runs'] or 'nothing'}; owed: {owed or 'none'}\n\n{alarms}"
     key = _named(f"{result['app']}-{result['env']}-rollback")
     await acreate_markdown_artifact(text, key=key, description=f"Rollback {result['rollout']}")
 

@@ -15,7 +15,7 @@ from prefect import get_run_logger
 from blocks.resolve import ServerBlocks
 from gopub.canon import Json
 from gopub.drive import driving as first
-from gopub.drive import opening, projects, settings, takeback, waking
+from gopub.drive import mending, opening, projects, settings, takeback, waking
 from gopub.drive.adopting import adopt
 from gopub.drive.downgrade import refuse_downgrade
 from gopub.drive.opening import Wanted
@@ -129,9 +129,10 @@ async def ready_to_wake(app: str, env: str) -> list[waking.Found]:
 
 @box(name="orphans", patient=True, limit=60)
 async def orphans(app: str, env: str) -> list[waking.Found]:
-    """Each active rollout that nobody drives."""
+    """Each active rollout that nobody drives; edges that missed the way back make one when they answer again."""
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
+    await mending.mend(journal, time.time(), ServerBlocks(), app, env)
     return waking.orphans(journal, app, env)
 
 

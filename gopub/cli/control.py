@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -84,6 +85,7 @@ def recover(
     """Go on with rollouts whose driver died: forward from the journal, or back."""
     from gopub.drive import settings
     from gopub.drive.adopting import adopt
+    from gopub.drive.mending import mend
     from gopub.drive.waking import active, parameters
     from gopub.rollout.run import LEASE
 
@@ -91,6 +93,8 @@ def recover(
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
         typer.echo(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
+    if mended := asyncio.run(mend(journal, time.time(), None, app, env)):
+        typer.echo(f"edges that missed the way back answer again: {mended} env(s)", err=True)
     there = list(active(journal, app, env))
     found = [one for one in there if not one.driven and not one.state.waiting]
     if not found:

@@ -94,6 +94,7 @@ def _row(journal: Journal, stream: str) -> dict[str, object]:
         "active": _active(journal, state, app, env),
         "quarantined": sorted(release[:12] for release in state.quarantine),
         "automatic_rollbacks_in_a_row": state.automatic_rollbacks,
+        "owed_edges": list(state.owed_edges),
     }
 
 
@@ -125,6 +126,14 @@ def _when(entries: list[Entry]) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else None
 
 
+def _owed(row: dict[str, object]) -> str:
+    """What is left of the last rollout where none is under way."""
+    edges = row["owed_edges"]
+    if not isinstance(edges, list) or not edges:
+        return "-"
+    return f"{', '.join(edges)} missed the way back; run `gopub recover` when reachable"
+
+
 def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -137,7 +146,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         doing = (
             f"{active.get('version')}: {active.get('waiting') or active.get('step') or active.get('next')}"
             if active
-            else "-"
+            else _owed(row)
         )
         alive = "" if active.get("driver_alive") else " (gone; run `gopub recover`)"
         driver = f"{active.get('driver')}{alive}" if active and not active.get("waiting") else "-"

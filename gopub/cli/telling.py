@@ -53,7 +53,8 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
         case ev.Settling():
             return "settling: stable everywhere"
         case ev.Closed():
-            owed = f"; owed: {', '.join(event.owed)}" if event.owed else ""
+            names = (*event.owed, *(f"edge {edge}" for edge in event.owed_edges))
+            owed = f"; owed: {', '.join(names)}" if names else ""
             return f"{event.outcome.value}{': ' + event.reason if event.reason else ''}{owed}"
         case _:
             return None

@@ -50,7 +50,7 @@ class Wanted:
 async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncIterator[Run]:
     """Read hosts and edges, take the seat, and give the run; names that no file gives are looked for elsewhere."""
     project = await open_project(wanted.project).naming_store(elsewhere)
-    signed, environment = await _release_of(project, wanted)
+    signed, environment = await release_of(project, wanted)
     project = await project.naming(environment, elsewhere)
     async with open_ports(project, environment) as ports:
         adopt(ports.journal, ports.kits)
@@ -87,13 +87,13 @@ async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> d
         facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
         if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
             return None
-        edges = await _edges(ports, wanted.app, wanted.env, environment)
+        edges = await edges_of(ports, wanted.app, wanted.env, environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
     return {"rollout": "", "app": wanted.app, "env": wanted.env, "version": wanted.version,
             "release": release.release_id, "outcome": "nothing to do", "rule": None,
             "reason": f"it is stable on all {len(facts)} hosts",
-            "owed": [], "alarms": []}  # fmt: skip
+            "owed": [], "owed_edges": [], "alarms": []}  # fmt: skip
 
 
 def is_settled(status: EdgeStatus, release: str, hosts: Collection[str]) -> bool:
@@ -120,7 +120,7 @@ async def make_plan(rollout: str, release: Release, env: str, ports: Ports, fact
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
-    tables = [status.table for status in await _edges(ports, release.app, env, ports.environment)]
+    tables = [status.table for status in await edges_of(ports, release.app, env, ports.environment)]
     serving = {host for table in tables if table for host in table.hosts()}
     return plan_rollout(
         rollout, release, env, ports.environment, ports.hosts, facts, renders, stable,
@@ -142,7 +142,7 @@ def environment_of(release: Release, env: str) -> Environment:
     return Environment.model_validate(files.spec)
 
 
-async def _release_of(project: Project, wanted: Wanted) -> tuple[SignedRelease | None, Environment]:
+async def release_of(project: Project, wanted: Wanted) -> tuple[SignedRelease | None, Environment]:
     """The release and its environment; to go on without the store, the environment that the kit remembers.
 
     A rollout that goes on without its release can only go back, which the first box that needs it finds out.
@@ -203,10 +203,11 @@ def insist(facts: Mapping[str, HostFacts], silent: Mapping[str, GopubError]) -> 
 
 async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment) -> int:
     """The highest epoch that an edge has seen."""
-    return max((status.epoch for status in await _edges(ports, app, env, environment)), default=0)
+    return max((status.epoch for status in await edges_of(ports, app, env, environment)), default=0)
 
 
-async def _edges(ports: Ports, app: str, env: str, environment: Environment) -> tuple[EdgeStatus, ...]:
+async def edges_of(ports: Ports, app: str, env: str, environment: Environment) -> tuple[EdgeStatus, ...]:
+    """What every edge of the environment holds; none where it has no traffic."""
     if ports.router is None or environment.traffic is None:
         return ()
     return await ports.router.status(app, env, environment.traffic.upstream)

@@ -17,6 +17,7 @@ _CODES = {
     Outcome.WITHDRAWN: Exit.INCONCLUSIVE,
     Outcome.REFUSED: Exit.REFUSED,
     Outcome.FAILED: Exit.FAILED,
+    Outcome.MENDED: Exit.OK,
 }
 
 
@@ -41,13 +42,14 @@ def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
         "runs": state.release_version if promoted else stable,
         "rule": back.rule if back else verdict.rule if verdict else None,
         "owed": list(state.owed),
+        "owed_edges": list(closed.owed_edges) if closed else [],
         "alarms": list(alarms),
     }
 
 
 def exit_of(result: Mapping[str, Json]) -> Exit:
     """The exit code of a summary: what is owed outranks how it ended."""
-    if result.get("owed"):
+    if result.get("owed") or result.get("owed_edges"):
         return Exit.PARTIAL
     outcome = result.get("outcome")
     if outcome in (WAITING, "nothing to do"):

@@ -18,7 +18,7 @@ def close(run: Run, outcome: Outcome, reason: str) -> None:
     if not must:
         run.hurry(LAST_TRY)
     if run.state.closed is None:
-        run.record(ev.Closed(outcome, reason, run.state.owed), must=must)
+        run.record(ev.Closed(outcome, reason, run.state.owed, run.state.owed_edges), must=must)
     try:
         free_env(run, outcome)
     except GopubError as error:
@@ -44,6 +44,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
         stable_version=stable.version if stable else "",
         quarantined=state.release if bad else "",
         automatic=bad and bool(state.back and state.back.rule),
+        owed_edges=state.owed_edges if state.acks else None,
     )
     journal.append(
         env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat

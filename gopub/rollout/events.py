@@ -189,7 +189,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class GoingBack:
-    """From here on only back: ``rolled back`` quarantines the release, ``withdrawn`` does not."""
+    """From here on only back: ``rolled back`` quarantines the release, ``withdrawn`` and ``mended`` do not."""
 
     outcome: Outcome
     rule: int
@@ -211,11 +211,12 @@ class Settling:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The end of a rollout, and what is owed."""
+    """The end of a rollout, and the hosts and edges that are owed."""
 
     outcome: Outcome
     reason: str = ""
     owed: tuple[str, ...] = ()
+    owed_edges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,10 @@ class EnvOpened:
 
 @dataclass(frozen=True, slots=True)
 class EnvClosed:
-    """The env is free again; ``stable`` and ``stable_version`` name what it runs (empty: unchanged)."""
+    """The env is free again; ``stable`` and ``stable_version`` name what it runs (empty: unchanged).
+
+    ``owed_edges`` did not take the rollout's last table; None: it put none, so what was owed before still is.
+    """
 
     rollout: str
     outcome: Outcome
@@ -236,6 +240,7 @@ class EnvClosed:
     stable_version: str = ""
     quarantined: str = ""
     automatic: bool = False
+    owed_edges: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,10 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
 
 @dataclass(frozen=True, slots=True)
 class EnvState:
-    """What an env runs and whether a rollout is active there: the fold of the env's own stream."""
+    """What an env runs and whether a rollout is active there: the fold of the env's own stream.
+
+    ``owed_edges`` did not take the last table of the rollout ``owed_by``.
+    """
 
     active: str = ""
     stable: str = ""
@@ -227,6 +230,8 @@ class EnvState:
     previous_version: str = ""
     quarantine: frozenset[str] = frozenset()
     automatic_rollbacks: int = 0
+    owed_edges: tuple[str, ...] = ()
+    owed_by: str = ""
     version: int = 0
 
 
@@ -256,6 +261,8 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:
         in_a_row = 0
+    if event.owed_edges is not None:
+        state = replace(state, owed_edges=event.owed_edges, owed_by=event.rollout if event.owed_edges else "")
     quarantine -= {state.stable}  # what somebody made stable is allowed
     active = "" if state.active == event.rollout else state.active
     return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)

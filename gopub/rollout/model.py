@@ -21,6 +21,7 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
     REFUSED = "refused"
     FAILED = "failed"
+    MENDED = "mended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def taken_over(world: TwoEdges, monkeypatch) -> Run:
         folder=world.kits, naming_store=same, naming=same, environment=lambda _: world.environment
     )
     monkeypatch.setattr(opening, "open_project", lambda _: project)
-    monkeypatch.setattr(opening, "_release_of", of_project)
+    monkeypatch.setattr(opening, "release_of", of_project)
     monkeypatch.setattr(opening, "open_ports", ports)
 
     async def drive() -> None:
