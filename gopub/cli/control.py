@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import typer
 
+from gopub.cli.driving import drive, finish, go_on_with
 from gopub.errors import Exit
-
-if TYPE_CHECKING:
-    from gopub.drive.waking import Found
 
 RolloutArgument = Annotated[str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
@@ -31,7 +29,7 @@ def promote(rollout: RolloutArgument = "last", reason: ReasonOption = "") -> Non
     driverless = [one for one in active(journal, state.app, state.env) if not one.driven]
     typer.echo(f"asked {name} to go on", err=True)
     for one in driverless:
-        _go_on(state.app, state.env, parameters(one))
+        drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=False)
 
 
 def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
@@ -52,7 +50,7 @@ def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json:
     typer.echo(f"asked {name} to go back", err=True)
     for one in active(journal, state.app, state.env):
         if not one.driven:
-            _go_on(state.app, state.env, parameters(one), as_json=as_json)
+            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
 
 
 def rollback(
@@ -63,7 +61,6 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the release before, or --to one, back at once. Needs only hosts, edges and the rollback kit."""
-    from gopub.cli.start import finish
     from gopub.drive.takeback import take_back
 
     app, env = _which(app, env)
@@ -82,7 +79,7 @@ def recover(
     app: Annotated[str, typer.Option(help="Only rollouts of this app.")] = "",
     env: Annotated[str, typer.Option("--env", "-e", help="Only rollouts into this environment.")] = "",
 ) -> None:
-    """Go on with rollouts whose driver died: forward from the journal, or back."""
+    """Go on with rollouts whose driver died: forward from the journal, or back; all at once."""
     from gopub.drive import settings
     from gopub.drive.adopting import adopt
     from gopub.drive.mending import mend
@@ -104,18 +101,8 @@ def recover(
             seat, _ = journal.seated(one.state.app, one.state.env) or (None, False)
             typer.echo(f"{one.state.rollout} is driven by {seat.holder if seat else 'somebody'}; if that process is "
                        f"gone, its lease ends within {LEASE:g}s: run `gopub recover` then", err=True)  # fmt: skip
-    for one in found:
-        _go_on(one.state.app, one.state.env, parameters(one), last=one is found[-1])
-
-
-def _go_on(app: str, env: str, found: Found, *, as_json: bool = False, last: bool = True) -> None:
-    from gopub.cli.start import drive
-
-    try:
-        drive("rollout", app, env, found.to_json(), as_json=as_json)
-    except typer.Exit:
-        if last:
-            raise
+    if found:
+        go_on_with([parameters(one) for one in found])
 
 
 def _which(app: str, env: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -55,15 +56,33 @@ def server_blocks() -> Elsewhere | None:
     return cast("Elsewhere", load("blocks.resolve:ServerBlocks")())
 
 
-def run_flow(name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
-             on_interrupt: Callable[[], None] | None = None) -> Json:  # fmt: skip
-    """Run a flow to its end in this process and give what it returns.
+Beside = Callable[[], Coroutine[Any, Any, None]]
+"""What runs next to flows, such as telling what happens; cancelled at their end."""
+Interrupt = Callable[[Sequence[Callable[[], object]]], Coroutine[Any, Any, None]]
+"""What the first Ctrl-C starts; it is given what cancels each flow, in the order of their parameters."""
 
-    ``beside`` runs next to it (it tells what happens) and is cancelled at the end. The first Ctrl-C calls
-    ``on_interrupt``, which asks for a safe stop; the second one ends the process.
+
+def run_flow(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> Json:
+    """Run a flow to its end in this process and give what it returns.
 
     Raises:
         GopubError: what the flow raised.
+    """
+    (result,) = run_flows(name, [parameters], beside)
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def run_flows(
+    name: str,
+    parameters: Sequence[Mapping[str, Json]],
+    beside: Beside | None = None,
+    on_interrupt: Interrupt | None = None,
+) -> list[Json | BaseException]:
+    """Run a flow once for each of ``parameters``, side by side in this process; what each returns or raises.
+
+    The first Ctrl-C starts ``on_interrupt`` next to them; the second one ends the process.
     """
     _own_server()
     flow = load(f"flows.{name}:{name}")
@@ -80,9 +99,7 @@ def _own_server() -> None:
     atexit.register(lambda: asyncio.run(stop(server.running, wait=5.0)))
 
 
-def run_deployment(
-    name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None = None
-) -> str:
+def run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> str:
     """Start a deployment on the server of ``PREFECT_API_URL`` and wait for its end; gives the name of its state.
 
     Raises:
@@ -91,9 +108,7 @@ def run_deployment(
     return asyncio.run(_run_deployment(name, parameters, beside))
 
 
-async def _run_deployment(
-    name: str, parameters: Mapping[str, Json], beside: Callable[[], Coroutine[Any, Any, None]] | None
-) -> str:
+async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None) -> str:
     from prefect.deployments import arun_deployment
 
     telling = asyncio.create_task(beside()) if beside else None
@@ -113,20 +128,19 @@ async def _run_deployment(
 
 
 async def _run(
-    flow: Any,
-    parameters: Mapping[str, Json],
-    beside: Callable[[], Coroutine[Any, Any, None]] | None,
-    on_interrupt: Callable[[], None] | None,
-) -> Json:
+    flow: Any, parameters: Sequence[Mapping[str, Json]], beside: Beside | None, on_interrupt: Interrupt | None
+) -> list[Json | BaseException]:
+    flows = [asyncio.create_task(flow(**each)) for each in parameters]
+    companions = [asyncio.create_task(beside())] if beside else []
     if on_interrupt:
-        _first_asks_second_kills(on_interrupt)
-    telling = asyncio.create_task(beside()) if beside else None
+        ask = partial(on_interrupt, [one.cancel for one in flows])
+        _first_asks_second_kills(lambda: companions.append(asyncio.create_task(ask())))
     try:
-        return cast("Json", await flow(**parameters))
+        return cast("list[Json | BaseException]", await asyncio.gather(*flows, return_exceptions=True))
     finally:
-        if telling:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+        for one in companions:
+            one.cancel()
+        await asyncio.gather(*companions, return_exceptions=True)
 
 
 def _first_asks_second_kills(ask: Callable[[], None]) -> None:

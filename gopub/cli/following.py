@@ -9,7 +9,8 @@ from gopub.cli.telling import tell
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Entry, Journal
-from gopub.rollout.machine import fold_env
+from gopub.rollout.machine import State, fold, fold_env
+from gopub.rollout.opening import whoami
 from gopub.rollout.run import env_stream, stream_of
 
 LOOK = 0.25
@@ -23,6 +24,7 @@ class Follower:
         self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
         self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
         self._opened = len(journal.read(env_stream(app, env)))
+        self._before, self._opened_before = dict(self._known), self._opened
         self.rollout = ""
 
     async def follow(self) -> None:
@@ -30,6 +32,24 @@ class Follower:
         while True:
             await asyncio.sleep(LOOK)
             self.catch_up()
+
+    def ours(self) -> State | None:
+        """The rollout whose seat this process took since we began, as it stands; None while there is none.
+
+        Somebody else's may be active in the same env, before ours began and even after: the journal tells who drives.
+
+        Raises:
+            GopubError: GP701 the journal cannot be read.
+        """
+        env = [entry.event for entry in self._journal.read(env_stream(self._app, self._env))]
+        opened = [event.rollout for event in env[self._opened_before :] if isinstance(event, ev.EnvOpened)]
+        for rollout in dict.fromkeys(filter(None, (*reversed(opened), fold_env(env).active))):
+            entries = self._journal.read(stream_of(rollout))
+            since = [entry.event for entry in entries[self._before.get(stream_of(rollout), 0) :]]
+            drivers = [event.driver for event in since if isinstance(event, ev.SeatTaken)]
+            if drivers and drivers[-1] == whoami():
+                return fold(entry.event for entry in entries)
+        return None
 
     def catch_up(self) -> None:
         """Tell what is new; a journal that is away for a moment is asked again next time."""

@@ -43,12 +43,17 @@ def run() -> None:
         lazy.register(app, sys.argv[1:])
         app()
     except GopubError as error:
-        for one in error.errors if isinstance(error, ErrorGroup) else (error,):
-            typer.echo(f"error: {REDACTOR.clean(str(one))}", err=True)
+        tell_error(error)
         sys.exit(int(error.exit))
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(int(Exit.INTERRUPTED))
+
+
+def tell_error(error: GopubError) -> None:
+    """Print an error for people; of several mistakes each."""
+    for one in error.errors if isinstance(error, ErrorGroup) else (error,):
+        typer.echo(f"error: {REDACTOR.clean(str(one))}", err=True)
 
 
 if __name__ == "__main__":

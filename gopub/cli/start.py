@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from gopub.canon import Json
-from gopub.errors import Exit, UsageError
+from gopub.cli.driving import drive
+from gopub.errors import UsageError
 
 if TYPE_CHECKING:
     from gopub.spec.loader import Loaded
@@ -92,42 +93,6 @@ def deploy(
         "spec_file": file.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     drive("deploy", app, env, parameters, as_json=as_json)
-
-
-def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json: bool) -> None:
-    """Run a flow that drives a rollout, telling what happens; ends with its exit code."""
-    from gopub.cli.engine import run_flow
-    from gopub.cli.following import Follower, line_printer
-    from gopub.drive import settings
-    from gopub.drive.asking import ask_abort
-
-    journal = settings.journal()
-    follower = Follower(journal, app, env, line_printer(lambda text: typer.echo(text, err=True)))
-    interrupted: list[bool] = []
-
-    def on_interrupt() -> None:
-        interrupted.append(True)
-        typer.echo("stopping safely: the rollout goes back; Ctrl-C again ends at once (then: gopub recover)", err=True)
-        ask_abort(journal, app, env, "Ctrl-C")
-
-    try:
-        result = run_flow(flow, parameters, follower.follow, on_interrupt)
-    finally:
-        follower.catch_up()
-    finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=bool(interrupted))
-
-
-def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False) -> None:
-    """Print a rollout's summary and end with its exit code."""
-    from gopub.drive.summary import exit_of
-
-    if as_json:
-        typer.echo(json.dumps({"schema_version": 1, **result}))
-    else:
-        runs = f", {result['runs']} runs" if result.get("runs") not in (None, result["version"]) else ""
-        why = f" ({result['reason']})" if result.get("reason") else ""
-        typer.echo(f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}")
-    raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
 
 
 def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from gopub.rollout import events as ev
 from gopub.rollout.gates import closed_gate
 from gopub.rollout.journal import Journal
 from gopub.rollout.machine import State
-from gopub.rollout.opening import read_env_state, read_state, whoami
+from gopub.rollout.opening import read_state, whoami
 from gopub.rollout.run import asked_of
 
 TRIES = 5
@@ -30,14 +30,6 @@ def ask(journal: Journal, rollout: str, what: str, reason: str) -> None:
                 raise
         else:
             return
-
-
-def ask_abort(journal: Journal, app: str, env: str, reason: str) -> str:
-    """Ask the active rollout of an env to go back; gives its id, empty when none is active."""
-    active = read_env_state(journal, app, env).active
-    if active:
-        ask(journal, active, "abort", reason)
-    return active
 
 
 def ask_promote(journal: Journal, rollout: str, reason: str, clock: Clock | None = None) -> State:

@@ -126,10 +126,10 @@ async def git_repository(folder: Path) -> str:
     return await _committed(folder, {"README": "nothing to build\n"})
 
 
-async def go_repository(folder: Path, spec: str) -> str:
+async def go_repository(folder: Path, spec: str, test: str = "") -> str:
     """A repository with a Go program of one line and this gopub.yaml, as `git_repository`; gives the commit."""
     files = {"go.mod": "module example.org/small\n\ngo 1.24\n", "main.go": "package main\n\nfunc main() {}\n"}
-    return await _committed(folder, {**files, "gopub.yaml": spec})
+    return await _committed(folder, {**files, "gopub.yaml": spec, **({"main_test.go": test} if test else {})})
 
 
 async def _committed(folder: Path, files: Mapping[str, str]) -> str:

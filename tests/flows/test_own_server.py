@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gopub.clock import SystemClock
 from gopub.process import base_environment, run, spawn
+from gopub.rollout.journal import open_journal
 from tests.flows.serverkit import ROOT, go_repository, run_sync, until
 
 SPEC = "app: small\nenvironments:\n  lab: {inventory: nowhere.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"
@@ -71,3 +73,50 @@ def test_it_ends_with_its_command_even_when_that_is_killed(home: Path) -> None:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     run_sync(until("the server is gone", gone))
+
+
+SLOW = """package main
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSlow(t *testing.T) { time.Sleep(10 * time.Minute) }
+"""
+
+
+def testing(home: Path) -> list[int]:
+    """The programs with the repository's own tests, which a build runs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"/small.test") and str(home).encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it ended while we looked
+    return found
+
+
+def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_path: Path) -> None:
+    run_sync(go_repository(tmp_path / "small", SPEC, SLOW))
+    deploy = [sys.executable, "-m", "gopub.cli.main", "deploy", "v1.4.0"]
+    pid = spawn(deploy, log=tmp_path / "log", env=environment(tmp_path), cwd=tmp_path / "small")
+
+    async def builds() -> bool:
+        return bool(testing(tmp_path))
+
+    async def ended() -> bool:
+        return not testing(tmp_path) and not servers(tmp_path)
+
+    run_sync(until("its tests run", builds, within=180))
+    os.kill(pid, signal.SIGINT)
+    _, status = os.waitpid(pid, 0)
+    said = (tmp_path / "log").read_text()
+    assert os.waitstatus_to_exitcode(status) == 130, said
+    assert "GP952" in said and "Traceback" not in said, said
+    run_sync(until("nothing is left of it", ended))
+    journal = open_journal(str(tmp_path / "state/gopub/journal.db"), SystemClock())
+    assert journal.streams("") == []

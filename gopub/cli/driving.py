@@ -1,0 +1,123 @@
+"""Driving rollouts in this process: told live, stopped by Ctrl-C, ended with the exit code of what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import typer
+
+from gopub.canon import Json
+from gopub.errors import Exit, GopubError, InterruptedByUser
+
+if TYPE_CHECKING:
+    from gopub.drive.waking import Found
+
+Ended = Json | BaseException
+_RISING = (Exit.OK, Exit.INCONCLUSIVE, Exit.ROLLED_BACK, Exit.PARTIAL, Exit.INTERRUPTED)
+
+
+def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json: bool) -> None:
+    """Run a flow that drives a rollout, telling what happens; ends with its exit code."""
+    (result,), interrupted = _driven(flow, [(app, env, parameters)])
+    if isinstance(result, BaseException):
+        raise _in_words(result)
+    finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=interrupted)
+
+
+def go_on_with(found: Sequence[Found]) -> None:
+    """Go on with several rollouts, side by side: none waits for another, and none ends with another's trouble.
+
+    Each is told as it ends; the exit code is that of the worst.
+    """
+    results, interrupted = _driven("rollout", [(one.app, one.env, one.to_json()) for one in found])
+    codes = [Exit.INTERRUPTED] if interrupted else [Exit.OK]
+    for one, result in zip(found, results, strict=True):
+        codes.append(_ended(one, result))
+    raise typer.Exit(int(max(codes, key=_badness)))
+
+
+def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False) -> None:
+    """Print a rollout's summary and end with its exit code."""
+    from gopub.drive.summary import exit_of
+
+    typer.echo(json.dumps({"schema_version": 1, **result}) if as_json else _line(result))
+    raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
+
+
+def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tuple[list[Ended], bool]:
+    """What each of them ended with, and whether somebody pressed Ctrl-C."""
+    from gopub.cli.engine import run_flows
+    from gopub.cli.following import Follower, line_printer
+    from gopub.cli.stopping import stop
+    from gopub.drive import settings
+
+    journal = settings.journal()
+    tellers = [_teller(f"{app} in {env}: " if len(wanted) > 1 else "") for app, env, _ in wanted]
+    followers = [
+        Follower(journal, app, env, line_printer(tell)) for (app, env, _), tell in zip(wanted, tellers, strict=True)
+    ]
+    interrupted: list[bool] = []
+
+    async def follow() -> None:
+        await asyncio.gather(*(follower.follow() for follower in followers))
+
+    async def on_interrupt(cancels: Sequence[Callable[[], object]]) -> None:
+        interrupted.append(True)
+        stops = zip(followers, cancels, tellers, strict=True)
+        await asyncio.gather(*(stop(journal, follower, cancel, tell) for follower, cancel, tell in stops))
+
+    try:
+        results = run_flows(flow, [parameters for _, _, parameters in wanted], follow, on_interrupt)
+    finally:
+        for follower in followers:
+            follower.catch_up()
+    return results, bool(interrupted)
+
+
+def _teller(before: str) -> Callable[[str], None]:
+    return partial(_talk, before)
+
+
+def _talk(before: str, text: str) -> None:
+    typer.echo(before + text, err=True)
+
+
+def _in_words(error: BaseException) -> BaseException:
+    if isinstance(error, asyncio.CancelledError):
+        return InterruptedByUser("GP952", "stopped before a rollout was begun", hint="nothing was rolled out")
+    return error
+
+
+def _ended(one: Found, result: Ended) -> Exit:
+    """Tell how one of several ended; a fault of ours keeps its traceback."""
+    from gopub.drive.summary import exit_of
+
+    error = _in_words(result) if isinstance(result, BaseException) else None
+    if isinstance(error, GopubError):
+        from gopub.cli.main import tell_error
+
+        typer.echo(f"{one.app} {one.version} in {one.env}: could not be gone on with", err=True)
+        tell_error(error)
+        return error.exit
+    if error is not None:
+        import traceback
+
+        typer.echo("".join(traceback.format_exception(error)), err=True)
+        return Exit.FAILED
+    summary = cast("dict[str, Json]", result)
+    typer.echo(_line(summary))
+    return exit_of(summary)
+
+
+def _line(result: dict[str, Json]) -> str:
+    runs = f", {result['runs']} runs" if result.get("runs") not in (None, result["version"]) else ""
+    why = f" ({result['reason']})" if result.get("reason") else ""
+    return f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
+
+
+def _badness(code: Exit) -> int:
+    return _RISING.index(code) if code in _RISING else len(_RISING)

@@ -1,0 +1,39 @@
+"""What the first Ctrl-C does: nothing of somebody else's, and nothing more of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gopub.cli.following import LOOK, Follower
+from gopub.drive.asking import ask
+from gopub.errors import GopubError
+from gopub.rollout.journal import Journal
+
+AGAIN = "Ctrl-C again ends at once (then: gopub recover)"
+
+
+async def stop(journal: Journal, follower: Follower, cancel: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Stop what this process does, and only that; runs beside the flow until that ends.
+
+    Before this process has begun a rollout the flow is cancelled, so that it never begins one. Afterwards the rollout
+    is asked to go back. A journal that does not answer is asked again: until it does, no step goes forward either.
+    """
+    cancelled = told = False
+    while True:
+        try:
+            ours = follower.ours()
+            if ours is not None:
+                if ours.closed is None:
+                    ask(journal, ours.rollout, "abort", "Ctrl-C")
+                    say(f"stopping safely: {ours.rollout} goes back; {AGAIN}")
+                return
+            if not cancelled:
+                cancelled = True
+                say(f"stopping: no rollout was begun here; {AGAIN.partition(' (')[0]}")
+                cancel()
+        except GopubError as error:
+            if not told:
+                told = True
+                say(f"cannot stop yet, asking again: {error.problem}; {AGAIN}")
+        await asyncio.sleep(LOOK)

@@ -1,0 +1,134 @@
+"""Ctrl-C stops what this process does, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import typer
+
+from gopub.cli import driving, engine
+from gopub.cli.following import Follower
+from gopub.cli.stopping import stop
+from gopub.errors import GopubError
+from gopub.rollout import opening
+from gopub.rollout.journal import Journal
+from tests.support.rollout_world import World, chart, in_memory
+
+COLLEAGUE = "colleague@elsewhere:7"
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> Iterator[World]:
+    in_memory(monkeypatch)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # none is started, and none is asked
+    before = signal.getsignal(signal.SIGINT)
+    yield World(tmp_path)
+    signal.signal(signal.SIGINT, before)
+
+
+def driven_by(world: World, who: str, monkeypatch):
+    with monkeypatch.context() as there:
+        there.setattr(opening, "whoami", lambda: who)
+        return world.driver()
+
+
+def run_as_flow(monkeypatch, flow, how=driving.drive, **options):
+    """Run it as the command runs a flow: with a loop, signals and all, without Prefect."""
+    monkeypatch.setattr(engine, "load", lambda _name: flow)
+    with pytest.raises((GopubError, typer.Exit)) as caught:
+        how("deploy", "hello", "lab", {}, as_json=False, **options)
+    return caught.value
+
+
+async def ctrl_c() -> None:
+    """Press it, and go on with one's work for a while."""
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+
+
+def test_ctrl_c_before_a_rollout_was_begun_begins_none(world, monkeypatch, capsys):
+    async def build_then_roll_out():
+        await ctrl_c()
+        await chart(world.driver(), "good")
+
+    error = run_as_flow(monkeypatch, build_then_roll_out)
+    assert (error.code, int(error.exit)) == ("GP952", 130)
+    assert "no rollout was begun here" in capsys.readouterr().err
+    assert world.journal.streams("") == []
+    assert set(world.running().values()) == {world.old}
+
+
+@pytest.mark.parametrize("when", ["before us", "after us"])
+def test_ctrl_c_leaves_a_rollout_alone_that_somebody_else_drives(world, monkeypatch, when):
+    theirs = [driven_by(world, COLLEAGUE, monkeypatch)] if when == "before us" else []
+
+    async def wait_for_hosts():
+        if not theirs:
+            theirs.append(driven_by(world, COLLEAGUE, monkeypatch))
+        await ctrl_c()
+        raise GopubError("GP708", "rollout r1 is active")
+
+    assert run_as_flow(monkeypatch, wait_for_hosts).code == "GP952"
+    assert theirs[0].asked() == ()
+    asyncio.run(chart(theirs[0], "good"))
+    assert theirs[0].state.closed.outcome.value == "promoted"
+
+
+def test_ctrl_c_takes_back_what_this_process_rolls_out(world, monkeypatch, capsys):
+    async def roll_out():
+        run = world.driver()
+        await ctrl_c()
+        await chart(run, "good")
+        return {"app": "hello", "env": "lab", "version": "2", "outcome": run.state.closed.outcome.value,
+                "reason": run.state.closed.reason}  # fmt: skip
+
+    assert run_as_flow(monkeypatch, roll_out).exit_code == 130
+    said = capsys.readouterr()
+    assert "hello 2 in lab: withdrawn (aborted: Ctrl-C)" in said.out
+    assert "stopping safely: r1 goes back" in said.err
+    assert set(world.running().values()) == {world.old}
+
+
+def test_ctrl_c_asks_nothing_of_whoever_took_the_seat_from_us(world, monkeypatch):
+    follower = Follower(world.journal, "hello", "lab", lambda _entry: None)
+    world.driver()
+    assert follower.ours().rollout == "r1"
+    driven_by(world, COLLEAGUE, monkeypatch)
+    assert follower.ours() is None
+
+
+class Away(Journal):
+    """A journal that does not answer for its first ``times`` reads."""
+
+    def __init__(self, journal: Journal, times: int) -> None:
+        super().__init__(journal._engine, journal._clock)
+        self.times = times
+
+    def read(self, stream):
+        if self.times:
+            self.times -= 1
+            raise GopubError("GP701", "the journal cannot be read: disk I/O error")
+        return super().read(stream)
+
+
+def test_ctrl_c_while_the_journal_is_away_is_heard_when_it_is_back(world):
+    said: list[str] = []
+    follower = Follower(world.journal, "hello", "lab", lambda _entry: None)
+    run = world.driver()
+    follower._journal = Away(world.journal, 2)
+    asyncio.run(stop(world.journal, follower, lambda: said.append("cancelled"), said.append))
+    assert [line.partition(":")[0] for line in said] == ["cannot stop yet, asking again", "stopping safely"]
+    assert [one.what for one in run.asked()] == ["abort"]
+
+
+def test_a_flow_that_begins_a_rollout_although_it_was_cancelled_takes_it_back(world):
+    follower = Follower(world.journal, "hello", "lab", lambda _entry: None)
+    runs = []
+    asyncio.run(stop(world.journal, follower, lambda: runs.append(world.driver()), lambda _text: None))
+    assert [one.what for one in runs[0].asked()] == ["abort"]
