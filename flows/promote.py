@@ -6,19 +6,16 @@ from prefect import flow
 
 from flows.rollout import rollout
 from gopub.canon import Json
-from tasks import names
+from tasks import going_on, names
 from tasks import rollout as boxes
 
 
 @flow(name="promote", flow_run_name=names.promote)
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
-    """Go on with every waiting rollout whose gate is open now.
+    """Go on with every waiting rollout whose gate is open now: each in a run of its own where a worker executes this.
 
     Args:
         app: Only this app's. Empty: all.
         env: Only those of this environment. Empty: all.
     """
-    return [
-        await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
-        for found in await boxes.ready_to_wake(app, env)
-    ]
+    return await going_on.go_on(rollout, await boxes.ready_to_wake(app, env))

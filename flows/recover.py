@@ -6,19 +6,16 @@ from prefect import flow
 
 from flows.rollout import rollout
 from gopub.canon import Json
-from tasks import names
+from tasks import going_on, names
 from tasks import rollout as boxes
 
 
 @flow(name="recover", flow_run_name=names.recover)
 async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:
-    """Take over every active rollout that no driver holds.
+    """Take over every active rollout that no driver holds: each in a run of its own where a worker executes this.
 
     Args:
         app: Only this app's. Empty: all.
         env: Only those of this environment. Empty: all.
     """
-    return [
-        await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
-        for found in await boxes.orphans(app, env)
-    ]
+    return await going_on.go_on(rollout, await boxes.orphans(app, env))

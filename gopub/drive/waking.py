@@ -11,9 +11,15 @@ from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.gates import closed_gate
 from gopub.rollout.journal import Journal
-from gopub.rollout.machine import EnvState, State, fold_env
-from gopub.rollout.opening import read_state
+from gopub.rollout.machine import State
+from gopub.rollout.opening import read_env_state, read_state
 from gopub.rollout.run import asked_of, stream_of
+from gopub.telemetry import log
+
+DAMAGED = frozenset({"GP702", "GP703"})
+"""Entries of one stream that cannot have happened, or cannot be read."""
+
+_log = log("recover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +48,34 @@ class Active:
 
 
 def active(journal: Journal, app: str = "", env: str = "") -> Iterator[Active]:
-    """Every active rollout (of this app and env, if given)."""
+    """Every active rollout (of this app and env, if given).
+
+    One whose entries cannot be understood is an alarm in the log, and hides none of the others.
+    """
     for stream in journal.streams("env/"):
         _, its_app, its_env = stream.split("/", 2)
         if app not in ("", its_app) or env not in ("", its_env):
             continue
-        known: EnvState = fold_env(entry.event for entry in journal.read(stream))
-        if not known.active:
+        try:
+            found = _active(journal, its_app, its_env)
+        except GopubError as error:
+            if error.code not in DAMAGED:
+                raise
+            _log.error("what is active of %s in %s cannot be told: %s", its_app, its_env, error)
             continue
-        seated = journal.seated(its_app, its_env)
-        state = read_state(journal, known.active)
-        if not state.rollout:  # its driver died between the env's entry and its own first one
-            state = State(rollout=known.active, app=its_app, env=its_env)
-        yield Active(state, _project(journal, known.active), bool(seated and seated[1]))
+        if found:
+            yield found
+
+
+def _active(journal: Journal, app: str, env: str) -> Active | None:
+    known = read_env_state(journal, app, env)
+    if not known.active:
+        return None
+    seated = journal.seated(app, env)
+    state = read_state(journal, known.active)
+    if not state.rollout:  # its driver died between the env's entry and its own first one
+        state = State(rollout=known.active, app=app, env=env)
+    return Active(state, _project(journal, known.active), bool(seated and seated[1]))
 
 
 def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[Found]:

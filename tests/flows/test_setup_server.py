@@ -16,7 +16,11 @@ import httpx
 import pytest
 
 from deployments import server as prefect
+from gopub.clock import SystemClock
 from gopub.process import run
+from gopub.rollout import events as ev
+from gopub.rollout.journal import open_journal
+from gopub.rollout.model import Outcome
 from tests.flows.serverkit import ROOT, Stack, changes, git_repository, run_sync, start, until
 
 pytestmark = [
@@ -201,6 +205,34 @@ async def started_by_hand(ready: Stack) -> dict[str, Any]:
     ]
     ended: dict[str, Any] = await ready.ended(made["id"])
     return ended
+
+
+async def test_recover_starts_a_run_of_its_own_for_each_rollout_without_a_driver(ready: Stack) -> None:
+    """Neither one that cannot be gone on with nor one that bakes for hours keeps the others from their driver."""
+    journal = open_journal(str(ready.folder / "state" / "gopub" / "journal.db"), SystemClock())
+    for app in ("lost", "gone"):
+        opened = ev.Opened(f"r-{app}", app, "prod", "b" * 64, "2", "", f"/nowhere/{app}")
+        journal.append(f"env/{app}/prod", 0, [ev.EnvOpened(f"r-{app}", "b" * 64)], actor="test")
+        journal.append(f"rollout/r-{app}", 0, [opened], actor="test")
+
+    async def both() -> dict[str, dict[str, Any]] | None:
+        runs = await ready.runs_of("rollout/rollout")
+        found = {tag: one for one in runs for tag in one["tags"] if tag.startswith("rollout:r-")}
+        return found if len(found) == 2 else None
+
+    runs = await until("a run for each", both, within=150.0)
+    for app in ("lost", "gone"):
+        journal.append(f"env/{app}/prod", 1, [ev.EnvClosed(f"r-{app}", Outcome.WITHDRAWN)], actor="test")
+        one = runs[f"rollout:r-{app}"]
+        assert set(one["tags"]) == {"gopub", f"app:{app}", "env:prod", f"rollout:r-{app}"}
+        assert (one["work_queue_name"], one["parent_task_run_id"]) == ("urgent", None)
+        assert one["parameters"] == {
+            "app": app, "env": "prod", "version": "2", "project": f"/nowhere/{app}", "rollout_id": f"r-{app}",
+            "reason": "", "actor": "", "automatic": False,
+        }  # fmt: skip
+        ended = await ready.ended(one["id"])
+        assert "GP110" in ended["state"]["message"], ended["state"]
+    assert not any(one["state_type"] == "FAILED" for one in await ready.runs_of("recover/recover"))
 
 
 async def test_a_push_sent_twice_is_one_run(api: Api) -> None:
