@@ -33,7 +33,7 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
-    """The plan, and as what the rollout ends: ``withdrawn`` where it only puts hosts right and blames no release."""
+    """The plan, and as what the rollout ends: ``mended`` where it only puts hosts right and blames no release."""
 
     plan: Plan
     outcome: Outcome = Outcome.ROLLED_BACK
@@ -41,7 +41,8 @@ class WayBack:
 
 def past_of(events: Sequence[ev.Event], kit: Kit, facts: Mapping[str, HostFacts]) -> Past:
     """What an env's stream tells; where no rollout has ended in it (a new journal, one of our own) the kit tells."""
-    closed = [event for event in events if isinstance(event, ev.EnvClosed) and event.outcome is not Outcome.REFUSED]
+    ended = [event for event in events if isinstance(event, ev.EnvClosed)]
+    closed = [event for event in ended if event.outcome not in (Outcome.REFUSED, Outcome.MENDED)]
     known = fold_env(events)
     if not closed or not known.stable:
         return _past_of_kit(kit, facts)
@@ -74,7 +75,7 @@ def way_back(kit: Kit, past: Past, facts: Mapping[str, HostFacts], to: str, roll
         wanted = _named(kit, past, to)
         return WayBack(_plan(kit, facts, wanted, _to_go(kit, facts, wanted), rollout))
     if past.went_back and past.stable:
-        return WayBack(_plan(kit, facts, past.stable, _astray(kit, past.stable, facts), rollout), Outcome.WITHDRAWN)
+        return WayBack(_plan(kit, facts, past.stable, _astray(kit, past.stable, facts), rollout), Outcome.MENDED)
     if not past.before:
         what = past.stable.version if past.stable else "what runs"
         raise GopubError("GP725", f"no release before {what} is known; known: {_versions(kit)}",

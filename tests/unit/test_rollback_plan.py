@@ -100,7 +100,14 @@ def test_where_the_last_rollout_went_back_a_person_has_to_name_what_they_want(ki
 
 def test_a_host_that_a_way_back_did_not_reach_is_put_right_and_nobody_is_blamed(kit):
     way = plan(kit, history((ONE, UP), (TWO, UP), (THREE, BACK)), fleet(TWO, THREE, TWO, TWO))
-    assert (way.plan.release, stable_of(way), way.outcome) == (THREE, TWO, Outcome.WITHDRAWN)
+    assert (way.plan.release, stable_of(way), way.outcome) == (THREE, TWO, Outcome.MENDED)
+
+
+@pytest.mark.parametrize("nothing_new", [REFUSED, Outcome.MENDED])
+def test_what_changes_no_release_does_not_count_as_the_last_rollout(kit, nothing_new):
+    past = history((ONE, UP), (TWO, UP), (THREE, BACK), (THREE, nothing_new))
+    with pytest.raises(GopubError, match="went back already"):
+        plan(kit, past, fleet(TWO, TWO, TWO, TWO))
 
 
 def test_without_a_journal_the_last_plan_is_what_goes_if_it_runs_anywhere(kit):
