@@ -86,7 +86,7 @@ func TestSlow(t *testing.T) { time.Sleep(10 * time.Minute) }
 """
 
 
-def testing(home: Path) -> list[int]:
+def programs_under_test(home: Path) -> list[int]:
     """The programs with the repository's own tests, which a build runs."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -106,10 +106,10 @@ def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_p
     pid = spawn(deploy, log=tmp_path / "log", env=environment(tmp_path), cwd=tmp_path / "small")
 
     async def builds() -> bool:
-        return bool(testing(tmp_path))
+        return bool(programs_under_test(tmp_path))
 
     async def ended() -> bool:
-        return not testing(tmp_path) and not servers(tmp_path)
+        return not programs_under_test(tmp_path) and not servers(tmp_path)
 
     run_sync(until("its tests run", builds, within=180))
     os.kill(pid, signal.SIGINT)

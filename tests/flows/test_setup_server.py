@@ -228,7 +228,6 @@ async def test_recover_starts_a_run_of_its_own_for_each_rollout_without_a_driver
         assert (one["work_queue_name"], one["parent_task_run_id"]) == ("urgent", None)
         assert one["parameters"] == {
             "app": app, "env": "prod", "version": "2", "project": f"/nowhere/{app}", "rollout_id": f"r-{app}",
-            "reason": "", "actor": "", "automatic": False,
         }  # fmt: skip
         ended = await ready.ended(one["id"])
         assert "GP110" in ended["state"]["message"], ended["state"]
