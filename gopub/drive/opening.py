@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gopub.canon import Json
 from gopub.drive import settings
+from gopub.drive.addresses import by_address
 from gopub.drive.adopting import adopt
 from gopub.drive.naming import Elsewhere
 from gopub.drive.ports import Project, open_ports, open_project
@@ -116,14 +117,15 @@ async def dry_plan(app: str, env: str, version: str, folder: str, elsewhere: Els
 
 
 async def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Mapping[str, HostFacts]) -> Plan:
-    """Render for each host, ask the edges which hosts serve, and plan."""
+    """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan."""
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
     tables = [status.table for status in await edges_of(ports, release.app, env, ports.environment)]
     serving = {host for table in tables if table for host in table.hosts()}
+    hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
     return plan_rollout(
-        rollout, release, env, ports.environment, ports.hosts, facts, renders, stable,
+        rollout, release, env, ports.environment, hosts, facts, renders, stable,
         counted=ports.metrics is not None, serving=serving,
     )  # fmt: skip
 
