@@ -115,8 +115,7 @@ def _adopt_env(journal: Journal, stream: str, entries: list[Entry]) -> None:
         _close_rollout(journal, known.active, f"taken back offline by {entries[-1].actor}")
     for event in closed:
         again = fold_env(entry.event for entry in journal.read(env_stream(app, env)))
-        merged = ev.EnvClosed(known.active or event.rollout, event.outcome, event.stable, event.stable_version,
-                              event.quarantined)  # fmt: skip
+        merged = replace(event, rollout=known.active or event.rollout)
         journal.append(env_stream(app, env), again.version, [merged], actor=entries[-1].actor)
     _go_on_with(journal, stream, [event for event in opened if event.rollout not in {end.rollout for end in closed}])
 

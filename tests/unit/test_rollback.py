@@ -260,6 +260,19 @@ def test_what_others_did_since_stands(world: Canary, tmp_path: Path):
     assert (world.env(), world.env().active) == (known, "r3")
 
 
+def test_edges_that_missed_a_rollback_without_the_journal_stay_owed(world: Canary, tmp_path: Path):
+    journal = tmp_path / "journal.db"
+    kept = journal.read_bytes()
+    garbage(journal)
+    world.router.down = True
+    assert asyncio.run(takeback.take_back("hello", "lab"))["owed_edges"] == ["edge"]
+    for left in tmp_path.glob("journal.db*"):
+        left.unlink()
+    journal.write_bytes(kept)
+    assert adopt(settings.journal(), world.kits) == 1
+    assert (world.env().owed_edges, world.env().owed_by) == (("edge",), "r1")
+
+
 def test_a_spool_waits_while_the_driver_that_was_overtaken_has_its_lease(world: Canary, tmp_path: Path, monkeypatch):
     journal = offline(world, tmp_path)
     seat = Seat("hello", "lab", 0, "5" * 32, "the old driver")
