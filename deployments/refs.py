@@ -10,7 +10,7 @@ from typing import Protocol
 from gopub.errors import GopubError
 from gopub.source.git import git, origin_of
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _WITHIN = 15.0
 
 

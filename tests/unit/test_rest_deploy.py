@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from deployments.api.deploy import DeployRequest
+from deployments.refs import FixedRefs
 from gopub import schemas
 from gopub.errors import GopubError
 from tests.unit.apikit import Kit, make_kit
@@ -238,3 +239,10 @@ async def test_the_request_is_described_where_clients_look_for_it(kit: Kit) -> N
     assert set(shown["properties"]) == set(DeployRequest.model_fields)
     kept = {key: value for key, value in schemas.schema("deploy-request").items() if not key.startswith("$")}
     assert kept == DeployRequest.model_json_schema()
+
+
+@pytest.mark.parametrize(("ref", "known"), [("a" * 40, True), ("a" * 64, True), ("a" * 41, False)])
+async def test_a_full_commit_id_is_taken_at_its_word_whatever_hash_the_repository_uses(
+    ref: str, *, known: bool
+) -> None:
+    assert await FixedRefs().has("https://git.example.org/hello", ref) is known
