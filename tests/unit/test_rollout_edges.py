@@ -86,7 +86,7 @@ def test_recover_with_an_edge_down_takes_the_canary_back_at_once(world, monkeypa
 
 def test_an_abort_is_heard_before_the_canary_is_taken_over(world, monkeypatch):
     canary(world)
-    asking.ask_abort(world.journal, "hello", "lab", "please stop")
+    asking.ask(world.journal, "r1", "abort", "please stop")
     known = len(world.router.edges["edge1"].tables)
     driver = taken_over(world, monkeypatch)
     assert driver.state.closed and driver.state.closed.reason.startswith("aborted: please stop")
