@@ -78,7 +78,8 @@ async def stage(run: Run, batch: Sequence[str]) -> None:
     await stages.stage(run, batch)
 
 
-@box(name="switch", run_name=names.batch, limit=3600)
+# No limit where hosts are switched: each order has its own, and how many batches there are is the fleet's size.
+@box(name="switch", run_name=names.batch, limit=None)
 async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     """Change what one batch of hosts runs, out of the pool, and bring it in as the canary."""
     await stages.switch(run, step, batch)
@@ -100,14 +101,14 @@ async def bake(run: Run, step: PlannedStep) -> None:
         get_run_logger().warning("going back: %s", run.state.back.reason)
 
 
-@box(name="settle", limit=3600)
+@box(name="settle", limit=None)
 async def settle(run: Run) -> None:
     """Bring what is left to the release, make it stable, prune, and close."""
     await stages.settle(run)
     await first.close_promoted(run)
 
 
-@box(name="go back", limit=3600)
+@box(name="go back", limit=None)
 async def go_back(run: Run) -> None:
     """Bring stable back, if the rollout was turned around."""
     await back.go_back(run)
@@ -136,7 +137,7 @@ async def orphans(app: str, env: str) -> list[waking.Found]:
     return waking.orphans(journal, app, env)
 
 
-@box(name="take back", limit=3600)
+@box(name="take back", limit=None)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.drive.takeback."""
     result = await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
