@@ -67,4 +67,8 @@ def _text(key: str, name: str, project: Path, checkout: Path) -> str:
 
 
 def _wrong(key: str, name: str, problem: str) -> SpecError:
-    return SpecError("GP206", f"`{key}`: {name!r} {problem}", hint="commit it; paths are relative to gopub.yaml")
+    return SpecError(
+        "GP206",
+        f"`{key}`: {name!r} {problem}",
+        hint="commit it (git add -f, if .gitignore names it); paths are relative to gopub.yaml",
+    )
