@@ -166,7 +166,7 @@ def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], re
     journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
     run.state = fold(events)
     for name, why in owed.items():
-        run.alarm(f"{name} is out of the pool: {why}; the next rollout brings it in")
+        run.alarm(f"{name} is owed: {why}; the next rollout brings it in")
 
 
 def _lacks(plan: Plan, host: PlannedHost, facts: Mapping[str, HostFacts]) -> str:

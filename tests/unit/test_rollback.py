@@ -144,7 +144,7 @@ def test_a_host_that_came_late_does_not_keep_the_others_from_going_back(world: C
     result = asyncio.run(takeback.take_back("hello", "lab"))
     assert (result["outcome"], result["owed"]) == ("rolled back", ["app4"])
     (alarm,) = result["alarms"]
-    assert alarm == "app4 is out of the pool: it does not hold 1; the next rollout brings it in"
+    assert alarm == "app4 is owed: it does not hold 1; the next rollout brings it in"
     assert list(world.running().values()) == [world.old] * 3 + [world.new]
     assert world.router.table is not None and world.router.table.stable is not None
     assert [peer.host for peer in world.router.table.stable.peers] == ["app1", "app2", "app3"]
