@@ -6,7 +6,6 @@ release, and the epoch to go above. It holds no secret; keys stay where SSH find
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
 from gopub.rollout.model import Plan
+from gopub.rollout.private import write_private
 from gopub.spec.kinds import Nginx
 from gopub.spec.models import Environment
 
@@ -45,14 +45,8 @@ def kit_path(folder: Path, app: str, env: str) -> Path:
 def write_kit(folder: Path, kit: Kit) -> Path:
     """Write it whole or not at all, readable by its owner only; variables, which may be secrets, stay out."""
     kit = replace(kit, hosts=_bare(kit.hosts), edges=_bare(kit.edges))
-    folder.mkdir(parents=True, exist_ok=True)
     path = kit_path(folder, kit.plan.app, kit.plan.env)
-    draft = path.with_suffix(".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(_ADAPTER.dump_json(kit, by_alias=True, indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    write_private(path, _ADAPTER.dump_json(kit, by_alias=True, indent=1))
     return path
 
 

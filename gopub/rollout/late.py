@@ -6,16 +6,16 @@ forward, and `recover` would put the canary back into traffic.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from gopub.errors import GopubError
 from gopub.rollout.events import Event, decode, encode
-
-SCHEMA = "gopub/late/v1"
+from gopub.rollout.private import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,32 @@ class Late:
     trace: str
 
 
+@dataclass(frozen=True, slots=True)
+class LateFile:
+    """The same as a file: each event is its type's name and its data, as ``journal-events`` says."""
+
+    rollout: str
+    app: str
+    env: str
+    version: int
+    events: tuple[tuple[str, dict[str, JsonValue]], ...]
+    actor: str
+    trace: str
+    schema: Literal["gopub/late/v1"] = "gopub/late/v1"
+
+
+_ADAPTER = TypeAdapter(LateFile)
+
+
 def keep(folder: Path, late: Late) -> None:
     """Write them whole or not at all; an earlier file of this rollout is replaced.
 
     Raises:
         OSError: Not even that can be written.
     """
-    data = {
-        "schema": SCHEMA, "rollout": late.rollout, "app": late.app, "env": late.env, "version": late.version,
-        "events": [encode(event) for event in late.events], "actor": late.actor, "trace": late.trace,
-    }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _path(folder, late.rollout)
-    draft = path.with_suffix(".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(data, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    events = cast("tuple[tuple[str, dict[str, JsonValue]], ...]", tuple(encode(event) for event in late.events))
+    file = LateFile(late.rollout, late.app, late.env, late.version, events, late.actor, late.trace)
+    write_private(_path(folder, late.rollout), _ADAPTER.dump_json(file))
 
 
 def drop(folder: Path, rollout: str) -> None:
@@ -64,12 +72,12 @@ def found(folder: Path) -> Iterator[Late]:
     """
     for path in sorted(folder.glob("late-*.json")):
         try:
-            data = json.loads(path.read_text("utf-8"))
-            events = tuple(decode(name, fields) for name, fields in data["events"])
-            yield Late(data["rollout"], data["app"], data["env"], int(data["version"]), events, data["actor"],
-                       data["trace"])  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise GopubError("GP703", f"{path} cannot be understood: {error}",
+            file = _ADAPTER.validate_json(path.read_bytes())
+            events = tuple(decode(name, data) for name, data in file.events)
+            yield Late(file.rollout, file.app, file.env, file.version, events, file.actor, file.trace)
+        except (OSError, ValidationError) as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise GopubError("GP703", f"{path} cannot be understood: {why}",
                              hint="it tells how a rollout went back; see `gopub status`") from error  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what rollouts keep: journal events, plan and rollback kit; made from the types.
+"""The JSON Schemas of what rollouts keep: journal events, plan, rollback kit and late events; made from the types.
 
 ``python -m gopub.rollout.schemas`` writes them anew.
 """
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from gopub.canon import Json
 from gopub.rollout.events import json_schemas
 from gopub.rollout.kit import Kit
+from gopub.rollout.late import LateFile
 from gopub.rollout.model import Plan
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -27,6 +28,7 @@ def schemas() -> Mapping[str, Json]:
         "journal-events.v1.json": events_schema(),
         "plan.v1.json": _whole(TypeAdapter(Plan).json_schema(), "plan"),
         "kit.v1.json": _whole(TypeAdapter(Kit).json_schema(by_alias=True), "kit"),
+        "late.v1.json": _whole(TypeAdapter(LateFile).json_schema(), "late"),
     }
 
 

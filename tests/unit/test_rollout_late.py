@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 
+import jsonschema
 import pytest
 
+from gopub import schemas
 from gopub.drive.adopting import adopt
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
@@ -92,6 +95,17 @@ def test_what_others_wrote_since_stands(tmp_path):
     assert adopt(world.journal, world.kits) == 0
     assert read_state(world.journal, "r1").back is None
     assert list(found(world.kits)) == []
+
+
+def test_a_file_fits_its_schema(tmp_path):
+    world = World(tmp_path)
+    lost(world, after=12)
+    (path,) = world.kits.glob("late-*.json")
+    data = json.loads(path.read_text("utf-8"))
+    wanted = jsonschema.Draft202012Validator(schemas.schema("late"))
+    assert wanted.is_valid(data)
+    assert not wanted.is_valid({**data, "schema": "gopub/late/v2"})
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_damaged_file_is_named(tmp_path):
