@@ -24,6 +24,9 @@ MARK = f"GOPUB_TEST_MARK=/x/{os.getpid()}"
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     name, value = MARK.split("=")
     child = subprocess.Popen(["sleep", "61.5"], env={**os.environ, name: value})
+    # The kernel closes the files of a new program, for which Popen waits, a moment before it shows its words.
+    while child.poll() is None and not Path(f"/proc/{child.pid}/cmdline").read_bytes():
+        time.sleep(0.001)
     yield child
     child.kill()
     child.wait()
