@@ -11,30 +11,40 @@ import typer
 from gopub.cli.driving import drive, finish, go_on_with
 from gopub.errors import Exit
 
-RolloutArgument = Annotated[str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")]
+RolloutArgument = Annotated[
+    str, typer.Argument(help="A rollout's id, or the beginning of it; else the one of this folder's app under way.")
+]
+AppOption = Annotated[str, typer.Option("--app", help="The app whose rollout is meant; default: that of gopub.yaml.")]
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="The env whose rollout is meant.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
 
 
-def promote(rollout: RolloutArgument = "last", reason: ReasonOption = "") -> None:
+def promote(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = "", reason: ReasonOption = "") -> None:
     """Approve the step that waits for an approval, else end the bake and go on to the next step."""
-    from gopub.cli.read import find_rollout
+    from gopub.cli.meaning import meant
     from gopub.drive import settings
     from gopub.drive.asking import ask_promote
     from gopub.drive.waking import active, parameters
 
     journal = settings.journal()
-    name = find_rollout(journal, rollout).removeprefix("rollout/")
+    name = meant(journal, rollout, app, env, changes=True)
     state = ask_promote(journal, name, reason)
     driverless = [one for one in active(journal, state.app, state.env) if not one.driven]
-    typer.echo(f"asked {name} to go on", err=True)
+    typer.echo(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
     for one in driverless:
         drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=False)
 
 
-def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+def abort(
+    rollout: RolloutArgument = "",
+    app: AppOption = "",
+    env: EnvOption = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Take an active rollout back; the release is not quarantined."""
-    from gopub.cli.read import find_rollout
+    from gopub.cli.meaning import meant
     from gopub.drive import settings
     from gopub.drive.asking import ask
     from gopub.drive.waking import active, parameters
@@ -42,12 +52,12 @@ def abort(rollout: RolloutArgument = "last", reason: ReasonOption = "", as_json:
     from gopub.rollout.opening import read_state
 
     journal = settings.journal()
-    name = find_rollout(journal, rollout).removeprefix("rollout/")
+    name = meant(journal, rollout, app, env, changes=True)
     state = read_state(journal, name)
     if state.closed:
         raise UsageError("GP943", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
     ask(journal, name, "abort", reason)
-    typer.echo(f"asked {name} to go back", err=True)
+    typer.echo(f"asked {name} ({state.app} into {state.env}) to go back", err=True)
     for one in active(journal, state.app, state.env):
         if not one.driven:
             drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
@@ -107,9 +117,9 @@ def recover(
 
 def _which(app: str, env: str) -> tuple[str, str]:
     """App and env: as given, else the only ones that gopub.yaml here has."""
-    from gopub.cli.start import SPEC, choose_env, read_spec
+    from gopub.cli.start import choose_env, read_spec
 
     if app and env:
         return app, env
-    loaded = read_spec(SPEC)
+    _, loaded = read_spec()
     return app or loaded.spec.app, choose_env(loaded, env)

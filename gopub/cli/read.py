@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gopub.errors import UsageError
-
 if TYPE_CHECKING:
     from gopub.rollout.journal import Entry, Journal
     from gopub.rollout.machine import EnvState, State
@@ -45,38 +43,24 @@ def status(
 
 def explain(
     rollout: Annotated[
-        str, typer.Argument(help="A rollout's id, or the beginning of it; `last` for the newest.")
-    ] = "last",
+        str, typer.Argument(help="A rollout's id, or the beginning of it; else the newest of this folder's app.")
+    ] = "",
+    app: AppOption = "",
+    env: EnvOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Print the chain from commit to verdict of a rollout: every entry, and for each verdict what it was drawn from."""
     from gopub.cli.explaining import explanation, explanation_json
+    from gopub.cli.meaning import meant
     from gopub.drive import settings
+    from gopub.rollout.run import stream_of
 
     journal = settings.journal()
-    entries = journal.read(find_rollout(journal, rollout))
+    entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
     if as_json:
         typer.echo(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
     typer.echo("\n".join(explanation(entries)))
-
-
-def find_rollout(journal: Journal, name: str) -> str:
-    """The stream of the one rollout whose id is, or begins with, ``name``; ``last`` is the newest.
-
-    Raises:
-        UsageError: GP941 none, or several.
-    """
-    streams = journal.streams("rollout/")
-    if name == "last" and streams:
-        return streams[-1]
-    exact = [stream for stream in streams if stream == f"rollout/{name}"]
-    found = exact or [stream for stream in streams if stream.startswith(f"rollout/{name}")]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(stream.removeprefix("rollout/") for stream in streams[-5:]) or "none yet"
-    what = f"{len(found)} rollouts begin with" if found else "there is no rollout"
-    raise UsageError("GP941", f"{what} {name!r}", hint=f"the newest are: {known}")
 
 
 def _row(journal: Journal, stream: str) -> dict[str, object]:

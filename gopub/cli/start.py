@@ -15,16 +15,19 @@ from gopub.errors import UsageError
 if TYPE_CHECKING:
     from gopub.spec.loader import Loaded
 
-SpecOption = Annotated[Path, typer.Option("--file", "-f", help="The gopub.yaml.")]
+SpecOption = Annotated[
+    Path | None, typer.Option("--file", "-f", help="The gopub.yaml; default: the one here or in a folder above.")
+]
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="The environment.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
-SPEC = Path("gopub.yaml")
 
 
 def release(
     ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
-    repository: Annotated[str, typer.Option("--repository", "-r", help="A git repository: path or URL.")] = ".",
+    repository: Annotated[
+        str, typer.Option("--repository", "-r", help="A git repository: path or URL; default: that of gopub.yaml here.")
+    ] = "",
     version: Annotated[
         str, typer.Option("--version", help="Default: the tag at the commit, else one from its time.")
     ] = "",
@@ -34,8 +37,10 @@ def release(
     """Build, prove and publish a commit."""
     from gopub.cli.engine import run_flow
 
-    made = cast("dict[str, str]", run_flow("release", {"repository": _here(repository), "ref": ref, "version": version,
-                                                     "spec_file": file}))  # fmt: skip
+    parameters: dict[str, Json] = {
+        "repository": _here(repository, file), "ref": ref, "version": version, "spec_file": file,
+    }  # fmt: skip
+    made = cast("dict[str, str]", run_flow("release", parameters))
     if as_json:
         typer.echo(json.dumps({"schema_version": 1, **made}))
         return
@@ -45,16 +50,16 @@ def release(
 def rollout(
     version: Annotated[str, typer.Argument(help="The version to bring in.")],
     env: EnvOption = "",
-    file: SpecOption = SPEC,
+    file: SpecOption = None,
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     clear_quarantine: Annotated[str, typer.Option(help="Allow a quarantined release again, and why.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, plan, print the plan, change nothing.")] = False,
 ) -> None:
     """Bring a published release into an env, judged on the way."""
-    loaded = read_spec(file)
+    path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
-    project = str(file.resolve().parent)
+    project = str(path.parent)
     if dry_run:
         _print_plan(app, env, version, project, as_json)
         return
@@ -78,19 +83,19 @@ def rollout(
 def deploy(
     ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
     env: EnvOption = "",
-    file: SpecOption = SPEC,
+    file: SpecOption = None,
     version: Annotated[str, typer.Option("--version", help="Default: the tag at the commit.")] = "",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
-    loaded = read_spec(file)
+    path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
-    project = str(file.resolve().parent)
+    project = str(path.parent)
     parameters: dict[str, Json] = {
         "app": app, "repository": project, "env": env, "ref": ref, "version": version,
-        "spec_file": file.name, "project": project, "reason": reason, "downgrade": downgrade,
+        "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     drive("deploy", app, env, parameters, as_json=as_json)
 
@@ -108,11 +113,16 @@ def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -
     )
 
 
-def read_spec(file: Path) -> Loaded:
-    """The gopub.yaml of a project."""
-    from gopub.spec.loader import load_spec
+def read_spec(file: Path | None = None) -> tuple[Path, Loaded]:
+    """A project's gopub.yaml and where it lies: the file that is named, else the nearest one, here or above.
 
-    return load_spec(file)
+    Raises:
+        SpecError: GP110 there is none; what is wrong with it.
+    """
+    from gopub.spec.loader import find_spec, load_spec
+
+    path = file.resolve() if file else find_spec(Path())
+    return path, load_spec(path)
 
 
 def choose_env(loaded: Loaded, wanted: str) -> str:
@@ -127,7 +137,12 @@ def choose_env(loaded: Loaded, wanted: str) -> str:
     raise UsageError("GP942", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
 
 
-def _here(repository: str) -> str:
+def _here(repository: str, file: str) -> str:
+    """The repository as the flow is told: an address as it is, a folder in full; none is that of the nearest spec."""
+    if not repository:
+        from gopub.spec.loader import FILE, find_spec
+
+        return str(find_spec(Path()).parent if file == FILE else Path.cwd())
     return (
         repository
         if "://" in repository or ("@" in repository and ":" in repository)
