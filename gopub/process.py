@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,10 @@ _PASSED_THROUGH = (
     "USER",
     "XDG_CACHE_HOME",
 )
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+_NO_PROXY = ("NO_PROXY", "no_proxy")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", *_NO_PROXY)
+NEVER_BY_PROXY = ("localhost", "127.0.0.1", "::1", "198.18.0.0/15")
+"""This machine, and the addresses of the lab, which no real network has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,22 @@ class Executor(Protocol):
 def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:
     """A small environment: what programs need to run at all, proxies, ``keep`` by name, then ``extra``."""
     names = (*_PASSED_THROUGH, *_PROXIES, *keep)
-    environment = {name: os.environ[name] for name in names if name in os.environ}
-    return environment | dict(extra or {})
+    environment = {name: os.environ[name] for name in names if name in os.environ} | dict(extra or {})
+    bypass_proxies(environment)
+    return environment
+
+
+def bypass_proxies(environment: MutableMapping[str, str], *hosts: str) -> None:
+    """Let programs with this environment reach this machine, the lab and ``hosts`` directly, whatever proxy is set.
+
+    A proxy leads out of this machine; what listens on loopback (an engine's own server, a store, a service's health)
+    is only to be had here. What ``NO_PROXY`` named before stays.
+    """
+    for name, other in zip(_NO_PROXY, reversed(_NO_PROXY), strict=True):
+        said = environment.get(name) or environment.get(other) or ""
+        known = [part for part in (part.strip() for part in said.split(",")) if part]
+        if known != ["*"]:
+            environment[name] = ",".join(dict.fromkeys((*known, *NEVER_BY_PROXY, *hosts)))
 
 
 def which(program: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from gopub import __version__
 from gopub.cli import lazy
 from gopub.errors import ErrorGroup, Exit, GopubError
+from gopub.process import bypass_proxies
 from gopub.telemetry import REDACTOR
 
 app = typer.Typer(
@@ -39,6 +41,7 @@ def _root(
 
 def run() -> None:
     """Entry point of the console script; a user's mistake never shows a traceback."""
+    bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
     try:
         lazy.register(app, sys.argv[1:])
         app()

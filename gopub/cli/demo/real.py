@@ -83,6 +83,7 @@ class RealGround(Ground):
         env = process.base_environment(extra={"MINIO_ROOT_USER": os.environ["AWS_ACCESS_KEY_ID"],
                                               "MINIO_ROOT_PASSWORD": os.environ["AWS_SECRET_ACCESS_KEY"],
                                               "MINIO_UPDATE": "off"})  # fmt: skip
+        process.bypass_proxies(os.environ, self.lab.gateway)  # the S3 client knows no networks, only hosts
         address = f"{self.lab.gateway}:{PORT}"
         argv = [str(program), "server", "--quiet", "--address", address, str(self.folder / "minio")]
         self.talk.line(f"starting MinIO on {address}")
