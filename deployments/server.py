@@ -24,6 +24,8 @@ from gopub.process import base_environment, spawn
 
 POOL = "gopub"
 _STEP = 0.2
+_NEWER_DATABASE = "Can't locate revision"
+"""What alembic says of a database that a later version has migrated."""
 
 QUIET: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
@@ -206,11 +208,7 @@ async def _until_healthy(running: Running, url: str, wait: float) -> None:
     async with httpx.AsyncClient(trust_env=False, timeout=5.0) as http:
         while not await _answers(http, f"{url}/health"):
             if not alive(running):
-                raise GopubError(
-                    "GP917",
-                    f"the {running.what} ended before it answered\n{_tail(running.log)}",
-                    hint=f"its whole output is in {running.log}",
-                )
+                raise _ended_early(running)
             if clock.now() > until:
                 await stop(running)
                 raise InconclusiveError(
@@ -219,6 +217,15 @@ async def _until_healthy(running: Running, url: str, wait: float) -> None:
                     hint=f"see {running.log}",
                 )
             await clock.sleep(_STEP)
+
+
+def _ended_early(running: Running) -> GopubError:
+    said = _tail(running.log)
+    hint = f"its whole output is in {running.log}"
+    if _NEWER_DATABASE in said:
+        home = running.log.parent
+        hint = f"a newer Prefect used the database in {home}: run that version, or set PREFECT_HOME to another folder"
+    return GopubError("GP917", f"the {running.what} ended before it answered\n{said}", hint=hint)
 
 
 async def _answers(http: httpx.AsyncClient, url: str) -> bool:

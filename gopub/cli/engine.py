@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,13 +41,22 @@ def load(dotted: str) -> Any:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
-        home = os.environ.setdefault("PREFECT_HOME", str(state_dir() / "prefect"))
+        home = os.environ.setdefault("PREFECT_HOME", str(engine_home()))
         Path(home).mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only
     root = str(project_root())
     if root not in sys.path:
         sys.path.insert(0, root)
     module, attribute = dotted.split(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def engine_home() -> Path:
+    """Where the engine of this Prefect keeps its state when no server is set up.
+
+    Each version has a folder of its own: a database that a newer one migrated cannot be opened by an older one, and a
+    checkout and an installed wheel of the same user need not have the same.
+    """
+    return state_dir() / f"prefect-{version('prefect')}"
 
 
 def server_blocks() -> Elsewhere | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -52,10 +55,38 @@ def servers(home: Path) -> list[int]:
 
 
 def test_it_ends_with_its_command(home: Path) -> None:
-    done = run_sync(run(command(home), env=environment(home), cwd=home, timeout=300))
+    # The proxy is one that nobody runs: the server listens on loopback, so its command must not ask there.
+    behind = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    done = run_sync(run(command(home), env=environment(home) | behind, cwd=home, timeout=300))
     assert "small 1.4.0" in done.text
     assert list(home.rglob("prefect.db")), "the flow told no server at all"
     assert servers(home) == []
+
+
+def test_each_version_of_the_engine_keeps_a_database_of_its_own(home: Path) -> None:
+    """A wheel and a checkout of one user may bring different ones: the older cannot open what the newer migrated."""
+    newer = home / "state/gopub/prefect-99.0.0"
+    newer.mkdir(parents=True)
+    migrated_by_a_newer_one(newer / "prefect.db")
+    done = run_sync(run(command(home), env=environment(home), cwd=home, timeout=300))
+    assert "small 1.4.0" in done.text
+    assert (home / "state/gopub" / f"prefect-{version('prefect')}" / "prefect.db").is_file()
+
+
+def test_a_database_of_a_newer_engine_is_named_as_the_cause(home: Path) -> None:
+    migrated_by_a_newer_one(home / "prefect.db")
+    chosen = environment(home) | {"PREFECT_HOME": str(home)}
+    done = run_sync(run(command(home), env=chosen, cwd=home, timeout=300, check=False))
+    said = done.err.decode()
+    assert (done.code, "GP917" in said, "Traceback" in said) == (1, True, False), said
+    assert f"a newer Prefect used the database in {home}" in said
+
+
+def migrated_by_a_newer_one(database: Path) -> None:
+    """A database whose alembic revision this engine does not know."""
+    with closing(sqlite3.connect(database)) as db, db:
+        db.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        db.execute("INSERT INTO alembic_version VALUES ('ffffffffffff')")
 
 
 def test_it_ends_with_its_command_even_when_that_is_killed(home: Path) -> None:
