@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gopub.errors import GopubError
+from gopub.store.protocol import Sink
 
 
 class NoStore:
@@ -15,9 +16,13 @@ class NoStore:
         """Refuse."""
         _refuse(key, (data, digest))
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, limit: int) -> bytes:
         """Refuse."""
-        _refuse(key)
+        _refuse(key, limit)
+
+    async def copy(self, key: str, into: Sink, *, limit: int) -> int:
+        """Refuse."""
+        _refuse(key, (into, limit))
 
     async def url(self, key: str, *, expires: float) -> str | None:
         """Refuse."""

@@ -17,6 +17,7 @@ from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
+from gopub.release.environments import read_environment
 from gopub.release.loading import load_release
 from gopub.release.model import Release, SignedRelease
 from gopub.rollout.kit import read_kit
@@ -135,13 +136,14 @@ def environment_of(release: Release, env: str) -> Environment:
 
     Raises:
         GopubError: GP942 the release knows no such environment.
+        RefusedError: GP351 it is not one that this gopub reads.
     """
     files = release.environments.get(env)
     if files is None:
         known = ", ".join(release.environments) or "none"
         raise GopubError("GP942", f"{release.app} {release.version} has no environment {env!r}; it has: {known}",
                          hint="add it to gopub.yaml and release again")  # fmt: skip
-    return Environment.model_validate(files.spec)
+    return read_environment(env, files)
 
 
 async def release_of(project: Project, wanted: Wanted) -> tuple[SignedRelease | None, Environment]:

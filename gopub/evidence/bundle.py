@@ -16,17 +16,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from gopub.canon import Json, canonical
+from gopub.canon import Json, JsonError, canonical, read_json
 from gopub.errors import RefusedError
 from gopub.evidence.keys import PublicKey, Signer
 from gopub.evidence.statement import PAYLOAD_TYPE, STATEMENT_V1, subject_digests
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SUFFIX = ".sigstore.json"
+LARGEST = 32 << 20
+"""Bytes of a bundle, and of a payload."""
+_MEMBERS = 64
+"""Members of a bundle; that it has few is known before anybody's signature is."""
 
 
 def sign_blob(signer: Signer, data: bytes) -> bytes:
@@ -64,12 +67,12 @@ def verify_digest(bundle: bytes, digest: str, key: PublicKey) -> None:
     signed = _content(bundle, "messageSignature", {"messageDigest", "signature"})
     named = _mapping(signed["messageDigest"], "messageDigest", {"algorithm", "digest"})
     if named["algorithm"] != "SHA2_256":
-        _malformed(f"digest algorithm {named['algorithm']!r}")
+        _malformed("a digest algorithm that is not SHA2_256")
     raw, signature = _bytes(named["digest"], "digest"), _bytes(signed["signature"], "signature")
     if raw.hex() != digest:
         raise RefusedError(
             "GP312",
-            f"the signature is about sha256 {raw.hex()}, not {digest}",
+            f"the signature is about another file than the one with sha256 {digest}",
             hint="the file was changed, or the bundle belongs to another file",
         )
     if not key.accepts(signature, digest=raw):
@@ -84,17 +87,16 @@ def verify_dsse(bundle: bytes, key: PublicKey, expected_subject_digest: str) -> 
     """
     envelope = _content(bundle, "dsseEnvelope", {"payload", "payloadType", "signatures"})
     if envelope["payloadType"] != PAYLOAD_TYPE:
-        _malformed(f"payload type {envelope['payloadType']!r}")
+        _malformed(f"a payload that is not of type {PAYLOAD_TYPE}")
     payload, signature = _bytes(envelope["payload"], "payload"), _only_signature(envelope["signatures"])
     signed = hashlib.sha256(pre_authentication(PAYLOAD_TYPE, payload)).digest()
     if not key.accepts(signature, digest=signed):
         _not_by(key, bundle)
     said = _statement(payload)
     if expected_subject_digest not in subject_digests(said):
-        names = ", ".join(str(subject.get("name")) for subject in said["subject"][:5])
         raise RefusedError(
             "GP313",
-            f"the statement is about {names}, not about the file with sha256 {expected_subject_digest}",
+            f"the statement is about other files, not about the one with sha256 {expected_subject_digest}",
             hint="the bundle belongs to another file",
         )
     return said
@@ -114,9 +116,9 @@ def _frame(signer: Signer) -> dict[str, Json]:
 
 
 def _content(bundle: bytes, kind: str, keys: set[str]) -> Mapping[str, Any]:
-    outer = _mapping(_json(bundle), "bundle", {"mediaType", "verificationMaterial", kind})
+    outer = _mapping(_json(bundle, members=_MEMBERS), "bundle", {"mediaType", "verificationMaterial", kind})
     if outer["mediaType"] != MEDIA_TYPE:
-        _malformed(f"media type {outer['mediaType']!r}")
+        _malformed(f"a media type that is not {MEDIA_TYPE}")
     material = _mapping(outer["verificationMaterial"], "verificationMaterial", {"publicKey"})
     _mapping(material["publicKey"], "publicKey", {"hint"})
     return _mapping(outer[kind], kind, keys)
@@ -125,13 +127,15 @@ def _content(bundle: bytes, kind: str, keys: set[str]) -> Mapping[str, Any]:
 def _statement(payload: bytes) -> Mapping[str, Any]:
     said = _mapping(_json(payload), "statement", {"_type", "subject", "predicateType", "predicate"})
     if said["_type"] != STATEMENT_V1:
-        _malformed(f"statement type {said['_type']!r}")
+        _malformed(f"a statement that is not of type {STATEMENT_V1}")
     subjects = said["subject"]
     if not isinstance(subjects, list) or not subjects:
         _malformed("a statement without subjects")
     for subject in subjects:
         if not isinstance(subject, dict) or not isinstance(subject.get("digest"), dict):
             _malformed("a subject without digest")
+    if not isinstance(said["predicateType"], str) or not isinstance(said["predicate"], dict):
+        _malformed("a predicate that is no mapping with a type")
     return said
 
 
@@ -141,17 +145,11 @@ def _only_signature(signatures: object) -> bytes:
     return _bytes(_mapping(signatures[0], "signature", {"sig"}, optional={"keyid"})["sig"], "sig")
 
 
-def _json(data: bytes) -> object:
+def _json(data: bytes, *, members: int | None = None) -> object:
     try:
-        return json.loads(data, object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise _malformed_error(f"not JSON ({error})") from error
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        _malformed("a key stands twice")
-    return dict(pairs)
+        return read_json(data, limit=LARGEST, values=members)
+    except JsonError as error:
+        raise _malformed_error(f"not JSON that is read here: {error}") from None
 
 
 def _mapping(
@@ -162,15 +160,17 @@ def _mapping(
     if keys - value.keys():
         _malformed(f"{name} has no {', '.join(sorted(keys - value.keys()))}")
     if value.keys() - keys - optional:
-        _malformed(f"{name} has unknown keys: {', '.join(sorted(value.keys() - keys - optional))}")
+        _malformed(f"{name} has a key that is not known")
     return value
 
 
 def _bytes(value: object, name: str) -> bytes:
+    if not isinstance(value, str):
+        _malformed(f"{name} is not base64")
     try:
-        return base64.b64decode(str(value), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise _malformed_error(f"{name} is not base64") from error
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise _malformed_error(f"{name} is not base64") from None
 
 
 def _b64(data: bytes) -> str:
@@ -188,10 +188,11 @@ def _malformed(problem: str) -> NoReturn:
 
 
 def _not_by(key: PublicKey, bundle: bytes) -> NoReturn:
-    hint = json.loads(bundle)["verificationMaterial"]["publicKey"]["hint"]
-    whose = "it was changed" if hint == key.hint else f"the bundle names another key, {hint}"
+    outer: Any = _json(bundle, members=_MEMBERS)
+    same = outer["verificationMaterial"]["publicKey"]["hint"] == key.hint
     raise RefusedError(
         "GP311",
-        f"the signature is not one of key {key.fingerprint[:16]}: {whose}",
+        f"the signature is not one of key {key.fingerprint[:16]}: "
+        f"{'it was changed' if same else 'the bundle names another key'}",
         hint="which key signs releases here?",
     )

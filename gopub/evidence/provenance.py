@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from gopub.source.modfile import Module
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "tag:gopub,2026:docs/reference/build-type.md"
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_LONGEST_ID = 500
 BUILDER_LOCAL = "tag:gopub,2026:docs/reference/build-type.md#builder-local"
 """The builder of releases that a local key signs: the machine of whoever runs gopub."""
 
@@ -80,14 +83,25 @@ def predicate(facts: BuildFacts) -> dict[str, Json]:
 
 def commit_of(said: Mapping[str, Any]) -> str:
     """The git commit that a verified provenance statement names; empty when it names none or several."""
-    dependencies = said.get("predicate", {}).get("buildDefinition", {}).get("resolvedDependencies", [])
-    commits = {entry.get("digest", {}).get("gitCommit", "") for entry in dependencies} - {""}
-    return str(commits.pop()) if len(commits) == 1 else ""
+    dependencies = inside(said, "predicate", "buildDefinition", "resolvedDependencies")
+    entries = dependencies if isinstance(dependencies, list) else []
+    commits = {text for entry in entries for text in [inside(entry, "digest", "gitCommit")] if isinstance(text, str)}
+    named = commits - {""}
+    commit = named.pop() if len(named) == 1 else ""
+    return commit if _COMMIT.fullmatch(commit) else ""
 
 
 def builder_of(said: Mapping[str, Any]) -> str:
     """The builder's id in a verified provenance statement."""
-    return str(said.get("predicate", {}).get("runDetails", {}).get("builder", {}).get("id", ""))
+    builder = inside(said, "predicate", "runDetails", "builder", "id")
+    return builder if isinstance(builder, str) and builder.isprintable() and len(builder) <= _LONGEST_ID else ""
+
+
+def inside(value: object, *path: str) -> object:
+    """What stands there in a statement of any shape; None where it has no such place."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def timestamp(moment: float) -> str:

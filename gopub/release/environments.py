@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+from pydantic import ValidationError
+
 from gopub.canon import Json
-from gopub.errors import SpecError
+from gopub.errors import RefusedError, SpecError
 from gopub.release.model import EnvironmentFiles
 from gopub.source.lfs import refuse_pointer
 from gopub.spec.models import Environment, ReleaseSpec
@@ -49,6 +51,33 @@ def effective(environment: Environment) -> dict[str, Json]:
     judge = cast("Mapping[str, Json]", whole["judge"])
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {**whole, "judge": {**judge, "score": declared}}
+
+
+def read_environment(env: str, files: EnvironmentFiles) -> Environment:
+    """The environment that a release carries.
+
+    Raises:
+        RefusedError: GP351 it is not one that this gopub reads; says where, and repeats nothing of it.
+    """
+    try:
+        return Environment.model_validate(files.spec)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        place = ".".join(str(part) if str(part) in _known_keys() else "*" for part in found[0]["loc"]) or "all of it"
+        raise RefusedError(
+            "GP351",
+            f"the release's environment {env!r} is not one that this gopub reads: {len(found)} mistakes, the first at "
+            f"{place} ({found[0]['type']})",
+            hint="was it released by a newer gopub? release the commit again with this one",
+        ) from None
+
+
+def _known_keys() -> frozenset[str]:
+    """Every key of an environment, however deep."""
+    definitions = Environment.model_json_schema(by_alias=True)
+    parts = [definitions, *definitions.get("$defs", {}).values()]
+    bodies = [body for part in parts for body in [part, *part.get("anyOf", ())]]
+    return frozenset(name for body in bodies for name in body.get("properties", {}))
 
 
 def _text(key: str, name: str, project: Path, checkout: Path) -> str:

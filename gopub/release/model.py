@@ -7,19 +7,22 @@ JSON; the release id is their SHA-256; the signature lies beside it, never in it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from gopub.build.artifact import FileRef
-from gopub.canon import Json, canonical, sha256
+from gopub.canon import Json, JsonError, canonical, read_json, sha256
 from gopub.errors import RefusedError
 from gopub.schemas import schema
 
 SCHEMA = "gopub/release/v1"
+LARGEST = 4 << 20
+"""Bytes of a release.json."""
+_LATEST = 1e11
+"""Seconds since the epoch that are no time any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +158,46 @@ class SignedRelease:
 
 def _checked(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
-        same = canonical(value) == data
-    except (ValueError, RecursionError) as error:
-        raise _wrong(f"it is not JSON ({error})") from error
+        value = read_json(data, limit=LARGEST)
+    except JsonError as error:
+        raise _wrong(f"it is not JSON that is read here: {error}") from None
     first = next(iter(Draft202012Validator(schema("release")).iter_errors(value)), None)
     if first is not None:
-        raise _wrong(f"{first.json_path}: {first.message[:200]}")
-    if not same:
+        raise _wrong(_told(first))
+    # In Python a `$` also matches before a newline at the end.
+    named = [value["app"], value["version"], value["commit"], *value["targets"]]
+    if any("\n" in text for text in named) or value["created"] > _LATEST:
+        raise _wrong("a name has a newline, or it was written in a far future")
+    if canonical(value) != data:
         raise _wrong("its JSON is not canonical")
     return dict(value)
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong and where, in the words of the schema: nothing that the file says is repeated."""
+    known = _names_in(schema("release"))
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part if part in known else '*'}" for part in error.absolute_path
+    )
+    instance = cast("dict[str, Json]", error.instance)
+    match error.validator:
+        case "required":
+            lacking = [name for name in cast("list[str]", error.validator_value) if name not in instance]
+            said = f"{lacking[0]!r} is a required property"
+        case "type":
+            said = f"is not of type {error.validator_value!r}"
+        case "additionalProperties":
+            said = "has a property that is not known"
+        case keyword:
+            said = f"is not what `{keyword}` allows"
+    return f"${path}: {said}"
+
+
+def _names_in(value: Json) -> set[str]:
+    """Every key of the schema, the names of properties among them."""
+    if isinstance(value, Mapping):
+        return set(value) | {name for inner in value.values() for name in _names_in(inner)}
+    return {name for inner in value for name in _names_in(inner)} if isinstance(value, list) else set()
 
 
 def _wrong(problem: str) -> RefusedError:

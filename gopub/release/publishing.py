@@ -6,12 +6,12 @@ import asyncio
 
 from gopub.build.artifact import LocalFile
 from gopub.canon import sha256
-from gopub.errors import RefusedError
+from gopub.errors import GopubError, RefusedError
 from gopub.release.loading import load_by_id
 from gopub.release.model import SignedRelease
 from gopub.release.stages import PreparedRelease
 from gopub.store.keys import blob_key, bundle_key, manifest_key, version_key
-from gopub.store.protocol import ArtifactStore, find
+from gopub.store.protocol import MAX_BUNDLE, MAX_MANIFEST, MAX_POINTER, ArtifactStore, find
 
 _AT_ONCE = 4
 
@@ -24,9 +24,12 @@ async def publish(store: ArtifactStore, prepared: PreparedRelease) -> SignedRele
 
     Raises:
         RefusedError: GP320 the version belongs to another commit.
-        GopubError: what :meth:`ArtifactStore.put` raises.
+        GopubError: GP349 its release.json is larger than anybody will read; what :meth:`ArtifactStore.put` raises.
     """
     release = prepared.release
+    if prepared.manifest.ref.size > MAX_MANIFEST:
+        raise GopubError("GP349", f"release.json has {prepared.manifest.ref.size} bytes, {MAX_MANIFEST} are the most",
+                         hint="it holds the templates of all environments: make them smaller")  # fmt: skip
     published = await already_published(store, release.app, release.version, release.commit)
     if published is not None:
         return published
@@ -34,7 +37,8 @@ async def publish(store: ArtifactStore, prepared: PreparedRelease) -> SignedRele
     await asyncio.gather(*(_put_blob(store, file, gate) for file in dict.fromkeys(prepared.files)))
     release_id, manifest = prepared.release_id, prepared.manifest
     await store.put(manifest_key(release_id), manifest.path, digest=manifest.ref.digest)
-    if await find(store, bundle_key(release_id)) is None:  # signed anew after a crash: the first signature stays
+    # Signed anew after a crash: the first signature stays.
+    if await find(store, bundle_key(release_id), limit=MAX_BUNDLE) is None:
         await store.put(bundle_key(release_id), prepared.bundle.path, digest=prepared.bundle.ref.digest)
     return await _point(store, prepared)
 
@@ -45,7 +49,7 @@ async def already_published(store: ArtifactStore, app: str, version: str, commit
     Raises:
         RefusedError: GP320 the version belongs to another commit.
     """
-    pointer = await find(store, version_key(app, version))
+    pointer = await find(store, version_key(app, version), limit=MAX_POINTER)
     if pointer is None:
         return None
     published = await load_by_id(store, pointer.decode(errors="replace"))

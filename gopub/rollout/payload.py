@@ -49,7 +49,7 @@ async def cargo_for(run: Run, name: str) -> Cargo:
         **{f"check.{n}": word for n, word in enumerate(run.ports.environment.config_check)},
     }
     digests = {"archive": files.archive.digest, "binary": files.binary.digest, "files": sha256(packed)}
-    archive = () if url else (await run.archive(blob_key(files.archive.digest)),)
+    archive = () if url else (await run.archive(files.archive),)
     return Cargo(digests, arguments, (packed, *archive))
 
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gopub.build.artifact import FileRef
 from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
 from gopub.fleet.facts import HostFacts
@@ -27,7 +28,7 @@ from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.tables import Pools, pools_of, table_of
 from gopub.spec.kinds import Nginx
 from gopub.spec.models import Environment
-from gopub.store.protocol import ArtifactStore
+from gopub.store.protocol import ArtifactStore, fetch
 from gopub.telemetry import log
 from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_time, say_skew
 from gopub.traffic.table import RouteTable
@@ -128,12 +129,12 @@ class Run:
         raise GopubError("GP714", f"host {name!r} of the plan is no longer in the inventory",
                          hint="put it back until this rollout has ended")  # fmt: skip
 
-    async def archive(self, key: str) -> bytes:
+    async def archive(self, ref: FileRef) -> bytes:
         """An archive of the store, fetched once for all hosts."""
         async with self._fetching:
-            if key not in self._archives:
-                self._archives[key] = await self.ports.store.get(key)
-            return self._archives[key]
+            if ref.digest not in self._archives:
+                self._archives[ref.digest] = await fetch(self.ports.store, ref)
+            return self._archives[ref.digest]
 
     def next_n(self) -> int:
         """The next order number under this seat."""

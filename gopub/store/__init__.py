@@ -2,7 +2,7 @@
 
 from gopub.store.backends import open_store
 from gopub.store.keys import blob_key, bundle_key, manifest_key, version_key
-from gopub.store.protocol import ArtifactStore, fetch, find
+from gopub.store.protocol import ArtifactStore, fetch, find, save
 
 __all__ = [
     "ArtifactStore",
@@ -12,5 +12,6 @@ __all__ = [
     "find",
     "manifest_key",
     "open_store",
+    "save",
     "version_key",
 ]

@@ -46,9 +46,14 @@ def check_key(key: str) -> str:
     Raises:
         UsageError: GP344 when it is not.
     """
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise UsageError("GP344", f"{key!r} cannot be a key of a store", hint="see docs/errors/GP344.md")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether a store may hold this; a listing also shows what others put there."""
+    return _KEY.fullmatch(text) is not None
 
 
 def digest_in(key: str) -> str | None:

@@ -1,10 +1,16 @@
 """What every store promises, asked of every store there is; S3 by a real MinIO server."""
 
 import asyncio
+import gzip
 import hashlib
+import io
 import os
 import secrets
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,7 +21,7 @@ from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence import generate
 from gopub.release import load_release, publish, verify_release
 from gopub.spec.kinds import Directory
-from gopub.store import ArtifactStore, blob_key, fetch, find, open_store, version_key
+from gopub.store import ArtifactStore, blob_key, fetch, find, open_store, save, version_key
 from gopub.store.backends.s3 import S3Store
 from tests.minio_server import Minio, minio_server
 from tests.releases import a_plan, prepare
@@ -25,6 +31,7 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+MANY = 1 << 20
 NO_KEYS = ["", "/a", "a/", "a//b", "../a", "a/../b", "a/.b", ".a", "a b", "a\n", "a/" * 8 + "a"]
 
 
@@ -33,13 +40,37 @@ async def ask(url: str, method: str = "GET", body: bytes | None = None) -> tuple
     return answer.status, answer.data
 
 
+@contextmanager
+def lying_server(length: int | None) -> Iterator[tuple[str, list[int]]]:
+    """Answers every request with zeros for as long as anybody reads, and names that length."""
+    sent: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            with suppress(OSError):
+                while len(sent) < 1000:
+                    sent.append(self.wfile.write(bytes(1 << 20)))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", sent
+        server.shutdown()
+
+
 class StoreContract:
     """The suite; a subclass gives ``store`` and ``damage``, which spoils a stored object behind its back."""
 
     async def test_what_is_put_can_be_got(self, store: ArtifactStore) -> None:
         data = os.urandom(100_000)
         await store.put(blob_key(digest_of(data)), data, digest=digest_of(data))
-        assert await store.get(blob_key(digest_of(data))) == data
+        assert await store.get(blob_key(digest_of(data)), limit=MANY) == data
 
     async def test_a_file_can_be_put(self, store: ArtifactStore, tmp_path: Path) -> None:
         path = tmp_path / "file"
@@ -50,25 +81,25 @@ class StoreContract:
 
     async def test_an_empty_object_is_an_object(self, store: ArtifactStore) -> None:
         await store.put("apps/hello/0", b"", digest=digest_of(b""))
-        assert await store.get("apps/hello/0") == b""
+        assert await store.get("apps/hello/0", limit=MANY) == b""
 
     async def test_a_second_put_of_the_same_changes_nothing(self, store: ArtifactStore) -> None:
         for _ in range(2):
             await store.put("apps/hello/1.0.0", b"id", digest=digest_of(b"id"))
-        assert await store.get("apps/hello/1.0.0") == b"id"
+        assert await store.get("apps/hello/1.0.0", limit=MANY) == b"id"
 
     async def test_a_key_never_changes_what_it_holds(self, store: ArtifactStore) -> None:
         await store.put("apps/hello/1.0.0", b"id", digest=digest_of(b"id"))
         with pytest.raises(RefusedError, match="GP323"):
             await store.put("apps/hello/1.0.0", b"other", digest=digest_of(b"other"))
-        assert await store.get("apps/hello/1.0.0") == b"id"
+        assert await store.get("apps/hello/1.0.0", limit=MANY) == b"id"
 
     async def test_of_many_writers_at_once_exactly_one_wins(self, store: ArtifactStore) -> None:
         values = [f"id-{number}".encode() for number in range(8)]
         puts = (store.put("apps/hello/1.0.0", value, digest=digest_of(value)) for value in values)
         outcomes = await asyncio.gather(*puts, return_exceptions=True)
         winners = [value for value, outcome in zip(values, outcomes, strict=True) if outcome is None]
-        assert winners == [await store.get("apps/hello/1.0.0")]
+        assert winners == [await store.get("apps/hello/1.0.0", limit=MANY)]
         losers = [outcome for outcome in outcomes if outcome is not None]
         assert all(isinstance(outcome, RefusedError) and outcome.code == "GP323" for outcome in losers)
 
@@ -81,8 +112,8 @@ class StoreContract:
 
     async def test_what_is_not_there_is_missing(self, store: ArtifactStore) -> None:
         with pytest.raises(GopubError, match="GP340"):
-            await store.get(version_key("hello", "9.9.9"))
-        assert await find(store, version_key("hello", "9.9.9")) is None
+            await store.get(version_key("hello", "9.9.9"), limit=MANY)
+        assert await find(store, version_key("hello", "9.9.9"), limit=MANY) is None
 
     async def test_keys_are_listed_by_prefix(self, store: ArtifactStore) -> None:
         for key in ("apps/b/1", "apps/a/2", "apps/a/1"):
@@ -96,7 +127,7 @@ class StoreContract:
     )
     async def test_what_is_no_key_is_refused(self, store: ArtifactStore, key: str) -> None:
         with pytest.raises(UsageError, match="GP344"):
-            await store.get(key)
+            await store.get(key, limit=MANY)
         with pytest.raises(UsageError, match="GP344"):
             await store.put(key, b"", digest=digest_of(b""))
 
@@ -107,18 +138,49 @@ class StoreContract:
         data, other = os.urandom(5000), os.urandom(5000)
         key = blob_key(digest_of(data))
         await store.put(key, data, digest=digest_of(data))
-        await store.get(key)  # the control: it was good before
+        await store.get(key, limit=MANY)  # the control: it was good before
         spoiled = {"flipped": bytes([data[0] ^ 1]) + data[1:], "truncated": data[:-1], "emptied": b"", "swapped": other}
         damage(key, spoiled[how])
         with pytest.raises(RefusedError, match="GP341"):
-            await store.get(key)
+            await store.get(key, limit=MANY)
         await store.put(key, data, digest=digest_of(data))
-        assert await store.get(key) == data
+        assert await store.get(key, limit=MANY) == data
 
     async def test_a_size_that_does_not_fit_is_found(self, store: ArtifactStore) -> None:
         await store.put(blob_key(digest_of(b"data")), b"data", digest=digest_of(b"data"))
         with pytest.raises(RefusedError, match="GP341"):
             await fetch(store, FileRef("x", digest_of(b"data"), 5))
+
+    async def test_no_more_is_read_than_was_asked_for(self, store: ArtifactStore) -> None:
+        data = os.urandom(3_000_000)
+        for key in (blob_key(digest_of(data)), "apps/hello/1.0.0"):
+            await store.put(key, data, digest=digest_of(data))
+            assert await store.get(key, limit=len(data)) == data  # the control: one byte fewer is too few
+            for limit in (len(data) - 1, 64, 0):
+                taken = io.BytesIO()
+                with pytest.raises(RefusedError, match=rf"GP346 .* {limit} bytes"):
+                    await store.copy(key, taken, limit=limit)
+                assert len(taken.getvalue()) <= limit
+        with pytest.raises(RefusedError, match=r"GP341 .*more than 10 bytes, not 10 bytes"):
+            await fetch(store, FileRef("x", digest_of(data), 10))
+        with pytest.raises(RefusedError, match=r"GP346 x .* 2999999 bytes"):
+            await fetch(store, FileRef("x", digest_of(data), len(data)), most=len(data) - 1)
+
+    async def test_a_file_is_copied_and_counted(self, store: ArtifactStore, tmp_path: Path) -> None:
+        data = os.urandom(3_000_000)
+        await store.put(blob_key(digest_of(data)), data, digest=digest_of(data))
+        with (tmp_path / "copy").open("wb") as file:
+            await save(store, FileRef("x", digest_of(data), len(data)), file)
+        assert (tmp_path / "copy").read_bytes() == data
+
+    async def test_a_listing_ends(self, store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        for module in ("protocol", "backends.directory", "backends.s3"):
+            monkeypatch.setattr(f"gopub.store.{module}.MAX_KEYS", 3)
+        for number in range(4):
+            await store.put(f"apps/a/{number}", b"", digest=digest_of(b""))
+        with pytest.raises(RefusedError, match="GP347"):
+            await store.list("apps/")
+        assert await store.list("apps/a/1") == ["apps/a/1"]  # the control: it is the listing that is too long
 
     async def test_an_address_gives_the_bytes_or_there_is_none(self, store: ArtifactStore) -> None:
         await store.put(blob_key(digest_of(b"data")), b"data", digest=digest_of(b"data"))
@@ -150,7 +212,57 @@ class TestDirectoryStore(StoreContract):
         (tmp_path / "store" / ".incoming" / "half").write_bytes(b"half")
         assert await store.list("") == []
         with pytest.raises(UsageError, match="GP344"):
-            await store.get(".incoming/half")
+            await store.get(".incoming/half", limit=MANY)
+
+    @pytest.mark.parametrize("what", ["link", "link to a pipe", "pipe", "folder", "socket", "device"])
+    async def test_only_regular_files_are_read(self, store: ArtifactStore, tmp_path: Path, what: str) -> None:
+        await store.put("apps/a/1", b"one", digest=digest_of(b"one"))
+        outside, path = tmp_path / "outside", tmp_path / "store/apps/a/2"
+        outside.write_bytes(b"one")
+        with socket.socket(socket.AF_UNIX) as listening:
+            match what:
+                case "link":
+                    path.symlink_to(outside)
+                case "link to a pipe":
+                    os.mkfifo(tmp_path / "pipe")
+                    path.symlink_to(tmp_path / "pipe")
+                case "pipe":
+                    os.mkfifo(path)
+                case "folder":
+                    path.mkdir()
+                case "socket":
+                    listening.bind(str(path))
+                case _:
+                    path.symlink_to("/dev/zero")
+            with pytest.raises(RefusedError, match="GP345"):
+                await asyncio.wait_for(store.get("apps/a/2", limit=MANY), 30)
+            with pytest.raises(RefusedError, match="GP345"):
+                await store.put("apps/a/2", b"one", digest=digest_of(b"one"))
+        assert await store.list("apps/") == ["apps/a/1"]
+        assert await store.get("apps/a/1", limit=MANY) == b"one"  # the control
+
+    @pytest.mark.parametrize("where", ["apps", "apps/a", ".incoming"])
+    async def test_no_link_leads_out_of_the_store(self, store: ArtifactStore, tmp_path: Path, where: str) -> None:
+        outside, link = tmp_path / "outside", tmp_path / "store" / where
+        (outside / "a").mkdir(parents=True)
+        (outside / "1").write_bytes(b"secret")
+        (outside / "a/1").write_bytes(b"secret")
+        link.parent.mkdir(parents=True)
+        link.symlink_to(outside)
+        if where != ".incoming":
+            with pytest.raises(RefusedError, match="GP345"):
+                await store.get("apps/a/1", limit=MANY)
+        with pytest.raises(RefusedError, match="GP345"):
+            await store.put("apps/a/2", b"x", digest=digest_of(b"x"))
+        assert await store.list("") == []
+        assert sorted(path.name for path in outside.rglob("*")) == ["1", "1", "a"]
+
+    async def test_the_folder_itself_may_be_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "store").symlink_to(tmp_path / "disk")
+        store = open_store(Directory(path=tmp_path / "store"))
+        await store.put("apps/a/1", b"one", digest=digest_of(b"one"))
+        assert (await store.get("apps/a/1", limit=3), await store.list("")) == (b"one", ["apps/a/1"])
 
     async def test_a_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
@@ -208,10 +320,35 @@ class TestS3Store(StoreContract):
             await store.put("apps/a/1", b"", digest=digest_of(b""))
         store.pool.clear()
 
+    async def test_what_calls_itself_packed_is_not_unpacked(self, store: S3Store) -> None:
+        """An object bears headers that whoever put it chose: one of them would unpack it on its way."""
+        bomb = gzip.compress(bytes(10_000_000))
+        headers = {"Content-Encoding": "gzip"}
+        await asyncio.to_thread(
+            store.client.put_object, store.bucket, "apps/a/1", io.BytesIO(bomb), len(bomb), metadata=dict(headers)
+        )
+        assert await store.get("apps/a/1", limit=len(bomb)) == bomb
+        url = await store.url("apps/a/1", expires=60) or ""
+        assert (await ask(url))[1] == bytes(10_000_000)  # the control: a client that believes the header
+
+    @pytest.mark.parametrize("said", [None, 5, 1 << 40])
+    async def test_bytes_are_counted_whatever_length_the_server_names(self, minio: Minio, said: int | None) -> None:
+        with lying_server(said) as (endpoint, sent):
+            connection = minio.connection("bucket", endpoint=endpoint, region="us-east-1")
+            store = S3Store.open(connection)
+            try:
+                answer = await store.get("apps/a/1", limit=100_000)
+            except GopubError as error:
+                assert error.code in {"GP346", "GP342"}  # noqa: PT017 - with a length of 5 it has 5 bytes
+            else:
+                assert (said, len(answer)) == (5, 5)
+            store.pool.clear()
+        assert sum(sent) < 64 << 20  # the server would have gone on
+
     async def test_wrong_keys_are_told_without_the_keys(self, minio: Minio, tmp_path: Path) -> None:
         (tmp_path / "wrong").write_text("wrong-secret-key")
         store = S3Store.open(minio.connection("any-bucket", secret_key={"file": str(tmp_path / "wrong")}))
         with pytest.raises(GopubError, match=r"GP342 .*SignatureDoesNotMatch") as caught:
-            await store.get("apps/a/1")
+            await store.get("apps/a/1", limit=MANY)
         assert "wrong-secret-key" not in str(caught.value)
         store.pool.clear()

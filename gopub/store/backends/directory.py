@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
+import io
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
-from gopub.canon import sha256_file
-from gopub.errors import GopubError
-from gopub.store.keys import check_key, digest_in
-from gopub.store.protocol import check_given, checked, missing, taken, unlike
+from gopub.errors import GopubError, RefusedError
+from gopub.store.keys import check_key, digest_in, is_key
+from gopub.store.protocol import MAX_KEYS, Sink, check_given, drain, missing, taken, too_many, unlike
 
 _SCRATCH = ".incoming"
+_BLOCK = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe without a writer would wait for ever
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryStore:
-    """Keeps objects below ``root``."""
+    """Keeps objects below ``root``; whoever may write there cannot lead a reader out of it.
+
+    ``root`` may be a link. Nothing below it may be: a key is walked folder by folder, without following.
+    """
 
     root: Path
 
@@ -29,9 +39,15 @@ class DirectoryStore:
         """Write into a scratch file, then give it its name."""
         await asyncio.to_thread(self._put, key, data, digest)
 
-    async def get(self, key: str) -> bytes:
+    async def get(self, key: str, *, limit: int) -> bytes:
         """Read the file."""
-        return checked(key, await asyncio.to_thread(self._get, key))
+        data = io.BytesIO()
+        await self.copy(key, data, limit=limit)
+        return data.getvalue()
+
+    async def copy(self, key: str, into: Sink, *, limit: int) -> int:
+        """Copy the file."""
+        return await asyncio.to_thread(self._copy, key, into, limit)
 
     async def url(self, key: str, *, expires: float) -> str | None:
         """A folder has no addresses: the payload goes to the hosts through SSH."""
@@ -44,24 +60,30 @@ class DirectoryStore:
         return sorted(await asyncio.to_thread(self._names, prefix))
 
     def _put(self, key: str, data: bytes | Path, digest: str) -> None:
-        path = self.root / check_key(key)
+        check_key(key)
         check_given(key, data, digest)
         with _disk():
-            if path.exists() and sha256_file(path) == digest:
+            if self._digest(key) == digest:
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch = self._write(data)
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = self._folder(key, make=True)
             try:
-                self._name(scratch, path, key)
+                scratch = self._write(data)
+                try:
+                    self._name(scratch, folder, key)
+                finally:
+                    scratch.unlink(missing_ok=True)
+                os.fsync(folder)
             finally:
-                scratch.unlink(missing_ok=True)
-            _sync(path.parent)
-            if sha256_file(path) != digest:
+                os.close(folder)
+            if self._digest(key) != digest:
                 raise unlike(key) if digest_in(key) else taken(key)
 
     def _write(self, data: bytes | Path) -> Path:
         folder = self.root / _SCRATCH
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        if folder.is_symlink():
+            raise _no_file(_SCRATCH)
         scratch = folder / secrets.token_hex(16)
         with scratch.open("xb") as file:
             if isinstance(data, bytes):
@@ -73,25 +95,98 @@ class DirectoryStore:
             os.fsync(file.fileno())
         return scratch
 
-    def _name(self, scratch: Path, path: Path, key: str) -> None:
+    def _name(self, scratch: Path, folder: int, key: str) -> None:
+        name = key.rpartition("/")[2]
         if digest_in(key):
-            scratch.replace(path)  # the key fixes the content: a damaged file is mended
+            os.replace(scratch, name, dst_dir_fd=folder)  # the key fixes the content: a damaged file is mended
             return
         try:
-            os.link(scratch, path)  # of two writers the first one wins
+            os.link(scratch, name, dst_dir_fd=folder)  # of two writers the first one wins
         except FileExistsError:
             return
 
-    def _get(self, key: str) -> bytes:
-        path = self.root / check_key(key)
+    def _copy(self, key: str, into: Sink, limit: int) -> int:
+        with self._open(key) as file:
+            # One byte more than may be there shows that there is more; no more of it is read.
+            return drain(key, _blocks(file, limit + 1), into, limit)
+
+    def _digest(self, key: str) -> str | None:
+        try:
+            with self._open(key) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except GopubError as error:
+            if error.code == missing(key).code:
+                return None
+            raise
+
+    @contextmanager
+    def _open(self, key: str) -> Iterator[FileIO]:
+        check_key(key)
         with _disk():
-            if not path.is_file():
-                raise missing(key)
-            return path.read_bytes()
+            folder = self._folder(key)
+            try:
+                handle = _opened(key.rpartition("/")[2], _FILE, key, folder)
+            finally:
+                os.close(folder)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                raise _no_file(key)
+            with os.fdopen(handle, "rb", buffering=0) as file:
+                yield file
+
+    def _folder(self, key: str, *, make: bool = False) -> int:
+        """The folder of a key, opened (and made) without following a link below the root."""
+        folder = _opened(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, key)
+        for part in key.split("/")[:-1]:
+            try:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=folder)
+                inner = _opened(part, _FOLDER, key, folder)
+            finally:
+                os.close(folder)
+            folder = inner
+        return folder
 
     def _names(self, prefix: str) -> set[str]:
-        keys = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
-        return {key for key in keys if key.startswith(prefix) and not key.startswith(_SCRATCH)}
+        found: set[str] = set()
+        with _disk():
+            for folder, folders, names in os.walk(self.root, followlinks=False):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                inside = Path(folder).relative_to(self.root)
+                files = (name for name in names if stat.S_ISREG((Path(folder) / name).lstat().st_mode))
+                keys = {(inside / name).as_posix() for name in files}
+                found |= {key for key in keys if key.startswith(prefix) and is_key(key)}
+                if len(found) > MAX_KEYS:
+                    raise too_many(prefix)
+        return found
+
+
+def _opened(path: Path | str, how: int, key: str, folder: int | None = None) -> int:
+    """A handle of what is there; a link on the way, or something else than a file, is told as what it is."""
+    try:
+        return os.open(path, how, dir_fd=folder)
+    except FileNotFoundError:
+        raise missing(key) from None
+    except OSError as error:
+        # ELOOP and ENOTDIR: a link; ENXIO and ENODEV: a socket, a device. Of the root it is the disk's business.
+        if folder is not None and error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV}:
+            raise _no_file(key) from None
+        raise
+
+
+def _blocks(file: FileIO, most: int) -> Iterator[bytes]:
+    while most > 0 and (block := file.read(min(_BLOCK, most))):
+        most -= len(block)
+        yield block
+
+
+def _no_file(key: str) -> RefusedError:
+    return RefusedError(
+        "GP345",
+        f"{key} is not a regular file in a folder of the store",
+        hint="links, pipes and devices are never followed: who put it there?",
+    )
 
 
 @contextmanager
@@ -102,11 +197,3 @@ def _disk() -> Iterator[None]:
         raise GopubError(
             "GP342", f"the store's folder cannot be used: {error}", hint="look after its rights and its disk"
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

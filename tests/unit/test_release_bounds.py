@@ -1,0 +1,128 @@
+"""A release of a store that somebody else can write: nothing is read without an end, and nothing is repeated."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gopub.build.artifact import FileRef, LocalFile
+from gopub.canon import canonical, sha256
+from gopub.errors import GopubError, RefusedError
+from gopub.evidence import PublicKey, generate
+from gopub.release import Release, SignedRelease, load_release, publish, verify_release
+from gopub.release.environments import read_environment
+from gopub.release.model import EnvironmentFiles
+from gopub.store import blob_key, bundle_key, manifest_key, version_key
+from gopub.store.backends.directory import DirectoryStore
+from tests.releases import a_plan, prepare
+
+HOSTILE = "root:x:0:0\x1b]0;owned\x07"
+
+
+class Counting(DirectoryStore):
+    """A directory that remembers which keys were read."""
+
+    async def copy(self, key: str, into: object, *, limit: int) -> int:
+        read.append(key)
+        return await super().copy(key, into, limit=limit)  # type: ignore[arg-type]
+
+
+read: list[str] = []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    read.clear()
+    return Counting(tmp_path / "store")
+
+
+@pytest.fixture
+async def signed(tmp_path: Path, store: DirectoryStore) -> SignedRelease:
+    return await publish(store, await prepare(tmp_path, a_plan(tmp_path)))
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> PublicKey:
+    return generate(tmp_path / "keys").public_key()
+
+
+async def test_a_pointer_to_any_file_is_not_read_out_to_its_reader(
+    signed: SignedRelease, store: DirectoryStore
+) -> None:
+    path = store.root / version_key("hello", "1.0.0")
+    for content, code in ((HOSTILE, "GP322"), (HOSTILE * 10, "GP346")):
+        path.write_text(content)
+        with pytest.raises(RefusedError, match=code) as caught:
+            await load_release(store, "hello", "1.0.0")
+        assert "root" not in str(caught.value)
+        assert str(caught.value).replace("\n", "").isprintable()
+    path.write_text(signed.release_id)  # the control
+    assert await load_release(store, "hello", "1.0.0") == signed
+
+
+@pytest.mark.parametrize("what", [manifest_key, bundle_key])
+async def test_a_manifest_and_its_bundle_have_a_size(
+    signed: SignedRelease, store: DirectoryStore, what: Callable[[str], str]
+) -> None:
+    with (store.root / what(signed.release_id)).open("r+b") as file:
+        file.truncate(300 << 20)  # of zeros that take no disk
+    with pytest.raises(RefusedError, match="GP346"):
+        await load_release(store, "hello", "1.0.0")
+
+
+async def test_files_are_read_only_when_their_sizes_are_signed(
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey, tmp_path: Path
+) -> None:
+    target = signed.release.targets["linux/amd64"]
+    big = replace(target, binary=replace(target.binary, size=3 << 30))
+    forged = replace(signed.release, targets={"linux/amd64": big})
+    lie = SignedRelease(forged, forged.manifest_bytes(), signed.bundle)
+    archive = blob_key(target.archive.digest)
+    read.clear()
+    report = await verify_release(store, lie, key)
+    assert archive not in read
+    assert next(check for check in report.checks if check.name == "files").reason.startswith("not read")
+    assert not report.accepted
+    await verify_release(store, signed, key)
+    assert archive in read  # the control
+    stranger = generate(tmp_path / "stranger").public_key()
+    read.clear()
+    await verify_release(store, signed, stranger)
+    assert archive not in read
+
+
+async def test_a_name_of_the_schema_is_told_and_one_of_the_file_is_not(signed: SignedRelease) -> None:
+    def refused(**change: object) -> str:
+        value = json.loads(signed.manifest) | change
+        with pytest.raises(RefusedError, match="GP322") as caught:
+            Release.parse(canonical(value))
+        assert "root" not in str(caught.value)
+        return str(caught.value)
+
+    assert "$.version: is not what `pattern` allows" in refused(version=HOSTILE)
+    assert "$.environments.*: is not of type 'object'" in refused(environments={HOSTILE: 1})
+    assert "$: has a property that is not known" in refused(**{HOSTILE: 1})
+    assert "newline" in refused(app="hello\n")
+    assert "newline" in refused(created=1e300)
+
+
+def test_an_environment_of_another_gopub_is_told_by_its_place(signed: SignedRelease) -> None:
+    files = signed.release.environments["lab"]
+    assert read_environment("lab", files).instance == "hello"  # the control
+    for change, place in (({"hosts": 5, HOSTILE: 1}, r"hosts|\*"), ({"traffic": {"router": [HOSTILE]}}, "traffic")):
+        spec = {**files.spec, **change}
+        with pytest.raises(RefusedError, match=rf"GP351 .*({place})") as caught:
+            read_environment("lab", EnvironmentFiles(spec, {}, None))
+        assert "root" not in str(caught.value)
+
+
+async def test_what_nobody_could_read_is_not_published(tmp_path: Path, store: DirectoryStore) -> None:
+    prepared = await prepare(tmp_path, a_plan(tmp_path))
+    path = tmp_path / "large.json"
+    path.write_bytes(b" " * ((4 << 20) + 1))
+    large = LocalFile(FileRef("release.json", sha256(path.read_bytes()), path.stat().st_size), path)
+    with pytest.raises(GopubError, match=r"GP349 .*4194304"):
+        await publish(store, replace(prepared, manifest=large))
+    assert await store.list("") == []
