@@ -6,14 +6,17 @@ It never uses a shell, never inherits an environment by accident, and never puts
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
+import selectors
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from gopub.errors import GopubError
 
@@ -157,3 +160,87 @@ def spawn(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
     # The program is meant to outlive this object: whoever started it waits for it, or ends it, by pid.
     child.returncode = 0
     return child.pid
+
+
+class Companion:
+    """A program that answers on its standard streams as long as we live; it has exactly the environment it is given."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start it, in a session of its own: a Ctrl-C is ours to handle.
+
+        Raises:
+            GopubError: GP901 not found.
+        """
+        try:
+            self._child = subprocess.Popen(
+                list(argv),
+                env=dict(env),
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except FileNotFoundError as error:
+            raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?") from error
+        atexit.register(self.end)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self._child.poll() is not None
+
+    def send(self, data: bytes) -> None:
+        """Give it all of these bytes.
+
+        Raises:
+            BrokenPipeError: it has ended.
+        """
+        stream, rest = self._stream("stdin"), memoryview(data)
+        while rest:
+            rest = rest[stream.write(rest) :]
+
+    def receive(self, size: int, within: float) -> bytes:
+        """Exactly ``size`` bytes of what it says.
+
+        Raises:
+            EOFError: it has ended.
+            TimeoutError: nothing came for ``within`` seconds.
+        """
+        stream, parts = self._stream("stdout"), bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while len(parts) < size:
+                if not selector.select(within):
+                    raise TimeoutError
+                part = stream.read(size - len(parts))
+                if not part:
+                    raise EOFError
+                parts += part
+        return bytes(parts)
+
+    def end(self, most: int = 64 * 1024) -> tuple[int, str]:
+        """End it; its exit code (negative: killed by that signal) and the end of what it said on standard error."""
+        atexit.unregister(self.end)
+        child = self._child
+        if child.returncode is None and not self._ended_by_itself():
+            child.kill()
+        said = b"" if child.stderr is None or child.stderr.closed else child.stderr.read(most) or b""
+        code = child.wait()
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream:
+                stream.close()
+        return code, said.decode(errors="replace")
+
+    def _ended_by_itself(self) -> bool:
+        """Whether it is over, or about to be: its output is closed a moment before its end can be seen."""
+        stream = self._stream("stdout")
+        if stream.closed:
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            return bool(selector.select(0)) and not stream.read(1)
+
+    def _stream(self, name: str) -> RawIOBase:
+        return cast("RawIOBase", getattr(self._child, name))

@@ -10,14 +10,13 @@ import gzip
 import io
 import re
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
-from gopub.fleet.unit import Service, default_unit, refuse_control
+from gopub.fleet.unit import Service, control_character, default_unit, refuse_control
 from gopub.fleet.vaulted import seal
 from gopub.sandbox import TemplateFault, fill
 from gopub.spec.rules import fits_archive
@@ -81,7 +80,7 @@ def render_release(
         )
         text = default_unit(filled).encode()
     else:
-        text = _text(name, unit, variables, finalize=_one_line)
+        text = _text(name, unit, variables, one_line=True)
     return Rendered.of({**render(templates, variables).files, name: text})
 
 
@@ -106,17 +105,10 @@ def _line(what: str, source: str, variables: Mapping[str, Json]) -> str:
     return refuse_control(_text(what, source, variables).decode(), what)
 
 
-def _one_line(value: Any) -> Any:
-    return refuse_control(str(value), "a value in the unit") if value is not None else value
-
-
-def _text(
-    name: str,
-    source: str,
-    variables: Mapping[str, Json],
-    finalize: Callable[[Any], Any] | None = None,
-) -> bytes:
+def _text(name: str, source: str, variables: Mapping[str, Json], *, one_line: bool = False) -> bytes:
     try:
-        return fill(source, seal(variables), finalize).encode()
+        return fill(source, seal(variables), one_line=one_line).encode()
     except TemplateFault as fault:
+        if fault.kind == "control":
+            raise control_character("a value in the unit", str(fault)) from fault
         raise fault.told(Where(name, fault.line)) from fault

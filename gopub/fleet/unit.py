@@ -83,7 +83,12 @@ def refuse_control(text: str, what: str) -> str:
     """
     if text.isprintable():
         return text
-    raise SpecError(
+    raise control_character(what, text)
+
+
+def control_character(what: str, text: str) -> SpecError:
+    """The error for a value that could add a line of its own to a unit; it shows the beginning."""
+    return SpecError(
         "GP409",
         f"{what} has a control character: {text[:60]!r}",
         hint="values in a unit are single lines; put longer ones into a config file",
