@@ -67,11 +67,22 @@ def _verdict(record: Tree) -> list[str]:
         f"score {_number(score.get('value'))}; evidence E {_number(evidence.get('e_value'))}"
         + (f"; no data: {seen['no_data']}" if seen.get("no_data") else ""),
     ]
-    if seen.get("log_note"):
-        lines.append(f"log: {seen['log_note']}")
+    lines.append(_logs(seen))
     queries = cast("Sequence[Tree]", seen.get("queries") or ())
     asked = (f"asked: {one.get('text')} → {one.get('series')} series, digest {one.get('answer')}" for one in queries)
     return [*lines, *asked]
+
+
+def _logs(seen: Tree) -> str:
+    """The log score and the error lines that speak loudest; or why there is none."""
+    found, note = cast("Tree | None", seen.get("log_score")), seen.get("log_note")
+    if found is None:
+        return f"no log score: {note or 'logs were not read'}"
+    classes = cast("Sequence[Tree]", found.get("classes") or ())
+    loud = [f"{c.get('name')!r} {c.get('canary')} against {c.get('stable')}" for c in classes if c.get("counted")]
+    requests = f"{found.get('canary_requests')} requests against {found.get('stable_requests')}"
+    said = (f"log score {_number(found.get('value'))} over {requests}", *loud[:3], *((f"{note}",) if note else ()))
+    return "; ".join(said)
 
 
 def _number(value: Json) -> str:

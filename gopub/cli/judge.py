@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +33,12 @@ def replay(
 ) -> None:
     """Compute every verdict in FILE again from what was kept with it; exit code 1 when one comes out differently."""
     from gopub.rollout.replay import record_from_json
-    from gopub.rollout.replay import replay as again
 
-    records = [record_from_json(found) for found in find_records(_documents(file))]
+    kept = list(find_kept(_documents(file)))
+    records = [record_from_json(found.record) for found in kept]
     if not records:
         raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
-    replays = [again(record) for record in records]
+    replays = [_again(found, record) for found, record in zip(kept, records, strict=True)]
     if as_json:
         typer.echo(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
     else:
@@ -82,17 +83,26 @@ def score(
     typer.echo(_score_json(found) if as_json else "\n".join(score_lines(found)))
 
 
-def find_records(value: Json) -> Iterator[Json]:
-    """Every verdict record anywhere within a document, in order."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A verdict record as it stands in a document, and the journal's entry around it, where there is one."""
+
+    record: Json
+    entry: Mapping[str, Json] | None = None
+
+
+def find_kept(value: Json) -> Iterator[Kept]:
+    """Every verdict record anywhere within a document, in order; an entry's record is one whatever it says it is."""
     if isinstance(value, dict):
-        if str(value.get("schema", "")).startswith(_MARK):
-            yield value
-            return
-        for inner in value.values():
-            yield from find_records(inner)
+        inner = value.get("record")
+        if {"kind", "rule", "reason"} <= value.keys() and isinstance(inner, dict) and inner.get("record"):
+            yield Kept(inner["record"], value)
+        elif str(value.get("schema", "")).startswith(_MARK):
+            yield Kept(value)
+        else:
+            yield from (found for part in value.values() for found in find_kept(part))
     elif isinstance(value, list):
-        for inner in value:
-            yield from find_records(inner)
+        yield from (found for part in value for found in find_kept(part))
 
 
 def score_lines(score: Score) -> list[str]:
@@ -104,6 +114,16 @@ def score_lines(score: Score) -> list[str]:
         lines.append(f"{d.name:15} {weight:>6} {measured:>10} {target:>10} {points:>7}  {d.note}".rstrip())
     value = f"{score.value:g}" if score.value is not None else "INCONCLUSIVE"
     return [*lines, f"{'score':15} {value:>36}", *(f"  {note}" for note in score.notes)]
+
+
+def _again(kept: Kept, record: VerdictRecord) -> Replay:
+    """The replay, and what the entry around the record says otherwise."""
+    from gopub.rollout.replay import replay as again
+    from gopub.rollout.replay import surroundings
+
+    found = again(record)
+    around = surroundings(kept.entry, record) if kept.entry else ()
+    return replace(found, differences=(*found.differences, *around))
 
 
 def _documents(file: Path) -> Json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RULES = 2
+"""The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 
@@ -67,3 +69,5 @@ class JudgeConfig:
     """Seconds between two readings of the logs while nothing is suspicious."""
     log_warmup: float = 5.0
     """Seconds after a process' first line that count as start-up and are not judged."""
+    rules: int = RULES
+    """The way this rollout is judged; a record that does not say was written when there was only the first."""

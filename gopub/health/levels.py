@@ -52,8 +52,17 @@ def level_of(name: str) -> str | None:
 
 def plain_level(text: str) -> str:
     """``error`` or ``fatal`` where a line without keys says so, else ""."""
-    match = next((found for head in _HEADS if (found := head.match(text))), None) or _WORD.search(text)
+    match = _named(text)
     return _LEVELS[(match[1] or match[2]).lower()] if match else ""
+
+
+def names_level(text: str) -> bool:
+    """Whether a line without keys names any level."""
+    return _named(text) is not None
+
+
+def _named(text: str) -> re.Match[str] | None:
+    return next((found for head in _HEADS if (found := head.match(text))), None) or _WORD.search(text)
 
 
 def torn_level(text: str) -> str | None:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gopub.health.levels import level_of, plain_level, torn_level
+from gopub.health.levels import level_of, names_level, plain_level, torn_level
 
 LONGEST = 4096
 """Characters of a line, or of one value of a JSON line, that are read."""
@@ -50,12 +50,14 @@ class Line:
     level: str
     message: str
     error: str = ""
+    lower: bool = False
+    """It names a level, and that is below error: a type's name in it may count how often nothing failed."""
 
 
 def classes(text: str, priority: int = 6) -> tuple[str, ...]:
     """The classes of one line, most general first; empty when it is no error line."""
     line = parse(text)
-    found = _kinds(f"{line.message}\n{line.error}")
+    found = _kinds(f"{line.message}\n{line.error}", named=not line.lower)
     level = line.level or ("error" if priority <= 3 else "")
     if not level and not found:
         return ()
@@ -101,6 +103,7 @@ def _keyed(values: object, text: str) -> Line:
         level=level_of(_first(values, _LEVEL_KEYS)) or "",
         message=_first(values, _MESSAGE_KEYS),
         error=_first(values, _ERROR_KEYS),
+        lower=level_of(_first(values, _LEVEL_KEYS)) == "",
     )
 
 
@@ -111,9 +114,10 @@ def _first(values: Mapping[str, object], keys: tuple[str, ...]) -> str:
 def _plain(text: str) -> Line:
     text = _ANSI.sub("", text[:LONGEST])
     torn = torn_level(text)
-    return Line(plain_level(text) if torn is None else torn, text)
+    level = plain_level(text) if torn is None else torn
+    return Line(level, text, lower=not level and (torn is not None or names_level(text)))
 
 
-def _kinds(text: str) -> tuple[str, ...]:
+def _kinds(text: str, *, named: bool) -> tuple[str, ...]:
     known = {name for name, pattern in _KINDS if pattern.search(text)}
-    return tuple(sorted(known | set(_NAMED.findall(text)[:3])))
+    return tuple(sorted(known | set(_NAMED.findall(text)[:3] if named else ())))

@@ -111,15 +111,24 @@ def log_score(state: LogState) -> LogScore:
         for k, (found, log_e) in enumerate(((found, found.log_e) for found in classes), start=1)
     ]
     log_e = log_sum(terms)
-    odds = math.log(PRIOR / (1 - PRIOR)) + log_e
     loud = sorted((found for found in classes if found.canary), key=lambda found: -found.log_e)
     return LogScore(
-        value=1 / (1 + math.exp(-max(-700.0, min(700.0, odds)))),
+        value=_probability(log_e),
         log_e=log_e,
         canary_requests=state.canary_requests,
         stable_requests=state.stable_requests,
         classes=tuple(loud[:10]),
     )
+
+
+def again_from(score: LogScore) -> LogScore:
+    """With the value computed from E anew."""
+    return replace(score, value=_probability(score.log_e))
+
+
+def _probability(log_e: float) -> float:
+    odds = math.log(PRIOR / (1 - PRIOR)) + log_e
+    return 1 / (1 + math.exp(-max(-700.0, min(700.0, odds))))
 
 
 def _by_class(read: Sequence[LogCounts]) -> dict[str, dict[str, int]]:

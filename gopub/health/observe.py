@@ -12,7 +12,7 @@ from gopub.health.config import JudgeConfig
 from gopub.health.counters import bounds_of, disagreement, merged, window
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
-from gopub.health.logwatch import LogWatch
+from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
 from gopub.health.quantile import quantile
 from gopub.health.recent import Recent, usable
@@ -204,13 +204,22 @@ class Observer:
 
     async def _with_logs(self, seen: Observation, targets: Sequence[LogTarget]) -> Observation:
         if not seen.compare:
-            return replace(seen, log_note="not compared: the canary's users chose themselves in this step")
+            note = "not compared: the canary's users chose themselves in this step"
+            return self._scored(seen, LogOutcome(note=note, blind=True))
         urgent = seen.evidence.log_e > _SUSPICIOUS or bool(seen.slo_canary.broken)
         outcome = await self._logs.read(seen.at, targets, urgent=urgent)
         if outcome.reading:
             self._state = replace(self._state, logs=fold_logs(self._state.logs, outcome.reading))
-        value = None if outcome.blind else log_score(self._state.logs)
-        return replace(seen, log_score=value, log_note=outcome.note)
+        return self._scored(seen, outcome)
+
+    def _scored(self, seen: Observation, outcome: LogOutcome) -> Observation:
+        """A score that condemns stands when logs cannot be read any more: silence takes nothing back."""
+        known = log_score(self._state.logs)
+        if not outcome.blind:
+            return replace(seen, log_score=known, log_note=outcome.note)
+        if known.value < self._config.log_score:
+            return replace(seen, log_score=None, log_note=outcome.note)
+        return replace(seen, log_score=known, log_note=f"as last read; since then: {outcome.note}")
 
     async def _ask_runtime(self, at: float, health: Sequence[ProcessHealth]) -> tuple[ResolvedQuery, ...]:
         weights = self._config.score

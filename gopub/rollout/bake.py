@@ -24,6 +24,7 @@ from gopub.rollout.decision import decide
 from gopub.rollout.gates import heard
 from gopub.rollout.judging import Judging
 from gopub.rollout.model import Outcome, PlannedStep
+from gopub.rollout.replay import sealed
 from gopub.rollout.run import Run
 from gopub.rollout.verdict import History, Kind, Verdict, VerdictRecord
 
@@ -77,7 +78,8 @@ async def _health(run: Run, name: str) -> ProcessHealth:
 
 def _write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) -> None:
     verdict = record.verdict
-    kept = cast("dict[str, JsonValue]", {"record": to_json(record), "observer": judging.memory()})
+    memory = judging.memory()
+    kept = cast("dict[str, JsonValue]", {"record": to_json(sealed(record, memory)), "observer": memory})
     run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept))
 
 

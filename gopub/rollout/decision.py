@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
+from gopub.rollout.reasons import say_break, say_e, say_good, say_lines, say_logs, say_score, say_worse
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
 from gopub.units import say_seconds
 
@@ -32,8 +34,9 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         that it recovered did not. It ends early when the canary keeps the SLO again, or stable breaks it, too.
     5.  Any other SLO break (both tracks, or too little evidence): HOLD and alert, for a shared incident must not kill
         an innocent; at the deadline WITHDRAW.
-    6.  E ≥ 1/α without an SLO break, a score below ``pass_score``, or an INCONCLUSIVE score: HOLD; at the
-        deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
+    6.  E ≥ 1/α without an SLO break, a log score that reaches its mark, a score below ``pass_score``, or an
+        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE
+        is all there is against it.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, WITHDRAW at the deadline.
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
@@ -66,7 +69,7 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         _silence(observation, policy, history)  # rule 2
         or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
-        or _bake(observation, history, _good(observation, policy))  # rule 7
+        or _bake(observation, history, say_good(observation, policy))  # rule 7
     )
 
 
@@ -148,17 +151,8 @@ def _overwhelming(observation: Observation, policy: Policy, history: History) ->
     if observation.no_data is not None or observation.evidence.log_e < math.log(OVERWHELMING / policy.alpha):
         return None
     mark = f"{OVERWHELMING:g}/α = {OVERWHELMING / policy.alpha:.4g}"
-    return _verdict(Kind.ROLLBACK, 3, f"{_say_e(observation)}, at least {mark}", history)
-
-
-def _say_e(observation: Observation) -> str:
-    evidence = observation.evidence
-    counts = [
-        f"{m.name} {m.canary_bad}/{m.canary_exposed} against {m.stable_bad}/{m.stable_exposed}"
-        for m in evidence.metrics
-        if m.canary_exposed
-    ]
-    return f"E = {evidence.e_value:.4g} ({'; '.join(counts)}; φ = {evidence.phi:.3g})"
+    why = f"{say_worse(observation)}: {say_e(observation)}, at least {mark}; {say_logs(observation)}"
+    return _verdict(Kind.ROLLBACK, 3, why, history)
 
 
 # --- rules 4 and 5
@@ -174,8 +168,9 @@ def _slo_break(observation: Observation, policy: Policy, history: History) -> Ve
         return None
     if not stable_broken and observation.evidence.log_e >= math.log(1 / policy.alpha):
         return _watched(observation, policy, history, history.now)
-    why = "stable breaks it, too" if stable_broken else f"{_say_e(observation)}: too little to blame the canary"
-    return _hold_or_withdraw(5, f"the canary breaks the SLO ({_say_break(observation)}); {why}", history)
+    why = "stable breaks it, too" if stable_broken else f"{say_e(observation)}: too little to blame the canary"
+    reason = f"the canary breaks the SLO ({say_break(observation)}); {why}; {say_logs(observation)}"
+    return _hold_or_withdraw(5, reason, history)
 
 
 def _recovered(observation: Observation) -> bool:
@@ -186,42 +181,36 @@ def _recovered(observation: Observation) -> bool:
 
 def _watched(observation: Observation, policy: Policy, history: History, since: float) -> Verdict:
     log, left = observation.log_score, since + policy.watch - history.now
-    state = _say_break(observation) or observation.no_data or "not shown to have recovered"
-    reason = f"the canary breaks the SLO ({state}), stable does not; {_say_e(observation)}"
+    state = say_break(observation) or observation.no_data or "not shown to have recovered"
+    reason = f"the canary breaks the SLO ({state}), stable does not; {say_e(observation)}"
     if log is not None and log.value >= policy.log_score:
         return _verdict(Kind.ROLLBACK, 4, f"{reason}; log score {log.value:.4g}", history)
+    watched = f"watched for {say_seconds(policy.watch)}; {say_logs(observation)}"
     if left <= 0:
-        return _verdict(Kind.ROLLBACK, 4, f"{reason}; watched for {say_seconds(policy.watch)}", history)
-    logs = f"log score {log.value:.4g}" if log else "no log score"
-    return _verdict(Kind.WATCH, 4, f"{reason}; {logs}; rolls back in {say_seconds(left)}", history)
-
-
-def _say_break(observation: Observation) -> str:
-    check = observation.slo_canary
-    figures = {
-        "error_rate": f"error rate {check.error_rate or 0.0:.3%}",
-        "latency_p95": f"p95 {'over ' if check.saturated else ''}{check.p95 or 0.0:.3g}s",
-    }
-    return ", ".join(figures[name] for name in check.above)
+        return _verdict(Kind.ROLLBACK, 4, f"{reason}; {watched}", history)
+    return _verdict(Kind.WATCH, 4, f"{reason}; {say_logs(observation)}; rolls back in {say_seconds(left)}", history)
 
 
 # --- rule 6
 
 
 def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
-    score, guilty = observation.score, []
+    score, log, guilty = observation.score, observation.log_score, []
     if observation.evidence.log_e >= math.log(1 / policy.alpha):
-        guilty.append(f"{_say_e(observation)} without an SLO break")
+        guilty.append(f"{say_worse(observation)}, without an SLO break: {say_e(observation)}")
+    if log is not None and log.value >= policy.log_score and observation.config.rules >= 2:
+        guilty.append(say_lines(log, policy.log_score))
     if score.value is not None and score.value < policy.pass_score:
-        notes = f" ({'; '.join(score.notes)})" if score.notes else ""
-        guilty.append(f"score {score.value:.4g} below {policy.pass_score:g}{notes}")
+        guilty.append(say_score(observation, policy))
     if not guilty and score.value is None:
-        return _hold_or_withdraw(6, f"score INCONCLUSIVE: {'; '.join(score.notes)}", history)
+        reason = f"score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
+        return _hold_or_withdraw(6, reason, history)
     if not guilty:
         return None
+    guilty.append(say_logs(observation))
     if history.now >= history.deadline:
         return _verdict(Kind.ROLLBACK, 6, f"{'; '.join(guilty)}; the deadline is over", history)
-    return _verdict(Kind.HOLD, 6, "; ".join(guilty), history)
+    return replace(_verdict(Kind.HOLD, 6, "; ".join(guilty), history), alert=True)
 
 
 # --- rule 7
@@ -241,10 +230,3 @@ def _at_the_gate(verdict: Verdict, history: History) -> Verdict:
     if verdict.kind is not Kind.PROMOTE or history.gate is None:
         return verdict
     return _hold_or_withdraw(7, f"{history.gate}; {verdict.reason}", history, hold=Kind.PROMOTE)
-
-
-def _good(observation: Observation, policy: Policy) -> str:
-    value = observation.score.value
-    score = f"score {value:.4g} of {policy.pass_score:g}" if value is not None else "no score"
-    first = "first release, held against the SLO alone; " if policy.first else ""
-    return f"{first}{score}; {_say_e(observation)}"

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from gopub.canon import Json
+from gopub.canon import Json, digest_of
 from gopub.errors import UsageError
+from gopub.health.config import RULES
+from gopub.health.logscore import again_from
 from gopub.health.observation import Observation, conclude
 from gopub.health.wire import from_json, schema_of, to_json
 from gopub.rollout.decision import decide
@@ -21,7 +23,17 @@ from gopub.rollout.verdict import SCHEMA, History, Policy, Verdict, VerdictRecor
 
 def judge(observation: Observation, policy: Policy, history: History) -> VerdictRecord:
     """Decide, and keep what was decided from."""
-    return VerdictRecord(decide(observation, policy, history), observation, policy, history)
+    return sealed(VerdictRecord(decide(observation, policy, history), observation, policy, history))
+
+
+def sealed(record: VerdictRecord, memory: Json = None) -> VerdictRecord:
+    """With the digest of all that the record holds, and of what the observer remembers beside it."""
+    known = replace(record, memory="" if memory is None else digest_of(memory))
+    return replace(known, digest=_digest(known))
+
+
+def _digest(record: VerdictRecord) -> str:
+    return digest_of(to_json(replace(record, digest="")))
 
 
 def record_to_json(record: VerdictRecord) -> Json:
@@ -35,10 +47,19 @@ def record_from_json(data: Json) -> VerdictRecord:
     Raises:
         UsageError: GP601, it is none.
     """
-    record = from_json(VerdictRecord, data, "verdict")
+    record = from_json(VerdictRecord, _dated(data), "verdict")
     if record.schema != SCHEMA:
         raise UsageError("GP601", f"verdict.schema: {record.schema!r} is not {SCHEMA}", hint="another version wrote it")
     return record
+
+
+def _dated(data: Json) -> Json:
+    """A record that does not say by which rules it was judged is from before there were several."""
+    seen = data.get("observation") if isinstance(data, dict) else None
+    config = seen.get("config") if isinstance(seen, dict) else None
+    if not isinstance(data, dict) or not isinstance(seen, dict) or not isinstance(config, dict) or "rules" in config:
+        return data
+    return {**data, "observation": {**seen, "config": {**config, "rules": 1}}}
 
 
 def schemas() -> Mapping[str, Json]:
@@ -63,7 +84,10 @@ class Replay:
 
 
 def replay(record: VerdictRecord) -> Replay:
-    """Compute SLO, score, evidence and verdict again from the counts in the record."""
+    """Compute all that follows from the inputs in the record again, and compare; the digest covers the inputs.
+
+    Of a record of earlier rules, the verdict is compared without its words: the present ones are others.
+    """
     seen = record.observation
     found = conclude(seen.config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
     again = replace(
@@ -72,16 +96,46 @@ def replay(record: VerdictRecord) -> Replay:
         slo_stable=found.slo_stable,
         score=found.score,
         evidence=found.evidence,
+        log_score=again_from(seen.log_score) if seen.log_score else None,
     )
     verdict = decide(again, record.policy, record.history)
+    old = seen.config.rules < RULES
+    if old:
+        verdict = replace(verdict, reason=record.verdict.reason, alert=record.verdict.alert)
     pairs = (
         ("slo_canary", seen.slo_canary, again.slo_canary),
         ("slo_stable", seen.slo_stable, again.slo_stable),
         ("score", seen.score, again.score),
         ("evidence", seen.evidence, again.evidence),
+        ("log_score", seen.log_score, again.log_score),
         ("verdict", record.verdict, verdict),
     )
-    return Replay(verdict, tuple(f"{name}: {a} is now {b}" for name, a, b in pairs if a != b))
+    differences = [f"{name}: {a} is now {b}" for name, a, b in pairs if a != b]
+    return Replay(verdict, (*differences, *_changed(record, old=old)))
+
+
+def _changed(record: VerdictRecord, *, old: bool) -> tuple[str, ...]:
+    if old and not record.digest:
+        return ()
+    if not record.digest:
+        return ("digest: the record has none",)
+    if (found := _digest(record)) != record.digest:
+        return (f"digest: {record.digest[:12]} is now {found[:12]}: something in the record was changed",)
+    return ()
+
+
+def surroundings(kept: Mapping[str, Json], record: VerdictRecord) -> tuple[str, ...]:
+    """Where the journal's entry (``step``, ``kind``, ``rule``, ``reason``, ``record``) says other than its record."""
+    verdict = record.verdict
+    told = {
+        "step": record.observation.step, "kind": str(verdict.kind), "rule": verdict.rule, "reason": verdict.reason
+    }  # fmt: skip
+    found = [f"entry.{name}: {kept[name]} is now {value}" for name, value in told.items() if kept.get(name) != value]
+    inner = kept.get("record")
+    memory = inner.get("observer") if isinstance(inner, dict) else None
+    if record.digest and record.memory != ("" if memory is None else digest_of(memory)):
+        found.append("observer: what the observer remembered was changed")
+    return tuple(found)
 
 
 def main() -> None:

@@ -105,3 +105,7 @@ class VerdictRecord:
     policy: Policy
     history: History
     schema: str = SCHEMA
+    memory: str = ""
+    """Digest of what the observer remembered, which the journal keeps beside the record."""
+    digest: str = ""
+    """Digest of all the rest of this record: a change that no other figure shows."""

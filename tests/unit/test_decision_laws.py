@@ -119,8 +119,15 @@ def test_only_rules_1_3_4_6_roll_back(look):
 @given(looks())
 def test_no_rollback_of_a_healthy_canary_that_nothing_speaks_against(look):
     look = look | {"e": 1.0, "canary_above": [], "canary_broken": [], "score": 100.0, "enough": True}
-    look |= {"hosts": [{"host": "h1"}], "no_data": None}
+    look |= {"hosts": [{"host": "h1"}], "no_data": None, "log_score": 0.001}
     assert _decide(look).kind is not Kind.ROLLBACK
+
+
+@given(looks(), st.floats(0.85, 1))
+def test_error_lines_that_condemn_are_never_promoted_unless_few_requests_or_health_decide(look, score):
+    judged = {key: value for key, value in look["policy"].items() if key == "compare"}
+    look = look | {"log_score": score, "requests": 50, "policy": judged}
+    assert _decide(look).kind is not Kind.PROMOTE
 
 
 @given(looks())

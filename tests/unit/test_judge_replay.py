@@ -1,0 +1,146 @@
+"""A kept verdict of which anything at all was changed is found, whichever leaf it is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gopub.canon import Json
+from gopub.cli import judge as command
+from gopub.errors import UsageError
+from gopub.health.config import RULES
+from gopub.health.wire import to_json
+from gopub.rollout import replay as replaying
+from gopub.rollout.replay import judge, record_from_json, record_to_json, replay, sealed
+from gopub.rollout.verdict import History, Policy
+from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
+
+DRAWN = 250
+
+
+async def entry() -> dict[str, Json]:
+    """A verdict as the journal keeps it: HOLD by rule 6, with error lines, slow answers and a score."""
+    logs = Logs({"h1": {"level:error": 20, "error:panic": 20}})
+    world, observer = await started(logs=logs)
+    where = targets("h1", "h2", "h3")
+    seen = [*await rollout(world, observer, 16, logs=where), *await rollout(world, observer, 2, start=16, logs=where)]
+    past = History(T0, T0, 10.0, T0 + 3600)
+    memory = observer.state()
+    record = sealed(judge(seen[-1], Policy.of(CONFIG), replace(past, now=seen[-1].at)), memory)
+    verdict = record.verdict
+    kept = {"record": record_to_json(record), "observer": memory}
+    told = {"step": 0, "kind": str(verdict.kind), "rule": verdict.rule, "reason": verdict.reason, "record": kept}
+    return json.loads(json.dumps(told))
+
+
+def leaves(value: Json, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, dict) and value:
+        yield from (found for key, inner in value.items() for found in leaves(inner, (*path, key)))
+    elif isinstance(value, list) and value:
+        yield from (found for index, inner in enumerate(value) for found in leaves(inner, (*path, index)))
+    else:
+        yield path
+
+
+def other(value: Json) -> Json:
+    """Another value of the same kind."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1 if abs(value) < 1e12 else value / 2
+        case str():
+            return f"{value}x"
+        case None:
+            return 1.0
+        case list():
+            return ["x"]
+        case _:
+            return {"x": 1}
+
+
+def altered(whole: dict[str, Json], path: tuple[str | int, ...]) -> dict[str, Json]:
+    changed = copy.deepcopy(whole)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = other(place[path[-1]])
+    return changed
+
+
+def differences(document: Json) -> list[str]:
+    """What ``gopub judge replay`` says of one document; a record that it cannot read is refused with a reason."""
+    found = []
+    for kept in command.find_kept(document):
+        try:
+            record = record_from_json(kept.record)
+        except UsageError as error:
+            found.append(error.problem)
+        else:
+            found += command._again(kept, record).differences
+    return found
+
+
+async def test_a_change_of_any_leaf_is_found():
+    whole = await entry()
+    assert whole["kind"] == "HOLD"
+    assert differences(whole) == []
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    paths = list(leaves(whole))
+    assert len(paths) > 300
+    missed = [path for path in random.Random(seed).sample(paths, DRAWN) if not differences(altered(whole, path))]
+    assert missed == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("reason",),
+        ("kind",),
+        ("rule",),
+        ("step",),
+        ("record", "record", "observation", "log_score", "value"),
+        ("record", "record", "observation", "log_score", "classes", 0, "canary"),
+        ("record", "record", "observation", "step_totals", "canary_requests"),
+        ("record", "record", "observation", "config", "rules"),
+        ("record", "record", "observation", "queries", 0, "answer"),
+        ("record", "record", "verdict", "reason"),
+        ("record", "record", "schema"),
+        ("record", "record", "digest"),
+        ("record", "observer", "rollout_totals", "canary_errors"),
+    ],
+    ids=str,
+)
+async def test_these_are_found(path):
+    assert differences(altered(await entry(), path))
+
+
+async def test_control_without_the_digest_inputs_could_be_changed(monkeypatch):
+    whole = await entry()
+    monkeypatch.setattr(replaying, "_changed", lambda _record, *, old: ())
+    path = ("record", "record", "observation", "rollout_totals", "canary_errors")
+    assert differences(altered(whole, path)) == []
+
+
+async def test_a_record_whose_digest_was_taken_away_is_not_the_same():
+    whole = await entry()
+    del whole["record"]["record"]["digest"]
+    assert differences(whole) == ["digest: the record has none"]
+
+
+async def test_a_record_of_earlier_rules_still_gives_its_verdict():
+    """Without ``rules`` and digest, and in the words of its time."""
+    whole = (await entry())["record"]["record"]
+    del whole["digest"], whole["memory"], whole["observation"]["config"]["rules"]
+    whole["verdict"] = {"kind": "PROMOTE", "rule": 7, "reason": "baked for 10s", "at": whole["verdict"]["at"]}
+    again = replay(record_from_json(whole))
+    assert again.same, again.differences
+    whole["verdict"]["kind"] = "ROLLBACK"
+    assert not replay(record_from_json(whole)).same
+    assert to_json(record_from_json(whole))["observation"]["config"]["rules"] == 1 != RULES
