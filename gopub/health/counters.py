@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from gopub.health.samples import (
+    APART_CLASSES,
     ERROR_CLASSES,
     CounterSnapshot,
     Histogram,
@@ -134,7 +135,7 @@ def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, slow_a
     bound = timed.bound_at(slow_above) if slow_above is not None else None
     return HostCounts(
         series.host,
-        base.attempts + round(sum(series.classes.values())),
+        base.attempts + round(sum(count for name, count in series.classes.items() if name not in APART_CLASSES)),
         base.errors + round(sum(series.classes.get(name, 0.0) for name in ERROR_CLASSES)),
         base.timed + (timed.total if bound is not None else 0),
         base.slow + (timed.above(bound) if bound is not None else 0),

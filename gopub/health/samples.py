@@ -1,7 +1,8 @@
 """What was counted: raw counters as a metric source gives them, and windows, the counts between two looks.
 
 A release is named by the first 12 characters of its id, as in the labels of the edge's metrics. Times are seconds since
-the epoch. Errors are answers of class 5xx, failed connections and timeouts; 4xx is the client's doing and no error.
+the epoch. Errors are answers of class 5xx, failed connections, timeouts and answers that the peer cut off; 4xx is the
+client's doing and no error. An answer that the client left is no attempt at all: nobody knows how it would have ended.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-ERROR_CLASSES = ("5xx", "connect", "timeout")
+ERROR_CLASSES = ("5xx", "connect", "timeout", "cut")
+APART_CLASSES = ("left",)
+"""Neither attempts nor errors; a peer that makes every client leave has no attempts, so it is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class TrackWindow:
 
     @property
     def errors(self) -> int:
-        """Attempts that failed: 5xx, connect, timeout."""
+        """Attempts that failed: 5xx, connect, timeout, cut."""
         return sum(host.errors for host in self.hosts)
 
     @property

@@ -104,7 +104,7 @@ async def test_a_client_that_gives_up_after_a_second_blames_the_peer_and_an_earl
                 await asyncio.wait_for(client.ask("/slow/9", headers=ME), patience)
             await client.close()
             await holding(edge, 0)
-        assert attempts(await edge.metrics(), "b1") == {"timeout": 1}
+        assert attempts(await edge.metrics(), "b1") == {"timeout": 1, "left": 1}
 
 
 async def holding(edge: LocalEdge, wanted: int) -> None:

@@ -19,6 +19,9 @@ from tests.contracts.edge_nginx import (
 
 BOUNDS = [*map(str, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)), "1", "1.5"]
 BOUNDS += ["2.5", "5", "10", "+Inf"]
+SHOWN = [*map(str, (0.01, 0.025, 0.05, 0.1, 0.25, 0.5)), "1", "2.5", "5", "10", "60", "600", "+Inf"]
+CLASSES = ("2xx", "3xx", "4xx", "5xx", "connect", "timeout", "cut", "left", "unknown_end")
+HISTOGRAMS = {"request": BOUNDS, "header": SHOWN, "total": SHOWN}
 
 
 def table_of(backends: list[Backend]) -> RouteTable:
@@ -32,12 +35,12 @@ def labels(release: str, host: str, **more: str) -> str:
 
 
 def expected(release: str, host: str) -> set[str]:
-    classes = ("2xx", "3xx", "4xx", "5xx", "connect", "timeout")
+    buckets = ((name, bound) for name, bounds in HISTOGRAMS.items() for bound in bounds)
     return {
-        *(f"gopub_edge_attempts_total{labels(release, host, **{'class': name})}" for name in classes),
-        *(f"gopub_edge_request_seconds_bucket{labels(release, host, le=bound)}" for bound in BOUNDS),
-        f"gopub_edge_request_seconds_sum{labels(release, host)}",
-        f"gopub_edge_request_seconds_count{labels(release, host)}",
+        *(f"gopub_edge_attempts_total{labels(release, host, **{'class': name})}" for name in CLASSES),
+        *(f"gopub_edge_{name}_seconds_bucket{labels(release, host, le=bound)}" for name, bound in buckets),
+        *(f"gopub_edge_{name}_seconds_sum{labels(release, host)}" for name in HISTOGRAMS),
+        *(f"gopub_edge_{name}_seconds_count{labels(release, host)}" for name in HISTOGRAMS),
         f'gopub_edge_inflight{{app="hello",env="lab",host="{host}"}}',
     }
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,17 @@ from hypothesis import strategies as st
 
 from gopub.health.config import SloTarget
 from gopub.health.counters import histogram, increments, merged, window
-from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, RawSeries, TrackWindow, Window, sum_windows
+from gopub.health.samples import (
+    APART_CLASSES,
+    ERROR_CLASSES,
+    CounterSnapshot,
+    Histogram,
+    HostCounts,
+    RawSeries,
+    TrackWindow,
+    Window,
+    sum_windows,
+)
 from gopub.health.slo import SURE, check_slo, surprise
 
 INF = math.inf
@@ -83,10 +95,17 @@ def test_hosts_are_summed_over_edges_and_slow_is_counted_at_the_next_bound():
 
 
 def test_all_error_classes_count_and_4xx_does_not():
-    classes = {"2xx": 1.0, "4xx": 10.0, "5xx": 2.0, "connect": 3.0, "timeout": 4.0}
-    after = snapshot(1, RawSeries("e1", "c", "h1", classes))
+    classes = {"2xx": 1.0, "4xx": 10.0, "5xx": 2.0, "connect": 3.0, "timeout": 4.0, "cut": 5.0, "unknown_end": 6.0}
+    after = snapshot(1, RawSeries("e1", "c", "h1", classes | {"left": 100.0}))
     found = window(snapshot(0), after, canary="c", stable=None, slow_above=None)
-    assert (found.canary.attempts, found.canary.errors) == (20, 9)
+    assert (found.canary.attempts, found.canary.errors) == (31, 14), "what a client left is no attempt"
+
+
+def test_the_edge_counts_no_class_that_the_judge_does_not_know():
+    text = (files("gopub.traffic.backends.nginx") / "lua/gopub/series.lua").read_text(encoding="utf-8")
+    [listed] = re.findall(r"^_M.CLASSES = \{(.*)\}$", text, re.MULTILINE)
+    harmless = {"2xx", "3xx", "4xx", "unknown_end"}
+    assert set(re.findall(r'"(\w+)"', listed)) == {*ERROR_CLASSES, *APART_CLASSES, *harmless}
 
 
 def test_histograms():

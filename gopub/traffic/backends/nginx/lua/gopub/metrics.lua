@@ -1,13 +1,13 @@
 -- What the edge counts, and its page for Prometheus. Attempts are counted, not answers: one that failed counts
 -- against the peer that failed it, whoever answered in the end.
 
+local answer = require "gopub.answer"
 local cjson = require "cjson"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
 local tables = require "gopub.tables"
 
 local counters = ngx.shared.gopub_counters
-local BOUNDS = series.BOUNDS
 
 local _M = {}
 
@@ -16,29 +16,12 @@ local _M = {}
 -- A client that left before the answer began is the peer's fault only if it had waited this long, in seconds.
 local PATIENCE = 1
 
--- The answer to a WebSocket. It is open until somebody closes it, so its time is the time until the answer.
-local SWITCHED = 101
-
-local function bucket(seconds)
+local function bucket(bounds, seconds)
   local at = 1
-  while BOUNDS[at] and seconds > BOUNDS[at] do
+  while bounds[at] and seconds > bounds[at] do
     at = at + 1
   end
   return at
-end
-
--- The class of an attempt, from nginx's own record of it; nil when it says nothing about the peer.
-local function class(status, sent, answered, seconds)
-  if not status then
-    return sent and sent > 0 and seconds and seconds >= PATIENCE and "timeout" or nil
-  elseif not sent or sent == 0 then -- nginx gives a connect time also for a refused connection
-    return "connect"
-  elseif not answered and status == 504 then
-    return "timeout"
-  elseif status == SWITCHED then
-    return "2xx"
-  end
-  return (status < 200 or status > 599) and "5xx" or math.floor(status / 100) .. "xx"
 end
 
 -- Never with an initial value: the series of a peer that has left may be dropped while its last request ends, and a
@@ -47,19 +30,61 @@ local function count(key)
   counters:incr(key, 1)
 end
 
-local function add(peer, status, bytes_sent, header_time, response_time)
-  local answered = tonumber(header_time)
-  status = tonumber(status)
-  local seconds = status == SWITCHED and answered or tonumber(response_time)
-  local found = class(status, tonumber(bytes_sent), answered, seconds)
+local function time(histogram, seconds)
+  count(histogram[bucket(histogram.bounds, seconds)])
+  counters:incr(histogram.sum, seconds)
+end
+
+-- The class of an attempt that began an answer, which ended as `ending` says. A 5xx is one however it ended.
+local function class_of_answer(status, ending, stream)
+  if status == answer.SWITCHED then
+    return "2xx"
+  elseif status < 200 or status > 599 then
+    return "5xx"
+  elseif status >= 500 or ending == "whole" or (ending == "left" and stream) then -- leaving is how a stream ends
+    return math.floor(status / 100) .. "xx"
+  end
+  return ending
+end
+
+-- The class of an attempt whose answer never began.
+local function class_of_silence(status, sent, seconds)
+  if not status then
+    return sent and sent > 0 and seconds and seconds >= PATIENCE and "timeout" or "left"
+  elseif not sent or sent == 0 then -- nginx gives a connect time also for a refused connection
+    return "connect"
+  end
+  return status == 504 and "timeout" or "5xx"
+end
+
+-- Seconds that are the attempt's latency: to the end of the answer, or to its header where the end says nothing.
+local function latency(policy, by_header, header, total)
+  return header and (policy == "header" or policy ~= "total" and by_header) and header or total
+end
+
+-- `flight` only for the attempt whose answer went to the client.
+local function add(peer, policy, flight, status, sent, header, total)
   local keys = peer.counters
-  if not found or not keys then
+  if not keys then
     return
   end
+  status, header, total = tonumber(status), tonumber(header), tonumber(total)
+  local found, by_header
+  if status and header then
+    local var = ngx.var
+    local ending = flight and answer.ending(flight, status, var) or "whole"
+    local long = total and total - header >= 0.001 -- else it makes no difference
+    local stream = status == answer.SWITCHED or (long or ending == "left") and answer.is_stream(var)
+    by_header = stream or long and answer.is_large(var)
+    found = class_of_answer(status, ending, stream)
+    time(keys.header, header)
+  else
+    found = class_of_silence(status, tonumber(sent), total)
+  end
   count(keys.class[found])
-  if found ~= "connect" and seconds then
-    count(keys.bucket[bucket(seconds)])
-    counters:incr(keys.sum, seconds)
+  if total and found ~= "connect" and found ~= "left" then
+    time(keys.latency, latency(policy, by_header, header, total))
+    time(keys.total, total)
   end
 end
 
@@ -74,16 +99,18 @@ local function split(text)
   return parts
 end
 
---- Counts the attempts of a finished request; `tried` are the peers in their order.
-function _M.observe(tried)
-  local var = ngx.var
-  if #tried == 1 then
-    add(tried[1], var.upstream_status, var.upstream_bytes_sent, var.upstream_header_time, var.upstream_response_time)
-  elseif #tried > 1 then
+--- Counts the attempts of a finished request; `flight.tried` are the peers in their order.
+function _M.observe(flight)
+  local var, tried, policy = ngx.var, flight.tried, flight.route.latency
+  local last = #tried
+  if last == 1 then
+    add(tried[1], policy, flight, var.upstream_status, var.upstream_bytes_sent, var.upstream_header_time,
+      var.upstream_response_time)
+  elseif last > 1 then
     local status, sent = split(var.upstream_status), split(var.upstream_bytes_sent)
     local header, response = split(var.upstream_header_time), split(var.upstream_response_time)
     for at, peer in ipairs(tried) do
-      add(peer, status[at], sent[at], header[at], response[at])
+      add(peer, policy, at == last and flight or nil, status[at], sent[at], header[at], response[at])
     end
   end
 end
@@ -91,8 +118,10 @@ end
 -- Showing ------------------------------------------------------------------------------------------------------
 
 local FAMILIES = {
-  { "gopub_edge_attempts_total", "counter", "Attempts at a peer by how they ended; connect: never connected." },
-  { "gopub_edge_request_seconds", "histogram", "Seconds from the attempt's begin to the answer's end." },
+  { "gopub_edge_attempts_total", "counter", "Attempts at a peer by how they ended." },
+  { "gopub_edge_request_seconds", "histogram", "Latency: seconds to the answer's end, of a stream to its header." },
+  { "gopub_edge_header_seconds", "histogram", "Seconds from the attempt's begin to the answer's header." },
+  { "gopub_edge_total_seconds", "histogram", "Seconds from the attempt's begin to the answer's end." },
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
   { "gopub_edge_table_revision", "gauge", "Revision of the route table in force." },
   { "gopub_edge_no_subject_total", "counter", "Requests without the sticky key, sent to stable." },
@@ -114,6 +143,17 @@ local function say(lines, family, suffix, labels, value)
   list[#list + 1] = ("%s%s%s %.17g"):format(family, suffix, labels ~= "" and "{" .. labels .. "}" or "", value)
 end
 
+local function show_histogram(lines, family, labels, keys)
+  local bounds, sum = keys.bounds, 0
+  for at = 1, #bounds + 1 do
+    sum = sum + (counters:get(keys[at]) or 0)
+    local le = bounds[at] and ("%g"):format(bounds[at]) or "+Inf"
+    say(lines, family, "_bucket", ('%s,le="%s"'):format(labels, le), sum)
+  end
+  say(lines, family, "_sum", labels, counters:get(keys.sum) or 0)
+  say(lines, family, "_count", labels, sum)
+end
+
 local function show_entry(lines, labels, entry)
   local keys = series.keys(entry.number)
   local own = ('%s,release="%s",host="%s"'):format(labels, entry.release, entry.host)
@@ -121,14 +161,9 @@ local function show_entry(lines, labels, entry)
     local value = counters:get(keys.class[name]) or 0
     say(lines, "gopub_edge_attempts_total", "", ('%s,class="%s"'):format(own, name), value)
   end
-  local sum = 0
-  for at = 1, #BOUNDS + 1 do
-    sum = sum + (counters:get(keys.bucket[at]) or 0)
-    local le = BOUNDS[at] and ("%g"):format(BOUNDS[at]) or "+Inf"
-    say(lines, "gopub_edge_request_seconds", "_bucket", ('%s,le="%s"'):format(own, le), sum)
-  end
-  say(lines, "gopub_edge_request_seconds", "_sum", own, counters:get(keys.sum) or 0)
-  say(lines, "gopub_edge_request_seconds", "_count", own, sum)
+  show_histogram(lines, "gopub_edge_request_seconds", own, keys.latency)
+  show_histogram(lines, "gopub_edge_header_seconds", own, keys.header)
+  show_histogram(lines, "gopub_edge_total_seconds", own, keys.total)
 end
 
 local function show_upstream(lines, upstream, held)

@@ -1,4 +1,5 @@
--- The phases of a request: decide (access), balance (once per attempt), name_peer (answer headers), log.
+-- The phases of a request: decide (access), balance (once per attempt), name_peer (answer headers), note_end (answer
+-- body), log.
 
 local ffi = require "ffi"
 local address = require "gopub.address"
@@ -167,8 +168,9 @@ end
 
 -- Answering ----------------------------------------------------------------------------------------------------
 
---- Header filter: says which peer of which release answered, by which rule of which revision.
-function _M.name_peer()
+--- Header filter: says which peer of which release answered, by which rule of which revision. `ends` says that the
+-- location calls note_end, too: one that somebody wrote himself, or that is older, may not.
+function _M.name_peer(ends)
   local flight = flights[id()]
   local peer = flight and flight.tried[#flight.tried]
   if peer then
@@ -176,6 +178,16 @@ function _M.name_peer()
     header["x-gopub-release"] = peer.release
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = flight.rule .. flight.route.at_revision
+    flight.answering = ends
+  end
+end
+
+--- Body filter: notes the end of the answer. Where the peer closed too early or stalled, nginx passes none.
+function _M.note_end()
+  local flight = flights[id()]
+  if flight then
+    flight.passed = true
+    flight.ended = ngx.arg[2]
   end
 end
 
@@ -186,7 +198,7 @@ function _M.log()
   if flight then
     flights[key] = nil
     settle(flight)
-    metrics.observe(flight.tried)
+    metrics.observe(flight)
   end
 end
 

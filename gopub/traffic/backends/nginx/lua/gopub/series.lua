@@ -12,33 +12,48 @@ local _M = {}
 _M.BOUNDS = {
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2.5, 5, 10,
 }
-_M.CLASSES = { "2xx", "3xx", "4xx", "5xx", "connect", "timeout" }
+--- Upper bounds of what is only shown: the time to the header and the time to the end, of every answer.
+_M.SHOWN = { 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600 }
+_M.CLASSES = { "2xx", "3xx", "4xx", "5xx", "connect", "timeout", "cut", "left", "unknown_end" }
 
 local KEPT = 3600 -- seconds that the series of a peer outlive its place in the table
 -- As many series that no table names any more are kept, or as many as the table has peers: a whole rollout leaves one
 -- behind for each host, and the judge asks for none that is older.
 local LEFT = 1000
 
---- The names of one series' counters, by its number.
+-- One histogram of a series; `mark` tells it from the others.
+local function histogram(number, mark, bounds)
+  local keys = { bounds = bounds, sum = number .. mark .. "s" }
+  for at = 1, #bounds + 1 do
+    keys[at] = number .. mark .. at
+  end
+  return keys
+end
+
+--- The names of one series' counters, by its number: {class = {name = key}, latency, header, total = histograms}.
 function _M.keys(number)
-  local keys = { class = {}, bucket = {}, sum = number .. "s" }
+  local keys = {
+    class = {},
+    latency = histogram(number, "b", _M.BOUNDS),
+    header = histogram(number, "h", _M.SHOWN),
+    total = histogram(number, "t", _M.SHOWN),
+  }
   for _, class in ipairs(_M.CLASSES) do
     keys.class[class] = number .. class
-  end
-  for at = 1, #_M.BOUNDS + 1 do
-    keys.bucket[at] = number .. "b" .. at
   end
   return keys
 end
 
 local function each_counter(number, act)
   local keys = _M.keys(number)
-  act(keys.sum)
   for _, key in pairs(keys.class) do
     act(key)
   end
-  for _, key in ipairs(keys.bucket) do
-    act(key)
+  for _, name in ipairs({ "latency", "header", "total" }) do
+    act(keys[name].sum)
+    for _, key in ipairs(keys[name]) do
+      act(key)
+    end
   end
 end
 
@@ -192,7 +207,7 @@ function _M.ensure(doc)
   if not made then
     save(doc.upstream, without(entries, gone))
     return nil, ("no room for the counters of %d peers (%s): enlarge lua_shared_dict gopub_counters in "
-      .. "gopub-http.conf, 4 KiB for each peer and release"):format(peers, problem)
+      .. "gopub-http.conf, 8 KiB for each peer and release"):format(peers, problem)
   end
   return save(doc.upstream, append(append(append(kept, leaving), left), made))
 end

@@ -78,6 +78,7 @@ local function compile(text, revision)
   route.revision = revision
   route.at_revision = ("@%.0f"):format(revision)
   route.fallback = doc.fallback
+  route.latency = doc.latency or "auto"
   route.no_subject = "no-subject/" .. doc.upstream
   route.tracks = { stable = compile_track(doc, "stable", numbers), canary = compile_track(doc, "canary", numbers) }
   return route

@@ -1,0 +1,115 @@
+"""A raw TCP peer behind a real edge: it answers by a script, byte for byte, and ends as the script says."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from gopub.traffic import Peer
+from tests.contracts.edge_nginx import free_port, read_head
+
+BODY = b"x" * 5000
+"""What a whole answer says."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Says nothing for so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Ends with RST in place of FIN."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The connection stays for the next request."""
+
+
+Act = bytes | Pause | Reset | Keep
+
+
+def answer(*headers: str, body: bytes = b"", status: int = 200, version: str = "1.1") -> bytes:
+    """The bytes of an answer: just these headers, and as much of a body."""
+    return "\r\n".join([f"HTTP/{version} {status} X", *headers, "", ""]).encode() + body
+
+
+def chunk(body: bytes) -> bytes:
+    """One chunk; an empty one is the last."""
+    return f"{len(body):x}\r\n".encode() + body + b"\r\n"
+
+
+@dataclass
+class RawPeer:
+    """Answers every request with ``script``; by default it closes after it."""
+
+    host: str
+    script: Sequence[Act] = ()
+    port: int = field(default_factory=free_port)
+    seen: int = 0
+    connections: int = 0
+    server: asyncio.Server | None = None
+    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    @property
+    def peer(self) -> Peer:
+        return Peer(self.host, f"127.0.0.1:{self.port}")
+
+    async def start(self) -> None:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        """No listener, every connection gone."""
+        if self.server:
+            self.server.close()
+        for writer in list(self.writers):
+            writer.transport.abort()
+        if self.server:
+            await self.server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.writers.add(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await self._answer(reader, writer):
+                pass
+        self.writers.discard(writer)
+        writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether another may follow."""
+        _, headers = await read_head(reader)
+        await reader.readexactly(int(headers.get("content-length", "0")))
+        self.seen += 1
+        for act in self.script:
+            if isinstance(act, bytes):
+                writer.write(act)
+                await writer.drain()
+            elif isinstance(act, Pause):
+                await asyncio.sleep(act.seconds)
+            elif isinstance(act, Reset):
+                await asyncio.sleep(0.1)  # what was sent must have been read, or RST takes it back
+                plain: socket.socket = writer.get_extra_info("socket")
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+                return False
+        return Keep() in self.script
+
+
+@asynccontextmanager
+async def raw_peers(*peers: RawPeer) -> AsyncIterator[None]:
+    """Started, and ended at the end."""
+    for peer in peers:
+        await peer.start()
+    try:
+        yield
+    finally:
+        for peer in peers:
+            await peer.stop()
