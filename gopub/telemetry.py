@@ -1,12 +1,14 @@
-"""Log lines with a trace id and without secrets: one redaction filter at the sink."""
+"""What leaves as text for people: without secrets, with control characters made visible, at the sink; trace ids."""
 
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import re
 import secrets
 import shlex
+import unicodedata
 import urllib.parse
 
 _SIGNED_QUERY = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+")
@@ -42,15 +44,36 @@ class Redactor(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Clean message, arguments and traceback text in place; never drops a record."""
-        record.msg, record.args = self.clean(record.getMessage()), None
+        record.msg, record.args = visible(self.clean(record.getMessage())), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text = self.clean(record.exc_text)
+            record.exc_text = visible(self.clean(record.exc_text))
         return True
 
 
 REDACTOR = Redactor()
+
+
+def visible(text: str) -> str:
+    """The text with every character that a terminal or a page would obey, hide or reorder by written out.
+
+    Reasons, actors, log lines of hosts and values of inventories are somebody else's: an escape sequence among them
+    could rename a window, move the cursor over a verdict or turn a line around. Each becomes its JSON escape, so that
+    JSON stays JSON and means the same. Line feeds, tabs and the spaces of other scripts stay.
+    """
+    return text if text.isprintable() else "".join(_visible(char) for char in text)
+
+
+def one_line(text: str) -> str:
+    """The same where a line must stay one: line feeds and tabs are written out as well."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs":
+        return char
+    return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"
 
 
 def log(name: str) -> logging.Logger:

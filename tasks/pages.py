@@ -7,6 +7,7 @@ a canary's first request and its first look; so a page is given a few seconds, a
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, cast
@@ -19,12 +20,13 @@ from gopub.rollout.machine import HostState
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.planning import plan_lines
 from gopub.rollout.run import Run
-from gopub.telemetry import log
+from gopub.telemetry import log, one_line
 
 P = ParamSpec("P")
 PATIENCE = 5.0
 """Seconds that the server is given to take a page."""
 _log = log("pages")
+_MARKUP = re.compile(r"[\\`*_\[\]|#>!]")
 
 
 def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
@@ -41,6 +43,11 @@ def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
     return drawn
 
 
+def shown(text: str) -> str:
+    """What somebody else wrote (a reason, a host's words), as text of a page: no markup, no line of its own."""
+    return _MARKUP.sub(r"\\\g<0>", one_line(text).replace("<", "&lt;"))
+
+
 @page
 async def release_page(release: Release) -> None:
     """One row for each file of a release."""
@@ -55,7 +62,7 @@ async def plan_page(run: Run) -> None:
     if run.state.plan is None:
         return
     head, *rest = plan_lines(run.state.plan)
-    text = f"## {head}\n\n" + "\n".join(f"- {line.strip()}" for line in rest)
+    text = f"## {shown(head)}\n\n" + "\n".join(f"- {shown(line.strip())}" for line in rest)
     await acreate_markdown_artifact(text, key=_key(run, "plan"), description=f"The plan of rollout {run.rollout}")
 
 
@@ -64,7 +71,7 @@ async def progress_page(run: Run) -> None:
     """One row for each host."""
     if run.state.plan is None:
         return
-    told = f"Where the hosts of rollout {run.rollout} stand: {_stands(run)}"
+    told = f"Where the hosts of rollout {run.rollout} stand: {shown(_stands(run))}"
     await acreate_table_artifact(_rows(run, run.state.plan), key=_key(run, "hosts"), description=told)
 
 
@@ -75,7 +82,7 @@ async def verdict_page(run: Run) -> None:
     if verdict is None:
         return
     where = f"{run.state.app} {run.state.release_version} in {run.state.env}, step {verdict.step + 1}"
-    head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {verdict.reason}\n"
+    head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {shown(verdict.reason)}\n"
     text = f"{head}\n{_figures(verdict.record)}\nThe whole record: `gopub explain {run.rollout}`\n"
     await acreate_markdown_artifact(text, key=_key(run, "verdict"), description=f"The last verdict on {run.rollout}")
 
@@ -83,9 +90,10 @@ async def verdict_page(run: Run) -> None:
 @page
 async def back_page(result: Mapping[str, Json]) -> None:
     """What a rollback that somebody asked for came to."""
-    alarms = "".join(f"- {alarm}\n" for alarm in cast("list[str]", result["alarms"]))
+    alarms = "".join(f"- {shown(alarm)}\n" for alarm in cast("list[str]", result["alarms"]))
     owed = ", ".join([*cast("list[str]", result["owed"]), *cast("list[str]", result["owed_edges"])])
-    head = f"## {result['outcome']}: {result['app']} {result['version']} in {result['env']}\n\n{result['reason']}\n"
+    head = f"## {result['outcome']}: {result['app']} {result['version']} in {result['env']}\n\n"
+    head += f"{shown(str(result['reason']))}\n"
     text = f"{head}\nHosts run {result['runs'] or 'nothing'}; owed: {owed or 'none'}\n\n{alarms}"
     key = _named(f"{result['app']}-{result['env']}-rollback")
     await acreate_markdown_artifact(text, key=key, description=f"Rollback {result['rollout']}")
@@ -108,7 +116,7 @@ def _rows(run: Run, plan: Plan) -> list[dict[str, str]]:
             "runs": _release(plan, host.runs or plan.host(name).before),
             "track": "stable" if promoted else host.track,
             "new release": _new_release(plan, host),
-            "owed": host.owed or "-",
+            "owed": one_line(host.owed) or "-",
         }
         for name, host in run.state.hosts.items()
     ]

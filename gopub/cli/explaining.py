@@ -10,12 +10,13 @@ from gopub.cli.telling import tell
 from gopub.rollout import events as ev
 from gopub.rollout.events import encode
 from gopub.rollout.journal import Entry
+from gopub.telemetry import one_line
 
 Tree = Mapping[str, Json]
 
 
 def explanation(entries: Sequence[Entry]) -> list[str]:
-    """The lines that `gopub explain` prints."""
+    """The lines that `gopub explain` prints; what others wrote adds no line and no control character of its own."""
     lines: list[str] = []
     for entry in entries:
         told = tell(entry.event)
@@ -24,7 +25,7 @@ def explanation(entries: Sequence[Entry]) -> list[str]:
         lines += [f"    {detail}" for detail in _details(entry.event)]
     if entries:
         lines.append(f"trace {entries[0].trace or '-'}; {len(entries)} entries, last hash {entries[-1].hash[:16]}")
-    return lines
+    return [one_line(line) for line in lines]
 
 
 def explanation_json(entries: Sequence[Entry]) -> Json:

@@ -12,6 +12,7 @@ from gopub.rollout.journal import Entry, Journal
 from gopub.rollout.machine import State, fold, fold_env
 from gopub.rollout.opening import whoami
 from gopub.rollout.run import env_stream, stream_of
+from gopub.telemetry import one_line
 
 LOOK = 0.25
 
@@ -78,6 +79,6 @@ def line_printer(echo: Callable[[str], None]) -> Callable[[Entry], None]:
     def show(entry: Entry) -> None:
         told = tell(entry.event)
         if told:
-            echo(f"{entry.when[11:19]}  {told}")
+            echo(f"{entry.when[11:19]}  {one_line(told)}")
 
     return show

@@ -12,7 +12,7 @@ from gopub import __version__
 from gopub.cli import lazy
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies
-from gopub.telemetry import REDACTOR
+from gopub.telemetry import REDACTOR, visible
 
 app = typer.Typer(
     name="gopub",
@@ -56,7 +56,7 @@ def run() -> None:
 def tell_error(error: GopubError) -> None:
     """Print an error for people; of several mistakes each."""
     for one in error.errors if isinstance(error, ErrorGroup) else (error,):
-        typer.echo(f"error: {REDACTOR.clean(str(one))}", err=True)
+        typer.echo(f"error: {visible(REDACTOR.clean(str(one)))}", err=True)
 
 
 if __name__ == "__main__":

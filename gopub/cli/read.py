@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gopub.telemetry import one_line, visible
+
 if TYPE_CHECKING:
     from gopub.rollout.journal import Entry, Journal
     from gopub.rollout.machine import EnvState, State
@@ -58,7 +60,7 @@ def explain(
     journal = settings.journal()
     entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
     if as_json:
-        typer.echo(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
+        typer.echo(visible(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False)))
         return
     typer.echo("\n".join(explanation(entries)))
 
@@ -121,6 +123,7 @@ def _owed(row: dict[str, object]) -> str:
 def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("app", "env", "stable", "release", "under way", "driver"):
@@ -134,7 +137,6 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         )
         alive = "" if active.get("driver_alive") else " (gone; run `gopub recover`)"
         driver = f"{active.get('driver')}{alive}" if active and not active.get("waiting") else "-"
-        table.add_row(
-            str(row["app"]), str(row["env"]), str(row["stable"] or "-"), str(row["release"] or "-"), doing, driver
-        )
+        cells = (row["app"], row["env"], row["stable"] or "-", row["release"] or "-", doing, driver)
+        table.add_row(*(Text(one_line(str(cell))) for cell in cells))  # not str: brackets in it would be markup
     Console(soft_wrap=False).print(table)
