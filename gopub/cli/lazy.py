@@ -14,6 +14,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("gopub.cli.start:rollout", "Bring a published release into an env, judged on the way."),
     "deploy": ("gopub.cli.start:deploy", "Release a commit, then roll it out."),
     "promote": ("gopub.cli.control:promote", "Approve, or go on to the next step now."),
+    "hold": ("gopub.cli.holding:hold", "Let a rollout grow no further until it is resumed."),
+    "resume": ("gopub.cli.holding:resume", "Let a rollout that is held go on."),
     "abort": ("gopub.cli.control:abort", "Take an active rollout back without blaming the release."),
     "rollback": ("gopub.cli.control:rollback", "Bring the release before, or --to one, back."),
     "recover": ("gopub.cli.control:recover", "Go on with rollouts whose driver died."),

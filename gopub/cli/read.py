@@ -85,6 +85,8 @@ def _row(journal: Journal, stream: str) -> dict[str, object]:
 
 
 def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[str, object] | None:
+    from gopub.drive.asking import standing_hold
+    from gopub.drive.holds import held
     from gopub.rollout.machine import next_action
     from gopub.rollout.opening import read_state
 
@@ -98,6 +100,7 @@ def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[s
         "next": next_action(state).value if state.rollout else "admit",
         "step": state.step.says if state.plan and state.step else None,
         "waiting": state.waiting or None,
+        "held": held(state, standing_hold(journal, env_state.active)),
         "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
         if state.verdict
         else None,
@@ -120,6 +123,16 @@ def _owed(row: dict[str, object]) -> str:
     return f"{', '.join(edges)} missed the way back; run `gopub recover` when reachable"
 
 
+def _doing(active: dict[str, object]) -> object:
+    """What a rollout that is under way does, or what it waits for."""
+    held = active.get("held")
+    if not isinstance(held, dict):
+        return active.get("waiting") or active.get("step") or active.get("next")
+    why = f" ({held['reason']})" if held["reason"] else ""
+    end = f"; goes back at {held['until']}" if held["until"] else ""
+    return f"held by {held['by']} since {held['since']}{why}{end}; `gopub resume` goes on"
+
+
 def _print_table(rows: list[dict[str, object]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -130,11 +143,7 @@ def _print_table(rows: list[dict[str, object]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         active = row["active"] if isinstance(row["active"], dict) else {}
-        doing = (
-            f"{active.get('version')}: {active.get('waiting') or active.get('step') or active.get('next')}"
-            if active
-            else _owed(row)
-        )
+        doing = f"{active.get('version')}: {_doing(active)}" if active else _owed(row)
         alive = "" if active.get("driver_alive") else " (gone; run `gopub recover`)"
         driver = f"{active.get('driver')}{alive}" if active and not active.get("waiting") else "-"
         cells = (row["app"], row["env"], row["stable"] or "-", row["release"] or "-", doing, driver)

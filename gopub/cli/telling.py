@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from gopub.rollout import events as ev
 
 
@@ -46,6 +48,12 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
             return f"step {event.step + 1}: {event.kind} by rule {event.rule}: {event.reason}"
         case ev.StepPassed():
             return f"step {event.step + 1} passed ({event.by})"
+        case ev.Held():
+            until = datetime.fromtimestamp(event.until, UTC)
+            why = f": {event.reason}" if event.reason else ""
+            return f"held by {event.by}{why}; goes back at {until:%Y-%m-%d %H:%M:%S} UTC unless resumed"
+        case ev.Resumed():
+            return f"resumed by {event.by}{': ' + event.reason if event.reason else ''}"
         case ev.GoingBack():
             return f"going back: {event.reason}"
         case ev.TrafficOff():

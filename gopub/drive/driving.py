@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
-
 from gopub.drive.opening import make_plan
 from gopub.drive.policy import admission_of
 from gopub.rollout import events as ev
-from gopub.rollout.boxes import box
+from gopub.rollout.bake import note_hold
+from gopub.rollout.boxes import box, turn_around
 from gopub.rollout.closing import close
-from gopub.rollout.gates import closed_gate
-from gopub.rollout.judging import Judging
+from gopub.rollout.gates import closed_gate, held_until, hold_of, say_hold
+from gopub.rollout.judging import judging
 from gopub.rollout.kit import Kit, write_kit
 from gopub.rollout.model import Outcome
 from gopub.rollout.run import Run, env_stream
 
-_JUDGES: WeakKeyDictionary[Run, Judging] = WeakKeyDictionary()
+__all__ = ["admit", "close_promoted", "judge_from_here", "judging", "must_wait", "plan"]
 
 
 @box
@@ -53,13 +52,18 @@ def _known(run: Run) -> tuple[tuple[str, str], ...]:
 
 
 async def must_wait(run: Run) -> bool:
-    """Whether the rollout waits for its window or an approval before it touches anything."""
-    state = run.state
+    """Whether the rollout waits for its window, an approval or the end of a hold before it touches anything."""
+    state, now = run.state, run.ports.clock.now()
     if state.back or state.closed or state.touched or state.step is None:
         return False
     if any(asked.what == "abort" for asked in run.asked()):
         return False
-    why = closed_gate(run.plan, state.step.index, run.asked(), run.ports.clock.now())
+    hold = hold_of(run.asked())
+    if hold and now >= held_until(run.plan, state.reached, hold):
+        turn_around(run, Outcome.WITHDRAWN, 0, f"{say_hold(hold)}; the deadline is over")
+        return False
+    note_hold(run)
+    why = say_hold(hold) if hold else closed_gate(run.plan, state.step.index, run.asked(), now)
     if why and state.waiting != why:
         run.record(ev.Waiting(state.step.index, why))
     if not why and state.waiting:
@@ -71,13 +75,6 @@ async def must_wait(run: Run) -> bool:
 async def judge_from_here(run: Run) -> None:
     """Let the judge learn what is usual, before the canary has traffic."""
     await judging(run).start(run.ports.clock.now())
-
-
-def judging(run: Run) -> Judging:
-    """The rollout's one judge: its evidence spans all steps, so it is kept with the run."""
-    if run not in _JUDGES:
-        _JUDGES[run] = Judging(run)
-    return _JUDGES[run]
 
 
 @box

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
-from gopub.rollout.gates import closed_gate
+from gopub.rollout.gates import closed_gate, held_until, hold_of
 from gopub.rollout.journal import Journal
 from gopub.rollout.machine import State
 from gopub.rollout.opening import read_env_state, read_state
@@ -104,6 +104,8 @@ def _opens(journal: Journal, state: State, now: float) -> bool:
     asked = tuple(e.event for e in journal.read(asked_of(state.rollout)) if isinstance(e.event, ev.Asked))
     if any(one.what == "abort" for one in asked):
         return True
+    if hold := hold_of(asked):
+        return now >= held_until(state.plan, state.reached, hold)
     return closed_gate(state.plan, state.step.index, asked, now) is None
 
 

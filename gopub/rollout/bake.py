@@ -21,7 +21,7 @@ from gopub.rollout import events as ev
 from gopub.rollout import hosts
 from gopub.rollout.boxes import Trouble, box, obey_abort
 from gopub.rollout.decision import decide
-from gopub.rollout.gates import heard
+from gopub.rollout.gates import RESUME, heard, held_until, hold_of
 from gopub.rollout.judging import Judging
 from gopub.rollout.model import Outcome, PlannedStep
 from gopub.rollout.replay import sealed
@@ -42,18 +42,31 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
     while step.index not in run.state.passed:
         obey_abort(run)
         history = heard(replace(history, now=run.ports.clock.now()), run.plan, step.index, run.asked())
-        record = await _look(run, step, judging, history)
+        note_hold(run)
+        record = await look(run, step, judging, history)
         verdict = record.verdict
         says = f"{verdict.kind}{verdict.rule}{history.gate}"
         if says != told or history.now - told_at >= RETELL:
             told, told_at = says, history.now
-            _write(run, step, record, judging)
-        _go_back_if_told(verdict)
+            write(run, step, record, judging)
+        go_back_if_told(verdict)
         if verdict.kind is Kind.PROMOTE and history.gate is None:
             run.record(ev.StepPassed(step.index, history.passed_by))
             return
         history = history.after(verdict)
         await run.ports.clock.sleep(judging.look)
+
+
+def note_hold(run: Run) -> None:
+    """Write down that somebody holds the rollout, or holds it no longer; a hold that is known is not written twice."""
+    asked = run.asked()
+    hold, known = hold_of(asked), run.state.held
+    if hold and (known is None or known.at != hold.at):
+        until = held_until(run.plan, run.state.reached, hold)
+        run.record(ev.Held(hold.actor, hold.reason, hold.at, until))
+    if known and not hold:
+        last = next((one for one in reversed(asked) if one.what == RESUME), None)
+        run.record(ev.Resumed(last.actor if last else "", last.reason if last else ""))
 
 
 def _history(run: Run, step: PlannedStep) -> History:
@@ -62,7 +75,8 @@ def _history(run: Run, step: PlannedStep) -> History:
     return History(now, run.state.reached[step.index], step.bake, deadline=first + run.plan.deadline)
 
 
-async def _look(run: Run, step: PlannedStep, judging: Judging, history: History) -> VerdictRecord:
+async def look(run: Run, step: PlannedStep, judging: Judging, history: History) -> VerdictRecord:
+    """One look at the canary, and what is decided from it."""
     health = await asyncio.gather(*(_health(run, name) for name in step.hosts))
     observation = await judging.observe(run, step, health, history.now)
     policy = judging.policy(step)
@@ -76,14 +90,20 @@ async def _health(run: Run, name: str) -> ProcessHealth:
         return ProcessHealth(name, reachable=False, detail=error.problem)
 
 
-def _write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) -> None:
+def write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) -> None:
+    """Write a verdict with all it was drawn from."""
     verdict = record.verdict
     memory = judging.memory()
     kept = cast("dict[str, JsonValue]", {"record": to_json(sealed(record, memory)), "observer": memory})
     run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept))
 
 
-def _go_back_if_told(verdict: Verdict) -> None:
+def go_back_if_told(verdict: Verdict) -> None:
+    """Turn around where the verdict says so.
+
+    Raises:
+        Trouble: rolled back or withdrawn.
+    """
     if verdict.kind is Kind.ROLLBACK:
         raise Trouble(Outcome.ROLLED_BACK, verdict.rule, verdict.reason)
     if verdict.kind is Kind.WITHDRAW:

@@ -42,6 +42,7 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
         is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
+        While somebody holds the rollout a PROMOTE is a HOLD that says who; at the deadline every HOLD is a WITHDRAW.
 
     Where stable gets no comparable traffic (a first release, the last step, a step that only a header rule
     feeds), E is the test against the SLO, and "stable does not break it" holds of a track without traffic.
@@ -227,6 +228,8 @@ def _bake(observation: Observation, history: History, why: str) -> Verdict:
 
 
 def _at_the_gate(verdict: Verdict, history: History) -> Verdict:
+    if history.held is not None and verdict.kind in (Kind.PROMOTE, Kind.HOLD):
+        return _hold_or_withdraw(verdict.rule, f"{history.held}; {verdict.reason}", history)
     if verdict.kind is not Kind.PROMOTE or history.gate is None:
         return verdict
     return _hold_or_withdraw(7, f"{history.gate}; {verdict.reason}", history, hold=Kind.PROMOTE)

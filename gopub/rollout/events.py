@@ -32,11 +32,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class SeatTaken:
-    """A driver took the seat; orders of lower epochs are refused from now on."""
+    """A driver took the seat; orders of lower epochs are refused from now on. ``run`` is its run in the engine."""
 
     epoch: int
     driver: str
     why: str = "start"
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +181,34 @@ class StepPassed:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A person asks the driver to ``promote:<step index>`` or to ``abort``."""
+    """A person asks the driver to ``promote:<step index>``, to ``abort``, to ``hold`` or to ``resume``.
+
+    ``run`` is the engine's run whose pause asks for the hold, which the end of that pause ends again.
+    """
 
     what: str
     reason: str = ""
     actor: str = ""
+    at: float = 0.0
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The driver goes no step forward since ``by`` asked for it; at ``until`` the rollout is withdrawn."""
+
+    by: str
+    reason: str = ""
+    at: float = 0.0
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The hold is over: the rollout goes on."""
+
+    by: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +278,7 @@ class QuarantineCleared:
 Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged
     | TableIntended | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached
-    | Judged | StepPassed | Asked | GoingBack | TrafficOff | Settling | Closed
+    | Judged | StepPassed | Asked | Held | Resumed | GoingBack | TrafficOff | Settling | Closed
     | EnvOpened | EnvClosed | QuarantineCleared
 )  # fmt: skip
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from gopub.rollout.events import Asked
 from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.verdict import History
 from gopub.spec.windows import parse_window
+
+HOLD, RESUME = "hold", "resume"
 
 
 def closed_gate(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> str | None:
@@ -29,12 +32,33 @@ def heard(history: History, plan: Plan, index: int, asked: Sequence[Asked]) -> H
     found = [one for one in asked if one.what == f"promote:{index + 1}"]
     who = f"{found[-1].actor}: {found[-1].reason or 'promoted by hand'}" if found else None
     gated = index + 1 < len(plan.steps) and bool(plan.steps[index + 1].approve)
+    hold = hold_of(asked)
+    held = say_hold(hold) if hold else None
     return replace(
         history,
         approved=who if gated else None,
         promoted=None if gated else who,
-        gate=closed_gate(plan, index + 1, asked, history.now),
+        gate=held or closed_gate(plan, index + 1, asked, history.now),
+        held=held,
     )
+
+
+def hold_of(asked: Sequence[Asked]) -> Asked | None:
+    """The hold that stands: the last word of those who asked to hold and to resume; None where nobody holds."""
+    said = [one for one in asked if one.what in (HOLD, RESUME)]
+    return said[-1] if said and said[-1].what == HOLD else None
+
+
+def say_hold(hold: Asked) -> str:
+    """``held by ann since 2026-11-15 12:00:00 UTC: the stock exchange opens``."""
+    since = datetime.fromtimestamp(hold.at, UTC)
+    why = f": {hold.reason}" if hold.reason else ""
+    return f"held by {hold.actor or 'somebody'} since {since:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+
+def held_until(plan: Plan, reached: Mapping[int, float], hold: Asked) -> float:
+    """When the hold ends by itself, and the rollout with it: the deadline, counted from the first step if any."""
+    return min(reached.values(), default=hold.at) + plan.deadline
 
 
 def _windows(plan: Plan, step: PlannedStep) -> tuple[str, ...]:

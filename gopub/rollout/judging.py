@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from gopub.canon import Json
 from gopub.health.config import DIMENSIONS, JudgeConfig, ScoreWeights, SloTarget
@@ -55,6 +56,16 @@ class Judging:
     def memory(self) -> Json:
         """What a later driver needs to go on with the same evidence."""
         return self._observer.state() if self._observer else None
+
+
+_JUDGES: WeakKeyDictionary[Run, Judging] = WeakKeyDictionary()
+
+
+def judging(run: Run) -> Judging:
+    """The rollout's one judge: its evidence spans all steps, so it is kept with the run."""
+    if run not in _JUDGES:
+        _JUDGES[run] = Judging(run)
+    return _JUDGES[run]
 
 
 def config_of(run: Run) -> JudgeConfig:

@@ -70,6 +70,7 @@ class State:
     reached: Mapping[int, float] = field(default_factory=dict)
     passed: frozenset[int] = frozenset()
     verdict: ev.Judged | None = None
+    held: ev.Held | None = None
     back: ev.GoingBack | None = None
     traffic_off: float | None = None
     settling: bool = False
@@ -167,7 +168,7 @@ def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case 
         case ev.Woken(step=step):
             return replace(state, waiting="", woken=state.woken | {step})
         case ev.GoingBack():
-            return replace(state, back=event, waiting="")
+            return replace(state, back=event, waiting="", held=None)
         case ev.Settling():
             return replace(state, settling=True)
         case ev.Closed():
@@ -188,6 +189,10 @@ def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as a
             return replace(state, passed=state.passed | {step})
         case ev.Judged():
             return replace(state, verdict=event)
+        case ev.Held():
+            return replace(state, held=event)
+        case ev.Resumed():
+            return replace(state, held=None)
         case ev.TrafficOff(at=at):
             return replace(state, traffic_off=at)
         case ev.TableIntended(weight=weight):

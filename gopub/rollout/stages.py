@@ -14,6 +14,7 @@ from gopub.fleet.orders import Record
 from gopub.rollout import events as ev
 from gopub.rollout import hosts
 from gopub.rollout.boxes import Trouble, box
+from gopub.rollout.holding import stand
 from gopub.rollout.machine import to_stage, to_switch
 from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.plan import largest_batch
@@ -57,10 +58,11 @@ def stage_batches(run: Run) -> tuple[tuple[str, ...], ...]:
 @box
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to these hosts; nothing is activated, and what runs is untouched."""
-    run.insist_on_clocks()
     batch = tuple(name for name in batch if name in to_stage(run.state))
     if not batch:
         return
+    await stand(run)
+    run.insist_on_clocks()
     run.record(ev.StageIntended(batch))
     records = await on_each(batch, lambda name: hosts.stage(run, name))
     for name, record in records.items():
@@ -87,6 +89,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     batch = tuple(name for name in batch if name in to_switch(run.state, step.hosts))
     if not batch:
         return
+    await stand(run)
     run.insist_on_clocks()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
@@ -113,6 +116,7 @@ async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says and begin its bake."""
     if step.index in run.state.reached:
         return
+    await stand(run)
     run.insist_on_clocks()
     pools = run.pools()
     weight = FULL if not pools.at("stable") else step.weight
@@ -139,11 +143,13 @@ async def drain(
 @box
 async def settle(run: Run) -> None:
     """Bring what is left to the new release, make it stable on the edges, and prune."""
+    await stand(run)
     if not run.state.settling:
         run.record(ev.Settling())
     everyone = PlannedStep(len(run.plan.steps), tuple(run.state.hosts), FULL, 0.0)
     for batch in switch_batches(run, everyone):
         await _switch(run, everyone, batch)
+    await stand(run)
     serving = run.pools().at("canary")
     await run.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
     await on_each(serving, lambda name: hosts.prune(run, name))

@@ -62,7 +62,8 @@ class History:
 
     ``gate`` is what the next step still waits for: an approval or a window. ``approved`` names who approved the next
     step, where the plan asks for that: then want of requests no longer holds this one. ``promoted`` names who ended
-    this bake by hand, where no approval is asked for.
+    this bake by hand, where no approval is asked for. ``held`` says who holds the rollout: it is the gate then, and
+    stops every way but back.
     """
 
     now: float
@@ -73,6 +74,7 @@ class History:
     approved: str | None = None
     promoted: str | None = None
     gate: str | None = None
+    held: str | None = None
 
     @property
     def passed_by(self) -> str:

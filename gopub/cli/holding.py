@@ -1,0 +1,67 @@
+"""`gopub hold` and `gopub resume`: let a rollout grow no further, and let it go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gopub.cli.control import AppOption, EnvOption, JsonOption, ReasonOption, RolloutArgument
+from gopub.cli.driving import drive
+
+if TYPE_CHECKING:
+    from gopub.drive.waking import Active
+    from gopub.rollout import events as ev
+
+
+def hold(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = "", reason: ReasonOption = "") -> None:
+    """Let a rollout grow no further until it is resumed. It may still go back, and does at its deadline."""
+    from gopub.cli.meaning import meant
+    from gopub.drive import settings
+    from gopub.drive.asking import ask_hold
+    from gopub.drive.waking import active
+    from gopub.rollout.opening import read_state
+
+    journal = settings.journal()
+    name = meant(journal, rollout, app, env, changes=True)
+    state = read_state(journal, name)
+    hold = ask_hold(journal, name, reason)
+    for one in active(journal, state.app, state.env):
+        typer.echo(_held(name, one, hold), err=True)
+
+
+def resume(
+    rollout: RolloutArgument = "",
+    app: AppOption = "",
+    env: EnvOption = "",
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a rollout that is held go on."""
+    from gopub.cli.meaning import meant
+    from gopub.drive import settings
+    from gopub.drive.asking import ask_resume
+    from gopub.drive.waking import active, parameters
+    from gopub.rollout.opening import read_state
+
+    journal = settings.journal()
+    name = meant(journal, rollout, app, env, changes=True)
+    state = read_state(journal, name)
+    ask_resume(journal, name, reason)
+    typer.echo(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
+    for one in active(journal, state.app, state.env):
+        if not one.driven:
+            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
+
+
+def _held(name: str, one: Active, hold: ev.Asked) -> str:
+    """What a person must know of the hold: whose it is, how long it lasts, and whether anybody guards the canary."""
+    from gopub.drive.holds import until
+    from gopub.rollout.gates import say_hold
+
+    text = f"{name} ({one.state.app} into {one.state.env}) is {say_hold(hold)}; it may still go back"
+    if end := until(one.state, hold):
+        text += f", and does at {end}"
+    if one.state.touched and not one.driven:
+        text += "; nobody drives it, so its canary leaves the traffic: `gopub recover` guards it"
+    return text
