@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect import flow
 
 from flows.release import release
@@ -14,7 +16,7 @@ from tasks import rollout as gates
 
 @flow(name="deploy", flow_run_name=names.deploy)
 async def deploy(
-    repository: str,
+    repository: boxes.Address,
     env: str,
     ref: str = "HEAD",
     version: str = "",
@@ -25,23 +27,27 @@ async def deploy(
     automatic: bool = False,
     downgrade: bool = False,
     app: str = "",
+    project_ref: str = "",
+    refs: Sequence[str] = (),
 ) -> dict[str, Json]:
     """Release a commit, then bring it into an environment.
 
     Args:
-        repository: The git repository: an address, or a folder on the worker.
+        repository: The git repository: an address without a password, or a folder on the worker.
         env: The environment, such as prod.
         ref: Branch, tag or commit.
         version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
         spec_file: gopub.yaml within the repository.
-        project: The folder on the worker with gopub.yaml and connections. Empty: the repository itself.
+        project: The folder on the worker with gopub.yaml and connections. Empty: as projects.yaml there says.
         reason: Why; it stands in the journal.
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
         automatic: Nobody asked for it. Such starts are refused after three rollbacks in a row.
         downgrade: Allow a version older than the one that is stable there.
-        app: The only app that this may release and deploy. Empty: whichever the repository's gopub.yaml names.
+        app: The only app that this may release and deploy. Empty: whichever the project's gopub.yaml names.
+        project_ref: Instead of a folder: the protected branch of the repository that they are read from.
+        refs: Patterns of the branches and tags that the commit must be in. None: on a worker any branch or tag.
     """
-    made = await release(repository, ref, version, spec_file, app)
-    folder = project or await boxes.project_folder(repository, ref, spec_file)
-    await gates.no_downgrade(made["app"], env, made["version"], downgrade=downgrade)
+    folder = await boxes.project_folder(repository, spec_file, project, project_ref, app, env)
+    app = await boxes.may_begin(folder, app, env, automatic=automatic)
+    made = await release(repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade)
     return gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))

@@ -1,6 +1,7 @@
 """From a commit to a published, proven release.
 
-    source → plan → modules → vet and unit tests → compile (each target) → archive, SBOM, signatures (each target)
+    project → source → plan → may it enter → modules → vet and unit tests → compile (each target)
+      → archive, SBOM, signatures (each target)
       → provenance → release.json → publish
 
 A failure publishes nothing: publishing is the last box, and the version that makes the release visible the last thing
@@ -8,6 +9,8 @@ in it. A version that this commit was published as before is not built again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from prefect import flow
 
@@ -17,22 +20,39 @@ from tasks import release as boxes
 
 @flow(name="release", flow_run_name=names.release)
 async def release(
-    repository: str, ref: str = "HEAD", version: str = "", spec_file: str = "gopub.yaml", app: str = ""
+    repository: boxes.Address,
+    ref: str = "HEAD",
+    version: str = "",
+    spec_file: str = "gopub.yaml",
+    app: str = "",
+    project: str = "",
+    project_ref: str = "",
+    refs: Sequence[str] = (),
+    env: str = "",
+    downgrade: bool = False,
 ) -> dict[str, str]:
     """Build, prove and publish a commit; gives app, version, release_id and commit.
 
     Args:
-        repository: The git repository: an address, or a folder on the worker.
+        repository: The git repository: an address without a password, or a folder on the worker.
         ref: Branch, tag or commit.
         version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
         spec_file: gopub.yaml within the repository.
         app: The only app that this may release. Empty: whichever gopub.yaml names.
+        project: The folder on the worker whose store, key and connections count. Empty: as projects.yaml there says.
+        project_ref: Instead of a folder: the protected branch of the repository that they are read from.
+        refs: Patterns of the branches and tags that the commit must be in. None: on a worker any branch or tag.
+        env: The environment it is for: what would be refused there is refused before it is built. Empty: none.
+        downgrade: Allow a version older than the one that is stable there.
     """
-    with boxes.workshop(repository, ref, version, spec_file) as shop:
+    folder = await boxes.project_folder(repository, spec_file, project, project_ref, app)
+    with boxes.workshop(repository, ref, version, spec_file, folder, refs) as shop:
         source = await boxes.checkout(shop)
         plan = await boxes.plan(shop, source)
         boxes.refuse_other_app(plan.app, app)
-        if made := await boxes.already_published(shop, plan):
+        made = await boxes.already_published(shop, plan)
+        await boxes.may_enter(plan, env, made, downgrade=downgrade)
+        if made:
             return made
         modules = await boxes.check_modules(plan)
         await boxes.unit_tests(plan, modules)

@@ -7,6 +7,8 @@ user follow the XDG base directory specification: a variable that holds a relati
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from gopub.errors import UsageError
@@ -54,6 +56,48 @@ def state_dir() -> Path:
 def config_dir() -> Path:
     """What a user sets: connections.yaml; ``$XDG_CONFIG_HOME/gopub``."""
     return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder of gopub's own, which its owner alone may enter whatever the umask; an existing one is tightened."""
+    _make(folder)
+    _tighten(folder, 0o700)
+    return folder
+
+
+def private_file(file: Path) -> Path:
+    """A file that its owner alone may read whatever the umask; a missing one is made, an existing one is tightened.
+
+    Its folder is made where it is missing and else left as it is: who names a file does not give its folder away.
+    """
+    _make(file.parent)
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _tighten(file, 0o600)
+    return file
+
+
+def private_database(file: Path) -> Path:
+    """The same for a SQLite file and what lies beside it; SQLite makes those with the rights of the file itself."""
+    private_file(file)
+    for end in ("-wal", "-shm", "-journal"):
+        _tighten(file.with_name(file.name + end), 0o600)
+    return file
+
+
+def _make(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+
+
+def _tighten(path: Path, most: int) -> None:
+    """Take away what others may do; what belongs to somebody else is theirs to tighten."""
+    with suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & ~most & 0o777:
+            path.chmod(mode & most)
 
 
 def _xdg(variable: str, otherwise: str) -> Path:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 from prefect.concurrency.asyncio import concurrency
 from prefect.runtime import flow_run
+from pydantic import Field
 
 from blocks.resolve import ServerBlocks
 from gopub import release as core
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
-from gopub.drive import projects
+from gopub.drive import projects, refusing
 from gopub.drive.allowing import refuse_other_app
 from gopub.drive.releasing import Shop, now, open_shop
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
+from gopub.spec.address import PATTERN
+from gopub.spec.projects import Projects, find_projects, load_projects
+from gopub.spec.refglob import EVERY
 from tasks import pages
 from tasks.box import box
 
 __all__ = [
-    "already_published", "check_modules", "checkout", "compile_all", "manifest", "plan", "project_folder",
-    "prove_all", "provenance", "publish", "refuse_other_app", "unit_tests", "workshop",
+    "already_published", "check_modules", "checkout", "compile_all", "manifest", "may_begin", "may_enter", "plan",
+    "project_folder", "prove_all", "provenance", "publish", "refuse_other_app", "unit_tests", "workshop",
 ]  # fmt: skip
 
 Made = dict[str, str]
@@ -34,12 +41,25 @@ BUILDS = "gopub-build"
 """The global concurrency limit that `gopub setup` makes."""
 
 
+Address: TypeAlias = Annotated[str, Field(pattern=PATTERN)]
+"""Where a repository is: one with a password is refused by Prefect's server itself, which would keep it else."""
+
+
+def on_a_worker() -> bool:
+    """Whether a worker started this process; else a person's command did."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ
+
+
 @contextmanager
-def workshop(repository: str, ref: str, version: str, spec_file: str) -> Iterator[Shop]:
-    """A folder for this release alone, removed at the end."""
+def workshop(
+    repository: str, ref: str, version: str, spec_file: str, project: str, refs: Sequence[str] = ()
+) -> Iterator[Shop]:
+    """A folder for this release alone, removed at the end; on a worker a commit must be in a branch or a tag."""
     run = flow_run.get_id()
     invocation = f"urn:prefect:flow-run:{run}" if run else ""
-    with open_shop(repository, ref, version, spec_file, invocation, ServerBlocks()) as shop:
+    allowed = refs or (EVERY if on_a_worker() else ())
+    with open_shop(repository, ref, version, spec_file, Path(project), invocation=invocation, refs=allowed,
+                   elsewhere=ServerBlocks()) as shop:  # fmt: skip
         yield shop
 
 
@@ -50,9 +70,28 @@ async def checkout(shop: Shop) -> SourceTree:
 
 
 @box(name="project", limit=900, patient=True)
-async def project_folder(repository: str, ref: str, spec_file: str) -> str:
-    """Where gopub.yaml, connections and inventories of the repository are read from."""
-    return await projects.project_folder(repository, ref, spec_file)
+async def project_folder(
+    repository: str, spec_file: str, project: str = "", project_ref: str = "", app: str = "", env: str = ""
+) -> str:
+    """The folder whose gopub.yaml, connections and inventories count, whatever the commit says."""
+    place = projects.Place(repository, spec_file, project, project_ref, app, env)
+    return await projects.project_folder(place, registered=_registered if on_a_worker() else None)
+
+
+def _registered() -> Projects:
+    return load_projects(find_projects())
+
+
+@box(name="may it begin", limit=60, patient=True)
+async def may_begin(project: str, app: str, env: str, *, automatic: bool) -> str:
+    """Refuse an unknown environment and one where a rollout is active; gives the project's app."""
+    return refusing.refuse_project(project, app, env, automatic=automatic)
+
+
+@box(name="may it enter", limit=60, patient=True)
+async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade: bool) -> None:
+    """Refuse, before anything is built, an older version and a release that is quarantined where it is meant for."""
+    refusing.refuse_release(plan.app, env, plan.version, made["release_id"] if made else "", downgrade=downgrade)
 
 
 @box(name="plan release", limit=600)

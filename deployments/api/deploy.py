@@ -6,7 +6,7 @@ The checks, in this order; the first that fails is the answer, and nothing was s
 2. the body is small (413) and valid (422);
 3. the token may deploy this app to this environment (403), and both exist (404);
 4. the same idempotency key was not used for another request (422); for the same request the first answer is repeated;
-5. the version has a tag, or the ref is there (422);
+5. the version has a tag, or the ref is there (422), and may be released (409);
 6. it is not older than the stable one, unless a downgrade is asked for (409);
 7. the engine takes the run (503).
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -28,17 +28,18 @@ from deployments.api.requests import authenticate, idempotency_key, read_body
 from deployments.deliveries import Delivery
 from deployments.hooks.matching import deploy_parameters
 from deployments.journal import not_older
-from deployments.projects import VERSION, Project
+from deployments.refs import settled
 from deployments.starter import Order, Run
 from gopub.canon import digest_of
 from gopub.clock import new_token
 from gopub.errors import GopubError, RefusedError
+from gopub.spec.projects import VERSION, Project
+from gopub.spec.refglob import EVERY, is_ref
 from gopub.telemetry import log
 
 LIMIT = 64 * 1024
 _LOG = log("api")
-_VERSION = re.compile(r"v?(\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?)")
-_REF = re.compile(r"(?!-)(?!.*\.\.)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
+_VERSION = re.compile(r"v?((?!.*\.\.)[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]*[0-9A-Za-z])?)")
 
 
 class DeployRequest(BaseModel):
@@ -101,7 +102,7 @@ def read_request(body: bytes) -> DeployRequest:
         hint = "hosts are chosen by the environment in gopub.yaml" if field == "targets" else ""
         what = "is not acted on yet" if field == "targets" and first["type"] == "too_long" else first["msg"]
         raise GopubError("GP933", f"{field}: {what}", hint=hint) from None
-    if asked.ref is not None and not _REF.fullmatch(asked.ref):
+    if asked.ref is not None and not is_ref(asked.ref):
         raise GopubError("GP933", f"ref: {asked.ref!r} cannot be a git ref")
     return asked
 
@@ -131,13 +132,15 @@ async def _started(
     seen = await asyncio.to_thread(parts.deliveries.find, key)
     if seen and _same_request(seen, digest).outcome:
         return seen.outcome or {}, True
-    version, ref = await resolved(parts, app, asked)
+    patterns = parts.projects.tokens[caller].refs
+    version, ref = await resolved(parts, app, asked, patterns)
     if not asked.downgrade:
         await not_older(parts.downgrade, asked.app, asked.env, version)
     row, _ = await asyncio.to_thread(parts.deliveries.begin, key, digest, (), parts.clock.now())
     _same_request(row, digest)  # somebody may have used the key while the repository was asked
     reason = asked.reason or f"POST /v1/deploy by {caller}"
-    parameters = deploy_parameters(asked.app, app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason)
+    parameters = deploy_parameters(asked.app, app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason,
+                                   refs=patterns)  # fmt: skip
     parameters["version"] = version
     if asked.downgrade:
         parameters["downgrade"] = True
@@ -155,20 +158,24 @@ def _same_request(seen: Delivery, digest: str) -> Delivery:
     return seen
 
 
-async def resolved(parts: Parts, app: Project, asked: DeployRequest) -> tuple[str, str]:
-    """The version without its v, and the ref that exists for it.
+async def resolved(
+    parts: Parts, app: Project, asked: DeployRequest, patterns: Sequence[str] = EVERY
+) -> tuple[str, str]:
+    """The version without its v, and the branch, tag or commit for it that exists and may be released.
 
     Raises:
+        RefusedError: GP959 the token does not reach it.
         GopubError: GP934 it is no version, or nothing in the repository is called so; GP939 no answer from there.
     """
     match = _VERSION.fullmatch(asked.version)
     if match is None:
         raise GopubError("GP934", f"{asked.version!r} is not a version", hint='write it as "1.4.0"')
     ref = asked.ref or "refs/tags/" + app.version_tag.replace(VERSION, match[1])
-    if not await parts.refs.has(app.repository, ref):
+    found = await settled(parts.refs, app.repository, ref, patterns)
+    if found is None:
         hint = "push it first" if asked.ref else "push the tag first, or name a ref"
         raise GopubError("GP934", f"{asked.app} {match[1]}: the repository has no {ref}", hint=hint)
-    return match[1], ref
+    return match[1], found
 
 
 def _answer(made: Run, asked: DeployRequest, version: str, ref: str) -> dict[str, Any]:

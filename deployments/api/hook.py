@@ -8,7 +8,7 @@ is answered with 2xx whatever it leads to (202 started or waiting, 200 ignored o
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -19,8 +19,11 @@ from deployments.deliveries import Delivery
 from deployments.hooks.gitlab import Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.hooks.signing import HookSecrets, refusal
+from deployments.refs import settled
+from deployments.starter import Order
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
+from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 
 LIMIT = 5 * 1024 * 1024
@@ -93,23 +96,44 @@ async def _start_now(parts: Parts, delivery: Delivery) -> JSONResponse:
     except Exception as error:  # noqa: BLE001 - it is kept, and tried again: GitLab must not switch the webhook off
         _LOG.warning("delivery %s waits for the engine: %s", delivery.key, str(error) or "no answer in time")
         return JSONResponse({"status": "waiting", "runs": []}, 202)
-    return JSONResponse({"status": "started", **outcome}, 202)
+    return JSONResponse({"status": "started" if outcome["runs"] else "refused", **outcome}, 202)
 
 
 async def start_all(parts: Parts, delivery: Delivery) -> dict[str, Any]:
     """Start every run of a delivery and record the outcome; may be done twice, since the keys are the same.
 
+    What was pushed must be there, and in a branch or a tag that the rule names: the outcome says what was refused.
+
     Raises:
-        GopubError: the engine does not answer, or refuses one of them; those before it are started.
+        GopubError: the engine or the repository does not answer, or refuses; those before it are started.
     """
-    runs = []
+    runs, refused = [], []
     for order in delivery.orders:
+        if why := await _refusal(parts, order):
+            _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
+            refused.append({"app": order.app, "env": order.env, "code": why.code, "detail": why.problem})
+            continue
         made = await parts.starter.start(order)
         _LOG.info("delivery %s started run %s: %s to %s", delivery.key, made.id, order.app, order.env)
         runs.append({"id": made.id, "name": made.name, "app": order.app, "env": order.env})
-    outcome: dict[str, Any] = {"runs": runs}
+    outcome: dict[str, Any] = {"runs": runs} | ({"refused": refused} if refused else {})
     await asyncio.to_thread(parts.deliveries.finish, delivery.key, outcome)
     return outcome
+
+
+async def _refusal(parts: Parts, order: Order) -> GopubError | None:
+    """Why what was pushed may not be released; None where it may be.
+
+    Raises:
+        GopubError: GP939 the repository does not answer.
+    """
+    repository, ref = str(order.parameters["repository"]), str(order.parameters["ref"])
+    patterns = tuple(map(str, cast("list[str]", order.parameters.get("refs") or EVERY)))
+    try:
+        found = await settled(parts.refs, repository, ref, patterns)
+    except RefusedError as error:
+        return error
+    return None if found else GopubError("GP934", f"{order.app}: the repository has no {ref} in any branch or tag")
 
 
 async def start_waiting(parts: Parts) -> int:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
 from deployments.journal import DowngradeCheck, by_journal
-from deployments.projects import Projects
 from deployments.refs import Refs
 from deployments.starter import Starter
 from gopub.clock import Clock
+from gopub.spec.projects import Projects
 
 
 @dataclass(frozen=True, slots=True)

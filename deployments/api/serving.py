@@ -13,9 +13,10 @@ from deployments.api.app import create_app
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.engine import PrefectStarter, require_server
-from deployments.projects import find_projects, hook_secrets, load_projects, token_digests
+from deployments.projects import hook_secrets, token_digests
 from deployments.refs import GitRefs
 from gopub.clock import SystemClock
+from gopub.spec.projects import find_projects, load_projects
 
 _MOST_CONNECTIONS = 256
 

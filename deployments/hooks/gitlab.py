@@ -13,8 +13,8 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gopub.canon import sha256
+from gopub.spec.refglob import is_commit, is_ref
 
-_NOTHING = "0" * 40
 _KINDS: Mapping[str, tuple[Literal["branch", "tag"], str]] = {
     "push": ("branch", "refs/heads/"),
     "tag_push": ("tag", "refs/tags/"),
@@ -33,6 +33,11 @@ class Push:
     project: str
     addresses: tuple[str, ...]
     user: str
+
+    @property
+    def ref(self) -> str:
+        """The full name."""
+        return f"refs/{'tags' if self.kind == 'tag' else 'heads'}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,18 @@ def read(body: bytes) -> Push | Ignored:
     payload = _parsed(_Payload, body)
     what, prefix = _KINDS[kind]
     name = payload.ref.removeprefix(prefix)
-    if payload.after == _NOTHING:
+    if name == payload.ref or not is_ref(payload.ref):
+        raise ValueError(f"ref: it is no {what}")
+    commit = payload.checkout_sha or payload.after
+    for field, value in (("after", payload.after), ("checkout_sha", commit)):
+        if not is_commit(value):
+            raise ValueError(f"{field}: it is no commit id of 40 or 64 hex digits")
+    if not payload.after.strip("0"):
         return Ignored(f"the {what} {name!r} was deleted")
     return Push(
         kind=what,
         name=name,
-        commit=payload.checkout_sha or payload.after,
+        commit=commit,
         project=payload.project.path_with_namespace,
         addresses=(payload.project.git_http_url, payload.project.git_ssh_url),
         user=payload.user_username or payload.user_name,

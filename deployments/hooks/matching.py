@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from deployments.hooks.gitlab import Ignored, Push
-from deployments.projects import Project, Projects, Rule, repository_path
 from deployments.starter import Order
 from gopub.canon import Json
+from gopub.spec.projects import Project, Projects, Rule, repository_path
+from gopub.spec.refglob import EVERY, matches
 
 
 def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: str) -> tuple[Order, ...] | Ignored:
@@ -20,27 +20,30 @@ def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: st
     if not mine:
         return Ignored(f"no app of this sender has the repository {push.project!r}")
     orders = [
-        _order(push, name, app, rule.env, key)
+        _order(push, name, app, rule, key)
         for name, app in mine.items()
         if (rule := _first_match(push, app.rules)) is not None
     ]
     return tuple(orders) or Ignored(f"no rule of {', '.join(mine)} names the {push.kind} {push.name!r}")
 
 
-def deploy_parameters(name: str, app: Project, *, env: str, ref: str, actor: str, reason: str) -> dict[str, Json]:
+def deploy_parameters(
+    name: str, app: Project, *, env: str, ref: str, actor: str, reason: str, refs: Sequence[str] = EVERY
+) -> dict[str, Json]:
     """Parameters of the flow ``deploy``. They name the app: whose gopub.yaml the repository holds its owners decide."""
     return {
-        "app": name, "repository": app.repository, "project": app.project or "", "spec_file": app.spec,
-        "env": env, "ref": ref, "actor": actor, "reason": reason,
+        "app": name, "repository": app.repository, "project": app.project or "", "project_ref": app.project_ref or "",
+        "spec_file": app.spec, "env": env, "ref": ref, "refs": list(refs), "actor": actor, "reason": reason,
     }  # fmt: skip
 
 
-def _order(push: Push, name: str, app: Project, env: str, key: str) -> Order:
+def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> Order:
     # A tag goes by its name, from which the version follows; a branch may move on before the run begins, so its
     # commit is named: what was pushed is what is released.
-    ref = f"refs/tags/{push.name}" if push.kind == "tag" else push.commit
+    ref, env = push.ref if push.kind == "tag" else push.commit, rule.env
     reason = f"push of {push.kind} {push.name} ({push.commit[:12]})"
-    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason)
+    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason,
+                                   refs=rule.patterns())  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
     return Order(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
 
@@ -52,14 +55,4 @@ def _is_of(push: Push, app: Project) -> bool:
 
 
 def _first_match(push: Push, rules: tuple[Rule, ...]) -> Rule | None:
-    for rule in rules:
-        pattern = rule.tag if push.kind == "tag" else rule.branch
-        if pattern is not None and _matches(pattern, push.name):
-            return rule
-    return None
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Only * is special, as in GitLab's own branch filters; fnmatch would give [ and ? a meaning."""
-    parts = (re.escape(part) for part in pattern.split("*"))
-    return re.fullmatch(".*".join(parts), name, re.DOTALL) is not None
+    return next((rule for rule in rules if matches(push.ref, rule.patterns())), None)

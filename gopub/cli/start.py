@@ -36,9 +36,11 @@ def release(
 ) -> None:
     """Build, prove and publish a commit."""
     from gopub.cli.engine import run_flow
+    from gopub.drive.projects import here
 
+    where = _here(repository)
     parameters: dict[str, Json] = {
-        "repository": _here(repository, file), "ref": ref, "version": version, "spec_file": file,
+        "repository": where, "ref": ref, "version": version, "spec_file": file, "project": here(where, file),
     }  # fmt: skip
     made = cast("dict[str, str]", run_flow("release", parameters))
     if as_json:
@@ -90,6 +92,8 @@ def deploy(
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
+    from gopub.drive.refusing import refuse_project
+
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
     project = str(path.parent)
@@ -97,6 +101,7 @@ def deploy(
         "app": app, "repository": project, "env": env, "ref": ref, "version": version,
         "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
+    refuse_project(project, app, env)  # before an engine is started for what would be refused
     drive("deploy", app, env, parameters, as_json=as_json)
 
 
@@ -137,14 +142,9 @@ def choose_env(loaded: Loaded, wanted: str) -> str:
     raise UsageError("GP942", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
 
 
-def _here(repository: str, file: str) -> str:
-    """The repository as the flow is told: an address as it is, a folder in full; none is that of the nearest spec."""
-    if not repository:
-        from gopub.spec.loader import FILE, find_spec
+def _here(repository: str) -> str:
+    from gopub.spec.address import refuse_password
 
-        return str(find_spec(Path()).parent if file == FILE else Path.cwd())
-    return (
-        repository
-        if "://" in repository or ("@" in repository and ":" in repository)
-        else str(Path(repository).resolve())
-    )
+    if "://" in repository or ("@" in repository and ":" in repository):
+        return refuse_password(repository)
+    return str(Path(repository).resolve())

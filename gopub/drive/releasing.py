@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gopub.canon import sha256
@@ -17,34 +17,46 @@ from gopub.paths import cache_dir
 from gopub.release.config import ReleaseConfig, SigningKey, local_keys, signing_key
 from gopub.release.stages import ReleasePlan
 from gopub.spec.connections import Connections
+from gopub.spec.loader import load_spec
+from gopub.spec.models import ReleaseSpec
 from gopub.spec.references import signing_names, store_names
 from gopub.store.protocol import ArtifactStore
 
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A folder to work in and the order to carry out; ``project`` is where connections.yaml is looked for.
+    """A folder to work in and the order to carry out; ``project`` is the folder whose word counts, ``file`` its spec.
 
-    A name that no file gives is looked for elsewhere each time, so that no secret is kept between the stages.
+    Its gopub.yaml names the store and the key that signs, and its connections.yaml says what the names mean: the
+    commit's own words on them are not asked. A name that no file gives is looked for elsewhere each time, so that no
+    secret is kept between the stages.
     """
 
     config: ReleaseConfig
-    project: Path | None
+    project: Path
+    file: Path
     elsewhere: Elsewhere | None = None
 
-    def connections(self, plan: ReleasePlan) -> Connections:
-        """The names of the project: of the folder that the release was started from, else of the checkout."""
-        return Connections.load(self.project or plan.project)
+    def spec(self, plan: ReleasePlan) -> ReleaseSpec:
+        """The project's spec; that of the commit where a person stands in a folder without one, or with another's."""
+        spec = load_spec(self.file).spec if self.file.is_file() else plan.spec
+        return spec if spec.app == plan.app else plan.spec
+
+    def connections(self) -> Connections:
+        """The names of the project."""
+        return Connections.load(self.project)
 
     async def store(self, plan: ReleasePlan) -> ArtifactStore:
-        """The store that the spec names."""
-        known = await complete(self.connections(plan), lambda _: store_names(plan.spec), self.elsewhere)
-        return open_store_of(plan.spec, known)
+        """The store that the project names."""
+        spec = self.spec(plan)
+        known = await complete(self.connections(), lambda _: store_names(spec), self.elsewhere)
+        return open_store_of(spec, known)
 
     async def key(self, plan: ReleasePlan) -> SigningKey:
         """The key that signs; a local pair is made at the first use."""
-        known = await complete(self.connections(plan), lambda given: signing_names(plan.spec, given), self.elsewhere)
-        return signing_key(plan.spec.evidence.sign.key, known, keys=local_keys())
+        spec = self.spec(plan)
+        known = await complete(self.connections(), lambda given: signing_names(spec, given), self.elsewhere)
+        return signing_key(spec.evidence.sign.key, known, keys=local_keys())
 
 
 @contextmanager
@@ -53,19 +65,22 @@ def open_shop(
     ref: str,
     version: str,
     spec_file: str,
+    project: Path,
+    *,
     invocation: str = "",
+    refs: Sequence[str] = (),
     elsewhere: Elsewhere | None = None,
 ) -> Iterator[Shop]:
     """A shop whose folder is removed at the end."""
     work = cache_dir() / "work" / f"{sha256(repository.encode())[:12]}-{new_token()[:8]}"
     work.mkdir(parents=True)
-    local = Path(repository)
     try:
-        config = ReleaseConfig(repository, ref, work, cache_dir(), version=version or None, spec_file=spec_file)
+        config = ReleaseConfig(repository, ref, work, cache_dir(), version=version or None, spec_file=spec_file,
+                               refs=tuple(refs))  # fmt: skip
         if invocation:
-            config = ReleaseConfig(repository, ref, work, cache_dir(), version=version or None, spec_file=spec_file,
-                                   invocation=invocation)  # fmt: skip
-        yield Shop(config, local.resolve() if local.is_dir() else None, elsewhere)
+            config = replace(config, invocation=invocation)
+        file = (project if project.is_file() else project / "gopub.yaml").resolve()
+        yield Shop(config, file.parent, file, elsewhere)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

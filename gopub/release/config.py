@@ -21,7 +21,8 @@ class ReleaseConfig:
 
     ``repository`` is a path or an address, ``ref`` a branch, tag or commit, ``spec_file`` relative to the
     repository (or to the folder in it that ``repository`` names). ``work`` is a folder for this release alone,
-    ``cache`` the one that all releases share. ``invocation`` names the run in the provenance, as a URI.
+    ``cache`` the one that all releases share. ``invocation`` names the run in the provenance, as a URI. ``refs`` are
+    patterns of the branches and tags that may be released; none: whatever a person names.
     """
 
     repository: str
@@ -30,6 +31,7 @@ class ReleaseConfig:
     cache: Path
     version: str | None = None
     spec_file: str = "gopub.yaml"
+    refs: tuple[str, ...] = ()
     invocation: str = "tag:gopub,2026:invocation/by-hand"
 
 

@@ -39,7 +39,7 @@ async def checkout(config: ReleaseConfig) -> SourceTree:
     """Clone the commit into the work folder; what a run before left there goes away."""
     into = config.work / "source"
     await asyncio.to_thread(shutil.rmtree, into, ignore_errors=True)
-    return await source.checkout(config.repository, config.ref, into)
+    return await source.checkout(config.repository, config.ref, into, refs=config.refs)
 
 
 async def check_modules(plan: ReleasePlan) -> ModuleReport:

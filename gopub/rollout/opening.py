@@ -58,6 +58,24 @@ def read_state(journal: Journal, rollout: str) -> State:
     return fold(entry.event for entry in journal.read(stream_of(rollout)))
 
 
+def refuse_start(journal: Journal, request: Request) -> None:
+    """Refuse what :func:`start` would refuse: asked before anything is built, and of no host.
+
+    A request without a release asks for the env alone.
+
+    Raises:
+        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
+    """
+    env = read_env_state(journal, request.app, request.env)
+    _check_free(journal, env, request)
+    _check_allowed(env, request)
+    seated = journal.seated(request.app, request.env)
+    if seated and seated[1]:
+        raise LockedError("GP707", f"{request.app} in {request.env} is held by {seated[0].holder}, "
+                          f"epoch {seated[0].epoch}", hint="wait for it; see `gopub status`")  # fmt: skip
+
+
 def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
     """Begin a rollout.
 

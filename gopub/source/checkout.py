@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.source.git import Origin, answered, asks, git, origin_of, without_password
+from gopub.source.git import Origin, answered, asks, git, origin_of, remote_of, without_password
+from gopub.source.reach import require_taken
 from gopub.source.refs import resolve
 from gopub.source.tree import SourceTree, choose_tag
 
 _REF = re.compile(r"(?!-)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
 
 
-async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
+async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequence[str] = ()) -> SourceTree:
     """Clone a local or remote repository into the folder ``into`` and check ``ref`` out.
 
     ``ref`` is a branch, a tag, a commit id or ``HEAD``. What is built is always the commit, never a working
     tree. Only the tags at the commit stay in the clone; :func:`settle_version_tag` leaves one of them.
+    With ``refs`` the commit must be in a branch or a tag of these patterns.
 
     Raises:
         UsageError: GP200 an address or ref that cannot be one; GP202 no such ref; GP203 an ambiguous one.
+        RefusedError: GP959 it is in none of ``refs``.
         GopubError: GP201 git failed.
     """
     if not _REF.fullmatch(ref):
@@ -33,6 +36,7 @@ async def checkout(repository: str | Path, ref: str, into: Path) -> SourceTree:
     into.parent.mkdir(parents=True, exist_ok=True)
     await _clone(origin, into)
     commit = await resolve(into, ref, origin)
+    await require_taken(into, commit, refs)
     plain = await _without_filters(into)
     await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings={**origin.settings, **plain})
     if (into / ".gitmodules").exists():
@@ -137,7 +141,7 @@ async def _home_of_submodules(clone: Path, origin: Origin) -> Origin:
     url = origin.local and remote and await asks(origin.local, "remote", "get-url", remote)
     if not url or origin.local is None:
         return origin
-    home = origin_of(origin.local / url if url.startswith(".") else url)
+    home = origin_of(origin.local / url) if url.startswith(".") else remote_of(url)
     await git(clone, "remote", "set-url", "origin", home.address)
     return home
 

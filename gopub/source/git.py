@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from gopub.errors import GopubError, UsageError
 from gopub.process import Result, base_environment, run
+from gopub.spec.address import public, refuse_password
 from gopub.telemetry import REDACTOR
 
 _SCP_FORM = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^-].*")
@@ -26,6 +28,10 @@ _NEUTRAL = {
 }
 
 
+_VARIABLE = "GOPUB_GIT_TOKEN"
+"""The variable that a credential helper of the user's may read: the only one of a secret that git is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where to clone from: an address without a password, and settings that carry the password."""
@@ -39,10 +45,27 @@ def origin_of(repository: str | Path) -> Origin:
     """Read a repository's address: an existing folder, a URL or the ``user@host:path`` form.
 
     Raises:
-        UsageError: GP200 when it is none of them.
+        UsageError: GP200 when it is none of them, GP958 it holds a password.
     """
     text = str(repository)
-    if text and not text.startswith("-") and (Path(text).is_dir() or isinstance(repository, Path)):
+    if isinstance(repository, str):
+        refuse_password(text)
+    return _origin(text, folder=isinstance(repository, Path))
+
+
+def remote_of(url: str) -> Origin:
+    """What the settings of a repository on this machine call a remote; a password there is its user's business.
+
+    It never stands on a command line, and the address never shows it.
+
+    Raises:
+        UsageError: GP200 when it is no address.
+    """
+    return _origin(url, folder=False)
+
+
+def _origin(text: str, *, folder: bool) -> Origin:
+    if text and not text.startswith("-") and (Path(text).is_dir() or folder):
         return Origin(str(Path(text).resolve()), local=Path(text).resolve())
     parts = urllib.parse.urlsplit(text)
     if parts.scheme in _SCHEMES and (parts.netloc or parts.scheme == "file"):
@@ -51,7 +74,7 @@ def origin_of(repository: str | Path) -> Origin:
         return Origin(text)
     raise UsageError(
         "GP200",
-        f"{text!r} is neither a folder nor the address of a git repository",
+        f"{public(text)!r} is neither a folder nor the address of a git repository",
         hint="give a path, https://…, ssh://… or user@host:path",
     )
 
@@ -70,10 +93,7 @@ def _remote(parts: urllib.parse.SplitResult) -> Origin:
 
 def without_password(address: str) -> str:
     """A remote's address as it may be shown and recorded."""
-    parts = urllib.parse.urlsplit(address)
-    if parts.scheme not in _SCHEMES or "@" not in parts.netloc:
-        return address
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return public(address)
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -88,7 +108,8 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
         "GIT_ATTR_NOSYSTEM": "1",
         "LC_ALL": "C",
     }
-    return base_environment(keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND"), extra=fixed | numbered)
+    REDACTOR.learn(os.environ.get(_VARIABLE, ""))
+    return base_environment(keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND", _VARIABLE), extra=fixed | numbered)
 
 
 async def git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:

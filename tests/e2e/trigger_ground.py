@@ -122,6 +122,7 @@ apps:
   clock:
     repository: {self.address}
     gitlab_project: trade/clock
+    project_ref: refs/heads/main
     envs: [prod, night]
     rules: [{{tag: "v*", env: prod}}]
 tokens: {{ci: {{sha256: {hashlib.sha256(TOKEN.encode()).hexdigest()}}}}}

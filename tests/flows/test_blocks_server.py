@@ -88,7 +88,7 @@ def released(stack: Stack, project: Path) -> dict[str, Any]:
     """The run of the deployment `release` that a worker carried out."""
     run_sync(stack.worker("worker"))
     one = run_sync(stack.deployment("release/release"))
-    body = {"parameters": {"repository": str(project), "version": "1.0.0"}}
+    body = {"parameters": {"repository": str(project), "project": str(project), "version": "1.0.0"}}
     made = run_sync(stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body))
     ended: dict[str, Any] = run_sync(stack.ended(made["id"], within=300.0))
     return ended

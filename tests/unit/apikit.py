@@ -14,13 +14,19 @@ from deployments.api.app import create_app
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
-from deployments.projects import parse_projects
 from deployments.refs import FixedRefs
 from deployments.starter import RecordingStarter
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
 from gopub.source.versions import is_older
+from gopub.spec.projects import parse_projects
 
+PUSHED = "9a1f2c3d4e5b60718293a4b5c6d7e8f901234567"
+"""The commit of both branches, and of the recorded deliveries."""
+OFFERED = "d" * 40
+"""A commit that is in nothing but a merge request."""
+TAGS = ("refs/tags/v1.2.0", "refs/tags/v1.4.0", "refs/tags/v2.3.0", "refs/tags/audit/2.0.0")
+HEADS = ("refs/heads/main", "refs/heads/release/v2.3")
 HOOK_TOKEN = "hook-token-1234"
 TOKENS = {"oncall": "oncall-secret", "ci": "ci-secret"}
 PROJECTS = f"""
@@ -32,10 +38,11 @@ apps:
     rules:
       - {{tag: "v*", env: prod}}
       - {{branch: release/*, env: staging}}
-  audit: {{repository: https://gitlab.example/trade/audit.git, envs: [prod], version_tag: "audit/{{version}}"}}
+  audit: {{repository: https://gitlab.example/trade/audit.git, envs: [prod], version_tag: "audit/{{version}}",
+    project_ref: refs/heads/main}}
 tokens:
   oncall: {{sha256: {hashlib.sha256(b"oncall-secret").hexdigest()}}}
-  ci: {{sha256: {hashlib.sha256(b"ci-secret").hexdigest()}, apps: [orders], envs: [staging]}}
+  ci: {{sha256: {hashlib.sha256(b"ci-secret").hexdigest()}, apps: [orders], envs: [staging], refs: ["refs/tags/v*"]}}
 gitlab: {{token: {{env: HOOK}}}}
 """
 
@@ -80,7 +87,7 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Ki
         hooks=hooks if hooks is not None else {"orders": HookSecrets(tokens=(HOOK_TOKEN,))},
         deliveries=Deliveries(folder / "deliveries.sqlite"),
         starter=starter,
-        refs=FixedRefs("refs/tags/v1.2.0", "refs/tags/v1.4.0", "refs/tags/audit/2.0.0", "main"),
+        refs=FixedRefs(*TAGS, *HEADS, commits={PUSHED: HEADS, OFFERED: ("refs/merge-requests/1/head",)}),
         clock=clock,
         downgrade=older_than_1_3,
     )

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 
 from deployments.hooks.matching import deploy_parameters
-from deployments.projects import Project
 from flows import deploy as deploying
 from flows import release as releasing
 from gopub.errors import RefusedError
+from gopub.spec.projects import Project
 
 HELLO = Project(repository="https://gitlab.example/trade/hello.git", project="/srv/hello", envs=("prod",))
 
@@ -28,11 +28,20 @@ class Boxes:
     def workshop(self, *_given):
         yield "shop"
 
+    async def project_folder(self, _repository, _spec_file, project, *_more):
+        return project
+
+    async def may_begin(self, _project, app, _env, **_options):
+        return app or "payments"
+
+    async def may_enter(self, *_given, **_options):
+        return None
+
     async def checkout(self, _shop):
         return "source"
 
     async def plan(self, _shop, _source):
-        return SimpleNamespace(app="payments")
+        return SimpleNamespace(app="payments", version="1.0.0")
 
     async def already_published(self, _shop, _plan):
         self.done.append("looked up")
@@ -47,16 +56,14 @@ def boxes(monkeypatch) -> Boxes:
         made.done.append(f"rolled out {app}")
         return {}
 
-    async def no_downgrade(*_given, **_options):
-        return None
-
-    async def release(*given):
-        return await releasing.release.fn(*given)
+    async def release(*given, **options):
+        return await releasing.release.fn(*given, **options)
 
     monkeypatch.setattr(releasing, "boxes", made)
+    monkeypatch.setattr(deploying, "boxes", made)
     monkeypatch.setattr(deploying, "release", release)
     monkeypatch.setattr(deploying, "rollout", rollout)
-    monkeypatch.setattr(deploying, "gates", SimpleNamespace(no_downgrade=no_downgrade, ended=lambda result: result))
+    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=lambda result: result))
     return made
 
 

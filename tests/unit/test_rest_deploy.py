@@ -10,10 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from deployments.api.deploy import DeployRequest
-from deployments.refs import FixedRefs
 from gopub import schemas
 from gopub.errors import GopubError
-from tests.unit.apikit import Kit, make_kit
+from tests.unit.apikit import OFFERED, PUSHED, Kit, make_kit
 
 GOOD = {"app": "orders", "version": "1.4.0", "env": "prod"}
 
@@ -42,6 +41,8 @@ async def test_a_good_request_starts_one_run(kit: Kit) -> None:
         "app": "orders",
         "repository": "https://gitlab.example/trade/orders.git",
         "project": "/srv/orders",
+        "project_ref": "",
+        "refs": ["refs/heads/**", "refs/tags/**"],
         "env": "prod",
         "ref": "refs/tags/v1.4.0",
         "spec_file": "gopub.yaml",
@@ -68,9 +69,9 @@ async def test_a_journal_that_is_away_leaves_the_comparison_to_the_run(kit: Kit)
 
 
 async def test_a_ref_may_be_named(kit: Kit) -> None:
-    for ref in ("main", "9a1f2c3d4e5b60718293a4b5c6d7e8f901234567"):
+    for ref in ("main", "refs/heads/main", PUSHED):
         assert (await kit.deploy(GOOD | {"version": "1.5.0-rc.1", "ref": ref})).status_code == 202
-    assert [str(order.parameters["ref"])[:4] for order in kit.starter.orders] == ["main", "9a1f"]
+    assert [order.parameters["ref"] for order in kit.starter.orders] == ["refs/heads/main", "refs/heads/main", PUSHED]
 
 
 REFUSALS = [
@@ -103,6 +104,34 @@ REFUSALS = [
     pytest.param(
         GOOD | {"ref": "--upload-pack=x"}, "oncall-secret", 422, "GP933",
         "ref: '--upload-pack=x' cannot be a git ref", id="an option as ref",
+    ),
+    pytest.param(
+        GOOD | {"ref": "a" * 40}, "oncall-secret", 422, "GP934",
+        f"orders 1.4.0: the repository has no {'a' * 40}", id="no commit",
+    ),
+    pytest.param(
+        GOOD | {"ref": OFFERED}, "oncall-secret", 409, "GP959",
+        "commit dddddddddddd is in no branch or tag that may be released here: refs/heads/**, refs/tags/**",
+        id="a commit of a merge request",
+    ),
+    pytest.param(
+        GOOD | {"ref": "refs/merge-requests/1/head"}, "oncall-secret", 422, "GP934",
+        "orders 1.4.0: the repository has no refs/merge-requests/1/head", id="a merge request",
+    ),
+    pytest.param(
+        GOOD | {"ref": "main", "env": "staging"}, "ci-secret", 409, "GP959",
+        "refs/heads/main is in no branch or tag that may be released here: refs/tags/v*", id="a branch not listed",
+    ),
+    pytest.param(
+        GOOD | {"ref": PUSHED, "env": "staging"}, "ci-secret", 409, "GP959",
+        "commit 9a1f2c3d4e5b is in no branch or tag that may be released here: refs/tags/v*",
+        id="a commit of no branch listed",
+    ),
+    pytest.param(
+        GOOD | {"version": "1.4.0-a..b"}, "oncall-secret", 422, "GP934", "'1.4.0-a..b' is not a version", id="dots"
+    ),
+    pytest.param(
+        GOOD | {"version": "1.4.\u0664"}, "oncall-secret", 422, "GP934", "'1.4.\u0664' is not a version", id="digits"
     ),
     pytest.param(
         GOOD | {"targets": ["h1"]}, "oncall-secret", 422, "GP933", "targets: is not acted on yet", id="targets"
@@ -239,10 +268,3 @@ async def test_the_request_is_described_where_clients_look_for_it(kit: Kit) -> N
     assert set(shown["properties"]) == set(DeployRequest.model_fields)
     kept = {key: value for key, value in schemas.schema("deploy-request").items() if not key.startswith("$")}
     assert kept == DeployRequest.model_json_schema()
-
-
-@pytest.mark.parametrize(("ref", "known"), [("a" * 40, True), ("a" * 64, True), ("a" * 41, False)])
-async def test_a_full_commit_id_is_taken_at_its_word_whatever_hash_the_repository_uses(
-    ref: str, *, known: bool
-) -> None:
-    assert await FixedRefs().has("https://git.example.org/hello", ref) is known

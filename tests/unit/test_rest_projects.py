@@ -10,9 +10,10 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from deployments.hooks.signing import HookSecrets
-from deployments.projects import Projects, find_projects, hook_secrets, load_projects, parse_projects, token_digests
+from deployments.projects import hook_secrets, token_digests
 from gopub import schemas
 from gopub.errors import SpecError, UsageError
+from gopub.spec.projects import Projects, find_projects, load_projects, parse_projects
 
 CASES = Path(__file__).parents[1] / "cases" / "deployments" / "projects.bad.yaml"
 
@@ -30,18 +31,20 @@ def test_each_mistake_has_its_text(case: dict[str, Any]) -> None:
 
 def test_a_small_file_is_enough() -> None:
     projects = parse_projects(
-        "apps: {orders: {repository: /srv/orders, envs: [prod]}}\ntokens: {ci: {secret: {env: T}}}\n", "projects.yaml"
+        "apps: {orders: {repository: /srv/orders, project: /p, envs: [prod]}}\ntokens: {ci: {secret: {env: T}}}\n",
+        "projects.yaml",
     )
     assert projects.apps["orders"].version_tag == "v{version}"
     assert projects.tokens["ci"].allows("orders", "prod")
+    assert projects.tokens["ci"].refs == ("refs/heads/**", "refs/tags/**")
 
 
 def test_a_token_reaches_only_what_it_lists() -> None:
     projects = parse_projects(
         """
 apps:
-  orders: {repository: /srv/orders, envs: [prod, staging]}
-  audit: {repository: /srv/audit, envs: [prod]}
+  orders: {repository: /srv/orders, project: /srv/orders, envs: [prod, staging]}
+  audit: {repository: /srv/audit, project: /srv/audit, envs: [prod]}
 tokens: {ci: {secret: {env: T}, apps: [orders], envs: [staging]}}
 """,
         "projects.yaml",
@@ -60,10 +63,11 @@ def test_secrets_are_read_by_reference_and_an_app_may_have_its_own(
 apps:
   orders:
     repository: /srv/orders
+    project: /srv/orders
     envs: [prod]
     rules: [{branch: main, env: prod}]
     gitlab: {token: {file: orders.token}}
-  audit: {repository: /srv/audit, envs: [prod], rules: [{branch: main, env: prod}]}
+  audit: {repository: /srv/audit, project: /srv/audit, envs: [prod], rules: [{branch: main, env: prod}]}
 gitlab:
   token: {env: HOOK}
   previous_token: {env: HOOK_BEFORE}
@@ -87,7 +91,7 @@ def test_a_signing_secret_that_is_none_is_refused_at_start(monkeypatch: pytest.M
     monkeypatch.setenv("SIGNING", "plain-word")
     projects = parse_projects(
         """
-apps: {orders: {repository: /srv/orders, envs: [prod], rules: [{branch: main, env: prod}]}}
+apps: {orders: {repository: /srv/orders, project: /p, envs: [prod], rules: [{branch: main, env: prod}]}}
 gitlab: {signing: {env: SIGNING}}
 """,
         "projects.yaml",

@@ -8,9 +8,15 @@ import pytest
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.process import base_environment, run
 from gopub.source import checkout, require_clean, settle_version_tag
-from gopub.source.git import environment, origin_of, without_password
+from gopub.source.git import environment, origin_of, remote_of, without_password
 from gopub.telemetry import REDACTOR
 
+SECRET_ADDRESSES = (
+    "https://bot:gl-s3cret@git.example.org/a.git", "https://glpat-s3cret@git.example.org/a.git",
+    "ssh://git:s3cret@git.example.org/a.git", "bot:s3cret@git.example.org:a.git",
+    "https://bot:gl/s3cret@git.example.org/a.git", "https://git.example.org/a.git?private_token=s3cret",
+    "HTTPS://bot:s3cret@git.example.org/a", "ftp://bot:s3cret@git.example.org/a",
+)  # fmt: skip
 WHO = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org"}
 ENV = WHO | {"GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org", "GIT_CONFIG_GLOBAL": "/dev/null"}
 
@@ -156,8 +162,16 @@ def test_what_is_no_repository_is_refused(text: str) -> None:
         origin_of(text)
 
 
-def test_a_password_leaves_the_address_and_is_masked() -> None:
-    origin = origin_of("https://bot:gl-s3cret-token@git.example.org/a/b.git")
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    for text in SECRET_ADDRESSES:
+        with pytest.raises(UsageError, match="GP958") as caught:
+            origin_of(text)
+        assert "s3cret" not in str(caught.value)
+    assert origin_of("https://bot@git.example.org/a/b.git").address == "https://bot@git.example.org/a/b.git"
+
+
+def test_a_password_of_a_remote_leaves_the_address_and_is_masked() -> None:
+    origin = remote_of("https://bot:gl-s3cret-token@git.example.org/a/b.git")
     assert origin.address == "https://git.example.org/a/b.git"
     assert "gl-s3cret-token" not in repr(origin)
     assert any("extraHeader" in value for value in environment(origin.settings).values())

@@ -12,7 +12,7 @@ import pytest
 from deployments.hooks.gitlab import Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.lint import flow_parameters
-from deployments.projects import parse_projects, repository_path
+from gopub.spec.projects import parse_projects, repository_path
 
 HERE = Path(__file__).parent / "webhooks"
 COMMIT = "9a1f2c3d4e5b60718293a4b5c6d7e8f901234567"
@@ -20,6 +20,7 @@ PROJECTS = """
 apps:
   orders:
     repository: https://gitlab.example/trade/orders.git
+    project: /srv/project
     envs: [staging, prod]
     rules:
       - {tag: "v*", env: prod}
@@ -27,11 +28,13 @@ apps:
       - {branch: "*", env: prod}
   audit:
     repository: ssh://git@gitlab.example:2222/trade/orders
+    project: /srv/project
     spec: audit/gopub.yaml
     envs: [prod]
     rules: [{tag: "audit-v*", env: prod}]
   other:
     repository: https://gitlab.example/trade/other.git
+    project: /srv/project
     envs: [prod]
     rules: [{branch: "*", env: prod}]
 gitlab: {token: {env: HOOK}}
@@ -122,7 +125,9 @@ def test_a_tag_starts_its_version_by_name() -> None:
     assert order.parameters == {
         "app": "orders",
         "repository": "https://gitlab.example/trade/orders.git",
-        "project": "",
+        "project": "/srv/project",
+        "project_ref": "",
+        "refs": ["refs/tags/v**"],
         "env": "prod",
         "ref": "refs/tags/v2.3.0",
         "spec_file": "gopub.yaml",

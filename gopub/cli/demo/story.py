@@ -88,8 +88,9 @@ def play(ground: Ground, wanted: Wanted, seen: Seen, talk: Talk) -> Act:
             talk.line(told)
 
     follower = Follower(settings.journal(), wanted.service, "lab", on_entry)
-    parameters: dict[str, Json] = {"repository": str(repository), "env": "lab", "ref": f"v{wanted.version}",
-                                   "version": wanted.version, "actor": "demo", "reason": wanted.title}  # fmt: skip
+    parameters: dict[str, Json] = {"repository": str(repository), "project": str(repository), "env": "lab",
+                                   "ref": f"v{wanted.version}", "version": wanted.version, "actor": "demo",
+                                   "reason": wanted.title}  # fmt: skip
     talk.line("building, proving, publishing")
 
     async def beside() -> None:

@@ -1,0 +1,39 @@
+"""What a rollout would be refused for, asked before anything is built: of files and the journal, of no host."""
+
+from __future__ import annotations
+
+from gopub.drive import settings
+from gopub.drive.allowing import refuse_other_app
+from gopub.drive.downgrade import refuse_downgrade
+from gopub.drive.ports import open_project
+from gopub.rollout.model import ReleaseRef
+from gopub.rollout.opening import Request, refuse_start
+
+
+def refuse_project(folder: str, app: str, env: str, *, automatic: bool = False) -> str:
+    """Refuse an env that the project does not have, and one in which something is under way; gives the project's app.
+
+    Raises:
+        UsageError: GP942 there is no such env.
+        RefusedError: GP940 the project is of another app than ``app``; GP722 too many automatic rollbacks in a row.
+        LockedError: GP707, GP708 a rollout is active there.
+    """
+    project = open_project(folder)
+    project.environment(env)
+    refuse_other_app(project.spec.app, app)
+    refuse_start(settings.journal(), Request(project.spec.app, env, ReleaseRef("", ""), automatic=automatic))
+    return project.spec.app
+
+
+def refuse_release(app: str, env: str, version: str, release: str = "", *, downgrade: bool = False) -> None:
+    """Refuse a version that is older than the stable one, and a release that is quarantined; without env neither.
+
+    Raises:
+        RefusedError: GP721 it is quarantined, GP730 it is older.
+        LockedError: GP707, GP708 a rollout is active there.
+    """
+    if not env:
+        return
+    refuse_start(settings.journal(), Request(app, env, ReleaseRef(release, version)))
+    if not downgrade:
+        refuse_downgrade(app, env, version)

@@ -1,0 +1,298 @@
+"""projects.yaml: which repositories may be released by themselves, where to, who may ask, and whose word counts.
+
+Secrets stand in it by reference only. It is searched in the working folder, in the user's configuration and in
+/etc/gopub; ``GOPUB_PROJECTS`` or ``--projects`` names another one. `gopub serve` reads it at its start, a worker when
+a run names a repository and no project.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from gopub.errors import SpecError, UsageError
+from gopub.paths import config_dir
+from gopub.spec.address import refuse_password
+from gopub.spec.base import Model
+from gopub.spec.explain import Explainer, at
+from gopub.spec.fields import Name, Word, matching, refuse, telling
+from gopub.spec.kinds import SecretRef
+from gopub.spec.loader import explained, read_text, together
+from gopub.spec.reading import read_tree
+from gopub.spec.refglob import EVERY, full_ref, ref_pattern
+from gopub.spec.texts import Inside
+from gopub.spec.tree import Node, plain
+from gopub.spec.tree import Path as TreePath
+
+FILE = "projects.yaml"
+NAME_A_PROJECT = "give project: a folder on the worker, or project_ref: a protected branch, such as refs/heads/main"
+VERSION = "{version}"
+
+
+def _tag_pattern(value: str) -> str:
+    if value.count(VERSION) != 1:
+        raise refuse("GP921", f"{value!r} does not hold {VERSION} once", f'write it as "v{VERSION}"')
+    return value
+
+
+def _some(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not values:
+        raise refuse("GP925", "an app without an environment cannot be deployed", "for example [staging, prod]")
+    return values
+
+
+Address = Annotated[Word, AfterValidator(telling(refuse_password))]
+"""Where a repository is, without a password."""
+
+RefPattern = Annotated[Word, AfterValidator(telling(ref_pattern))]
+"""Branches or tags by their full names: * stands for any text without /, ** for any text."""
+
+FullRef = Annotated[Word, AfterValidator(telling(full_ref))]
+"""One branch or tag by its full name."""
+
+
+class Rule(Model):
+    """Pushes of which branch or tag go where; the first rule of an app that matches counts."""
+
+    scalar_is_first = False
+
+    refs: tuple[RefPattern, ...] = ()
+    """Branches or tags by their full names (refs/tags/v*); * stands for any text without /, ** for any text."""
+
+    branch: Word | None = None
+    """A branch by name; * stands for any text, / included."""
+    tag: Word | None = None
+    """A tag by name; * stands for any text, / included."""
+    env: Name
+    """The environment that it is deployed to."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if [self.branch is not None, self.tag is not None, bool(self.refs)].count(True) != 1:
+            raise refuse("GP922", "a rule names either a branch or a tag", 'for example {tag: "v*", env: prod}')
+        return self
+
+    def patterns(self) -> tuple[str, ...]:
+        """What it stands for, over full names."""
+        if self.branch is not None:
+            return (f"refs/heads/{_crossing(self.branch)}",)
+        return (f"refs/tags/{_crossing(self.tag)}",) if self.tag is not None else self.refs
+
+
+class GitLab(Model):
+    """The secrets of the webhook, as set in GitLab; the previous ones stay valid while they are changed."""
+
+    scalar_is_first = False
+
+    token: SecretRef | None = None
+    """The secret token (X-Gitlab-Token)."""
+    previous_token: SecretRef | None = None
+    """The one before it."""
+    signing: SecretRef | None = None
+    """The signing token (whsec_…); once it is set, unsigned deliveries are refused."""
+    previous_signing: SecretRef | None = None
+    """The one before it."""
+
+
+class Project(Model):
+    """One app: its repository and what may be deployed of it."""
+
+    scalar_is_first = False
+
+    repository: Address
+    """Where a worker clones it from: an https or ssh address, or a folder on the worker."""
+    spec: Inside = "gopub.yaml"
+    """The spec in the repository."""
+    project: Word | None = None
+    """The folder on the worker whose gopub.yaml, inventory and connections.yaml count, whatever a commit says."""
+    project_ref: FullRef | None = None
+    """Instead of a folder: the protected branch or tag of the repository from which they are read (refs/heads/main)."""
+    envs: Annotated[tuple[Name, ...], AfterValidator(_some)]
+    """The environments that may be asked for."""
+    version_tag: Annotated[Word, AfterValidator(_tag_pattern)] = "v{version}"
+    """The tag of a version."""
+    gitlab_project: Word | None = None
+    """The project's path in GitLab (group/name), where the repository's address does not end in it."""
+    gitlab: GitLab | None = None
+    """The webhook's secrets of this app alone, instead of those for all."""
+    rules: tuple[Rule, ...] = ()
+    """What a push starts; without rules it starts nothing."""
+
+
+class Token(Model):
+    """A bearer token of the REST API and what it may do."""
+
+    scalar_is_first = False
+
+    secret: SecretRef | None = None
+    """The token, by reference."""
+    sha256: (
+        Annotated[Word, AfterValidator(matching(r"[0-9a-f]{64}", "GP923", "a SHA-256", "write 64 hex digits"))] | None
+    ) = None
+    """Instead of the token, its SHA-256: then this machine does not hold it."""
+    apps: tuple[Name, ...] = ()
+    """The apps it may deploy; none listed: all."""
+    envs: tuple[Name, ...] = ()
+    """The environments it may deploy to; none listed: all."""
+    refs: tuple[RefPattern, ...] = EVERY
+    """The branches and tags it may release, by their full names (refs/tags/v*), and commits that are in one of them."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.secret is None) == (self.sha256 is None):
+            raise refuse("GP923", "a token has either a secret or a sha256", "for example {secret: {env: GOPUB_TOKEN}}")
+        return self
+
+    def allows(self, app: str, env: str) -> bool:
+        """Whether it may deploy the app to the environment."""
+        return (not self.apps or app in self.apps) and (not self.envs or env in self.envs)
+
+
+class Projects(Model):
+    """The whole of projects.yaml."""
+
+    scalar_is_first = False
+
+    schema_: Literal["gopub-projects/v1"] = Field("gopub-projects/v1", alias="schema")
+    """The version of this language."""
+    apps: Mapping[Name, Project]
+    """The apps by name, as their gopub.yaml calls them."""
+    tokens: Mapping[Name, Token] = {}
+    """The tokens by the name that the journal shows as the actor."""
+    gitlab: GitLab | None = None
+    """The webhook's secrets of every app that has none of its own."""
+
+
+def find_projects(named: Path | None = None) -> Path:
+    """The projects file: as named, by ``GOPUB_PROJECTS``, or the first one in the usual places.
+
+    Raises:
+        UsageError: GP920 there is none.
+    """
+    chosen = named or (Path(os.environ["GOPUB_PROJECTS"]) if os.environ.get("GOPUB_PROJECTS") else None)
+    places = [chosen] if chosen else [Path(FILE), config_dir() / FILE, Path("/etc/gopub") / FILE]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(
+        "GP920",
+        "no projects file: looked for " + ", ".join(str(place) for place in places),
+        hint="docs/guides/triggers.md shows one; --projects names another place",
+    )
+
+
+def load_projects(path: Path) -> Projects:
+    """Read the projects file.
+
+    Raises:
+        SpecError: what is wrong with it; several mistakes together as an ErrorGroup.
+    """
+    return parse_projects(read_text(path), str(path), path.parent)
+
+
+def parse_projects(text: str, file: str, base: Path | None = None) -> Projects:
+    """Read the projects file from text; ``file`` is the name that errors show, secret files lie relative to ``base``.
+
+    Raises:
+        SpecError: what is wrong with the text; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(text, file)
+    try:
+        projects = Projects.model_validate(plain(root), context={"base": base})
+    except ValidationError as error:
+        raise together(explained(error, Explainer(root, Projects))) from None
+    errors = [*_without_project(projects, root), *_unknown_names(projects, root), *_unreachable(projects, root)]
+    if errors:
+        raise together(errors)
+    return projects
+
+
+def _without_project(projects: Projects, root: Node) -> list[SpecError]:
+    """Apps whose commits would be their own project: whoever pushes would choose key, hosts and connections."""
+    errors = []
+    for name, app in projects.apps.items():
+        if (app.project is None) == (app.project_ref is None):
+            has = "neither project nor project_ref" if app.project is None else "both project and project_ref"
+            errors.append(at(root, ("apps", name, "[key]"), "GP955", f"{name} has {has}", NAME_A_PROJECT))
+    return errors
+
+
+def _unknown_names(projects: Projects, root: Node) -> list[SpecError]:
+    """Rules and tokens that name what is not there: such a line would silently do nothing."""
+    errors = [
+        at(root, ("apps", name, "rules", index, "env"), "GP924",
+           f"{rule.env!r} is not one of the environments of {name}: {', '.join(app.envs)}", "add it to envs")
+        for name, app in projects.apps.items()
+        for index, rule in enumerate(app.rules)
+        if rule.env not in app.envs
+    ]  # fmt: skip
+    envs = {env for app in projects.apps.values() for env in app.envs}
+    for name, token in projects.tokens.items():
+        errors += _missing(root, ("tokens", name, "apps"), token.apps, set(projects.apps), "there is no app")
+        errors += _missing(root, ("tokens", name, "envs"), token.envs, envs, "no app has the environment")
+    return errors
+
+
+def _missing(root: Node, path: TreePath, named: tuple[str, ...], known: set[str], says: str) -> list[SpecError]:
+    hint = "known: " + (", ".join(sorted(known)) or "none")
+    return [
+        at(root, (*path, index), "GP924", f"{says} {value!r}", hint)
+        for index, value in enumerate(named)
+        if value not in known
+    ]
+
+
+def _unreachable(projects: Projects, root: Node) -> list[SpecError]:
+    """A file with which nothing could ever be started."""
+    ruled = {name: app for name, app in projects.apps.items() if app.rules}
+    if not ruled and not projects.tokens:
+        hint = "add tokens for POST /v1/deploy, or rules and gitlab for webhooks"
+        return [at(root, (), "GP925", "nobody could start anything: no tokens and no rules", hint)]
+    return [
+        at(root, ("apps", name, "rules"), "GP925", f"{name} has rules, but no secret to check a webhook with",
+           "add gitlab: {token: {env: …}}")
+        for name, app in ruled.items()
+        if not _has_secret(app.gitlab or projects.gitlab)
+    ]  # fmt: skip
+
+
+def _has_secret(gitlab: GitLab | None) -> bool:
+    return gitlab is not None and bool(gitlab.token or gitlab.signing)
+
+
+def _crossing(name: str) -> str:
+    """A name of a branch or a tag as GitLab's own filters read it: there * stands for / as well."""
+    return re.sub(r"\*+", "**", name)
+
+
+def apps_of(projects: Projects, repository: str, spec: str) -> dict[str, Project]:
+    """The apps that a repository's address means; of several those with this spec."""
+    same = {
+        name: app
+        for name, app in projects.apps.items()
+        if repository_path(app.repository) == repository_path(repository)
+    }
+    return {name: app for name, app in same.items() if app.spec == spec} if len(same) > 1 else same
+
+
+def repository_path(address: str) -> str:
+    """``host/group/name`` of an https, ssh or scp-like address, for comparing; a local path stays as it is."""
+    text = re.sub(r"^[a-z+]+://", "", address.strip())
+    text = re.sub(r"^[^@/]*@", "", text)
+    host, separator, path = _split_host(text)
+    if not separator:
+        return address.strip()
+    return f"{host.lower()}/{path.strip('/').removesuffix('.git')}"
+
+
+def _split_host(text: str) -> tuple[str, str, str]:
+    """Host and path of ``host:path``, ``host:port/path`` and ``host/path``; no separator: a local path."""
+    if text.startswith(("/", ".")):
+        return "", "", text
+    match = re.fullmatch(r"([^:/]+)(?::(?:\d+(?=/))?|/)(.+)", text)
+    return (match[1], "/", match[2]) if match else ("", "", text)

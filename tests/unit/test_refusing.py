@@ -1,0 +1,164 @@
+"""What a rollout would be refused for is refused before anything is cloned or built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from flows import deploy as deploying
+from flows import release as releasing
+from gopub.cli import engine
+from gopub.cli.start import deploy as command
+from gopub.drive import settings
+from gopub.drive.quarantine import clear
+from gopub.drive.releasing import open_shop
+from gopub.errors import GopubError
+from gopub.rollout.journal import Seat
+from tasks import release as tasks
+from tests.support.rollout_world import NEW, SPEC, World, chart, in_memory
+
+
+class Boxes:
+    """The boxes of release and deploy: those that refuse are the real ones, the others note that they were reached."""
+
+    refuse_other_app = staticmethod(tasks.refuse_other_app)
+
+    def __init__(self, version: str, release: str) -> None:
+        self.version, self.release = version, release
+        self.done: list[str] = []
+
+    async def project_folder(self, _repository: str, _spec_file: str, project: str, *_more: str) -> str:
+        return project
+
+    async def may_begin(self, *given: Any, **options: Any) -> str:
+        return await tasks.may_begin.fn(*given, **options)
+
+    async def may_enter(self, *given: Any, **options: Any) -> None:
+        await tasks.may_enter.fn(*given, **options)
+
+    @contextmanager
+    def workshop(self, *_given: Any) -> Iterator[str]:
+        yield "shop"
+
+    async def checkout(self, _shop: str) -> str:
+        self.done.append("cloned")
+        return "source"
+
+    async def plan(self, _shop: str, _source: str) -> SimpleNamespace:
+        return SimpleNamespace(app="hello", version=self.version)
+
+    async def already_published(self, _shop: str, _plan: object) -> dict[str, str] | None:
+        return {"app": "hello", "version": self.version, "release_id": self.release} if self.release else None
+
+    async def check_modules(self, _plan: object) -> None:
+        self.done.append("built")
+        raise InterruptedError
+
+    async def rollout(self, *_given: Any) -> dict[str, Any]:
+        self.done.append("rolled out")
+        return {}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> World:
+    in_memory(monkeypatch)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    (tmp_path / "gopub.yaml").write_text(SPEC)
+    (tmp_path / "hosts.ini").write_text("app1 role=app\n")
+    return World(tmp_path)
+
+
+async def deployed(monkeypatch, folder, *, env="lab", app="hello", version="2", release="", **options) -> list[str]:
+    """How far `deploy` came: with the error's code at the end, where it was refused."""
+    boxes = Boxes(version, release)
+
+    async def subflow(*given: Any, **more: Any) -> Any:
+        return await releasing.release.fn(*given, **more)
+
+    monkeypatch.setattr(releasing, "boxes", boxes)
+    monkeypatch.setattr(deploying, "boxes", boxes)
+    monkeypatch.setattr(deploying, "release", subflow)
+    monkeypatch.setattr(deploying, "rollout", boxes.rollout)
+    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=lambda result: result))
+    try:
+        await deploying.deploy.fn(str(folder), env, project=str(folder), app=app, **options)
+    except GopubError as error:
+        boxes.done.append(error.code)
+    except InterruptedError:
+        pass
+    return boxes.done
+
+
+async def test_a_deployment_that_may_begin_is_built(world, tmp_path, monkeypatch):
+    assert await deployed(monkeypatch, tmp_path) == ["cloned", "built"]  # the control of all that follow
+    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "rolled out"]
+
+
+async def test_an_unknown_environment_and_another_app_are_refused_before_anything_is_cloned(
+    world, tmp_path, monkeypatch
+):
+    assert await deployed(monkeypatch, tmp_path, env="nosuch") == ["GP942"]
+    assert await deployed(monkeypatch, tmp_path, app="payments") == ["GP940"]
+
+
+async def test_an_active_rollout_is_told_before_anything_is_cloned(world, tmp_path, monkeypatch):
+    world.driver()
+    assert await deployed(monkeypatch, tmp_path) == ["GP708"]
+
+
+async def test_a_held_seat_is_told_before_anything_is_cloned(world, tmp_path, monkeypatch):
+    journal = settings.journal()
+    journal.take_seat(Seat("hello", "lab", 1, "t", "somebody@elsewhere:1"), rollout="r0", lease=3600.0)
+    assert await deployed(monkeypatch, tmp_path) == ["GP707"]
+
+
+async def test_a_quarantined_release_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
+    await chart(world.driver(), "bad")
+    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "GP721"]
+    clear("hello", "lab", NEW, "mended")
+    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "rolled out"]
+
+
+async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("gopub.drive.refusing.refuse_downgrade", refuse_below_two)
+    assert await deployed(monkeypatch, tmp_path, version="1.0.0") == ["cloned", "GP730"]
+    assert await deployed(monkeypatch, tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
+
+
+def refuse_below_two(_app: str, _env: str, version: str) -> None:
+    if version < "2":
+        raise GopubError("GP730", "older")
+
+
+def test_the_command_is_refused_before_an_engine_is_started(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command()(command)
+    started: list[str] = []
+    monkeypatch.setattr(engine, "run_flows", lambda name, *_more: started.append(name) or [{}])
+    world.driver()
+    result = CliRunner().invoke(app, ["--env", "lab"])
+    assert isinstance(result.exception, GopubError)
+    assert (result.exception.code, started) == ("GP708", [])
+
+
+def test_store_and_key_are_the_project_s_whatever_the_commit_names(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "gopub.yaml").write_text(SPEC + "publish: {store: ours}\nevidence: {sign: {key: ours.pem}}\n")
+    (project / "ours.pem").touch()
+    theirs = SimpleNamespace(publish=SimpleNamespace(store="theirs"), app="hello")
+    plan: Any = SimpleNamespace(app="hello", spec=theirs, project=tmp_path / "clone")
+    with open_shop("https://h/x", "HEAD", "", "gopub.yaml", project) as shop:
+        assert shop.spec(plan).publish.store == "ours"
+        assert shop.connections().project == project
+    other: Any = SimpleNamespace(app="other", spec=theirs)
+    with open_shop("https://h/x", "HEAD", "", "gopub.yaml", project) as shop:
+        assert shop.spec(other) is theirs  # the control: a folder of another app says nothing of this one
