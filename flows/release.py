@@ -1,9 +1,10 @@
 """From a commit to a published, proven release.
 
-    project → source → plan → may it enter → modules → vet and unit tests → compile (each target)
+    project → source → plan → may it enter → modules → compile (each target) → vet and unit tests
       → archive, SBOM, signatures (each target)
       → provenance → release.json → publish
 
+Modules are fetched with network and nothing is executed; the commit is compiled and tested in a sandbox, tests last.
 A failure publishes nothing: publishing is the last box, and the version that makes the release visible the last thing
 in it. A version that this commit was published as before is not built again.
 """
@@ -55,8 +56,8 @@ async def release(
         if made:
             return made
         modules = await boxes.check_modules(plan)
-        await boxes.unit_tests(plan, modules)
         built = await boxes.compile_all(plan, modules)
+        await boxes.unit_tests(plan, modules)
         signed = await boxes.prove_all(shop, plan, built)
         provenance = await boxes.provenance(shop, plan, modules, signed)
         prepared = await boxes.manifest(shop, plan, signed, provenance)

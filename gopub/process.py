@@ -99,8 +99,11 @@ async def run(
     stdin: bytes = b"",
     timeout: float = 600.0,  # noqa: ASYNC109 - the limit must end the whole process group
     check: bool = True,
+    most: int | None = None,
 ) -> Result:
     """Run a program to its end; ``env`` is its whole environment (default: ``base_environment()``).
+
+    ``most`` is for a program that is not trusted: only the last so many bytes of each stream are kept.
 
     Raises:
         GopubError: GP901 not found, GP902 exit code other than 0 (with ``check``), GP903 over the time limit.
@@ -118,7 +121,7 @@ async def run(
     except FileNotFoundError as error:
         raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?") from error
     try:
-        out, err = await asyncio.wait_for(child.communicate(stdin), timeout)
+        out, err = await asyncio.wait_for(_talk(child, stdin, most), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:
         _end_group(child.pid)
         await child.wait()
@@ -129,6 +132,22 @@ async def run(
     if check and result.code:
         raise GopubError("GP902", f"{' '.join(argv[:3])} … failed with exit code {result.code}\n{result.complaint}")
     return result
+
+
+async def _talk(child: asyncio.subprocess.Process, stdin: bytes, most: int | None) -> tuple[bytes, bytes]:
+    if most is None or child.stdin is None or child.stdout is None or child.stderr is None:
+        return await child.communicate(stdin)
+    child.stdin.close()
+    out, err = await asyncio.gather(_end_of(child.stdout, most), _end_of(child.stderr, most))
+    await child.wait()
+    return out, err
+
+
+async def _end_of(stream: asyncio.StreamReader, most: int) -> bytes:
+    kept = b""
+    while chunk := await stream.read(65536):
+        kept = (kept + chunk)[-most:]
+    return kept
 
 
 def _end_group(pid: int) -> None:

@@ -4,7 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 PACKAGES=(
-  python3-venv git curl ca-certificates openssl openssh-client iproute2       # gopub itself
+  python3-venv git curl ca-certificates openssl openssh-client iproute2 bubblewrap # gopub itself
   systemd-container debootstrap prometheus                                    # the lab
   nginx-light libnginx-mod-http-lua lua-cjson luajit2 ansible-core wrk procps # tests, oracles and benchmarks
   shellcheck lua-check                                                        # make check

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
+from prefect import get_run_logger
 from prefect.concurrency.asyncio import concurrency
 from prefect.runtime import flow_run
 from pydantic import Field
@@ -97,7 +98,10 @@ async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade
 @box(name="plan release", limit=600)
 async def plan(shop: Shop, source: SourceTree) -> ReleasePlan:
     """Read gopub.yaml of that commit and decide version, targets, flags and toolchain."""
-    return await core.plan(shop.config, source, started=now())
+    planned = await core.plan(shop.config, source, started=now())
+    for remark in planned.remarks:
+        get_run_logger().warning("%s", remark)
+    return planned
 
 
 @box(name="look it up", limit=300, patient=True)

@@ -5,6 +5,8 @@ from gopub.build.artifact import FileRef, LocalFile
 from gopub.build.buildinfo import BuildInfo, parse_build_info
 from gopub.build.check import TestReport, unit_tests
 from gopub.build.compile import BuildInput, Built, compile_target
+from gopub.build.rooms import Site
+from gopub.build.sandbox import Sandbox, find_sandbox
 from gopub.build.target import Target, archive_name, binary_name
 from gopub.build.toolchain import find_toolchain
 from gopub.source.golang import Toolchain
@@ -15,12 +17,15 @@ __all__ = [
     "Built",
     "FileRef",
     "LocalFile",
+    "Sandbox",
+    "Site",
     "Target",
     "TestReport",
     "Toolchain",
     "archive_name",
     "binary_name",
     "compile_target",
+    "find_sandbox",
     "find_toolchain",
     "parse_build_info",
     "unit_tests",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from gopub.build.artifact import FileRef, LocalFile
 from gopub.build.buildinfo import BuildInfo, check_build_info, parse_build_info
+from gopub.build.rooms import Site
+from gopub.build.sandbox import Room
 from gopub.build.target import Target
 from gopub.errors import GopubError, SpecError
 from gopub.source.golang import Toolchain, run_go
@@ -61,7 +63,7 @@ def folder_in(root: Path, folder: Path) -> str:
     return inside if inside == "." else f"./{Path(inside).as_posix()}"
 
 
-def build_command(order: BuildInput, output: Path) -> tuple[str, ...]:
+def build_command(order: BuildInput, output: str) -> tuple[str, ...]:
     """The arguments of ``go``; the package by its path, since a file name would lose the module and the commit.
 
     Raises:
@@ -73,37 +75,46 @@ def build_command(order: BuildInput, output: Path) -> tuple[str, ...]:
             "GP223", f"build.main {order.main!r} is not one package of this module", hint='write "./cmd/orders"'
         )
     flags = ("-trimpath", "-buildvcs=true", f"-mod={order.mode}", "-ldflags", order.ldflags)
-    return ("build", *flags, "-o", str(output), main)
+    return ("build", *flags, "-o", output, main)
 
 
-async def compile_target(toolchain: Toolchain, order: BuildInput, target: Target, output: Path) -> Built:
-    """Build for one target into the file ``output``; needs no network.
+async def compile_target(site: Site, order: BuildInput, target: Target, output: Path) -> Built:
+    """Build for one target into the file ``output``, in a room without network that sees the commit read-only.
 
     Raises:
         RefusedError: GP208 it embeds a pointer of Git LFS.
         GopubError: GP221 it does not compile; GP224 the binary is not what was ordered.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    wanted = {"GOOS": target.os, "GOARCH": target.arch}
-    words = build_command(order, output)
-    await _refuse_pointers(toolchain, order, words[-1], wanted)
-    result = await run_go(toolchain, order.root, *words, extra=wanted)
+    made = output.parent / f"made-{target.os}-{target.arch}" / output.name
+    made.parent.mkdir(parents=True, exist_ok=True)
+    room = site.compile_room(made.parent)
+    wanted = {
+        "GOOS": target.os,
+        "GOARCH": target.arch,
+        "GOCACHE": room.place(site.toolchain.build_cache),
+    }
+    words = build_command(order, room.place(made))
+    await _refuse_pointers(site, room, order, words[-1], wanted)
+    result = await site.go(room, order.root, *words, extra=wanted)
     if result.code:
         raise GopubError(
             "GP221", f"go build for {target.text} failed:\n{result.complaint}", hint="the commit does not compile"
         )
-    info = await read_build_info(toolchain, output)
+    made.replace(output)
+    info = await read_build_info(site.toolchain, output)
     check_build_info(info, target=target, commit=order.commit)
     return Built(target, LocalFile.of(output), info)
 
 
-async def _refuse_pointers(toolchain: Toolchain, order: BuildInput, main: str, wanted: Mapping[str, str]) -> None:
+async def _refuse_pointers(site: Site, room: Room, order: BuildInput, main: str, wanted: Mapping[str, str]) -> None:
     """Only what the program embeds matters: a pointer elsewhere in the repository changes no byte of it."""
     words = ("list", "-deps", f"-mod={order.mode}", "-f", _EMBEDDED, main)
-    listed = await run_go(toolchain, order.root, *words, extra=wanted)
+    listed = await site.go(room, order.root, *words, extra=wanted)
+    top = Path(room.place(order.root))
     for path in map(Path, listed.text.splitlines() if not listed.code else ()):  # go build says better what is wrong
-        if path.is_relative_to(order.root):
-            refuse_pointer(path, shown=path.relative_to(order.root).as_posix(), use=f"{main} (go:embed)")
+        if path.is_relative_to(top):
+            inner = path.relative_to(top)
+            refuse_pointer(order.root / inner, shown=inner.as_posix(), use=f"{main} (go:embed)")
 
 
 async def read_build_info(toolchain: Toolchain, binary: Path) -> BuildInfo:

@@ -29,7 +29,8 @@ BUILDER_LOCAL = "tag:gopub,2026:docs/reference/build-type.md#builder-local"
 class BuildFacts:
     """What a build knows about itself; times are seconds since the epoch, ``mode`` is Go's ``-mod``.
 
-    ``spec_file`` and ``main`` are relative to the repository.
+    ``spec_file`` and ``main`` are relative to the repository. ``sandbox`` is what the commit was compiled and tested
+    in, ``tests`` what its tests could reach.
     """
 
     repository: str
@@ -47,6 +48,8 @@ class BuildFacts:
     invocation: str
     started: float
     finished: float
+    sandbox: str = "none"
+    tests: str = "none"
 
 
 def provenance(subjects: Sequence[Subject], facts: BuildFacts) -> dict[str, Json]:
@@ -67,7 +70,13 @@ def predicate(facts: BuildFacts) -> dict[str, Json]:
                 "targets": list(facts.targets),
                 "ldflags": facts.ldflags,
             },
-            "internalParameters": {"mod": facts.mode, "trimpath": True, "cgo": False},
+            "internalParameters": {
+                "mod": facts.mode,
+                "trimpath": True,
+                "cgo": False,
+                "sandbox": facts.sandbox,
+                "tests": facts.tests,
+            },
             "resolvedDependencies": [_commit(facts), _toolchain(facts), *map(_module, _named(facts.modules))],
         },
         "runDetails": {

@@ -1,9 +1,10 @@
 """The stages of a release, in order. Each takes a frozen value and gives the next one.
 
-    checkout → plan → check_modules → unit_tests → compile_target (per target) → archive → sbom → sign
+    checkout → plan → check_modules → compile_target (per target) → unit_tests → archive → sbom → sign
     → provenance → write_manifest → publish
 
-Nothing leaves this machine before ``publish``; every stage can be run again.
+Nothing leaves this machine before ``publish``; every stage can be run again. Modules are fetched with network and
+nothing is executed; what is compiled and what runs as a test meets the rooms of :mod:`gopub.build.rooms`.
 :func:`build_release` is the plain list; a flow calls the same stages one by one.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from gopub import __version__, build, source
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import BuildInput, Built, folder_in
+from gopub.build.rooms import Site
 from gopub.build.target import Target, archive_name, binary_name, stem
 from gopub.clock import Clock
 from gopub.evidence.bundle import SUFFIX, sign_blob, sign_statement
@@ -49,25 +51,26 @@ async def check_modules(plan: ReleasePlan) -> ModuleReport:
 
 
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> build.TestReport | None:
-    """Run go vet and go test in a copy of the commit: what tests write never reaches the build.
+    """Run go vet and go test, last, in a copy of the commit: what tests write never reaches a build.
 
     None where the spec says ``build.test: false``.
     """
-    if not plan.spec.build.test:
+    if not plan.spec.build.test.run:
         return None
     copy = plan.config.work / "tested"
     await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)
     await asyncio.to_thread(shutil.copytree, plan.tree.path, copy, symlinks=True)
     root = copy / modules.root.relative_to(plan.tree.path.resolve())
-    return await build.unit_tests(plan.toolchain, root, mode=modules.mode)
+    network = plan.network
+    return await build.unit_tests(_site(plan), copy.resolve(), root.resolve(), mode=modules.mode, network=network)
 
 
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target; targets may be built at the same time."""
     package = folder_in(modules.root, plan.tree.path / plan.main)
-    order = BuildInput(modules.root, package, plan.ldflags, modules.mode, plan.tree.commit)
+    order = BuildInput(modules.root.resolve(), package, plan.ldflags, modules.mode, plan.tree.commit)
     output = plan.output / binary_name(plan.app, plan.version, target)
-    return await build.compile_target(plan.toolchain, order, target, output)
+    return await build.compile_target(_site(plan), order, target, output)
 
 
 async def archive(plan: ReleasePlan, built: Built) -> Packed:
@@ -134,6 +137,8 @@ async def provenance(
         modules=_linked(modules, signed),
         gopub_version=__version__,
         invocation=plan.config.invocation,
+        sandbox=plan.sandbox.name,
+        tests=plan.tests,
         started=plan.started,
         finished=finished,
     )
@@ -173,16 +178,20 @@ async def build_release(config: ReleaseConfig, *, key: SigningKey, store: Artifa
     if published is not None:
         return published
     modules = await check_modules(planned)
+    built = [await compile_target(planned, modules, target) for target in planned.targets]
     await unit_tests(planned, modules)
-    signed = [await _one_target(planned, modules, target, key) for target in planned.targets]
+    signed = [await _proven(planned, one, key) for one in built]
     stated = await provenance(planned, modules, signed, key, finished=clock.now())
     prepared = await write_manifest(planned, signed, stated, key, created=clock.now())
     return await publish(store, prepared)
 
 
-async def _one_target(plan: ReleasePlan, modules: ModuleReport, target: Target, key: SigningKey) -> SignedTarget:
-    packed = await archive(plan, await compile_target(plan, modules, target))
-    return await sign(await sbom(plan, packed), key)
+async def _proven(plan: ReleasePlan, built: Built, key: SigningKey) -> SignedTarget:
+    return await sign(await sbom(plan, await archive(plan, built)), key)
+
+
+def _site(plan: ReleasePlan) -> Site:
+    return Site(plan.sandbox, plan.toolchain, plan.tree.path.resolve(), plan.config.work.resolve())
 
 
 def _target_files(one: SignedTarget, provenance: LocalFile) -> TargetFiles:

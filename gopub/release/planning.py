@@ -8,7 +8,7 @@ from pathlib import Path
 from gopub import build, source
 from gopub.build.ldflags import known_names, render_ldflags
 from gopub.build.target import Target
-from gopub.errors import SpecError, Where
+from gopub.errors import GopubError, SpecError, Where
 from gopub.evidence.provenance import timestamp
 from gopub.release.config import ReleaseConfig
 from gopub.release.environments import environments_of
@@ -16,7 +16,7 @@ from gopub.release.stages import ReleasePlan
 from gopub.source.goversions import GoLines
 from gopub.source.tree import SourceTree, version_of
 from gopub.spec.loader import Loaded, parse_spec, read_text, together
-from gopub.spec.models import ReleaseSpec
+from gopub.spec.models import BuildSpec, ReleaseSpec
 from gopub.spec.references import no_main, placed
 from gopub.spec.templates import unreadable
 
@@ -26,7 +26,7 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
 
     Raises:
         GopubError: what is wrong with the spec or the commit; GP204, GP205, GP206, GP220, GP222, GP225,
-            GP407, GP408.
+            GP230, GP407, GP408.
     """
     file = _spec_file(config, tree)
     loaded = parse_spec(read_text(file), config.spec_file)
@@ -41,6 +41,7 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     module = _module(tree, project, spec)
     tree = await source.settle_version_tag(tree, _owners(tree, project, module, spec))
     version = version_of(tree, config.version)
+    permitted = _permitted(config)
     asked = GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
     return ReleasePlan(
         config=config,
@@ -53,7 +54,22 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
         targets=tuple(dict.fromkeys(Target.parse(text) for text in spec.build.targets)),
         environments=environments,
         started=started,
+        sandbox=await build.find_sandbox(waived=spec.build.unsandboxed and permitted.unsandboxed),
+        network=spec.build.test.network and permitted.test.network,
     )
+
+
+def _permitted(config: ReleaseConfig) -> BuildSpec:
+    """What the project itself says of the build: the gopub.yaml in the folder that a person stands in.
+
+    A commit may ask to run without a sandbox or with network; whoever pushes it must not be the one who grants that.
+    """
+    folder = Path(config.repository)
+    try:
+        text = read_text(folder / config.spec_file) if folder.is_dir() else ""
+        return parse_spec(text, config.spec_file).spec.build
+    except GopubError:
+        return BuildSpec()
 
 
 def _ldflags(loaded: Loaded, tree: SourceTree, version: str) -> str:

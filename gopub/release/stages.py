@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built, folder_in
+from gopub.build.sandbox import NONE, Sandbox
 from gopub.build.target import Target
 from gopub.release.config import ReleaseConfig
 from gopub.release.model import EnvironmentFiles, Release
@@ -21,7 +22,8 @@ from gopub.spec.models import ReleaseSpec
 class ReleasePlan:
     """All that is decided before anything is built; ``started`` is seconds since the epoch.
 
-    ``project`` is the folder of gopub.yaml in the checkout: where the paths in that file start.
+    ``project`` is the folder of gopub.yaml in the checkout: where the paths in that file start. ``sandbox`` is where
+    the commit is compiled and tested; ``network`` is whether its tests have the machine's.
     """
 
     config: ReleaseConfig
@@ -34,6 +36,8 @@ class ReleasePlan:
     targets: tuple[Target, ...]
     environments: Mapping[str, EnvironmentFiles]
     started: float
+    sandbox: Sandbox = NONE
+    network: bool = False
 
     @property
     def app(self) -> str:
@@ -49,6 +53,29 @@ class ReleasePlan:
     def spec_file(self) -> str:
         """The path of gopub.yaml, relative to the checkout."""
         return posixpath.normpath(posixpath.join(self.tree.folder, self.config.spec_file))
+
+    @property
+    def tests(self) -> str:
+        """What is done with the commit's tests: ``none``, ``loopback`` or ``network``, which is all that they reach."""
+        if not self.spec.build.test.run:
+            return "none"
+        return "network" if self.network or not self.sandbox else "loopback"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people are told before anything is built."""
+        told = []
+        if not self.sandbox:
+            told.append("unsandboxed: what the commit brings runs as you, beside your files and keys")
+        elif self.spec.build.unsandboxed:
+            told.append(f"build.unsandboxed is not needed here: {self.sandbox.name} is used")
+        if self.network:
+            told.append("tests have this machine's network, as build.test.network asks")
+        elif self.spec.build.test.network and self.sandbox:
+            told.append(
+                "the commit asks for network for its tests, and the project's own gopub.yaml does not: lo alone"
+            )
+        return tuple(told)
 
     @property
     def output(self) -> Path:

@@ -118,7 +118,7 @@ async def _rooted(origin: Origin) -> Origin:
 
 
 async def _clone(origin: Origin, into: Path) -> None:
-    sparing = [] if origin.local else ["--filter=blob:none"]
+    sparing = ["--dissociate"] if origin.local else ["--filter=blob:none"]
     await git(
         into.parent,
         *("clone", "--quiet", "--no-checkout", "--template=", "--origin", "origin", *sparing),

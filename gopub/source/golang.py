@@ -18,6 +18,22 @@ MODULE_SOURCES = ("GOPROXY", "GOPRIVATE", "GONOPROXY", "GONOSUMDB", "GOSUMDB", "
 
 DEFAULT_SUMDB = "sum.golang.org"
 
+_FIXED = {
+    "GOENV": "off",
+    "GOFLAGS": "",
+    "GOWORK": "off",
+    "GOTOOLCHAIN": "local",
+    "GO111MODULE": "on",
+    "CGO_ENABLED": "0",
+}
+# Git stamps the commit into the binary: a user's git settings must not have a say in that.
+_OFFLINE = {
+    "GOPROXY": "off",
+    "GOSUMDB": DEFAULT_SUMDB,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
@@ -34,35 +50,43 @@ class Toolchain:
     sources: tuple[tuple[str, str], ...] = ()
     digest: str = ""
 
+    @property
+    def build_cache(self) -> Path:
+        """What was compiled for releases. Nothing of a commit was ever executed where this can be written."""
+        return self.cache / "go-compiled"
+
+    @property
+    def check_cache(self) -> Path:
+        """What was compiled for vet and tests; no release is built from it."""
+        return self.cache / "go-checked"
+
+    @property
+    def module_cache(self) -> Path:
+        """What was downloaded; a build and tests only read it."""
+        return self.cache / "go-mod"
+
+    def settings(self) -> dict[str, str]:
+        """What Go and its git are told wherever they run offline, places apart."""
+        return _FIXED | _OFFLINE
+
     def environment(self, *, online: bool = False, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The whole environment of a ``go`` call; offline it reaches no proxy and no version control host."""
-        fixed = {
-            "GOENV": "off",
-            "GOFLAGS": "",
-            "GOWORK": "off",
-            "GOTOOLCHAIN": "local",
-            "GO111MODULE": "on",
-            "CGO_ENABLED": "0",
+        fixed = self.settings() | {
             "GOROOT": str(self.root),
             "GOPATH": str(self.cache / "gopath"),
-            "GOCACHE": str(self.cache / "go-build"),
-            "GOMODCACHE": str(self.cache / "go-mod"),
+            "GOCACHE": str(self.build_cache),
+            "GOMODCACHE": str(self.module_cache),
             "GIT_TERMINAL_PROMPT": "0",
             "LC_ALL": "C",
         }
         if online:
+            for name in _OFFLINE:
+                fixed.pop(name, None)
             return base_environment(
                 keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "NETRC"),
                 extra=fixed | _checked_sources(self.sources) | dict(extra or {}),
             )
-        # Git stamps the commit into the binary: a user's git settings must not have a say in that.
-        alone = {
-            "GOPROXY": "off",
-            "GOSUMDB": DEFAULT_SUMDB,
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_NOSYSTEM": "1",
-        }
-        return base_environment(extra=fixed | alone | dict(extra or {}))
+        return base_environment(extra=fixed | dict(extra or {}))
 
 
 def _checked_sources(sources: tuple[tuple[str, str], ...]) -> dict[str, str]:

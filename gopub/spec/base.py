@@ -38,5 +38,7 @@ class Model(BaseModel):
         made = handler.resolve_ref_schema(handler(schema))
         made["title"] = cls.__name__
         if cls.scalar_is_first:
-            return {"anyOf": [{"type": ["string", "number", "integer"]}, made]}
+            first = next(iter(cls.model_fields.values())).annotation
+            kinds = ["boolean"] if first is bool else ["string", "number", "integer"]
+            return {"anyOf": [{"type": kinds}, made]}
         return made

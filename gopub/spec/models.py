@@ -52,6 +52,17 @@ class SourceSpec(Model):
     """What the checkout must be."""
 
 
+class TestSpec(Model):
+    """Vet and the tests of the module."""
+
+    __test__ = False  # its name makes pytest look twice
+
+    run: Switch = True
+    """Run go vet and go test after the build; a failure publishes nothing."""
+    network: Switch = False
+    """Give tests this machine's network; without it they have lo alone."""
+
+
 class BuildSpec(Model):
     """How the program is compiled."""
 
@@ -63,8 +74,10 @@ class BuildSpec(Model):
     """OS/architecture pairs as `go tool dist list` names them."""
     ldflags: Line = ""
     """More linker flags; {{ version }} and {{ commit }} are filled in."""
-    test: Switch = True
-    """Run go vet and go test first; a failure publishes nothing."""
+    test: TestSpec = TestSpec()
+    """Vet and tests."""
+    unsandboxed: Switch = False
+    """Build and test even where there is no sandbox; the commit's code then runs as you."""
 
 
 class SignSpec(Model):

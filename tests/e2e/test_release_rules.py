@@ -178,7 +178,9 @@ async def a_project(tmp_path: Path, *, vendored: bool) -> tuple[Path, ReleaseCon
     await a_repository(folder, SMALL | USING, tag="")
     cache = tmp_path / "cache"
     cache.mkdir()
-    (cache / "go-build").symlink_to(CACHE / "go-build")  # what was compiled may be shared, what was downloaded not
+    for compiled in ("go-compiled", "go-checked"):  # what was compiled may be shared, what was downloaded not
+        (CACHE / compiled).mkdir(exist_ok=True)
+        (cache / compiled).symlink_to(CACHE / compiled)
     toolchain = replace(await find_toolchain(None, cache=CACHE), cache=cache)
     for words in (["mod", "tidy"], *([["mod", "vendor"]] if vendored else [])):
         result = await run_go(toolchain, folder, *words, online=True)

@@ -80,12 +80,48 @@ def test_a_wrong_flag_template_says_what_it_may_use(template: str) -> None:
         render_ldflags(template, {"version": "1.0.0", "commit": COMMIT})
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-X main.version=1 -X 'main.words=two words' -buildid= --X=main.a=b",
+        '-extldflags "-static" -H windowsgui',
+        '"-X" main.a=-extld=evil',
+    ],
+)
+def test_flags_about_the_program_pass_as_they_are(flags: str) -> None:
+    assert render_ldflags(flags, {}) == f"-s -w {flags}"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "-extld=./evil.sh",
+        "--extld ./evil.sh",
+        "-linkmode=external",
+        "-buildmode=plugin",
+        "-X main.a=b -tmpdir=/src",
+        "-o /cache/x",
+        "'-extld=evil'",
+        "-X 'main.a=b'-extld=evil",
+        "-X main.a=b c",
+        "-X",
+        "-X 'main.a",
+        "@file",
+        "---s",
+        "./...=-s",
+    ],
+)
+def test_a_flag_that_reaches_further_is_refused(flags: str) -> None:
+    with pytest.raises(SpecError, match="GP232"):
+        render_ldflags(flags, {})
+
+
 def an_order(main: str) -> BuildInput:
     return BuildInput(Path("/src"), main, "-s -w", "vendor", COMMIT)
 
 
 def test_the_command_names_a_package_and_every_flag() -> None:
-    assert build_command(an_order("cmd/hello"), Path("/out/hello")) == (
+    assert build_command(an_order("cmd/hello"), "/out/hello") == (
         "build",
         "-trimpath",
         "-buildvcs=true",
@@ -102,13 +138,13 @@ def test_a_package_is_named_from_its_modules_folder(tmp_path: Path) -> None:
     assert folder_in(tmp_path, tmp_path) == "."
     assert folder_in(tmp_path, tmp_path / "services/orders/.") == "./services/orders"
     with pytest.raises(SpecError, match="GP223"):
-        build_command(an_order(folder_in(tmp_path / "svc", tmp_path)), Path("/out/hello"))
+        build_command(an_order(folder_in(tmp_path / "svc", tmp_path)), "/out/hello")
 
 
 @pytest.mark.parametrize("main", ["./cmd/main.go", "../other", "./...", "/abs", "-toolexec=x"])
 def test_what_is_no_package_is_refused(main: str) -> None:
     with pytest.raises(SpecError, match="GP223"):
-        build_command(an_order(main), Path("/out/hello"))
+        build_command(an_order(main), "/out/hello")
 
 
 def test_build_information_is_read() -> None:
@@ -139,8 +175,8 @@ def test_a_binary_that_was_not_ordered_is_refused(right: str, wrong: str, said: 
 
 
 def test_test_output_is_counted() -> None:
-    report = summarize("ok  \ta\t0.1s\n?   \tb\t[no test files]\n\tc\t\tcoverage: 0%\nok  \td\t(cached)\n")
-    assert (report.tested, report.untested) == (2, 1)
+    report = summarize("ok ./a\nok  \tb\t0.1s\nFAIL ./c (exit code 1)\nok .\n", 3)
+    assert (report.tested, report.untested) == (2, 3)
 
 
 @pytest.mark.parametrize("os", ["linux", "windows"])
