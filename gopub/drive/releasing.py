@@ -80,6 +80,7 @@ def open_shop(
         if invocation:
             config = replace(config, invocation=invocation)
         file = (project if project.is_file() else project / "gopub.yaml").resolve()
+        config = replace(config, word=file)
         yield Shop(config, file.parent, file, elsewhere)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -22,7 +22,8 @@ class ReleaseConfig:
     ``repository`` is a path or an address, ``ref`` a branch, tag or commit, ``spec_file`` relative to the
     repository (or to the folder in it that ``repository`` names). ``work`` is a folder for this release alone,
     ``cache`` the one that all releases share. ``invocation`` names the run in the provenance, as a URI. ``refs`` are
-    patterns of the branches and tags that may be released; none: whatever a person names.
+    patterns of the branches and tags that may be released; none: whatever a person names. ``word`` is the project's
+    gopub.yaml, which says what a commit may ask for; none: that of ``repository``, where it is a folder.
     """
 
     repository: str
@@ -32,6 +33,7 @@ class ReleaseConfig:
     version: str | None = None
     spec_file: str = "gopub.yaml"
     refs: tuple[str, ...] = ()
+    word: Path | None = None
     invocation: str = "tag:gopub,2026:invocation/by-hand"
 
 

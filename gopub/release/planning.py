@@ -15,7 +15,7 @@ from gopub.release.environments import environments_of
 from gopub.release.stages import ReleasePlan
 from gopub.source.goversions import GoLines
 from gopub.source.tree import SourceTree, version_of
-from gopub.spec.loader import Loaded, parse_spec, read_text, together
+from gopub.spec.loader import Loaded, load_spec, parse_spec, read_text, together
 from gopub.spec.models import BuildSpec, ReleaseSpec
 from gopub.spec.references import no_main, placed
 from gopub.spec.templates import unreadable
@@ -41,7 +41,7 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     module = _module(tree, project, spec)
     tree = await source.settle_version_tag(tree, _owners(tree, project, module, spec))
     version = version_of(tree, config.version)
-    permitted = _permitted(config)
+    permitted = _permitted(config, spec.app)
     asked = GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
     return ReleasePlan(
         config=config,
@@ -59,17 +59,17 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     )
 
 
-def _permitted(config: ReleaseConfig) -> BuildSpec:
-    """What the project itself says of the build: the gopub.yaml in the folder that a person stands in.
+def _permitted(config: ReleaseConfig, app: str) -> BuildSpec:
+    """What the project itself says of this app's build: the folder that a person stands in, or a protected ref.
 
     A commit may ask to run without a sandbox or with network; whoever pushes it must not be the one who grants that.
     """
-    folder = Path(config.repository)
+    file = config.word or Path(config.repository, config.spec_file)
     try:
-        text = read_text(folder / config.spec_file) if folder.is_dir() else ""
-        return parse_spec(text, config.spec_file).spec.build
+        spec = load_spec(file).spec if file.is_file() else None
     except GopubError:
         return BuildSpec()
+    return spec.build if spec and spec.app == app else BuildSpec()
 
 
 def _ldflags(loaded: Loaded, tree: SourceTree, version: str) -> str:

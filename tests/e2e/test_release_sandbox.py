@@ -168,6 +168,11 @@ async def test_a_commit_cannot_grant_itself_more_than_the_project_says(tmp_path:
     assert "lo alone" in " ".join(made.remarks)
     address = replace(order, repository=folder.as_uri())
     assert not (await plan(address, await checkout(address), started=0.0)).network
+    word = tmp_path / "project/gopub.yaml"
+    word.parent.mkdir()
+    for said, network in ((MORE, True), (MORE.replace("small", "other"), False)):
+        word.write_text(said)
+        assert (await plan(replace(address, word=word), made.tree, started=0.0)).network is network
 
 
 @pytest.fixture
