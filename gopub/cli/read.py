@@ -99,6 +99,7 @@ def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[s
         "version": state.release_version,
         "next": next_action(state).value if state.rollout else "admit",
         "step": state.step.says if state.plan and state.step else None,
+        "observed": _observed(state),
         "waiting": state.waiting or None,
         "held": held(state, standing_hold(journal, env_state.active)),
         "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
@@ -108,6 +109,13 @@ def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[s
         "driver_alive": bool(seated and seated[1]),
         "owed": list(state.owed),
     }
+
+
+def _observed(state: State) -> dict[str, float] | None:
+    """How many seconds of the step's bake were observed, as of the last verdict, and how many are needed."""
+    if state.step is None or state.step.index not in state.reached:
+        return None
+    return {"seconds": state.observed.get(state.step.index, 0.0), "needed": state.step.bake}
 
 
 def _when(entries: list[Entry]) -> str | None:
@@ -126,8 +134,10 @@ def _owed(row: dict[str, object]) -> str:
 def _doing(active: dict[str, object]) -> object:
     """What a rollout that is under way does, or what it waits for."""
     held = active.get("held")
+    baked = active.get("observed")
+    observed = f" (observed {baked['seconds']:.0f}s of {baked['needed']:g}s)" if isinstance(baked, dict) else ""
     if not isinstance(held, dict):
-        return active.get("waiting") or active.get("step") or active.get("next")
+        return f"{active.get('waiting') or active.get('step') or active.get('next')}{observed}"
     why = f" ({held['reason']})" if held["reason"] else ""
     end = f"; goes back at {held['until']}" if held["until"] else ""
     return f"held by {held['by']} since {held['since']}{why}{end}; `gopub resume` goes on"

@@ -29,7 +29,10 @@ from gopub.rollout.run import Run
 from gopub.rollout.verdict import History, Kind, Verdict, VerdictRecord
 
 RETELL = 60.0
-"""Seconds after which a verdict that did not change is written again."""
+"""Seconds after which a verdict that did not change is written again; sooner in a short bake, for what was observed
+after the last one that was written is lost with its driver, evidence and bake time alike."""
+OFTEN, SOONEST = 6, 5.0
+"""So many times a bake, but not within so many seconds."""
 
 
 @box
@@ -38,15 +41,16 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
     if step.index in run.state.passed:
         return
     history = _history(run, step)
+    retell = max(SOONEST, min(RETELL, step.bake / OFTEN))
     told, told_at = "", 0.0
     while step.index not in run.state.passed:
         obey_abort(run)
         history = heard(replace(history, now=run.ports.clock.now()), run.plan, step.index, run.asked())
         note_hold(run)
         record = await look(run, step, judging, history)
-        verdict = record.verdict
+        verdict, history = record.verdict, record.history
         says = f"{verdict.kind}{verdict.rule}{history.gate}"
-        if says != told or history.now - told_at >= RETELL:
+        if says != told or history.now - told_at >= retell:
             told, told_at = says, history.now
             write(run, step, record, judging)
         go_back_if_told(verdict)
@@ -80,6 +84,7 @@ async def look(run: Run, step: PlannedStep, judging: Judging, history: History) 
     health = await asyncio.gather(*(_health(run, name) for name in step.hosts))
     observation = await judging.observe(run, step, health, history.now)
     policy = judging.policy(step)
+    history = judging.clocked(run, step, observation, history)
     return VerdictRecord(decide(observation, policy, history), observation, policy, history)
 
 
@@ -95,7 +100,8 @@ def write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) 
     verdict = record.verdict
     memory = judging.memory()
     kept = cast("dict[str, JsonValue]", {"record": to_json(sealed(record, memory)), "observer": memory})
-    run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept))
+    observed = record.history.observed or 0.0
+    run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept, round(observed, 3)))
 
 
 def go_back_if_told(verdict: Verdict) -> None:

@@ -38,7 +38,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE
         is all there is against it.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
-        not answer stand in the way, WITHDRAW at the deadline.
+        not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
+        ``observed``.
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
         is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
@@ -218,13 +219,18 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
 
 
 def _bake(observation: Observation, history: History, why: str) -> Verdict:
-    left = history.step_started + history.bake - history.now
+    left = round(history.bake - history.baked, 3)
+    seen = "" if history.observed is None else f" ({say_seconds(round(history.observed))} observed)"
     if left > 0:
-        return _verdict(Kind.HOLD, 7, f"bakes for another {say_seconds(left)}; {why}", history)
+        seen = seen.replace(" observed", f" of {say_seconds(history.bake)} observed")
+        text = f"bakes for another {say_seconds(left)}{seen}"
+        if history.stands:
+            return _hold_or_withdraw(7, f"{text}; its clock stands: {history.stands}; {why}", history)
+        return _verdict(Kind.HOLD, 7, f"{text}; {why}", history)
     silent = [host.host for host in observation.hosts if not host.reachable]
     if silent or not observation.hosts:
         return _hold_or_withdraw(7, f"no answer about the health of {', '.join(silent) or 'any host'}", history)
-    return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}; {why}", history)
+    return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}{seen}; {why}", history)
 
 
 def _at_the_gate(verdict: Verdict, history: History) -> Verdict:

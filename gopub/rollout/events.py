@@ -162,13 +162,17 @@ class StepReached:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict with all it was drawn from: enough to explain and to replay it."""
+    """A verdict with all it was drawn from: enough to explain and to replay it.
+
+    ``observed`` is how many seconds of the step's bake were observed until then, by all drivers.
+    """
 
     step: int
     kind: str
     rule: int
     reason: str
     record: Mapping[str, JsonValue] = field(default_factory=dict)
+    observed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

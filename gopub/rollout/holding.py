@@ -44,7 +44,7 @@ async def stand(run: Run) -> None:
                 told, told_at = says, history.now
                 write(run, step, record, judge)
             go_back_if_told(record.verdict)
-            watch = history.after(record.verdict).watch_since
+            watch = record.history.after(record.verdict).watch_since
         await run.ports.clock.sleep(_pause(judge))
     note_hold(run)
 

@@ -14,8 +14,9 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.rollout import hosts
 from gopub.rollout.model import PlannedStep
+from gopub.rollout.observed import BakeClock
 from gopub.rollout.run import Run
-from gopub.rollout.verdict import Policy
+from gopub.rollout.verdict import History, Policy
 from gopub.spec.models import Judge
 
 LOOK = 2.0
@@ -32,6 +33,7 @@ class Judging:
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
         self._started = False
+        self._clock: tuple[int, BakeClock] | None = None
         wanted = run.ports.environment.judge.look
         self.look = wanted or max(0.2, min(LOOK, min((s.bake for s in run.plan.steps), default=LOOK) / 4 or LOOK))
 
@@ -52,6 +54,18 @@ class Judging:
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""
         return replace(Policy.of(self._config, compare=step.header is None), health_only=self._observer is None)
+
+    def clocked(self, run: Run, step: PlannedStep, seen: Observation, history: History) -> History:
+        """With how much of the step's bake was observed; time in which nobody looked is no part of a watch either."""
+        if step.index not in run.state.reached:
+            return history
+        index, clock = self._clock or (-1, None)
+        if clock is None or index != step.index:
+            clock = BakeClock(step.bake, self.look, run.state.observed.get(step.index, 0.0))
+        clock = clock.looked(seen, self.policy(step), approved=history.approved is not None)
+        self._clock = step.index, clock
+        since = None if history.watch_since is None else history.watch_since + clock.missed
+        return replace(history, observed=clock.seconds, stands=clock.stands, watch_since=since)
 
     def memory(self) -> Json:
         """What a later driver needs to go on with the same evidence."""

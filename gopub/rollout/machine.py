@@ -68,6 +68,7 @@ class State:
     touched: bool = False
     acks: Mapping[str, str] = field(default_factory=dict)
     reached: Mapping[int, float] = field(default_factory=dict)
+    observed: Mapping[int, float] = field(default_factory=dict)
     passed: frozenset[int] = frozenset()
     verdict: ev.Judged | None = None
     held: ev.Held | None = None
@@ -187,8 +188,9 @@ def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as a
             return replace(state, reached={**state.reached, step: at})
         case ev.StepPassed(step=step):
             return replace(state, passed=state.passed | {step})
-        case ev.Judged():
-            return replace(state, verdict=event)
+        case ev.Judged(step=step):
+            seen = max(event.observed, state.observed.get(step, 0.0))
+            return replace(state, verdict=event, observed={**state.observed, step: seen})
         case ev.Held():
             return replace(state, held=event)
         case ev.Resumed():

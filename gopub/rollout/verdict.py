@@ -63,7 +63,8 @@ class History:
     ``gate`` is what the next step still waits for: an approval or a window. ``approved`` names who approved the next
     step, where the plan asks for that: then want of requests no longer holds this one. ``promoted`` names who ended
     this bake by hand, where no approval is asked for. ``held`` says who holds the rollout: it is the gate then, and
-    stops every way but back.
+    stops every way but back. ``observed`` is how many seconds of the bake were observed, by all drivers, and ``stands``
+    why its clock stands (``observed``); records of before 0.2 have the time that passed.
     """
 
     now: float
@@ -75,6 +76,13 @@ class History:
     promoted: str | None = None
     gate: str | None = None
     held: str | None = None
+    observed: float | None = None
+    stands: str = ""
+
+    @property
+    def baked(self) -> float:
+        """Seconds of the bake that count."""
+        return self.now - self.step_started if self.observed is None else self.observed
 
     @property
     def passed_by(self) -> str:

@@ -59,4 +59,6 @@ def history(case: Mapping[str, Any]) -> History:
         approved=case.get("approved"),
         promoted=case.get("promoted"),
         gate=case.get("gate"),
+        observed=case.get("observed"),
+        stands=case.get("stands", ""),
     )
