@@ -8,8 +8,9 @@ on with. What does not come about in the time that the worker gives (30 s) `reco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -35,9 +36,24 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
     except (asyncio.CancelledError, TerminationSignal):
         if await _was_cancelled(asked_for):
             _log.warning("%s: %s", run.rollout, REASON)
-            await withdraw(run, REASON)
-            await pages.progress_page(run)
+            with _undisturbed():
+                await withdraw(run, REASON)
+                await pages.progress_page(run)
         raise
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second SIGTERM means nothing new: what it would interrupt is the way back."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except ValueError:  # not the main thread: none reaches us
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _was_cancelled(asked_for: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Annotated, cast
 
 import typer
 
 from gopub.cli.driving import drive, finish, go_on_with
+from gopub.cli.signals import heeded
 from gopub.errors import Exit
 
 RolloutArgument = Annotated[
@@ -74,7 +76,8 @@ def rollback(
     from gopub.drive.takeback import take_back
 
     app, env = _which(app, env)
-    result = asyncio.run(take_back(app, env, to=to, reason=reason))
+    with heeded(_not_now):
+        result = asyncio.run(take_back(app, env, to=to, reason=reason))
     for alarm in cast("list[str]", result["alarms"]):
         typer.echo(f"alarm: {alarm}", err=True)
     try:
@@ -113,6 +116,14 @@ def recover(
                        f"gone, its lease ends within {LEASE:g}s: run `gopub recover` then", err=True)  # fmt: skip
     if found:
         go_on_with([parameters(one) for one in found])
+
+
+def _not_now(why: str) -> None:
+    """A way back that is stopped half-way would be neither here nor there."""
+    with suppress(OSError):
+        typer.echo(
+            f"{why}: going back is not stopped half-way; Ctrl-C again ends at once (then: gopub rollback)", err=True
+        )
 
 
 def _which(app: str, env: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -65,10 +66,10 @@ def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tu
     async def follow() -> None:
         await asyncio.gather(*(follower.follow() for follower in followers))
 
-    async def on_interrupt(cancels: Sequence[Callable[[], object]]) -> None:
+    async def on_interrupt(cancels: Sequence[Callable[[], object]], why: str) -> None:
         interrupted.append(True)
         stops = zip(followers, cancels, tellers, strict=True)
-        await asyncio.gather(*(stop(journal, follower, cancel, tell) for follower, cancel, tell in stops))
+        await asyncio.gather(*(stop(journal, follower, cancel, tell, why) for follower, cancel, tell in stops))
 
     try:
         results = run_flows(flow, [parameters for _, _, parameters in wanted], follow, on_interrupt)
@@ -83,7 +84,8 @@ def _teller(before: str) -> Callable[[str], None]:
 
 
 def _talk(before: str, text: str) -> None:
-    typer.echo(before + text, err=True)
+    with suppress(OSError):  # nobody listens any more: no reason to leave a rollout alone
+        typer.echo(before + text, err=True)
 
 
 def _in_words(error: BaseException) -> BaseException:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
 import importlib
 import os
-import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gopub.canon import Json
-from gopub.errors import GopubError
+from gopub.cli.signals import Wish, heeded
+from gopub.errors import GopubError, InterruptedByUser
 from gopub.paths import project_root, state_dir
 
 if TYPE_CHECKING:
@@ -68,17 +69,19 @@ def server_blocks() -> Elsewhere | None:
 
 Beside = Callable[[], Coroutine[Any, Any, None]]
 """What runs next to flows, such as telling what happens; cancelled at their end."""
-Interrupt = Callable[[Sequence[Callable[[], object]]], Coroutine[Any, Any, None]]
-"""What the first Ctrl-C starts; it is given what cancels each flow, in the order of their parameters."""
+Interrupt = Callable[[Sequence[Callable[[], object]], str], Coroutine[Any, Any, None]]
+"""What the first signal starts; it is given what cancels each flow, in the order of their parameters, and its name."""
 
 
 def run_flow(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> Json:
     """Run a flow to its end in this process and give what it returns.
 
     Raises:
-        GopubError: what the flow raised.
+        GopubError: what the flow raised; GP952 somebody stopped it.
     """
     (result,) = run_flows(name, [parameters], beside)
+    if isinstance(result, asyncio.CancelledError):
+        raise InterruptedByUser("GP952", "stopped before a rollout was begun", hint="nothing was rolled out")
     if isinstance(result, BaseException):
         raise result
     return result
@@ -92,11 +95,12 @@ def run_flows(
 ) -> list[Json | BaseException]:
     """Run a flow once for each of ``parameters``, side by side in this process; what each returns or raises.
 
-    The first Ctrl-C starts ``on_interrupt`` next to them; the second one ends the process.
+    The first Ctrl-C, SIGTERM or SIGHUP starts ``on_interrupt`` next to them, by default it cancels them; a Ctrl-C after
+    that ends the process.
     """
     _own_server()
-    flow = load(f"flows.{name}:{name}")
-    return asyncio.run(_run(flow, parameters, beside, on_interrupt))
+    flow, wish = load(f"flows.{name}:{name}"), Wish()
+    return _in_a_thread(lambda: asyncio.run(_run(flow, parameters, beside, on_interrupt or _cancel, wish)), wish.say)
 
 
 def _own_server() -> None:
@@ -138,13 +142,14 @@ async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Bes
 
 
 async def _run(
-    flow: Any, parameters: Sequence[Mapping[str, Json]], beside: Beside | None, on_interrupt: Interrupt | None
+    flow: Any, parameters: Sequence[Mapping[str, Json]], beside: Beside | None, on_interrupt: Interrupt, wish: Wish
 ) -> list[Json | BaseException]:
     flows = [asyncio.create_task(flow(**each)) for each in parameters]
-    companions = [asyncio.create_task(beside())] if beside else []
-    if on_interrupt:
-        ask = partial(on_interrupt, [one.cancel for one in flows])
-        _first_asks_second_kills(lambda: companions.append(asyncio.create_task(ask())))
+
+    async def stop() -> None:
+        await on_interrupt([one.cancel for one in flows], await wish.heard())
+
+    companions = [asyncio.create_task(one()) for one in (beside, stop) if one]
     try:
         return cast("list[Json | BaseException]", await asyncio.gather(*flows, return_exceptions=True))
     finally:
@@ -153,15 +158,26 @@ async def _run(
         await asyncio.gather(*companions, return_exceptions=True)
 
 
-def _first_asks_second_kills(ask: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
+async def _cancel(cancels: Sequence[Callable[[], object]], _why: str) -> None:
+    for cancel in cancels:
+        cancel()
 
-    def asked() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        ask()
 
-    try:
-        loop.add_signal_handler(signal.SIGINT, asked)
-    except (RuntimeError, NotImplementedError) as error:
-        raise GopubError("GP950", "Ctrl-C cannot be watched here", hint="run gopub in the main thread") from error
+def _in_a_thread(work: Callable[[], list[Json | BaseException]], first: Callable[[str], None]) -> list[Any]:
+    """What ``work`` gives in a thread of its own, while this one listens for signals."""
+    ended: list[Any] = []
+    raised: list[BaseException] = []
+
+    def thread() -> None:
+        try:
+            ended.extend(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            raised.append(error)
+
+    worker = threading.Thread(target=contextvars.copy_context().run, args=(thread,), name="flows", daemon=True)
+    with heeded(first):
+        worker.start()
+        worker.join()
+    if raised:
+        raise raised[0]
+    return ended

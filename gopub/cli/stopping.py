@@ -1,4 +1,4 @@
-"""What the first Ctrl-C does: nothing of somebody else's, and nothing more of ours."""
+"""What the first Ctrl-C, SIGTERM or SIGHUP does: nothing of somebody else's, and nothing more of ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from gopub.rollout.journal import Journal
 AGAIN = "Ctrl-C again ends at once (then: gopub recover)"
 
 
-async def stop(journal: Journal, follower: Follower, cancel: Callable[[], object], say: Callable[[str], None]) -> None:
+async def stop(
+    journal: Journal,
+    follower: Follower,
+    cancel: Callable[[], object],
+    say: Callable[[str], None],
+    why: str = "Ctrl-C",
+) -> None:
     """Stop what this process does, and only that; runs beside the flow until that ends.
 
     Before this process has begun a rollout the flow is cancelled, so that it never begins one. Afterwards the rollout
@@ -25,7 +31,7 @@ async def stop(journal: Journal, follower: Follower, cancel: Callable[[], object
             ours = follower.ours()
             if ours is not None:
                 if ours.closed is None:
-                    ask(journal, ours.rollout, "abort", "Ctrl-C")
+                    ask(journal, ours.rollout, "abort", why)
                     say(f"stopping safely: {ours.rollout} goes back; {AGAIN}")
                 return
             if not cancelled:

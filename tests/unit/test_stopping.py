@@ -1,23 +1,31 @@
-"""Ctrl-C stops what this process does, and nothing of anybody else's."""
+"""Ctrl-C, SIGTERM and SIGHUP stop what this process does, and nothing of anybody else's."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
+from prefect.utilities.engine import capture_sigterm
 
-from gopub.cli import driving, engine
+from gopub.cli import control, driving, engine
 from gopub.cli.following import Follower
+from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
 from gopub.errors import GopubError
+from gopub.process import base_environment, run
+from gopub.rollout import events as ev
 from gopub.rollout import opening
 from gopub.rollout.journal import Journal
 from tests.support.rollout_world import World, chart, in_memory
 
+ROOT = Path(__file__).parents[2]
 COLLEAGUE = "colleague@elsewhere:7"
 
 
@@ -26,9 +34,9 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
     in_memory(monkeypatch)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # none is started, and none is asked
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in NAMES}
     yield World(tmp_path)
-    signal.signal(signal.SIGINT, before)
+    assert {number: signal.getsignal(number) for number in NAMES} == before
 
 
 def driven_by(world: World, who: str, monkeypatch):
@@ -45,16 +53,17 @@ def run_as_flow(monkeypatch, flow, how=driving.drive, **options):
     return caught.value
 
 
-async def ctrl_c() -> None:
+async def ctrl_c(number: int = signal.SIGINT) -> None:
     """Press it, and go on with one's work for a while."""
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), number)
     for _ in range(100):
         await asyncio.sleep(0.01)
 
 
-def test_ctrl_c_before_a_rollout_was_begun_begins_none(world, monkeypatch, capsys):
+@pytest.mark.parametrize("number", NAMES)
+def test_ctrl_c_before_a_rollout_was_begun_begins_none(world, monkeypatch, capsys, number):
     async def build_then_roll_out():
-        await ctrl_c()
+        await ctrl_c(number)
         await chart(world.driver(), "good")
 
     error = run_as_flow(monkeypatch, build_then_roll_out)
@@ -80,19 +89,107 @@ def test_ctrl_c_leaves_a_rollout_alone_that_somebody_else_drives(world, monkeypa
     assert theirs[0].state.closed.outcome.value == "promoted"
 
 
-def test_ctrl_c_takes_back_what_this_process_rolls_out(world, monkeypatch, capsys):
+@pytest.mark.parametrize("number", NAMES)
+def test_ctrl_c_takes_back_what_this_process_rolls_out(world, monkeypatch, capsys, number):
     async def roll_out():
         run = world.driver()
-        await ctrl_c()
+        with capture_sigterm():  # as Prefect does around every flow
+            await ctrl_c(number)
         await chart(run, "good")
         return {"app": "hello", "env": "lab", "version": "2", "outcome": run.state.closed.outcome.value,
                 "reason": run.state.closed.reason}  # fmt: skip
 
     assert run_as_flow(monkeypatch, roll_out).exit_code == 130
     said = capsys.readouterr()
-    assert "hello 2 in lab: withdrawn (aborted: Ctrl-C)" in said.out
+    assert f"hello 2 in lab: withdrawn (aborted: {NAMES[number]})" in said.out
     assert "stopping safely: r1 goes back" in said.err
     assert set(world.running().values()) == {world.old}
+
+
+def test_prefect_would_take_sigterm_from_the_main_thread():
+    """The control: why flows run in a thread of their own."""
+    mine = signal.getsignal(signal.SIGTERM)
+    with capture_sigterm():
+        assert signal.getsignal(signal.SIGTERM) is not mine
+    seen = []
+
+    def elsewhere() -> None:
+        with capture_sigterm():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [mine]
+
+
+@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("when", ["staged", "switched", "reached", "going back"])
+def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when, again):
+    """A supervisor sends it to the process and to its group, whatever is being done: the way back goes to its end."""
+    waits = {
+        "staged": ev.HostStaged,
+        "switched": ev.SwitchIntended,
+        "reached": ev.StepReached,
+        "going back": ev.GoingBack,
+    }
+
+    async def roll_out():
+        run = world.driver()
+        record, sent = run.record, []
+
+        def recording(*events, must=True):
+            record(*events, must=must)
+            if isinstance(events[-1], waits[when]) and len(sent) < 3:
+                sent.append(os.kill(os.getpid(), again if sent else signal.SIGTERM))
+
+        run.record = recording
+        with capture_sigterm():
+            await chart(run, "bad")
+        return {"app": "hello", "env": "lab", "version": "2", "outcome": run.state.closed.outcome.value, "reason": ""}
+
+    assert run_as_flow(monkeypatch, roll_out).exit_code == 130
+    assert set(world.running().values()) == {world.old}
+    assert world.router.table.canary is None
+    assert world.env().active == ""
+
+
+def test_gopub_rollback_is_not_stopped_half_way(monkeypatch, capsys):
+    done = []
+
+    async def take_back(_app, _env, **_options):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+            await asyncio.sleep(0.01)
+        done.append("whole")
+        return {"app": "hello", "env": "lab", "version": "2", "outcome": "rolled back", "reason": "", "alarms": []}
+
+    monkeypatch.setattr("gopub.drive.takeback.take_back", take_back)
+    with pytest.raises(typer.Exit) as ended:
+        control.rollback("hello", "lab")
+    assert (done, ended.value.exit_code) == (["whole"], 0)
+    assert capsys.readouterr().err.count("going back is not stopped half-way") == 1
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    """In a process of its own: the first signal is heeded, Ctrl-C after it kills; SIGTERM after it does not."""
+    script = """
+import os, signal, sys
+from gopub.cli.signals import heeded
+with heeded(lambda why: print(why, flush=True)):
+    for name in sys.argv[1:]:
+        os.kill(os.getpid(), getattr(signal, name))
+print("whole")
+"""
+    ends = {}
+    for second in ("SIGTERM", "SIGHUP", "SIGINT"):
+        argv = [sys.executable, "-c", script, "SIGTERM", second]
+        result = asyncio.run(
+            run(argv, cwd=tmp_path, env=base_environment(extra={"PYTHONPATH": str(ROOT)}), check=False)
+        )
+        ends[second] = (result.code, result.text.split())
+    assert ends["SIGTERM"] == ends["SIGHUP"] == (0, ["SIGTERM", "whole"])
+    assert ends["SIGINT"] == (-signal.SIGINT, ["SIGTERM"])
 
 
 def test_ctrl_c_asks_nothing_of_whoever_took_the_seat_from_us(world, monkeypatch):
