@@ -71,3 +71,8 @@ class JudgeConfig:
     """Seconds after a process' first line that count as start-up and are not judged."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
+
+    @property
+    def looks_at_late(self) -> bool:
+        """Whether answers are held against stable's own quantile besides the SLO."""
+        return self.rules >= 2 and self.slo.latency_p95 is not None

@@ -18,6 +18,8 @@ from gopub.health.samples import (
 )
 
 _Key = tuple[str, str, str]
+_Bounds = tuple[float | None, float | None]
+"""Seconds above which an answer is slow, and late."""
 
 
 def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeries, ...]:
@@ -71,17 +73,20 @@ def window(
     canary: str,
     stable: str | None,
     slow_above: float | None,
+    late_above: float | None = None,
 ) -> Window:
     """The counts of both tracks between two looks; without ``slow_above`` nothing is counted as timed or slow.
 
+    ``late_above`` is a second bound, which counts as ``late_timed`` and ``late``.
+
     The edges of ``after`` must measure latency by the same bounds: see ``disagreement``.
     """
-    gained = increments(before, after)
+    gained, bounds = increments(before, after), (slow_above, late_above)
     return Window(
         start=before.at,
         end=after.at,
-        canary=_track(canary, gained, after, slow_above),
-        stable=_track(stable, gained, after, slow_above) if stable else None,
+        canary=_track(canary, gained, after, bounds),
+        stable=_track(stable, gained, after, bounds) if stable else None,
     )
 
 
@@ -116,9 +121,7 @@ def _fell(
     return any(value < earlier.get(name, value) for name, value in after.items())
 
 
-def _track(
-    release: str, gained: Iterable[RawSeries], after: CounterSnapshot, slow_above: float | None
-) -> TrackWindow | None:
+def _track(release: str, gained: Iterable[RawSeries], after: CounterSnapshot, bounds: _Bounds) -> TrackWindow | None:
     if not any(series.release == release for series in after.series):
         return None
     hosts: dict[str, HostCounts] = {}
@@ -126,20 +129,28 @@ def _track(
     for series in (series for series in gained if series.release == release):
         timed = histogram(series.cumulative)
         latency += timed
-        hosts[series.host] = _count(hosts.get(series.host), series, timed, slow_above)
+        hosts[series.host] = _count(hosts.get(series.host), series, timed, bounds)
     return TrackWindow(release, tuple(hosts[name] for name in sorted(hosts)), latency)
 
 
-def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, slow_above: float | None) -> HostCounts:
+def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, bounds: _Bounds) -> HostCounts:
     base = sofar or HostCounts(series.host, 0, 0)
-    bound = timed.bound_at(slow_above) if slow_above is not None else None
+    slow, late = (_above(timed, bound) for bound in bounds)
     return HostCounts(
         series.host,
         base.attempts + round(sum(count for name, count in series.classes.items() if name not in APART_CLASSES)),
         base.errors + round(sum(series.classes.get(name, 0.0) for name in ERROR_CLASSES)),
-        base.timed + (timed.total if bound is not None else 0),
-        base.slow + (timed.above(bound) if bound is not None else 0),
+        base.timed + slow[0],
+        base.slow + slow[1],
+        base.late_timed + late[0],
+        base.late + late[1],
     )
+
+
+def _above(timed: Histogram, value: float | None) -> tuple[int, int]:
+    """How many were timed and how many of them lie above the bucket bound at ``value``; none without one."""
+    bound = timed.bound_at(value) if value is not None else None
+    return (timed.total, timed.above(bound)) if bound is not None else (0, 0)
 
 
 def histogram(cumulative: Mapping[float, float]) -> Histogram:

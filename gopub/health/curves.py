@@ -61,6 +61,20 @@ def latency_target(slo: float | None, stable: float | None) -> float | None:
     return max(_QUICK, _WITHOUT_SLO * stable) if stable is not None else None
 
 
+def latency_origin(slo: float | None, stable: float | None) -> str:
+    """In words, what ``latency_target`` took the target from."""
+    target = latency_target(slo, stable)
+    if target is None:
+        return "nothing to hold it against"
+    if slo is None:
+        return "twice stable's p95" if target > _QUICK else f"{_QUICK * 1000:g} ms, which nobody minds"
+    if target == slo:
+        return "the SLO"
+    if stable is not None and target == _TOLERANCE * stable:
+        return f"{_TOLERANCE:g} times stable's p95"
+    return f"{_WITHIN_SLO:g} times stable's p95" if target > _NOTICED else f"{_NOTICED * 1000:g} ms, far within the SLO"
+
+
 def error_target(slo: float | None, stable: float | None) -> float:
     """The error rate that gives 50 points, by the same rule; without an SLO at least 1 %."""
     if slo is not None:

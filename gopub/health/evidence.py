@@ -2,7 +2,11 @@
 
 E may be looked at after every window, and the rollout stopped whenever one likes: with an innocent canary it ever
 reaches 1/α with a probability of at most α (``eprocess``), provided that stable hosts show how events cluster
-(``dispersion``). The metrics are combined as the mean of their e-values, valid whatever ties them together.
+(``dispersion``). The metrics are combined as a weighted mean of their e-values, valid whatever ties them together.
+
+With a latency SLO, slow is the SLO, and a third metric is held against stable alone: late is above stable's own 95th
+percentile. To be late is no broken promise, so it can raise doubt (``log_e_all``) and never blame (``log_e``): blame
+takes it for worth its stake at most. So both together are wrong no more often than α.
 
 A window with traffic on both tracks is held against stable. A window without comparable stable traffic (a first
 release, the last step, a step that only a header rule feeds) is held against the SLO, if there is one, and only while
@@ -22,8 +26,10 @@ from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
-MARGIN = {"errors": 0.25, "slow": 0.5}
+MARGIN = {"errors": 0.25, "slow": 0.5, "late": 1.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
+STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
+"""How the coin is split where late is looked at; else in halves."""
 PATIENCE = 10.0
 """Seconds for which counts of one track wait for the other one's."""
 AGAINST_STABLE = 0.8
@@ -41,7 +47,11 @@ def _slow(host: HostCounts) -> Tally:
     return Tally(host.slow, host.timed)
 
 
-_READERS: Mapping[str, Reader] = {"errors": _errors, "slow": _slow}
+def _late(host: HostCounts) -> Tally:
+    return Tally(host.late, host.late_timed)
+
+
+_READERS: Mapping[str, Reader] = {"errors": _errors, "slow": _slow, "late": _late}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,9 @@ class EvidenceState:
     """Counts that wait for the other track's, a few seconds at most."""
     stable_seen: float = 0.0
     """When stable last had requests."""
+    late: MetricState = field(default_factory=MetricState)
+    late_above: float | None = None
+    """Seconds: stable's own 95th percentile, where slow is an SLO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +108,26 @@ class Evidence:
     """Seconds: what counts as slow."""
     e_value: float = 1.0
     """E for readers, capped at about 1e299; decisions use ``log_e``."""
+    log_e_all: float = 0.0
+    """With late answers at their full worth; never below ``log_e`` where they are looked at."""
+    e_all: float = 1.0
+    """The same for readers."""
+    late_above: float | None = None
+    """Seconds: what counts as late."""
 
 
 def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
     """Learn the spread of the stable hosts from windows before the rollout; each is a bin of its own."""
-    errors, slow = state.errors.spread, state.slow.spread
+    errors, slow, late = state.errors.spread, state.slow.spread, state.late.spread
     for window in (window for window in history if window.stable):
         errors = errors.add(_by_host(window.stable, _errors), window.end).close()
         slow = slow.add(_by_host(window.stable, _slow), window.end).close()
+        late = late.add(_by_host(window.stable, _late), window.end).close()
     return replace(
         state,
         errors=replace(state.errors, spread=errors.settle()),
         slow=replace(state.slow, spread=slow.settle()),
+        late=replace(state.late, spread=late.settle()),
     )
 
 
@@ -135,6 +156,7 @@ def fold(
             state,
             errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
             slow=_fold_metric(state.slow, window, "slow", basis=basis, allowed=allowed_slow),
+            late=_fold_metric(state.late, window, "late", basis=basis, allowed=None),
             basis=basis or state.basis,
             waiting=None,
         )
@@ -148,12 +170,14 @@ def _waits(window: Window, stable_seen: float) -> bool:
     return recent and sum(busy) == 1
 
 
-def evidence(state: EvidenceState, slo: SloTarget) -> Evidence:
-    """What the windows so far say."""
+def evidence(state: EvidenceState, slo: SloTarget, *, late: bool = False) -> Evidence:
+    """What the windows so far say; ``late``: how stable's own quantile is kept is looked at, too."""
     metrics = (
         _metric("errors", state.errors, can_slo=slo.error_rate is not None),
         _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),
     )
+    if late:
+        return _with_late(state, (*metrics, _metric("late", state.late, can_slo=False)))
     log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics))
     return Evidence(
         log_e=log_e,
@@ -161,8 +185,29 @@ def evidence(state: EvidenceState, slo: SloTarget) -> Evidence:
         basis=state.basis,
         phi=max(metric.phi for metric in metrics),
         slow_above=state.slow_above,
-        e_value=math.exp(min(log_e, 690.0)),
+        e_value=_shown(log_e),
     )
+
+
+def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...]) -> Evidence:
+    stakes = [math.log(STAKES[metric.name]) + metric.log_e for metric in metrics]
+    blame = [*stakes[:-1], math.log(STAKES["late"]) + min(0.0, metrics[-1].log_e)]
+    log_e, log_e_all = log_sum(blame), log_sum(stakes)
+    return Evidence(
+        log_e=log_e,
+        metrics=metrics,
+        basis=state.basis,
+        phi=max(metric.phi for metric in metrics),
+        slow_above=state.slow_above,
+        e_value=_shown(log_e),
+        log_e_all=log_e_all,
+        e_all=_shown(log_e_all),
+        late_above=state.late_above,
+    )
+
+
+def _shown(log_e: float) -> float:
+    return math.exp(min(log_e, 690.0))
 
 
 def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool) -> str:

@@ -31,7 +31,7 @@ from gopub.health.sources import LogSource, LogTarget, MetricSource
 from gopub.health.wire import from_json, to_json
 
 QUICK = 0.025
-"""Seconds: without an SLO, answers quicker than this are never "slow"."""
+"""Seconds: answers quicker than this are never "slow" without an SLO, and never "late"."""
 _STABLE_RUNTIMES = 10
 _SUSPICIOUS = math.log(10)
 """From here on, logs are read at every look."""
@@ -165,6 +165,7 @@ class Observer:
             canary=config.canary,
             stable=config.stable,
             slow_above=state.evidence.slow_above,
+            late_above=state.evidence.late_above,
         )
         if new.canary and new.canary.attempts:
             self._busy = new.end
@@ -249,16 +250,21 @@ class Observer:
         if total and usable(total, self._config.min_requests):
             self._state = replace(self._state, reference=total)
             self._learn_slow(total)
-        slow = self._state.evidence.slow_above
-        windows = [window(a, b, canary="", stable=stable, slow_above=slow) for a, b in pairs]
+        slow, late = self._state.evidence.slow_above, self._state.evidence.late_above
+        windows = [window(a, b, canary="", stable=stable, slow_above=slow, late_above=late) for a, b in pairs]
         self._state = replace(self._state, evidence=learn(self._state.evidence, windows))
 
     def _learn_slow(self, stable: TrackWindow | None) -> None:
-        """Fix what is slow, once and for all, from stable's own 95th percentile."""
-        if self._state.evidence.slow_above is None and stable is not None:
-            p95 = quantile(0.95, stable.latency)
-            if p95 is not None:
-                self._slow_above(max(QUICK, p95.value))
+        """Fix what is slow without an SLO, and late with one, once and for all: stable's own 95th percentile."""
+        known = self._state.evidence
+        p95 = quantile(0.95, stable.latency) if stable is not None else None
+        if p95 is None:
+            return
+        if known.slow_above is None:
+            self._slow_above(max(QUICK, p95.value))
+        elif known.late_above is None and self._config.looks_at_late:
+            late = max(QUICK, p95.value)
+            self._state = replace(self._state, evidence=replace(known, late_above=late))
 
     def _slow_above(self, value: float) -> None:
         self._state = replace(self._state, evidence=replace(self._state.evidence, slow_above=value))

@@ -53,13 +53,18 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class HostCounts:
-    """One host within a window: attempts, how many failed, how many were timed, how many of those were slow."""
+    """One host within a window: attempts, how many failed, how many were timed, how many of those were slow.
+
+    ``late`` of ``late_timed``: slower than stable's own 95th percentile, where ``slow`` is held against an SLO.
+    """
 
     host: str
     attempts: int
     errors: int
     timed: int = 0
     slow: int = 0
+    late_timed: int = 0
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,4 +228,12 @@ def sum_tracks(tracks: Iterable[TrackWindow | None]) -> TrackWindow | None:
 def _add(a: HostCounts | None, b: HostCounts) -> HostCounts:
     if a is None:
         return b
-    return HostCounts(a.host, a.attempts + b.attempts, a.errors + b.errors, a.timed + b.timed, a.slow + b.slow)
+    return HostCounts(
+        a.host,
+        a.attempts + b.attempts,
+        a.errors + b.errors,
+        a.timed + b.timed,
+        a.slow + b.slow,
+        a.late_timed + b.late_timed,
+        a.late + b.late,
+    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
-from gopub.rollout.reasons import say_break, say_e, say_good, say_lines, say_logs, say_score, say_worse
+from gopub.rollout.reasons import say_break, say_e, say_e_all, say_good, say_lines, say_logs, say_score, say_worse
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
 from gopub.units import say_seconds
 
@@ -34,9 +34,9 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         that it recovered did not. It ends early when the canary keeps the SLO again, or stable breaks it, too.
     5.  Any other SLO break (both tracks, or too little evidence): HOLD and alert, for a shared incident must not kill
         an innocent; at the deadline WITHDRAW.
-    6.  E ≥ 1/α without an SLO break, a log score that reaches its mark, a score below ``pass_score``, or an
-        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE
-        is all there is against it.
+    6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
+        mark, a score below ``pass_score``, or an INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the
+        deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
         ``observed``.
@@ -198,8 +198,8 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
 
 def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
     score, log, guilty = observation.score, observation.log_score, []
-    if observation.evidence.log_e >= math.log(1 / policy.alpha):
-        guilty.append(f"{say_worse(observation)}, without an SLO break: {say_e(observation)}")
+    if max(observation.evidence.log_e, observation.evidence.log_e_all) >= math.log(1 / policy.alpha):
+        guilty.append(f"{say_worse(observation)}, without an SLO break: {say_e_all(observation)}")
     if log is not None and log.value >= policy.log_score and observation.config.rules >= 2:
         guilty.append(say_lines(log, policy.log_score))
     if score.value is not None and score.value < policy.pass_score:

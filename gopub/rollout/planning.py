@@ -59,7 +59,7 @@ def plan_rollout(
         steps=_steps(environment, planned, first=stable is None),
         max_unavailable=environment.max_unavailable.down(len(planned)),
         max_load=environment.max_load,
-        deadline=environment.rollout.deadline,
+        deadline=environment.rollout.ends_within,
         drain=traffic.drain if traffic else 0.0,
         mode=mode,
         upstream=traffic.upstream if traffic else "",

@@ -2,34 +2,70 @@
 
 from __future__ import annotations
 
+from gopub.health.curves import latency_origin
 from gopub.health.evidence import MetricEvidence
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation
+from gopub.health.quantile import quantile
 from gopub.health.score import Dimension
 from gopub.rollout.verdict import Policy
 
 _CLASSES = 3
 """Classes of error lines that are named; the record has more."""
-_WORSE = {"errors": "the canary fails more often than stable", "slow": "the canary answers later than stable"}
+_WORSE = {
+    "errors": "the canary fails more often than stable",
+    "slow": "the canary answers later than stable",
+    "late": "the canary answers later than stable",
+}
+_NOTABLE = 2.0
+"""A canary whose p95 is this many times stable's is promoted with a word."""
 
 
 def say_e(observation: Observation) -> str:
-    """E, and the counts behind it."""
+    """E that takes a release back, and the counts behind it."""
+    return _say_e(observation, observation.evidence.e_value)
+
+
+def say_e_all(observation: Observation) -> str:
+    """The same with late answers at their full worth."""
+    return _say_e(observation, max(observation.evidence.e_value, observation.evidence.e_all))
+
+
+def _say_e(observation: Observation, value: float) -> str:
     evidence = observation.evidence
     counts = [
         f"{m.name} {m.canary_bad}/{m.canary_exposed} against {m.stable_bad}/{m.stable_exposed}"
         for m in evidence.metrics
         if m.canary_exposed
     ]
-    return f"E = {evidence.e_value:.4g} ({'; '.join(counts)}; φ = {evidence.phi:.3g})"
+    bounds = {"slow": evidence.slow_above, "late": evidence.late_above}
+    above = [f"{name} is above {_time(bound)}" for name, bound in bounds.items() if bound is not None]
+    return f"E = {value:.4g} ({'; '.join((*counts, f'φ = {evidence.phi:.3g}', *above))})"
+
+
+def say_latency(observation: Observation) -> str:
+    """The 95th percentiles of both tracks, and what the SLO allows; empty where nothing was timed."""
+    canary, stable, slo = observation.slo_canary, observation.slo_stable, observation.config.slo.latency_p95
+    if canary.p95 is None:
+        return ""
+    said = [f"p95 {'over ' if canary.saturated else ''}{_time(canary.p95)}"]
+    said += [f"stable's {_time(stable.p95)}"] if stable and stable.p95 is not None else []
+    return ", ".join((*said, *((f"the SLO {_time(slo)}",) if slo is not None else ())))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
 def say_worse(observation: Observation) -> str:
     """In words, what E holds against the canary: the metric that speaks loudest."""
     metrics: tuple[MetricEvidence, ...] = observation.evidence.metrics
     loudest = max(metrics, key=lambda metric: metric.log_e, default=None)
-    words = _WORSE.get(loudest.name if loudest else "", "the canary is worse than stable")
-    return words if observation.evidence.basis != "slo" else words.replace("stable", "the SLO allows")
+    name = loudest.name if loudest else ""
+    words = _WORSE.get(name, "the canary is worse than stable")
+    words = words if observation.evidence.basis != "slo" else words.replace("stable", "the SLO allows")
+    latency = say_latency(observation) if name in ("slow", "late") else ""
+    return f"{words} ({latency})" if latency else words
 
 
 def say_break(observation: Observation) -> str:
@@ -67,15 +103,31 @@ def _say_class(found: LogClass, log: LogScore) -> str:
 def say_score(observation: Observation, policy: Policy) -> str:
     """A score below the mark, and what pulled it down."""
     score = observation.score
-    low = [_say_dimension(d) for d in score.dimensions if d.value is not None and d.value < policy.pass_score]
+    low = [
+        _say_dimension(d, observation) for d in score.dimensions if d.value is not None and d.value < policy.pass_score
+    ]
     notes = f" ({'; '.join(score.notes)})" if score.notes else ""
     said = f": {'; '.join(low)}" if low else ""
     return f"score {score.value:.4g} below {policy.pass_score:g}{notes}{said}"
 
 
-def _say_dimension(d: Dimension) -> str:
-    target = "" if d.target is None else f", target {d.target:.4g}"
-    return f"{d.name} {d.measured or 0.0:.4g}{target}"
+def _say_dimension(d: Dimension, observation: Observation) -> str:
+    measured = d.measured or 0.0
+    if d.target is None:
+        return f"{d.name} {measured:.4g}"
+    if d.name == "latency":
+        return f"latency p95 {_time(measured)}, target {_time(d.target)} ({_origin(observation)})"
+    if d.name == "errors":
+        return f"errors {measured:.3%}, target {d.target:.3%}"
+    return f"{d.name} {measured:.4g}, target {d.target:.4g}"
+
+
+def _origin(observation: Observation) -> str:
+    config, stable = observation.config, observation.scored.stable
+    p95 = quantile(0.95, stable.latency) if stable else None
+    if config.score.profile == "article":
+        return "the profile's"
+    return latency_origin(config.slo.latency_p95, p95.value if p95 else None)
 
 
 def say_good(observation: Observation, policy: Policy) -> str:
@@ -84,4 +136,12 @@ def say_good(observation: Observation, policy: Policy) -> str:
     score = f"score {value:.4g} of {policy.pass_score:g}" if value is not None else "no score"
     notes = "".join(f"; {note}" for note in observation.score.notes)
     first = "first release, held against the SLO alone; " if policy.first else ""
-    return f"{first}{score}{notes}; {say_e(observation)}; {say_logs(observation)}"
+    slower = f"; slower than stable: {say_latency(observation)}" if _slower(observation) else ""
+    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}"
+
+
+def _slower(observation: Observation) -> bool:
+    canary, stable = observation.slo_canary, observation.slo_stable
+    if canary.p95 is None or stable is None or stable.p95 is None or not (canary.enough and stable.enough):
+        return False
+    return canary.p95 > _NOTABLE * stable.p95

@@ -196,6 +196,9 @@ class Step(Model):
     """Who must approve before this step."""
 
 
+_HOUR, _DAY = 3600.0, 86400.0
+
+
 class RolloutSpec(Model):
     """How a release reaches all hosts."""
 
@@ -208,8 +211,20 @@ class RolloutSpec(Model):
         Step(hosts="100%"),
     )
     """The steps in order."""
-    deadline: PositiveSeconds = 86400.0
-    """When a rollout that does not come to an end is taken back."""
+    deadline: PositiveSeconds | None = None
+    """When a rollout that does not come to an end is taken back; by default an hour after all bakes, or a day after."""
+
+    @property
+    def ends_within(self) -> float:
+        """Seconds from the first bake on: ``deadline``, else all bakes and an hour.
+
+        An hour is enough to look into what holds a canary, and nobody wants users on a suspicious one over night. Where
+        a later step waits for a person or a window it is a day, for people sleep.
+        """
+        if self.deadline is not None:
+            return self.deadline
+        waits = any(step.approve or step.between for step in self.steps[1:])
+        return sum(step.bake for step in self.steps) + (_DAY if waits else _HOUR)
 
 
 class Slo(Model):

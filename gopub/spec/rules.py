@@ -110,7 +110,7 @@ def _unjudged(judge: Judge, path: Path) -> Iterator[Problem]:
 def _deadline(environment: Environment, path: Path) -> Iterator[Problem]:
     rollout = environment.rollout
     baking = sum(step.bake for step in rollout.steps)
-    if baking >= rollout.deadline:
+    if rollout.deadline is not None and baking >= rollout.deadline:
         text = f"{say_seconds(rollout.deadline)} is over before the steps have baked ({say_seconds(baking)})"
         yield Problem((*path, "rollout", "deadline"), "GP136", text, "raise it, or bake for a shorter time")
 

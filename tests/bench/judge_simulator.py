@@ -22,6 +22,8 @@ class World:
     rps: float = 20.0
     errors: float = 0.001
     slow: float = 0.04
+    late: float = 0.05
+    """Share of answers above stable's own 95th percentile; more of them on a slow host, as errors."""
     cluster: int = 1
     """Errors come this many at a time, on one host."""
     swing: float = 0.0
@@ -45,6 +47,7 @@ class Fault:
     errors: float = 1.0
     extra_errors: float = 0.0
     slow: float = 1.0
+    late: float = 1.0
     begins: int = 0
 
 
@@ -92,25 +95,27 @@ class Fleet:
     def _host(self, index: int, length: float, *, canary: bool, look: int | None) -> HostCounts:
         world = self.world
         factor = math.exp(self.shared) * self.offsets[index]
-        errors, slow = world.errors * factor, world.slow * factor
+        errors, slow, late = world.errors * factor, world.slow * factor, world.late * factor
         if look is not None and world.looks / 3 <= look < 2 * world.looks / 3:
             errors += world.incident
         if canary and self.fault and look is not None and look >= self.fault.begins:
             errors = errors * self.fault.errors + self.fault.extra_errors
             slow *= self.fault.slow
+            late *= self.fault.late
         mean = world.rps * length
         n = max(0, round(self.rng.gauss(mean, math.sqrt(mean))))
         bad = min(n, world.cluster * draw(self.rng, n, min(1.0, errors) / world.cluster))
-        return HostCounts(f"h{index}", n, bad, n, draw(self.rng, n, min(1.0, slow)))
+        slow_ones, late_ones = (draw(self.rng, n, min(1.0, share)) for share in (slow, late))
+        return HostCounts(f"h{index}", n, bad, n, slow_ones, n, late_ones)
 
 
 def e_values(world: World, fault: Fault | None, seed: int, slo: SloTarget | None = None) -> Iterator[float]:
-    """Log E after each look."""
+    """Log E after each look, late answers included."""
     fleet, state, target = Fleet(world, fault, seed), EvidenceState(slow_above=0.2), slo or SloTarget()
     state = learn(state, fleet.past())
     for window in fleet.windows():
         state = fold(state, (window,), target, compare=True, stable_broken=False)
-        yield evidence(state, target).log_e
+        yield evidence(state, target, late=target.latency_p95 is not None).log_e_all
 
 
 def first_look(world: World, fault: Fault | None, seed: int, level: float, slo: SloTarget | None = None) -> int | None:

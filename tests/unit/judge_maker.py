@@ -39,7 +39,12 @@ def observation(case: Mapping[str, Any]) -> Observation:
         slo_stable=SloCheck(9000, 0.0, 0.1, broken=tuple(case["stable_broken"]), enough=True),
         score=Score(case["score"], (), () if case["score"] is not None else ("latency: no requests",)),
         evidence=Evidence(
-            math.log(case["e"]), (MetricEvidence("errors", 0.0, 1, 10, 1, 10, 1.0),), "stable", e_value=case["e"]
+            math.log(case["e"]),
+            (MetricEvidence("errors", 0.0, 1, 10, 1, 10, 1.0),),
+            "stable",
+            e_value=case["e"],
+            log_e_all=math.log(max(case["e"], case.get("late", 1.0))),
+            e_all=max(case["e"], case.get("late", 1.0)),
         ),
         log_score=LogScore(log_score, 0.0, 1, 1) if log_score is not None else None,
     )

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.config import RULES, JudgeConfig, SloTarget
 from gopub.health.observe import Observer
 from gopub.health.samples import (
     CounterSnapshot,
@@ -41,7 +41,10 @@ class Bake:
     extra_errors: float = 0.0
     median: float = 0.02
     extra: float = 0.0
-    """Seconds that every answer of the canary takes longer."""
+    """Seconds that every answer of the canary takes longer,"""
+    share: float = 1.0
+    """or this share of them."""
+    rules: int = RULES
     slo: SloTarget = field(default_factory=lambda: SloTarget(None, 0.01))
     bake: float = 60.0
     deadline: float = 600.0
@@ -63,7 +66,8 @@ class Bake:
             self.classes[host]["5xx"] += bad
             self.classes[host]["2xx"] += max(0, n) - bad
             for _ in range(n):
-                took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if host[0] == CANARY else 0)
+                later = host[0] == CANARY and self.rng.random() < self.share
+                took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if later else 0)
                 self.counts[host][next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))] += 1
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
@@ -92,7 +96,7 @@ class Bake:
 
     async def verdict(self) -> tuple[Verdict, float]:
         """The verdict that ended the step, and how many seconds it took; the last one if none did."""
-        config = JudgeConfig("hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo)
+        config = JudgeConfig("hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo, rules=self.rules)
         observer, policy = Observer(self, None, config), Policy.of(config)
         await observer.start(T0)
         past = History(T0, T0, self.bake, T0 + self.deadline)

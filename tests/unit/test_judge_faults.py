@@ -6,6 +6,7 @@ Seeds are drawn at run time. One canary host with 20 requests a second, three st
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -91,9 +92,48 @@ async def test_many_times_slower_is_not_promoted_for_an_slo_that_is_still_kept(s
     assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 120.0), verdict
 
 
-async def test_a_little_slower_within_the_slo_is_promoted(seed: int) -> None:
-    verdict, _ = await Bake(seed, extra=0.02, **QUICK).verdict()
+async def test_a_little_slower_within_the_slo_is_promoted_with_a_word(seed: int) -> None:
+    verdict, _ = await Bake(seed, extra=0.006, median=0.002, slo=SloTarget(0.1, 0.01)).verdict()
     assert verdict.kind is Kind.PROMOTE, verdict
+    assert "slower than stable: p95 " in verdict.reason
+
+
+async def test_as_quick_as_stable_is_promoted_without_it(seed: int) -> None:
+    verdict, _ = await Bake(seed, **QUICK).verdict()
+    assert verdict.kind is Kind.PROMOTE, verdict
+    assert "slower than stable" not in verdict.reason
+
+
+@pytest.mark.parametrize("extra", [0.02, 0.03])
+async def test_four_times_slower_far_below_the_slo_is_held_and_goes_back_at_the_deadline(
+    seed: int, extra: float
+) -> None:
+    slow = {"extra": extra, "median": 0.004, "slo": SloTarget(0.5, 0.01)}
+    verdict, age = await Bake(seed, deadline=150.0, **slow).verdict()
+    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 150.0), verdict
+    assert verdict.reason.startswith("the canary answers later than stable (p95 ")
+
+
+SLOW_ENDPOINT = {"extra": 0.15, "share": 0.2, "median": 0.0035, "slo": WITH_SLO, "bake": 100.0, "deadline": 300.0}
+
+
+async def test_one_slow_endpoint_of_five_is_condemned_and_held_with_its_figures(seed: int) -> None:
+    verdict, age = await Bake(seed, **SLOW_ENDPOINT).verdict()
+    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 300.0), verdict
+    said = r"the canary answers later than stable \(p95 1\d\d ms, stable's [\d.]+ ms, the SLO 200 ms\), without an SLO"
+    assert re.match(said, verdict.reason), verdict.reason
+    assert "late is above 25 ms" in verdict.reason
+    assert condemned(verdict.reason) > 1e6
+
+
+async def test_control_against_the_slo_alone_it_is_not_condemned(seed: int) -> None:
+    verdict, _ = await Bake(seed, rules=1, **SLOW_ENDPOINT).verdict()
+    assert not verdict.reason.startswith("the canary answers later")
+    assert "E = " not in verdict.reason.partition("score")[0]
+
+
+def condemned(reason: str) -> float:
+    return float(re.search(r"E = (\S+)", reason)[1])
 
 
 # --- crashes

@@ -13,7 +13,7 @@ import pytest
 from gopub.canon import Json
 from gopub.cli import judge as command
 from gopub.errors import UsageError
-from gopub.health.config import RULES
+from gopub.health.config import RULES, JudgeConfig
 from gopub.health.wire import to_json
 from gopub.rollout import replay as replaying
 from gopub.rollout.replay import judge, record_from_json, record_to_json, replay, sealed
@@ -23,15 +23,15 @@ from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, 
 DRAWN = 250
 
 
-async def entry() -> dict[str, Json]:
+async def entry(config: JudgeConfig = CONFIG) -> dict[str, Json]:
     """A verdict as the journal keeps it: HOLD by rule 6, with error lines, slow answers and a score."""
     logs = Logs({"h1": {"level:error": 20, "error:panic": 20}})
-    world, observer = await started(logs=logs)
+    world, observer = await started(logs=logs, config=config)
     where = targets("h1", "h2", "h3")
     seen = [*await rollout(world, observer, 16, logs=where), *await rollout(world, observer, 2, start=16, logs=where)]
     past = History(T0, T0, 10.0, T0 + 3600)
     memory = observer.state()
-    record = sealed(judge(seen[-1], Policy.of(CONFIG), replace(past, now=seen[-1].at)), memory)
+    record = sealed(judge(seen[-1], Policy.of(config), replace(past, now=seen[-1].at)), memory)
     verdict = record.verdict
     kept = {"record": record_to_json(record), "observer": memory}
     told = {"step": 0, "kind": str(verdict.kind), "rule": verdict.rule, "reason": verdict.reason, "record": kept}
@@ -136,7 +136,7 @@ async def test_a_record_whose_digest_was_taken_away_is_not_the_same():
 
 async def test_a_record_of_earlier_rules_still_gives_its_verdict():
     """Without ``rules`` and digest, and in the words of its time."""
-    whole = (await entry())["record"]["record"]
+    whole = (await entry(replace(CONFIG, rules=1)))["record"]["record"]
     del whole["digest"], whole["memory"], whole["observation"]["config"]["rules"]
     whole["verdict"] = {"kind": "PROMOTE", "rule": 7, "reason": "baked for 10s", "at": whole["verdict"]["at"]}
     again = replay(record_from_json(whole))
