@@ -17,7 +17,7 @@ from gopub.canon import sha256
 from gopub.clock import new_token
 from gopub.errors import GopubError
 from gopub.paths import private_folder, state_dir
-from gopub.source.git import Origin, git, origin_of
+from gopub.source.git import Origin, git, lines, origin_of
 from gopub.source.reach import not_taken, refs_with
 from gopub.spec.refglob import is_commit, is_ref, matches
 
@@ -93,7 +93,7 @@ class GitRefs:
         except (GopubError, TimeoutError) as error:
             raise _no_answer(error) from error
         # git takes a name as the end of one: refs/heads/main is also in refs/heads/x/refs/heads/main.
-        there = {line.partition("\t")[2] for line in listed.splitlines()}
+        there = {line.partition("\t")[2] for line in lines(listed)}
         return tuple(name for name in names if name in there)
 
     async def holding(self, repository: str, commit: str) -> tuple[str, ...]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.source.git import Origin, answered, asks, git, origin_of, remote_of, without_password
+from gopub.source.git import Origin, answered, asks, git, lines, origin_of, remote_of, without_password
 from gopub.source.reach import require_taken
 from gopub.source.refs import resolve
 from gopub.source.tree import SourceTree, choose_tag
+from gopub.spec.refglob import is_ref
 
-_REF = re.compile(r"(?!-)[^\s~^:?*\[\\\x00-\x1f\x7f]{1,200}")
+_TAGS = "refs/tags/"
 
 
 async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequence[str] = ()) -> SourceTree:
@@ -29,7 +29,7 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
         RefusedError: GP959 it is in none of ``refs``.
         GopubError: GP201 git failed.
     """
-    if not _REF.fullmatch(ref):
+    if not is_ref(ref):
         raise UsageError("GP200", f"{ref!r} cannot be a git ref", hint="give a branch, a tag or a commit id")
     named = origin_of(repository)
     origin = await _rooted(named)
@@ -38,19 +38,21 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
     commit = await resolve(into, ref, origin)
     await require_taken(into, commit, refs)
     plain = await _without_filters(into)
-    await git(into, "checkout", "--quiet", "--force", "--detach", commit, settings={**origin.settings, **plain})
+    await git(into, "checkout", "--quiet", "--force", "--detach", commit, "--", settings={**origin.settings, **plain})
     if (into / ".gitmodules").exists():
         home = await _home_of_submodules(into, origin)
         words = ("submodule", "--quiet", "update", "--init", "--recursive")
-        await git(into, *words, settings={**origin.settings, **home.settings, **plain})
-    tags = (await git(into, "tag", "--points-at", commit)).split()
+        settings = {**origin.settings, **home.settings, **plain}
+        await git(into, *words, settings=settings, schemes=home.schemes)
+    listed = await git(into, "for-each-ref", f"--points-at={commit}", "--format=%(refname:strip=2)", "--", _TAGS)
+    tags = lines(listed)
     await _keep_only(into, tags)
     return SourceTree(
         path=into,
         repository=await _public_address(origin, commit),
         commit=commit,
         ref=ref,
-        commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit)),
+        commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit, "--")),
         changes=await _changes(origin, commit),
         tags=tuple(tags),
         folder=named.local.relative_to(origin.local).as_posix() if named.local and origin.local else ".",
@@ -89,10 +91,11 @@ async def repository_root(folder: Path) -> Path:
         UsageError: GP200 when it lies in none, GP207 git does not trust its owner.
         GopubError: GP201 git failed.
     """
-    for words in (("--show-toplevel",), ("--absolute-git-dir",)):
-        answer = await answered(folder, "rev-parse", *words)
-        if not answer.code:
-            return Path(answer.text)
+    answer = await answered(folder, "rev-parse", "--show-toplevel")
+    if answer.code:  # a bare one has no top
+        answer = await answered(folder, "rev-parse", "--absolute-git-dir")
+    if not answer.code:
+        return Path(answer.text)
     raise _no_repository(folder, answer.complaint)
 
 
@@ -138,33 +141,34 @@ async def _without_filters(clone: Path) -> dict[str, str]:
 async def _home_of_submodules(clone: Path, origin: Origin) -> Origin:
     """From where relative addresses of submodules count: what the repository was itself cloned from, as git has it."""
     remote = origin.local and await _remote(origin.local)
-    url = origin.local and remote and await asks(origin.local, "remote", "get-url", remote)
+    url = origin.local and remote and await asks(origin.local, "remote", "get-url", "--", remote)
     if not url or origin.local is None:
         return origin
     home = origin_of(origin.local / url) if url.startswith(".") else remote_of(url)
-    await git(clone, "remote", "set-url", "origin", home.address)
+    await git(clone, "remote", "set-url", "--", "origin", home.address)
     return home
 
 
 async def _keep_only(clone: Path, tags: Collection[str]) -> None:
-    kept = frozenset(tags)
-    others = [name for name in (await git(clone, "tag", "--list")).split() if name not in kept]
-    for start in range(0, len(others), 500):  # a command line has a limit
-        await git(clone, "tag", "--delete", *others[start : start + 500])
+    kept = frozenset(f"{_TAGS}{tag}".encode() for tag in tags)
+    listed = (await answered(clone, "for-each-ref", "--format=%(refname)", "--", _TAGS)).out.split(b"\n")
+    gone = [name for name in listed if name and name not in kept]
+    # By standard input: a name may look like an option, or be no text at all, and a command line has a limit.
+    await git(clone, "update-ref", "--stdin", "-z", stdin=b"".join(b"delete " + name + b"\0\0" for name in gone))
 
 
 async def _changes(origin: Origin, commit: str) -> tuple[str, ...]:
     """Changed files and new Go files; other new files (an inventory, notes) cannot be missed by a build."""
-    if origin.local is None or await asks(origin.local, "rev-parse", "HEAD") != commit:
+    if origin.local is None or await asks(origin.local, "rev-parse", "--verify", "--end-of-options", "HEAD") != commit:
         return ()
-    changed = await asks(origin.local, "diff", "--name-only", "-z", "HEAD") or ""
+    changed = await asks(origin.local, "diff", "--name-only", "-z", "HEAD", "--") or ""
     new = await asks(origin.local, "ls-files", "--others", "--exclude-standard", "-z", "--", "*.go") or ""
     return tuple(sorted(filter(None, (changed + "\0" + new).split("\0"))))
 
 
 async def _remote(local: Path) -> str | None:
     """Where a repository on this machine comes from: its remote ``origin``, or the only one that it has."""
-    names = (await asks(local, "remote") or "").split()
+    names = lines(await asks(local, "remote"))
     return "origin" if "origin" in names else names[0] if len(names) == 1 else None
 
 
@@ -173,8 +177,8 @@ async def _public_address(origin: Origin, commit: str) -> str:
     if origin.local is None:
         return without_password(origin.address)
     remote = await _remote(origin.local)
-    if remote and await asks(origin.local, "branch", "--remotes", "--contains", commit, "--list", f"{remote}/*"):
-        url = await asks(origin.local, "remote", "get-url", remote)
+    if remote and await asks(origin.local, "for-each-ref", f"--contains={commit}", "--", f"refs/remotes/{remote}/"):
+        url = await asks(origin.local, "remote", "get-url", "--", remote)
         if url and not url.startswith(("/", ".", "file:")):
             return without_password(url)
     return origin.local.as_uri()

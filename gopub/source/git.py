@@ -1,4 +1,9 @@
-"""Git as gopub calls it: no prompts, no hooks, no rewriting of bytes, and no password on a command line."""
+"""Git as gopub calls it: no prompts, no hooks, no rewriting of bytes, and no password on a command line.
+
+What comes from outside (refs, remotes, addresses, paths) stands behind ``--`` or ``--end-of-options``, or goes to
+standard input: a tag may be called ``--upload-pack=touch``. A test reads every call for that. What git lists is split
+at line ends alone: names may hold what Unicode calls a space.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import base64
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +20,7 @@ from gopub.process import Result, base_environment, run
 from gopub.spec.address import public, refuse_password
 from gopub.telemetry import REDACTOR
 
-_SCP_FORM = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[^-].*")
+_SCP_FORM = re.compile(r"(?!-)[A-Za-z0-9._-]+@(?!-)[A-Za-z0-9._-]+:[^-].*")
 _SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
 
 # A user's own settings may convert line ends, run hooks or filters: the bytes must come from the commit alone.
@@ -39,6 +44,12 @@ class Origin:
     address: str
     local: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """How its submodules may be reached: a repository elsewhere has no business in folders of this machine."""
+        here = self.local is not None or self.address.startswith(("/", "file:"))
+        return _SCHEMES if here else _SCHEMES - {"file"}
 
 
 def origin_of(repository: str | Path) -> Origin:
@@ -68,7 +79,9 @@ def _origin(text: str, *, folder: bool) -> Origin:
     if text and not text.startswith("-") and (Path(text).is_dir() or folder):
         return Origin(str(Path(text).resolve()), local=Path(text).resolve())
     parts = urllib.parse.urlsplit(text)
-    if parts.scheme in _SCHEMES and (parts.netloc or parts.scheme == "file"):
+    # The user and the host become an argument of ssh's.
+    dashed = parts.netloc.startswith("-") or parts.netloc.rpartition("@")[2].startswith("-")
+    if parts.scheme in _SCHEMES and (parts.netloc or parts.scheme == "file") and not dashed:
         return _remote(parts)
     if _SCP_FORM.fullmatch(text):
         return Origin(text)
@@ -96,15 +109,18 @@ def without_password(address: str) -> str:
     return public(address)
 
 
-def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of a git call; settings go here, not on the command line, since some are secret."""
+def environment(settings: Mapping[str, str] | None = None, schemes: Collection[str] = _SCHEMES) -> dict[str, str]:
+    """The whole environment of a git call; settings go here, not on the command line, since some are secret.
+
+    ``schemes`` are the ways to another repository that git may take, also for submodules.
+    """
     pairs = _NEUTRAL | dict(settings or {})
     numbered = {"GIT_CONFIG_COUNT": str(len(pairs))}
     for index, (key, value) in enumerate(pairs.items()):
         numbered |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
     fixed = {
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": ":".join(sorted(_SCHEMES)),
+        "GIT_ALLOW_PROTOCOL": ":".join(sorted(schemes)),
         "GIT_ATTR_NOSYSTEM": "1",
         "LC_ALL": "C",
     }
@@ -112,13 +128,19 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     return base_environment(keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND", _VARIABLE), extra=fixed | numbered)
 
 
-async def git(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> str:
+async def git(
+    folder: Path,
+    *words: str,
+    settings: Mapping[str, str] | None = None,
+    schemes: Collection[str] = _SCHEMES,
+    stdin: bytes = b"",
+) -> str:
     """Run git in a folder and give what it printed.
 
     Raises:
         GopubError: GP201 when git refuses.
     """
-    result = await answered(folder, *words, settings=settings)
+    result = await answered(folder, *words, settings=settings, schemes=schemes, stdin=stdin)
     if result.code:
         raise GopubError(
             "GP201",
@@ -134,6 +156,18 @@ async def asks(folder: Path, *words: str, settings: Mapping[str, str] | None = N
     return None if result.code else result.text
 
 
-async def answered(folder: Path, *words: str, settings: Mapping[str, str] | None = None) -> Result:
+async def answered(
+    folder: Path,
+    *words: str,
+    settings: Mapping[str, str] | None = None,
+    schemes: Collection[str] = _SCHEMES,
+    stdin: bytes = b"",
+) -> Result:
     """Like :func:`git`, for a caller that reads the exit code and the complaint itself."""
-    return await run(["git", "-C", str(folder), *words], env=environment(settings), check=False)
+    told = environment(settings, schemes)
+    return await run(["git", "-C", str(folder), *words], env=told, stdin=stdin, check=False)
+
+
+def lines(text: str | None) -> list[str]:
+    """What git lists, one to a line; nothing for no answer."""
+    return [line for line in (text or "").split("\n") if line]

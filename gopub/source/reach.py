@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gopub.errors import RefusedError
-from gopub.source.git import asks
+from gopub.source.git import asks, lines
 from gopub.spec.refglob import matches
 
 _TAGS = "refs/tags/"
@@ -19,8 +19,8 @@ _HEADS = "refs/heads/"
 
 async def refs_with(repository: Path, commit: str, *, heads: str = _HEADS) -> tuple[str, ...]:
     """The full names of the branches and tags that a commit is in; ``heads`` is where branches lie in a clone."""
-    words = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", heads, _TAGS)
-    found = (await asks(repository, *words) or "").split()
+    words = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "--", heads, _TAGS)
+    found = lines(await asks(repository, *words))
     return tuple(_HEADS + name.removeprefix(heads) if name.startswith(heads) else name for name in found)
 
 

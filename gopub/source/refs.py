@@ -18,8 +18,10 @@ async def resolve(clone: Path, ref: str, origin: Origin) -> str:
         UsageError: GP202 no such ref; GP203 an ambiguous one.
     """
     found = await _candidates(clone, ref, origin)
-    if not found and await asks(clone, "fetch", "--quiet", "origin", "--", ref, settings=origin.settings) is not None:
-        found = {"FETCH_HEAD": await git(clone, "rev-parse", "FETCH_HEAD^{commit}")}
+    if not found and not ref.startswith("+"):  # to git that would be a refspec, and mean another ref
+        fetched = await asks(clone, "fetch", "--quiet", "origin", "--", ref, settings=origin.settings)
+        if fetched is not None:
+            found = {"FETCH_HEAD": await git(clone, "rev-parse", "--verify", "FETCH_HEAD^{commit}")}
     if not found:
         raise UsageError(
             "GP202",
@@ -38,7 +40,7 @@ async def resolve(clone: Path, ref: str, origin: Origin) -> str:
 
 async def _candidates(clone: Path, ref: str, origin: Origin) -> dict[str, str]:
     answers = {
-        name: await asks(clone, "rev-parse", "--verify", "--quiet", f"{full}^{{commit}}")
+        name: await asks(clone, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}")
         for name, full in _names(ref, local=origin.local is not None).items()
     }
     if origin.local is not None:
@@ -65,7 +67,7 @@ def _names(ref: str, *, local: bool) -> dict[str, str]:
 async def _tracked(clone: Path, ref: str, local: Path) -> str | None:
     """What ``origin/main`` means in a repository on this machine: as its last fetch saw it. A clone leaves that out."""
     full = ref if ref.startswith("refs/remotes/") else f"refs/remotes/{ref}"
-    commit = await asks(local, "rev-parse", "--verify", "--quiet", f"{full}^{{commit}}")
+    commit = await asks(local, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}")
     if commit is not None:
         await git(clone, "fetch", "--quiet", "origin", "--", full)
     return commit
