@@ -34,8 +34,14 @@ def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeri
     return tuple(
         _gain(known.get(_key(series)), series)
         for series in after.series
-        if (_key(series) in known or series.edge in before.edges) and not _rebuilt(known.get(_key(series)), series)
+        if (_key(series) in known or _was_there(series.edge, before, after))
+        and not _rebuilt(known.get(_key(series)), series)
     )
+
+
+def _was_there(edge: str, before: CounterSnapshot, after: CounterSnapshot) -> bool:
+    """Also an edge that has been restarted since: it is another one, whose counters began at 0."""
+    return edge in before.edges or after.follows.get(edge) in before.edges
 
 
 def merged(before: CounterSnapshot, after: CounterSnapshot) -> CounterSnapshot:

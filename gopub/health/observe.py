@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from gopub.canon import Json
 from gopub.health.config import JudgeConfig
 from gopub.health.counters import bounds_of, disagreement, merged, window
+from gopub.health.edges import older, only_ours
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
 from gopub.health.logwatch import LogOutcome, LogWatch
@@ -102,6 +103,7 @@ class Observer:
         *,
         compare: bool = True,
         logs: Sequence[LogTarget] = (),
+        edges: Mapping[str, str | None] | None = None,
     ) -> Observation:
         """One look: three queries, and the logs where they are due.
 
@@ -111,6 +113,7 @@ class Observer:
             step: the step that the rollout is in; another one than before starts its own totals.
             compare: False for a step that only a header rule sends traffic to.
             logs: where the logs of canary and stable hosts lie.
+            edges: the inventory's edges and who each said it is; see ``only_ours``.
         """
         if step != self._state.step:
             self._state = replace(self._state, step=step, step_totals=Totals())
@@ -119,11 +122,15 @@ class Observer:
         blank = Observation(config, step, at, compare, tuple(hosts), before=self._state.evidence)
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
-        if mixed := disagreement(answer):
-            return self._nothing(blank, mixed, answer.queries)
-        notes = (*answer.notes, *self._changed(answer))
+        queries = answer.queries
+        ours = only_ours(answer, edges or {})
+        wrong = ours if isinstance(ours, str) else disagreement(ours)
+        if isinstance(ours, str) or wrong:
+            return self._nothing(blank, wrong or "", queries)
+        answer = ours
+        notes = (*answer.notes, *older(answer), *self._changed(answer))
         new = self._window(answer)
-        queries = (*answer.queries, *await self._ask_runtime(at, hosts))
+        queries = (*queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"no edge counts anything for the canary release {config.canary}"
             return self._nothing(blank, reason, queries)

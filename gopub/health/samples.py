@@ -170,11 +170,15 @@ class CounterSnapshot:
     at: float
     series: tuple[RawSeries, ...]
     edges: Mapping[str, float]
-    """Edge → time of its newest sample."""
+    """Edge → time of its newest sample; an edge is its identity, or what it is scraped as where it tells none."""
     interval: float | None = None
     """Seconds between two scrapes, as seen."""
     notes: tuple[str, ...] = ()
     queries: tuple[ResolvedQuery, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Edge → what people know it by, where that is another text."""
+    follows: Mapping[str, str] = field(default_factory=dict)
+    """Edge → what it was before it was restarted, where it is another one since."""
 
 
 @dataclass(frozen=True, slots=True)

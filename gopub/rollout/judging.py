@@ -49,7 +49,9 @@ class Judging:
             return Observation(self._config, step.index, at, step.header is None, tuple(health))
         await self.start(at)
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
-        return await self._observer.look(at, health, step.index, compare=step.header is None, logs=targets)
+        return await self._observer.look(
+            at, health, step.index, compare=step.header is None, logs=targets, edges=run.edges
+        )
 
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""

@@ -103,6 +103,7 @@ class Plan:
     upstream: str = ""
     sticky: str = "address"
     trust: tuple[str, ...] = ()
+    latency: Literal["auto", "header", "total"] = "auto"
     windows: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     keep_releases: int = 5

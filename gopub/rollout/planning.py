@@ -65,6 +65,7 @@ def plan_rollout(
         upstream=traffic.upstream if traffic else "",
         sticky=traffic.sticky if traffic else "address",
         trust=traffic.trust if traffic else (),
+        latency=traffic.latency if traffic else "auto",
         windows=environment.rollout.window,
         notes=_notes(mode, stable, planned, facts),
         keep_releases=environment.keep_releases,

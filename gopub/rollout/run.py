@@ -30,7 +30,7 @@ from gopub.spec.kinds import Nginx
 from gopub.spec.models import Environment
 from gopub.store.protocol import ArtifactStore, fetch
 from gopub.telemetry import log
-from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_time, say_skew
+from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_latency, agree_on_time, say_skew
 from gopub.traffic.table import RouteTable
 
 LEASE = 30.0
@@ -101,6 +101,7 @@ class Run:
         self.unwritten: list[ev.Event] = []
         self.alarms: list[str] = []
         self.skews: dict[str, float] = {}
+        self.edges: dict[str, str | None] = {}
         self._n = 0
         self._revision = 0
         self._table: RouteTable | None = None
@@ -260,17 +261,21 @@ class Run:
             return acks
 
     def _hear(self, answers: Iterable[EdgeAck | EdgeStatus]) -> None:
-        """Remember how far each edge's clock is from ours; going on is refused elsewhere, going back never."""
+        """Remember who each edge is and how far its clock is from ours; what follows from that binds growth only."""
         for answer in answers:
+            if answer.ok if isinstance(answer, EdgeAck) else not answer.error:
+                self.edges[answer.edge] = answer.identity
+            self.edges.setdefault(answer.edge, None)
             if answer.skew is None:
                 continue
             if abs(answer.skew) > MOST_SKEW >= abs(self.skews.get(answer.edge, 0.0)):
                 self.alarm(f"the clock of edge {answer.edge} is {say_skew(answer.skew)} this machine's")
             self.skews[answer.edge] = answer.skew
 
-    def insist_on_clocks(self) -> None:
-        """What begins now counts on the canary's term; see ``agree_on_time``."""
+    def insist_on_edges(self) -> None:
+        """What begins now counts on the canary's term and on edges that know the table."""
         agree_on_time(self.skews)
+        agree_on_latency(self.plan.latency, self.edges)
 
     def _order(self, table: RouteTable) -> RouteTable:
         self._revision += 1

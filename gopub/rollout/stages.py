@@ -62,7 +62,7 @@ async def stage(run: Run, batch: Sequence[str]) -> None:
     if not batch:
         return
     await stand(run)
-    run.insist_on_clocks()
+    run.insist_on_edges()
     run.record(ev.StageIntended(batch))
     records = await on_each(batch, lambda name: hosts.stage(run, name))
     for name, record in records.items():
@@ -90,7 +90,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     if not batch:
         return
     await stand(run)
-    run.insist_on_clocks()
+    run.insist_on_edges()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
     out = run.pools().moved(batch, "out")
@@ -117,7 +117,7 @@ async def reach(run: Run, step: PlannedStep) -> None:
     if step.index in run.state.reached:
         return
     await stand(run)
-    run.insist_on_clocks()
+    run.insist_on_edges()
     pools = run.pools()
     weight = FULL if not pools.at("stable") else step.weight
     await run.shift(pools, weight, why=f"step {step.index + 1}: {step.says}", step=step)

@@ -129,6 +129,7 @@ def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None,
         salt=plan.rollout,
         sticky=plan.sticky,
         trust=plan.trust,
+        latency=plan.latency,
         weight=weight if canary else 0,
         stable=Track(plan.stable.release, stable) if plan.stable and stable else None,
         canary=Track(plan.release.release, canary) if canary else None,
@@ -159,6 +160,7 @@ def settled_table(plan: Plan, hosts: tuple[str, ...], release: str) -> RouteTabl
         salt=plan.rollout,
         sticky=plan.sticky,
         trust=plan.trust,
+        latency=plan.latency,
         stable=Track(release, _peers(plan, hosts)) if hosts else None,
     )
 

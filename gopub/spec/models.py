@@ -168,6 +168,8 @@ class Traffic(Model):
     """What keeps a user on a track: address, header:NAME or cookie:NAME."""
     drain: Seconds = 20.0
     """How long in-flight requests may take before a restart."""
+    latency: Literal["auto", "header", "total"] = "auto"
+    """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()
     """Networks whose client address and gray headers are believed."""
 

@@ -3,7 +3,16 @@
 from gopub.traffic.buckets import bucket
 from gopub.traffic.check import validate
 from gopub.traffic.explain import Explanation, Request, explain
-from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_time, confirm, in_flight
+from gopub.traffic.protocol import (
+    MOST_SKEW,
+    EdgeAck,
+    EdgeStatus,
+    Router,
+    agree_on_latency,
+    agree_on_time,
+    confirm,
+    in_flight,
+)
 from gopub.traffic.table import FULL, Peer, RouteTable, Rule, Track, encode, to_json
 from gopub.traffic.wire import from_json
 
@@ -19,6 +28,7 @@ __all__ = [
     "Router",
     "Rule",
     "Track",
+    "agree_on_latency",
     "agree_on_time",
     "bucket",
     "confirm",

@@ -20,6 +20,7 @@ class EdgeAck:
     """One edge's answer to a table: kept on its disk and in force (``ok``), or why not.
 
     ``skew`` are the seconds that its clock is ahead of ours, at the least, below 0 behind; None where it did not say.
+    ``identity`` is what its series bear as ``edge_id``, "" on an edge of an older version.
     """
 
     edge: str
@@ -27,6 +28,7 @@ class EdgeAck:
     revision: int
     error: str = ""
     skew: float | None = field(default=None, compare=False)
+    identity: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class EdgeStatus:
     """What one edge obeys for an upstream, and the requests that each host holds now.
 
     ``error`` says why the edge could not be asked; then nothing else is known.
-    ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` as in ``EdgeAck``.
+    ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` and
+    ``identity`` as in ``EdgeAck``.
     """
 
     edge: str
@@ -42,6 +45,7 @@ class EdgeStatus:
     inflight: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
     skew: float | None = field(default=None, compare=False)
+    identity: str = field(default="", compare=False)
 
     @property
     def revision(self) -> int:
@@ -118,4 +122,21 @@ def agree_on_time(skews: Mapping[str, float]) -> None:
             f"the clocks of edges and driver differ by more than {MOST_SKEW:g}s ({'; '.join(off)}), so a canary's term"
             " would end too early or too late; set the clock that is wrong (chrony, NTP)",
             hint="`chronyc tracking` on both sides says which one; `gopub route show` shows the difference",
+        )
+
+
+def agree_on_latency(latency: str, identities: Mapping[str, str | None]) -> None:
+    """Insist that every edge knows the table's key ``latency`` where it is not the default.
+
+    ``identities`` are those that the edges told: "" on an edge of an older version, None while it has not answered.
+
+    Raises:
+        GopubError: GP510 names the edges that would refuse the table.
+    """
+    older = sorted(edge for edge, identity in identities.items() if identity == "")
+    if older and latency != "auto":
+        raise GopubError(
+            "GP510",
+            f"{', '.join(older)}: an edge of an older gopub, which does not know `traffic.latency: {latency}`",
+            hint="put the files of this version on it, or leave `latency` out meanwhile",
         )

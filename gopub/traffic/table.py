@@ -20,6 +20,7 @@ FULL = 10_000
 """The weight that sends every subject to the canary."""
 
 Lapse = Literal["stable", "keep"]
+Latency = Literal["auto", "header", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class RouteTable:
 
     ``sticky`` is ``address``, ``header:NAME`` or ``cookie:NAME``; ``canary_until`` is seconds since the epoch;
     ``lapse`` says what its passing means; ``trust`` are the networks whose ``x-forwarded-for`` and gray headers count;
-    ``fallback`` lets a request that the canary could not take go to stable.
+    ``fallback`` lets a request that the canary could not take go to stable; ``latency`` is the time of an answer
+    that the edge counts as such: ``auto`` is its end, but of a stream its header.
     """
 
     app: str
@@ -86,6 +88,7 @@ class RouteTable:
     rules: tuple[Rule, ...] = ()
     trust: tuple[str, ...] = ()
     fallback: bool = True
+    latency: Latency = "auto"
 
     def ordered(self, epoch: int, token: str, n: int) -> RouteTable:
         """The same content, ordered by that seat; the revision stays."""
@@ -123,6 +126,10 @@ class RouteTable:
         """Other rules."""
         return replace(self, revision=self.revision + 1, rules=rules)
 
+    def counting(self, latency: Latency) -> RouteTable:
+        """Another time of an answer as its latency."""
+        return replace(self, revision=self.revision + 1, latency=latency)
+
     def until(self, moment: float | None) -> RouteTable:
         """The canary's term renewed."""
         return replace(self, revision=self.revision + 1, canary_until=moment)
@@ -151,8 +158,11 @@ class RouteTable:
 
 
 def to_json(table: RouteTable) -> dict[str, Json]:
-    """The document that goes to the edges; every key is there, absent things are null."""
-    return {
+    """The document that goes to the edges; absent things are null.
+
+    ``latency`` is there only where it is not the default: edges of older versions do not know it, and refuse the table.
+    """
+    doc: dict[str, Json] = {
         "schema": SCHEMA,
         "app": table.app,
         "env": table.env,
@@ -175,6 +185,7 @@ def to_json(table: RouteTable) -> dict[str, Json]:
         "trust": list(table.trust),
         "fallback": table.fallback,
     }
+    return doc if table.latency == "auto" else {**doc, "latency": table.latency}
 
 
 def _track_json(track: Track | None) -> Json:

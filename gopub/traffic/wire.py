@@ -8,7 +8,7 @@ from typing import TypeVar
 from gopub.canon import Json
 from gopub.errors import UsageError
 from gopub.traffic.check import validate
-from gopub.traffic.table import SCHEMA, Lapse, Peer, RouteTable, Rule, Track
+from gopub.traffic.table import SCHEMA, Lapse, Latency, Peer, RouteTable, Rule, Track
 
 T = TypeVar("T")
 Reader = Callable[[Json, str], T]
@@ -22,7 +22,7 @@ def from_json(value: Json) -> RouteTable:
     Raises:
         UsageError: GP501 the shape is wrong; GP502 the table contradicts itself.
     """
-    doc = _object(value, "the table", _FIELDS)
+    doc = _object(value, "the table", _FIELDS, optional=("latency",))
     if doc["schema"] != SCHEMA:
         raise _wrong("schema", f'"{SCHEMA}"')
     table = RouteTable(
@@ -44,6 +44,7 @@ def from_json(value: Json) -> RouteTable:
         rules=_list(doc["rules"], "rules", _rule),
         trust=_list(doc["trust"], "trust", _string),
         fallback=_boolean(doc["fallback"], "fallback"),
+        latency=_latency(doc.get("latency", "auto")),
     )
     validate(table)
     return table
@@ -59,7 +60,7 @@ def _wrong(path: str, kind: str) -> UsageError:
     return UsageError("GP501", f"{path} is not {kind}", hint=_HINT)
 
 
-def _object(value: Json, path: str, fields: Sequence[str]) -> Mapping[str, Json]:
+def _object(value: Json, path: str, fields: Sequence[str], optional: Sequence[str] = ()) -> Mapping[str, Json]:
     if not isinstance(value, Mapping):
         raise _wrong(path, "an object")
     prefix = "" if path == "the table" else f"{path}."
@@ -67,7 +68,7 @@ def _object(value: Json, path: str, fields: Sequence[str]) -> Mapping[str, Json]
         if name not in value:
             raise UsageError("GP501", f"{prefix}{name} is missing", hint=_HINT)
     for name in sorted(value):
-        if name not in fields:
+        if name not in fields and name not in optional:
             raise UsageError("GP501", f"{prefix}{name} is not known", hint=_HINT)
     return value
 
@@ -102,6 +103,13 @@ def _lapse(value: Json) -> Lapse:
     if value == "keep":
         return "keep"
     raise _wrong("lapse", "stable or keep")
+
+
+def _latency(value: Json) -> Latency:
+    for known in ("auto", "header", "total"):
+        if value == known:
+            return known
+    raise _wrong("latency", "auto, header or total")
 
 
 def _maybe(value: Json, path: str, read: Reader[T]) -> T | None:

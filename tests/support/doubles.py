@@ -165,6 +165,7 @@ class MemoryRouter:
     table: RouteTable | None = None
     down: bool = False
     skew: float | None = None
+    identity: str = ""
     tables: list[RouteTable] = field(default_factory=list)
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
@@ -173,19 +174,20 @@ class MemoryRouter:
         if self.down:
             return (EdgeAck("edge", False, 0, "cannot be reached"),)
         if table == held:
-            return (EdgeAck("edge", True, table.revision),)
+            return (EdgeAck("edge", True, table.revision, identity=self.identity),)
         if held and (table.epoch < held.epoch or (table.epoch == held.epoch and table.token != held.token)):
             return (EdgeAck("edge", False, held.revision, "epoch is over"),)
         if held and table.revision <= held.revision:
             return (EdgeAck("edge", False, held.revision, "revision does not grow"),)
         self.table = table
         self.tables.append(table)
-        return (EdgeAck("edge", True, table.revision, skew=self.skew),)
+        return (EdgeAck("edge", True, table.revision, skew=self.skew, identity=self.identity),)
 
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """What it holds."""
         del app, env, upstream
-        return (EdgeStatus("edge", self.table, {}, "cannot be reached" if self.down else "", self.skew),)
+        error = "cannot be reached" if self.down else ""
+        return (EdgeStatus("edge", self.table, {}, error, self.skew, self.identity),)
 
     async def close(self) -> None:
         """Nothing to let go of."""

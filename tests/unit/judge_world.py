@@ -55,7 +55,7 @@ class Bake:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
-        self.classes = {host: {"2xx": 0.0, "5xx": 0.0} for host in self.hosts}
+        self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0} for host in self.hosts}
         self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
 
     def serve(self, seconds: float, hosts: Sequence[tuple[str, str]]) -> None:

@@ -55,7 +55,7 @@ class World:
         for (release, host), (good, bad, quick, middling, slow) in self.counts.items():
             buckets = (quick, quick + middling, quick + middling + slow)
             cumulative = dict(zip((*BOUNDS, math.inf), (*buckets, buckets[-1]), strict=True))
-            classes = {"2xx": float(good), "5xx": float(bad)}
+            classes = {"2xx": float(good), "5xx": float(bad), "cut": 0.0}
             found.append(RawSeries("e1", release, host, classes, {le: float(n) for le, n in cumulative.items()}))
         query = (ResolvedQuery("counters", at, len(found), "abc"),)
         return CounterSnapshot(at, tuple(found), {"e1": at}, 1.0, queries=query)

@@ -17,7 +17,7 @@ from gopub.rollout import back, stages
 from gopub.rollout import events as ev
 from gopub.rollout.boxes import turn_around
 from gopub.rollout.machine import next_action
-from gopub.rollout.model import FULL, Outcome, PlannedStep
+from gopub.rollout.model import FULL, Outcome, Plan, PlannedStep
 from gopub.rollout.run import Run, stream_of
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, World, chart, drive, in_memory
@@ -155,6 +155,27 @@ def test_an_edge_with_another_time_is_refused_before_anything_is_touched(tmp_pat
     assert not run.state.touched
     assert world.router.tables == []
     assert all(machine.history == [] for machine in world.machines.values())
+
+
+class ByHeader(World):
+    """The same with a latency that edges of older versions do not know."""
+
+    def plan(self) -> Plan:
+        return replace(super().plan(), latency="header")
+
+
+def test_an_older_edge_is_refused_before_anything_is_touched_where_the_table_needs_a_newer_one(tmp_path):
+    world = ByHeader(tmp_path / "old")
+    run = drive(world, "good")
+    assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
+    assert "GP510 edge: an edge of an older gopub" in run.state.closed.reason
+    assert not run.state.touched
+    assert world.router.tables == []
+    world = ByHeader(tmp_path / "new")  # control: the same with an edge that says who it is
+    world.router.identity = "0123456789abcdef"
+    run = drive(world, "good")
+    assert run.state.closed and run.state.closed.outcome is Outcome.PROMOTED
+    assert {table.latency for table in world.router.tables} == {"header"}
 
 
 @pytest.mark.parametrize("skew", [None, 4.9, -4.9])

@@ -19,6 +19,7 @@ from gopub.traffic import (
     Peer,
     RouteTable,
     Track,
+    agree_on_latency,
     agree_on_time,
     confirm,
     encode,
@@ -170,6 +171,22 @@ def test_edges_must_agree_with_us_on_the_time():
     agree_on_time({"e1": 5.0, "e2": -5.0})
     with pytest.raises(GopubError, match=r"GP509 .*\(e2's is 6s behind ours; e3's is 1m30s ahead of ours\).*chrony"):
         agree_on_time({"e3": 90.0, "e1": 1.0, "e2": -6.0})
+
+
+def test_an_edge_of_an_older_version_gets_no_table_that_it_would_refuse():
+    agree_on_latency("auto", {"e1": ""})
+    agree_on_latency("header", {"e1": "0123456789abcdef", "e2": None})
+    with pytest.raises(GopubError, match=r"GP510 e1, e3: an edge of an older gopub.*`traffic.latency: header`"):
+        agree_on_latency("header", {"e3": "", "e2": "0123456789abcdef", "e1": ""})
+
+
+async def test_an_edge_says_who_it_is():
+    told = '{"edge": "0123456789abcdef", "revision": 1}\n200'
+    [ack] = await router(e1=Said(told)).put(TABLE)
+    assert ack.identity == "0123456789abcdef"
+    for silent in ('{"revision": 1}', '{"edge": 7, "revision": 1}', "[]"):
+        [ack] = await router(e1=Said(f"{silent}\n200")).put(TABLE)
+        assert (ack.ok, ack.identity) == (True, "")
 
 
 def test_requests_in_flight_are_unknown_while_an_edge_is():

@@ -12,7 +12,7 @@ from typing import Any
 from gopub.process import run
 from tests.unit.traffic_lua import LUA
 
-EACH = 26
+EACH = 57
 """Counters of a series."""
 PLENTY = 10**9
 

@@ -53,6 +53,8 @@ def test_the_schema_refuses_every_wrong_shape_too():
         with_canary().with_rules((Rule("me", "X-Canary", "true"),)),
         with_canary().with_stable(None),
         RouteTable(app="a", env="b", upstream="c", trust=("10.0.0.0/8", "::1", "2001:db8::/32"), sticky="cookie:sid"),
+        with_canary().counting("header"),
+        with_canary().counting("total"),
     ],
 )
 def test_a_good_table_survives_the_wire_and_fits_the_schema(table):
@@ -70,6 +72,7 @@ def test_every_change_gives_the_next_revision():
         table.at_weight(1),
         table.until(5.0),
         table.with_rules(()),
+        table.counting("total"),
         table.without_peer("a1"),
         table.with_peer("stable", Peer("a3", "10.0.0.3:80")),
         table.after(0),

@@ -11,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +21,7 @@ from urllib3.util import Retry
 
 from gopub.canon import digest_of
 from gopub.health.backends.promql import escaped, selector
+from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
 from gopub.health.samples import (
     CounterSnapshot,
     NoData,
@@ -40,17 +39,12 @@ PAUSES = "go_sched_pauses_total_gc_seconds_bucket"
 RUNTIME_MATCH: Mapping[str, str] = {"app": "{app}"}
 """Without it, a service that exports nothing would be judged by its neighbour's heap."""
 
-STALE_INTERVALS = 5
-"""A newest sample older than this many scrape intervals is no data."""
-STALE_FLOOR = 5.0
-_USUAL_INTERVAL = 15.0
 _LOOKBACK = "5m"
 HISTORY = (3600, 3000, 2400, 1800, 1200, 900, 600, 450, 300, 240, 180, 120, 90, 60, 30, 0)
 """Seconds before the start of a rollout at which history is read."""
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """What reading an answer of another shape ends in."""
-_Row = tuple[Mapping[str, str], Sequence[Sequence[Any]]]
 
 
 class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
@@ -91,10 +85,12 @@ class PrometheusSource:
         """The newest counters as of ``at``; NoData when no edge has a fresh sample."""
         queries: list[ResolvedQuery] = []
         try:
-            fresh = await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries)
-            edges, interval, notes = freshness(fresh, at)
-            series = await self._ask(_counters(app, env, releases), at, queries)
-            return CounterSnapshot(at, _raw(series), edges, interval, notes, tuple(queries))
+            told = await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries)
+            found, edges, notes = freshness(told, at)
+            series = _raw(await self._ask(_counters(app, env, releases), at, queries), found)
+            names = {edge: found.say(edge) for edge in found.names}
+            interval = interval_of(found)
+            return CounterSnapshot(at, series, edges, interval, notes, tuple(queries), names, found.follows)
         except _Refused as refusal:
             return NoData(str(refusal), tuple(queries))
 
@@ -105,8 +101,9 @@ class PrometheusSource:
         queries: list[ResolvedQuery] = []
         found: list[CounterSnapshot] = []
         try:
+            who = targets(await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries))
             for ago in HISTORY:
-                rows = _raw(await self._ask(_counters(app, env, releases), at - ago, queries))
+                rows = _raw(await self._ask(_counters(app, env, releases), at - ago, queries), who)
                 if rows:
                     edges = {series.edge: at - ago for series in rows}
                     found.append(CounterSnapshot(at - ago, rows, edges))
@@ -131,7 +128,7 @@ class PrometheusSource:
         """Close the connections."""
         self._client.close()
 
-    async def _ask(self, text: str, at: float, queries: list[ResolvedQuery]) -> list[_Row]:
+    async def _ask(self, text: str, at: float, queries: list[ResolvedQuery]) -> list[Row]:
         """One question, noted in ``queries`` whatever comes of it."""
         try:
             limit = self._timeout + 1  # the library's limit is for each read; a trickle must not hold a look
@@ -160,7 +157,7 @@ def _revision(app: str, env: str) -> str:
     return selector((REVISION,), equal={"app": app, "env": env})
 
 
-def _row(item: Any) -> _Row:
+def _row(item: Any) -> Row:
     samples = item["values"] if "values" in item else [item["value"]]
     return item["metric"], samples
 
@@ -175,38 +172,30 @@ def _short(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200]
 
 
-def freshness(rows: Sequence[_Row], at: float) -> tuple[dict[str, float], float | None, tuple[str, ...]]:
-    """Edges with a fresh newest sample, the scrape interval, and notes on edges that are stale.
+def freshness(rows: Sequence[Row], at: float) -> tuple[Targets, dict[str, float], tuple[str, ...]]:
+    """Who is scraped, the newest sample of each edge that has a fresh one, and notes.
 
     Raises:
-        _Refused: no edge is fresh.
+        _Refused: no edge is fresh, or a target stands before several.
     """
     if not rows:
         raise _Refused(f"no edge exports {REVISION} for this app and env: is the edge scraped?")
-    times = {_edge(labels): [float(sample[0]) for sample in samples] for labels, samples in rows}
-    gaps = [b - a for seen in times.values() for a, b in pairwise(seen) if b > a]
-    interval = median(gaps) if gaps else None
-    limit = max(STALE_FLOOR, STALE_INTERVALS * (interval or _USUAL_INTERVAL))
-    newest = {edge: max(seen) for edge, seen in times.items() if seen}
-    stale = {edge: at - last for edge, last in newest.items() if at - last > limit}
-    notes = tuple(
-        f"stale: the newest sample of {edge or 'the edge'} is {age:.1f}s old, the limit is {limit:g}s"
-        for edge, age in sorted(stale.items())
-    )
-    if len(stale) == len(newest):
-        raise _Refused(notes[0] if notes else f"{REVISION} has no sample")
-    return {edge: last for edge, last in newest.items() if edge not in stale}, interval, notes
+    found = targets(rows)
+    if found.confused:
+        text = ", ".join(found.confused)
+        raise _Refused(f"{text} answers for several edges in turn: scrape each edge by an address of its own")
+    old = stale(found, at)
+    fresh = {edge: max(times) for edge, times in found.times.items() if edge not in old}
+    if not fresh:
+        raise _Refused(next(iter(old.values()), f"{REVISION} has no sample"))
+    return found, fresh, (*old.values(), *twice(found))
 
 
-def _edge(labels: Mapping[str, str]) -> str:
-    return labels.get("instance") or labels.get("edge") or ""
-
-
-def _raw(rows: Sequence[_Row]) -> tuple[RawSeries, ...]:
+def _raw(rows: Sequence[Row], found: Targets) -> tuple[RawSeries, ...]:
     """Samples put together by edge, release and host; of two that claim the same place the larger one counts."""
     places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float]]] = {}
     for labels, samples in rows:
-        place = (_edge(labels), labels.get("release", ""), labels.get("host", ""))
+        place = (found.key(labels), labels.get("release", ""), labels.get("host", ""))
         classes, buckets = places.setdefault(place, ({}, {}))
         value = _finite(labels, samples[-1][1])
         if labels.get("__name__") == ATTEMPTS:
@@ -229,7 +218,7 @@ def _filled(pattern: str, app: str, env: str) -> str:
     return pattern.replace("{app}", escaped(app)).replace("{env}", escaped(env))
 
 
-def runtime_samples(app: str, env: str, rows: Sequence[_Row], at: float) -> tuple[RuntimeSample, ...]:
+def runtime_samples(app: str, env: str, rows: Sequence[Row], at: float) -> tuple[RuntimeSample, ...]:
     """One sample per host; series that name another app or env are not ours, what is no number is no sample."""
     mine: dict[str, dict[str, RuntimeSample]] = {}
     for labels, samples in rows:
@@ -237,8 +226,8 @@ def runtime_samples(app: str, env: str, rows: Sequence[_Row], at: float) -> tupl
         if (labels.get("app", app), labels.get("env", env)) != (app, env) or not math.isfinite(value):
             continue
         instances = mine.setdefault(host, {})
-        sample = instances.get(_edge(labels)) or RuntimeSample(host, at)
-        instances[_edge(labels)] = _with(sample, labels, value)
+        sample = instances.get(name_of(labels)) or RuntimeSample(host, at)
+        instances[name_of(labels)] = _with(sample, labels, value)
     return tuple(next(iter(found.values())) for _, found in sorted(mine.items()) if len(found) == 1)
 
 

@@ -66,14 +66,17 @@ class NginxRouter:
     async def _put(self, edge: str, table: RouteTable, body: bytes) -> EdgeAck:
         try:
             answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", body)
-            return EdgeAck(edge, ok=True, revision=_revision(answer.json), skew=answer.skew)
+            return EdgeAck(
+                edge, ok=True, revision=_revision(answer.json), skew=answer.skew, identity=identity_of(answer.json)
+            )
         except _EdgeError as error:
             return EdgeAck(edge, ok=False, revision=error.revision, error=str(error))
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
         try:
             answer = await self._ask(edge, "GET", "/v1/status", b"")
-            return replace(read_status(edge, answer.json, app, env, upstream), skew=answer.skew)
+            status = read_status(edge, answer.json, app, env, upstream)
+            return replace(status, skew=answer.skew, identity=identity_of(answer.json))
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 
@@ -166,6 +169,12 @@ def skew_of(answer: Json, begun: float, ended: float) -> float | None:
     if not isinstance(now, int | float) or isinstance(now, bool):
         return None
     return min(0.0, now - begun) + max(0.0, now - ended)
+
+
+def identity_of(answer: Json) -> str:
+    """Who the edge says it is; "" where it does not say."""
+    said = answer.get("edge") if isinstance(answer, dict) else None
+    return said if isinstance(said, str) else ""
 
 
 def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> EdgeStatus:

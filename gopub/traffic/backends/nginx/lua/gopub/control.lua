@@ -1,6 +1,7 @@
 -- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/status. Every answer is JSON.
 
 local cjson = require("cjson").new()
+local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
 local tables = require "gopub.tables"
@@ -14,10 +15,11 @@ local function standing(doc)
     cjson.encode(doc.token), doc.n)
 end
 
--- What this edge's clock says: the canary's term ends by it, so the driver has to know how far it is from its own.
-local function clock()
+-- Who this edge is, as its metrics say it, and what its clock says: the canary's term ends by it, so the driver has to
+-- know how far it is from its own.
+local function own()
   ngx.update_time() -- nginx keeps a time for as long as it works on one round of events
-  return ('"now":%.3f'):format(ngx.now())
+  return ('"edge":"%s","now":%.3f'):format(identity.read(), ngx.now())
 end
 
 local function answer(status, text)
@@ -46,7 +48,7 @@ end
 local function put(upstream)
   local result = tables.put(upstream, body())
   if result.status == 200 then
-    answer(200, "{" .. standing(result.doc) .. "," .. clock() .. "}")
+    answer(200, "{" .. standing(result.doc) .. "," .. own() .. "}")
   else
     complain(result.status, result.code, result.reason, result.held)
   end
@@ -80,7 +82,7 @@ local function status()
     end
   end
   local upstreams = table.concat(parts, ",")
-  answer(200, ('{"schema":"gopub/edge-status/v1",%s,"upstreams":{%s}}'):format(clock(), upstreams))
+  answer(200, ('{"schema":"gopub/edge-status/v1",%s,"upstreams":{%s}}'):format(own(), upstreams))
 end
 
 --- Answers one request on the control socket.

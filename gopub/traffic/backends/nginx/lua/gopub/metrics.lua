@@ -3,6 +3,7 @@
 
 local answer = require "gopub.answer"
 local cjson = require "cjson"
+local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
 local tables = require "gopub.tables"
@@ -123,7 +124,7 @@ local FAMILIES = {
   { "gopub_edge_header_seconds", "histogram", "Seconds from the attempt's begin to the answer's header." },
   { "gopub_edge_total_seconds", "histogram", "Seconds from the attempt's begin to the answer's end." },
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
-  { "gopub_edge_table_revision", "gauge", "Revision of the route table in force." },
+  { "gopub_edge_table_revision", "gauge", "Revision of the route table in force, and who counts here." },
   { "gopub_edge_no_subject_total", "counter", "Requests without the sticky key, sent to stable." },
   { "gopub_edge_unrouted_total", "counter", "Requests answered 503 by the edge itself." },
   { "gopub_edge_tables_refused_total", "counter", "Route tables that were put and not taken." },
@@ -173,7 +174,7 @@ local function show_upstream(lines, upstream, held)
   end
   local doc = cjson.decode(text)
   local labels = ('app="%s",env="%s"'):format(doc.app, doc.env)
-  say(lines, "gopub_edge_table_revision", "", labels, revision)
+  say(lines, "gopub_edge_table_revision", "", ('%s,edge_id="%s"'):format(labels, identity.read()), revision)
   say(lines, "gopub_edge_no_subject_total", "", labels, counters:get("no-subject/" .. upstream) or 0)
   for _, entry in ipairs(series.list(upstream)) do
     show_entry(lines, labels, entry)

@@ -9,6 +9,7 @@ local cjson = require("cjson").new()
 local address = require "gopub.address"
 local decide = require "gopub.decide"
 local disk = require "gopub.disk"
+local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local process = require "gopub.process"
 local series = require "gopub.series"
@@ -268,6 +269,7 @@ end
 --- Takes up the last known good tables; what cannot be used is left where it is, logged and counted.
 function _M.load(path)
   directory = path
+  identity.ensure()
   for _, key in ipairs({ "refused", "no-table", "no-peer" }) do
     counters:safe_add(key, 0)
   end

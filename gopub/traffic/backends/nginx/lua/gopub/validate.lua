@@ -27,6 +27,7 @@ end
 
 local readers = {}
 
+-- The fields of an object, in the order in which they are looked at; a third value marks one that may be missing.
 local function fields(value, path, wanted)
   if type(value) ~= "table" or (next(value) ~= nil and is_list(value)) then
     fail("GP501", "%s is not an object", path)
@@ -35,7 +36,7 @@ local function fields(value, path, wanted)
   local known = {}
   for _, field in ipairs(wanted) do
     known[field[1]] = true
-    if value[field[1]] == nil then
+    if value[field[1]] == nil and not field[3] then
       fail("GP501", "%s%s is missing", prefix, field[1])
     end
   end
@@ -50,7 +51,9 @@ local function fields(value, path, wanted)
     fail("GP501", "%s%s is not known", prefix, unknown[1])
   end
   for _, field in ipairs(wanted) do
-    readers[field[2]](value[field[1]], prefix .. field[1])
+    if value[field[1]] ~= nil then
+      readers[field[2]](value[field[1]], prefix .. field[1])
+    end
   end
 end
 
@@ -110,6 +113,12 @@ function readers.lapse(value, path)
   end
 end
 
+function readers.latency(value, path)
+  if value ~= "auto" and value ~= "header" and value ~= "total" then
+    fail("GP501", "%s is not auto, header or total", path)
+  end
+end
+
 function readers.track(value, path)
   fields(value, path, { { "release", "string" }, { "peers", "peers" } })
 end
@@ -132,6 +141,7 @@ local TABLE = {
   { "rollout", "string" }, { "salt", "string" }, { "sticky", "string" }, { "weight", "integer" },
   { "stable", "maybe_track" }, { "canary", "maybe_track" }, { "canary_until", "maybe_number" },
   { "lapse", "lapse" }, { "rules", "rules" }, { "trust", "strings" }, { "fallback", "boolean" },
+  { "latency", "latency", true },
 }
 
 -- Meaning (GP502) ----------------------------------------------------------------------------------------------
