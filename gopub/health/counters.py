@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
+from gopub.health.aside import Gained
 from gopub.health.samples import (
     APART_CLASSES,
     ERROR_CLASSES,
@@ -87,12 +88,26 @@ def window(
 
     The edges of ``after`` must measure latency by the same bounds: see ``disagreement``.
     """
-    gained, bounds = increments(before, after), (slow_above, late_above)
+    found = gained(before, after)
+    return window_of(found, canary=canary, stable=stable, slow_above=slow_above, late_above=late_above)
+
+
+def gained(before: CounterSnapshot, after: CounterSnapshot) -> Gained:
+    """What every series gained between two looks."""
+    releases = frozenset(series.release for series in after.series)
+    return Gained(before.at, after.at, increments(before, after), releases)
+
+
+def window_of(
+    found: Gained, *, canary: str, stable: str | None, slow_above: float | None, late_above: float | None = None
+) -> Window:
+    """The same as ``window``, from what the series gained."""
+    bounds = slow_above, late_above
     return Window(
-        start=before.at,
-        end=after.at,
-        canary=_track(canary, gained, after, bounds),
-        stable=_track(stable, gained, after, bounds) if stable else None,
+        start=found.start,
+        end=found.end,
+        canary=_track(canary, found, bounds),
+        stable=_track(stable, found, bounds) if stable else None,
     )
 
 
@@ -127,12 +142,12 @@ def _fell(
     return any(value < earlier.get(name, value) for name, value in after.items())
 
 
-def _track(release: str, gained: Iterable[RawSeries], after: CounterSnapshot, bounds: _Bounds) -> TrackWindow | None:
-    if not any(series.release == release for series in after.series):
+def _track(release: str, found: Gained, bounds: _Bounds) -> TrackWindow | None:
+    if release not in found.releases:
         return None
     hosts: dict[str, HostCounts] = {}
     latency = Histogram()
-    for series in (series for series in gained if series.release == release):
+    for series in (series for series in found.series if series.release == release):
         timed = histogram(series.cumulative)
         latency += timed
         hosts[series.host] = _count(hosts.get(series.host), series, timed, bounds)

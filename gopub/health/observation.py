@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gopub.health.aside import Aside
 from gopub.health.config import JudgeConfig
 from gopub.health.evidence import Evidence, EvidenceState, evidence, fold
 from gopub.health.logscore import LogScore
@@ -58,6 +59,8 @@ class Observation:
     score: Score = field(default_factory=Score)
     scored: ScoreInput = field(default_factory=ScoreInput)
     evidence: Evidence = field(default_factory=Evidence)
+    aside: tuple[Aside, ...] = ()
+    """Hosts that died or are silent, and what was set aside of them: it is in none of the figures."""
     before: EvidenceState = field(default_factory=EvidenceState)
     log_score: LogScore | None = None
     log_note: str = ""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from gopub.canon import Json
+from gopub.health.aside import ASKED, Gained, Standing, heard, settled, suspects, told
 from gopub.health.config import JudgeConfig
-from gopub.health.counters import bounds_of, disagreement, merged, window
+from gopub.health.counters import bounds_of, disagreement, gained, merged, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
@@ -47,6 +48,7 @@ class ObserverState:
     step: int = -1
     step_totals: Totals = field(default_factory=Totals)
     rollout_totals: Totals = field(default_factory=Totals)
+    hosts: Mapping[str, Standing] = field(default_factory=dict)
     reference: TrackWindow | None = None
     """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
 
@@ -74,6 +76,7 @@ class Observer:
         self._runtime = RuntimeTrail(config.score.profile)
         self._canaries: frozenset[str] = frozenset()
         self._busy: float | None = None
+        self._waiting: tuple[Gained, ...] = ()
         self._logs = LogWatch(logs, config)
 
     def state(self) -> Json:
@@ -104,6 +107,7 @@ class Observer:
         compare: bool = True,
         logs: Sequence[LogTarget] = (),
         edges: Mapping[str, str | None] | None = None,
+        others: Sequence[ProcessHealth] = (),
     ) -> Observation:
         """One look: three queries, and the logs where they are due.
 
@@ -114,12 +118,15 @@ class Observer:
             compare: False for a step that only a header rule sends traffic to.
             logs: where the logs of canary and stable hosts lie.
             edges: the inventory's edges and who each said it is; see ``only_ours``.
+            others: whether the hosts that ``suspects()`` named at the look before answer.
         """
         if step != self._state.step:
             self._state = replace(self._state, step=step, step_totals=Totals())
         config = self._config
+        self._state = replace(self._state, hosts=heard(self._state.hosts, hosts, others, at))
         answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
         blank = Observation(config, step, at, compare, tuple(hosts), before=self._state.evidence)
+        blank = replace(blank, aside=told(self._state.hosts, at))
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
         queries = answer.queries
@@ -129,13 +136,20 @@ class Observer:
             return self._nothing(blank, wrong or "", queries)
         answer = ours
         notes = (*answer.notes, *older(answer), *self._changed(answer))
-        new = self._window(answer)
+        new = self._windows(answer, hosts, others)
         queries = (*queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"no edge counts anything for the canary release {config.canary}"
             return self._nothing(blank, reason, queries)
+        blank = replace(blank, aside=told(self._state.hosts, at))
         seen = self._judge(replace(blank, queries=queries, notes=notes), new)
         return await self._with_logs(seen, logs)
+
+    def suspects(self) -> tuple[str, ...]:
+        """The stable hosts that should be asked at the next look whether they are there."""
+        named = dict.fromkeys(host for gained in self._waiting for host in suspects(gained, self._state.hosts))
+        silent = (host for host, one in self._state.hosts.items() if not one.canary and one.silent_since is not None)
+        return tuple(dict.fromkeys((*named, *silent)))[:ASKED]
 
     def _releases(self) -> tuple[str, ...]:
         return tuple(name for name in (self._config.stable, self._config.canary) if name)
@@ -160,22 +174,30 @@ class Observer:
             return ()
         return ("the edges measure latency by other bounds than before: what was counted before is left out",)
 
-    def _window(self, answer: CounterSnapshot) -> tuple[Window, ...]:
-        """The counts since the last look; none at the first one."""
+    def _windows(
+        self, answer: CounterSnapshot, hosts: Sequence[ProcessHealth], others: Sequence[ProcessHealth]
+    ) -> tuple[Window, ...]:
+        """The counts that may be folded now; none at the first look."""
         before, self._last = self._last, merged(self._last, answer) if self._last else answer
-        if before is None:
-            return ()
+        if before is not None:
+            new = gained(before, answer)
+            self._waiting = (*self._waiting, new)
+            if any(any(one.classes.values()) for one in new.series if one.release == self._config.canary):
+                self._busy = new.end
+        standings, ready, self._waiting = settled(self._state.hosts, self._waiting, hosts, others, answer.at)
+        self._state = replace(self._state, hosts=standings)
+        return tuple(self._take(found) for found in ready)
+
+    def _take(self, found: Gained) -> Window:
         config, state = self._config, self._state
-        new = window(
-            before,
-            answer,
+        evidence = state.evidence
+        new = window_of(
+            found,
             canary=config.canary,
             stable=config.stable,
-            slow_above=state.evidence.slow_above,
-            late_above=state.evidence.late_above,
+            slow_above=evidence.slow_above,
+            late_above=evidence.late_above,
         )
-        if new.canary and new.canary.attempts:
-            self._busy = new.end
         self._recent.add(new)
         self._logs.count(new)
         self._state = replace(
@@ -183,7 +205,7 @@ class Observer:
             step_totals=state.step_totals.plus(new),
             rollout_totals=state.rollout_totals.plus(new),
         )
-        return (new,)
+        return new
 
     def _judge(self, seen: Observation, new: tuple[Window, ...]) -> Observation:
         config, at = self._config, seen.at

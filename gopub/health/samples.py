@@ -128,6 +128,8 @@ class ProcessHealth:
     reachable: bool = True
     memory: float | None = None
     """Resident memory of the unit's main process, bytes; None where the host does not say."""
+    boot: str = ""
+    """The boot id of the host; empty where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,28 @@ from dataclasses import replace
 
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
-from gopub.rollout.reasons import say_break, say_e, say_e_all, say_good, say_lines, say_logs, say_score, say_worse
+from gopub.rollout.reasons import (
+    say_aside,
+    say_break,
+    say_e,
+    say_e_all,
+    say_good,
+    say_lines,
+    say_logs,
+    say_score,
+    say_worse,
+)
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
 from gopub.units import say_seconds
 
 OVERWHELMING = 100.0
 """Evidence this many times what the level α asks for needs no second opinion."""
+GONE = 30.0
+"""Seconds after which a canary host that is silent and fails is taken from its users."""
+FAILED, FAILED_SHARE = 10, 0.05
+"""Fails: so many requests of this silence, and this share of them."""
+DEATHS = 2
+"""One death is nobody's pattern."""
 
 
 def decide(observation: Observation, policy: Policy, history: History) -> Verdict:
@@ -27,6 +43,9 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         but they can condemn (it is looked at after rule 3).
         Two things can decide where requests are few (never where there is no data): the approval of the next step,
         where the plan asks for one, and a first release without an error so far; for both, rules 4 to 6 do not apply.
+        What a host that does not answer failed is the host's, and in no figure (``health.aside``). Who uses it suffers
+        all the same: WITHDRAW once it has been silent for ``GONE`` seconds and goes on failing; WITHDRAW as well once
+        every canary host died, more often than stable's. Neither blames the release.
     3.  E ≥ 100/α: ROLLBACK at once.
     4.  The canary breaks the SLO, stable does not, and E ≥ 1/α: ROLLBACK if the log score reaches its mark;
         else alert and WATCH with the weight frozen for ``watch`` seconds, then ROLLBACK unless recovered.
@@ -49,6 +68,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     feeds), E is the test against the SLO, and "stable does not break it" holds of a track without traffic.
     """
     verdict = _judge(observation, policy, history)
+    if told := say_aside(observation):
+        verdict = replace(verdict, reason=f"{verdict.reason}; {told}")
     if history.promoted is not None and history.gate is None and verdict.kind in (Kind.HOLD, Kind.WATCH):
         overrode = f"promoted by {history.promoted} over {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
         verdict = _verdict(Kind.PROMOTE, 7, overrode, history)
@@ -61,7 +82,9 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         return _verdict(Kind.ROLLBACK, 1, failure, history)
     if policy.health_only:
         return _bake(observation, history, "health-only: no router or no judge, hosts answered for themselves")
-    if history.watch_since is None and (verdict := _want_of_data(observation, policy, history)):  # rule 2
+    if history.watch_since is None and (
+        verdict := _host_gone(observation, policy, history) or _want_of_data(observation, policy, history)
+    ):  # rule 2
         return verdict
     if verdict := _overwhelming(observation, policy, history):  # rule 3
         return verdict
@@ -121,6 +144,29 @@ def _want_of_data(observation: Observation, policy: Policy, history: History) ->
     if not totals.canary_requests and totals.stable_requests >= policy.min_requests:
         reason += f"; stable had {totals.stable_requests}: `gopub route explain` says why a request goes there"
     return _hold_or_withdraw(2, reason, history)
+
+
+def _host_gone(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    """The canary's hosts are dead or cut off: its users must not pay for it, and the release is not blamed."""
+    if _overwhelming(observation, policy, history):
+        return None
+    ours = {host.host: host for host in observation.aside if host.canary}
+    for host in ours.values():
+        if host.silent >= GONE and host.silent_errors >= max(FAILED, FAILED_SHARE * host.silent_attempts):
+            text = f"{host.host} has not answered for {say_seconds(round(host.silent))} and its users suffer"
+            return _verdict(Kind.WITHDRAW, 2, text, history)
+    deaths = [ours[host.host].deaths if host.host in ours else 0 for host in observation.hosts]
+    if min(deaths, default=0) and sum(deaths) >= DEATHS and sum(deaths) / len(deaths) > _stable_deaths(observation):
+        text = "every canary host went down since it runs the release, more often than stable's"
+        return _verdict(Kind.WITHDRAW, 2, text, history)
+    return None
+
+
+def _stable_deaths(observation: Observation) -> float:
+    """Per host; one that is gone now counts as one that died."""
+    stable = observation.recent.stable if observation.recent else None
+    dead = sum(host.deaths or (host.silent >= GONE) for host in observation.aside if not host.canary)
+    return dead / max(1, len(stable.hosts) if stable else 0)
 
 
 def _silence(observation: Observation, policy: Policy, history: History) -> Verdict | None:

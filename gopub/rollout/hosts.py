@@ -97,6 +97,16 @@ async def process_health(run: Run, name: str) -> ProcessHealth:
     return health_of(name, record)
 
 
+async def is_there(run: Run, name: str) -> ProcessHealth:
+    """Whether a host answers, and in which boot it is; what runs there is not asked."""
+    try:
+        await _in_reach(run, name)
+        record = await _ask(run, _order(run, name, "status"), timeout=STATUS)
+    except GopubError as error:
+        return ProcessHealth(name, reachable=False, detail=error.problem)
+    return ProcessHealth(name, reachable=record.code != _IN_PASSING, boot=record.values.get("boot_id", ""))
+
+
 def health_of(name: str, record: Record) -> ProcessHealth:
     """A status record as the judge reads it."""
     said = record.values
@@ -110,6 +120,7 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         detail="" if record.ok else f"{record.code} {record.message}",
         reachable=record.code != _IN_PASSING,  # it boots or goes down: a unit that does not run says nothing then
         memory=float(memory) if memory.isdecimal() else None,
+        boot=said.get("boot_id", ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -48,9 +49,12 @@ class Judging:
         if self._observer is None:
             return Observation(self._config, step.index, at, step.header is None, tuple(health))
         await self.start(at)
+        asked = [name for name in self._observer.suspects() if name in run.state.hosts]
+        others = await asyncio.gather(*(hosts.is_there(run, name) for name in asked))
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
+        compare, edges = step.header is None, run.edges
         return await self._observer.look(
-            at, health, step.index, compare=step.header is None, logs=targets, edges=run.edges
+            at, health, step.index, compare=compare, logs=targets, edges=edges, others=others
         )
 
     def policy(self, step: PlannedStep) -> Policy:

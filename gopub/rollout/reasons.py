@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gopub.health.aside import Aside
 from gopub.health.curves import latency_origin
 from gopub.health.evidence import MetricEvidence
 from gopub.health.logscore import LogClass, LogScore
@@ -9,6 +10,7 @@ from gopub.health.observation import Observation
 from gopub.health.quantile import quantile
 from gopub.health.score import Dimension
 from gopub.rollout.verdict import Policy
+from gopub.units import say_seconds
 
 _CLASSES = 3
 """Classes of error lines that are named; the record has more."""
@@ -145,3 +147,16 @@ def _slower(observation: Observation) -> bool:
     if canary.p95 is None or stable is None or stable.p95 is None or not (canary.enough and stable.enough):
         return False
     return canary.p95 > _NOTABLE * stable.p95
+
+
+def say_aside(observation: Observation) -> str:
+    """What was set aside of hosts that died or are silent; empty where nothing was."""
+    found = [_say_host(host) for host in observation.aside if host.attempts or host.deaths]
+    return f"set aside as the hosts' own: {'; '.join(found)}" if found else ""
+
+
+def _say_host(host: Aside) -> str:
+    died = f", went down {host.deaths} times" if host.deaths > 1 else ", went down" if host.deaths else ""
+    silent = f", silent for {say_seconds(round(host.silent))}" if host.silent else ""
+    track = "canary" if host.canary else "stable"
+    return f"{host.host} ({track}{died}{silent}) {host.errors} errors in {host.attempts} requests"

@@ -56,7 +56,7 @@ MUTATIONS = [
     ("if policy.first and not totals.canary_errors:", "if policy.first:"),
     ("if policy.first and not totals.canary_errors:", "if False:"),
     ("if observation.no_data is not None:\n        return _hold", "if False:\n        return _hold"),
-    ("history.watch_since is None and (verdict", "(verdict"),
+    ("if history.watch_since is None and (\n", "if (\n"),
     ("if history.now >= history.deadline:", "if history.now > history.deadline:"),
     ("if history.now >= history.deadline:", "if history.now >= history.deadline - 1:"),
     ("OVERWHELMING = 100.0", "OVERWHELMING = 99.0"),

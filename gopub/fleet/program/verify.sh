@@ -51,6 +51,7 @@ expect() {
 
 judge() {
     value current "$current"
+    value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
     value restarts "$restarts"
     value result "$u_result"
     value check.unit "$c_unit"
