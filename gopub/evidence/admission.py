@@ -4,12 +4,14 @@
  2. ``signer``       by a key that this environment accepts
  3. ``artifacts``    every target's archive and binary carry a good signature of that key
  4. ``provenance``   a signed provenance covers the digest of every archive and binary
- 5. ``builder``      it was made by a builder that is accepted
- 6. ``commit``       it names the commit that release.json names
- 7. ``sbom``         every target has at least one signed SBOM, and every SBOM is signed
- 8. ``target``       there is a build for every kind of host
- 9. ``environment``  release.json describes this environment
-10. ``quarantine``   neither the release nor one of its binaries was taken back here
+ 5. ``builder``      it was made by a builder that is accepted, as a build of gopub's own type
+ 6. ``source``       from a repository and a ref that are accepted
+ 7. ``commit``       it names the commit that release.json names
+ 8. ``sbom``         every target has at least one signed SBOM, and every SBOM is signed
+ 9. ``target``       there is a build for every kind of host
+10. ``archives``     the archives for these hosts are whole, and hold exactly the signed binaries
+11. ``environment``  release.json describes this environment
+12. ``quarantine``   neither the release nor one of its binaries was taken back here
 
 All checks are made and told, also after the first that fails. A complaint is the text of the error that a
 signature check gave; the empty string means that it passed.
@@ -21,7 +23,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gopub.canon import Json
-from gopub.evidence.provenance import BUILDER_LOCAL
+from gopub.evidence.origin import SourcePolicy, shown
+from gopub.evidence.provenance import BUILD_TYPE, BUILDER_LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,9 @@ class ProvenanceFacts:
     subjects: frozenset[str] = frozenset()
     commit: str = ""
     builder: str = ""
+    build_type: str = ""
+    repository: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +67,19 @@ class AdmissionFacts:
     environments: tuple[str, ...]
     quarantined: Mapping[str, str] = field(default_factory=dict)
     """Digest of a release or binary to the reason why it was taken back in this environment."""
+    archives: tuple[str, ...] = ()
+    """What was found wrong with the archives that were read."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPolicy:
-    """What an environment asks for: keys by fingerprint, builders by id, targets that its hosts need."""
+    """What an environment asks for: keys by fingerprint, builders by id, sources, targets that its hosts need."""
 
     accepted_keys: tuple[str, ...]
     builders: tuple[str, ...] = (BUILDER_LOCAL,)
     targets: tuple[str, ...] = ()
     require_sbom: bool = True
+    sources: SourcePolicy = SourcePolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +126,13 @@ def admit(facts: AdmissionFacts, policy: AdmissionPolicy) -> Admission:
             _check("artifacts", _bad_signatures(facts), "every archive and binary is signed"),  # 3
             _check("provenance", _provenance(facts), "the provenance covers every archive and binary"),  # 4
             _check("builder", _builder(facts, policy), f"built by {facts.provenance.builder}"),  # 5
-            _check("commit", _commit(facts), f"built from commit {facts.commit[:12]}"),  # 6
-            _check("sbom", _sboms(facts, policy), "every SBOM is signed"),  # 7
-            _check("target", _targets(facts, policy), "there is a build for every kind of host"),  # 8
-            _check("environment", _environment(facts), f"release.json describes {facts.env}"),  # 9
-            _check("quarantine", _quarantine(facts), f"never taken back in {facts.env}"),  # 10
+            _source(facts, policy),  # 6
+            _check("commit", _commit(facts), f"built from commit {facts.commit[:12]}"),  # 7
+            _check("sbom", _sboms(facts, policy), "every SBOM is signed"),  # 8
+            _check("target", _targets(facts, policy), "there is a build for every kind of host"),  # 9
+            _check("archives", _few(facts.archives), "every archive for these hosts holds exactly the signed binary"),
+            _check("environment", _environment(facts), f"release.json describes {facts.env}"),  # 11
+            _check("quarantine", _quarantine(facts), f"never taken back in {facts.env}"),  # 12
         ),
     )
 
@@ -168,8 +179,20 @@ def _provenance(facts: AdmissionFacts) -> str:
 
 
 def _builder(facts: AdmissionFacts, policy: AdmissionPolicy) -> str:
-    builder = facts.provenance.builder
-    return "" if builder in policy.builders else f"builder {builder or 'unknown'} is not accepted"
+    said = facts.provenance
+    if said.builder not in policy.builders:
+        return f"builder {shown(said.builder) if said.builder else 'unknown'} is not accepted"
+    if said.build_type != BUILD_TYPE:
+        return f"build type {shown(said.build_type) if said.build_type else 'unknown'} is not gopub's"
+    return ""
+
+
+def _source(facts: AdmissionFacts, policy: AdmissionPolicy) -> Check:
+    said = facts.provenance
+    if said.complaint:
+        return Check("source", passed=False, reason="there is no provenance that says where it was built from")
+    complaint = policy.sources.complaint(said.repository, said.ref)
+    return _check("source", complaint, policy.sources.says(said.repository, said.ref))
 
 
 def _commit(facts: AdmissionFacts) -> str:

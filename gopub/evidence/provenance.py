@@ -113,6 +113,23 @@ def inside(value: object, *path: str) -> object:
     return value
 
 
+def build_type_of(said: Mapping[str, Any]) -> str:
+    """The build type of a verified provenance statement."""
+    return _text_at(said, "predicate", "buildDefinition", "buildType")
+
+
+def source_of(said: Mapping[str, Any]) -> tuple[str, str]:
+    """The repository and the ref that a verified provenance statement names; empty where it does not."""
+    told = ("predicate", "buildDefinition", "externalParameters")
+    return _text_at(said, *told, "repository"), _text_at(said, *told, "ref")
+
+
+def _text_at(value: object, *path: str) -> str:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
 def timestamp(moment: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

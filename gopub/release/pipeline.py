@@ -33,7 +33,7 @@ from gopub.release.publishing import already_published, publish
 from gopub.release.stages import Described, Packed, PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modfile import Module
 from gopub.source.modules import ModuleReport
-from gopub.source.tree import SourceTree
+from gopub.source.tree import SourceTree, full_ref
 from gopub.store.protocol import ArtifactStore
 
 
@@ -125,7 +125,7 @@ async def provenance(
     """State how all artifacts were built; ``finished`` is seconds since the epoch."""
     facts = BuildFacts(
         repository=plan.tree.repository,
-        ref=plan.tree.ref,
+        ref=full_ref(plan.tree),
         commit=plan.tree.commit,
         spec_file=plan.spec_file,
         main=plan.main,

@@ -11,6 +11,7 @@ from pathlib import Path
 from gopub.errors import UsageError
 from gopub.source.versions import Rank, rank
 
+_COMMIT = re.compile(r"HEAD|[0-9a-f]{7,64}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _VERSION_TAG = re.compile(r"v?(\d[0-9A-Za-z._+-]*)")
 
@@ -39,6 +40,18 @@ class SourceTree:
     def dirty(self) -> bool:
         """Whether the local working tree differs from this commit."""
         return bool(self.changes)
+
+
+def full_ref(tree: SourceTree) -> str:
+    """The ref as a provenance records it: a tag by its full name, also where the commit was asked for and has one.
+
+    Of a branch stands what was asked for. Policies tell tags from branches by it.
+    """
+    if tree.ref.startswith("refs/") or (tree.ref not in tree.tags and not _COMMIT.fullmatch(tree.ref)):
+        return tree.ref
+    if tree.ref in tree.tags:
+        return f"refs/tags/{tree.ref}"
+    return f"refs/tags/{tree.tag}" if tree.tag else tree.ref
 
 
 def choose_tag(tags: Sequence[str], ref: str, owners: Collection[str] = ()) -> str | None:

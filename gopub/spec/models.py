@@ -33,6 +33,8 @@ from gopub.spec.texts import (
     Inside,
     Network,
     Package,
+    RefPattern,
+    RepositoryPattern,
     SelectorText,
     Sticky,
     Target,
@@ -105,13 +107,24 @@ class PublishSpec(Model):
     """A connection of kind directory or s3; "directory" is a folder on this machine."""
 
 
+class SourceAdmitted(Model):
+    """From where a release must have been built, by its provenance."""
+
+    repository: RepositoryPattern | None = None
+    """A repository, or a pattern of them; without it the one that this project is a clone of."""
+    ref: RefPattern | None = None
+    """A branch or tag, or a pattern of them; without it any."""
+
+
 class AdmitSpec(Model):
-    """Whose signature an environment accepts."""
+    """Whose signature an environment accepts, over what."""
 
     scalar_is_first = False  # the first key of this mapping will be `identity`, which is not acted on yet
 
     key: Word | None = None
     """The public key (PEM file, relative to gopub.yaml); without it the local one."""
+    provenance: SourceAdmitted = SourceAdmitted()
+    """The source that it must have been built from."""
 
 
 class ServiceSpec(Model):

@@ -36,6 +36,9 @@ _ARCHITECTURES = {
 GO_TARGETS = frozenset(f"{system}/{name}" for system, names in _ARCHITECTURES.items() for name in names.split())
 """What ``go tool dist list`` of Go 1.26 prints."""
 
+_LONGEST_PATTERN = 300
+_SOURCE_HINT = 'write "https://git.example/team/orders" or "https://git.example/team/*"; * does not cross a /, ** does'
+_REF_PATTERN = re.compile(r"(?![-/])[^\s~^:?\[\\]{1,200}")
 _TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # noqa: S105 - a token of RFC 9110, the shape of a header name
 _URL = re.compile(r"https?://[A-Za-z0-9._~:/?%@=&+,;\[\]-]+")
 
@@ -117,6 +120,20 @@ def _window(value: str) -> str:
     return value
 
 
+def _repository_pattern(value: str) -> str:
+    if re.search(r"\s", value) or len(value) > _LONGEST_PATTERN:
+        raise refuse("GP325", f"{value!r} is no address of a repository", _SOURCE_HINT)
+    if re.search(r"://[^/]*:[^/]*@", value):
+        raise refuse("GP325", "the repository is written with a password", _SOURCE_HINT)
+    return value
+
+
+def _ref_pattern(value: str) -> str:
+    if not _REF_PATTERN.fullmatch(value):
+        raise refuse("GP326", f"{value!r} is no branch or tag, nor a pattern of them", 'write "refs/tags/v*" or "main"')
+    return value
+
+
 Inside = Annotated[Word, AfterValidator(_inside)]
 """A file below gopub.yaml; it goes into the release from the commit, so it can be nowhere else."""
 
@@ -189,3 +206,9 @@ UserName = Annotated[
     ),
 ]
 """A system user."""
+
+RepositoryPattern = Annotated[Word, AfterValidator(_repository_pattern)]
+"""A repository as git clones it; * stands for any text without a slash, ** for any text."""
+
+RefPattern = Annotated[Word, AfterValidator(_ref_pattern)]
+"""A branch or tag by its full name (refs/tags/v*) or its short one (main); * and ** as above."""

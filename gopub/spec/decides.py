@@ -1,0 +1,133 @@
+"""Who decides over each key of an environment: the signed release, or the project that an operator stands in. Pure.
+
+A release says what runs and how it enters: files, unit, health, steps, marks. Where it goes and whose word counts is the
+project's: a release must choose neither the hosts that it reaches, nor the connections behind names, nor the key that judges it.
+docs/concepts/admission.md shows this table; a test compares them, and that no key is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+from gopub.canon import Json
+from gopub.spec.base import Model
+from gopub.spec.models import Environment
+
+
+class Decides(StrEnum):
+    """Whose word a key is."""
+
+    PROJECT = "project"
+    RELEASE = "release"
+
+
+P, R = Decides.PROJECT, Decides.RELEASE
+DECIDES: Mapping[str, Decides] = {
+    "inventory": P,
+    "hosts": P,
+    "instance": R,
+    "admit.key": P,
+    "admit.provenance.repository": P,
+    "admit.provenance.ref": P,
+    "service.unit": R,
+    "service.args": R,
+    "service.env": R,
+    "service.user": R,
+    "switch": R,
+    "config": R,
+    "config_check": R,
+    "health.http": R,
+    "health.within": R,
+    "max_unavailable": R,
+    "max_load": R,
+    "traffic.router": P,
+    "traffic.upstream": R,
+    "traffic.port": R,
+    "traffic.sticky": R,
+    "traffic.drain": R,
+    "traffic.trust": R,
+    "rollout.window": R,
+    "rollout.steps": R,
+    "rollout.deadline": R,
+    "judge.metrics": P,
+    "judge.logs": P,
+    "judge.slo.latency_p95": R,
+    "judge.slo.error_rate": R,
+    "judge.score.pass": R,
+    "judge.score.latency": R,
+    "judge.score.errors": R,
+    "judge.score.gc_pause": R,
+    "judge.score.memory_growth": R,
+    "judge.score.profile": R,
+    "judge.rollback.log_score": R,
+    "judge.rollback.watch": R,
+    "judge.min_requests": R,
+    "judge.alpha": R,
+    "judge.look": R,
+    "keep_releases": R,
+}
+"""Every key of an environment. Whether there is a router at all is the project's word with its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """A key in which the release says otherwise than the project, and what each says."""
+
+    key: str
+    release: Json
+    project: Json
+
+    def __str__(self) -> str:
+        """For people: what is used, and what is not."""
+        return f"`{self.key}` is the project's word: {_shown(self.project)}; the release says {_shown(self.release)}"
+
+
+def joined(release: Environment, project: Environment) -> tuple[Environment, tuple[Overruled, ...]]:
+    """The environment that a rollout uses: the release's, with every key that is the project's taken from there."""
+    overruled = tuple(_differences(release, project))
+    judge = release.judge.model_copy(update={"metrics": project.judge.metrics, "logs": project.judge.logs})
+    traffic = project.traffic
+    if traffic is not None and release.traffic is not None:
+        traffic = release.traffic.model_copy(update={"router": traffic.router})
+    told = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit}
+    return release.model_copy(update={**told, "traffic": traffic, "judge": judge}), overruled
+
+
+def _differences(release: Environment, project: Environment) -> Iterator[Overruled]:
+    said, used = (cast("Mapping[str, Json]", one.model_dump(mode="json", by_alias=True)) for one in (release, project))
+    for key, who in DECIDES.items():
+        ours, theirs = value_at(used, key), value_at(said, key)
+        if who is Decides.PROJECT and ours != theirs:
+            yield Overruled(key, theirs, ours)
+
+
+def value_at(value: Json, key: str) -> Json:
+    """What stands at a dotted key; None where its way ends before."""
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def keys_of(model: type[Model], before: str = "") -> Iterator[str]:
+    """The dotted keys of a model's values: those of the mappings in it, and a list as one key."""
+    for name, field in model.model_fields.items():
+        key = f"{before}{field.alias or name}"
+        inner = _model_in(field.annotation)
+        if inner is None:
+            yield key
+        else:
+            yield from keys_of(inner, f"{key}.")
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    """The mapping that a key holds, also where it may be left out; None: a plain value or a list."""
+    kinds = [annotation, *(() if getattr(annotation, "__origin__", None) is tuple else getattr(annotation, "__args__", ()))]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Model)), None)
+
+
+def _shown(value: Json) -> str:
+    text = "none" if value is None else ascii(value)
+    return text if len(text) <= 100 else f"{text[:60]}…{text[-30:]}"
