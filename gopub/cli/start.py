@@ -56,7 +56,9 @@ def rollout(
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     clear_quarantine: Annotated[str, typer.Option(help="Allow a quarantined release again, and why.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read, plan, print the plan, change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Admit and plan as a rollout does, print both, change nothing.")
+    ] = False,
 ) -> None:
     """Bring a published release into an env, judged on the way."""
     path, loaded = read_spec(file)
@@ -72,7 +74,7 @@ def rollout(
         from gopub.drive.opening import released
         from gopub.drive.quarantine import clear
 
-        clear(app, env, asyncio.run(released(project, app, version, server_blocks())), clear_quarantine)
+        clear(app, env, asyncio.run(released(project, app, env, version, server_blocks())), clear_quarantine)
     drive(
         "rollout",
         app,
@@ -109,13 +111,12 @@ def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -
     import asyncio
 
     from gopub.cli.engine import server_blocks
-    from gopub.drive.opening import dry_plan
-    from gopub.rollout.planning import plan_json, plan_lines
+    from gopub.drive.rehearsing import rehearse
 
-    plan = asyncio.run(dry_plan(app, env, version, project, server_blocks()))
-    typer.echo(
-        json.dumps({"schema_version": 1, "plan": plan_json(plan)}, indent=2) if as_json else "\n".join(plan_lines(plan))
-    )
+    found = asyncio.run(rehearse(app, env, version, project, server_blocks()))
+    typer.echo(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))
+    if found.refusal:
+        raise found.refusal
 
 
 def read_spec(file: Path | None = None) -> tuple[Path, Loaded]:

@@ -42,11 +42,11 @@ def verify(
 
 async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
     from gopub.drive.policy import accepted_key
-    from gopub.release import load_release, verify_release
+    from gopub.release import read_stored, verify_stored
 
     known_app, opened = _surroundings(store)
-    signed = await load_release(opened, app or known_app or None, name)
-    return await verify_release(opened, signed, accepted_key(key))
+    by = accepted_key(key)
+    return await verify_stored(opened, await read_stored(opened, app or known_app or None, name), by, name)
 
 
 def _surroundings(store: str) -> tuple[str, ArtifactStore]:

@@ -22,6 +22,10 @@ async def admit(run: Run) -> None:
     """Decide whether the release may enter; a refusal ends the rollout and changes nothing."""
     if run.state.admitted:
         return
+    if run.refused:
+        run.record(ev.Refused((run.refused,)))
+        close(run, Outcome.REFUSED, run.refused)
+        return
     admission = await admission_of(run)
     if admission.accepted:
         run.record(ev.Admitted(tuple(f"{check.name}: {check.reason}" for check in admission.checks)))
@@ -35,7 +39,7 @@ async def plan(run: Run) -> None:
     """Freeze hosts and steps; the rollback kit is written first, so that every plan has one."""
     if run.state.plan is not None or run.release is None:
         return
-    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts)
+    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts, run.notes)
     ports = run.ports
     kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
     write_kit(ports.kits, kit)

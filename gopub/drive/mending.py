@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gopub.clock import new_token
+from gopub.drive import settings
+from gopub.drive.admitting import frozen, of_project
 from gopub.drive.naming import Elsewhere
-from gopub.drive.opening import Wanted, edges_of, release_of
+from gopub.drive.opening import edges_of
 from gopub.drive.ports import open_ports, open_project
 from gopub.drive.projects import known_project
 from gopub.errors import GopubError, LockedError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal
+from gopub.rollout.kit import read_kit
 from gopub.rollout.machine import EnvState, State, fold_env
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.opening import read_state, whoami
@@ -105,10 +108,13 @@ def _as_it_ended(state: State, plan: Plan, rollout: str) -> Plan:
 
 
 async def _ask(debt: Debt, elsewhere: Elsewhere | None) -> tuple[EdgeStatus, ...]:
+    """How the edges stand, by what the last plan froze, else by the project's word: no release has a say in it."""
     state = debt.rollout
     project = await open_project(debt.project).naming_store(elsewhere)
-    wanted = Wanted(state.app, state.env, state.release_version, debt.project, rollout_id=state.rollout)
-    _, environment = await release_of(project, wanted)
-    project = await project.naming(environment, elsewhere)
-    async with open_ports(project, environment) as ports:
-        return await edges_of(ports, state.app, state.env, environment)
+    try:
+        allowed = frozen(read_kit(settings.kits_folder(), state.app, state.env))
+    except GopubError:
+        allowed = of_project(project, state.env)
+    project = await project.naming(allowed.environment, elsewhere)
+    async with open_ports(project, allowed) as ports:
+        return await edges_of(ports, state.app, state.env, ports.environment)

@@ -11,18 +11,18 @@ from gopub.canon import Json
 from gopub.drive import settings
 from gopub.drive.addresses import by_address
 from gopub.drive.adopting import adopt
+from gopub.drive.entering import Entry, beginning, going_on
 from gopub.drive.naming import Elsewhere
-from gopub.drive.ports import Project, open_ports, open_project
+from gopub.drive.policy import signed_for
+from gopub.drive.ports import Project, no_ports, open_ports, open_project
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
-from gopub.release.environments import read_environment
-from gopub.release.loading import load_release
 from gopub.release.model import Release, SignedRelease
-from gopub.rollout.kit import read_kit
+from gopub.rollout.journal import Journal
 from gopub.rollout.model import Plan, ReleaseRef
-from gopub.rollout.opening import Request, read_env_state, resume, start, whoami
+from gopub.rollout.opening import Request, read_env_state, read_state, resume, start, whoami
 from gopub.rollout.payload import render_all
 from gopub.rollout.planning import plan_rollout
 from gopub.rollout.run import Ports, Run
@@ -50,28 +50,54 @@ class Wanted:
 
 @asynccontextmanager
 async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncIterator[Run]:
-    """Read hosts and edges, take the seat, and give the run; names that no file gives are looked for elsewhere."""
+    """Read hosts and edges, take the seat, and give the run; names that no file gives are looked for elsewhere.
+
+    A release whose evidence is refused opens nothing: its run only writes that it was.
+    """
     project = await open_project(wanted.project).naming_store(elsewhere)
-    signed, environment = await release_of(project, wanted)
-    project = await project.naming(environment, elsewhere)
-    async with open_ports(project, environment) as ports:
-        adopt(ports.journal, ports.kits)
+    journal = settings.journal()
+    adopt(journal, settings.kits_folder())
+    entry = await _entry(project, journal, wanted)
+    async with _opened(project, wanted.env, entry, journal, elsewhere) as ports:
         patience = PATIENCE if wanted.rollout_id else None
-        facts, silent = await ask_all(ports.fleet, ports.hosts, environment.instance, patience=patience)
-        epoch = await edge_epoch(ports, wanted.app, wanted.env, environment)
+        facts, silent = await ask_all(ports.fleet, ports.hosts, ports.environment.instance, patience=patience)
+        epoch = await edge_epoch(ports, wanted.app, wanted.env, ports.environment)
         if wanted.rollout_id:
             run = resume(ports, wanted.rollout_id, facts, epoch, why="go on")
             run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
         else:
             insist(facts, silent)
-            run = start(ports, _request(wanted, project, signed.release if signed else None), facts, epoch)
-        run.release, run.signed, run.facts = signed.release if signed else None, signed, facts
-        # Whose signature counts is the project's word: a release must not choose the key that judges it.
-        admit = project.environment(wanted.env).admit
-        run.accepted_key = str(project.folder / admit.key) if admit.key else ""
+            run = start(ports, _request(wanted, project, entry.signed), facts, epoch)
+        run.release = entry.signed.release if entry.signed else None
+        run.facts, run.considered, run.refused = facts, entry.considered, entry.refused
+        run.notes = entry.allowed.notes if entry.allowed else ()
+        if entry.alarm:
+            run.alarm(entry.alarm)
         if run.state.plan:
             await take_over(run)
         yield run
+
+
+async def _entry(project: Project, journal: Journal, wanted: Wanted) -> Entry:
+    if not wanted.rollout_id:
+        return await beginning(project, journal, wanted.app, wanted.env, wanted.version)
+    state = read_state(journal, wanted.rollout_id)
+    if not state.rollout:
+        raise GopubError("GP710", f"rollout {wanted.rollout_id} does not exist", hint="see `gopub status`")
+    return await going_on(project, state, journal)
+
+
+@asynccontextmanager
+async def _opened(
+    project: Project, env: str, entry: Entry, journal: Journal, elsewhere: Elsewhere | None
+) -> AsyncIterator[Ports]:
+    if entry.allowed is None:
+        async with no_ports(project, env, journal) as ports:
+            yield ports
+        return
+    project = await project.naming(entry.allowed.environment, elsewhere)
+    async with open_ports(project, entry.allowed, journal=journal) as ports:
+        yield ports
 
 
 async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> dict[str, Json] | None:
@@ -79,17 +105,17 @@ async def already_there(wanted: Wanted, elsewhere: Elsewhere | None = None) -> d
     if wanted.rollout_id:
         return None
     project = await open_project(wanted.project).naming_store(elsewhere)
-    release = (await load_release(project.store(), wanted.app, wanted.version)).release
-    environment = environment_of(release, wanted.env)
-    project = await project.naming(environment, elsewhere)
-    async with open_ports(project, environment) as ports:
-        env = read_env_state(ports.journal, wanted.app, wanted.env)
-        if env.active or env.stable != release.release_id:
-            return None
-        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
+    journal = settings.journal()
+    entry = await beginning(project, journal, wanted.app, wanted.env, wanted.version)
+    env = read_env_state(journal, wanted.app, wanted.env)
+    if entry.allowed is None or entry.signed is None or env.active or env.stable != entry.signed.release_id:
+        return None
+    release = entry.signed.release
+    async with _opened(project, wanted.env, entry, journal, elsewhere) as ports:
+        facts = await read_facts(ports.fleet, ports.hosts, ports.environment.instance)
         if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
             return None
-        edges = await edges_of(ports, wanted.app, wanted.env, environment)
+        edges = await edges_of(ports, wanted.app, wanted.env, ports.environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
     return {"rollout": "", "app": wanted.app, "env": wanted.env, "version": wanted.version,
@@ -106,18 +132,14 @@ def is_settled(status: EdgeStatus, release: str, hosts: Collection[str]) -> bool
     return table.stable.release == release and {peer.host for peer in table.stable.peers} == set(hosts)
 
 
-async def dry_plan(app: str, env: str, version: str, folder: str, elsewhere: Elsewhere | None = None) -> Plan:
-    """The plan of a rollout that is not started: hosts are read, nothing is changed."""
-    project = await open_project(folder).naming_store(elsewhere)
-    release = (await load_release(project.store(), app, version)).release
-    environment = environment_of(release, env)
-    project = await project.naming(environment, elsewhere)
-    async with open_ports(project, environment) as ports:
-        facts = await read_facts(ports.fleet, ports.hosts, environment.instance)
-        return await make_plan("dry-run", release, env, ports, facts)
-
-
-async def make_plan(rollout: str, release: Release, env: str, ports: Ports, facts: Mapping[str, HostFacts]) -> Plan:
+async def make_plan(
+    rollout: str,
+    release: Release,
+    env: str,
+    ports: Ports,
+    facts: Mapping[str, HostFacts],
+    notes: tuple[str, ...] = (),
+) -> Plan:
     """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan."""
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
@@ -127,37 +149,8 @@ async def make_plan(rollout: str, release: Release, env: str, ports: Ports, fact
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
     return plan_rollout(
         rollout, release, env, ports.environment, hosts, facts, renders, stable,
-        counted=ports.metrics is not None, serving=serving,
+        counted=ports.metrics is not None, serving=serving, notes=notes,
     )  # fmt: skip
-
-
-def environment_of(release: Release, env: str) -> Environment:
-    """The environment as the release carries it: what was signed is what is done.
-
-    Raises:
-        GopubError: GP942 the release knows no such environment.
-        RefusedError: GP351 it is not one that this gopub reads.
-    """
-    files = release.environments.get(env)
-    if files is None:
-        known = ", ".join(release.environments) or "none"
-        raise GopubError("GP942", f"{release.app} {release.version} has no environment {env!r}; it has: {known}",
-                         hint="add it to gopub.yaml and release again")  # fmt: skip
-    return read_environment(env, files)
-
-
-async def release_of(project: Project, wanted: Wanted) -> tuple[SignedRelease | None, Environment]:
-    """The release and its environment; to go on without the store, the environment that the kit remembers.
-
-    A rollout that goes on without its release can only go back, which the first box that needs it finds out.
-    """
-    try:
-        signed = await load_release(project.store(), wanted.app, wanted.version)
-    except GopubError:
-        if not wanted.rollout_id:
-            raise
-        return None, read_kit(settings.kits_folder(), wanted.app, wanted.env).environment
-    return signed, environment_of(signed.release, wanted.env)
 
 
 async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict[str, HostFacts]:
@@ -217,14 +210,14 @@ async def edges_of(ports: Ports, app: str, env: str, environment: Environment) -
     return await ports.router.status(app, env, environment.traffic.upstream)
 
 
-def _request(wanted: Wanted, project: Project, release: Release | None) -> Request:
-    if release is None:
+def _request(wanted: Wanted, project: Project, signed: SignedRelease | None) -> Request:
+    if signed is None:
         raise GopubError("GP724", f"rollout of {wanted.app} {wanted.version} has no release at hand",
                          hint="is the store reachable?")  # fmt: skip
     return Request(
-        app=release.app,
+        app=signed.release.app,
         env=wanted.env,
-        release=ReleaseRef(release.release_id, release.version),
+        release=ReleaseRef(signed.release_id, signed.release.version),
         reason=wanted.reason,
         actor=wanted.actor or whoami(),
         automatic=wanted.automatic,
@@ -232,7 +225,7 @@ def _request(wanted: Wanted, project: Project, release: Release | None) -> Reque
     )
 
 
-async def released(folder: str, app: str, version: str, elsewhere: Elsewhere | None = None) -> str:
-    """The release id of a version in a project's store."""
+async def released(folder: str, app: str, env: str, version: str, elsewhere: Elsewhere | None = None) -> str:
+    """The release id of a version in a project's store, signed by the key that the environment asks for."""
     project = await open_project(folder).naming_store(elsewhere)
-    return (await load_release(project.store(), app, version)).release.release_id
+    return (await signed_for(project, app, project.environment(env).admit, version)).release_id

@@ -1,27 +1,87 @@
-"""The admission of a release into an env: its evidence from the store against the env's policy."""
+"""What the project asks of a release: whose key, from which source, never taken back; and the decision about one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gopub.errors import GopubError, UsageError
-from gopub.evidence.admission import Admission, AdmissionPolicy, admit
+from gopub.drive.sources import sources_of
+from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.evidence.admission import Admission
 from gopub.evidence.keys import PUBLIC_NAME, PublicKey
+from gopub.release.admitting import Considered, consider, decide
 from gopub.release.config import local_keys
-from gopub.release.verifying import gather_facts
-from gopub.rollout.closing import read_env
+from gopub.release.loading import load_release
 from gopub.rollout.run import Run
+from gopub.spec.models import AdmitSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gopub.drive.ports import Project
+    from gopub.release.model import SignedRelease
+
+
+async def considered_by(
+    project: Project, app: str, env: str, name: str, *, quarantined: Collection[str] = ()
+) -> Considered:
+    """The release of that version or id, held against what the project asks of releases in this environment.
+
+    Raises:
+        RefusedError: GP732 the project is another app's; GP310 to GP312 it is not signed by the project's key;
+            GP322, GP324 it is malformed, or of another app.
+        UsageError: GP942 the project has no such environment, GP729 its key cannot be read.
+        GopubError: the store does not have it, or does not answer.
+    """
+    insist_on_app(project, app)
+    admit = project.environment(env).admit
+    return await consider(
+        project.store(),
+        app,
+        name,
+        env=env,
+        key=key_of(project, admit),
+        sources=await sources_of(admit, project.folder),
+        quarantined=dict.fromkeys(quarantined, "it was rolled back here"),
+    )
+
+
+async def signed_for(project: Project, app: str, admit: AdmitSpec, name: str) -> SignedRelease:
+    """A release of the app by the key that the project asks for, and no more than that.
+
+    Raises:
+        GopubError: as :func:`considered_by`.
+    """
+    insist_on_app(project, app)
+    return await load_release(project.store(), app, name, key_of(project, admit))
+
+
+def insist_on_app(project: Project, app: str) -> None:
+    """A project has a word in its own app's rollouts only.
+
+    Raises:
+        RefusedError: GP732.
+    """
+    if project.spec.app != app:
+        raise RefusedError("GP732", f"the project in {str(project.folder)!r} is {project.spec.app}, not {app}",
+                           hint=f"name the folder whose gopub.yaml says `app: {app}`")  # fmt: skip
+
+
+def key_of(project: Project, admit: AdmitSpec) -> PublicKey:
+    """The key by which releases of an environment must be signed: always the project's word.
+
+    Raises:
+        UsageError: GP729 it cannot be read.
+    """
+    return accepted_key(str(project.folder / admit.key) if admit.key else "")
 
 
 async def admission_of(run: Run) -> Admission:
-    """Gather what is known about the run's release and decide."""
-    if run.signed is None:
+    """The decision about the run's release, now that its hosts are known."""
+    if run.considered is None:
         raise GopubError("GP724", f"rollout {run.rollout} has no release at hand", hint="is the store reachable?")
-    key = accepted_key(run.accepted_key)
-    quarantined = dict.fromkeys(read_env(run).quarantine, "it was rolled back here")
-    facts = await gather_facts(run.ports.store, run.signed, [key], env=run.state.env, quarantined=quarantined)
     targets = tuple(sorted({f"linux/{fact.arch}" for fact in run.facts.values()}))
-    return admit(facts, AdmissionPolicy(accepted_keys=(key.fingerprint,), targets=targets))
+    return await decide(run.ports.store, run.considered, targets)
 
 
 def accepted_key(path: str) -> PublicKey:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
 from gopub.drive import settings
+from gopub.drive.admitting import Allowed
 from gopub.drive.naming import Elsewhere, complete
 from gopub.errors import UsageError
 from gopub.fleet.backends import SshFleet
@@ -144,9 +145,12 @@ def reached(project: Project, hosts: Sequence[Host]) -> tuple[Host, ...]:
 
 @asynccontextmanager
 async def open_ports(
-    project: Project, environment: Environment, *, journal: Journal | None = None, clock: Clock | None = None
+    project: Project, allowed: Allowed, *, journal: Journal | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Ports]:
-    """Everything that driving a rollout needs; connections are closed at the end."""
+    """Everything that driving a rollout needs, for an environment that was allowed; it is closed at the end."""
+    if not isinstance(allowed, Allowed):
+        raise TypeError("ports are opened for an allowed environment alone")
+    environment = allowed.environment
     clock = clock or SystemClock()
     fleet: Fleet = open_fleet()
     edges = edges_of(project, environment)
@@ -170,6 +174,16 @@ async def open_ports(
     finally:
         if router:
             await router.close()
+        await fleet.close()
+
+
+@asynccontextmanager
+async def no_ports(project: Project, env: str, journal: Journal, *, clock: Clock | None = None) -> AsyncIterator[Ports]:
+    """What it takes to write into the journal that a release was refused: no host, no edge, no connection."""
+    fleet, environment = open_fleet(), project.environment(env)
+    try:
+        yield Ports(journal, clock or SystemClock(), fleet, (), environment, project.store(), settings.kits_folder())
+    finally:
         await fleet.close()
 
 

@@ -1,4 +1,4 @@
-"""From where an environment's releases must have been built: what `admit.provenance` says, else the project's own remote.
+"""From where releases must have been built: what `admit.provenance` says, else the project's own remote.
 
 A project is a clone of the repository that its releases are built from, or that repository itself. One that git knows
 nothing of, or that has no remote, restricts nothing; the check says so.
@@ -47,9 +47,13 @@ async def _known_to_git(project: Path, spec_file: str) -> tuple[tuple[str, ...],
 async def _remotes(root: Path) -> tuple[str, ...]:
     """What the remote is called, and, where that is a folder here, what its own remote is called."""
     found: list[str] = []
-    for place in (root, *[Path(url) for url in await _urls(root) if Path(url).is_dir()]):
+    for place in (root, *_folders(await _urls(root))):
         found += [url for url in await _urls(place) if url not in found]
     return tuple(found)
+
+
+def _folders(urls: list[str]) -> list[Path]:
+    return [Path(url) for url in urls if url.startswith("/") and Path(url).is_dir()]
 
 
 async def _urls(root: Path) -> list[str]:

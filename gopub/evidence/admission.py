@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gopub.canon import Json
-from gopub.evidence.origin import SourcePolicy, shown
+from gopub.evidence.origin import ANY_SOURCE, SourcePolicy, shown
 from gopub.evidence.provenance import BUILD_TYPE, BUILDER_LOCAL
 
 
@@ -79,7 +79,7 @@ class AdmissionPolicy:
     builders: tuple[str, ...] = (BUILDER_LOCAL,)
     targets: tuple[str, ...] = ()
     require_sbom: bool = True
-    sources: SourcePolicy = SourcePolicy()
+    sources: SourcePolicy = ANY_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

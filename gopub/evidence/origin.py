@@ -1,8 +1,9 @@
 """Where a release may come from: repositories compared by what they are, not how they are written, and patterns. Pure.
 
 A repository has many addresses: ``git@git.example:team/orders.git``, ``https://git.example/team/orders`` and
-``ssh://git@git.example:22/team/orders.git`` are one place, ``git.example/team/orders``. A pattern is an address in which
-``*`` stands for any text without ``/`` and ``**`` for any text; it is matched as a whole, and nothing else in it is special.
+``ssh://git@git.example:22/team/orders.git`` are one place, ``git.example/team/orders``. A pattern is an address in
+which ``*`` stands for any text without ``/`` and ``**`` for any text; it is matched as a whole, and nothing else in it
+is special.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class SourcePolicy:
     def says(self, repository: str, ref: str) -> str:
         """What was found right."""
         return f"built from {shown(repository)} at {shown(ref)}; {self.chosen}"
+
+
+ANY_SOURCE = SourcePolicy()
+"""From anywhere."""
 
 
 def same_place(pattern: str, repository: str) -> bool:
@@ -100,10 +105,10 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _steps(tokens: list[str], here: int, letter: str) -> Iterable[int]:
-    token = tokens[here] if here < len(tokens) else ""
-    if token == "**" or (token == "*" and letter != "/"):
+    part = tokens[here] if here < len(tokens) else ""
+    if part == "**" or (part == "*" and letter != "/"):
         yield here
-    elif token == letter:
+    elif part == letter:
         yield here + 1
 
 

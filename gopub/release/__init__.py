@@ -1,8 +1,9 @@
 """From a commit to a published release, stage by stage, and from a store back to a release that was checked."""
 
 from gopub.build.artifact import FileRef, LocalFile
+from gopub.release.admitting import Considered, consider, decide
 from gopub.release.config import ReleaseConfig, open_signer, signing_key
-from gopub.release.loading import load_release
+from gopub.release.loading import Stored, load_release, read_stored
 from gopub.release.model import EnvironmentFiles, Release, SignedRelease, TargetFiles
 from gopub.release.pipeline import (
     archive,
@@ -19,9 +20,10 @@ from gopub.release.pipeline import (
 from gopub.release.planning import plan
 from gopub.release.publishing import already_published, publish
 from gopub.release.stages import PreparedRelease, ReleasePlan, SignedTarget
-from gopub.release.verifying import VerifyReport, gather_facts, verify_release
+from gopub.release.verifying import VerifyReport, gather_facts, verify_release, verify_stored
 
 __all__ = [
+    "Considered",
     "EnvironmentFiles",
     "FileRef",
     "LocalFile",
@@ -31,6 +33,7 @@ __all__ = [
     "ReleasePlan",
     "SignedRelease",
     "SignedTarget",
+    "Stored",
     "TargetFiles",
     "VerifyReport",
     "already_published",
@@ -39,16 +42,20 @@ __all__ = [
     "check_modules",
     "checkout",
     "compile_target",
+    "consider",
+    "decide",
     "gather_facts",
     "load_release",
     "open_signer",
     "plan",
     "provenance",
     "publish",
+    "read_stored",
     "sbom",
     "sign",
     "signing_key",
     "unit_tests",
     "verify_release",
+    "verify_stored",
     "write_manifest",
 ]

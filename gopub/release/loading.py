@@ -1,11 +1,14 @@
-"""Out of the store: a release by its version or its id, not yet verified."""
+"""Out of the store: a release by its version or its id; its size is bounded, its signature checked, then it is read."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, replace
 
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.evidence.bundle import verify_blob
+from gopub.evidence.keys import PublicKey
 from gopub.release.model import Release, SignedRelease
 from gopub.store.keys import bundle_key, manifest_key, version_key
 from gopub.store.protocol import MAX_BUNDLE, MAX_MANIFEST, MAX_POINTER, ArtifactStore, damaged, find
@@ -14,46 +17,95 @@ _ID = re.compile(r"[0-9a-f]{64}")
 _SHORT_ID = re.compile(r"[0-9a-f]{8,63}")
 
 
-async def load_release(store: ArtifactStore, app: str | None, version_or_id: str) -> SignedRelease:
-    """The release of that version, or with that id (at least 8 hex digits of it).
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A release as it lies in a store: bytes of a stranger, of which only the size and the digest are known.
+
+    ``app`` and ``version`` are what was asked for: empty where any app would do, and where it was named by its id.
+    """
+
+    app: str
+    version: str
+    release_id: str
+    manifest: bytes
+    bundle: bytes
+
+    def signed_by(self, key: PublicKey) -> SignedRelease:
+        """The release, if that key signed these bytes: only then are they parsed.
+
+        Raises:
+            RefusedError: GP310, GP311, GP312 the signature; GP322 the manifest is malformed; GP324 it is of another
+                app or version than the one that was asked for.
+        """
+        verify_blob(self.bundle, self.manifest, key)
+        release = Release.parse(self.manifest)
+        if (self.app or release.app, self.version or release.version) != (release.app, release.version):
+            raise self._other(release)
+        return SignedRelease(release, self.manifest, self.bundle)
+
+    def _other(self, release: Release) -> RefusedError:
+        found = f"{release.app} {release.version}"
+        if self.version:
+            return RefusedError("GP324", f"the store gives {found} for {self.app} {self.version}",
+                                hint="somebody changed the store: the version key names another release")  # fmt: skip
+        return RefusedError("GP324", f"release {self.release_id[:12]} is {found}, and no release of {self.app}",
+                            hint="name a version of this app")  # fmt: skip
+
+
+async def load_release(store: ArtifactStore, app: str | None, version_or_id: str, key: PublicKey) -> SignedRelease:
+    """The release of that version, or with that id (at least 8 hex digits of it), signed by the key.
 
     Without ``app`` a version must belong to one app alone.
 
     Raises:
+        GopubError, UsageError, RefusedError: as :func:`read_stored` and :meth:`Stored.signed_by`.
+    """
+    return (await read_stored(store, app, version_or_id)).signed_by(key)
+
+
+async def read_stored(store: ArtifactStore, app: str | None, version_or_id: str) -> Stored:
+    """The bytes of a release; nothing of them is read as anything yet.
+
+    Raises:
         GopubError: GP321 there is none; GP340 a part of it is missing.
         UsageError: GP321 the name fits several releases.
-        RefusedError: GP322 the manifest is malformed; GP324 it is of another app or version; GP341 it is damaged.
+        RefusedError: GP322 the version key holds no release id; GP341 the manifest is damaged.
     """
     if _ID.fullmatch(version_or_id):
-        return await load_by_id(store, version_or_id)
+        return await _stored(store, app, version_or_id)
     app = app or await _only_app(store, version_or_id)
     pointer = await find(store, version_key(app, version_or_id), limit=MAX_POINTER) if app else None
     if pointer is None:
-        return await _by_short_id(store, app, version_or_id)
-    signed = await load_by_id(store, pointer.decode(errors="replace"))
-    if (signed.release.app, signed.release.version) != (app, version_or_id):
-        raise RefusedError(
-            "GP324",
-            f"the store gives {signed.release.app} {signed.release.version} for {app} {version_or_id}",
-            hint="somebody changed the store: the version key names another release",
-        )
-    return signed
+        return await _stored(store, app, await _by_short_id(store, app, version_or_id))
+    return replace(await _stored(store, app, _id_in(pointer)), version=version_or_id)
 
 
 async def load_by_id(store: ArtifactStore, release_id: str) -> SignedRelease:
-    """The release with that full id.
+    """The release with that full id, whoever signed it: only to see as what a commit was published already.
+
+    Nothing may act on it; see :mod:`gopub.release.admitting`.
 
     Raises:
-        RefusedError: GP322, GP341 as :func:`load_release`.
+        RefusedError: GP322 it is malformed; GP341 it is damaged.
         GopubError: GP340 a part of it is missing.
     """
-    if not _ID.fullmatch(release_id):
+    stored = await _stored(store, None, _id_in(release_id.encode()))
+    return SignedRelease(Release.parse(stored.manifest), stored.manifest, stored.bundle)
+
+
+def _id_in(pointer: bytes) -> str:
+    text = pointer.decode("ascii", errors="replace")
+    if not _ID.fullmatch(text):
         raise RefusedError("GP322", "what the store holds for this version is not a release id",
                            hint="somebody changed the store")  # fmt: skip
+    return text
+
+
+async def _stored(store: ArtifactStore, app: str | None, release_id: str) -> Stored:
     manifest = await store.get(manifest_key(release_id), limit=MAX_MANIFEST)
     if sha256(manifest) != release_id:
         raise damaged(f"release {release_id[:12]}", f"sha256 {sha256(manifest)}", release_id)
-    return SignedRelease(Release.parse(manifest), manifest, await store.get(bundle_key(release_id), limit=MAX_BUNDLE))
+    return Stored(app or "", "", release_id, manifest, await store.get(bundle_key(release_id), limit=MAX_BUNDLE))
 
 
 async def _only_app(store: ArtifactStore, version: str) -> str | None:
@@ -64,12 +116,12 @@ async def _only_app(store: ArtifactStore, version: str) -> str | None:
     return keys[0].split("/")[1] if keys else None
 
 
-async def _by_short_id(store: ArtifactStore, app: str | None, name: str) -> SignedRelease:
+async def _by_short_id(store: ArtifactStore, app: str | None, name: str) -> str:
     found: set[str] = set()
     if _SHORT_ID.fullmatch(name):
         found = {key.split("/")[1] for key in await store.list(f"releases/{name}")}
     if len(found) == 1:
-        return await load_by_id(store, found.pop())
+        return found.pop()
     if found:
         raise UsageError("GP321", f"{name} is the beginning of several release ids", hint="give more digits")
     known = sorted(key.rpartition("/")[2] for key in await store.list(f"apps/{app}/")) if app else []

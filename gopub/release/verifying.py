@@ -6,7 +6,7 @@ What a check found wrong is a complaint with a reason; a store that does not ans
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,13 +25,15 @@ from gopub.evidence.admission import (
 )
 from gopub.evidence.bundle import verify_blob, verify_digest, verify_dsse
 from gopub.evidence.keys import PublicKey
-from gopub.evidence.provenance import PREDICATE_TYPE, builder_of, commit_of
+from gopub.evidence.provenance import PREDICATE_TYPE, build_type_of, builder_of, commit_of, source_of
 from gopub.evidence.sbom import FORMATS
 from gopub.evidence.statement import subject_digests
+from gopub.release.loading import Stored
 from gopub.release.model import Release, SignedRelease, TargetFiles
 from gopub.store.protocol import MAX_BUNDLE, MAX_DOCUMENT, MISSING, ArtifactStore, Nowhere, fetch, save
 
-_OF_AN_ENVIRONMENT = frozenset({"environment", "quarantine", "target"})
+_OF_AN_ENVIRONMENT = frozenset({"archives", "environment", "quarantine", "source", "target"})
+_BAD_SIGNATURE = frozenset({"GP310", "GP311", "GP312"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,30 @@ async def verify_release(store: ArtifactStore, signed: SignedRelease, key: Publi
     wrong = ["not read: release.json is not signed by this key"] if facts.manifest else await _damaged(store, release)
     checks.append(_check("files", wrong, f"all {len(release.files())} files have their digest and size"))
     if not wrong:
-        unlike = await _unlike(store, signed)
+        unlike = await archive_complaints(store, signed, release.targets)
         checks.append(_check("archives", unlike, "every archive holds exactly the signed binary"))
     return VerifyReport(release.app, release.version, signed.release_id, facts.signer, tuple(checks), release.files())
+
+
+async def verify_stored(store: ArtifactStore, stored: Stored, key: PublicKey, name: str) -> VerifyReport:
+    """The same for what lies in a store: of a release that the key did not sign nothing is read, as the report says.
+
+    ``name`` is what it was asked for by.
+
+    Raises:
+        RefusedError: GP322, GP324 as :meth:`Stored.signed_by`.
+    """
+    try:
+        signed = stored.signed_by(key)
+    except RefusedError as error:
+        if error.code not in _BAD_SIGNATURE:
+            raise
+        checks = (
+            Check("signature", passed=False, reason=_complaint(error)),
+            Check("signer", passed=False, reason="nobody that is known here; nothing of it was read"),
+        )
+        return VerifyReport(stored.app or "unknown app", name, stored.release_id, "", checks, ())
+    return await verify_release(store, signed, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +219,8 @@ def _provenance(files: TargetFiles, evidence: _Evidence, key: PublicKey | None) 
         said = verify_dsse(bundle, key, files.binary.digest)
         if said["predicateType"] != PREDICATE_TYPE:
             raise _wrong_type(PREDICATE_TYPE)
-        found.append(ProvenanceFacts("", subject_digests(said), commit_of(said), builder_of(said)))
+        made = (commit_of(said), builder_of(said), build_type_of(said), *source_of(said))
+        found.append(ProvenanceFacts("", subject_digests(said), *made))
 
     complaint = evidence.check("provenance", verify)
     return ProvenanceFacts(complaint=complaint) if complaint else found[0]
@@ -207,13 +231,21 @@ def _together(stated: Sequence[ProvenanceFacts]) -> ProvenanceFacts:
     for one in stated:
         if one.complaint:
             return one
-    commits, builders = {one.commit for one in stated}, {one.builder for one in stated}
     return ProvenanceFacts(
         complaint="" if stated else "the release has no targets",
         subjects=frozenset().union(*(one.subjects for one in stated)),
-        commit=commits.pop() if len(commits) == 1 else "",
-        builder=builders.pop() if len(builders) == 1 else "",
+        commit=_agreed(one.commit for one in stated),
+        builder=_agreed(one.builder for one in stated),
+        build_type=_agreed(one.build_type for one in stated),
+        repository=_agreed(one.repository for one in stated),
+        ref=_agreed(one.ref for one in stated),
     )
+
+
+def _agreed(said: Iterable[str]) -> str:
+    """What all targets say; empty where they say different things."""
+    found = set(said)
+    return found.pop() if len(found) == 1 else ""
 
 
 async def _damaged(store: ArtifactStore, release: Release) -> list[str]:
@@ -228,14 +260,25 @@ async def _complaint_of(store: ArtifactStore, ref: FileRef) -> str:
     return ""
 
 
-async def _unlike(store: ArtifactStore, signed: SignedRelease) -> list[str]:
-    """What is wrong with the archives; each is read from a file on the disk, for it may be larger than the memory."""
+async def archive_complaints(store: ArtifactStore, signed: SignedRelease, targets: Collection[str]) -> tuple[str, ...]:
+    """What is wrong with the archives for these targets: missing, damaged, or not exactly the signed binary.
+
+    Each is read from a file on the disk, for it may be larger than the memory; its size was signed.
+    """
     complaints: list[str] = []
     for text, files in signed.release.targets.items():
-        with tempfile.TemporaryFile(prefix="gopub-verify-") as file:
+        if text in targets:
+            complaints.append(await _unlike(store, files, Target.parse(text), signed.release.app))
+    return tuple(complaint for complaint in complaints if complaint)
+
+
+async def _unlike(store: ArtifactStore, files: TargetFiles, target: Target, app: str) -> str:
+    with tempfile.TemporaryFile(prefix="gopub-verify-") as file:
+        try:
             await save(store, files.archive, file)
-            complaints.append(unlike_signed(file, Target.parse(text), signed.release.app, files.binary))
-    return [complaint for complaint in complaints if complaint]
+        except GopubError as error:
+            return f"{files.archive.name}: {_complaint(error)}"
+        return unlike_signed(file, target, app, files.binary)
 
 
 def _check(name: str, wrong: Sequence[str], otherwise: str) -> Check:

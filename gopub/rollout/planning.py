@@ -32,10 +32,12 @@ def plan_rollout(
     *,
     counted: bool,
     serving: Collection[str] = (),
+    notes: tuple[str, ...] = (),
 ) -> Plan:
     """Everything that the rollout will do.
 
-    ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to.
+    ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to,
+    ``notes`` what a person must know besides.
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
@@ -67,7 +69,7 @@ def plan_rollout(
         trust=traffic.trust if traffic else (),
         latency=traffic.latency if traffic else "auto",
         windows=environment.rollout.window,
-        notes=_notes(mode, stable, planned, facts),
+        notes=(*notes, *_notes(mode, stable, planned, facts)),
         keep_releases=environment.keep_releases,
         binaries=tuple((text, files.binary.digest) for text, files in release.targets.items()),
         archives=tuple(

@@ -19,7 +19,8 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
 from gopub.health.sources import LogSource, MetricSource
-from gopub.release.model import Release, SignedRelease
+from gopub.release.admitting import Considered
+from gopub.release.model import Release
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal, Seat
 from gopub.rollout.late import Late, drop, keep
@@ -95,8 +96,9 @@ class Run:
         self.rollout = rollout
         self.state = fold(entry.event for entry in ports.journal.read(stream_of(rollout)))
         self.release: Release | None = None
-        self.signed: SignedRelease | None = None
-        self.accepted_key = ""
+        self.considered: Considered | None = None
+        self.refused = ""
+        self.notes: tuple[str, ...] = ()
         self.facts: Mapping[str, HostFacts] = {}
         self.unwritten: list[ev.Event] = []
         self.alarms: list[str] = []

@@ -1,7 +1,8 @@
 """Who decides over each key of an environment: the signed release, or the project that an operator stands in. Pure.
 
-A release says what runs and how it enters: files, unit, health, steps, marks. Where it goes and whose word counts is the
-project's: a release must choose neither the hosts that it reaches, nor the connections behind names, nor the key that judges it.
+A release says what runs and how it enters: files, unit, health, steps, marks. Where it goes and whose word counts is
+the project's: a release must choose neither the hosts that it reaches, nor the connections behind names, nor the key
+that judges it.
 docs/concepts/admission.md shows this table; a test compares them, and that no key is missing.
 """
 
@@ -124,7 +125,10 @@ def keys_of(model: type[Model], before: str = "") -> Iterator[str]:
 
 def _model_in(annotation: Any) -> type[Model] | None:
     """The mapping that a key holds, also where it may be left out; None: a plain value or a list."""
-    kinds = [annotation, *(() if getattr(annotation, "__origin__", None) is tuple else getattr(annotation, "__args__", ()))]
+    kinds = [
+        annotation,
+        *(() if getattr(annotation, "__origin__", None) is tuple else getattr(annotation, "__args__", ())),
+    ]
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Model)), None)
 
 

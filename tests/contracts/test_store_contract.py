@@ -193,7 +193,7 @@ class StoreContract:
         signed = await publish(store, prepared)
         assert await publish(store, prepared) == signed
         key = generate(tmp_path / "work" / "keys").public_key()
-        report = await verify_release(store, await load_release(store, "hello", "1.0.0"), key)
+        report = await verify_release(store, await load_release(store, "hello", "1.0.0", key), key)
         assert report.accepted, report.checks
 
 

@@ -25,7 +25,7 @@ from gopub.drive.projects import last_project
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
 from gopub.process import Result, run
-from gopub.release.loading import load_release
+from gopub.release.loading import load_by_id
 from gopub.release.model import Release
 from gopub.rollout.journal import Journal, open_journal
 from gopub.rollout.machine import EnvState, State
@@ -224,7 +224,8 @@ gitlab: {{token: {{file: hook.token}}}}
 
     async def release(self, version: str) -> Release:
         """What MinIO holds under a version."""
-        return (await load_release(self.store, APP, version)).release
+        release_id = await self.store.get(version_key(APP, version), limit=64)
+        return (await load_by_id(self.store, release_id.decode())).release
 
     async def run_of(self, env: str) -> set[str]:
         """The digests of what an env's hosts run, read from /proc."""

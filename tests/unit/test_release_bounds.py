@@ -49,27 +49,27 @@ def key(tmp_path: Path) -> PublicKey:
 
 
 async def test_a_pointer_to_any_file_is_not_read_out_to_its_reader(
-    signed: SignedRelease, store: DirectoryStore
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey
 ) -> None:
     path = store.root / version_key("hello", "1.0.0")
     for content, code in ((HOSTILE, "GP322"), (HOSTILE * 10, "GP346")):
         path.write_text(content)
         with pytest.raises(RefusedError, match=code) as caught:
-            await load_release(store, "hello", "1.0.0")
+            await load_release(store, "hello", "1.0.0", key)
         assert "root" not in str(caught.value)
         assert str(caught.value).replace("\n", "").isprintable()
     path.write_text(signed.release_id)  # the control
-    assert await load_release(store, "hello", "1.0.0") == signed
+    assert await load_release(store, "hello", "1.0.0", key) == signed
 
 
 @pytest.mark.parametrize("what", [manifest_key, bundle_key])
 async def test_a_manifest_and_its_bundle_have_a_size(
-    signed: SignedRelease, store: DirectoryStore, what: Callable[[str], str]
+    signed: SignedRelease, store: DirectoryStore, what: Callable[[str], str], key: PublicKey
 ) -> None:
     with (store.root / what(signed.release_id)).open("r+b") as file:
         file.truncate(300 << 20)  # of zeros that take no disk
     with pytest.raises(RefusedError, match="GP346"):
-        await load_release(store, "hello", "1.0.0")
+        await load_release(store, "hello", "1.0.0", key)
 
 
 async def test_files_are_read_only_when_their_sizes_are_signed(

@@ -98,14 +98,16 @@ def test_a_manifest_with_spaces_or_new_keys_is_refused(prepared: PreparedRelease
         Release.parse(canonical(value | {"extra": 1}))
 
 
-async def test_a_release_comes_back_by_version_and_by_id(signed: SignedRelease, store: DirectoryStore) -> None:
+async def test_a_release_comes_back_by_version_and_by_id(
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+) -> None:
     for app, name in (
         ("hello", "1.0.0"),
         (None, "1.0.0"),
         ("hello", signed.release_id),
         (None, signed.release_id[:12]),
     ):
-        assert await load_release(store, app, name) == signed
+        assert await load_release(store, app, name, key) == signed
 
 
 async def test_publishing_again_changes_nothing(
@@ -124,11 +126,13 @@ async def test_the_same_commit_again_gives_the_release_that_is_there(
     assert await publish(store, again) == signed
 
 
-async def test_a_version_never_changes_its_commit(signed: SignedRelease, store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_version_never_changes_its_commit(
+    signed: SignedRelease, store: DirectoryStore, tmp_path: Path, key: PublicKey
+) -> None:
     other = await prepare(tmp_path / "other", a_plan(tmp_path / "other", commit="f" * 40))
     with pytest.raises(RefusedError, match=r"GP320 hello 1\.0\.0 is published from commit 0123456789ab"):
         await publish(store, other)
-    assert await load_release(store, "hello", "1.0.0") == signed
+    assert await load_release(store, "hello", "1.0.0", key) == signed
 
 
 class Dying(DirectoryStore):
@@ -151,7 +155,7 @@ async def test_a_publisher_that_dies_leaves_no_visible_release_and_can_be_run_ag
     with pytest.raises(ConnectionError):
         await publish(Dying(store.root), prepared)
     with pytest.raises(GopubError, match="GP321"):
-        await load_release(store, "hello", "1.0.0")
+        await load_release(store, "hello", "1.0.0", key)
     signed = await publish(store, prepared)
     assert (await verify_release(store, signed, key)).accepted
 
@@ -239,34 +243,38 @@ async def test_the_evidence_of_another_release_is_refused(
     assert failed == {"signature", "signer", "artifacts", "provenance", "builder", "commit", "sbom", "files"}
 
 
-async def test_a_key_that_names_another_release_is_refused(signed: SignedRelease, store: DirectoryStore) -> None:
+async def test_a_key_that_names_another_release_is_refused(
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+) -> None:
     pointer = signed.release_id.encode()
     await store.put(version_key("hello", "2.0.0"), pointer, digest=sha256(pointer))
     with pytest.raises(RefusedError, match="GP324"):
-        await load_release(store, "hello", "2.0.0")
+        await load_release(store, "hello", "2.0.0", key)
 
 
-async def test_a_changed_manifest_never_loads(signed: SignedRelease, store: DirectoryStore) -> None:
+async def test_a_changed_manifest_never_loads(signed: SignedRelease, store: DirectoryStore, key: PublicKey) -> None:
     path = store.root / manifest_key(signed.release_id)
     path.write_bytes(path.read_bytes().replace(b"1.0.0", b"1.0.1"))
     with pytest.raises(RefusedError, match="GP341"):
-        await load_release(store, "hello", "1.0.0")
+        await load_release(store, "hello", "1.0.0", key)
 
 
-async def test_a_release_without_its_bundle_is_missing(signed: SignedRelease, store: DirectoryStore) -> None:
+async def test_a_release_without_its_bundle_is_missing(
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+) -> None:
     (store.root / bundle_key(signed.release_id)).unlink()
     with pytest.raises(GopubError, match="GP340"):
-        await load_release(store, "hello", "1.0.0")
+        await load_release(store, "hello", "1.0.0", key)
 
 
 @pytest.mark.usefixtures("signed")
-async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_path: Path, key: PublicKey) -> None:
     with pytest.raises(GopubError, match=r"GP321 (.|\n)*versions there: 1.0.0"):
-        await load_release(store, "hello", "9.9.9")
+        await load_release(store, "hello", "9.9.9", key)
     other = a_plan(tmp_path / "o", commit="f" * 40, spec=SPEC.replace("app: hello", "app: other"))
     await publish(store, await prepare(tmp_path / "o", other))
     with pytest.raises(UsageError, match=r"GP321 several apps have a version 1\.0\.0: hello, other"):
-        await load_release(store, None, "1.0.0")
+        await load_release(store, None, "1.0.0", key)
 
 
 async def test_admission_takes_the_facts_of_the_store(

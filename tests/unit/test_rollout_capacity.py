@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gopub.drive import opening
+from gopub.drive import opening, settings
+from gopub.drive.entering import Entry
 from gopub.drive.opening import Wanted, already_there, is_settled
 from gopub.rollout import back
 from gopub.rollout import events as ev
@@ -152,11 +153,12 @@ def settled(world: World, monkeypatch) -> dict | None:
     async def same(*_: object) -> SimpleNamespace:
         return project
 
-    async def loaded(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(release=SimpleNamespace(release_id=OLD))
+    async def admitted(*_: object) -> Entry:
+        signed = SimpleNamespace(release_id=OLD, release=SimpleNamespace(release_id=OLD))
+        return Entry(SimpleNamespace(environment=world.environment, notes=()), signed)
 
     @asynccontextmanager
-    async def ports(*_: object):
+    async def ports(*_: object, **__: object):
         yield world.ports()
 
     async def facts(*_: object) -> dict:
@@ -164,8 +166,8 @@ def settled(world: World, monkeypatch) -> dict | None:
 
     project.naming_store = project.naming = same
     monkeypatch.setattr(opening, "open_project", lambda _: project)
-    monkeypatch.setattr(opening, "load_release", loaded)
-    monkeypatch.setattr(opening, "environment_of", lambda *_: world.environment)
+    monkeypatch.setattr(settings, "journal", lambda: world.journal)
+    monkeypatch.setattr(opening, "beginning", admitted)
     monkeypatch.setattr(opening, "open_ports", ports)
     monkeypatch.setattr(opening, "read_facts", facts)
     return asyncio.run(already_there(Wanted("hello", "lab", "1")))

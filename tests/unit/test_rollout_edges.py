@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from gopub.clock import SystemClock
-from gopub.drive import asking, opening
+from gopub.drive import asking, opening, settings
+from gopub.drive.entering import Entry
 from gopub.errors import GopubError
 from gopub.rollout import back, run, stages
 from gopub.rollout.boxes import edges_first, turn_around
@@ -44,21 +45,21 @@ def taken_over(world: TwoEdges, monkeypatch) -> Run:
     """What `recover` and `abort` do with an orphan, its hosts and edges opened in memory."""
     held = []
 
-    async def of_project(*_: object) -> tuple[None, object]:
-        return None, world.environment
+    async def without_release(*_: object) -> Entry:
+        return Entry(SimpleNamespace(environment=world.environment, notes=()))
 
     @asynccontextmanager
-    async def ports(*_: object):
+    async def ports(*_: object, **__: object):
         yield world.ports()
 
     async def same(*_: object) -> SimpleNamespace:
         return project
 
-    project = SimpleNamespace(
-        folder=world.kits, naming_store=same, naming=same, environment=lambda _: world.environment
-    )
+    project = SimpleNamespace(folder=world.kits, naming_store=same, naming=same)
+    monkeypatch.setattr(settings, "journal", lambda: world.journal)
+    monkeypatch.setattr(settings, "kits_folder", lambda: world.kits)
     monkeypatch.setattr(opening, "open_project", lambda _: project)
-    monkeypatch.setattr(opening, "release_of", of_project)
+    monkeypatch.setattr(opening, "going_on", without_release)
     monkeypatch.setattr(opening, "open_ports", ports)
 
     async def drive() -> None:

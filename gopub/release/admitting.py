@@ -1,0 +1,73 @@
+"""Whether a release in a store may enter an environment: each step looks at what the one before has let through.
+
+ 1. sizes           what the store gives is read only as far as it may be large
+ 2. signature, key  over the raw bytes, by the project's key
+ 3. parsing         then release.json is read, and must be of the app and version that was asked for
+ 4. evidence        bundles and SBOMs, by the sizes and digests that were signed
+ 5. policy          :func:`gopub.evidence.admission.admit`, pure
+ 6. archives        once the hosts are known: the bytes for their kinds of machine
+
+See :mod:`gopub.drive.admitting` for who may open a connection afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gopub.evidence.admission import Admission, AdmissionFacts, AdmissionPolicy, admit
+from gopub.evidence.keys import PublicKey
+from gopub.evidence.origin import SourcePolicy
+from gopub.release.loading import load_release
+from gopub.release.model import Release, SignedRelease
+from gopub.release.verifying import archive_complaints, gather_facts
+from gopub.store.protocol import ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A signed release, what its evidence says, and what the environment asks for; the hosts are not known yet."""
+
+    signed: SignedRelease
+    facts: AdmissionFacts
+    policy: AdmissionPolicy
+
+    @property
+    def release(self) -> Release:
+        """The release."""
+        return self.signed.release
+
+    @property
+    def admission(self) -> Admission:
+        """The decision as far as no host has a say in it."""
+        return admit(self.facts, self.policy)
+
+
+async def consider(
+    store: ArtifactStore,
+    app: str,
+    name: str,
+    *,
+    env: str,
+    key: PublicKey,
+    sources: SourcePolicy,
+    quarantined: Mapping[str, str],
+) -> Considered:
+    """Steps 1 to 5 for the release of that version or id; ``quarantined`` maps digests to why they were taken back.
+
+    Raises:
+        GopubError, UsageError, RefusedError: as :func:`load_release`: nobody can say what it is.
+    """
+    signed = await load_release(store, app, name, key)
+    facts = await gather_facts(store, signed, [key], env=env, quarantined=quarantined)
+    return Considered(signed, facts, AdmissionPolicy(accepted_keys=(key.fingerprint,), sources=sources))
+
+
+async def decide(store: ArtifactStore, considered: Considered, targets: tuple[str, ...]) -> Admission:
+    """Step 6, and the whole decision: for hosts of these kinds.
+
+    Raises:
+        GopubError: GP342 the store does not answer.
+    """
+    wrong = await archive_complaints(store, considered.signed, targets)
+    return admit(replace(considered.facts, archives=wrong), replace(considered.policy, targets=targets))
