@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from gopub.rollout import events as ev
+from gopub.spec.decides import IS_THE_PROJECTS
 
 
 def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event
@@ -20,7 +21,8 @@ def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one c
             return f"refused: {'; '.join(event.reasons)}"
         case ev.Planned(plan=plan):
             steps = " → ".join(step.says for step in plan.steps)
-            return f"plan ({plan.mode}): {len(plan.hosts)} hosts; {steps}"
+            overruled = "".join(f"; {note}" for note in plan.notes if IS_THE_PROJECTS in note)
+            return f"plan ({plan.mode}): {len(plan.hosts)} hosts; {steps}{overruled}"
         case ev.Waiting():
             return f"waits: {event.why}"
         case ev.HostStaged():

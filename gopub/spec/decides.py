@@ -73,6 +73,10 @@ DECIDES: Mapping[str, Decides] = {
 """Every key of an environment. Whether there is a router at all is the project's word with its name."""
 
 
+IS_THE_PROJECTS = "is the project's word"
+"""What a note about an overruled key says, and no other note."""
+
+
 @dataclass(frozen=True, slots=True)
 class Overruled:
     """A key in which the release says otherwise than the project, and what each says."""
@@ -83,7 +87,7 @@ class Overruled:
 
     def __str__(self) -> str:
         """For people: what is used, and what is not."""
-        return f"`{self.key}` is the project's word: {_shown(self.project)}; the release says {_shown(self.release)}"
+        return f"`{self.key}` {IS_THE_PROJECTS}: {_shown(self.project)}; the release says {_shown(self.release)}"
 
 
 def joined(release: Environment, project: Environment) -> tuple[Environment, tuple[Overruled, ...]]:

@@ -31,6 +31,7 @@ from gopub.rollout.journal import Journal, open_journal
 from gopub.rollout.machine import EnvState, State
 from gopub.rollout.opening import read_env_state, read_state
 from gopub.store.backends.s3 import S3Store
+from gopub.store.keys import version_key
 from tests.e2e.conftest import aside
 from tests.e2e.release_kit import a_repository
 from tests.flows.serverkit import ROOT, Stack, changes, start

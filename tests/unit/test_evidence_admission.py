@@ -17,8 +17,8 @@ SAID = ProvenanceFacts("", frozenset({ARCHIVE, BINARY}), COMMIT, BUILDER_LOCAL, 
 GOOD = AdmissionFacts(
     "hello", "1.0.0", "e" * 64, COMMIT, "prod", "", KEY, (TARGET,), SAID, environments=("lab", "prod")
 )
-POLICY = AdmissionPolicy(accepted_keys=(KEY,), targets=("linux/amd64",),
-                         sources=SourcePolicy(("git@git.example.org:team/hello.git",), ("refs/tags/v*",), "the remote"))  # fmt: skip
+SOURCES = SourcePolicy(("git@git.example.org:team/hello.git",), ("refs/tags/v*",), "the remote")
+POLICY = AdmissionPolicy(accepted_keys=(KEY,), targets=("linux/amd64",), sources=SOURCES)
 
 
 def closed(facts: AdmissionFacts, policy: AdmissionPolicy = POLICY) -> list[str]:
