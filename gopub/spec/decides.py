@@ -49,6 +49,7 @@ DECIDES: Mapping[str, Decides] = {
     "traffic.port": R,
     "traffic.sticky": R,
     "traffic.drain": R,
+    "traffic.latency": R,
     "traffic.trust": R,
     "rollout.window": R,
     "rollout.steps": R,

@@ -30,7 +30,8 @@ OF_RELEASE = """\
     max_unavailable: 11%
     max_load: 1.1
     traffic:
-      {router: release, upstream: release, port: 1011, sticky: "header:release", drain: 11s, trust: [10.1.0.0/16]}
+      {router: release, upstream: release, port: 1011, sticky: "header:release", drain: 11s, trust: [10.1.0.0/16],
+       latency: header}
     rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h}
     judge:
       metrics: release
@@ -51,6 +52,7 @@ OF_PROJECT = (
     .replace("mon ", "tue ")
     .replace("10.1.0.0", "10.2.0.0")
     .replace("article", "default")
+    .replace("latency: header", "latency: auto")
     .replace("1001", "1002")
 )
 ONE_VALUE = {"switch"}
