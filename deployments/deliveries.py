@@ -17,6 +17,7 @@ from typing import Any
 
 from deployments.starter import Order
 from gopub.errors import GopubError
+from gopub.paths import private_database, private_folder
 
 KEPT = 7 * 86400.0
 """Seconds for which a repeated request is recognised."""
@@ -54,7 +55,8 @@ class Deliveries:
         """
         self._lock = threading.Lock()
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(file.parent)
+            private_database(file)
             self._db = sqlite3.connect(file, timeout=10.0, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")

@@ -16,7 +16,7 @@ from typing import Protocol
 from gopub.canon import sha256
 from gopub.clock import new_token
 from gopub.errors import GopubError
-from gopub.paths import private_folder, state_dir
+from gopub.paths import private_folder, state_folder
 from gopub.source.git import Origin, git, lines, origin_of
 from gopub.source.reach import not_taken, refs_with
 from gopub.spec.refglob import is_commit, is_ref, matches
@@ -79,7 +79,7 @@ class GitRefs:
 
     def __init__(self, folder: Path | None = None, *, within: float = ANSWER_WITHIN) -> None:
         """Keep copies of histories in ``folder``; an answer comes ``within`` so many seconds, or none does."""
-        self._folder = folder or state_dir() / "histories"
+        self._folder = folder or state_folder("histories")
         self._within = within
         self._reading: dict[str, asyncio.Task[Path]] = {}
 

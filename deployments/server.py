@@ -19,7 +19,7 @@ import httpx
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, InconclusiveError
-from gopub.paths import project_root
+from gopub.paths import private_folder, project_root
 from gopub.process import base_environment, spawn
 
 POOL = "gopub"
@@ -95,7 +95,7 @@ async def start_server(home: Path, port: int | None = None, *, own: bool = False
         InconclusiveError: GP916 it did not answer within ``wait`` seconds.
         GopubError: GP917 it ended before it answered.
     """
-    home.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - once, before anything runs
+    private_folder(home)
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     argv = [sys.executable, "-m", "deployments.prefect_server", "--port", str(port)]

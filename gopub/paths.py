@@ -58,6 +58,14 @@ def config_dir() -> Path:
     return _xdg("XDG_CONFIG_HOME", ".config")
 
 
+def state_folder(*below: str) -> Path:
+    """The state folder, or one below it, there and for its owner alone."""
+    folder = private_folder(state_dir())
+    for name in below:
+        folder = private_folder(folder / name)
+    return folder
+
+
 def private_folder(folder: Path) -> Path:
     """A folder of gopub's own, which its owner alone may enter whatever the umask; an existing one is tightened."""
     _make(folder)
@@ -71,7 +79,8 @@ def private_file(file: Path) -> Path:
     Its folder is made where it is missing and else left as it is: who names a file does not give its folder away.
     """
     _make(file.parent)
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     _tighten(file, 0o600)
     return file
 
@@ -85,18 +94,23 @@ def private_database(file: Path) -> Path:
 
 
 def _make(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make(folder.parent)
-    with suppress(FileExistsError):
+    try:
         folder.mkdir(mode=0o700)
+    except FileNotFoundError:
+        if folder.parent.is_dir():  # a place where nobody makes folders, such as /proc
+            raise
+        _make(folder.parent)
+        _make(folder)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
 
 
 def _tighten(path: Path, most: int) -> None:
     """Take away what others may do; what belongs to somebody else is theirs to tighten."""
     with suppress(FileNotFoundError, PermissionError):
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & ~most & 0o777:
+        if mode & ~most & 0o777 and not mode & stat.S_ISVTX:  # a folder for everybody, as /tmp is, was not made by us
             path.chmod(mode & most)
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from gopub.canon import Json
 from gopub.cli.signals import Wish, heeded
 from gopub.errors import GopubError, InterruptedByUser
-from gopub.paths import project_root, state_dir
+from gopub.paths import private_folder, project_root, state_dir, state_folder
 
 if TYPE_CHECKING:
     from gopub.drive.naming import Elsewhere
@@ -42,8 +42,8 @@ def load(dotted: str) -> Any:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
-        home = os.environ.setdefault("PREFECT_HOME", str(engine_home()))
-        Path(home).mkdir(parents=True, exist_ok=True)  # Prefect makes the last folder only
+        state_folder()
+        private_folder(Path(os.environ.setdefault("PREFECT_HOME", str(engine_home()))))
     root = str(project_root())
     if root not in sys.path:
         sys.path.insert(0, root)

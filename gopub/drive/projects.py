@@ -16,7 +16,7 @@ from pathlib import Path
 from gopub.canon import sha256
 from gopub.clock import new_token
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.paths import private_folder, state_dir
+from gopub.paths import state_folder
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal
 from gopub.rollout.run import env_stream, stream_of
@@ -122,7 +122,7 @@ def _unknown(place: Place, why: str) -> RefusedError:
 
 async def _checked_out(repository: str, ref: str, spec_file: str) -> str:
     """The folder of a ref's gopub.yaml. It is made whole and stays: `promote` and `recover` may read it later."""
-    home = private_folder(state_dir() / "projects")
+    home = state_folder("projects")
     fresh = home / f"{sha256(repository.encode())[:16]}-{new_token()[:8]}.part"
     try:
         source = await checkout(repository, ref, fresh)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
-from gopub.paths import state_dir
+from gopub.paths import private_folder, state_dir, state_folder
 from gopub.rollout.journal import PATIENCE, Journal, open_journal
 
 
@@ -27,4 +27,7 @@ def journal(clock: Clock | None = None, *, patience: float = PATIENCE) -> Journa
     Raises:
         GopubError: GP701 it cannot be opened.
     """
+    state_folder()
+    if kits_folder().is_dir():
+        private_folder(kits_folder())
     return open_journal(journal_url(), clock or SystemClock(), patience=patience)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from gopub.errors import GopubError, RefusedError
+from gopub.paths import private_folder
 
 PRIVATE_NAME, PUBLIC_NAME = "gopub.key", "gopub.pub"
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
@@ -153,7 +154,7 @@ def private_key_in(folder: Path) -> KeyFiles:
 def generate(folder: Path) -> KeyFiles:
     """The key pair of a folder, made now if there is none; two processes at once agree on one."""
     files = private_key_in(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     if not files.private.exists():
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(

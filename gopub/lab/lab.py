@@ -104,7 +104,7 @@ class Lab:
         place(hosts, edges, "0.0.0")
         await support.require()
         base = await base_root(tell)
-        async with locked(state.labs_folder() / f".{name}.lock", tell):
+        async with locked(state.lock_file(name), tell):
             layout = await _ground(home, base)
             layout = replace(
                 layout,
@@ -240,7 +240,7 @@ class Lab:
 async def take_down(name: str, tell: Tell = _silent) -> None:
     """Take down whatever there is of a lab, also when its state file is gone or broken."""
     home = state.home_of(name)
-    async with locked(state.labs_folder() / f".{name}.lock", tell):
+    async with locked(state.lock_file(name), tell):
         await _clear(home)
 
 
@@ -274,7 +274,7 @@ async def _ground(home: Path, base: Path) -> Layout:
         await kernel.add_bridge(layout.bridge, f"{layout.gateway}/24")
         return layout
     await _clear(home)
-    async with locked(state.labs_folder() / ".subnets.lock", _silent):
+    async with locked(state.lock_file("subnets"), _silent):
         subnet = free_subnet(home, await kernel.ipv4_networks())
         layout = Layout(name=home.name, home=home, subnet=subnet, hosts=(), base=base.name)
         state.save(layout)

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
+from gopub.paths import private_file
+
 _RETRY = 0.2
 
 
@@ -16,7 +18,7 @@ _RETRY = 0.2
 async def locked(path: Path, tell: Callable[[str], None]) -> AsyncIterator[None]:
     """Hold the lock file ``path``; says so once if somebody else holds it, and waits."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with private_file(path).open("w") as file:
         if not _taken(file):
             tell(f"waiting for another gopub that holds {path}")
             while not _taken(file):  # noqa: ASYNC110 - another process tells no event

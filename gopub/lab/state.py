@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gopub.errors import GopubError
 from gopub.lab.layout import Layout, check_name, from_json, to_json
-from gopub.paths import state_dir
+from gopub.paths import private_file, private_folder, state_dir
 
 _FILE = "lab.json"
 
@@ -17,6 +17,11 @@ def labs_folder() -> Path:
     """The folder with one folder per lab: ``$GOPUB_LAB_DIR``, else ``lab`` in the user's state folder."""
     chosen = os.environ.get("GOPUB_LAB_DIR")
     return (Path(chosen) if chosen else state_dir() / "lab").resolve()
+
+
+def lock_file(name: str) -> Path:
+    """The lock of a lab, or of all subnets; the folder of labs is made where it is missing."""
+    return private_folder(labs_folder()) / f".{name}.lock"
 
 
 def home_of(name: str) -> Path:
@@ -44,7 +49,7 @@ def load(home: Path) -> Layout | None:
 
 def save(layout: Layout) -> None:
     """Write the state file in one step."""
-    layout.home.mkdir(parents=True, exist_ok=True)
+    private_folder(layout.home)
     write(layout.home / _FILE, json.dumps(to_json(layout), indent=1) + "\n")
 
 
@@ -52,7 +57,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file in one step, so that readers (Prometheus among them) see the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
+    private_file(temporary).write_text(text)  # a key is never readable for others, not for a moment
     temporary.chmod(mode)
     temporary.rename(path)
 

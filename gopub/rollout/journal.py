@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from gopub.canon import Json, canonical, sha256
 from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
+from gopub.paths import private_database
 from gopub.rollout.events import Event, decode, encode
 
 METADATA = sa.MetaData()
@@ -288,11 +289,15 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
 
 
 def _engine(url: str, patience: float) -> sa.Engine:
+    named = url
     if "://" not in url:
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        private_database(Path(url))
         url = f"sqlite:///{url}"
     engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
     if engine.dialect.name == "sqlite":
+        file = Path(engine.url.database or ":memory:")
+        if "://" in named and file.parent.is_dir() and file.name != ":memory:" and "uri" not in engine.url.query:
+            private_database(file)
         _make_sqlite_strict(engine)
     return engine
 

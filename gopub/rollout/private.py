@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gopub.paths import private_file, private_folder
+
 
 def write_private(path: Path, data: bytes) -> None:
     """Write them in their place at once, also when the power fails; the folder is made where it is missing.
@@ -12,9 +14,9 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: They cannot be written; what was there before is there still.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    private_folder(path.parent)
+    draft = private_file(path.with_suffix(".part"))
+    with draft.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
