@@ -76,6 +76,15 @@ class Gained:
     """Those that any edge counts at all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """Answers of hosts that were still warming up: their latency is in no figure, all else is."""
+
+    timed: int = 0
+    slow: int = 0
+    """Of these, above what counts as slow."""
+
+
 def heard(
     standings: Standings, canary: Iterable[ProcessHealth], stable: Iterable[ProcessHealth], at: float
 ) -> Standings:

@@ -63,6 +63,8 @@ class JudgeConfig:
     alpha: float = 0.01
     log_score: float = 0.85
     watch: float = 120.0
+    warmup: float = 0.0
+    """Seconds after its start, or after a boot of its host, for which a process may be slow."""
     horizon: float = 60.0
     """Seconds: score and SLO look at the last minute, or further back until ``min_requests`` are together."""
     log_every: float = 10.0

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gopub.health.aside import Gained
+from gopub.health.aside import Gained, Warming
 from gopub.health.samples import (
     APART_CLASSES,
     ERROR_CLASSES,
@@ -96,6 +96,20 @@ def gained(before: CounterSnapshot, after: CounterSnapshot) -> Gained:
     """What every series gained between two looks."""
     releases = frozenset(series.release for series in after.series)
     return Gained(before.at, after.at, increments(before, after), releases)
+
+
+def warmed(found: Gained, until: Mapping[str, float], release: str, slow_above: float | None) -> tuple[Gained, Warming]:
+    """Without the latency of a release's hosts that were still warming up, and what that was."""
+    kept, timed, slow = [], 0, 0
+    for one in found.series:
+        if one.release != release or found.start >= until.get(one.host, 0.0):
+            kept.append(one)
+            continue
+        cold = histogram(one.cumulative)
+        bound = cold.bound_at(slow_above) if slow_above is not None else None
+        timed, slow = timed + cold.total, slow + (cold.above(bound) if bound is not None else 0)
+        kept.append(replace(one, cumulative={}))
+    return replace(found, series=tuple(kept)), Warming(timed, slow)
 
 
 def window_of(

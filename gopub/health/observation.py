@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gopub.health.aside import Aside
+from gopub.health.aside import Aside, Warming
 from gopub.health.config import JudgeConfig
 from gopub.health.evidence import Evidence, EvidenceState, evidence, fold
 from gopub.health.logscore import LogScore
@@ -21,6 +21,8 @@ class Totals:
     canary_errors: int = 0
     stable_requests: int = 0
     stable_errors: int = 0
+    canary_timed: int = 0
+    """Of the canary's requests, those with a latency that counts."""
 
     def plus(self, window: Window) -> Totals:
         """With one more window."""
@@ -30,6 +32,7 @@ class Totals:
             self.canary_errors + (canary.errors if canary else 0),
             self.stable_requests + (stable.attempts if stable else 0),
             self.stable_errors + (stable.errors if stable else 0),
+            self.canary_timed + (canary.latency.total if canary else 0),
         )
 
 
@@ -61,6 +64,8 @@ class Observation:
     evidence: Evidence = field(default_factory=Evidence)
     aside: tuple[Aside, ...] = ()
     """Hosts that died or are silent, and what was set aside of them: it is in none of the figures."""
+    warming: Warming = field(default_factory=Warming)
+    """What was left out of the canary's latency in this step."""
     before: EvidenceState = field(default_factory=EvidenceState)
     log_score: LogScore | None = None
     log_note: str = ""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from gopub.canon import Json
-from gopub.health.aside import ASKED, Gained, Standing, heard, settled, suspects, told
+from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
 from gopub.health.config import JudgeConfig
-from gopub.health.counters import bounds_of, disagreement, gained, merged, window, window_of
+from gopub.health.counters import bounds_of, disagreement, gained, merged, warmed, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
@@ -49,6 +49,7 @@ class ObserverState:
     step_totals: Totals = field(default_factory=Totals)
     rollout_totals: Totals = field(default_factory=Totals)
     hosts: Mapping[str, Standing] = field(default_factory=dict)
+    warming: Warming = field(default_factory=Warming)
     reference: TrackWindow | None = None
     """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
 
@@ -77,6 +78,7 @@ class Observer:
         self._canaries: frozenset[str] = frozenset()
         self._busy: float | None = None
         self._waiting: tuple[Gained, ...] = ()
+        self._since: Mapping[str, float] = {}
         self._logs = LogWatch(logs, config)
 
     def state(self) -> Json:
@@ -108,6 +110,7 @@ class Observer:
         logs: Sequence[LogTarget] = (),
         edges: Mapping[str, str | None] | None = None,
         others: Sequence[ProcessHealth] = (),
+        since: Mapping[str, float] | None = None,
     ) -> Observation:
         """One look: three queries, and the logs where they are due.
 
@@ -118,10 +121,12 @@ class Observer:
             compare: False for a step that only a header rule sends traffic to.
             logs: where the logs of canary and stable hosts lie.
             edges: the inventory's edges and who each said it is; see ``only_ours``.
+            since: when the process of each canary host was proven; for ``warmup`` seconds its latency does not count.
             others: whether the hosts that ``suspects()`` named at the look before answer.
         """
         if step != self._state.step:
-            self._state = replace(self._state, step=step, step_totals=Totals())
+            self._state = replace(self._state, step=step, step_totals=Totals(), warming=Warming())
+        self._since = since or {}
         config = self._config
         self._state = replace(self._state, hosts=heard(self._state.hosts, hosts, others, at))
         answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
@@ -162,6 +167,7 @@ class Observer:
             no_data=why,
             step_totals=self._state.step_totals,
             rollout_totals=self._state.rollout_totals,
+            warming=self._state.warming,
             score=empty.score,
             evidence=empty.evidence,
             log_note="not read: no counts to relate lines to",
@@ -189,8 +195,11 @@ class Observer:
         return tuple(self._take(found) for found in ready)
 
     def _take(self, found: Gained) -> Window:
-        config, state = self._config, self._state
-        evidence = state.evidence
+        config, evidence = self._config, self._state.evidence
+        found, cold = warmed(found, self._warm_until(found), config.canary, evidence.slow_above)
+        more = self._state.warming
+        more = Warming(more.timed + cold.timed, more.slow + cold.slow)
+        state = self._state = replace(self._state, warming=more)
         new = window_of(
             found,
             canary=config.canary,
@@ -206,6 +215,13 @@ class Observer:
             rollout_totals=state.rollout_totals.plus(new),
         )
         return new
+
+    def _warm_until(self, found: Gained) -> Mapping[str, float]:
+        """From when on the latency of each canary host counts; counts may be as old as one scrape."""
+        late = self._config.warmup + (self._last.interval or 0.0 if self._last else 0.0)
+        born = {host: one.born for host, one in self._state.hosts.items()}
+        names = {one.host for one in found.series if one.release == self._config.canary}
+        return {name: max(self._since.get(name, 0.0), born.get(name, 0.0)) + late for name in names}
 
     def _judge(self, seen: Observation, new: tuple[Window, ...]) -> Observation:
         config, at = self._config, seen.at
@@ -225,6 +241,7 @@ class Observer:
             idle=None if self._busy is None else at - self._busy,
             step_totals=self._state.step_totals,
             rollout_totals=self._state.rollout_totals,
+            warming=self._state.warming,
             slo_canary=found.slo_canary,
             slo_stable=found.slo_stable,
             score=found.score,

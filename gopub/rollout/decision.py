@@ -58,7 +58,7 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
-        ``observed``.
+        ``observed``. Where hosts warmed up in this step, ``min_requests`` answers of warm hosts are needed as well.
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
         is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
@@ -94,6 +94,7 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         _silence(observation, policy, history)  # rule 2
         or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
+        or _cold(observation, policy, history)  # rule 7
         or _bake(observation, history, say_good(observation, policy))  # rule 7
     )
 
@@ -262,6 +263,17 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
 
 
 # --- rule 7
+
+
+def _cold(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    """Hosts warmed up in this step, and too few of their answers came afterwards to say how fast they are."""
+    timed = observation.step_totals.canary_timed
+    if not observation.warming.timed or timed >= policy.min_requests or history.approved is not None:
+        return None
+    reason = (
+        f"{timed} answers of hosts that are warm, {policy.min_requests} are needed; {say_good(observation, policy)}"
+    )
+    return _hold_or_withdraw(7, reason, history)
 
 
 def _bake(observation: Observation, history: History, why: str) -> Verdict:

@@ -121,12 +121,16 @@ class SwitchIntended:
 
 @dataclass(frozen=True, slots=True)
 class HostSwitched:
-    """The host runs ``to``, proven by the digest of its process; ``values`` are the host's own words."""
+    """The host runs ``to``, proven by the digest of its process; ``values`` are the host's own words.
+
+    ``at`` is when it was proven, seconds since the epoch; 0 where nobody wrote it down.
+    """
 
     host: str
     to: str
     track: str
     values: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

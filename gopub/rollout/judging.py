@@ -53,8 +53,9 @@ class Judging:
         others = await asyncio.gather(*(hosts.is_there(run, name) for name in asked))
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
         compare, edges = step.header is None, run.edges
+        since = {name: run.state.hosts[name].since for name in step.hosts}
         return await self._observer.look(
-            at, health, step.index, compare=compare, logs=targets, edges=edges, others=others
+            at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since
         )
 
     def policy(self, step: PlannedStep) -> Policy:
@@ -105,6 +106,7 @@ def config_of(run: Run) -> JudgeConfig:
         alpha=judge.alpha,
         log_score=judge.rollback.log_score,
         watch=judge.rollback.watch,
+        warmup=plan.warmup,
     )
 
 

@@ -37,6 +37,7 @@ class Action(StrEnum):
 class HostState:
     """What the journal knows of a host: staged, what it runs, and an order whose outcome is unknown.
 
+    ``since`` is when what it runs was proven.
     ``owed`` says why it could not be confirmed, ``found`` what it named as its current folder then.
     """
 
@@ -46,6 +47,7 @@ class HostState:
     intends: str | None = None
     owed: str = ""
     found: str = ""
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +217,8 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
             return {**hosts, name: replace(hosts[name], staged=True)}
         case ev.SwitchIntended(hosts=names, to=to):
             return {**hosts, **{n: replace(hosts[n], intends=to, owed="", found="") for n in names}}
-        case ev.HostSwitched(host=name, to=to, track=track):
-            return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="")}
+        case ev.HostSwitched(host=name, to=to, track=track, at=at):
+            return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="", since=at)}
         case ev.HostOwed(host=name, why=why, runs=runs):
             return {**hosts, name: replace(hosts[name], owed=why, found=runs)}
         case _:

@@ -104,6 +104,7 @@ class Plan:
     sticky: str = "address"
     trust: tuple[str, ...] = ()
     latency: Literal["auto", "header", "total"] = "auto"
+    warmup: float = 0.0
     windows: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     keep_releases: int = 5

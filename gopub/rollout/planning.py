@@ -68,6 +68,7 @@ def plan_rollout(
         sticky=traffic.sticky if traffic else "address",
         trust=traffic.trust if traffic else (),
         latency=traffic.latency if traffic else "auto",
+        warmup=traffic.warmup if traffic else 0.0,
         windows=environment.rollout.window,
         notes=(*notes, *_notes(mode, stable, planned, facts)),
         keep_releases=environment.keep_releases,

@@ -139,7 +139,14 @@ def say_good(observation: Observation, policy: Policy) -> str:
     notes = "".join(f"; {note}" for note in observation.score.notes)
     first = "first release, held against the SLO alone; " if policy.first else ""
     slower = f"; slower than stable: {say_latency(observation)}" if _slower(observation) else ""
-    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}"
+    cold = say_warming(observation)
+    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}{cold}"
+
+
+def say_warming(observation: Observation) -> str:
+    """How many answers of warming hosts were left out of the latency; empty where none was."""
+    cold = observation.warming
+    return f"; left out of the latency: {cold.timed} answers of warming hosts, {cold.slow} slow" if cold.timed else ""
 
 
 def _slower(observation: Observation) -> bool:

@@ -106,7 +106,8 @@ def settle_records(run: Run, records: dict[str, Record], track: Place) -> None:
     """Write what the hosts answered to a switch."""
     for name, record in records.items():
         if record.ok:
-            run.record(ev.HostSwitched(name, record.values.get("runs", ""), track, dict(record.values)))
+            now = run.ports.clock.now()
+            run.record(ev.HostSwitched(name, record.values.get("runs", ""), track, dict(record.values), now))
         else:
             run.record(_failed(name, record))
 

@@ -181,6 +181,8 @@ class Traffic(Model):
     """What keeps a user on a track: address, header:NAME or cookie:NAME."""
     drain: Seconds = 20.0
     """How long in-flight requests may take before a restart."""
+    warmup: Seconds = 10.0
+    """How long a host may be slow after its start: the latency of its answers is told, and not judged, until then."""
     latency: Literal["auto", "header", "total"] = "auto"
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()

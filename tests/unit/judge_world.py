@@ -43,7 +43,10 @@ class Bake:
     extra: float = 0.0
     """Seconds that every answer of the canary takes longer,"""
     share: float = 1.0
-    """or this share of them."""
+    """or this share of them,"""
+    slow_until: float = math.inf
+    """or only in so many seconds of the process' life."""
+    warmup: float = 0.0
     rules: int = RULES
     slo: SloTarget = field(default_factory=lambda: SloTarget(None, 0.01))
     bake: float = 60.0
@@ -54,6 +57,7 @@ class Bake:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.age = 0.0
         self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
         self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0} for host in self.hosts}
         self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
@@ -66,7 +70,8 @@ class Bake:
             self.classes[host]["5xx"] += bad
             self.classes[host]["2xx"] += max(0, n) - bad
             for _ in range(n):
-                later = host[0] == CANARY and self.rng.random() < self.share
+                young = self.age + self.rng.random() * seconds < self.slow_until
+                later = host[0] == CANARY and self.rng.random() < self.share and young
                 took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if later else 0)
                 self.counts[host][next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))] += 1
 
@@ -96,15 +101,17 @@ class Bake:
 
     async def verdict(self) -> tuple[Verdict, float]:
         """The verdict that ended the step, and how many seconds it took; the last one if none did."""
-        config = JudgeConfig("hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo, rules=self.rules)
+        config = JudgeConfig(
+            "hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo, warmup=self.warmup, rules=self.rules
+        )
         observer, policy = Observer(self, None, config), Policy.of(config)
         await observer.start(T0)
         past = History(T0, T0, self.bake, T0 + self.deadline)
         while True:
             self.serve(LOOK, self.hosts)
             past = replace(past, now=past.now + LOOK)
-            age = past.now - T0
-            seen = await observer.look(past.now, (self.health(age),), 0)
+            self.age = age = past.now - T0
+            seen = await observer.look(past.now, (self.health(age),), 0, since={"h1": T0})
             verdict = judge(seen, policy, past).verdict
             if verdict.kind not in (Kind.HOLD, Kind.WATCH):
                 return verdict, age
