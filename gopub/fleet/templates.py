@@ -38,6 +38,11 @@ class Rendered:
         lines = (f"{path}\0{FILE_MODE:04o}\0{sha256(data)}\n" for path, data in sorted(files.items()))
         return cls(dict(sorted(files.items())), sha256("".join(lines).encode()))
 
+    def unpacked(self) -> int:
+        """Bytes of the tar inside of :meth:`payload`: what a host may write while it unpacks it."""
+        blocks = sum(1 + -(-len(data) // tarfile.BLOCKSIZE) for data in self.files.values())
+        return -(-(blocks + 2) * tarfile.BLOCKSIZE // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
     def payload(self) -> bytes:
         """The files as tar.gz, always the same bytes: what a stage order carries first."""
         packed = io.BytesIO()

@@ -42,6 +42,7 @@ async def cargo_for(run: Run, name: str) -> Cargo:
     url = await run.ports.store.url(blob_key(files.archive.digest), expires=URL_LIVES)
     arguments = {
         "files_size": str(len(packed)),
+        "files_unpacked": str(rendered.unpacked()),
         "archive_size": str(files.archive.size),
         "binary_size": str(files.binary.size),
         **({"user": run.ports.environment.service.user} if run.ports.environment.service.user else {}),

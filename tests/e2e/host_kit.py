@@ -131,7 +131,12 @@ class Site:
             templates, unit, Service(instance=self.instance, app=APP, env=told, drain=5, **service), {}
         )
         files, archive = rendered.payload(), tar_gz([(entry(f"bin/{APP}"), program)])
-        sizes = {"files_size": len(files), "archive_size": len(archive), "binary_size": len(program)}
+        sizes = {
+            "files_size": len(files),
+            "files_unpacked": rendered.unpacked(),
+            "archive_size": len(archive),
+            "binary_size": len(program),
+        }
         wanted = Wanted(
             app=APP,
             env="lab",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import secrets
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 
+from gopub.canon import sha256
 from gopub.errors import RefusedError
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.inventory import load_inventory
@@ -40,9 +43,11 @@ class Store:
     data: bytes = b""
     status: str = "200 OK"
     length: int | None = None
+    endless: bool = False
     gap: float = 0.0
     secret: str = field(default_factory=lambda: secrets.token_hex(12))
     asked: int = 0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -51,14 +56,27 @@ class Store:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
         self.asked += 1
+        self.begun.set()
         known = self.secret.encode() in request.split(b"\r\n")[0]
         status = self.status if known else "403 Forbidden"
         length = len(self.data) if self.length is None else self.length
+        if self.endless:
+            await self._without_end(writer)
+            return
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode())
         for start in range(0, len(self.data), 1_000_000):
             writer.write(self.data[start : start + 1_000_000])
             await writer.drain()
             await asyncio.sleep(self.gap)
+        writer.close()
+
+    async def _without_end(self, writer: asyncio.StreamWriter) -> None:
+        """In chunks, and so without a length that anybody could compare: until the reader has enough."""
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            for _ in range(1000):
+                writer.write(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+                await writer.drain()
         writer.close()
 
 
@@ -98,6 +116,7 @@ async def test_an_archive_is_fetched_by_its_url_which_nobody_sees(site: Site, st
         ({"cut": 1000}, "GP423", "of"),
         ({"flip": True}, "GP425", "the archive has the digest"),
         ({"grow": 1000}, "GP423", "Maximum file size exceeded"),
+        ({"endless": True}, "GP423", ""),
         ({"gone": True}, "GP423", "Failed to connect"),
         ({"scheme": "file:///etc/passwd?"}, "GP430", "neither http nor https"),
         ({"scheme": 'http://x/"\\'}, "GP430", "character that is not allowed"),
@@ -108,6 +127,8 @@ async def test_a_download_that_goes_wrong(site: Site, store: Store, change: Any,
     cargo = await site.cargo("1")
     store.data = cargo.archive
     store.status, store.length = change.get("status", store.status), change.get("length")
+    store.endless = "endless" in change
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=200m none {site.home}")
     if "cut" in change:
         store.data = store.data[: -change["cut"]]
     if "grow" in change:
@@ -136,22 +157,50 @@ async def test_a_full_disk_is_seen_before_it_is_full(site: Site) -> None:
     assert (record.ok, record.code) == (False, "GP422"), record
 
 
-@pytest.mark.parametrize("megabytes", [24, 30, 36, 42])
-async def test_a_disk_that_fills_up_meanwhile(site: Site, megabytes: int) -> None:
-    """The check said yes, but unpacking needs more: nothing half is left, and the next try works."""
-    cargo = await site.cargo("1")
-    zeros = bytes(16 * 2**20)
-    program = await binary("1")
-    large = cargo.with_archive(tar_gz([(entry(f"bin/{APP}"), program), (entry("bin/zeros"), zeros)]))
-    large = large.with_arguments("stage", binary_size="0")
-    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size={megabytes}m none {site.home}")
-    record = await site.do("stage", large)
+@pytest.mark.parametrize("left", [1, 8, 14, 20])
+async def test_a_disk_that_fills_up_meanwhile(site: Site, store: Store, left: int) -> None:
+    """The check said yes, but somebody else took the room: nothing half is left, and the next try works."""
+    program = await binary("1") + secrets.token_bytes(12 << 20)
+    cargo = (await site.cargo("1")).with_archive(tar_gz([(entry(f"bin/{APP}"), program)]))
+    digests = {**cargo.wanted.digests, "binary": sha256(program)}
+    cargo = replace(cargo, wanted=replace(cargo.wanted, digests=digests))
+    cargo = cargo.with_arguments("stage", url=store.url, binary_size=str(len(program)))
+    store.data, store.gap = cargo.archive, 0.1
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=120m none {site.home}")
+    staging = asyncio.create_task(site.channel.run(await site.order("stage", cargo), (cargo.files,)))
+    await store.begun.wait()
+    await site.sh(
+        f"head -c $(($(df --output=avail -B1 {site.home} | tail -n 1) - {left << 20})) /dev/zero >{site.home}/fill"
+    )
+    record = await staging
     assert (record.ok, record.code) == (False, "GP421"), record
     assert "no room for" in record.message, "control: it was not the check before"
     assert (await site.facts()).releases == ()
-    await site.sh(f"mount -o remount,size=200m {site.home}")
-    assert (await site.run("stage", large)).changed
+    await site.sh(f"rm {site.home}/fill")
+    again = await site.channel.run(await site.order("stage", cargo), (cargo.files,))
+    assert again.changed, again
     assert await site.whole() == ""
+
+
+@pytest.mark.parametrize("how", ["one file", "many files", "zeros after the end"])
+async def test_an_archive_that_unpacks_to_more_stops_at_the_signed_size(site: Site, how: str) -> None:
+    """The bomb is larger than the disk: had it been unpacked, the disk would have been full."""
+    cargo = await site.cargo("1")
+    zeros, program = bytes(64 << 20), (entry(f"bin/{APP}"), await binary("1"))
+    bomb = {
+        "one file": lambda: tar_gz([(entry(f"bin/{APP}"), zeros * 5)]),
+        "many files": lambda: tar_gz([program, *((entry(f"bin/{n}"), zeros) for n in range(5))]),
+        "zeros after the end": lambda: tar_gz([program]) + gzip.compress(zeros * 5),
+    }[how]()
+    await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=200m none {site.home}")
+    record = await site.do("stage", cargo.with_archive(bomb))
+    assert (record.ok, record.code) == (False, "GP453"), record
+    assert (await site.facts()).releases == ()
+    assert int(await site.sh(f"du -s -B1 {site.home} | cut -f 1")) < 1_000_000
+    undeclared = cargo.with_archive(bomb).with_arguments("stage", binary_size=str(30 << 20))
+    record = await site.do("stage", undeclared)
+    assert record.code == "GP453", record
+    assert (await site.run("stage", cargo)).changed, "control: the right archive fits"
 
 
 async def test_a_disk_that_is_full_already_is_named_as_such(site: Site) -> None:

@@ -2,10 +2,12 @@
 # The host program of gopub, part 4 of 7: putting a release beside the others, complete or not at all; pruning.
 #
 # The payload is the tar.gz of the rendered files (arg.files_size bytes), then the archive of the binary
-# (arg.archive_size bytes) unless arg.url says where to fetch it. Nothing is activated here.
+# (arg.archive_size bytes) unless arg.url says where to fetch it. The archive unpacks to arg.binary_size bytes and a
+# few headers, the files to a tar of arg.files_unpacked: no byte more is written. Nothing is activated here.
 
 RESERVE=16777216          # bytes that must stay free
-MOST_UNPACKED=2147483648  # bytes that an archive may hold
+MOST_UNPACKED=2147483648  # bytes that files may have of which the order does not say it
+HEADERS=65536             # bytes of the archive's tar beside the binary: headers, folders, the filled-up end
 
 do_stage() {
     [ -n "$o_release" ] && [ -n "$o_render" ] && [ -n "$o_digest_binary" ] ||
@@ -39,7 +41,8 @@ service_user() {
 
 enough_space() {
     free_space
-    needed=$((o_arg_archive_size * 2 + o_arg_files_size * 8 + o_arg_binary_size * 2 + RESERVE))
+    files=$((o_arg_files_unpacked > 0 ? o_arg_files_unpacked * 2 : o_arg_files_size * 8))
+    needed=$((o_arg_archive_size * 2 + o_arg_files_size + files + o_arg_binary_size * 2 + RESERVE))
     [ "$free_bytes" -ge "$needed" ] || fail GP421 "$free_bytes bytes are free at $place, $needed are needed"
     [ "$free_inodes" -ge 1000 ] || fail GP422 "$free_inodes inodes are free at $place, 1000 are needed"
 }
@@ -47,7 +50,8 @@ enough_space() {
 take_files() {
     [ "$o_arg_files_size" -gt 0 ] || return 0
     receive "$work/files" "$o_arg_files_size" "$o_digest_files" "the rendered files"
-    unpack "$work/files" "the rendered files" '^bin(/|$)'
+    most=$((o_arg_files_unpacked > 0 ? o_arg_files_unpacked : MOST_UNPACKED))
+    unpack "$work/files" "the rendered files" '^bin(/|$)' "$most" 0
 }
 
 take_archive() {
@@ -58,7 +62,7 @@ take_archive() {
     else
         receive "$work/archive" "$o_arg_archive_size" "$o_digest_archive" "the archive"
     fi
-    unpack "$work/archive" "the archive" ''
+    unpack "$work/archive" "the archive" '' "$o_arg_binary_size" "$HEADERS"
 }
 
 # receive FILE SIZE DIGEST WORDS: the next SIZE bytes of standard input; fewer mean that the connection ended.
@@ -92,18 +96,21 @@ download() {
 
 wrong_digest() { fail GP425 "$1 has the digest $digest, the release says ${2:-nothing}"; }
 
-# unpack FILE WORDS REFUSED: only regular files and folders with plain names, into the fresh tree.
+# unpack FILE WORDS REFUSED MOST MORE: only regular files and folders with plain names, into the fresh tree; no more than
+# MOST bytes of files, and of MOST and MORE bytes as a tar. The limit is the kernel's: nothing goes past it to the disk.
 unpack() {
     (
-        ulimit -f $((MOST_UNPACKED / 512))
+        ulimit -f $((($4 + $5 + 511) / 512))
         exec gzip -dc <"$1" >"$1.tar" 2>/dev/null
     ) || {
         full "$2"
+        size "$1.tar"
+        [ "$size" -lt "$(($4 + $5))" ] || fail GP453 "$2: it unpacks to more than the $4 bytes that it should have"
         fail GP426 "$2 cannot be read as tar.gz"
     }
     tar --list --verbose --numeric-owner --quoting-style=escape -f "$1.tar" >"$1.list" 2>/dev/null ||
         fail GP426 "$2 cannot be read as tar.gz"
-    why=$(awk -v most="$MOST_UNPACKED" -v refused="$3" '
+    why=$(awk -v most="$4" -v refused="$3" '
         function no(reason) { print "entry " NR " " reason; exit }
         { name = $6; sub(/^\.\//, "", name); sub(/\/$/, "", name) }
         $1 !~ /^[-d][rwx-]+$/ { no("is neither a plain file nor a folder: " $1) }
@@ -115,7 +122,7 @@ unpack() {
         total > most { no("makes more than " most " bytes") }
         NR > 20000 { no("is one too many") }' "$1.list")
     [ -z "$why" ] || fail GP426 "$2: $why"
-    why=$(tar --extract --no-same-owner --no-same-permissions --keep-old-files -C "$tree" -f "$1.tar" 2>&1) || {
+    why=$(ulimit -f $((($4 + $5 + 511) / 512)) && tar --extract --no-same-owner --no-same-permissions --keep-old-files -C "$tree" -f "$1.tar" 2>&1) || {
         full "$2"
         fail GP426 "$2 cannot be unpacked: $why"
     }
