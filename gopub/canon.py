@@ -113,6 +113,14 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _READER = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
+def bounded(text: str, most: int = 200) -> str:
+    """What others said, as an error may repeat it: bounded, and without what moves a terminal's cursor."""
+    shown = text[: most + 1]
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
 def canonical(value: Json) -> bytes:
     """JSON with sorted keys, no spaces, UTF-8, and no NaN: what ids and hashes are taken over.
 

@@ -20,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+LONGEST = 4000
+"""Characters of a problem, and of a hint."""
+
 
 class Exit(IntEnum):
     """Exit codes of the ``gopub`` command; frozen, see docs/reference/cli.md."""
@@ -56,7 +59,11 @@ class GopubError(Exception):
     exit: Exit = Exit.FAILED
 
     def __init__(self, code: str, problem: str, *, hint: str = "", where: Where | None = None) -> None:
-        """Keep the parts; ``str()`` gives the text that users read."""
+        """Keep the parts; ``str()`` gives the text that users read.
+
+        What somebody wrote into a file may be part of it, and may be long: it is cut where nobody reads on.
+        """
+        problem, hint = _cut(problem), _cut(hint)
         super().__init__(problem)
         self.code = code
         self.problem = problem
@@ -72,6 +79,10 @@ class GopubError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by parts: Prefect carries exceptions between processes."""
         return _rebuild, (type(self), self.code, self.problem, self.hint, self.where)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _rebuild(kind: type[GopubError], code: str, problem: str, hint: str, where: Where | None) -> GopubError:

@@ -30,7 +30,7 @@ from deployments.hooks.matching import deploy_parameters
 from deployments.journal import not_older
 from deployments.refs import settled
 from deployments.starter import Order, Run
-from gopub.canon import digest_of
+from gopub.canon import JsonError, bounded, digest_of, read_json
 from gopub.clock import new_token
 from gopub.errors import GopubError, RefusedError
 from gopub.spec.projects import VERSION, Project
@@ -95,13 +95,16 @@ def read_request(body: bytes) -> DeployRequest:
         GopubError: GP933 naming the field that is wrong.
     """
     try:
+        read_json(body, limit=LIMIT)
         asked = DeployRequest.model_validate_json(body)
+    except JsonError as error:
+        raise GopubError("GP933", f"the body: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the body"
         hint = "hosts are chosen by the environment in gopub.yaml" if field == "targets" else ""
         what = "is not acted on yet" if field == "targets" and first["type"] == "too_long" else first["msg"]
-        raise GopubError("GP933", f"{field}: {what}", hint=hint) from None
+        raise GopubError("GP933", bounded(f"{field}: {what}"), hint=hint) from None
     if asked.ref is not None and not is_ref(asked.ref):
         raise GopubError("GP933", f"ref: {asked.ref!r} cannot be a git ref")
     return asked

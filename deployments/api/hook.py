@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from deployments.api.parts import Parts
 from deployments.api.requests import read_body
 from deployments.deliveries import Delivery
-from deployments.hooks.gitlab import Ignored, Push, delivery_key, read
+from deployments.hooks.gitlab import LIMIT, Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.hooks.signing import HookSecrets, refusal
 from deployments.refs import settled
@@ -25,9 +25,6 @@ from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
-
-LIMIT = 5 * 1024 * 1024
-"""Bytes: a push of many commits lists every changed file."""
 
 RETRY_EVERY = 5.0
 LONGEST_PAUSE = 300.0

@@ -12,13 +12,15 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gopub.canon import sha256
+from gopub.canon import JsonError, bounded, read_json, sha256
 from gopub.spec.refglob import is_commit, is_ref
 
 _KINDS: Mapping[str, tuple[Literal["branch", "tag"], str]] = {
     "push": ("branch", "refs/heads/"),
     "tag_push": ("tag", "refs/tags/"),
 }
+LIMIT = 5 * 1024 * 1024
+"""Bytes: a push of many commits lists every changed file."""
 _LONGEST_KEY = 200
 _Read = TypeVar("_Read", bound=BaseModel)
 
@@ -117,8 +119,12 @@ def delivery_key(headers: Mapping[str, str], body: bytes) -> str:
 
 def _parsed(model: type[_Read], body: bytes) -> _Read:
     try:
+        read_json(body, limit=LIMIT)
+    except JsonError as error:
+        raise ValueError(f"body: {error}") from None
+    try:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{field or 'body'}: {first['msg']}") from None
+        raise ValueError(bounded(f"{field or 'body'}: {first['msg']}")) from None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gopub.canon import Json
+from gopub.canon import Json, JsonError, read_json
 from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Replay verdicts; compute a score.")
 
 _MARK = "gopub/verdict/"
+MOST_BYTES = 256 << 20
 _EXACT = 1_000_000
 """Requests of the imagined track: rates down to one in a million come out as they were given."""
 
@@ -129,12 +130,14 @@ def _again(kept: Kept, record: VerdictRecord) -> Replay:
 def _documents(file: Path) -> Json:
     """One JSON document, or one a line."""
     try:
-        text = file.read_text("utf-8")
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("GP602", f"{file} cannot be read: {error}") from error
     try:
-        whole: Json = json.loads(text)
-    except ValueError:
+        whole: Json = read_json(data, limit=MOST_BYTES)
+    except JsonError:
         return _lines_of_json(file, text)
     return whole
 
@@ -143,8 +146,8 @@ def _lines_of_json(file: Path, text: str) -> Json:
     out: list[Json] = []
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            out += [json.loads(line)] if line.strip() else []
-        except ValueError as error:
+            out += [read_json(line, limit=MOST_BYTES)] if line.strip() else []
+        except JsonError as error:
             raise UsageError("GP602", f"{file}:{number} is no JSON: {error}") from error
     return out
 

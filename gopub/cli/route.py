@@ -7,11 +7,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gopub.canon import read_json
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
 from gopub.traffic.saying import say_explanation, say_status, status_json
@@ -28,6 +30,7 @@ app = typer.Typer(
 
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="The env of gopub.yaml whose edges are asked.")]
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="gopub.yaml, or its folder.")]
+_MOST_BYTES = 16 << 20
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -92,8 +95,8 @@ def read_headers(lines: Sequence[str]) -> dict[str, str]:
 
 def _read_table(path: str) -> RouteTable:
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        return from_json(json.loads(text))
+        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
+            return from_json(read_json(file.read(_MOST_BYTES + 1), limit=_MOST_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError("GP506", f"{path!r} cannot be read as a route table: {error}") from error
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gopub.build.buildinfo import BuildInfo
-from gopub.canon import canonical, sha256
+from gopub.canon import JsonError, canonical, read_json, sha256
 from gopub.errors import GopubError
 from gopub.process import base_environment, run, which
 
+LARGEST = 16 << 20
+"""Bytes of a document; that of a program with 2,000 modules has about 4 MB."""
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "tag:gopub,2026:sbom")
 
 
@@ -50,23 +51,41 @@ async def make_sboms(
     documents = {name: settle(name, document, app=app, moment=moment) for name, document in scanned.items()}
     for name, document in documents.items():
         check_complete(name, document, info)
-    return {name: canonical(document) for name, document in documents.items()}
+    data = {name: canonical(document) for name, document in documents.items()}
+    for name, made in data.items():
+        if len(made) > LARGEST:
+            raise GopubError("GP302", f"the {name} SBOM has {len(made)} bytes, {LARGEST} are the most",
+                             hint="choose one format, or split the program")  # fmt: skip
+    return data
 
 
 def settle(name: str, document: Mapping[str, Any], *, app: str, moment: int) -> dict[str, Any]:
-    """Give a document the commit's time and an id that follows from its content."""
+    """Give a document the commit's time and an id that follows from its content.
+
+    Raises:
+        GopubError: GP302 it is no such document.
+    """
+    head = document.get("creationInfo" if name == "spdx" else "metadata")
+    if not isinstance(head, Mapping):
+        raise _no_document(name)
     when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if name == "spdx":
-        creation = {**document["creationInfo"], "created": when}
+        creation = {**head, "created": when}
         settled = {**document, "creationInfo": creation, "documentNamespace": ""}
         return settled | {"documentNamespace": f"https://spdx.org/spdxdocs/{app}-{_id_of(settled)}"}
-    settled = {**document, "metadata": {**document["metadata"], "timestamp": when}, "serialNumber": ""}
+    settled = {**document, "metadata": {**head, "timestamp": when}, "serialNumber": ""}
     return settled | {"serialNumber": f"urn:uuid:{_id_of(settled)}"}
 
 
 def components(name: str, document: Mapping[str, Any]) -> frozenset[str]:
-    """The names of all components in a document."""
-    entries: Iterable[Mapping[str, Any]] = document.get("packages" if name == "spdx" else "components") or ()
+    """The names of all components in a document.
+
+    Raises:
+        GopubError: GP302 it is no such document.
+    """
+    entries = document.get("packages" if name == "spdx" else "components") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) and "name" in entry for entry in entries):
+        raise _no_document(name)
     return frozenset(str(entry["name"]) for entry in entries)
 
 
@@ -101,7 +120,21 @@ async def _scan(binary: Path, formats: Sequence[str], *, app: str, version: str)
         )
         if result.code:
             raise GopubError("GP302", f"syft failed: {result.complaint}", hint="run syft on the binary by hand")
-        return {name: json.loads(path.read_bytes()) for name, path in outputs.items()}
+        return {name: _document(name, path) for name, path in outputs.items()}
+
+
+def _document(name: str, path: Path) -> dict[str, Any]:
+    try:
+        document = read_json(path.read_bytes(), limit=4 * LARGEST)
+    except (OSError, JsonError) as error:
+        raise GopubError("GP302", f"syft wrote no {name} document: {error}", hint="run syft by hand") from error
+    if not isinstance(document, dict):
+        raise _no_document(name)
+    return document
+
+
+def _no_document(name: str) -> GopubError:
+    return GopubError("GP302", f"what syft wrote is no {name} document", hint="is another syft installed?")
 
 
 def _syft() -> Path:

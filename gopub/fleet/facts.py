@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gopub.canon import Json
+from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.fleet.orders import Order, Record, Verb
 
@@ -89,7 +89,7 @@ class HostFacts:
         try:
             return _facts(record.host, record.values)
         except (KeyError, ValueError) as error:
-            raise GopubError("GP416", f"{record.host}: its facts are damaged: {error}") from error
+            raise GopubError("GP416", f"{record.host}: its facts are damaged: {bounded(str(error), 80)}") from error
 
     def to_json(self) -> dict[str, Json]:
         """As gopub/schemas/facts.v1.json says."""

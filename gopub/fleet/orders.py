@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from gopub.canon import Json
+from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 
 Verb: TypeAlias = Literal["facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune"]
@@ -145,7 +145,7 @@ class Record:
                 values=values,
             )
         except (KeyError, ValueError) as error:
-            raise _not_understood(host, f"its record is damaged ({error})", text) from error
+            raise _not_understood(host, f"its record is damaged ({bounded(str(error), 80)})", text) from error
 
     def to_json(self) -> dict[str, Json]:
         """As gopub/schemas/record.v1.json says."""
@@ -179,7 +179,7 @@ def _pairs(text: str, host: str) -> dict[str, str]:
 
 
 def _not_understood(host: str, what: str, text: str) -> GopubError:
-    said = " | ".join(text.strip().splitlines()[-3:])[:300] or "nothing"
+    said = bounded(" | ".join(text.strip().splitlines()[-3:]), 300) or "nothing"
     return GopubError(
         "GP416", f"{host}: {what}; it said: {said}", hint="does a login script of that user print or exit?"
     )

@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from gopub.canon import Json
+from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.rollout.model import Outcome, Plan
 
@@ -307,12 +307,12 @@ def decode(name: str, data: Mapping[str, Json]) -> Event:
         GopubError: GP703 an entry that this version of gopub does not know.
     """
     if name not in _ADAPTERS:
-        raise GopubError("GP703", f"the journal holds an event {name!r} that this gopub does not know",
+        raise GopubError("GP703", f"the journal holds an event {bounded(name, 60)!r} that this gopub does not know",
                          hint="was it written by a newer version?")  # fmt: skip
     try:
         return _ADAPTERS[name].validate_python(dict(data))
     except ValidationError as error:
-        raise GopubError("GP703", f"the journal's event {name} does not fit: {error.errors()[0]['msg']}",
+        raise GopubError("GP703", f"the journal's event {name} does not fit: {bounded(error.errors()[0]['msg'])}",
                          hint="check the journal with `gopub status --verify`") from error  # fmt: skip
 
 

@@ -7,7 +7,6 @@ The chain runs over all streams: ``hash = sha256(previous hash + canonical entry
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from gopub.canon import Json, canonical, sha256
+from gopub.canon import Json, JsonError, canonical, read_json, sha256
 from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
 from gopub.paths import private_database
@@ -51,6 +50,8 @@ SEATS = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
 )
 GENESIS = "0" * 64
+LARGEST = 64 << 20
+"""Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
 WRITES = {"gopub_writes": True}
 """Execution options of a connection that writes: on SQLite it takes the write lock before it reads."""
 PATIENCE = 30.0
@@ -371,8 +372,11 @@ def _hash(previous: str, row: dict[str, Json]) -> str:
 
 def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
     try:
-        event = decode(row.type, json.loads(row.data))
-    except ValueError as error:
+        data = read_json(row.data, limit=LARGEST)
+        if not isinstance(data, dict):
+            raise JsonError("it is no mapping")  # noqa: TRY301 - told below, as what it is
+        event = decode(row.type, data)
+    except JsonError as error:
         raise GopubError("GP703", f"the journal's entry {row.seq} is damaged: {error}",
                          hint="restore it from a backup; `gopub rollback` works without it") from error  # fmt: skip
     return Entry(row.seq, row.stream, row.version, event, row.actor, row.trace, row.at, row.hash)

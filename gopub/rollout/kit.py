@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from gopub.canon import JsonError, bounded, read_json
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
 from gopub.rollout.model import Plan
@@ -35,6 +36,8 @@ class Kit:
 
 
 _ADAPTER = TypeAdapter(Kit)
+LARGEST = 64 << 20
+"""Bytes of a kit; one of 5,000 hosts has about 5 MB."""
 
 
 def kit_path(folder: Path, app: str, env: str) -> Path:
@@ -62,14 +65,21 @@ def read_kit(folder: Path, app: str, env: str) -> Kit:
     """
     path = kit_path(folder, app, env)
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        data = path.read_bytes()
+        read_json(data, limit=LARGEST)
+        return _ADAPTER.validate_json(data)
     except FileNotFoundError as error:
         raise GopubError("GP716", f"no rollback kit for {app} in {env} at {path}",
                          hint="run it where the last rollout was driven") from error  # fmt: skip
     except OSError as error:
         raise GopubError("GP717", f"the rollback kit {path} cannot be read: {error.strerror}",
                          hint="it must be a file that this user may read") from error  # fmt: skip
+    except JsonError as error:
+        raise GopubError("GP717", f"the rollback kit {path} is damaged: {error}",
+                         hint="was the disk full? `gopub status` shows what the journal knows") from error  # fmt: skip
     except ValidationError as error:
-        first = error.errors()[0]
-        raise GopubError("GP717", f"the rollback kit {path} does not fit: {first['loc']}: {first['msg']}",
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = bounded(f"{place}: {first['msg']}")
+        raise GopubError("GP717", f"the rollback kit {path} does not fit: {said}",
                          hint="was it written by another version?") from error  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from gopub.canon import JsonError, bounded, read_json
 from gopub.errors import GopubError
 from gopub.rollout.events import Event, decode, encode
 from gopub.rollout.private import write_private
@@ -46,6 +47,8 @@ class LateFile:
 
 
 _ADAPTER = TypeAdapter(LateFile)
+LARGEST = 64 << 20
+"""Bytes of a file of late entries."""
 
 
 def keep(folder: Path, late: Late) -> None:
@@ -72,11 +75,13 @@ def found(folder: Path) -> Iterator[Late]:
     """
     for path in sorted(folder.glob("late-*.json")):
         try:
-            file = _ADAPTER.validate_json(path.read_bytes())
+            whole = path.read_bytes()
+            read_json(whole, limit=LARGEST)
+            file = _ADAPTER.validate_json(whole)
             events = tuple(decode(name, data) for name, data in file.events)
             yield Late(file.rollout, file.app, file.env, file.version, events, file.actor, file.trace)
-        except (OSError, ValidationError) as error:
-            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        except (OSError, JsonError, ValidationError) as error:
+            why = bounded(error.errors()[0]["msg"]) if isinstance(error, ValidationError) else error
             raise GopubError("GP703", f"{path} cannot be understood: {why}",
                              hint="it tells how a rollout went back; see `gopub status`") from error  # fmt: skip
 

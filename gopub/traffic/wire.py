@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from gopub.canon import Json
+from gopub.canon import Json, bounded
 from gopub.errors import UsageError
 from gopub.traffic.check import validate
 from gopub.traffic.table import SCHEMA, Lapse, Latency, Peer, RouteTable, Rule, Track
@@ -69,7 +69,7 @@ def _object(value: Json, path: str, fields: Sequence[str], optional: Sequence[st
             raise UsageError("GP501", f"{prefix}{name} is missing", hint=_HINT)
     for name in sorted(value):
         if name not in fields and name not in optional:
-            raise UsageError("GP501", f"{prefix}{name} is not known", hint=_HINT)
+            raise UsageError("GP501", f"{prefix}{bounded(name, 60)} is not known", hint=_HINT)
     return value
 
 
@@ -88,7 +88,10 @@ def _integer(value: Json, path: str) -> int:
 def _number(value: Json, path: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _wrong(path, "a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise _wrong(path, "a number that a clock can show") from None
 
 
 def _boolean(value: Json, path: str) -> bool:

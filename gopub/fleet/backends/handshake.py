@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import asyncssh
 
+from gopub.canon import bounded
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.backends.known import Pinned
 from gopub.fleet.host import SshOptions
@@ -38,7 +39,7 @@ async def handshake(server: Server, tunnel: Connection | None) -> Connection:
     """Connect and log in, through ``tunnel`` if there is one.
 
     Raises:
-        GopubError: GP411 unknown key, GP412 changed key, GP414 not let in, GP418 no pins.
+        GopubError: GP352 a bad ~/.ssh/config, GP411 unknown key, GP412 changed key, GP414 not let in, GP418 no pins.
         asyncssh.Error | OSError: it may work the next time.
     """
     options = server.options
@@ -76,6 +77,8 @@ async def handshake(server: Server, tunnel: Connection | None) -> Connection:
         ) from error
     except (asyncssh.KeyImportError, FileNotFoundError) as error:
         raise GopubError("GP414", f"{server.name}: the key {options.key} cannot be used: {error}") from error
+    except (ValueError, LookupError, RecursionError) as error:  # asyncssh reads ~/.ssh/config while it connects
+        raise _bad_config(server, error) from error
 
 
 def bastion(jump: str, options: SshOptions) -> Server:
@@ -99,6 +102,14 @@ def _home(server: Server, key: Path) -> Path:
         return key.expanduser()
     except RuntimeError as error:  # ~user, and there is no such user
         raise GopubError("GP414", f"{server.name}: the key {key} cannot be used: {error}") from error
+
+
+def _bad_config(server: Server, error: Exception) -> UsageError:
+    return UsageError(
+        "GP352",
+        f"{server.name}: ~/.ssh/config cannot be read: {bounded(say(error))}",
+        hint="mend the line that it names; `ssh -G HOST` reads the same file",
+    )
 
 
 def _proxy(server: Server) -> list[str]:

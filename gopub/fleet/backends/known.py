@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncssh
 
+from gopub.canon import bounded
 from gopub.errors import RefusedError, UsageError
 
 DEFAULT = Path("~/.ssh/known_hosts")
@@ -27,7 +28,7 @@ class Pinned:
             self.path = self.path.expanduser()
             self._keys = asyncssh.read_known_hosts(str(self.path))
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~user, and there is no such user
-            why = error.strerror if isinstance(error, OSError) else error
+            why = error.strerror if isinstance(error, OSError) else bounded(str(error))
             raise UsageError(
                 "GP418",
                 f"the pinned host keys {str(self.path)!r} cannot be read: {why}",

@@ -89,7 +89,10 @@ download() {
         printf 'url = "%s"\n' "$o_arg_url" | curl --config - --globoff --silent --show-error --fail --proto =http,https \
             --max-filesize "$o_arg_archive_size" --connect-timeout 10 --max-time "$o_arg_download_timeout" \
             --speed-limit 1024 --speed-time 20 --retry 3 --retry-delay 1 --output "$1" 2>&1
-    ) || fail GP423 "the download failed: $complaint"
+    ) || {
+        full "the archive"
+        fail GP423 "the download failed: $complaint"
+    }
     size "$1"
     [ "$size" -eq "$o_arg_archive_size" ] || fail GP423 "the download gave $size of $o_arg_archive_size bytes"
 }

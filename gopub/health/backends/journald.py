@@ -10,15 +10,15 @@ burst costs the lines beyond the bounds, which are counted and told, and never t
 from __future__ import annotations
 
 import asyncio
-import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-from gopub.canon import Json
+from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.health.loglines import classes
@@ -36,6 +36,7 @@ MOST_TEXT = 16_000
 """Characters of one line that are judged."""
 HOST_SECONDS = 3
 """How long the journal is read on the host."""
+_COUNT = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +136,21 @@ def parse_reading(out: bytes) -> tuple[list[Entry], Ended | None]:
     """The entries, oldest first, and how the reading ended; None when its last line is missing."""
     *lines, last = out.splitlines() or [b""]
     words = last.decode(errors="replace").split(" ")
-    if len(words) != 5 or words[0] != "gopub" or not (words[1] + words[2]).isdecimal():
+    if len(words) != 5 or words[0] != "gopub" or not all(_COUNT.fullmatch(word) for word in words[1:3]):
         return [], None
     return parse_entries(reversed(lines)), Ended(int(words[1]), int(words[2]), words[3], words[4])
 
 
 def parse_entries(lines: Iterable[bytes]) -> list[Entry]:
-    """The entries; a line that is no JSON object is passed over."""
+    """The entries; a line that is no JSON object of the journal is passed over."""
     entries = []
     for line in lines:
         try:
-            record = json.loads(line)
+            record = read_json(line, limit=MOST_BYTES)
+            if isinstance(record, dict):
+                entries.append(_entry(record))
         except ValueError:
             continue
-        if isinstance(record, dict):
-            entries.append(_entry(record))
     return entries
 
 

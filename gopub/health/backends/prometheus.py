@@ -19,7 +19,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
-from gopub.canon import digest_of
+from gopub.canon import bounded, digest_of, read_json
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
 from gopub.health.samples import (
@@ -43,8 +43,41 @@ _LOOKBACK = "5m"
 HISTORY = (3600, 3000, 2400, 1800, 1200, 900, 600, 450, 300, 240, 180, 120, 90, 60, 30, 0)
 """Seconds before the start of a rollout at which history is read."""
 
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+MOST_BYTES = 32 << 20
+"""Bytes of an answer; that of 500 hosts has about 4 MB."""
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading an answer of another shape ends in."""
+
+
+class _Bounded(requests.Session):
+    """A session that reads no answer without an end, and no JSON but by the strict reader."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Ask, and read at most ``MOST_BYTES``.
+
+        Raises:
+            requests.RequestException: no answer, or one that is larger.
+        """
+        answer = super().request(*args, **{**kwargs, "stream": True})
+        with answer:
+            body = bytearray()
+            for block in answer.iter_content(1 << 16):
+                body += block
+                if len(body) > MOST_BYTES:
+                    raise requests.exceptions.ContentDecodingError(f"an answer larger than {MOST_BYTES} bytes")
+        return _Answer(answer, bytes(body))
+
+
+class _Answer(requests.Response):
+    """An answer whose body was read already."""
+
+    def __init__(self, answer: requests.Response, body: bytes) -> None:
+        super().__init__()
+        self.__dict__.update(answer.__dict__)
+        self._content = body
+
+    def json(self, **_: Any) -> Any:
+        return read_json(self.content, limit=MOST_BYTES)
 
 
 class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
@@ -79,6 +112,7 @@ class PrometheusSource:
             headers={"Authorization": f"Bearer {token}"} if token else None,
             retry=Retry(total=0, read=False),  # False: a time-out stays one, it does not become "no connection"
             timeout=timeout,
+            session=_Bounded(),
         )
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
@@ -134,7 +168,6 @@ class PrometheusSource:
             limit = self._timeout + 1  # the library's limit is for each read; a trickle must not hold a look
             answer = await asyncio.wait_for(asyncio.to_thread(self._query, text, at), limit)
             rows = [_row(item) for item in answer]
-            _ = [float(sample[1]) for _, samples in rows for sample in samples]
         except (PrometheusApiClientException, requests.RequestException, TimeoutError, *_MALFORMED) as error:
             reason = f"Prometheus at {self._name} gave no usable answer: {_short(error)}"
             queries.append(ResolvedQuery(text, at, 0, reason))
@@ -158,8 +191,21 @@ def _revision(app: str, env: str) -> str:
 
 
 def _row(item: Any) -> Row:
+    """One series: labels that are text, samples of a time and a number, a bound that is one.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError, IndexError: it has another shape.
+    """
     samples = item["values"] if "values" in item else [item["value"]]
-    return item["metric"], samples
+    labels = item["metric"]
+    if not all(isinstance(text, str) for pair in labels.items() for text in pair):
+        raise TypeError("a label that is no text")
+    numbers = [(float(at), float(value)) for at, value in samples]
+    if not numbers or not all(math.isfinite(at) for at, _ in numbers):
+        raise ValueError("a sample that is none")
+    if math.isnan(float(labels.get("le", "inf"))):
+        raise ValueError("a bound that is no number")
+    return labels, samples
 
 
 def _short(error: Exception) -> str:
@@ -169,7 +215,7 @@ def _short(error: Exception) -> str:
         return "the answer is not JSON (a login page?)"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return f"{type(error).__name__}: {error}"[:200]
+    return bounded(f"{type(error).__name__}: {error}")
 
 
 def freshness(rows: Sequence[Row], at: float) -> tuple[Targets, dict[str, float], tuple[str, ...]]:
@@ -210,7 +256,7 @@ def _raw(rows: Sequence[Row], found: Targets) -> tuple[RawSeries, ...]:
 def _finite(labels: Mapping[str, str], text: Any) -> float:
     value = float(text)
     if not math.isfinite(value) or value < 0:
-        raise _Refused(f"{labels.get('__name__')} of {labels.get('host')} is {text}: no counter")
+        raise _Refused(bounded(f"{labels.get('__name__')} of {labels.get('host')} is {text}: no counter"))
     return value
 
 

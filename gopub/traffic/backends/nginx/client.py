@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from gopub.canon import Json
+from gopub.canon import Json, JsonError, bounded, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.process import Executor, Result
@@ -17,6 +16,9 @@ from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
 
 T = TypeVar("T")
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of an edge's answer; a connection carries no more."""
 
 
 Connect = Callable[[str], Awaitable[Executor]]
@@ -133,26 +135,27 @@ def _read(done: Result) -> Json:
     """The JSON of a 200; anything else is an ``_EdgeError`` that says what the edge said."""
     if done.code:
         said = done.err.decode(errors="replace").strip()
-        raise _EdgeError(said or f"curl on the edge ended with exit code {done.code}")
+        raise _EdgeError(bounded(said) or f"curl on the edge ended with exit code {done.code}")
     text, _, status = done.out.rpartition(b"\n")
     try:
-        answer: Json = json.loads(text)
-    except ValueError:
-        raise _EdgeError(f"status {status.decode(errors='replace')}, and no JSON") from None
+        answer: Json = read_json(text, limit=MOST_BYTES)
+    except JsonError:
+        raise _EdgeError(f"status {bounded(status.decode(errors='replace'), 20)}, and no JSON") from None
     if status != b"200":
-        raise _refusal(status.decode(errors="replace"), answer)
+        raise _refusal(bounded(status.decode(errors="replace"), 20), answer)
     return answer
 
 
 def _refusal(status: str, answer: Json) -> _EdgeError:
     if not isinstance(answer, dict):
         return _EdgeError(f"status {status}")
-    text = f"{answer.get('code')} {answer.get('error')} (status {status})"
+    text = bounded(f"{answer.get('code')} {answer.get('error')}", 400) + f" (status {status})"
     held = answer.get("holds")
     if not isinstance(held, dict):
         return _EdgeError(text)
-    text += f"; it holds revision {held.get('revision')} of {held.get('app')}/{held.get('env')}"
-    return _EdgeError(f"{text}, epoch {held.get('epoch')}, order {held.get('n')}", _revision(held))
+    holds = f"it holds revision {held.get('revision')} of {held.get('app')}/{held.get('env')}"
+    holds += f", epoch {held.get('epoch')}, order {held.get('n')}"
+    return _EdgeError(f"{text}; {bounded(holds, 400)}", _revision(held))
 
 
 def _revision(answer: Json) -> int:
@@ -188,9 +191,12 @@ def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> E
     try:
         table = from_json(own.get("table"))
     except GopubError as error:
-        return EdgeStatus(edge, error=f"its table cannot be read: {error.problem}")
+        return EdgeStatus(edge, error=f"its table cannot be read: {bounded(error.problem)}")
     if (table.app, table.env) != (app, env):
         return EdgeStatus(edge, error=f"upstream {upstream} belongs to {table.app}/{table.env}")
     counts = own.get("inflight")
-    inflight = {host: int(str(n)) for host, n in counts.items()} if isinstance(counts, dict) else {}
+    counted = counts if isinstance(counts, dict) else {}
+    inflight = {host: n for host, n in counted.items() if isinstance(n, int) and not isinstance(n, bool)}
+    if len(inflight) != len(counted):  # a host that seems idle would be restarted under its requests
+        return EdgeStatus(edge, error="its counts of requests cannot be read")
     return EdgeStatus(edge, table, inflight)
