@@ -12,9 +12,11 @@ from gopub.canon import Json
 from tasks import names
 from tasks import release as boxes
 from tasks import rollout as gates
+from tasks.telling import plainly
 
 
 @flow(name="deploy", flow_run_name=names.deploy)
+@plainly
 async def deploy(
     repository: boxes.Address,
     env: str,

@@ -8,9 +8,11 @@ from flows.rollout import rollout
 from gopub.canon import Json
 from tasks import going_on, names
 from tasks import rollout as boxes
+from tasks.telling import plainly
 
 
 @flow(name="promote", flow_run_name=names.promote)
+@plainly
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Go on with every waiting rollout whose gate is open now: each in a run of its own where a worker executes this.
 

@@ -17,9 +17,11 @@ from prefect import flow
 
 from tasks import names
 from tasks import release as boxes
+from tasks.telling import plainly
 
 
 @flow(name="release", flow_run_name=names.release)
+@plainly
 async def release(
     repository: boxes.Address,
     ref: str = "HEAD",

@@ -14,9 +14,11 @@ from prefect import flow
 
 from gopub.canon import Json
 from tasks import rollout as boxes
+from tasks.telling import plainly
 
 
 @flow(name="rollout", flow_run_name="rollout-{app}-{env}-{version}")
+@plainly
 async def rollout(
     app: str,
     env: str,

@@ -48,9 +48,9 @@ class Stack:
         argv = [sys.executable, "-m", "gopub.cli.main", *words]
         return await run(argv, cwd=self.folder, env=self.environment(extra), timeout=300, check=False)
 
-    async def worker(self, name: str) -> prefect.Running:
+    async def worker(self, name: str, more: Mapping[str, str] | None = None) -> prefect.Running:
         """Start a worker."""
-        extra = {"XDG_STATE_HOME": str(self.folder / "state"), "PYTHONPATH": str(ROOT)}
+        extra = {"XDG_STATE_HOME": str(self.folder / "state"), "PYTHONPATH": str(ROOT), **(more or {})}
         made = await prefect.start_worker(self.server, name=name, root=ROOT, extra=extra)
         self.others.append(made)
         return made
