@@ -22,7 +22,19 @@ class BuildInfo:
 
 
 def parse_build_info(text: str) -> BuildInfo:
-    """Read the output of ``go version -m BINARY``; a replaced module is named by what replaces it."""
+    """Read the output of ``go version -m BINARY``; a replaced module is named by what replaces it.
+
+    Raises:
+        GopubError: GP224 it is no such output.
+    """
+    try:
+        return _parsed(text)
+    except (ValueError, IndexError):
+        raise GopubError("GP224", "`go version -m` says nothing of the binary that can be read",
+                         hint="run it on the binary by hand") from None  # fmt: skip
+
+
+def _parsed(text: str) -> BuildInfo:
     head, *lines = text.splitlines()
     settings: dict[str, str] = {}
     modules: list[Module] = []

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from deployments.api.deploy import read_request
 from deployments.api.hook import _event
 from gopub.build.artifact import FileRef
-from gopub.build.buildinfo import BuildInfo
+from gopub.build.buildinfo import BuildInfo, parse_build_info
 from gopub.build.target import Target
 from gopub.canon import canonical, read_json, sha256
 from gopub.errors import GopubError
@@ -147,6 +147,10 @@ def connections(data: bytes) -> object:
     return parse_connections(data.decode(errors="replace"), "connections.yaml", FOLDER)
 
 
+BUILD_INFO = (
+    b"hello: go1.26.8\n\tpath\texample.org/hello\n\tmod\texample.org/hello\t(devel)\t\n"
+    b"\tdep\ta.example/b\tv1.0.0\th1:AAAA\n\t=>\ta.example/c\tv1.0.1\th1:AAAA\n\tbuild\tGOOS=linux\n"
+)
 PARSERS = [
     Parser("manifest", manifest, RELEASE.manifest_bytes(), is_json=True),
     Parser("release pointer", pointer, RELEASE.release_id.encode()),
@@ -156,6 +160,7 @@ PARSERS = [
     Parser("signed payload", raw_payload, STATEMENT, is_json=True),
     Parser("public key", PublicKey.parse, SIGNER.public.pem),
     Parser("private key", KeySigner.parse, (FOLDER / "keys/gopub.key").read_bytes()),
+    Parser("go version -m", lambda data: parse_build_info(data.decode(errors="replace")), BUILD_INFO),
     Parser("gopub.yaml", of_file("gopub.yaml", load_spec), SPEC.encode()),
     Parser("connections.yaml", connections, EVERY_KIND.encode()),
     Parser("projects.yaml", of_file("projects.yaml", load_projects), PROJECTS.encode()),

@@ -1,6 +1,8 @@
 """A release of a store that somebody else can write: nothing is read without an end, and nothing is repeated."""
 
+import gzip
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,15 @@ from gopub.build.artifact import FileRef, LocalFile
 from gopub.canon import canonical, sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence import PublicKey, generate
+from gopub.evidence.bundle import sign_blob
 from gopub.release import Release, SignedRelease, load_release, publish, verify_release
 from gopub.release.environments import read_environment
 from gopub.release.model import EnvironmentFiles
 from gopub.store import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.backends.directory import DirectoryStore
 from tests.releases import a_plan, prepare
+
+from .test_archive_bounds import gzip_bomb, member, peak
 
 HOSTILE = "root:x:0:0\x1b]0;owned\x07"
 
@@ -91,6 +96,29 @@ async def test_files_are_read_only_when_their_sizes_are_signed(
     read.clear()
     await verify_release(store, signed, stranger)
     assert archive not in read
+
+
+async def test_a_signed_bomb_is_read_in_little_memory(
+    signed: SignedRelease, store: DirectoryStore, key: PublicKey, tmp_path: Path
+) -> None:
+    """Whoever has the key, or signed without looking: the archive unpacks to a thousand times its size."""
+    size = 64 << 20
+    bomb = gzip_bomb(size, member(size=size).tobuf())
+    ref = FileRef.of("bomb.tar.gz", bomb)
+    await store.put(blob_key(ref.digest), bomb, digest=ref.digest)
+    target = replace(signed.release.targets["linux/amd64"], archive=ref)
+    release = replace(signed.release, targets={"linux/amd64": target})
+    manifest = release.manifest_bytes()
+    lie = SignedRelease(release, manifest, sign_blob(generate(tmp_path / "keys").signer(), manifest))
+    with peak() as used:
+        report = await verify_release(store, lie, key)
+    reasons = {check.name: check.reason for check in report.checks if not check.passed}
+    assert "holds a file of another size" in reasons["archives"]
+    assert "files" not in reasons  # its digest is right: it was looked into
+    assert used[0] < size // 4
+    with peak() as used, tempfile.TemporaryFile() as file:  # the control: all of it in memory is seen
+        file.write(gzip.decompress(bomb))
+    assert used[0] > size
 
 
 async def test_a_name_of_the_schema_is_told_and_one_of_the_file_is_not(signed: SignedRelease) -> None:
