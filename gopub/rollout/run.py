@@ -107,6 +107,7 @@ class Run:
         self._n = 0
         self._revision = 0
         self._table: RouteTable | None = None
+        self._held: RouteTable | None = None
         self._putting = asyncio.Lock()
         self._renewing: asyncio.Task[tuple[EdgeAck, ...]] | None = None
         self._silent: frozenset[str] = frozenset()
@@ -206,6 +207,8 @@ class Run:
         statuses = await self.ports.router.status(self.plan.app, self.plan.env, self.plan.upstream)
         self._hear(statuses)
         self._revision = max([self._revision, *(status.revision for status in statuses)])
+        held = [status.table for status in statuses if status.table and status.table.rollout == self.rollout]
+        self._held = max(held, key=lambda table: table.revision, default=None)
         silent = {status.edge: status.error for status in statuses if status.error}
         self._silent = frozenset(silent)
         return silent
@@ -220,7 +223,9 @@ class Run:
         """
         if self.ports.router is None or not self.plan.upstream:
             return
-        table = table_of(self.plan, pools, weight, step=step, until=self.ports.clock.now() + TERM)
+        now, warm = self.ports.clock.now(), growing and "" not in self.edges.values()
+        given = self._held.weight_at(now) if self._held else self.state.weight
+        table = table_of(self.plan, pools, weight, step=step, until=now + TERM, warm=warm, weight_from=given)
         await self.put(table, why=why, growing=growing)
 
     async def put(self, table: RouteTable, *, why: str, growing: bool, patient: bool = False) -> None:
@@ -248,7 +253,7 @@ class Run:
         if self._renewing:
             self._renewing.cancel()
         async with self._putting:
-            self._table = table
+            self._table = self._held = table
             ordered = self._order(table)
             acks: tuple[EdgeAck, ...] = ()
             for attempt in range(PUT_TRIES):

@@ -13,13 +13,13 @@ from gopub.errors import GopubError
 from gopub.fleet.orders import Record
 from gopub.rollout import events as ev
 from gopub.rollout import hosts
-from gopub.rollout.boxes import Trouble, box
+from gopub.rollout.boxes import Trouble, box, obey_abort
 from gopub.rollout.holding import stand
 from gopub.rollout.machine import to_stage, to_switch
 from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
-from gopub.rollout.tables import Place, Pools, settled_table, weight_on_the_way
+from gopub.rollout.tables import Place, Pools, may_leave, settled_table, warming, weight_on_the_way
 from gopub.traffic.protocol import in_flight
 
 BATCH = 50
@@ -90,6 +90,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     if not batch:
         return
     await stand(run)
+    await _until_warm(run, batch)
     run.insist_on_edges()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
@@ -100,6 +101,17 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     _stop_at_failure(records)
     pools = run.pools()
     await run.shift(pools, weight_on_the_way(pools, before, step), why=f"{_say(batch)} in", step=_rules(run, step))
+
+
+async def _until_warm(run: Run, batch: tuple[str, ...]) -> None:
+    """Wait where the others could not carry these hosts' share because some of them have just begun to warm up."""
+    if run.ports.router is None or not run.plan.upstream:
+        return
+    while ends := warming(run.state, now := run.ports.clock.now()):
+        if may_leave(run.state, batch, now):
+            return
+        obey_abort(run)
+        await run.ports.clock.sleep(min(1.0, min(ends.values()) - now))
 
 
 def settle_records(run: Run, records: dict[str, Record], track: Place) -> None:

@@ -19,7 +19,7 @@ then is the service, and nobody stays.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gopub.rollout.machine import HostState, State
@@ -36,10 +36,12 @@ class Pools:
     """Where each host of the plan stands; ``out`` gets no new request."""
 
     places: Mapping[str, Place]
+    since: Mapping[str, float] = field(default_factory=dict)
+    """When hosts that this rollout switched were proven, where it matters: seconds since the epoch."""
 
     def moved(self, names: tuple[str, ...], place: Place) -> Pools:
         """The same with these hosts elsewhere."""
-        return Pools({**self.places, **dict.fromkeys(names, place)})
+        return replace(self, places={**self.places, **dict.fromkeys(names, place)})
 
     def at(self, place: Place) -> tuple[str, ...]:
         """The hosts that stand there."""
@@ -65,7 +67,8 @@ def pools_of(state: State) -> Pools:
         return "stable"
 
     places = {name: place(name) for name in state.hosts}
-    return Pools({**places, **_kept(state, sum(where != "out" for where in places.values()))})
+    since = {name: host.since for name, host in state.hosts.items() if host.since}
+    return Pools({**places, **_kept(state, sum(where != "out" for where in places.values()))}, since)
 
 
 def _kept(state: State, sure: int) -> dict[str, Place]:
@@ -114,9 +117,16 @@ def weight_going_back(plan: Plan, pools: Pools) -> int:
     return share_while_going_back(len(pools.at("stable")) + canary, canary, plan.max_load)
 
 
-def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None, until: float | None) -> RouteTable:
-    """The table for these pools; revision and order are put on by whoever sends it."""
-    canary = _peers(plan, pools.at("canary"))
+def table_of(
+    plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None, until: float | None, warm: bool = False,
+    weight_from: int = 0,
+) -> RouteTable:  # fmt: skip
+    """The table for these pools; revision and order are put on by whoever sends it.
+
+    With ``warm`` new peers come in slowly, from the weight that the edges gave the canary until now (``weight_from``);
+    edges of older versions do not know it.
+    """
+    canary = _peers(plan, pools.at("canary"), pools.since if warm else {})
     stable = _peers(plan, pools.at("stable"))
     total = len(canary) + len(stable)
     carries = bool(stable) and load(total, len(canary), 0.0).stable <= plan.max_load + 1e-9
@@ -136,6 +146,8 @@ def table_of(plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None,
         canary_until=until if canary else None,
         lapse="stable" if carries else "keep",
         rules=rules,
+        warmup=plan.warmup if any(peer.since for peer in canary) else 0.0,
+        weight_from=weight_from if any(peer.since for peer in canary) else 0,
     )
 
 
@@ -165,5 +177,23 @@ def settled_table(plan: Plan, hosts: tuple[str, ...], release: str) -> RouteTabl
     )
 
 
-def _peers(plan: Plan, names: tuple[str, ...]) -> tuple[Peer, ...]:
-    return tuple(Peer(name, plan.host(name).peer) for name in names)
+def warming(state: State, now: float) -> dict[str, float]:
+    """Canary hosts that have not warmed up yet, and when they will have."""
+    warmup = state.plan.warmup if state.plan else 0.0
+    ends = {name: host.since + warmup for name, host in state.hosts.items() if host.track == "canary"}
+    return {name: end for name, end in ends.items() if now < end}
+
+
+def may_leave(state: State, batch: tuple[str, ...], now: float) -> bool:
+    """Whether the others carry the load without these hosts, one that warms up carrying nothing yet."""
+    plan, places = state.plan, pools_of(state).places
+    if plan is None:
+        return True
+    serving = {name for name, place in places.items() if place != "out"}
+    sure = len(serving - set(batch) - set(warming(state, now)))
+    return carried(len(serving), sure, plan.max_load)
+
+
+def _peers(plan: Plan, names: tuple[str, ...], since: Mapping[str, float] | None = None) -> tuple[Peer, ...]:
+    known = since or {} if plan.warmup else {}
+    return tuple(Peer(name, plan.host(name).peer, known.get(name)) for name in names)

@@ -182,7 +182,7 @@ class Traffic(Model):
     drain: Seconds = 20.0
     """How long in-flight requests may take before a restart."""
     warmup: Seconds = 10.0
-    """How long a host may be slow after its start: the latency of its answers is told, and not judged, until then."""
+    """For how long a host that was started gets its traffic slowly, and its latency is told but not judged."""
     latency: Literal["auto", "header", "total"] = "auto"
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()

@@ -62,6 +62,10 @@ def _numbers(table: RouteTable) -> Iterator[str]:
     for key, value, least, most in limits:
         if not least <= value <= most:
             yield f"{key} {value} is not a whole number from {least} to {most}"
+    if not 0 <= table.warmup <= 3600:
+        yield "warmup is not a number of seconds from 0 to 3600"
+    if not 0 <= table.weight_from <= FULL:
+        yield f"weight_from {table.weight_from} is not a whole number from 0 to {FULL}"
 
 
 def _texts(table: RouteTable) -> Iterator[str]:

@@ -63,7 +63,8 @@ def explain(table: RouteTable, request: Request) -> Explanation:
     1. A track without peers does not exist; with one track left, it takes everything.
     2. A canary whose term is over takes nothing, where ``lapse`` is ``stable``.
     3. The first rule whose header has its value sends the request to the canary.
-    4. The percentage draws by the subject's bucket; without a subject the request goes to stable.
+    4. The percentage draws by the subject's bucket; without a subject the request goes to stable. While peers of
+       the canary warm up, the percentage grows to what it shall be.
     """
     stable, canary = _some(table.stable), _some(table.canary)
     # 1
@@ -91,9 +92,11 @@ def _by_weight(table: RouteTable, stable: Track, canary: Track, seen: _Seen) -> 
     subject = seen.subject()
     if not subject:
         return _to("stable", stable, "no-subject", f"the request has no {table.sticky}")
-    place = bucket(table.salt, subject)
-    inside = place < table.weight
-    why = f"bucket {place} of {table.sticky} {subject!r} is {'below' if inside else 'not below'} {table.weight}"
+    place, weight = bucket(table.salt, subject), table.weight_at(seen.at)
+    inside = place < weight
+    why = f"bucket {place} of {table.sticky} {subject!r} is {'below' if inside else 'not below'} {weight}"
+    if weight != table.weight:
+        why += f" (of {table.weight}: the canary warms up)"
     if inside:
         return _to("canary", canary, "weight", why, (subject, place))
     return _to("stable", stable, "default", why, (subject, place))
@@ -123,6 +126,7 @@ class _Seen:
 
     def __init__(self, table: RouteTable, request: Request) -> None:
         self._table = table
+        self.at = request.at
         self._address = request.address
         self._trust = [ipaddress.ip_network(text, strict=False) for text in table.trust]
         trusted = self._is_trusted(request.address)

@@ -10,6 +10,7 @@ Every change gives a new table with the next revision; the edge refuses one that
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,12 +24,25 @@ Lapse = Literal["stable", "keep"]
 Latency = Literal["auto", "header", "total"]
 
 
+LEAST_SHARE = 0.1
+"""The least that a peer gets while it warms up, of what a warm one gets."""
+
+
+def share(warmup: float, since: float, now: float) -> float:
+    """The share of a warm peer's requests that one gets which was started at ``since``."""
+    return min(1.0, max(LEAST_SHARE, (now - since) / warmup)) if warmup > 0 else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One process that can answer: the host's name and ``ip:port`` (``[v6]:port``)."""
+    """One process that can answer: the host's name and ``ip:port`` (``[v6]:port``).
+
+    ``since`` is when it was started, seconds since the epoch; None: long ago, so that it does not warm up any more.
+    """
 
     host: str
     address: str
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,8 @@ class RouteTable:
     ``sticky`` is ``address``, ``header:NAME`` or ``cookie:NAME``; ``canary_until`` is seconds since the epoch;
     ``lapse`` says what its passing means; ``trust`` are the networks whose ``x-forwarded-for`` and gray headers count;
     ``fallback`` lets a request that the canary could not take go to stable; ``latency`` is the time of an answer
-    that the edge counts as such: ``auto`` is its end, but of a stream its header.
+    that the edge counts as such: ``auto`` is its end, but of a stream its header. For ``warmup`` seconds from its
+    ``since`` on a peer gets less than its turns, growing; 0: all at once.
     """
 
     app: str
@@ -89,6 +104,22 @@ class RouteTable:
     trust: tuple[str, ...] = ()
     fallback: bool = True
     latency: Latency = "auto"
+    warmup: float = 0.0
+    weight_from: int = 0
+
+    def weight_at(self, now: float) -> int:
+        """The canary's weight now: it follows what its peers take while they warm up.
+
+        It never falls below ``weight_from``, what it was before.
+        """
+        peers = self.canary.peers if self.canary else ()
+        shares = [1.0 if peer.since is None else share(self.warmup, peer.since, now) for peer in peers]
+        if all(one == 1.0 for one in shares):
+            return self.weight
+        total = 0.0
+        for one in shares:  # as the edge adds them up: sum() rounds less
+            total += one
+        return max(min(self.weight, self.weight_from), math.floor(self.weight * (total / len(shares))))
 
     def ordered(self, epoch: int, token: str, n: int) -> RouteTable:
         """The same content, ordered by that seat; the revision stays."""
@@ -160,7 +191,8 @@ class RouteTable:
 def to_json(table: RouteTable) -> dict[str, Json]:
     """The document that goes to the edges; absent things are null.
 
-    ``latency`` is there only where it is not the default: edges of older versions do not know it, and refuse the table.
+    ``latency``, ``warmup``, ``weight_from`` and ``since`` are there only where they are not the default: edges of
+    older versions do not know them, and refuse the table.
     """
     doc: dict[str, Json] = {
         "schema": SCHEMA,
@@ -185,7 +217,9 @@ def to_json(table: RouteTable) -> dict[str, Json]:
         "trust": list(table.trust),
         "fallback": table.fallback,
     }
-    return doc if table.latency == "auto" else {**doc, "latency": table.latency}
+    if table.latency != "auto":
+        doc["latency"] = table.latency
+    return doc if not table.warmup else {**doc, "warmup": table.warmup, "weight_from": table.weight_from}
 
 
 def _track_json(track: Track | None) -> Json:
@@ -193,8 +227,13 @@ def _track_json(track: Track | None) -> Json:
         return None
     return {
         "release": track.release,
-        "peers": [{"host": peer.host, "address": peer.address} for peer in track.peers],
+        "peers": [_peer_json(peer) for peer in track.peers],
     }
+
+
+def _peer_json(peer: Peer) -> Json:
+    doc: dict[str, Json] = {"host": peer.host, "address": peer.address}
+    return doc if peer.since is None else {**doc, "since": peer.since}
 
 
 def encode(table: RouteTable) -> bytes:

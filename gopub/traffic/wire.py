@@ -22,7 +22,7 @@ def from_json(value: Json) -> RouteTable:
     Raises:
         UsageError: GP501 the shape is wrong; GP502 the table contradicts itself.
     """
-    doc = _object(value, "the table", _FIELDS, optional=("latency",))
+    doc = _object(value, "the table", _FIELDS, optional=("latency", "warmup", "weight_from"))
     if doc["schema"] != SCHEMA:
         raise _wrong("schema", f'"{SCHEMA}"')
     table = RouteTable(
@@ -45,6 +45,8 @@ def from_json(value: Json) -> RouteTable:
         trust=_list(doc["trust"], "trust", _string),
         fallback=_boolean(doc["fallback"], "fallback"),
         latency=_latency(doc.get("latency", "auto")),
+        warmup=_number(doc.get("warmup", 0.0), "warmup"),
+        weight_from=_integer(doc.get("weight_from", 0), "weight_from"),
     )
     validate(table)
     return table
@@ -131,8 +133,9 @@ def _track(value: Json, path: str) -> Track:
 
 
 def _peer(value: Json, path: str) -> Peer:
-    doc = _object(value, path, ("host", "address"))
-    return Peer(_string(doc["host"], f"{path}.host"), _string(doc["address"], f"{path}.address"))
+    doc = _object(value, path, ("host", "address"), optional=("since",))
+    since = _number(doc["since"], f"{path}.since") if "since" in doc else None
+    return Peer(_string(doc["host"], f"{path}.host"), _string(doc["address"], f"{path}.address"), since)
 
 
 def _rule(value: Json, path: str) -> Rule:

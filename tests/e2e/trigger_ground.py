@@ -71,7 +71,7 @@ environments:
     health: {{http: "http://127.0.0.1:18130/healthz", within: 10s}}
     service: {{env: {{PORT: "18130"}}}}
     max_load: 2
-    traffic: {{router: edge-lab, upstream: clock-prod, sticky: "header:x-user-id", drain: 2s}}
+    traffic: {{router: edge-lab, upstream: clock-prod, sticky: "header:x-user-id", drain: 2s, warmup: 0s}}
     rollout: {{steps: [{{hosts: 1, weight: 50%, bake: {bake}}}]}}
     judge: {{slo: {{latency_p95: 500ms, error_rate: 1%}}, min_requests: 30, look: 500ms}}
   night:

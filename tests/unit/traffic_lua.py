@@ -110,6 +110,12 @@ def any_table(draw: random.Random) -> dict[str, Any]:
             for letter in "ab"[: draw.randrange(3)]
         ],
     }
+    if not draw.randrange(3):
+        change |= {
+            "warmup": draw.choice((0, 4, 7.5)),
+            "weight_from": draw.randrange(3000),
+            "canary.peers.0.since": draw.choice((90.0, 96.0, 98.7, 101.0)),
+        }
     if not draw.randrange(6):
         change[draw.choice(("stable", "canary")) + ".peers"] = []
     return varied(change)

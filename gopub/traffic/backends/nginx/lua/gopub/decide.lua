@@ -36,6 +36,44 @@ local function compile_trust(trust)
   return networks
 end
 
+-- The least that a peer gets while it warms up, of what a warm one gets.
+local LEAST = 0.1
+
+--- The share of a warm peer's requests that one gets which came in at `since`: grows to 1 in `warmup` seconds.
+function _M.share(warmup, since, now)
+  return math.min(1, math.max(LEAST, (now - since) / warmup))
+end
+
+-- What the weight of a canary that warms up is made of: since when each peer is in (false: long ago), and until when
+-- one of them is cold; nil where none is.
+local function compile_cold(doc)
+  if not doc.warmup or doc.warmup <= 0 or doc.canary == NULL then
+    return nil
+  end
+  local cold = { ends = 0, warmup = doc.warmup, least = math.min(doc.weight, doc.weight_from or 0) }
+  for at, peer in ipairs(doc.canary.peers) do
+    cold[at] = peer.since or false
+    cold.ends = math.max(cold.ends, peer.since and peer.since + doc.warmup or 0)
+  end
+  return cold
+end
+
+-- The weight follows what the peers take, so that none takes another one's part; never below what it was before.
+local function weight_at(route, now)
+  local cold = route.cold
+  if not cold or now >= cold.ends then
+    return route.weight
+  end
+  if cold.at ~= now then -- of the same moment are many requests
+    local sum = 0
+    for _, since in ipairs(cold) do
+      sum = sum + (since and _M.share(cold.warmup, since, now) or 1)
+    end
+    cold.at, cold.weight = now, math.max(cold.least, math.floor(route.weight * (sum / #cold)))
+  end
+  return cold.weight
+end
+
 --- What decide() needs of a valid document, taken apart once for many requests.
 function _M.compile(doc)
   local kind, name = doc.sticky:match("^(%a+):(.*)$")
@@ -45,6 +83,7 @@ function _M.compile(doc)
     ends = doc.lapse == "stable" and doc.canary_until ~= NULL and doc.canary_until or nil,
     rules = compile_rules(doc.rules),
     weight = doc.weight,
+    cold = compile_cold(doc),
     salt = doc.salt,
     sticky = kind or "address",
     sticky_name = kind == "header" and name:lower() or name,
@@ -123,7 +162,7 @@ local function by_weight(route, request)
   if not subject then
     return "stable", "no-subject"
   end
-  if bucket(route.salt, subject) < route.weight then
+  if bucket(route.salt, subject) < weight_at(route, request.now) then
     return "canary", "weight"
   end
   return "stable", "default"

@@ -95,7 +95,7 @@ local function step(track)
   return track.peers[at]
 end
 
-local function take_turn(track)
+local function any_turn(track)
   local peer = step(track)
   if next(resting) == nil or track.name == "canary" then
     return peer
@@ -109,6 +109,22 @@ local function take_turn(track)
     peer = step(track)
   end
   return peer -- all of them rest: none does
+end
+
+-- A peer that warms up lets others have a part of its turns, less and less; where all of them do, the last is taken.
+local function take_turn(track)
+  local peer = any_turn(track)
+  local now = ngx.now()
+  if now >= track.warm_at then
+    return peer
+  end
+  for _ = 2, track.count do
+    if not peer.since or math.random() < decide.share(track.warmup, peer.since, now) then
+      return peer
+    end
+    peer = any_turn(track)
+  end
+  return peer
 end
 
 -- The peer of the next attempt. A canary that failed gives way to stable, a stable peer to another one. Where only

@@ -58,17 +58,21 @@ local function compile_track(doc, key, numbers)
     return nil
   end
   local release = track.release:sub(1, 12)
-  local peers = {}
+  local peers, warm_at = {}, 0
   for at, peer in ipairs(track.peers) do
+    if doc.warmup and doc.warmup > 0 and peer.since then
+      warm_at = math.max(warm_at, peer.since + doc.warmup)
+    end
     local ip, port = address.endpoint(peer.address)
     local number = numbers[release .. "/" .. peer.host]
     peers[at] = {
       host = peer.host, release = release, ip = ip, port = port,
-      inflight = inflight.key(doc.upstream, peer.host),
+      inflight = inflight.key(doc.upstream, peer.host), since = peer.since,
       counters = number and series.keys(number),
     }
   end
-  return { name = key, peers = peers, count = #peers, last = math.random(#peers) }
+  return { name = key, peers = peers, count = #peers, last = math.random(#peers), warm_at = warm_at,
+    warmup = doc.warmup }
 end
 
 local function compile(text, revision)

@@ -123,8 +123,14 @@ function readers.track(value, path)
   fields(value, path, { { "release", "string" }, { "peers", "peers" } })
 end
 
+function readers.number(value, path)
+  if type(value) ~= "number" then
+    fail("GP501", "%s is not a number", path)
+  end
+end
+
 function readers.peer(value, path)
-  fields(value, path, { { "host", "string" }, { "address", "string" } })
+  fields(value, path, { { "host", "string" }, { "address", "string" }, { "since", "number", true } })
 end
 
 function readers.rule(value, path)
@@ -141,7 +147,7 @@ local TABLE = {
   { "rollout", "string" }, { "salt", "string" }, { "sticky", "string" }, { "weight", "integer" },
   { "stable", "maybe_track" }, { "canary", "maybe_track" }, { "canary_until", "maybe_number" },
   { "lapse", "lapse" }, { "rules", "rules" }, { "trust", "strings" }, { "fallback", "boolean" },
-  { "latency", "latency", true },
+  { "latency", "latency", true }, { "warmup", "number", true }, { "weight_from", "integer", true },
 }
 
 -- Meaning (GP502) ----------------------------------------------------------------------------------------------
@@ -177,6 +183,15 @@ local function numbers(doc)
     if doc[key] < least or doc[key] > most then
       fail("GP502", "%s %.0f is not a whole number from %.0f to %.0f", key, doc[key], least, most)
     end
+  end
+end
+
+local function warmup(doc)
+  if doc.warmup and not (doc.warmup >= 0 and doc.warmup <= 3600) then
+    fail("GP502", "warmup is not a number of seconds from 0 to 3600")
+  end
+  if doc.weight_from and (doc.weight_from < 0 or doc.weight_from > 10000) then
+    fail("GP502", "weight_from %.0f is not a whole number from 0 to 10000", doc.weight_from)
   end
 end
 
@@ -250,6 +265,7 @@ local function check(doc)
   readers.object(doc, "the table")
   names(doc)
   numbers(doc)
+  warmup(doc)
   texts(doc)
   local seen = {}
   for _, key in ipairs({ "stable", "canary" }) do
