@@ -23,6 +23,8 @@ from gopub.release.model import Release, SignedRelease
 from gopub.release.verifying import archive_complaints, gather_facts
 from gopub.store.protocol import ArtifactStore
 
+_OF_HOSTS = frozenset({"target", "archives"})
+
 
 @dataclass(frozen=True, slots=True)
 class Considered:
@@ -39,8 +41,9 @@ class Considered:
 
     @property
     def admission(self) -> Admission:
-        """The decision as far as no host has a say in it."""
-        return admit(self.facts, self.policy)
+        """The decision as far as no host has a say in it: what depends on hosts was not looked at, and is not told."""
+        whole = admit(self.facts, self.policy)
+        return replace(whole, checks=tuple(check for check in whole.checks if check.name not in _OF_HOSTS))
 
 
 async def consider(

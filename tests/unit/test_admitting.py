@@ -249,6 +249,12 @@ def test_control_the_untouched_release_is_let_in_by_both(shop: Shop) -> None:
     assert shop.complaint() == ""
 
 
+def test_what_was_not_looked_at_is_not_told_as_right(shop: Shop) -> None:
+    shop.forge(strip_sboms, shop.signer)
+    told = [check.name for check in shop.rehearse().admission.checks]
+    assert "sbom" in told and not {"target", "archives"} & set(told)
+
+
 def test_a_damaged_archive_of_a_kind_of_machine_that_no_host_has_keeps_nobody_out(shop: Shop) -> None:
     shop.hosts_in_memory()
     flip(shop, shop.signed.release.targets["windows/amd64"].archive.digest)
