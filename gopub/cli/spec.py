@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -91,7 +91,17 @@ def check(
     if errors:
         raise together(errors)
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
-    _show(loaded, env, selected, judged, as_json=as_json)
+    admitted = [] if as_json else [_admitted(loaded, path.parent, name) for name in environments]
+    _show(loaded, env, selected, judged, admitted, as_json=as_json)
+
+
+def _admitted(loaded: Loaded, project: Path, env: str) -> str:
+    """Whose releases may enter, and from where: the project's word, and in part what git says."""
+    from gopub.drive.sources import sources_of
+
+    admit = loaded.spec.environments[env].admit
+    sources = asyncio.run(sources_of(admit, project))
+    return f"{env}: admits what {admit.key or 'the local key'} signed, from {sources.words()}"
 
 
 def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[str, ...]) -> Connections:
@@ -233,6 +243,7 @@ def _show(
     env: str | None,
     selected: Mapping[str, Selected],
     judged: Mapping[str, str | None],
+    admitted: Iterable[str],
     *,
     as_json: bool,
 ) -> None:
@@ -245,6 +256,8 @@ def _show(
     for name, (found, total) in selected.items():
         how = f"judged on {judged[name]}" if judged[name] else "health-only, for there is no traffic or no metrics"
         typer.echo(f"{name}: {found} of {total} hosts, {how}", err=True)
+    for line in admitted:
+        typer.echo(line, err=True)
     typer.echo(f"{loaded.file} is right", err=True)
 
 

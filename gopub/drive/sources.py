@@ -11,6 +11,7 @@ from pathlib import Path
 from gopub.errors import GopubError
 from gopub.evidence.origin import SourcePolicy
 from gopub.source.git import asks
+from gopub.spec.address import public
 from gopub.spec.models import AdmitSpec
 
 _ANY_OWNER = {"safe.directory": "*"}
@@ -63,4 +64,4 @@ async def _urls(root: Path) -> list[str]:
     for name in ["origin"] if "origin" in names else names:
         for words in (("config", "--get-all", f"remote.{name}.url"), ("remote", "get-url", "--all", name)):
             found += (await asks(root, *words, settings=_ANY_OWNER) or "").splitlines()
-    return list(dict.fromkeys(str((root / url).resolve()) if url.startswith(".") else url for url in found))
+    return list(dict.fromkeys(str((root / url).resolve()) if url.startswith(".") else public(url) for url in found))

@@ -41,6 +41,11 @@ class SourcePolicy:
             return f"built at {shown(ref)}, and not at {' or '.join(self.refs)} (admit.provenance.ref)"
         return ""
 
+    def words(self) -> str:
+        """What is accepted, for people."""
+        places = " or ".join(self.repositories) or "any repository"
+        return f"{places}{' at ' + ' or '.join(self.refs) if self.refs else ''} ({self.chosen})"
+
     def says(self, repository: str, ref: str) -> str:
         """What was found right."""
         return f"built from {shown(repository)} at {shown(ref)}; {self.chosen}"

@@ -1,7 +1,8 @@
 """Keys and values that the language has and that this version of gopub does not act on.
 
 They are read and refused: a key that is silently ignored would be a promise that nobody keeps. This table is
-the only place that knows them; to act on one, give it a field in ``models.py`` and drop its line here.
+the only place that knows them; to act on one, give it a field in ``models.py``, say in ``decides.py`` whose word it
+is, and drop its line here.
 """
 
 from __future__ import annotations

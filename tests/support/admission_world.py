@@ -127,7 +127,7 @@ class Shop:
         async def boxes() -> State:
             if await already_there(wanted):
                 return State()
-            async with open_run(wanted) as run:
+            async with open_run(wanted) as run, run.driving():
                 await driving.admit(run)
                 await driving.plan(run)
                 return run.state

@@ -310,6 +310,11 @@ def test_the_default_source_is_the_projects_own_remote(shop: Shop) -> None:
     git(shop, "remote", "add", "origin", "git@git.example.org:hello.git")
     assert "not restricted" in shop.rehearse().lines()[6], "git does not know its gopub.yaml: it is no part of it"
     git(shop, "add", "gopub.yaml")
+    git(shop, "remote", "set-url", "origin", "https://bot:SECRET@git.example.org/hello.git")
+    assert "SECRET" not in "".join(shop.rehearse().lines())
+    shop.spec(SPEC + "    admit: {provenance: {ref: nowhere}}\n")
+    assert "SECRET" not in shop.complaint()
+    shop.spec(SPEC)
     assert shop.rehearse().admission.accepted
     git(shop, "remote", "set-url", "origin", "https://git.example.org/other")
     assert shop.complaint().startswith(f"source: built from '{REPOSITORY}', and not from https://git.example.org/other")

@@ -127,4 +127,5 @@ def test_a_policy_without_patterns_accepts_and_says_so() -> None:
     assert SourcePolicy().complaint("anything", "") == ""
     assert "not restricted" in SourcePolicy().says("anything", "main")
     closed = SourcePolicy((), ("refs/tags/**",))
+    assert closed.words() == "any repository at refs/tags/** (the repository is not restricted)"
     assert "built at 'main', and not at refs/tags/**" in closed.complaint("anything", "main")

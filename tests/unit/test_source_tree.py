@@ -1,11 +1,12 @@
 """The version that follows from a commit, and the tag that names it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gopub.errors import UsageError
-from gopub.source.tree import SourceTree, choose_tag, version_of
+from gopub.source.tree import SourceTree, choose_tag, full_ref, version_of
 
 
 def a_tree(tag: str | None = None) -> SourceTree:
@@ -39,6 +40,24 @@ def a_tree(tag: str | None = None) -> SourceTree:
 )
 def test_the_tag_of_a_commit(tags: list[str], ref: str, chosen: str | None) -> None:
     assert choose_tag(tags, ref, {"orders", "services/orders"}) == chosen
+
+
+@pytest.mark.parametrize(
+    ("ref", "tags", "tag", "recorded"),
+    [
+        ("v1.0.0", ("v1.0.0",), "v1.0.0", "refs/tags/v1.0.0"),
+        ("HEAD", ("v1.0.0",), "v1.0.0", "refs/tags/v1.0.0"),
+        ("0123456789ab", ("v1.0.0",), "v1.0.0", "refs/tags/v1.0.0"),
+        ("HEAD", (), None, "HEAD"),
+        ("main", ("v1.0.0",), "v1.0.0", "main"),
+        ("v9", ("v1.0.0",), "v1.0.0", "v9"),
+        ("refs/heads/v1.0.0", ("v1.0.0",), "v1.0.0", "refs/heads/v1.0.0"),
+    ],
+)
+def test_a_provenance_tells_a_tag_from_a_branch(
+    ref: str, tags: tuple[str, ...], tag: str | None, recorded: str
+) -> None:
+    assert full_ref(replace(a_tree(), ref=ref, tags=tags, tag=tag)) == recorded
 
 
 def test_a_wanted_version_wins_and_loses_its_v() -> None:

@@ -80,7 +80,10 @@ def test_what_init_writes_passes_check(where: str) -> None:
     folder = str(Path(where).parent)
     assert (spec.app, spec.build.main) == ("orders", "." if folder == "." else f"./{folder}")
     assert shown.stderr == (
-        "prod: 2 of 3 hosts, health-only, for there is no traffic or no metrics\ngopub.yaml is right\n"
+        "prod: 2 of 3 hosts, health-only, for there is no traffic or no metrics\n"
+        "prod: admits what the local key signed, from any repository "
+        "(the repository is not restricted, for the project has no git remote)\n"
+        "gopub.yaml is right\n"
     )
 
 
