@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,34 @@ def test_control_the_untouched_release_is_let_in_by_both(shop: Shop) -> None:
     assert sum(line.startswith("  ok    ") for line in lines) == len(found.admission.checks) == 12
     assert any("ok    source       built from 'https://git.example.org/hello' at 'main'" in line for line in lines)
     assert shop.complaint() == ""
+
+
+def test_a_drawn_bit_flipped_anywhere_is_found(shop: Shop) -> None:
+    shop.hosts_in_memory()
+    seed = random.randrange(1 << 32)
+    draw = random.Random(seed)
+    targets = shop.signed.release.targets
+    courtesy = "release.json.sigstore.json"  # its hint of a key is for people: it has tests of its own
+    unread = (
+        {courtesy} | {files.binary.digest for files in targets.values()} | {targets["windows/amd64"].archive.digest}
+    )
+    files = [path for path in sorted(shop.store.root.rglob("*")) if path.is_file() and path.name not in unread]
+    assert len(files) >= 10
+    for _ in range(15):
+        path = draw.choice(files)
+        whole = path.read_bytes()
+        changed = bytearray(whole)
+        changed[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(bytes(changed))
+        try:
+            refused = shop.rehearse().refusal is not None
+        except RefusedError:
+            refused = True
+        except GopubError as error:
+            refused = error.code in {"GP321", "GP340"}  # the version now points to nothing
+        assert refused, (seed, path)
+        path.write_bytes(whole)
+    assert shop.rehearse().refusal is None, "the control: each was put back"
 
 
 def test_what_was_not_looked_at_is_not_told_as_right(shop: Shop) -> None:
