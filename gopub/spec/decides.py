@@ -50,6 +50,7 @@ DECIDES: Mapping[str, Decides] = {
     "traffic.sticky": R,
     "traffic.drain": R,
     "traffic.latency": R,
+    "traffic.warmup": R,
     "traffic.trust": R,
     "rollout.window": R,
     "rollout.steps": R,
