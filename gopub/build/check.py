@@ -20,6 +20,7 @@ from gopub.errors import GopubError
 from gopub.process import Result
 
 _TAIL = 40
+_LIMIT = 900.0
 _MOST = 256 * 1024
 """Bytes of what tests print that are looked at, the last ones."""
 
@@ -47,7 +48,11 @@ async def unit_tests(site: Site, copy: Path, root: Path, *, mode: str, network: 
     untested = await _prepare(site, copy, root, kept, mode)
     room = site.test_room(copy, kept.top, network=network)
     words = ("run", room.place(kept.programs), str(os.cpu_count() or 1), room.place(root))
-    ran = await room.run([*_script(room), *words], root, env=site.environment(room, {}), most=_MOST)
+    env = site.environment(room, {})
+    try:
+        ran = await room.run([*_script(room), *words], root, env=env, timeout=_LIMIT, most=_MOST)
+    except GopubError as error:
+        raise _endless(error) from error
     if ran.code:
         raise _failed(ran)
     return summarize(ran.text, untested)
@@ -98,6 +103,14 @@ def _script(room: Room) -> tuple[str, str]:
 def summarize(output: str, untested: int) -> TestReport:
     """Count the packages in the output of the tests."""
     return TestReport(tested=sum(line.startswith("ok .") for line in output.splitlines()), untested=untested)
+
+
+def _endless(error: GopubError) -> GopubError:
+    if error.code != "GP903":
+        return error
+    return GopubError(
+        "GP227", f"go test did not end within {_LIMIT:g}s; it was ended", hint="run go test ./... by hand"
+    )
 
 
 def _failed(result: Result) -> GopubError:

@@ -29,6 +29,14 @@ _ETC = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "hosts": "127.0.0.1 localhost build\n::1 localhost\n",
 }
+_PUBLIC = ("ld.so.cache", "mime.types", "protocols", "services")
+"""What programs look up and every machine of a kind has alike."""
+# Root's own files in /proc stay root's in a namespace of users, and bubblewrap covers only what could be written as a
+# folder. A word in /proc/sys/kernel/core_pattern would run anything, outside.
+_READ_ONLY = (
+    *("acpi", "asound", "bus", "driver", "fs", "irq", "latency_stats", "mtrr", "pressure", "profile", "sched_debug"),
+    *("scsi", "slabinfo", "sys", "sysrq-trigger", "timer_list"),
+)
 _STRICT = ("--disable-userns",)  # since bubblewrap 0.8.0
 
 
@@ -181,6 +189,8 @@ def _system(etc: Path | None) -> tuple[str, ...]:
             words += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             words += ["--ro-bind", str(path), str(path)]
+    for name in _READ_ONLY:
+        words += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     words += ["--ro-bind-try", "/nix/store", "/nix/store", "--dir", "/run", "--dir", "/var"]
     if etc is not None:
         words += ["--ro-bind", str(etc), "/etc", "--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
@@ -200,7 +210,7 @@ def _furnish(own: Path, *, network: bool) -> None:
     etc = own / "etc"
     for name, text in _ETC.items():
         (etc / name).write_text(text)
-    for name in ("ld.so.cache", *(("resolv.conf", "hosts") if network else ())):
+    for name in (*_PUBLIC, *(("resolv.conf", "hosts") if network else ())):
         _copy(Path("/etc", name), etc / name)
     found = next((path for path in map(Path, _CERTIFICATES) if path.is_file()), None)
     if found is not None:

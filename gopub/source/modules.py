@@ -48,10 +48,11 @@ async def check_modules(tree: SourceTree, rule: Rule, *, toolchain: Toolchain, f
 
     Raises:
         SpecError: GP210 no go.mod.
-        RefusedError: GP211 to GP216, one per rule above.
+        RefusedError: GP211 to GP216, one per rule above; GP233 a file of these is a link that leads out.
         GopubError: GP217 modules cannot be had.
     """
     root = module_root(tree.path, folder)
+    _refuse_ways_out(tree.path, root)
     mod_file = await _mod_file(toolchain, root)
     vendored = _vendoring(root, rule, mod_file)
     _check_replacements(mod_file, tree.path, root, vendored=vendored)
@@ -99,6 +100,19 @@ def module_root(checkout: Path, folder: str) -> Path:
         f"no go.mod in {folder!r} of the commit, nor above it",
         hint="run go mod init and commit go.mod; the main package lies beside it or below it",
     )
+
+
+def _refuse_ways_out(checkout: Path, root: Path) -> None:
+    """What Go reads here, before anything is in the sandbox, are files of the commit and no links to this machine's."""
+    top = checkout.resolve()
+    for name in ("go.mod", "go.sum", "vendor", "vendor/modules.txt"):
+        if not (root / name).resolve().is_relative_to(top):
+            raise RefusedError(
+                "GP233",
+                f"{name} is a link that leads out of the commit",
+                hint="commit the file itself",
+                where=Where((root / name).relative_to(top).as_posix()),
+            )
 
 
 def _vendoring(root: Path, rule: Rule, mod_file: ModFile) -> bool:

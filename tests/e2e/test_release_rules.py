@@ -262,3 +262,19 @@ async def test_a_vendored_release_carries_the_sums_in_its_provenance_and_sbom(tm
     assert "example.org/dep" in {package["name"] for package in sbom["packages"]}
     assert sha256(canonical(sbom)) == signed.release.targets["linux/amd64"].sboms["spdx"].digest
     assert (store.root / blob_key(signed.release.targets["linux/amd64"].archive.digest)).exists()
+
+
+@pytest.mark.parametrize("name", ["go.mod", "go.sum", "vendor"])
+async def test_a_file_of_the_module_is_no_link_to_this_machine(tmp_path: Path, name: str) -> None:
+    """Go would read it, and print the first line that it does not understand."""
+    secret = tmp_path / "secret"
+    secret.write_text("machine git.example.org password nonce-4711\n")
+    folder = await a_repository(tmp_path / "origin", SMALL)
+    order = config(folder, tmp_path / "work", "main")
+    planned = await plan(order, await checkout(order), started=0.0)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    await a_repository(folder, {}, tag="")
+    with pytest.raises(RefusedError, match=f"GP233 {name}") as caught:
+        await check_modules(replace(planned, tree=await checkout(order)))
+    assert "nonce-4711" not in str(caught.value)
