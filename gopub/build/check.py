@@ -19,7 +19,7 @@ from gopub.build.sandbox import Room
 from gopub.errors import GopubError
 from gopub.process import Result
 
-_TAIL = 40
+_TAIL, _WIDE = 40, 400
 _LIMIT = 900.0
 _MOST = 256 * 1024
 """Bytes of what tests print that are looked at, the last ones."""
@@ -120,4 +120,4 @@ def _failed(result: Result) -> GopubError:
 
 def _tail(result: Result) -> str:
     said = (result.out + result.err).decode(errors="replace").strip().splitlines()
-    return "\n".join(said[-_TAIL:])
+    return "\n".join(line if len(line) <= _WIDE else f"{line[:_WIDE]} …" for line in said[-_TAIL:])
