@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gopub.errors import GopubError
 from gopub.evidence.origin import SourcePolicy
-from gopub.source.git import asks
+from gopub.source.git import asks, lines
 from gopub.spec.address import public
 from gopub.spec.models import AdmitSpec
 
@@ -59,9 +59,9 @@ def _folders(urls: list[str]) -> list[Path]:
 
 async def _urls(root: Path) -> list[str]:
     """The addresses of the remote ``origin``, else of all remotes: as they are written, and as git rewrites them."""
-    names = (await asks(root, "remote", settings=_ANY_OWNER) or "").split()
+    names = lines(await asks(root, "remote", settings=_ANY_OWNER))
     found: list[str] = []
     for name in ["origin"] if "origin" in names else names:
-        for words in (("config", "--get-all", f"remote.{name}.url"), ("remote", "get-url", "--all", name)):
-            found += (await asks(root, *words, settings=_ANY_OWNER) or "").splitlines()
+        found += lines(await asks(root, "config", "--get-all", "--", f"remote.{name}.url", settings=_ANY_OWNER))
+        found += lines(await asks(root, "remote", "get-url", "--all", "--", name, settings=_ANY_OWNER))
     return list(dict.fromkeys(str((root / url).resolve()) if url.startswith(".") else public(url) for url in found))
