@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,13 +16,15 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
+from deployments.journal import stands
 from deployments.starter import Order, Run
+from gopub.drive.holds import Standing
 from gopub.errors import GopubError, UsageError
 
 ANSWER_WITHIN = 8.0
 """Seconds: GitLab gives up on a webhook after 10."""
 
-_APP, _ENV = "app:", "env:"
+_APP, _ENV, _ROLLOUT = "app:", "env:", "rollout:"
 
 
 class PrefectStarter:
@@ -59,7 +62,10 @@ class PrefectStarter:
                 found = _run(await client.read_flow_run(asked))
             except ObjectNotFound:
                 return None
-        return found if found.app else None
+        if not found.app:
+            return None
+        known = await asyncio.to_thread(stands, found.rollout) if found.rollout else None
+        return told(found, known) if known else found
 
 
 def require_server() -> str:
@@ -104,6 +110,11 @@ def _refused(problem: str) -> GopubError:
     return GopubError("GP919", problem, hint="run `gopub setup` against this server, with this version of gopub")
 
 
+def told(run: Run, known: Standing) -> Run:
+    """The run with what the journal says of its rollout."""
+    return replace(run, outcome=known.outcome, waits_for=known.waits_for, until=known.until, final=known.final)
+
+
 def _run(found: FlowRun) -> Run:
     state = found.state
     return Run(
@@ -117,6 +128,7 @@ def _run(found: FlowRun) -> Run:
         created=_when(found.created),
         started=_when(found.start_time),
         ended=_when(found.end_time),
+        rollout=_tagged(found.tags, _ROLLOUT),
     )
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
+from gopub.drive import settings
+from gopub.drive.asking import asked
 from gopub.drive.downgrade import refuse_downgrade
+from gopub.drive.holds import Standing, standing
 from gopub.errors import GopubError, RefusedError
+from gopub.rollout.opening import read_state
 from gopub.telemetry import log
 
 _LOG = log("api")
@@ -32,3 +37,14 @@ async def not_older(check: DowngradeCheck, app: str, env: str, version: str) -> 
 def by_journal(app: str, env: str, version: str) -> None:
     """The check against the journal that commands on this machine use."""
     refuse_downgrade(app, env, version)
+
+
+def stands(rollout: str) -> Standing | None:
+    """How a rollout stands by the journal of this machine; None where that does not know it, or does not answer."""
+    try:
+        journal = settings.journal()
+        state = read_state(journal, rollout)
+        return standing(state, asked(journal, rollout), time.time()) if state.rollout else None
+    except GopubError as error:
+        _LOG.warning("%s: %s", rollout, error.problem)
+        return None

@@ -25,7 +25,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as the engine shows it; times are RFC 3339 in UTC, empty when not reached yet."""
+    """A run as the engine shows it; times are RFC 3339 in UTC, empty when not reached yet.
+
+    What became of its rollout is the journal's word: ``outcome`` is active, held, waiting or how it ended, and only an
+    end there is ``final``, whatever became of the run. ``until`` is when what it ``waits_for`` ends by itself.
+    """
 
     id: str
     name: str
@@ -37,6 +41,10 @@ class Run:
     created: str = ""
     started: str = ""
     ended: str = ""
+    rollout: str = ""
+    outcome: str = ""
+    waits_for: str = ""
+    until: str = ""
 
 
 class Starter(Protocol):

@@ -9,7 +9,7 @@ from prefect import flow
 from flows.release import release
 from flows.rollout import rollout
 from gopub.canon import Json
-from tasks import names
+from tasks import marks, names
 from tasks import release as boxes
 from tasks import rollout as gates
 from tasks.telling import plainly
@@ -51,5 +51,6 @@ async def deploy(
     """
     folder = await boxes.project_folder(repository, spec_file, project, project_ref, app, env)
     app = await boxes.may_begin(folder, app, env, automatic=automatic)
-    made = await release(repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade)
-    return gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))
+    with marks.tagged(app, env):
+        made = await release(repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade)
+        return await gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))

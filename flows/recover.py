@@ -20,4 +20,5 @@ async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:
         app: Only this app's. Empty: all.
         env: Only those of this environment. Empty: all.
     """
+    await boxes.sweep()
     return await going_on.go_on(rollout, await boxes.orphans(app, env))

@@ -21,4 +21,4 @@ async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: st
         reason: Why; it stands in the journal.
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
     """
-    return boxes.ended(await boxes.take_back(app, env, to, reason, actor))
+    return await boxes.ended(await boxes.take_back(app, env, to, reason, actor))

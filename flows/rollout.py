@@ -42,14 +42,15 @@ async def rollout(
         rollout_id: Go on with this rollout instead of starting one; `recover` and `promote` use it.
     """
     folder = project or await boxes.last_project(app, env)
-    request = boxes.Wanted(app, env, version, folder, reason, actor, automatic, rollout_id)
+    known = rollout_id or await boxes.drove_before(app, env)
+    request = boxes.Wanted(app, env, version, folder, reason, actor, automatic, known)
     if done := await boxes.already_there(request):
-        return boxes.ended(done)
+        return await boxes.ended(done)
     async with boxes.driving(request) as run:
         await boxes.admit(run)
         await boxes.plan(run)
         if await boxes.must_wait(run):
-            return boxes.ended(await boxes.report(run))
+            return await boxes.ended(await boxes.report(run))
         for batch in boxes.stage_batches(run):
             await boxes.stage(run, batch)
         for step in boxes.steps(run):
@@ -59,4 +60,4 @@ async def rollout(
             await boxes.bake(run, step)
         await boxes.settle(run)
         await boxes.go_back(run)
-        return boxes.ended(await boxes.report(run))
+        return await boxes.ended(await boxes.report(run))

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TagsContext
 
 from gopub.errors import LockedError, RefusedError, UsageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Box(Task[P, R]):
+    """A task that bears no tags, though the flow run that it is part of does: see `box`."""
+
+    async def create_local_run(self, *args: Any, **options: Any) -> TaskRun:
+        """As Prefect's, out of sight of the tags around it."""
+        with TagsContext(current_tags=set()):
+            return await super().create_local_run(*args, **options)
 
 
 def box(
@@ -30,7 +40,8 @@ def box(
     Side effects must never be answered from a cache; whether work was done already is the journal's business.
     """
     options: dict[str, Any] = {"task_run_name": run_name or name}  # Prefect would add random digits to the name
-    return task(
+    return lambda work: Box(
+        work,
         name=name,
         timeout_seconds=limit,
         cache_policy=NO_CACHE,

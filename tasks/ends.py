@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import Any, cast
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Paused
 
 from gopub.canon import Json
+from gopub.drive import summary
 
 Ended = dict[str, Json]
+WAITING = "Waiting"
 _TOLD_TO_THE_WORKER = "PREFECT__FLOW_RUN_ID"
 
 
-def ended(result: Ended) -> Ended:
-    """Completed, under the name of the outcome: Promoted, Rolled back, Withdrawn, Waiting, Nothing to do.
+async def ended(result: Ended) -> Ended:
+    """Completed, under the name of the outcome: Promoted, Rolled back, Withdrawn, Nothing to do. Waiting: paused.
 
     Not Failed: the flow did what it is for. Only a run that a worker executes ends so. Who awaits a flow (a command,
     the flow ``deploy``) gets the result itself: Prefect hands out the data of a state that a flow returns, but loses
     them when the server answers late and is asked again.
+
+    A rollout that waits is not over: its run is paused under the name Waiting, with what it waits for, and ends with
+    the rollout (`tasks.marks`). Resume looks again whether its time has come.
+
+    Raises:
+        Pause: the rollout waits; Prefect ends the process and keeps the run.
     """
     if not executed_by_a_worker():
         return result
     outcome = str(result.get("outcome") or "")
     reason = str(result.get("reason") or "") or None
+    if outcome == summary.WAITING:
+        raise Pause(state=await _paused(reason or WAITING))
     return cast("Ended", Completed(name=outcome.capitalize() or "Completed", message=reason, data=result))
+
+
+async def _paused(why: str) -> State[Any]:
+    """The run of this process as it waits; asked for until the server has taken it."""
+    wanted: State[Any] = Paused(name=WAITING, message=why, reschedule=True)
+    async with get_client() as client:
+        answer = await client.set_flow_run_state(UUID(str(flow_run.get_id())), wanted, force=True)
+    return answer.state or wanted
 
 
 def executed_by_a_worker() -> bool:

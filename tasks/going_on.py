@@ -29,6 +29,7 @@ from gopub.errors import GopubError
 from gopub.telemetry import log
 from tasks.box import box
 from tasks.ends import executed_by_a_worker
+from tasks.marks import tagged
 
 Ended = dict[str, Json]
 Drive = Callable[..., Awaitable[Ended]]
@@ -55,7 +56,8 @@ async def go_on(rollout: Drive, found: Sequence[Found]) -> list[Ended]:
 
 
 async def _drive(rollout: Drive, found: Found) -> Ended:
-    return await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
+    with tagged(found.app, found.env):
+        return await rollout(found.app, found.env, found.version, found.project, rollout_id=found.rollout)
 
 
 @box(name="start", run_name="start {found.rollout}", patient=True, limit=60)

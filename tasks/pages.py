@@ -11,15 +11,21 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, cast
+from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.utilities.urls import url_for
 
 from gopub.canon import Json
+from gopub.cli.telling import tell
 from gopub.release.model import Release
+from gopub.rollout.events import SeatTaken
 from gopub.rollout.machine import HostState
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.planning import plan_lines
-from gopub.rollout.run import Run
+from gopub.rollout.run import Run, stream_of
 from gopub.telemetry import log, one_line
 
 P = ParamSpec("P")
@@ -88,6 +94,29 @@ async def verdict_page(run: Run) -> None:
 
 
 @page
+async def runs_page(run: Run) -> None:
+    """Where a rollout was gone on with in another run: all its runs, on the page of each."""
+    events = (entry.event for entry in run.ports.journal.read(stream_of(run.rollout)))
+    seats = {event.run: event for event in events if isinstance(event, SeatTaken) and event.run}
+    if len(seats) < 2:
+        return
+    rows = [f"| {_linked(one)} | {seat.why} | {seat.epoch} | {seat.driver} |" for one, seat in seats.items()]
+    text = "\n".join([f"## {run.rollout}", "", "| run | why | epoch | driver |", "|---|---|---|---|", *rows, ""])
+    told = f"The {len(seats)} runs that drove rollout {run.rollout}"
+    async with get_client() as client:
+        for one in seats:
+            made = ArtifactCreate(key=_key(run, "runs"), type="markdown", description=told, data=text,
+                                  flow_run_id=UUID(one))  # fmt: skip
+            await client.create_artifact(made)
+
+
+def _linked(run: str) -> str:
+    """A run's id, as a link where the UI has an address."""
+    url = url_for("flow-run", obj_id=run)
+    return f"[{run}]({url})" if url else run
+
+
+@page
 async def back_page(result: Mapping[str, Json]) -> None:
     """What a rollback that somebody asked for came to."""
     alarms = "".join(f"- {shown(alarm)}\n" for alarm in cast("list[str]", result["alarms"]))
@@ -105,6 +134,8 @@ def _stands(run: Run) -> str:
         return state.closed.outcome.value + (f" ({state.closed.reason})" if state.closed.reason else "")
     if state.waiting:
         return state.waiting
+    if state.held:
+        return tell(state.held) or ""
     return f"going back: {state.back.reason}" if state.back else f"step {max(state.reached, default=0) + 1}"
 
 

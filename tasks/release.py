@@ -28,7 +28,7 @@ from gopub.source.tree import SourceTree
 from gopub.spec.address import PATTERN
 from gopub.spec.projects import Projects, find_projects, load_projects
 from gopub.spec.refglob import EVERY
-from tasks import pages
+from tasks import marks, pages
 from tasks.box import box
 
 __all__ = [
@@ -86,13 +86,16 @@ def _registered() -> Projects:
 @box(name="may it begin", limit=60, patient=True)
 async def may_begin(project: str, app: str, env: str, *, automatic: bool) -> str:
     """Refuse an unknown environment and one where a rollout is active; gives the project's app."""
-    return refusing.refuse_project(project, app, env, automatic=automatic)
+    ours = await marks.gone_on_with(app, env)
+    return refusing.refuse_project(project, app, env, automatic=automatic, ours=ours)
 
 
 @box(name="may it enter", limit=60, patient=True)
 async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade: bool) -> None:
     """Refuse, before anything is built, an older version and a release that is quarantined where it is meant for."""
-    refusing.refuse_release(plan.app, env, plan.version, made["release_id"] if made else "", downgrade=downgrade)
+    ours = await marks.gone_on_with(plan.app, env) if env else ""
+    known = made["release_id"] if made else ""
+    refusing.refuse_release(plan.app, env, plan.version, known, downgrade=downgrade, ours=ours)
 
 
 @box(name="plan release", limit=600)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from prefect import get_run_logger
 
@@ -19,28 +20,33 @@ from gopub.drive import mending, opening, projects, settings, takeback, waking
 from gopub.drive.adopting import adopt
 from gopub.drive.downgrade import refuse_downgrade
 from gopub.drive.opening import Wanted
-from gopub.drive.summary import summary
+from gopub.drive.summary import summary, summary_of
 from gopub.rollout import back, stages
 from gopub.rollout import bake as baking
 from gopub.rollout.model import PlannedStep
+from gopub.rollout.opening import read_state
 from gopub.rollout.run import Run
 from gopub.rollout.stages import stage_batches, switch_batches
-from tasks import names, pages
+from tasks import marks, names, pages, pausing
 from tasks.box import box
 from tasks.ends import ended
+from tasks.pausing import heeding_pause
 from tasks.stopping import heeding_cancel
 
 __all__ = [
-    "Wanted", "admit", "already_there", "bake", "driving", "ended", "go_back", "last_project", "must_wait",
-    "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "settle", "stage", "stage_batches", "steps",
-    "switch", "switch_batches", "take_back",
+    "Wanted", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
+    "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "settle", "stage",
+    "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back",
 ]  # fmt: skip
 
 
 @asynccontextmanager
 async def driving(wanted: Wanted) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
-    async with opening.open_run(wanted, ServerBlocks()) as run, run.driving(), heeding_cancel(run):
+    here = replace(wanted, run=str(next(iter(marks.runs_here()), "")))
+    async with opening.open_run(here, ServerBlocks()) as run, run.driving(), heeding_cancel(run), heeding_pause(run):
+        await marks.tag_runs(run)
+        await pages.runs_page(run)
         yield run
 
 
@@ -137,6 +143,12 @@ async def orphans(app: str, env: str) -> list[waking.Found]:
     return waking.orphans(journal, app, env)
 
 
+@box(name="sweep", limit=60)
+async def sweep() -> int:
+    """Mark the runs whose process is gone; gives how many."""
+    return await marks.sweep()
+
+
 @box(name="take back", limit=None)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.drive.takeback."""
@@ -161,4 +173,12 @@ async def no_downgrade(app: str, env: str, version: str, *, downgrade: bool) -> 
 @box(name="already there", patient=True, limit=300)
 async def already_there(wanted: Wanted) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
+    if wanted.rollout_id and (state := read_state(settings.journal(), wanted.rollout_id)).closed:
+        return summary_of(state, ())
     return await opening.already_there(wanted, ServerBlocks())
+
+
+@box(name="drove before", limit=None)
+async def drove_before(app: str, env: str) -> str:
+    """The rollout that this very run drove before it was suspended or retried: it goes on with that one."""
+    return await pausing.drove_before(app, env)

@@ -23,17 +23,18 @@ NAME = "gopub: mark runs whose process is gone"
 SILENCE = timedelta(seconds=90)
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"
-_ENDS = frozenset(f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed"))
+_ANY = "prefect.flow-run.*"
+"""Its next heartbeat, or any change of its state: ours end as Promoted, Rolled back, Waiting and others as well."""
 
 
 def watchdog() -> AutomationCore:
-    """After a heartbeat of one of our runs, another one or an end is expected; otherwise the run has crashed."""
+    """After a heartbeat of one of our runs, another one or a new state is expected; otherwise the run has crashed."""
     return AutomationCore(
         name=NAME,
         description="Made by gopub setup; see docs/guides/prefect-server.md.",
         trigger=EventTrigger(
             after={_HEARTBEAT},
-            expect={_HEARTBEAT, *_ENDS},
+            expect={_ANY},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             # Other people's runs on the same server may send theirs less often.
             match_related=ResourceSpecification(

@@ -33,8 +33,10 @@ QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
-"""Set before Prefect is imported, where the user has not set it: no telemetry, and we tell the story ourselves."""
+"""Set before Prefect is imported, where the user has not set it: no telemetry, we tell the story ourselves, and the
+watchdog of a server hears of our runs as often as of a worker's."""
 
 
 def load(dotted: str) -> Any:
@@ -144,7 +146,7 @@ async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Bes
 async def _run(
     flow: Any, parameters: Sequence[Mapping[str, Json]], beside: Beside | None, on_interrupt: Interrupt, wish: Wish
 ) -> list[Json | BaseException]:
-    flows = [asyncio.create_task(flow(**each)) for each in parameters]
+    flows = [_begun(flow, each) for each in parameters]
 
     async def stop() -> None:
         await on_interrupt([one.cancel for one in flows], await wish.heard())
@@ -156,6 +158,13 @@ async def _run(
         for one in companions:
             one.cancel()
         await asyncio.gather(*companions, return_exceptions=True)
+
+
+def _begun(flow: Any, parameters: Mapping[str, Json]) -> asyncio.Task[Json]:
+    """The flow, begun; its run bears the tags by which the watchdog and people find it."""
+    named = [f"{key}:{parameters[key]}" for key in ("app", "env") if parameters.get(key)]
+    with importlib.import_module("prefect").tags("gopub", *named):
+        return asyncio.create_task(flow(**parameters))
 
 
 async def _cancel(cancels: Sequence[Callable[[], object]], _why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,15 +86,16 @@ def _row(journal: Journal, stream: str) -> dict[str, object]:
 
 
 def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[str, object] | None:
-    from gopub.drive.asking import standing_hold
-    from gopub.drive.holds import held
+    from gopub.drive.asking import asked
+    from gopub.drive.holds import held, standing
+    from gopub.rollout.gates import hold_of
     from gopub.rollout.machine import next_action
     from gopub.rollout.opening import read_state
 
     if not env_state.active:
         return None
     state: State = read_state(journal, env_state.active)
-    seated = journal.seated(app, env)
+    seated, said = journal.seated(app, env), asked(journal, env_state.active)
     return {
         "rollout": env_state.active,
         "version": state.release_version,
@@ -101,7 +103,8 @@ def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[s
         "step": state.step.says if state.plan and state.step else None,
         "observed": _observed(state),
         "waiting": state.waiting or None,
-        "held": held(state, standing_hold(journal, env_state.active)),
+        "held": held(state, hold_of(said)),
+        "until": standing(state, said, time.time()).until or None,
         "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
         if state.verdict
         else None,
@@ -137,6 +140,8 @@ def _doing(active: dict[str, object]) -> object:
     baked = active.get("observed")
     observed = f" (observed {baked['seconds']:.0f}s of {baked['needed']:g}s)" if isinstance(baked, dict) else ""
     if not isinstance(held, dict):
+        if active.get("waiting") and active.get("until"):
+            return f"{active['waiting']} (opens {active['until']})"
         return f"{active.get('waiting') or active.get('step') or active.get('next')}{observed}"
     why = f" ({held['reason']})" if held["reason"] else ""
     end = f"; goes back at {held['until']}" if held["until"] else ""

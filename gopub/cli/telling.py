@@ -14,7 +14,8 @@ def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one c
         case ev.Opened():
             return f"rollout {event.rollout}: {event.app} {event.version} into {event.env}"
         case ev.SeatTaken(why=why) if why != "start":
-            return f"seat taken by {event.driver} ({why}), epoch {event.epoch}"
+            run = f", run {event.run}" if event.run else ""
+            return f"seat taken by {event.driver} ({why}), epoch {event.epoch}{run}"
         case ev.Admitted():
             return f"admitted: {len(event.checks)} checks passed"
         case ev.Refused():

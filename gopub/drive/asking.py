@@ -98,8 +98,12 @@ def ask_resume(journal: Journal, rollout: str, reason: str, *, actor: str = "", 
 
 def standing_hold(journal: Journal, rollout: str) -> ev.Asked | None:
     """The hold that stands in the journal, also where no driver has seen it yet."""
-    asked = [entry.event for entry in journal.read(asked_of(rollout)) if isinstance(entry.event, ev.Asked)]
-    return hold_of(asked)
+    return hold_of(asked(journal, rollout))
+
+
+def asked(journal: Journal, rollout: str) -> tuple[ev.Asked, ...]:
+    """What people asked of a rollout, oldest first."""
+    return tuple(entry.event for entry in journal.read(asked_of(rollout)) if isinstance(entry.event, ev.Asked))
 
 
 def _end(state: State) -> str:
@@ -113,5 +117,4 @@ def _waits(journal: Journal, state: State, index: int, now: float) -> bool:
         return True
     if state.touched or state.plan is None:
         return False
-    asked = [entry.event for entry in journal.read(asked_of(state.rollout)) if isinstance(entry.event, ev.Asked)]
-    return closed_gate(state.plan, index, asked, now) is not None
+    return closed_gate(state.plan, index, asked(journal, state.rollout), now) is not None

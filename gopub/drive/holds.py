@@ -1,13 +1,38 @@
-"""A hold as people and programs are told of it: by whom, why, since when, until when. Pure."""
+"""How a rollout stands, as people and programs are told: held, waiting, under way or over, and until when. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gopub.canon import Json
 from gopub.rollout import events as ev
-from gopub.rollout.gates import held_until
+from gopub.rollout.gates import held_until, hold_of, opens_at, say_hold
 from gopub.rollout.machine import State
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``outcome``: active, held, waiting or how it ended; ``until``: RFC 3339, empty where only a person ends it."""
+
+    rollout: str
+    outcome: str
+    waits_for: str = ""
+    until: str = ""
+    final: bool = False
+
+
+def standing(state: State, asked: Sequence[ev.Asked], now: float) -> Standing:
+    """How it stands by what the journal says of it and of what people asked."""
+    if state.closed:
+        return Standing(state.rollout, state.closed.outcome.value, final=True)
+    if not state.back and (hold := hold_of(asked)):
+        return Standing(state.rollout, "held", say_hold(hold), until(state, hold))
+    if state.waiting and state.plan and state.step:
+        opens = opens_at(state.plan, state.step.index, asked, now)
+        return Standing(state.rollout, "waiting", state.waiting, moment(opens) if opens else "")
+    return Standing(state.rollout, "active")
 
 
 def until(state: State, hold: ev.Asked) -> str:

@@ -36,7 +36,7 @@ PATIENCE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody asked for; ``rollout_id`` goes on with a rollout that is there already."""
+    """What somebody asked for; ``rollout_id`` goes on with one that is there already, ``run`` is the engine's run."""
 
     app: str
     env: str
@@ -46,6 +46,7 @@ class Wanted:
     actor: str = ""
     automatic: bool = False
     rollout_id: str = ""
+    run: str = ""
 
 
 @asynccontextmanager
@@ -63,7 +64,7 @@ async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncI
         facts, silent = await ask_all(ports.fleet, ports.hosts, ports.environment.instance, patience=patience)
         epoch = await edge_epoch(ports, wanted.app, wanted.env, ports.environment)
         if wanted.rollout_id:
-            run = resume(ports, wanted.rollout_id, facts, epoch, why="go on")
+            run = resume(ports, wanted.rollout_id, facts, epoch, why="go on", engine_run=wanted.run)
             run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
         else:
             insist(facts, silent)
@@ -222,6 +223,7 @@ def _request(wanted: Wanted, project: Project, signed: SignedRelease | None) -> 
         actor=wanted.actor or whoami(),
         automatic=wanted.automatic,
         project=str(project.folder),
+        run=wanted.run,
     )
 
 

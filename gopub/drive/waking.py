@@ -98,6 +98,11 @@ def parameters(one: Active) -> Found:
     return Found(state.app, state.env, state.release_version, one.project, state.rollout)
 
 
+def found(state: State, journal: Journal) -> Found:
+    """The same for a rollout whose state is at hand."""
+    return parameters(Active(state, _project(journal, state.rollout), driven=False))
+
+
 def _opens(journal: Journal, state: State, now: float) -> bool:
     if state.plan is None or state.step is None:
         return False

@@ -27,6 +27,17 @@ def closed_gate(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> s
     return None
 
 
+def opens_at(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> float | None:
+    """When what step ``index`` waits for is there by itself; None where only a person can open it, or it is open."""
+    if index >= len(plan.steps) or closed_gate(plan, index, asked, now) is None:
+        return None
+    step = plan.steps[index]
+    if step.approve and not any(one.what == f"promote:{index}" for one in asked):
+        return None
+    opens = [parse_window(text).next_open(now) for text in _windows(plan, step)]
+    return min((at for at in opens if at is not None), default=None)
+
+
 def heard(history: History, plan: Plan, index: int, asked: Sequence[Asked]) -> History:
     """With what people said of leaving step ``index``, and what the step after it waits for at ``history.now``."""
     found = [one for one in asked if one.what == f"promote:{index + 1}"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from gopub.rollout import events as ev
 from gopub.rollout.bake import RETELL, go_back_if_told, look, note_hold, write
-from gopub.rollout.boxes import Trouble, obey_abort
+from gopub.rollout.boxes import Trouble, box, obey_abort
 from gopub.rollout.gates import heard, held_until, hold_of, say_hold
 from gopub.rollout.judging import LOOK, Judging, judging
 from gopub.rollout.model import Outcome, PlannedStep
@@ -21,6 +21,13 @@ from gopub.rollout.verdict import History
 def is_held(run: Run) -> bool:
     """Whether somebody holds the rollout now."""
     return hold_of(run.asked()) is not None
+
+
+@box
+async def guard(run: Run) -> None:
+    """Stand, as a box of its own: for a driver that has nothing else to do any more."""
+    if run.state.plan:
+        await stand(run)
 
 
 async def stand(run: Run) -> None:

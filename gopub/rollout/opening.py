@@ -41,6 +41,7 @@ class Request:
     rollout: str = ""
     trace: str = ""
     project: str = "."
+    run: str = ""
 
 
 def whoami() -> str:
@@ -93,7 +94,7 @@ def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_e
     opened = ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project)
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(request.app, request.env), env.version, [ev.EnvOpened(rollout, ref.release)]),
-        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder)]),
+        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=request.run)]),
     ]
     actor = request.actor or whoami()
     try:
@@ -105,7 +106,14 @@ def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_e
 
 
 def resume(
-    ports: Ports, rollout: str, facts: Mapping[str, HostFacts], edge_epoch: int, *, why: str, force: bool = False
+    ports: Ports,
+    rollout: str,
+    facts: Mapping[str, HostFacts],
+    edge_epoch: int,
+    *,
+    why: str,
+    force: bool = False,
+    engine_run: str = "",
 ) -> Run:
     """Take the seat of a rollout that is not over; ``force`` takes it from a live driver (a rollback may).
 
@@ -127,7 +135,7 @@ def resume(
     if state.closed:
         free_env(run, state.closed.outcome)
     else:
-        run.record(ev.SeatTaken(seat.epoch, seat.holder, why))
+        run.record(ev.SeatTaken(seat.epoch, seat.holder, why, engine_run))
     return run
 
 

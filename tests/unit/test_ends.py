@@ -9,19 +9,19 @@ from tasks import ends
 RESULT = {"outcome": "rolled back", "reason": "errors"}
 
 
-def test_who_awaits_the_flow_gets_the_result_itself(monkeypatch):
+async def test_who_awaits_the_flow_gets_the_result_itself(monkeypatch):
     monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
-    assert ends.ended(RESULT) is RESULT
+    assert await ends.ended(RESULT) is RESULT
 
 
-def test_a_flow_inside_the_one_that_the_worker_executes_gives_its_result(monkeypatch):
+async def test_a_flow_inside_the_one_that_the_worker_executes_gives_its_result(monkeypatch):
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the-outer-run")
     monkeypatch.setattr(ends.flow_run, "get_id", lambda: "the-inner-run", raising=False)
-    assert ends.ended(RESULT) is RESULT
+    assert await ends.ended(RESULT) is RESULT
 
 
-def test_the_run_of_a_worker_is_named_after_its_outcome(monkeypatch):
+async def test_the_run_of_a_worker_is_named_after_its_outcome(monkeypatch):
     monkeypatch.setattr(ends, "executed_by_a_worker", lambda: True)
-    state = ends.ended(RESULT)
+    state = await ends.ended(RESULT)
     assert isinstance(state, State)
     assert (state.name, state.message, state.data) == ("Rolled back", "errors", RESULT)

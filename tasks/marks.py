@@ -1,0 +1,180 @@
+"""How the runs of a rollout stand in Prefect: their tags, and the states of those whose process is gone.
+
+Every run of a rollout, that of a flow inside another one too, is tagged ``gopub``, ``app:``, ``env:`` and, once there
+is one, ``rollout:``. By ``gopub`` the watchdog finds runs whose heartbeats end; by ``rollout:`` people and programs
+find every run that drove a rollout. All of it is for whoever looks: a server that is silent keeps no rollout waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect import tags
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterParentTaskRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
+from prefect.runtime import flow_run
+from prefect.states import Completed, Crashed
+
+from gopub.drive import settings
+from gopub.errors import GopubError
+from gopub.rollout.machine import State as Rollout
+from gopub.rollout.opening import read_state
+from gopub.rollout.run import Run
+from gopub.telemetry import log
+
+GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"
+PATIENCE = 5.0
+"""Seconds that the server is given for what is only shown."""
+SWEEP = 40.0
+"""Seconds for all runs that were lost."""
+SETTLED = 60.0
+"""Seconds after the end of a run in which the states of its tasks may still be on their way."""
+AT_ONCE = 200
+_ENDED = [StateType.COMPLETED, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED]
+_OPEN = [StateType.RUNNING, StateType.PENDING, StateType.PAUSED, StateType.CANCELLING]
+_log = log("runs")
+
+
+@contextmanager
+def tagged(app: str = "", env: str = "") -> Iterator[None]:
+    """Tags for the flow runs that begin within; their tasks bear none (see `tasks.box`)."""
+    named = [prefix + value for prefix, value in ((APP, app), (ENV, env)) if value]
+    with tags(GOPUB, *named):
+        yield
+
+
+@asynccontextmanager
+async def asking(what: str, patience: float = PATIENCE) -> AsyncIterator[PrefectClient]:
+    """A client for what is only shown: it is given little time, and its failure is a line in the log."""
+    try:
+        async with asyncio.timeout(patience), get_client() as client:
+            yield client
+    except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
+        _log.warning("%s: Prefect does not answer: %s", what, str(error) or type(error).__name__)
+
+
+def runs_here() -> tuple[UUID, ...]:
+    """The run that a person started and, where it is another one, the rollout's own run within it."""
+    named = (flow_run.get_root_flow_run_id(), flow_run.get_id())
+    return tuple(dict.fromkeys(UUID(str(one)) for one in named if one))
+
+
+async def tag_runs(run: Run) -> None:
+    """Let the runs of this process bear the rollout's tags."""
+    wanted = {GOPUB, APP + run.state.app, ENV + run.state.env, ROLLOUT + run.rollout}
+    async with asking("the runs are not tagged") as client:
+        for known in runs_here():
+            before = set((await client.read_flow_run(known)).tags)
+            if wanted - before:
+                await client.update_flow_run(known, tags=sorted(before | wanted))
+
+
+async def gone_on_with(app: str, env: str) -> str:
+    """The rollout into this env (of this app, if given) that this run drove before it was suspended or retried.
+
+    Empty where it is over, or there is none.
+    """
+    async with asking("what this run drove before is not known") as client:
+        for known in runs_here():
+            for name in rollouts_of((await client.read_flow_run(known)).tags):
+                state = _known(name)
+                if state and app in {"", state.app} and env == state.env and not state.closed:
+                    return name
+    return ""
+
+
+def rollouts_of(named: list[str]) -> list[str]:
+    """The rollouts that a run's tags name."""
+    return [tag.removeprefix(ROLLOUT) for tag in named if tag.startswith(ROLLOUT)]
+
+
+async def sweep() -> int:
+    """Bring the states of runs in line with what is so; gives how many were changed.
+
+    A flow run or task run inside a run that has ended does not run any more: its process is gone. A run that waits, or
+    was suspended, while its rollout came to an end in another run ends as the rollout did.
+    """
+    changed = 0
+    async with asking("lost runs are not marked", SWEEP) as client:
+        changed += await _bury(client)
+        changed += await settle(client)
+    return changed
+
+
+async def settle(client: PrefectClient, rollout: str = "") -> int:
+    """End the paused runs of rollouts that are over (of this one, if given), under the name of the outcome."""
+    wanted = [GOPUB, ROLLOUT + rollout] if rollout else [GOPUB]
+    paused = FlowRunFilter(tags=FlowRunFilterTags(all_=wanted), state=_in([StateType.PAUSED]))
+    changed = 0
+    for one in await client.read_flow_runs(flow_run_filter=paused, limit=AT_ONCE):
+        ends = [state for name in rollouts_of(one.tags) if (state := _known(name)) and state.closed]
+        if ends and ends[-1].closed:
+            outcome, reason = ends[-1].closed.outcome.value, ends[-1].closed.reason
+            await client.set_flow_run_state(one.id, Completed(name=outcome.capitalize(), message=reason), force=True)
+            changed += 1
+    return changed
+
+
+async def _bury(client: PrefectClient) -> int:
+    """Mark what still runs inside runs that have ended."""
+    long_ago = FlowRunFilterEndTime(before_=datetime.now(UTC) - timedelta(seconds=SETTLED))
+    ended = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in(_ENDED), end_time=long_ago)
+    lost = await client.read_task_runs(flow_run_filter=ended, task_run_filter=_open_tasks(), limit=AT_ONCE)
+    return await _bury_tasks(client, lost)
+
+
+async def _bury_tasks(client: PrefectClient, lost: list[TaskRun]) -> int:
+    changed = 0
+    for one in lost:
+        await client.set_task_run_state(one.id, _gone(), force=True)
+        changed += 1
+    inside = FlowRunFilterParentTaskRunId(any_=[one.id for one in lost])
+    for below in await client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_task_run_id=inside)) if lost else ():
+        changed += await bury_run(client, below)
+    return changed
+
+
+async def bury_run(client: PrefectClient, one: FlowRun, state: State | None = None) -> int:
+    """Mark a flow run whose process is gone, and what runs inside it."""
+    changed = 0
+    if one.state and one.state.type in _OPEN:
+        await client.set_flow_run_state(one.id, state or _gone(), force=True)
+        changed += 1
+    mine = _open_tasks().model_copy(update={"flow_run_id": TaskRunFilterFlowRunId(any_=[one.id])})
+    return changed + await _bury_tasks(client, await client.read_task_runs(task_run_filter=mine, limit=AT_ONCE))
+
+
+def _open_tasks() -> TaskRunFilter:
+    return TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=_OPEN)))
+
+
+def _in(kinds: list[StateType]) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds))
+
+
+def _gone() -> State:
+    return Crashed(message="the run that it was part of has ended: its process is gone")
+
+
+def _known(rollout: str) -> Rollout | None:
+    try:
+        return read_state(settings.journal(), rollout)
+    except GopubError as error:
+        _log.warning("%s: %s", rollout, error.problem)
+        return None

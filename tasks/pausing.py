@@ -1,0 +1,183 @@
+"""Pause and Suspend of a run hold its rollout; Resume lets it go on.
+
+Prefect says nothing to the process of a run that is paused. It gives a *suspended* one no new task (the next one raises
+``Pause``, in a flow inside another one as well) and lets a *paused* one go on as before. So the driver asks the server
+every few seconds how its run stands and writes the hold into the journal, where every driver keeps to it. It guards the
+canary here, without new tasks, until somebody resumes it; a way back needs none either. If this process dies, `recover`
+guards: the journal holds. Whoever ends the hold, the runs' states are brought in line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import arun_deployment
+from prefect.exceptions import Pause
+from prefect.states import Completed, Running
+
+from gopub.clock import SystemClock
+from gopub.drive import settings
+from gopub.drive.asking import ask, ask_hold, ask_resume, standing_hold
+from gopub.drive.waking import Found, found
+from gopub.rollout import back
+from gopub.rollout import events as ev
+from gopub.rollout.gates import HOLD, RESUME, hold_of, say_hold
+from gopub.rollout.holding import guard
+from gopub.rollout.run import Run
+from gopub.telemetry import log
+from tasks import marks, pages
+from tasks.ends import WAITING
+
+LOOK = 2.0
+"""Seconds between two looks at how the run stands."""
+HELD = "Held"
+_log = log("rollout")
+
+
+@asynccontextmanager
+async def heeding_pause(run: Run) -> AsyncIterator[None]:
+    """Hold the rollout while its run is paused or suspended, and guard its canary where Prefect gives no more tasks."""
+    watching = asyncio.create_task(_watch(run))
+    try:
+        yield
+    except Pause as pause:
+        if not run.state.waiting and not run.state.closed:
+            await guard(run)
+            await back.go_back(run)
+            await _hand_over(run, pause)
+        raise
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _watch(run: Run) -> None:
+    """Look for ever; a server that does not answer is asked again, and holds up nothing."""
+    while True:
+        try:
+            async with get_client() as client:
+                while True:
+                    await asyncio.sleep(LOOK)
+                    await look(run, client)
+        except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
+            _log.debug("%s: how its run stands is not known: %r", run.rollout, error)
+            await asyncio.sleep(LOOK)
+
+
+async def look(run: Run, client: PrefectClient) -> None:
+    """One look: what the runs' states ask for goes into the journal, and what the journal says into the states."""
+    runs = [await client.read_flow_run(known) for known in marks.runs_here()]
+    asked = run.asked()
+    hold = hold_of(asked)
+    if hold is None and (paused := _paused(runs, asked)):
+        _hold(run, paused)
+    elif hold and hold.run:
+        await _heed_end(run, await client.read_flow_run(UUID(hold.run)))
+    await _show(run, client, runs)
+
+
+def _paused(runs: Sequence[FlowRun], asked: Sequence[ev.Asked]) -> FlowRun | None:
+    """A run that somebody paused after the last hold was ended."""
+    resumed = max((one.at for one in asked if one.what == RESUME), default=0.0)
+    for one in runs:
+        if one.state and one.state.is_paused() and one.state.name != WAITING and _at(one) > resumed:
+            return one
+    return None
+
+
+def _at(one: FlowRun) -> float:
+    return one.state.timestamp.timestamp() if one.state and isinstance(one.state.timestamp, datetime) else 0.0
+
+
+def _hold(run: Run, paused: FlowRun) -> None:
+    said = (paused.state.name if paused.state else None) or "Paused"
+    reason = f"its run {paused.name} was {said.lower()} in Prefect"
+    _log.warning("%s is held: %s", run.rollout, reason)
+    ask_hold(run.ports.journal, run.rollout, reason, actor="Prefect", run=str(paused.id), clock=run.ports.clock)
+
+
+async def _heed_end(run: Run, paused: FlowRun) -> None:
+    """What became of the run whose pause asked for the hold: resumed, or cancelled."""
+    state = paused.state
+    if state is None or state.is_paused():
+        return
+    journal, clock = run.ports.journal, run.ports.clock
+    if state.is_cancelled() or state.is_cancelling():
+        if not any(one.what == "abort" for one in run.asked()):
+            ask(
+                journal, run.rollout, "abort", f"its flow run {paused.name} was cancelled", actor="Prefect", clock=clock
+            )
+    elif not state.is_final():
+        ask_resume(journal, run.rollout, f"its run {paused.name} was resumed", actor="Prefect", clock=clock)
+
+
+async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> None:
+    """Let the runs of this process say that the rollout is held, or that it is no longer."""
+    asked = run.asked()
+    hold = hold_of(asked)
+    wanted = HELD if hold else "Running"
+    changed = False
+    for one in runs:
+        state = one.state
+        runs_on = state is not None and (state.is_running() or (state.is_paused() and hold is None and _ended(asked)))
+        if state is None or not runs_on or state.name == wanted:
+            continue
+        if state.is_paused() and _paused([one], asked):
+            continue  # paused again in this moment
+        message = f"{say_hold(hold)}; the canary is guarded, `gopub resume` goes on" if hold else ""
+        await client.set_flow_run_state(one.id, Running(name=wanted, message=message), force=True)
+        changed = True
+    if changed:
+        await pages.progress_page(run)
+
+
+def _ended(asked: Sequence[ev.Asked]) -> bool:
+    said = [one.what for one in asked if one.what in {HOLD, RESUME}]
+    return bool(said) and said[-1] == RESUME
+
+
+async def drove_before(app: str, env: str) -> str:
+    """The rollout that this run drove before it was suspended or retried; empty where there is none.
+
+    Whoever resumes the run ends the hold that its suspension asked for. Where another process still drives the rollout,
+    as the one that was suspended does, its end is waited for.
+    """
+    rollout = await marks.gone_on_with(app, env)
+    if not rollout:
+        return ""
+    journal = settings.journal()
+    hold = standing_hold(journal, rollout)
+    if hold and hold.run in {str(one) for one in marks.runs_here()}:
+        ask_resume(journal, rollout, "its run was resumed", actor="Prefect")
+    clock = SystemClock()
+    while (seated := journal.seated(app, env)) and seated[1]:
+        await clock.sleep(LOOK)
+    return rollout
+
+
+async def _hand_over(run: Run, pause: Pause) -> None:
+    """Nothing more can be done in this run: another one goes on. One that Prefect schedules again is that other one."""
+    state = getattr(pause, "state", None)
+    if run.state.closed or (state is not None and state.state_details.pause_reschedule):
+        return
+    one: Found = found(run.state, run.ports.journal)
+    async with marks.asking(f"{run.rollout} is gone on with by recover") as client:
+        made = await arun_deployment(
+            "rollout/rollout",
+            client=client,
+            parameters=one.to_json(),
+            timeout=0,
+            tags=[marks.GOPUB, marks.APP + one.app, marks.ENV + one.env, marks.ROLLOUT + one.rollout],
+            work_queue_name="urgent",
+            as_subflow=False,
+        )
+        gone_on: State[Any] = Completed(name="Gone on with", message=f"in run {made.name} ({made.id})")
+        for known in marks.runs_here():
+            await client.set_flow_run_state(known, gone_on, force=True)

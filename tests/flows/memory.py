@@ -1,0 +1,94 @@
+"""The flow `rollout` on hosts in memory, for runs that a worker executes: the entrypoint of tests on a real server.
+
+The journal is a file that the test reads as well. Hosts and edges are the process's own: whoever comes next makes them
+as the journal says. A file in GOPUB_TEST_BAD that is called as the env turns every canary's process there bad.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows.rollout import rollout
+from gopub.clock import SystemClock
+from gopub.drive.opening import Wanted
+from gopub.health.samples import ProcessHealth
+from gopub.rollout import events as ev
+from gopub.rollout import hosts
+from gopub.rollout.model import ReleaseRef
+from gopub.rollout.opening import Request, read_state, resume, start
+from gopub.rollout.payload import Cargo
+from gopub.rollout.run import Run
+from gopub.rollout.stages import take_over
+from tasks import rollout as boxes
+from tests.support.rollout_world import NEW, World
+
+__all__ = ["rollout"]
+BAKE = 8.0
+NEVER = "00:00-00:01 UTC"
+
+
+class Served(World):
+    """Hosts and an edge of one process, with a real clock."""
+
+    def __init__(self, folder: Path, wanted: Wanted) -> None:
+        super().__init__(folder)
+        self.clock = SystemClock()  # type: ignore[assignment]
+        self.journal._clock = self.clock
+        self.wanted = wanted
+
+    def stand_as_told(self, rollout: str) -> None:
+        """The hosts as the driver before us left them."""
+        for name, host in read_state(self.journal, rollout).hosts.items():
+            if host.staged:
+                self.machines[name].folders[self.new] = "9" * 64
+            if host.track == "canary":
+                self.machines[name].current = self.new
+
+    def run(self) -> Run:
+        """Begin, or go on, as `gopub.drive.opening.open_run` does."""
+        wanted = self.wanted
+        if wanted.rollout_id:
+            self.stand_as_told(wanted.rollout_id)
+        facts = {name: machine.facts() for name, machine in self.machines.items()}
+        if wanted.rollout_id:
+            return resume(self.ports(), wanted.rollout_id, facts, 0, why="go on", engine_run=wanted.run)
+        request = Request("hello", wanted.env, ReleaseRef(NEW, "2"), rollout=f"r-{wanted.env}", run=wanted.run)
+        made = start(self.ports(), request, facts, 0)
+        steps = tuple(replace(step, bake=BAKE) for step in self.plan().steps)
+        windows = (NEVER,) if wanted.env == "waits" else ()
+        plan = replace(self.plan(), rollout=made.rollout, env=wanted.env, steps=steps, windows=windows)
+        made.record(ev.Admitted(), ev.Planned(plan))
+        return made
+
+
+@asynccontextmanager
+async def open_run(wanted: Wanted, _elsewhere: object = None) -> AsyncIterator[Run]:
+    """A run on what is in memory."""
+    run = Served(Path(os.environ["GOPUB_JOURNAL"]).parent, wanted).run()
+    await take_over(run)
+    yield run
+
+
+async def cargo(_run: Run, _name: str) -> Cargo:
+    """Nothing is carried."""
+    return Cargo({"archive": "8" * 64, "binary": "9" * 64, "files": "7" * 64}, {}, ())
+
+
+async def health(run: Run, name: str) -> ProcessHealth:
+    """Well, until the test says otherwise for this env."""
+    bad = Path(os.environ["GOPUB_TEST_BAD"], run.state.env).exists()  # noqa: ASYNC240 - a test may wait for its disk
+    return ProcessHealth(name, active=not bad)
+
+
+async def nothing(*_args: Any) -> None:
+    """Nothing is there already."""
+
+
+boxes.opening.open_run = open_run  # type: ignore[attr-defined]
+boxes.opening.already_there = nothing  # type: ignore[attr-defined]
+hosts.cargo_for, hosts.process_health = cargo, health  # type: ignore[assignment]
