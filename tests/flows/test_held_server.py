@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gopub.clock import SystemClock
 from gopub.drive.asking import ask, standing_hold
@@ -17,6 +19,7 @@ from gopub.rollout.machine import State
 from gopub.rollout.model import Outcome
 from gopub.rollout.opening import read_state
 from gopub.rollout.run import stream_of
+from tasks import marks
 from tests.flows.memory import BAKE
 from tests.flows.serverkit import CLOCK, Stack, changes, run_sync, start, until
 
@@ -60,6 +63,10 @@ class Shown:
     async def run(self, run: str) -> dict[str, Any]:
         found: dict[str, Any] = await self.stack.ask("GET", f"/flow_runs/{run}")
         return found
+
+    async def kind(self, what: str, which: str) -> str:
+        """The type of the state of a flow run or a task run."""
+        return str((await self.stack.ask("GET", f"/{what}/{which}"))["state_type"])
 
     async def held(self, env: str) -> ev.Held:
         async def written() -> Any:
@@ -193,3 +200,57 @@ async def test_what_waits_is_not_over_and_ends_with_its_rollout(shown: Shown):
     ask(shown.journal, "r-waits", "abort", "no longer", actor="ann", clock=CLOCK)
     assert (await shown.closed("waits", within=150)).outcome is Outcome.WITHDRAWN
     await shown.named(run, "Withdrawn", within=150)
+
+
+async def test_a_killed_run_leaves_nothing_running_and_both_runs_are_linked(shown: Shown):
+    run = await shown.baking("killed")
+    [seat] = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
+    assert seat.run == run
+    os.kill(int(seat.driver.rpartition(":")[2]), signal.SIGKILL)
+    assert (await shown.closed("killed", within=200)).outcome is Outcome.PROMOTED
+    seats = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
+    assert len({event.run for event in seats}) == 2
+    for event in seats:
+        wanted = {"flow_runs": {"id": {"any_": [event.run]}}, "artifacts": {"key": {"any_": ["hello-killed-runs"]}}}
+        [page] = await shown.stack.ask("POST", "/artifacts/filter", json=wanted)
+        assert all(event.run in page["data"] for event in seats)
+        assert "rollout:r-killed" in (await shown.run(event.run))["tags"]
+
+    async def none_runs() -> bool:
+        wanted = {"flow_runs": {"id": {"any_": [run]}}, "task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        return not await shown.stack.ask("POST", "/task_runs/filter", json=wanted)
+
+    assert (await shown.run(run))["state_type"] == "CRASHED"
+    await until("no task of the killed run runs", none_runs, within=200)
+
+
+async def test_what_runs_inside_a_run_that_has_ended_is_marked_and_nothing_else(shown: Shown, monkeypatch):
+    monkeypatch.setattr(marks, "SETTLED", -5.0)
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        dead, alive = await family(shown, "CRASHED"), await family(shown, "RUNNING")
+        assert await marks.sweep() >= 3
+    assert [await shown.kind(what, which) for what, which in dead] == ["CRASHED"] * 4
+    assert [await shown.kind(what, which) for what, which in alive] == ["RUNNING"] * 4
+
+
+async def family(shown: Shown, kind: str) -> list[tuple[str, str]]:
+    """A flow run in this state with a subflow that runs, and a task that runs in that: outermost first."""
+    flow = await shown.stack.ask("POST", "/flows/", json={"name": "family"})
+
+    async def flow_run(parent: str | None, tags: list[str]) -> str:
+        body = {"flow_id": flow["id"], "tags": tags, "parent_task_run_id": parent, "state": {"type": "RUNNING"}}
+        made = await shown.stack.ask("POST", "/flow_runs/", json=body)
+        return str(made["id"])
+
+    async def task_run(inside: str) -> str:
+        body = {"flow_run_id": inside, "task_key": "t", "dynamic_key": "0", "state": {"type": "RUNNING"}}
+        made = await shown.stack.ask("POST", "/task_runs/", json=body)
+        return str(made["id"])
+
+    root = await flow_run(None, ["gopub"])
+    stand_in = await task_run(root)
+    inner = await flow_run(stand_in, [])
+    baking = await task_run(inner)
+    if kind != "RUNNING":
+        await shown.set_state(root, kind, kind.capitalize())
+    return [("flow_runs", root), ("task_runs", stand_in), ("flow_runs", inner), ("task_runs", baking)]
