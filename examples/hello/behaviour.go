@@ -23,6 +23,7 @@ var embedded []byte
 type Behaviour struct {
 	Version        string  `json:"version"`
 	ErrorRate      float64 `json:"error_rate"`       // share of requests answered with 500
+	CutRate        float64 `json:"cut_rate"`         // share of requests whose answer ends in its middle
 	ExtraLatencyMs int     `json:"extra_latency_ms"` // added to every answer
 	AfterRequests  int64   `json:"after_requests"`   // good until that many requests were answered
 	CrashAfterS    float64 `json:"crash_after_s"`    // exits this long after it began to misbehave; 0: never
@@ -38,8 +39,9 @@ func ReadBehaviour(data []byte) (Behaviour, error) {
 	if err := decoder.Decode(&b); err != nil {
 		return b, fmt.Errorf("behaviour.json: %w", err)
 	}
-	if b.ErrorRate < 0 || b.ErrorRate > 1 || b.ExtraLatencyMs < 0 || b.CrashAfterS < 0 || b.LeakMbPerMin < 0 {
-		return b, errors.New("behaviour.json: error_rate is from 0 to 1, the other numbers are not negative")
+	rates := min(b.ErrorRate, b.CutRate) >= 0 && max(b.ErrorRate, b.CutRate) <= 1
+	if !rates || b.ExtraLatencyMs < 0 || b.CrashAfterS < 0 || b.LeakMbPerMin < 0 {
+		return b, errors.New("behaviour.json: error_rate and cut_rate are from 0 to 1, the other numbers are not negative")
 	}
 	return b, nil
 }
@@ -75,7 +77,18 @@ func (m *misbehaving) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "context deadline exceeded", http.StatusInternalServerError)
 		return
 	}
+	if m.CutRate > 0 && rand.Float64() < m.CutRate {
+		cut(w)
+	}
 	m.next.ServeHTTP(w, r)
+}
+
+// cut promises more than it writes, and closes: the status is 200, the log is silent.
+func cut(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", "5000")
+	_, _ = w.Write(bytes.Repeat([]byte("x"), 2500))
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 // begin starts what goes wrong by the clock rather than by the request.

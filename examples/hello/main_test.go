@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -75,6 +76,20 @@ func TestABadReleaseIsGoodUntilTrafficComes(t *testing.T) {
 	}
 	if strings.Count(log.String(), `"level":"ERROR"`) != 2 {
 		t.Error(log.String())
+	}
+}
+
+func TestAnAnswerIsCutInItsMiddle(t *testing.T) {
+	server := httptest.NewServer(handlerFor(Behaviour{CutRate: 1}, io.Discard))
+	defer server.Close()
+	answer, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusOK || len(body) != 2500 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Error(answer.Status, len(body), err)
 	}
 }
 

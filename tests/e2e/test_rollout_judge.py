@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import secrets
@@ -25,17 +26,18 @@ def drawn(kind: str) -> dict[str, Any]:
     after = chance.randrange(200)
     faults = {
         "errors": {"error_rate": round(chance.uniform(0.05, 0.6), 3), "log_errors": chance.random() < 0.5},
+        "cut": {"cut_rate": round(chance.uniform(0.1, 1.0), 3)},
         "slow": {"extra_latency_ms": chance.randrange(130, 600)},
         "crash": {"crash_after_s": round(chance.uniform(0.5, 5.0), 2)},
     }
     return faults[kind] | {"after_requests": after}
 
 
-@pytest.mark.parametrize("kind", ["errors", "slow", "crash"])
+@pytest.mark.parametrize("kind", ["errors", "cut", "slow", "crash"])
 async def test_a_bad_release_is_caught(ground: Ground, kind: str):
     behaviour = drawn(kind)
     print(f"GOPUB_SEED={SEED} {behaviour}")
-    version = {"errors": "3.0.0", "slow": "3.1.0", "crash": "3.2.0"}[kind]
+    version = {"errors": "3.0.0", "slow": "3.1.0", "crash": "3.2.0", "cut": "3.3.0"}[kind]
     story = await a_fleet(ground, "judge").given_stable("1.0.0").given_releases(version, **behaviour)
     await (
         story.when_releasing(version)
@@ -43,6 +45,41 @@ async def test_a_bad_release_is_caught(ground: Ground, kind: str):
         .then_every_host_runs("1.0.0")
         .when_releasing(version)
         .then_it_was_refused("GP721", 3)
+    )
+
+
+async def test_clients_that_leave_blame_nobody(ground: Ground):
+    """The control of answers that are cut: the client closes, and the release is as good as stable."""
+    story = await a_fleet(ground, "judge").given_stable("1.0.0").given_releases("1.1.0")
+    address, name = ground.lab.edge_address, f"{story.env.upstream}.lab"
+    left = 0
+
+    async def leave() -> None:
+        nonlocal left
+        while True:
+            _, writer = await asyncio.open_connection(address, 80)
+            user = f"X-User-Id: user-{left % 500}"
+            writer.write(f"GET /work HTTP/1.1\r\nHost: {name}\r\n{user}\r\n\r\n".encode())
+            await asyncio.sleep(0.005)
+            writer.transport.abort()
+            left += 1
+            await asyncio.sleep(0.05)
+
+    leaving = asyncio.create_task(leave())
+    try:
+        await (
+            story.when_releasing("1.1.0")
+            .then_it_was("promoted")
+            .then_every_host_runs("1.1.0")
+            .then_no_request_was_lost()
+        )
+    finally:
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    assert left > 50
+    assert all(
+        verdict.record["record"]["observation"]["step_totals"]["canary_errors"] == 0
+        for verdict in story.events(ev.Judged)
     )
 
 
