@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from deployments.api import deploy, hook, problems
+from deployments.api import deploy, hold, hook, problems
 from deployments.api.parts import Parts
 from gopub import __version__
 
@@ -30,6 +30,7 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="gopub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(deploy.router(parts))
+    app.include_router(hold.router(parts))
     app.include_router(hook.router(parts))
 
     @app.get("/healthz")

@@ -8,7 +8,7 @@ from gopub.rollout import events as ev
 from gopub.rollout.gates import HOLD, RESUME, closed_gate, hold_of, say_hold
 from gopub.rollout.journal import Journal
 from gopub.rollout.machine import State
-from gopub.rollout.opening import read_state, whoami
+from gopub.rollout.opening import read_env_state, read_state, whoami
 from gopub.rollout.run import asked_of
 
 TRIES = 5
@@ -94,6 +94,18 @@ def ask_resume(journal: Journal, rollout: str, reason: str, *, actor: str = "", 
         raise UsageError("GP746", f"rollout {rollout} {what}", hint="see `gopub status`")
     ask(journal, rollout, RESUME, reason, actor=actor, clock=clock)
     return hold
+
+
+def under_way(journal: Journal, app: str, env: str) -> str:
+    """The rollout of this app into this env.
+
+    Raises:
+        UsageError: GP943 none is under way.
+    """
+    rollout = read_env_state(journal, app, env).active
+    if not rollout:
+        raise UsageError("GP943", f"no rollout of {app} in {env} is under way", hint="see `gopub status`")
+    return rollout
 
 
 def standing_hold(journal: Journal, rollout: str) -> ev.Asked | None:
