@@ -92,7 +92,11 @@ def waiting(triggers: Triggers, second: dict[str, Any], opens: float) -> str:
 
     async def begin() -> str:
         started = await triggers.from_the_form("rollout", app=APP, env="night", version="1.1.0", project=folder)
-        assert (await triggers.stack.ended(started))["state"]["name"] == "Waiting"
+
+        async def waits() -> bool:
+            return bool((await triggers.stack.ask("GET", f"/flow_runs/{started}"))["state"]["name"] == "Waiting")
+
+        await until("its run says that it waits", waits)
         return triggers.known("night").active
 
     folder = triggers.last_folder()
