@@ -4,7 +4,7 @@ A bake is time in which somebody looked and there was something to see. What lie
 
 1. if it is no longer than looks are apart: a stopped driver, a suspended machine, a clock that was set saw nothing;
 2. if every canary host answered for its process at the look that ends it;
-3. as far as the newest counts, and the newest request on the canary, are no older than a third of the bake.
+3. as far as the newest counts, and the newest request on the canary, are no older than a third of the bake (or 5 s).
 
 A rollout without a judge has the first two. Requests are not asked for where they do not decide: with an approval, and
 for a first release. A service with few requests bakes longer, for what nobody used was not tried; one request in every
@@ -26,7 +26,7 @@ SHARE = 1 / 3
 LOOKS = 5.0
 """So many looks may be missing at most, or a quarter of the bake's time."""
 LEAST = 5.0
-"""Seconds that may lie between two looks however short the bake is: hosts and sources take their time."""
+"""Seconds that may lie between two looks, or be silent, however short the bake: hosts and sources are slow."""
 MOST = 30.0
 """Seconds after which no pace of a large fleet explains a gap: the canary's term on the edges is over then."""
 
@@ -77,7 +77,7 @@ class BakeClock:
 
     @property
     def _patience(self) -> float:
-        return SHARE * self.bake
+        return max(LEAST, SHARE * self.bake)
 
     def _fresh(self, seen: Observation) -> BakeClock:
         counts = seen.at if seen.no_data is None else min(self.counts, seen.at)

@@ -47,6 +47,7 @@ class Env:
     app: str = "hello"
     more: Mapping[str, str] = field(default_factory=dict)
     drain: str = "5s"
+    warmup: str = "0s"
 
     @property
     def upstream(self) -> str:
@@ -63,7 +64,7 @@ class Env:
             "service": '{args: ["--config", "config.yaml"], env: {GOMAXPROCS: "1"}}',
             "config": f"[{{template: config-{self.name}.tmpl, to: config.yaml}}]",
             "traffic": f'{{router: edge-lab, upstream: {self.upstream}, sticky: "header:x-user-id", '
-            f"drain: {self.drain}}}",
+            f"drain: {self.drain}, warmup: {self.warmup}}}",
             "rollout": f"{{steps: {STEPS}, deadline: 10m}}",
             "judge": "{slo: {latency_p95: 100ms, error_rate: 1%}, min_requests: 30, look: 500ms}",
         }

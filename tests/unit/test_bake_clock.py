@@ -62,6 +62,10 @@ def test_traffic_that_stops_stops_the_clock():
     assert clock.stands == "no request on the canary for 4m48s"
 
 
+def test_a_short_bake_is_not_stopped_by_the_time_between_two_scrapes():
+    assert run_clock(every(0, 6, 0.5), bake=2.0, look=0.5, requests=every(0, 6, 2)).seconds == 6
+
+
 def test_traffic_that_comes_back_moves_it_on():
     clock = run_clock(every(0, 300), requests=[*every(0, 12), *every(200, 300)])
     assert clock.seconds == 12 + 20 + 102, "the last look before 200 is at 198"
