@@ -12,6 +12,8 @@ BETA = 8.0
 DEFAULT_ERROR_RATE = 0.01
 GROWTH = 15.0
 """MiB per minute that are too much."""
+FILES = 60.0
+"""Open files a minute that are too much: one a second that is not closed again."""
 _HEAP_SHARE = 0.02
 """Growth below this share of the live heap per minute is no leak, however large the heap."""
 _TOLERANCE = 1.25

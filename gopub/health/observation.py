@@ -72,6 +72,8 @@ class Observation:
     """Why there is no log score, or what was left out of it."""
     queries: tuple[ResolvedQuery, ...] = ()
     notes: tuple[str, ...] = ()
+    watched: float = 0.0
+    """Seconds for which the growth of this rollout's canaries was watched, by all drivers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ from gopub.health.wire import from_json, to_json
 QUICK = 0.025
 """Seconds: answers quicker than this are never "slow" without an SLO, and never "late"."""
 _STABLE_RUNTIMES = 10
+_UNWATCHED = 30.0
+"""Seconds between two looks that count as watched at most."""
 _SUSPICIOUS = math.log(10)
 """From here on, logs are read at every look."""
 
@@ -52,6 +54,8 @@ class ObserverState:
     warming: Warming = field(default_factory=Warming)
     reference: TrackWindow | None = None
     """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
+    watched: float = 0.0
+    """Seconds for which a canary's growth was watched."""
 
 
 class Observer:
@@ -76,6 +80,7 @@ class Observer:
         self._recent = Recent(config.horizon, config.min_requests)
         self._runtime = RuntimeTrail(config.score.profile)
         self._canaries: frozenset[str] = frozenset()
+        self._watched: float | None = None
         self._busy: float | None = None
         self._waiting: tuple[Gained, ...] = ()
         self._since: Mapping[str, float] = {}
@@ -238,6 +243,7 @@ class Observer:
             seen,
             windows=new,
             recent=recent,
+            watched=self._state.watched,
             idle=None if self._busy is None else at - self._busy,
             step_totals=self._state.step_totals,
             rollout_totals=self._state.rollout_totals,
@@ -280,6 +286,9 @@ class Observer:
         answer = await self._metrics.runtime(self._config.app, self._config.env, hosts, at)
         self._runtime.add(answer)
         self._runtime.add_health(health, at)
+        if canary:
+            gap = 0.0 if self._watched is None else min(at - self._watched, _UNWATCHED)
+            self._watched, self._state = at, replace(self._state, watched=self._state.watched + gap)
         return answer.queries
 
     def _tracks(self, recent: Window | None) -> tuple[frozenset[str], frozenset[str]]:

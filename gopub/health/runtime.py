@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gopub.health.curves import FILES, GROWTH
 from gopub.health.samples import NoData, ProcessHealth, RuntimeSample, RuntimeSnapshot
-from gopub.health.trend import Point, growth
+from gopub.health.trend import MIB, Point, Slope, slope
 
 HALF_LIFE = 60.0
 """Seconds after which a pause counts half."""
@@ -36,12 +37,20 @@ class RuntimeFacts:
     gc_note: str = "not exposed"
     heap_note: str = "not exposed"
     """Also what growth was taken from, where that is not the live heap."""
+    memory: Slope | None = None
+    """The interval of ``canary_growth``, MiB a minute."""
+    files: Slope | None = None
+    """Growth of the open files of the canary's worst host, a minute."""
+    files_missing: bool = True
+    intervals: bool = False
+    """Slopes come with intervals; records of before have none."""
 
 
 @dataclass(slots=True)
 class _Host:
     heap: list[Point] = field(default_factory=list)
     resident: list[Point] = field(default_factory=list)
+    files: list[Point] = field(default_factory=list)
     pauses: Mapping[float, float] | None = None
     pauses_at: float = 0.0
     decayed: float = 0.0
@@ -68,7 +77,7 @@ class RuntimeTrail:
         if host.pauses and sample.pauses.get(math.inf, 0.0) < host.pauses.get(math.inf, 0.0):
             host.heap.clear()  # a new process: its heap has no past
         if sample.heap is not None:
-            _keep(host.heap, sample.at, sample.heap)
+            _keep(host.heap, sample.at, sample.heap / MIB)
         bound = nearest(sample.pauses, self._over)
         if bound is None:
             return
@@ -79,10 +88,13 @@ class RuntimeTrail:
         host.pauses, host.pauses_at = sample.pauses, sample.at
 
     def add_health(self, health: Iterable[ProcessHealth], at: float) -> None:
-        """Take in the resident memory that hosts tell: what a service that exposes nothing is judged by."""
-        for one in health:
-            if one.reachable and one.memory is not None:
-                _keep(self._hosts.setdefault(one.host, _Host()).resident, at, one.memory)
+        """Take in what hosts tell: resident memory, by which a service is judged that exposes nothing; open files."""
+        for one in (found for found in health if found.reachable):
+            host = self._hosts.setdefault(one.host, _Host())
+            if one.memory is not None:
+                _keep(host.resident, at, one.memory / MIB)
+            if one.files is not None:
+                _keep(host.files, at, one.files)
 
     def forget(self, host: str) -> None:
         """Begin anew with a host that runs another process now."""
@@ -92,7 +104,8 @@ class RuntimeTrail:
         """The facts for the score, given which hosts run which release."""
         ours = [self._hosts[name] for name in canary if name in self._hosts]
         theirs = [self._hosts[name] for name in stable if name in self._hosts]
-        slope = _worst(_growth(host) for host in ours)
+        memory = _steepest((_growth(host) for host in ours), GROWTH)
+        theirs_grow = _steepest((_growth(host) for host in theirs), GROWTH)
         no_heap = not any(host.heap or host.resident for host in ours)
         no_pauses = not any(host.pauses for host in ours)
         missing = self._problem or "not exposed"
@@ -100,13 +113,19 @@ class RuntimeTrail:
             canary_pauses=_worst(host.decayed for host in ours if host.pauses),
             stable_pauses=_worst(host.decayed for host in theirs if host.pauses),
             pauses_over=self._bound,
-            canary_growth=slope,
-            stable_growth=_worst(_growth(host) for host in theirs),
-            canary_heap=_worst((host.heap or host.resident)[-1][1] for host in ours if host.heap or host.resident),
+            canary_growth=max(0.0, memory.mid) if memory else None,
+            stable_growth=max(0.0, theirs_grow.mid) if theirs_grow else None,
+            canary_heap=_worst(
+                (host.heap or host.resident)[-1][1] * MIB for host in ours if host.heap or host.resident
+            ),
             gc_missing=no_pauses,
             heap_missing=no_heap,
             gc_note=missing if no_pauses else "",
-            heap_note=missing if no_heap else _note(ours, slope),
+            heap_note=missing if no_heap else _note(ours, memory),
+            memory=memory,
+            files=_steepest((slope(host.files, collected=False) for host in ours), FILES),
+            files_missing=not any(host.files for host in ours),
+            intervals=True,
         )
 
 
@@ -116,14 +135,28 @@ def _keep(points: list[Point], at: float, value: float) -> None:
         del points[:-_KEEP]
 
 
-def _growth(host: _Host) -> float | None:
-    """The live heap's where it has a slope already, for it knows no garbage; else the resident memory's."""
-    found = growth(host.heap)
-    return found if found is not None else growth(host.resident, collected=False)
+def _growth(host: _Host) -> Slope | None:
+    """The live heap's where it has a settled slope, for it knows no garbage; else the resident memory's, else any."""
+    heap = slope(host.heap)
+    if heap is not None and heap.settled:
+        return heap
+    return slope(host.resident, collected=False) or heap
 
 
-def _note(hosts: Iterable[_Host], slope: float | None) -> str:
-    if slope is None:
+def _steepest(found: Iterable[Slope | None], mark: float) -> Slope | None:
+    """Of several hosts' slopes the one that counts: what is surely too steep, else what is settled, else any."""
+    known = [one for one in found if one is not None]
+    for chosen in (
+        [one for one in known if one.low >= mark],
+        [one for one in known if one.settled],
+    ):
+        if chosen:
+            return max(chosen, key=lambda one: (one.mid, one.low))
+    return max(known, key=lambda one: one.high, default=None)
+
+
+def _note(hosts: Iterable[_Host], memory: Slope | None) -> str:
+    if memory is None:
         return "too little data for a slope"
     return "resident memory, for the live heap is not exposed" if not any(host.heap for host in hosts) else ""
 

@@ -130,6 +130,8 @@ class ProcessHealth:
     """Resident memory of the unit's main process, bytes; None where the host does not say."""
     boot: str = ""
     """The boot id of the host; empty where it does not say."""
+    files: float | None = None
+    """Descriptors that process holds, connections that came in left out; None where the host does not say."""
 
 
 @dataclass(frozen=True, slots=True)

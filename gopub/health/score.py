@@ -1,8 +1,9 @@
 """Score 0 to 100 from latency, errors, GC pauses and memory growth: ``explain`` is in the value itself.
 
 1.  Each dimension gives points from 0 to 100 by the profile, ``article`` or ``default`` (``curves``).
-2.  A dimension that the service does not expose, or that has too little data yet, is left out, and said so; one that
-    the team declared and that is not exposed makes the score INCONCLUSIVE, as does a canary without requests.
+2.  A dimension that the service does not expose, or of which it is too early to say (``early``), is left out, and said
+    so; one that the team declared and that is not exposed makes the score INCONCLUSIVE, as does a canary without
+    requests.
 3.  The weights of the others are renormalised and the points summed.
 4.  A dimension at 0 (below one point) caps the score at 40: the sum alone would give 70 to a service that only fails.
 """
@@ -10,13 +11,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gopub.health import curves
 from gopub.health.config import ScoreWeights, SloTarget
 from gopub.health.quantile import quantile
 from gopub.health.runtime import RuntimeFacts
 from gopub.health.samples import TrackWindow
+from gopub.health.trend import Slope
 
 CAP = 40.0
 ZERO = 1.0
@@ -26,7 +28,8 @@ ZERO = 1.0
 class Dimension:
     """One dimension: what was measured, what it was held against, and its points.
 
-    Units: latency seconds (p95), errors a fraction, gc_pause decayed pauses, memory_growth MiB per minute.
+    Units: latency seconds (p95), errors a fraction, gc_pause decayed pauses, memory_growth MiB per minute, or open
+    files a minute where these are worse (the note says so).
     """
 
     name: str
@@ -36,6 +39,8 @@ class Dimension:
     measured: float | None = None
     target: float | None = None
     note: str = ""
+    early: bool = False
+    """Left out because it is too early to say: a little later there will be a figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def score(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Score:
         _latency(given, slo, weights),
         _errors(given, slo, weights),
         _gc_pause(given.runtime, weights),
-        _memory(given.runtime, weights),
+        _growth(given.runtime, weights),
     )
     dimensions = tuple(dimension for dimension in measured if dimension.weight > 0)
     if missing := _missing(dimensions, given.runtime, weights):
@@ -135,16 +140,58 @@ def _gc_pause(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note)
 
 
+def _growth(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+    """What the process holds and does not give back: memory or open files, whichever is worse."""
+    memory, files = _memory(runtime, weights), _files(runtime, weights)
+    if files is None or (memory.value is not None and memory.value < ZERO):
+        return memory
+    if memory.value is None and not memory.early:  # not exposed
+        return files
+    if files.value is None:
+        return replace(memory, early=True, note="; ".join(note for note in (memory.note, files.note) if note))
+    return files if files.value < (ZERO if memory.value is None else memory.value) else memory
+
+
 def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+    article = weights.profile == "article"
+    target = curves.GROWTH if article else curves.growth_target(runtime.canary_heap)
+    if runtime.memory is not None:
+        stable = 0.0 if article else runtime.stable_growth or 0.0
+        return _sloped(runtime.memory, stable, target, weights, "MiB", runtime.heap_note)
     slope = runtime.canary_growth
     if slope is None:
-        return _none("memory_growth", weights, runtime.heap_note or "too little data")
-    if weights.profile == "article":
-        value, target = curves.article_growth(slope), curves.GROWTH
-    else:
-        target = curves.growth_target(runtime.canary_heap)
-        value = curves.excess_growth(slope, runtime.stable_growth, target)
+        early = runtime.intervals and not runtime.heap_missing
+        note = runtime.heap_note or "too little data"
+        return replace(_none("memory_growth", weights, f"too early to say: {note}" if early else note), early=early)
+    value = curves.article_growth(slope) if article else curves.excess_growth(slope, runtime.stable_growth, target)
     return Dimension("memory_growth", weights.memory_growth, value, slope, target, runtime.heap_note)
+
+
+def _files(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension | None:
+    if runtime.files_missing:
+        return None
+    if runtime.files is None:
+        return replace(_none("memory_growth", weights, "too early to say of open files"), early=True)
+    return _sloped(runtime.files, 0.0, curves.FILES, weights, "open files", "open files")
+
+
+def _sloped(
+    slope: Slope, stable: float, target: float, weights: ScoreWeights, unit: str, note: str
+) -> Dimension:  # fmt: skip
+    """A slope whose interval lies on one side of the target counts at once, any other when it is settled."""
+    mid, low, high = max(0.0, slope.mid), max(0.0, slope.low), max(0.0, slope.high)
+    span = f"{low:.3g} to {high:.3g} {unit} a minute"
+    if not slope.settled and slope.low - stable < target <= slope.high - stable:
+        left_out = _none("memory_growth", weights, f"too early to say: {span} so far, {target:g} are too much", mid)
+        return replace(left_out, target=target, early=True)
+    if weights.profile == "article":
+        value = curves.article_growth(mid if slope.settled else max(mid, slope.low))
+    else:
+        value = curves.excess_growth(mid if slope.settled else max(mid, slope.low), stable, target)
+    told = (span, note) if not slope.settled and value < ZERO else (note,)
+    return Dimension(
+        "memory_growth", weights.memory_growth, value, mid, target, "; ".join(text for text in told if text)
+    )
 
 
 def _none(name: str, weights: ScoreWeights, note: str, measured: float | None = None) -> Dimension:

@@ -1,63 +1,82 @@
-"""Whether memory grows: a slope that outliers do not bend, and none at all where there is too little to see one."""
+"""Whether something grows: a slope with its interval, that outliers do not bend; none where there is too little to see.
+
+A process that has just begun fills pools and caches, and nothing but its shape tells that from a leak: what is filled
+stops growing. So until there is a minute of points after warm-up, only the second half of what is known is looked at,
+and what it says holds as long as it lasts.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 WARMUP = 30.0
 """Seconds after the first sample that are cut off: pools and caches fill."""
-MIN_SPAN = 60.0
-MIN_POINTS = 5
+MIN_SPAN = 56.0
+"""Seconds after warm-up; with it a slope is settled within 90 seconds."""
+EARLY_SPAN = 12.0
+"""Seconds that the second half must cover at least before it says anything."""
+MIN_POINTS = 6
 MAX_POINTS = 120
-STEEP = 60.0
-"""MiB per minute that are told before warm-up is over, while they last: better to wait than to promote a leak."""
-STEEP_SPAN = 15.0
-STEEP_RISE = 16.0
-"""MiB."""
+_Z = 1.96
 MIB = 1024 * 1024
 
 Point = tuple[float, float]
-"""(seconds since the epoch, bytes)."""
+"""(seconds since the epoch, bytes or a number)."""
 
 
-def growth(points: Sequence[Point], *, collected: bool = True) -> float | None:
-    """MiB per minute by Theil-Sen, 0 where the trend is no surer than 95 % (Kendall); None with too little data.
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Growth a minute, in the points' unit: an interval of 95 % and its middle.
 
-    Live heap (``collected``) changes at each collection only, so equal neighbours are one point, not many. Before there
-    is enough after warm-up, only a steep rise of the last seconds is told.
+    ``settled``: there was enough after warm-up, and the middle counts (0 where the trend is no surer than chance).
+    Before, only what the whole interval says is known.
     """
-    known = _distinct(points) if collected else points
+
+    low: float
+    mid: float
+    high: float
+    settled: bool = True
+
+
+def slope(points: Sequence[Point], *, collected: bool = True) -> Slope | None:
+    """Growth a minute by Theil and Sen, its interval by Kendall's statistic; None with too little data.
+
+    Live heap (``collected``) changes at each collection only, so equal neighbours are one point, not many.
+    """
+    known = _distinct(points) if collected else list(points)
     kept = [point for point in known if point[0] - known[0][0] >= WARMUP][-MAX_POINTS:]
-    if len(kept) < MIN_POINTS or kept[-1][0] - kept[0][0] < MIN_SPAN:
-        return _steep(points)
-    return _slope(kept)
+    if _enough(kept, MIN_SPAN):
+        return _interval(kept, settled=True)
+    half = (points[-1][0] - points[0][0]) / 2 if points else 0.0
+    late = [point for point in known if points[-1][0] - point[0] <= max(half, EARLY_SPAN)]
+    last = (late if collected or len(late) >= MIN_POINTS else known[-MIN_POINTS:])[-MAX_POINTS:]
+    return _interval(last, settled=False) if _enough(last, EARLY_SPAN) else None
 
 
-def _slope(points: Sequence[Point]) -> float:
-    return max(0.0, _theil_sen(points)) * 60 / MIB if _rises(points) else 0.0
+def _enough(points: Sequence[Point], span: float) -> bool:
+    return len(points) >= MIN_POINTS and points[-1][0] - points[0][0] >= span
 
 
-def _steep(points: Sequence[Point]) -> float | None:
-    last = [point for point in points if points[-1][0] - point[0] <= STEEP_SPAN]
-    if len(last) < MIN_POINTS or last[-1][1] - last[0][1] < STEEP_RISE * MIB:
+def _interval(points: Sequence[Point], *, settled: bool) -> Slope | None:
+    """Sen's interval: as many slopes of pairs are cut off at each end as chance may put on the wrong side."""
+    pairs = [(a, b) for index, a in enumerate(points) for b in points[index + 1 :] if b[0] > a[0]]
+    slopes = sorted(60 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs)
+    if not slopes:
         return None
-    slope = _slope(last)
-    return slope if slope >= STEEP else None
+    n = len(points)
+    cut = max(0, math.floor((len(slopes) - _Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)) / 2))
+    mid = median(slopes) if _rises(points) or not settled else 0.0
+    return Slope(slopes[cut], mid, slopes[-1 - cut], settled)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
     return [point for index, point in enumerate(points) if not index or point[1] != points[index - 1][1]]
 
 
-def _theil_sen(points: Sequence[Point]) -> float:
-    return median(
-        (b[1] - a[1]) / (b[0] - a[0]) for index, a in enumerate(points) for b in points[index + 1 :] if b[0] > a[0]
-    )
-
-
 def _rises(points: Sequence[Point]) -> bool:
     n = len(points)
     ups = sum((b[1] > a[1]) - (b[1] < a[1]) for index, a in enumerate(points) for b in points[index + 1 :])
-    return ups / math.sqrt(n * (n - 1) * (2 * n + 5) / 18) > 1.96
+    return ups / math.sqrt(n * (n - 1) * (2 * n + 5) / 18) > _Z

@@ -21,6 +21,8 @@ from gopub.rollout.reasons import (
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
 from gopub.units import say_seconds
 
+EARLY = 90.0
+"""Seconds of watching a canary's growth after which a rollout waits for a slope no longer."""
 OVERWHELMING = 100.0
 """Evidence this many times what the level α asks for needs no second opinion."""
 GONE = 30.0
@@ -56,6 +58,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
         mark, a score below ``pass_score``, or an INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the
         deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
+        Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
+        was watched for ``EARLY`` seconds in this rollout; then it is left out, and the reason of every verdict says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
         ``observed``. Where hosts warmed up in this step, ``min_requests`` answers of warm hosts are needed as well.
@@ -95,6 +99,7 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
         or _cold(observation, policy, history)  # rule 7
+        or _too_early(observation, history)  # rule 6
         or _bake(observation, history, say_good(observation, policy))  # rule 7
     )
 
@@ -262,6 +267,16 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
     return replace(_verdict(Kind.HOLD, 6, "; ".join(guilty), history), alert=True)
 
 
+def _too_early(observation: Observation, history: History) -> Verdict | None:
+    early = [dimension for dimension in observation.score.dimensions if dimension.early]
+    left = EARLY - observation.watched
+    if not early or left <= 0 or _left(history) > 0:
+        return None
+    said = "; ".join(f"{dimension.name}: {dimension.note}" for dimension in early)
+    reason = f"too early to say whether the canary leaks ({said}); waits for another {say_seconds(round(left))} at most"
+    return _hold_or_withdraw(6, f"{reason}; {say_logs(observation)}", history)
+
+
 # --- rule 7
 
 
@@ -276,8 +291,12 @@ def _cold(observation: Observation, policy: Policy, history: History) -> Verdict
     return _hold_or_withdraw(7, reason, history)
 
 
+def _left(history: History) -> float:
+    return round(history.bake - history.baked, 3)
+
+
 def _bake(observation: Observation, history: History, why: str) -> Verdict:
-    left = round(history.bake - history.baked, 3)
+    left = _left(history)
     seen = "" if history.observed is None else f" ({say_seconds(round(history.observed))} observed)"
     if left > 0:
         seen = seen.replace(" observed", f" of {say_seconds(history.bake)} observed")

@@ -110,7 +110,7 @@ async def is_there(run: Run, name: str) -> ProcessHealth:
 def health_of(name: str, record: Record) -> ProcessHealth:
     """A status record as the judge reads it."""
     said = record.values
-    memory = said.get("unit.memory", "")
+    memory, files = said.get("unit.memory", ""), said.get("unit.files", "")
     return ProcessHealth(
         host=name,
         active=said.get("unit.active", "") == "active",
@@ -121,6 +121,7 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         reachable=record.code != _IN_PASSING,  # it boots or goes down: a unit that does not run says nothing then
         memory=float(memory) if memory.isdecimal() else None,
         boot=said.get("boot_id", ""),
+        files=float(files) if files.isdecimal() else None,
     )
 
 

@@ -109,8 +109,8 @@ def say_score(observation: Observation, policy: Policy) -> str:
         _say_dimension(d, observation) for d in score.dimensions if d.value is not None and d.value < policy.pass_score
     ]
     notes = f" ({'; '.join(score.notes)})" if score.notes else ""
-    said = f": {'; '.join(low)}" if low else ""
-    return f"score {score.value:.4g} below {policy.pass_score:g}{notes}{said}"
+    said = f"{'; '.join(low)}; " if low else ""
+    return f"{said}score {score.value:.4g} below {policy.pass_score:g}{notes}"
 
 
 def _say_dimension(d: Dimension, observation: Observation) -> str:
@@ -121,6 +121,9 @@ def _say_dimension(d: Dimension, observation: Observation) -> str:
         return f"latency p95 {_time(measured)}, target {_time(d.target)} ({_origin(observation)})"
     if d.name == "errors":
         return f"errors {measured:.3%}, target {d.target:.3%}"
+    if d.name == "memory_growth":
+        what = "open files grow by {:.4g}" if "open files" in d.note else "memory grows by {:.4g} MiB"
+        return f"{what.format(measured)} a minute, target {d.target:.4g}"
     return f"{d.name} {measured:.4g}, target {d.target:.4g}"
 
 
@@ -136,7 +139,8 @@ def say_good(observation: Observation, policy: Policy) -> str:
     """Why nothing stands in the way: the figures, and what was left out."""
     value = observation.score.value
     score = f"score {value:.4g} of {policy.pass_score:g}" if value is not None else "no score"
-    notes = "".join(f"; {note}" for note in observation.score.notes)
+    late = [d.note for d in observation.score.dimensions if d.early and d.value is not None]
+    notes = "".join(f"; {note}" for note in (*observation.score.notes, *late))
     first = "first release, held against the SLO alone; " if policy.first else ""
     slower = f"; slower than stable: {say_latency(observation)}" if _slower(observation) else ""
     cold = say_warming(observation)

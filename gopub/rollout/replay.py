@@ -127,9 +127,11 @@ def _changed(record: VerdictRecord, *, old: bool) -> tuple[str, ...]:
 def surroundings(kept: Mapping[str, Json], record: VerdictRecord) -> tuple[str, ...]:
     """Where the journal's entry (``step``, ``kind``, ``rule``, ``reason``, ``record``) says other than its record."""
     verdict = record.verdict
-    told = {
+    told: dict[str, Json] = {
         "step": record.observation.step, "kind": str(verdict.kind), "rule": verdict.rule, "reason": verdict.reason
     }  # fmt: skip
+    if record.digest and "observed" in kept:
+        told["observed"] = round(record.history.observed or 0.0, 3)
     found = [f"entry.{name}: {kept[name]} is now {value}" for name, value in told.items() if kept.get(name) != value]
     inner = kept.get("record")
     memory = inner.get("observer") if isinstance(inner, dict) else None

@@ -66,7 +66,8 @@ class Env:
             "traffic": f'{{router: edge-lab, upstream: {self.upstream}, sticky: "header:x-user-id", '
             f"drain: {self.drain}, warmup: {self.warmup}}}",
             "rollout": f"{{steps: {STEPS}, deadline: 10m}}",
-            "judge": "{slo: {latency_p95: 100ms, error_rate: 1%}, min_requests: 30, look: 500ms}",
+            "judge": "{slo: {latency_p95: 100ms, error_rate: 1%}, min_requests: 30, look: 500ms, "
+            "score: {memory_growth: 0}}",  # bakes of a second are too short for a slope, and would be held for it
         }
         if self.app == "httpbin":
             del lines["config"]

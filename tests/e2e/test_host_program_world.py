@@ -259,6 +259,7 @@ async def test_a_crash_after_a_while_is_seen_by_status(site: Site) -> None:
     await site.release(cargo)
     quiet = await site.do("status", cargo)
     assert int(quiet.values["unit.memory"]) > 100_000, "bytes that a running process took"
+    assert 3 < int(quiet.values["unit.files"]) < 100, "what it holds open: standard streams, its socket"
     assert (quiet.ok, quiet.values["restarts"], quiet.values["check.health"]) == (True, "0", "200"), quiet
     await site.sh(f"kill -9 {(await site.facts()).unit.main_pid}")
     await asyncio.sleep(1.5)

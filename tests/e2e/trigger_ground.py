@@ -73,7 +73,7 @@ environments:
     max_load: 2
     traffic: {{router: edge-lab, upstream: clock-prod, sticky: "header:x-user-id", drain: 2s, warmup: 0s}}
     rollout: {{steps: [{{hosts: 1, weight: 50%, bake: {bake}}}]}}
-    judge: {{slo: {{latency_p95: 500ms, error_rate: 1%}}, min_requests: 30, look: 500ms}}
+    judge: {{slo: {{latency_p95: 500ms, error_rate: 1%}}, min_requests: 30, look: 500ms, score: {{memory_growth: 0}}}}
   night:
     inventory: lab
     hosts: role=app,zone=b

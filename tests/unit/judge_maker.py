@@ -11,7 +11,7 @@ from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
-from gopub.health.score import Score
+from gopub.health.score import Dimension, Score
 from gopub.health.slo import SloCheck
 from gopub.rollout.verdict import History, Policy
 
@@ -37,7 +37,8 @@ def observation(case: Mapping[str, Any]) -> Observation:
             enough=case["enough"],
         ),
         slo_stable=SloCheck(9000, 0.0, 0.1, broken=tuple(case["stable_broken"]), enough=True),
-        score=Score(case["score"], (), () if case["score"] is not None else ("latency: no requests",)),
+        watched=case.get("watched", 0.0),
+        score=Score(case["score"], _early(case), () if case["score"] is not None else ("latency: no requests",)),
         evidence=Evidence(
             math.log(case["e"]),
             (MetricEvidence("errors", 0.0, 1, 10, 1, 10, 1.0),),
@@ -48,6 +49,11 @@ def observation(case: Mapping[str, Any]) -> Observation:
         ),
         log_score=LogScore(log_score, 0.0, 1, 1) if log_score is not None else None,
     )
+
+
+def _early(case: Mapping[str, Any]) -> tuple[Dimension, ...]:
+    note = case.get("early")
+    return (Dimension("memory_growth", 15, None, note=note, early=True),) if note else ()
 
 
 def policy(case: Mapping[str, Any]) -> Policy:

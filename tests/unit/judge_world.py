@@ -58,6 +58,7 @@ class Bake:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.age = 0.0
+        self.told: list[Verdict] = []
         self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
         self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0} for host in self.hosts}
         self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
@@ -113,6 +114,7 @@ class Bake:
             self.age = age = past.now - T0
             seen = await observer.look(past.now, (self.health(age),), 0, since={"h1": T0})
             verdict = judge(seen, policy, past).verdict
+            self.told.append(verdict)
             if verdict.kind not in (Kind.HOLD, Kind.WATCH):
                 return verdict, age
             past = past.after(verdict)

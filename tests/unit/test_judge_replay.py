@@ -35,6 +35,7 @@ async def entry(config: JudgeConfig = CONFIG) -> dict[str, Json]:
     verdict = record.verdict
     kept = {"record": record_to_json(record), "observer": memory}
     told = {"step": 0, "kind": str(verdict.kind), "rule": verdict.rule, "reason": verdict.reason, "record": kept}
+    told["observed"] = 0.0
     return json.loads(json.dumps(told))
 
 
@@ -105,6 +106,7 @@ async def test_a_change_of_any_leaf_is_found():
         ("kind",),
         ("rule",),
         ("step",),
+        ("observed",),
         ("record", "record", "observation", "log_score", "value"),
         ("record", "record", "observation", "log_score", "classes", 0, "canary"),
         ("record", "record", "observation", "step_totals", "canary_requests"),

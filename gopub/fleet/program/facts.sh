@@ -130,6 +130,18 @@ unit_values() {
     [ "$u_pid" -gt 0 ] || return 0
     # what the process itself took, in bytes: without the pages of files that the kernel may drop
     value unit.memory "$(awk '$1 == "RssAnon:" { printf "%.0f", $2 * 1024 }' "/proc/$u_pid/status" 2>/dev/null)"
+    value unit.files "$(open_files)"
+}
+
+# open_files: how many descriptors the main process holds, but for connections that came in: those its users hold.
+open_files() {
+    wanted=
+    for port in $(printf %s "$ports" | tr ',' ' '); do wanted="$wanted $(printf %04X "$port")"; done
+    came=$(cat "/proc/$u_pid/net/tcp" "/proc/$u_pid/net/tcp6" 2>/dev/null | awk -v wanted="$wanted" '
+        BEGIN { n = split(wanted, list, " "); for (i = 1; i <= n; i++) ours[list[i]] = 1 }
+        $4 == "01" { sub(/.*:/, "", $2); came += $2 in ours } END { print came + 0 }')
+    set -- "/proc/$u_pid/fd"/*
+    [ ! -L "$1" ] || echo "$(($# > came ? $# - came : 0))"
 }
 
 # free_space: what is left where releases will lie, in $free_bytes and $free_inodes.
