@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from gopub.cli.driving import drive, finish, go_on_with
+from gopub.cli.saying import say
 from gopub.cli.signals import heeded
 from gopub.errors import Exit
 
@@ -33,7 +34,7 @@ def promote(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption =
     name = meant(journal, rollout, app, env, changes=True)
     state = ask_promote(journal, name, reason)
     driverless = [one for one in active(journal, state.app, state.env) if not one.driven]
-    typer.echo(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
+    say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
     for one in driverless:
         drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=False)
 
@@ -59,7 +60,7 @@ def abort(
     if state.closed:
         raise UsageError("GP943", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
     ask(journal, name, "abort", reason)
-    typer.echo(f"asked {name} ({state.app} into {state.env}) to go back", err=True)
+    say(f"asked {name} ({state.app} into {state.env}) to go back", err=True)
     for one in active(journal, state.app, state.env):
         if not one.driven:
             drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
@@ -79,7 +80,7 @@ def rollback(
     with heeded(_not_now):
         result = asyncio.run(take_back(app, env, to=to, reason=reason))
     for alarm in cast("list[str]", result["alarms"]):
-        typer.echo(f"alarm: {alarm}", err=True)
+        say(f"alarm: {alarm}", err=True)
     try:
         finish(result, as_json=as_json)
     except typer.Exit as end:
@@ -102,17 +103,17 @@ def recover(
     journal = settings.journal()
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
-        typer.echo(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
+        say(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
     if mended := asyncio.run(mend(journal, time.time(), None, app, env)):
-        typer.echo(f"edges that missed the way back answer again: {mended} env(s)", err=True)
+        say(f"edges that missed the way back answer again: {mended} env(s)", err=True)
     there = list(active(journal, app, env))
     found = [one for one in there if not one.driven and not one.state.waiting]
     if not found:
-        typer.echo("nothing to recover", err=True)
+        say("nothing to recover", err=True)
     for one in there:
         if one.driven:
             seat, _ = journal.seated(one.state.app, one.state.env) or (None, False)
-            typer.echo(f"{one.state.rollout} is driven by {seat.holder if seat else 'somebody'}; if that process is "
+            say(f"{one.state.rollout} is driven by {seat.holder if seat else 'somebody'}; if that process is "
                        f"gone, its lease ends within {LEASE:g}s: run `gopub recover` then", err=True)  # fmt: skip
     if found:
         go_on_with([parameters(one) for one in found])
@@ -121,9 +122,7 @@ def recover(
 def _not_now(why: str) -> None:
     """A way back that is stopped half-way would be neither here nor there."""
     with suppress(OSError):
-        typer.echo(
-            f"{why}: going back is not stopped half-way; Ctrl-C again ends at once (then: gopub rollback)", err=True
-        )
+        say(f"{why}: going back is not stopped half-way; Ctrl-C again ends at once (then: gopub rollback)", err=True)
 
 
 def _which(app: str, env: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from gopub.canon import Json
+from gopub.cli.saying import say
 from gopub.errors import Exit, GopubError, InterruptedByUser
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False)
     """Print a rollout's summary and end with its exit code."""
     from gopub.drive.summary import exit_of
 
-    typer.echo(json.dumps({"schema_version": 1, **result}) if as_json else _line(result))
+    say(json.dumps({"schema_version": 1, **result}) if as_json else _line(result))
     raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
 
 
@@ -85,7 +86,7 @@ def _teller(before: str) -> Callable[[str], None]:
 
 def _talk(before: str, text: str) -> None:
     with suppress(OSError):  # nobody listens any more: no reason to leave a rollout alone
-        typer.echo(before + text, err=True)
+        say(before + text, err=True)
 
 
 def _in_words(error: BaseException) -> BaseException:
@@ -102,16 +103,16 @@ def _ended(one: Found, result: Ended) -> Exit:
     if isinstance(error, GopubError):
         from gopub.cli.main import tell_error
 
-        typer.echo(f"{one.app} {one.version} in {one.env}: could not be gone on with", err=True)
+        say(f"{one.app} {one.version} in {one.env}: could not be gone on with", err=True)
         tell_error(error)
         return error.exit
     if error is not None:
         import traceback
 
-        typer.echo("".join(traceback.format_exception(error)), err=True)
+        say("".join(traceback.format_exception(error)), err=True)
         return Exit.FAILED
     summary = cast("dict[str, Json]", result)
-    typer.echo(_line(summary))
+    say(_line(summary))
     return exit_of(summary)
 
 

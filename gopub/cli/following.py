@@ -73,12 +73,12 @@ class Follower:
         self._known[stream], self.rollout = len(entries), rollout
 
 
-def line_printer(echo: Callable[[str], None]) -> Callable[[Entry], None]:
+def line_printer(write: Callable[[str], None]) -> Callable[[Entry], None]:
     """Prints entries that are worth a line, with the time of day (UTC)."""
 
     def show(entry: Entry) -> None:
         told = tell(entry.event)
         if told:
-            echo(f"{entry.when[11:19]}  {one_line(told)}")
+            write(f"{entry.when[11:19]}  {one_line(told)}")
 
     return show

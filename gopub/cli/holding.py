@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from gopub.cli.control import AppOption, EnvOption, JsonOption, ReasonOption, RolloutArgument
 from gopub.cli.driving import drive
+from gopub.cli.saying import say
 
 if TYPE_CHECKING:
     from gopub.drive.waking import Active
@@ -27,7 +26,7 @@ def hold(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = ""
     state = read_state(journal, name)
     hold = ask_hold(journal, name, reason)
     for one in active(journal, state.app, state.env):
-        typer.echo(_held(name, one, hold), err=True)
+        say(_held(name, one, hold), err=True)
 
 
 def resume(
@@ -48,7 +47,7 @@ def resume(
     name = meant(journal, rollout, app, env, changes=True)
     state = read_state(journal, name)
     ask_resume(journal, name, reason)
-    typer.echo(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
+    say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
     for one in active(journal, state.app, state.env):
         if not one.driven:
             drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)

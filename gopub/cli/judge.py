@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.canon import Json, JsonError, read_json
+from gopub.cli.saying import say
 from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ def replay(
         raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
     replays = [_again(found, record) for found, record in zip(kept, records, strict=True)]
     if as_json:
-        typer.echo(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
+        say(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
     else:
         for record, found in zip(records, replays, strict=True):
-            typer.echo("\n".join(_lines(record, found)))
+            say("\n".join(_lines(record, found)))
     wrong = sum(not found.same for found in replays)
     if wrong:
         raise GopubError("GP603", f"{wrong} of {len(replays)} verdicts come out differently now")
@@ -81,7 +82,7 @@ def score(
         SloTarget(seconds(slo_p95) if slo_p95 else None, fraction(slo_errors) if slo_errors else None),
         ScoreWeights(profile=profile),
     )
-    typer.echo(_score_json(found) if as_json else "\n".join(score_lines(found)))
+    say(_score_json(found) if as_json else "\n".join(score_lines(found)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from gopub.cli.saying import say
 from gopub.errors import Exit, UsageError
 from gopub.units import seconds
 
@@ -23,7 +24,7 @@ Name = Annotated[str, typer.Option("--name", "-n", help="Which lab; labs of diff
 
 
 def _tell(line: str) -> None:
-    typer.echo(line, err=True)
+    say(line, err=True)
 
 
 @app.command()
@@ -39,7 +40,7 @@ def up(
     ports = tuple(app_port or (9102,))
     lab = asyncio.run(Lab.up(name, hosts=hosts, edges=edges, app_ports=ports, tell=_tell))
     _tell(f"lab {name!r} is up: {len(lab.hosts)} hosts, {len(lab.edges)} edges, Prometheus at {lab.prometheus_url}")
-    typer.echo(f"export GOPUB_CONNECTIONS={lab.connections}")
+    say(f"export GOPUB_CONNECTIONS={lab.connections}")
 
 
 @app.command()
@@ -57,11 +58,11 @@ def status(name: Name = "lab", as_json: Annotated[bool, typer.Option("--json")] 
 
     seen = asyncio.run(Lab.open(name).status())
     if as_json:
-        typer.echo(json.dumps(seen.to_json()))
+        say(json.dumps(seen.to_json()))
     else:
         for host in seen.hosts:
-            typer.echo(f"{host.name:8} {host.role:5} {host.address:15} {'up' if host.pid else 'DOWN'}")
-        typer.echo(f"{'metrics':14} {seen.prometheus_url:15} {'up' if seen.prometheus else 'DOWN'}")
+            say(f"{host.name:8} {host.role:5} {host.address:15} {'up' if host.pid else 'DOWN'}")
+        say(f"{'metrics':14} {seen.prometheus_url:15} {'up' if seen.prometheus else 'DOWN'}")
     if not seen.whole:
         raise typer.Exit(Exit.FAILED)
 
@@ -115,7 +116,7 @@ def traffic(
         asyncio.run(sender.run(seconds(lasting)))
     except KeyboardInterrupt:
         _tell("stopped")
-    typer.echo(json.dumps(sender.counts.to_json()))
+    say(json.dumps(sender.counts.to_json()))
 
 
 def _check_mix(mix: list[str]) -> None:

@@ -10,9 +10,9 @@ import typer
 
 from gopub import __version__
 from gopub.cli import lazy
+from gopub.cli.saying import forgive, say
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies
-from gopub.telemetry import REDACTOR, visible
 
 app = typer.Typer(
     name="gopub",
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"gopub {__version__}")
+        say(f"gopub {__version__}")
         raise typer.Exit
 
 
@@ -42,6 +42,7 @@ def _root(
 def run() -> None:
     """Entry point of the console script; a user's mistake never shows a traceback."""
     bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
+    forgive(sys.stdout, sys.stderr)
     try:
         lazy.register(app, sys.argv[1:])
         app()
@@ -49,14 +50,14 @@ def run() -> None:
         tell_error(error)
         sys.exit(int(error.exit))
     except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
         sys.exit(int(Exit.INTERRUPTED))
 
 
 def tell_error(error: GopubError) -> None:
     """Print an error for people; of several mistakes each."""
     for one in error.errors if isinstance(error, ErrorGroup) else (error,):
-        typer.echo(f"error: {visible(REDACTOR.clean(str(one)))}", err=True)
+        say(f"error: {one}", err=True)
 
 
 if __name__ == "__main__":

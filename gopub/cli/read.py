@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gopub.telemetry import one_line, visible
+from gopub.cli.saying import say, say_table
 
 if TYPE_CHECKING:
     from gopub.rollout.journal import Entry, Journal
@@ -34,12 +34,12 @@ def status(
     rows = [_row(journal, stream) for stream in journal.streams("env/")]
     rows = [row for row in rows if app in ("", row["app"]) and env in ("", row["env"])]
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, "envs": rows, "entries_verified": entries}, indent=2))
+        say(json.dumps({"schema_version": 1, "envs": rows, "entries_verified": entries}, indent=2))
         return
     if entries is not None:
-        typer.echo(f"journal: {entries} entries, the chain holds", err=True)
+        say(f"journal: {entries} entries, the chain holds", err=True)
     if not rows:
-        typer.echo("nothing was released here yet", err=True)
+        say("nothing was released here yet", err=True)
         return
     _print_table(rows)
 
@@ -61,9 +61,9 @@ def explain(
     journal = settings.journal()
     entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
     if as_json:
-        typer.echo(visible(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False)))
+        say(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
-    typer.echo("\n".join(explanation(entries)))
+    say("\n".join(explanation(entries)))
 
 
 def _row(journal: Journal, stream: str) -> dict[str, object]:
@@ -149,18 +149,11 @@ def _doing(active: dict[str, object]) -> object:
 
 
 def _print_table(rows: list[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("app", "env", "stable", "release", "under way", "driver"):
-        table.add_column(name, overflow="fold")
+    cells: list[tuple[object, ...]] = []
     for row in rows:
         active = row["active"] if isinstance(row["active"], dict) else {}
         doing = f"{active.get('version')}: {_doing(active)}" if active else _owed(row)
         alive = "" if active.get("driver_alive") else " (gone; run `gopub recover`)"
         driver = f"{active.get('driver')}{alive}" if active and not active.get("waiting") else "-"
-        cells = (row["app"], row["env"], row["stable"] or "-", row["release"] or "-", doing, driver)
-        table.add_row(*(Text(one_line(str(cell))) for cell in cells))  # not str: brackets in it would be markup
-    Console(soft_wrap=False).print(table)
+        cells.append((row["app"], row["env"], row["stable"] or "-", row["release"] or "-", doing, driver))
+    say_table(("app", "env", "stable", "release", "under way", "driver"), cells)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.canon import read_json
+from gopub.cli.saying import say
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
 from gopub.traffic.saying import say_explanation, say_status, status_json
@@ -59,10 +60,10 @@ def explain_command(
         for edge, one in tables.items()
     }
     if as_json:
-        typer.echo(json.dumps(_explained_json(found, tables), indent=2))
+        say(json.dumps(_explained_json(found, tables), indent=2))
         return
     for edge, explanation in found.items():
-        typer.echo(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
+        say(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
 
 
 @app.command()
@@ -71,9 +72,9 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
     statuses = _ask(file, env)
     if as_json:
         edges = [status_json(status) for status in statuses]
-        typer.echo(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
+        say(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
     else:
-        typer.echo("\n".join(say_status(status, time.time()) for status in statuses))
+        say("\n".join(say_status(status, time.time()) for status in statuses))
     if any(status.error for status in statuses):
         raise typer.Exit(int(Exit.PARTIAL))
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gopub.cli.saying import say
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -36,7 +38,7 @@ def serve(
         )
     point_at(server)
     parts = load("deployments.api.serving:open_parts")(projects, state or state_dir())
-    typer.echo(f"serving {len(parts.projects.apps)} app(s) on http{'s' if tls else ''}://{host}:{port}", err=True)
+    say(f"serving {len(parts.projects.apps)} app(s) on http{'s' if tls else ''}://{host}:{port}", err=True)
     load("deployments.api.serving:serve")(
         parts, host=host, port=port, tls_cert=tls_cert, tls_key=tls_key, tls_client_ca=tls_client_ca
     )

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from gopub.cli.saying import say
+
 
 def setup(
     server: Annotated[str, typer.Option("--server", help="The server's API; default: PREFECT_API_URL.")] = "",
@@ -23,12 +25,12 @@ def setup(
     changes = asyncio.run(load("deployments.setup:set_up")(root))
     if as_json:
         done = [{"kind": change.kind, "name": change.name, "did": change.did} for change in changes]
-        typer.echo(json.dumps({"schema_version": 1, "changes": done}))
+        say(json.dumps({"schema_version": 1, "changes": done}))
         return
     for change in changes:
-        typer.echo(str(change))
+        say(str(change))
     url = load("deployments.engine:require_server")()
-    typer.echo(f"\nstart a worker with:\n  {load('deployments.server:worker_command')(url, root)}", err=True)
+    say(f"\nstart a worker with:\n  {load('deployments.server:worker_command')(url, root)}", err=True)
 
 
 def point_at(server: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from gopub.cli.saying import cell, console, say
 from gopub.errors import GopubError, SpecError, UsageError, Where
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def init(
     except FileExistsError:
         problem = f"{folder / FILE} exists already"
         raise UsageError("GP146", problem, hint="`gopub check` shows what it means") from None
-    typer.echo(
+    say(
         f"wrote {folder / FILE}: app {named}, main package {package}; next: its inventory, then `gopub check`", err=True
     )
 
@@ -250,36 +251,33 @@ def _show(
     from gopub.spec.effective import as_document, lines
 
     if as_json:
-        typer.echo(json.dumps(as_document(loaded, env, selected, judged), indent=2, ensure_ascii=False))
+        say(json.dumps(as_document(loaded, env, selected, judged), indent=2, ensure_ascii=False))
         return
     _print_lines(lines(loaded, env))
     for name, (found, total) in selected.items():
         how = f"judged on {judged[name]}" if judged[name] else "health-only, for there is no traffic or no metrics"
-        typer.echo(f"{name}: {found} of {total} hosts, {how}", err=True)
+        say(f"{name}: {found} of {total} hosts, {how}", err=True)
     for line in admitted:
-        typer.echo(line, err=True)
-    typer.echo(f"{loaded.file} is right", err=True)
+        say(line, err=True)
+    say(f"{loaded.file} is right", err=True)
 
 
 def _print_lines(listed: tuple[Line, ...]) -> None:
     from gopub.spec.effective import as_text, column
 
     if not sys.stdout.isatty():
-        typer.echo(as_text(listed), nl=False)
+        say(as_text(listed), nl=False)
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    console, width = Console(soft_wrap=True), column(listed)
+    out, width = console(soft_wrap=True), column(listed)
     for line in listed:
-        shown = Text(f"{line.text:<{width}}" if line.origin else line.text)
+        shown = cell(f"{line.text:<{width}}" if line.origin else line.text)
         if line.origin:
-            shown.append(f"  # {line.origin}", style="dim" if line.is_default else "green")
-        console.print(shown)
+            shown.append_text(cell(f"  # {line.origin}", "dim" if line.is_default else "green"))
+        out.print(shown)
 
 
 def _print_schema() -> None:
     from gopub.schemas import schema
     from gopub.spec.schema import as_text
 
-    typer.echo(as_text(schema("gopub")), nl=False)
+    say(as_text(schema("gopub")), nl=False)

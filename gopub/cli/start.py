@@ -10,6 +10,7 @@ import typer
 
 from gopub.canon import Json
 from gopub.cli.driving import drive
+from gopub.cli.saying import say
 from gopub.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def release(
     }  # fmt: skip
     made = cast("dict[str, str]", run_flow("release", parameters))
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, **made}))
+        say(json.dumps({"schema_version": 1, **made}))
         return
-    typer.echo(f"{made['app']} {made['version']}  {made['release_id']}")
+    say(f"{made['app']} {made['version']}  {made['release_id']}")
 
 
 def rollout(
@@ -114,7 +115,7 @@ def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -
     from gopub.drive.rehearsing import rehearse
 
     found = asyncio.run(rehearse(app, env, version, project, server_blocks()))
-    typer.echo(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))
+    say(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))
     if found.refusal:
         raise found.refusal
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from gopub.cli.saying import say
 from gopub.errors import GopubError, RefusedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def verify(
     """Check every digest, signature, statement and archive of a release. Nothing but the store is contacted."""
     report = asyncio.run(_verify(release, app, store, key))
     if as_json:
-        typer.echo(json.dumps({"schema_version": 1, **report.to_json()}, indent=2))
+        say(json.dumps({"schema_version": 1, **report.to_json()}, indent=2))
     else:
         _print(report)
     if not report.accepted:
@@ -71,7 +72,7 @@ def _surroundings(store: str) -> tuple[str, ArtifactStore]:
 
 
 def _print(report: VerifyReport) -> None:
-    typer.echo(f"{report.app} {report.version}  {report.release_id}")
+    say(f"{report.app} {report.version}  {report.release_id}")
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
-        typer.echo(f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.reason}")
+        say(f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.reason}")

@@ -62,5 +62,6 @@ def _play_all(ground: Ground, talk: Talk, acts: list[Act], rate: float, bad: str
         with ground.traffic("httpbin.lab", rate / 2, mix=("GET /get", "POST /post")) as seen:
             acts.append(play(ground, httpbin_act(), seen, talk))
     except GopubError as error:
-        talk.line(f"error: {error}")
+        for said in f"error: {error}".splitlines():
+            talk.line(said)
         raise

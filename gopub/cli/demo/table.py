@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from rich.table import Table
-
 from gopub.canon import Json
 from gopub.cli.demo.story import Act
 from gopub.cli.demo.talk import Talk
+from gopub.cli.saying import say_table
 from gopub.rollout import events as ev
 
 COLUMNS = ("release", "steps", "observed on the canary", "score", "verdict (rule)", "bad → off", "sent / lost", "took")
@@ -17,15 +16,7 @@ COLUMNS = ("release", "steps", "observed on the canary", "score", "verdict (rule
 
 def print_table(acts: Sequence[Act], talk: Talk) -> None:
     """Print it on stdout, one row for each act, and where to look further."""
-    from rich.console import Console
-
-    table = Table(*COLUMNS, title="What was released, and how it was judged")
-    for act in acts:
-        table.add_row(*row(act))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    console.print(table)
+    say_table(COLUMNS, map(row, acts), title="What was released, and how it was judged", width=160)
     last = acts[-1].result.get("rollout")
     talk.line(f"look further: gopub explain {last}; gopub status; the journal's path is in GOPUB_JOURNAL")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from gopub.cli.saying import cell, console
 
 
 class Talk:
@@ -14,18 +14,19 @@ class Talk:
 
     def __init__(self) -> None:
         """Find out whether a person watches."""
-        self.console = Console(stderr=True, highlight=False)
+        self.console = console(err=True)
         self._status = self.console.status("") if self.console.is_terminal else None
         self._began = time.monotonic()
 
     def headline(self, text: str) -> None:
         """A new act."""
-        self.console.print(f"\n[bold]{text}[/bold]" if self.console.is_terminal else f"\n== {text}")
+        self.console.print()
+        self.console.print(cell(text, "bold") if self.console.is_terminal else cell(f"== {text}"), soft_wrap=True)
 
     def line(self, text: str) -> None:
         """One thing that happened."""
         passed = time.monotonic() - self._began
-        self.console.print(f"{passed:7.1f}s  {text}", markup=False, soft_wrap=True)
+        self.console.print(cell(f"{passed:7.1f}s  {text}"), soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -39,4 +40,4 @@ class Talk:
     def now(self, text: str) -> None:
         """Change the live line."""
         if self._status:
-            self._status.update(text)
+            self._status.update(cell(text))
