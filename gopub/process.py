@@ -100,10 +100,12 @@ async def run(
     timeout: float = 600.0,  # noqa: ASYNC109 - the limit must end the whole process group
     check: bool = True,
     most: int | None = None,
+    files: Sequence[int] = (),
 ) -> Result:
     """Run a program to its end; ``env`` is its whole environment (default: ``base_environment()``).
 
-    ``most`` is for a program that is not trusted: only the last so many bytes of each stream are kept.
+    ``most`` is for a program that is not trusted: only the last so many bytes of each stream are kept. It inherits the
+    open ``files``, and no others.
 
     Raises:
         GopubError: GP901 not found, GP902 exit code other than 0 (with ``check``), GP903 over the time limit.
@@ -117,6 +119,7 @@ async def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=files,
         )
     except FileNotFoundError as error:
         raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?") from error

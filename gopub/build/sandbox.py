@@ -1,7 +1,8 @@
 """Where what a commit brings may run: a view of the machine with the toolchain, the commit, nothing else.
 
 bubblewrap gives it: namespaces of its own for files, processes, network (``lo`` alone), users and IPC; no capability,
-no way to new ones; a read-only root with ``/usr`` and a made-up ``/etc``; a home and a ``/tmp`` that are thrown away.
+no way to new ones; no keyring of the kernel's (``seccomp``); a read-only root with ``/usr`` and a made-up ``/etc``; a
+home and a ``/tmp`` that are thrown away.
 When the program ends, or gopub does, however it ends, the kernel ends everything that was started in there.
 
 Every commit finds the same paths, so that nothing that is built depends on where this machine keeps its caches.
@@ -12,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gopub.build.seccomp import program as filter_of_calls
 from gopub.errors import GopubError, RefusedError
 from gopub.process import Result, run, which
 
@@ -99,15 +102,18 @@ class Room:
         inner = path.relative_to(nearest.outside).as_posix()
         return nearest.inside if inner == "." else f"{nearest.inside}/{inner}"
 
-    def command(self, argv: Sequence[str], folder: Path, own: Path) -> tuple[str, ...]:
-        """The whole command that runs ``argv`` in a folder of the sandbox; ``own`` holds its home, tmp and etc."""
+    def command(self, argv: Sequence[str], folder: Path, own: Path, calls: int) -> tuple[str, ...]:
+        """The whole command that runs ``argv`` in a folder of the sandbox; ``own`` holds its home, tmp and etc.
+
+        ``calls`` is an open file with the filter of calls.
+        """
         if not self.sandbox:
             return tuple(argv)
         shared = ("--share-net",) if self.network else ()
         binds = [word for bind in self.binds for word in _bound(bind)]
         binds += ["--bind", str(own / "home"), HOME, "--bind", str(own / "tmp"), TMP]
         return (
-            *(self.sandbox.program, *_confined(self.sandbox.options), *shared, *_system(own / "etc")),
+            *(self.sandbox.program, *_confined(self.sandbox.options, calls), *shared, *_system(own / "etc")),
             *(*binds, "--remount-ro", "/", "--chdir", self.place(folder), "--", *argv),
         )
 
@@ -133,9 +139,10 @@ class Room:
         own = Path(tempfile.mkdtemp(prefix="own-", dir=self.scratch))
         try:
             _furnish(own, network=self.network)
-            words, where = self.command(argv, folder, own), None if self.sandbox else folder
-            said = self.environment(own) | dict(env)
-            return await run(words, cwd=where, env=said, timeout=timeout, check=False, most=most)
+            where, said = None if self.sandbox else folder, self.environment(own) | dict(env)
+            with _filter() as calls:
+                words = self.command(argv, folder, own, calls)
+                return await run(words, cwd=where, env=said, timeout=timeout, check=False, most=most, files=(calls,))
         finally:
             await _remove(own)
 
@@ -151,8 +158,9 @@ async def find_sandbox(*, waived: bool = False) -> Sandbox:
     if program is not None:
         version = (await run([str(program), "--version"], check=False)).text.rpartition(" ")[2]
         for options in (_STRICT, ()):
-            probe = (str(program), *_confined(options), *_system(None), "--remount-ro", "/", "--", "true")
-            tried = await run(probe, check=False, timeout=60.0)
+            with _filter() as calls:
+                probe = (str(program), *_confined(options, calls), *_system(None), "--remount-ro", "/", "--", "true")
+                tried = await run(probe, check=False, timeout=60.0, files=(calls,))
             if not tried.code:
                 return Sandbox(str(program), version, options)
             said = f"bubblewrap does not work here: {tried.complaint}"
@@ -165,8 +173,17 @@ async def find_sandbox(*, waived: bool = False) -> Sandbox:
     )
 
 
-def _confined(options: Sequence[str]) -> tuple[str, ...]:
-    """Namespaces of its own for everything, no capability, and an end with whoever started it."""
+@contextmanager
+def _filter() -> Iterator[int]:
+    """The filter of calls as an open file that a child may inherit."""
+    with tempfile.TemporaryFile() as file:
+        file.write(filter_of_calls())
+        file.seek(0)
+        yield file.fileno()
+
+
+def _confined(options: Sequence[str], calls: int) -> tuple[str, ...]:
+    """Namespaces of its own for everything, no capability, no keyring, and an end with whoever started it."""
     whom = ("--uid", "1000", "--gid", "1000", "--hostname", "build")
     return (
         "--unshare-all",
@@ -176,6 +193,8 @@ def _confined(options: Sequence[str]) -> tuple[str, ...]:
         "--new-session",
         "--cap-drop",
         "ALL",
+        "--seccomp",
+        str(calls),
         *whom,
     )
 

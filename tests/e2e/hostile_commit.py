@@ -26,13 +26,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 //go:embed marks.json
 var marks []byte
 
 var mark struct {
-	Home, Key, Token, Agent, Server, Abstract, Modules, Built, Checked, State, Source, Done, Watched string
+	Home, Key, Token, Agent, Server, Abstract, Modules, Built, Checked, State, Source, Done, Watched, Ring string
+	Calls []uintptr
 }
 
 // It begins before any test, as code of a package does.
@@ -90,6 +92,36 @@ func settable() string {
 	return found
 }
 
+// keys looks in the keyring of the session, which a process inherits, and in that of the user, found by its number.
+func keys() bool {
+	const session, search, read, link = ^uintptr(2), 10, 11, 8
+	keyctl := mark.Calls[0]
+	listed, _ := os.ReadFile("/proc/keys")
+	for _, line := range strings.Split(string(listed), "\\n") {
+		var ring uintptr
+		if fmt.Sscanf(line, "%x", &ring); strings.Contains(line, "_uid.") {
+			syscall.Syscall(keyctl, link, ring, session)
+		}
+	}
+	pointer := func(text string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(text + "\\x00"))) }
+	key, _, err := syscall.Syscall6(keyctl, search, session, pointer("user"), pointer(mark.Ring), 0, 0)
+	if err != 0 {
+		return false
+	}
+	said := make([]byte, 64)
+	size, _, err := syscall.Syscall6(keyctl, read, key, uintptr(unsafe.Pointer(&said[0])), 64, 0, 0)
+	return err == 0 && size > 0
+}
+
+// vsock is the way of a virtual machine to its host.
+func vsock() bool {
+	file, err := syscall.Socket(40, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.Close(file)
+	}
+	return err == nil
+}
+
 func TestMain(m *testing.M) {
 	reads("home", filepath.Join(mark.Home, ".ssh", "id_ed25519"))
 	reads("key", mark.Key)
@@ -105,6 +137,12 @@ func TestMain(m *testing.M) {
 	if path := settable(); path != "" {
 		say("kernel")
 		fmt.Println(path)
+	}
+	if len(mark.Calls) > 0 && keys() {
+		say("keyring")
+	}
+	if vsock() {
+		say("vsock")
 	}
 	environments, _ := filepath.Glob("/proc/*/environ")
 	for _, path := range append(environments, "/proc/self/environ") {
@@ -162,6 +200,8 @@ class Marks:
     Source: str
     Done: str
     Watched: str
+    Ring: str
+    Calls: tuple[int, ...]
 
 
 def files(marks: Marks, spec: str = "") -> dict[str, str]:
