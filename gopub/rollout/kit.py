@@ -6,6 +6,7 @@ release, and the epoch to go above. It holds no secret; keys stay where SSH find
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from gopub.canon import JsonError, bounded, read_json
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.release.environments import effective
 from gopub.rollout.model import Plan
 from gopub.rollout.private import write_private
 from gopub.spec.kinds import Nginx
@@ -49,7 +51,9 @@ def write_kit(folder: Path, kit: Kit) -> Path:
     """Write it whole or not at all, readable by its owner only; variables, which may be secrets, stay out."""
     kit = replace(kit, hosts=_bare(kit.hosts), edges=_bare(kit.edges))
     path = kit_path(folder, kit.plan.app, kit.plan.env)
-    write_private(path, _ADAPTER.dump_json(kit, by_alias=True, indent=1))
+    # What the team declared of the score must stay told from defaults: a rollout that goes on judges by this.
+    whole = _ADAPTER.dump_python(kit, mode="json", by_alias=True) | {"environment": effective(kit.environment)}
+    write_private(path, json.dumps(whole, indent=1).encode())
     return path
 
 

@@ -56,6 +56,9 @@ def boxes(monkeypatch) -> Boxes:
         made.done.append(f"rolled out {app}")
         return {}
 
+    async def ended(result):
+        return result
+
     async def release(*given, **options):
         return await releasing.release.fn(*given, **options)
 
@@ -63,7 +66,7 @@ def boxes(monkeypatch) -> Boxes:
     monkeypatch.setattr(deploying, "boxes", made)
     monkeypatch.setattr(deploying, "release", release)
     monkeypatch.setattr(deploying, "rollout", rollout)
-    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=lambda result: result))
+    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=ended))
     return made
 
 

@@ -79,6 +79,9 @@ async def deployed(monkeypatch, folder, *, env="lab", app="hello", version="2", 
     """How far `deploy` came: with the error's code at the end, where it was refused."""
     boxes = Boxes(version, release)
 
+    async def ended(result: Any) -> Any:
+        return result
+
     async def subflow(*given: Any, **more: Any) -> Any:
         return await releasing.release.fn(*given, **more)
 
@@ -86,7 +89,7 @@ async def deployed(monkeypatch, folder, *, env="lab", app="hello", version="2", 
     monkeypatch.setattr(deploying, "boxes", boxes)
     monkeypatch.setattr(deploying, "release", subflow)
     monkeypatch.setattr(deploying, "rollout", boxes.rollout)
-    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=lambda result: result))
+    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=ended))
     try:
         await deploying.deploy.fn(str(folder), env, project=str(folder), app=app, **options)
     except GopubError as error:

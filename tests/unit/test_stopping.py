@@ -34,9 +34,12 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
     in_memory(monkeypatch)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # none is started, and none is asked
+    hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which gopub respects
     before = {number: signal.getsignal(number) for number in NAMES}
     yield World(tmp_path)
-    assert {number: signal.getsignal(number) for number in NAMES} == before
+    after = {number: signal.getsignal(number) for number in NAMES}
+    signal.signal(signal.SIGHUP, hung_up)
+    assert after == before
 
 
 def driven_by(world: World, who: str, monkeypatch):
