@@ -7,14 +7,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.errors import GopubError, RefusedError, SpecError, UsageError, Where
 from gopub.source.git import Origin, answered, asks, git, lines, origin_of, remote_of, without_password
 from gopub.source.reach import require_taken
 from gopub.source.refs import resolve
 from gopub.source.tree import SourceTree, choose_tag
+from gopub.spec.address import refuse_password
 from gopub.spec.refglob import is_ref
 
 _TAGS = "refs/tags/"
+_MODULES = ".gitmodules"
 
 
 async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequence[str] = ()) -> SourceTree:
@@ -27,6 +29,7 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
     Raises:
         UsageError: GP200 an address or ref that cannot be one; GP202 no such ref; GP203 an ambiguous one.
         RefusedError: GP959 it is in none of ``refs``.
+        SpecError: GP958 a submodule's address holds a password.
         GopubError: GP201 git failed.
     """
     if not is_ref(ref):
@@ -39,7 +42,8 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
     await require_taken(into, commit, refs)
     plain = await _without_filters(into)
     await git(into, "checkout", "--quiet", "--force", "--detach", commit, "--", settings={**origin.settings, **plain})
-    if (into / ".gitmodules").exists():
+    if (into / _MODULES).exists():
+        await _refuse_passwords(into, commit)
         home = await _home_of_submodules(into, origin)
         words = ("submodule", "--quiet", "update", "--init", "--recursive")
         settings = {**origin.settings, **home.settings, **plain}
@@ -147,6 +151,16 @@ async def _home_of_submodules(clone: Path, origin: Origin) -> Origin:
     home = origin_of(origin.local / url) if url.startswith(".") else remote_of(url)
     await git(clone, "remote", "set-url", "--", "origin", home.address)
     return home
+
+
+async def _refuse_passwords(clone: Path, commit: str) -> None:
+    """Refuse what the commit says of its submodules where an address of it holds a password: logs would show it."""
+    words = ("config", "--null", f"--blob={commit}:{_MODULES}", "--get-regexp", r"^submodule\..*\.url$")
+    for entry in filter(None, (await asks(clone, *words) or "").split("\0")):
+        try:
+            refuse_password(entry.partition("\n")[2])
+        except UsageError as error:
+            raise SpecError(error.code, error.problem, hint=error.hint, where=Where(_MODULES)) from None
 
 
 async def _keep_only(clone: Path, tags: Collection[str]) -> None:

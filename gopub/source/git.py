@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gopub.errors import GopubError, UsageError
 from gopub.process import Result, base_environment, run
-from gopub.spec.address import public, refuse_password
+from gopub.spec.address import hidden, public, refuse_password
 from gopub.telemetry import REDACTOR
 
 _SCP_FORM = re.compile(r"(?!-)[A-Za-z0-9._-]+@(?!-)[A-Za-z0-9._-]+:[^-].*")
@@ -144,7 +144,7 @@ async def git(
     if result.code:
         raise GopubError(
             "GP201",
-            f"git {words[0]} failed: {result.complaint}",
+            f"git {words[0]} failed: {hidden(result.complaint)}",
             hint="try the same git command by hand: the address, the access rights and the network",
         )
     return result.text

@@ -14,6 +14,7 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTA
 _SCP = re.compile(r"[^/:]*:[^/@]*@|[^/]*@[^/]*@")
 _TOKEN = re.compile(r"(?:gh[oprsu]_|github_pat_|gl[a-z]{2,5}-|[0-9a-fA-F]{40}).*", re.DOTALL)
 _HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/@:?#]*)(?::[0-9]*)?"
+_ADDRESSES = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+")
 _WEB = frozenset({"http", "https"})
 _NO_USER = frozenset({"file"})
 
@@ -74,6 +75,11 @@ def public(address: str) -> str:
     elif not re.fullmatch(rf"{_HOST}(?:/.*)?", rest, re.DOTALL):
         rest = rest.rpartition("@")[2]  # a password with a slash in it: the host comes after the last @
     return f"{found['scheme']}://{re.split('[?#]', rest, maxsplit=1)[0]}"
+
+
+def hidden(said: str) -> str:
+    """What a program said, each address in it as it may be shown."""
+    return _ADDRESSES.sub(lambda found: public(found[0]), said)
 
 
 def _without_user(address: str) -> str:

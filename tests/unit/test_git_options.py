@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.errors import GopubError, RefusedError, SpecError, UsageError
 from gopub.process import base_environment, run
 from gopub.source import checkout, require_clean, settle_version_tag
 from gopub.source.git import Origin, origin_of
@@ -137,6 +137,33 @@ async def test_a_submodule_reaches_what_its_repository_could(
     with pytest.raises(GopubError, match=r"GP201 git submodule failed: (.|\n)*transport '(file|ext)' not allowed"):
         await checkout(folder, "HEAD", tmp_path / "clone")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://bob:{secret}@127.0.0.1:9/x.git", "https://bob:{secret}@127.0.0.1:9/", "ssh://b:{secret}@[::1]:9/x"]
+)
+async def test_a_password_of_a_submodule_is_refused_and_never_shown(tmp_path: Path, url: str) -> None:
+    """Of a submodule's own submodules only git reads the addresses: what it says of them is shown without."""
+    secret = "secret-4711-word"
+    inner, outer = await with_submodule(tmp_path / "inner", url.format(secret=secret)), tmp_path / "outer"
+    with pytest.raises(SpecError, match="GP958") as caught:
+        await checkout(inner, "HEAD", tmp_path / "clone")
+    assert secret not in str(caught.value)
+    assert str(caught.value.where) == ".gitmodules"
+    await with_submodule(outer, inner.as_uri(), await git(inner, "rev-parse", "HEAD"))
+    with pytest.raises(GopubError, match=r"GP201 git submodule failed: (.|\n)*(127\.0\.0\.1|::1)") as told:
+        await checkout(outer, "HEAD", tmp_path / "clone of outer")
+    assert secret not in str(told.value)
+
+
+async def with_submodule(folder: Path, url: str, at: str = "1" * 40) -> Path:
+    """A repository whose commit names a submodule; nobody fetched it."""
+    (folder / "lib").mkdir(parents=True)
+    await git(folder, "init", "-q", "-b", "main")
+    (folder / ".gitmodules").write_text(f'[submodule "lib"]\n\tpath = lib\n\turl = {url}\n')
+    await git(folder, "update-index", "--add", "--cacheinfo", f"160000,{at},lib")
+    await commit(folder)
+    return folder
 
 
 def test_folders_of_this_machine_are_out_of_reach_for_submodules_of_a_repository_elsewhere() -> None:
