@@ -18,7 +18,7 @@ from deployments.deliveries import Delivery
 from deployments.hooks.signing import HookSecrets, sign
 from deployments.starter import Order, RecordingStarter, Run
 from gopub.errors import GopubError
-from tests.unit.apikit import HOOK_TOKEN, Kit, make_kit
+from tests.unit.apikit import HOOK_TOKEN, OFFERED, Kit, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -218,3 +218,37 @@ async def test_starting_goes_on_after_the_file_of_deliveries_could_not_be_read(
         await task
     assert [order.key for order in kit.starter.orders] == ["gitlab:d-1:orders:staging"]
     assert len(tries) < 30  # less and less often: an hour of tries every 5 s would be 720
+
+
+BAD_COMMITS = [
+    "--upload-pack=x",
+    "",
+    "main",
+    "a" * 39,
+    "A" * 40,
+    "a" * 41,
+    "a" * 40 + "\n",
+    "\u0661" * 40,
+    "HEAD",
+    "+main",
+]
+
+
+@pytest.mark.parametrize("commit", BAD_COMMITS)
+@pytest.mark.parametrize("field", ["after", "checkout_sha"])
+async def test_a_push_of_what_is_no_commit_id_is_refused_and_starts_nothing(kit: Kit, field: str, commit: str) -> None:
+    if field == "checkout_sha" and not commit:
+        return  # as if it were not there
+    answer = await kit.hook(payload(**{field: commit}), **headers())
+    assert (answer.status_code, answer.json()["code"]) == (422, "GP933")
+    assert (kit.starter.orders, kit.parts.deliveries.waiting()) == ([], [])
+
+
+@pytest.mark.parametrize(("commit", "code"), [(OFFERED, "GP959"), ("a" * 40, "GP934"), ("a" * 64, "GP934")])
+async def test_a_push_of_a_commit_that_no_branch_has_starts_nothing(kit: Kit, commit: str, code: str) -> None:
+    answer = await kit.hook(payload(after=commit, checkout_sha=commit), **headers())
+    said = answer.json()
+    assert (answer.status_code, said["status"], said["runs"], kit.starter.orders) == (202, "refused", [], [])
+    assert [one["code"] for one in said["refused"]] == [code]
+    again = await kit.hook(payload(), **headers("d-2"))
+    assert again.json()["status"] == "started"  # the control: a commit that the branch has
