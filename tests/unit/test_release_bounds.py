@@ -53,6 +53,26 @@ def key(tmp_path: Path) -> PublicKey:
     return generate(tmp_path / "keys").public_key()
 
 
+@pytest.mark.parametrize("addressed", [True, False])
+async def test_who_publishes_reads_no_file_of_another_size(tmp_path: Path, addressed: bool) -> None:
+    """Builds can be repeated, so whoever writes the store knows where the next one will be put."""
+    folder = DirectoryStore(tmp_path / "store")
+    data = b"what is published"
+    key = blob_key(sha256(data)) if addressed else version_key("hello", "1.0.0")
+    place = folder.root / key
+    place.parent.mkdir(parents=True)
+    with place.open("wb") as file:
+        file.truncate(2 << 40)  # of zeros that take no disk; nobody lives to see its digest
+    if addressed:
+        await folder.put(key, data, digest=sha256(data))
+        assert place.read_bytes() == data
+    else:
+        with pytest.raises(RefusedError, match="GP323"):
+            await folder.put(key, data, digest=sha256(data))
+    place.write_bytes(data)  # the control: what is there already is found by its digest
+    await folder.put(key, data, digest=sha256(data))
+
+
 async def test_a_pointer_to_any_file_is_not_read_out_to_its_reader(
     signed: SignedRelease, store: DirectoryStore, key: PublicKey
 ) -> None:

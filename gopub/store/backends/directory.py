@@ -62,8 +62,9 @@ class DirectoryStore:
     def _put(self, key: str, data: bytes | Path, digest: str) -> None:
         check_key(key)
         check_given(key, data, digest)
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
         with _disk():
-            if self._digest(key) == digest:
+            if self._digest(key, size) == digest:
                 return
             self.root.mkdir(parents=True, exist_ok=True)
             folder = self._folder(key, make=True)
@@ -76,7 +77,7 @@ class DirectoryStore:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-            if self._digest(key) != digest:
+            if self._digest(key, size) != digest:
                 raise unlike(key) if digest_in(key) else taken(key)
 
     def _write(self, data: bytes | Path) -> Path:
@@ -110,9 +111,12 @@ class DirectoryStore:
             # One byte more than may be there shows that there is more; no more of it is read.
             return drain(key, _blocks(file, limit + 1), into, limit)
 
-    def _digest(self, key: str) -> str | None:
+    def _digest(self, key: str, size: int) -> str | None:
+        """What is there; a file of another size is not read, for it may have no end to speak of: None as well."""
         try:
             with self._open(key) as file:
+                if os.fstat(file.fileno()).st_size != size:
+                    return None
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except GopubError as error:
             if error.code == missing(key).code:

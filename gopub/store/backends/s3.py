@@ -88,7 +88,8 @@ class S3Store:
         check_key(key)
         check_given(key, data, digest)
         addressed = digest_in(key) is not None
-        found = self._digest(key)
+        size = len(data) if isinstance(data, bytes) else data.stat().st_size
+        found = self._digest(key, size)
         if found == digest:
             return
         if found is not None and not addressed:
@@ -97,7 +98,7 @@ class S3Store:
             self._upload(key, data)
         else:
             self._create(key, data if isinstance(data, bytes) else data.read_bytes())
-        if self._digest(key) != digest:
+        if self._digest(key, size) != digest:
             raise unlike(key) if addressed else taken(key)
 
     def _upload(self, key: str, data: bytes | Path) -> None:
@@ -122,11 +123,15 @@ class S3Store:
     def _copy(self, key: str, into: Sink, limit: int) -> int:
         return drain(key, self._blocks(key), into, limit)
 
-    def _digest(self, key: str) -> str | None:
-        total = hashlib.sha256()
+    def _digest(self, key: str, size: int) -> str | None:
+        """What is there; no more than ``size`` bytes are read of it, and what has more has no digest: empty."""
+        total, seen = hashlib.sha256(), 0
         try:
             for block in self._blocks(key):
                 total.update(block)
+                seen += len(block)
+                if seen > size:
+                    return ""
         except GopubError as error:
             if error.code == missing(key).code:
                 return None
