@@ -14,6 +14,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import RawIOBase
 from pathlib import Path
 from typing import Protocol, cast
@@ -31,7 +32,9 @@ _PASSED_THROUGH = (
     "XDG_CACHE_HOME",
 )
 _NO_PROXY = ("NO_PROXY", "no_proxy")
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", *_NO_PROXY)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", *_NO_PROXY)
+_SET_ASIDE: dict[str, str] = {}
+"""SOCKS proxies that were taken out of this process, for the programs that it starts."""
 NEVER_BY_PROXY = ("localhost", "127.0.0.1", "::1", "198.18.0.0/15")
 """This machine, and the addresses of the lab, which no real network has."""
 
@@ -67,7 +70,8 @@ class Executor(Protocol):
 def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:
     """A small environment: what programs need to run at all, proxies, ``keep`` by name, then ``extra``."""
     names = (*_PASSED_THROUGH, *_PROXIES, *keep)
-    environment = {name: os.environ[name] for name in names if name in os.environ} | dict(extra or {})
+    around = _SET_ASIDE | os.environ
+    environment = {name: around[name] for name in names if name in around} | dict(extra or {})
     bypass_proxies(environment)
     return environment
 
@@ -83,6 +87,18 @@ def bypass_proxies(environment: MutableMapping[str, str], *hosts: str) -> None:
         known = [part for part in (part.strip() for part in said.split(",")) if part]
         if known != ["*"]:
             environment[name] = ",".join(dict.fromkeys((*known, *NEVER_BY_PROXY, *hosts)))
+
+
+def set_socks_aside(environment: MutableMapping[str, str]) -> None:
+    """Keep SOCKS proxies for the programs that we start (git, Go), which know them, and out of this process.
+
+    Our HTTP clients refuse to be made at all where such a proxy is set and its package is missing, even for a server
+    on loopback that is never asked through it. Where the package is there, nothing changes.
+    """
+    if find_spec("socksio") is None:
+        for name in _PROXIES:
+            if environment.get(name, "").lower().startswith("socks"):
+                _SET_ASIDE[name] = environment.pop(name)
 
 
 def which(program: str) -> Path | None:

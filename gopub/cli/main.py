@@ -12,7 +12,7 @@ from gopub import __version__
 from gopub.cli import lazy
 from gopub.cli.saying import forgive, say
 from gopub.errors import ErrorGroup, Exit, GopubError
-from gopub.process import bypass_proxies
+from gopub.process import bypass_proxies, set_socks_aside
 
 app = typer.Typer(
     name="gopub",
@@ -42,6 +42,7 @@ def _root(
 def run() -> None:
     """Entry point of the console script; a user's mistake never shows a traceback."""
     bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
+    set_socks_aside(os.environ)
     forgive(sys.stdout, sys.stderr)
     try:
         lazy.register(app, sys.argv[1:])

@@ -64,7 +64,7 @@ def rollout(
     """Bring a published release into an env, judged on the way."""
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
-    project = str(path.parent)
+    project = project_of(path)
     if dry_run:
         _print_plan(app, env, version, project, as_json)
         return
@@ -99,9 +99,9 @@ def deploy(
 
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
-    project = str(path.parent)
+    project = project_of(path)
     parameters: dict[str, Json] = {
-        "app": app, "repository": project, "env": env, "ref": ref, "version": version,
+        "app": app, "repository": str(path.parent), "env": env, "ref": ref, "version": version,
         "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     refuse_project(project, app, env)  # before an engine is started for what would be refused
@@ -130,6 +130,13 @@ def read_spec(file: Path | None = None) -> tuple[Path, Loaded]:
 
     path = file.resolve() if file else find_spec(Path())
     return path, load_spec(path)
+
+
+def project_of(path: Path) -> str:
+    """What a rollout keeps as its project: the folder of gopub.yaml, or the file where it has another name."""
+    from gopub.spec.loader import FILE
+
+    return str(path.parent if path.name == FILE else path)
 
 
 def choose_env(loaded: Loaded, wanted: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 import requests
 from requests.utils import should_bypass_proxies
 
+from gopub import process
 from gopub.process import NEVER_BY_PROXY, base_environment, bypass_proxies
 
 NOWHERE = "http://127.0.0.1:9"
@@ -86,3 +87,29 @@ def test_other_hosts_still_go_through_the_proxy(monkeypatch) -> None:
 def test_programs_that_gopub_starts_are_told_as_well() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         assert base_environment()[name] == ",".join(NEVER_BY_PROXY)
+
+
+def test_a_socks_proxy_is_for_the_programs_we_start_and_no_client_of_ours_falls_over_it(
+    served: str, monkeypatch
+) -> None:
+    monkeypatch.setattr(process, "_SET_ASIDE", {})
+    monkeypatch.setattr(process, "find_spec", lambda _: None)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name)
+    for name in ("ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    bypass_proxies(os.environ)
+    with pytest.raises(ImportError, match="SOCKS"):  # control: though loopback is never asked through it
+        httpx.get(served)
+    process.set_socks_aside(os.environ)
+    assert httpx.get(served).status_code == 204
+    assert "ALL_PROXY" not in os.environ
+    assert base_environment()["ALL_PROXY"] == "socks5://127.0.0.1:9"
+
+
+def test_another_proxy_stays(monkeypatch) -> None:
+    monkeypatch.setattr(process, "_SET_ASIDE", {})
+    monkeypatch.setattr(process, "find_spec", lambda _: None)
+    process.set_socks_aside(os.environ)
+    assert os.environ["ALL_PROXY"] == NOWHERE
+    assert process._SET_ASIDE == {}
