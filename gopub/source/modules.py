@@ -24,6 +24,7 @@ from gopub.source.golang import Toolchain, run_go
 from gopub.source.modfile import ModFile, Module, read_mod_file, read_sums
 from gopub.source.tree import SourceTree
 from gopub.source.vendortree import compare
+from gopub.spec.address import hidden
 
 Rule = Literal["auto", "vendor", "proxy"]
 
@@ -196,11 +197,12 @@ def _require(result: Result, code: str, what: str) -> None:
     if result.code and b"SECURITY ERROR" in result.err:
         raise _refusal("a module is not what go.sum says", result)
     if result.code:
-        raise GopubError(code, f"{what}: {result.complaint}", hint="run the same go command by hand")
+        raise GopubError(code, f"{what}: {hidden(result.complaint)}", hint="run the same go command by hand")
 
 
 def _refusal(what: str, result: Result) -> RefusedError:
-    return RefusedError("GP215", f"{what}: {result.complaint}", hint="do not build it before you know who changed it")
+    said = f"{what}: {hidden(result.complaint)}"
+    return RefusedError("GP215", said, hint="do not build it before you know who changed it")
 
 
 def _head(text: str) -> str:

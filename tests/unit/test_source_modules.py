@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gopub.errors import SpecError
+from gopub.errors import GopubError, SpecError
 from gopub.source.golang import DEFAULT_SUMDB, Toolchain
 from gopub.source.modfile import Module, is_folder, read_mod_file, read_sums
-from gopub.source.modules import module_root
+from gopub.source.modules import check_modules, module_root
+from gopub.source.tree import SourceTree
 from gopub.source.vendortree import compare
 
 
@@ -82,3 +83,18 @@ def test_the_environment_of_go_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (alone["GOPROXY"], alone["GOFLAGS"], alone["GOENV"]) == ("off", "", "off")
     assert (online["GOPROXY"], online["GOFLAGS"]) == ("https://proxy.example.org", "")
     assert online["GOSUMDB"] == DEFAULT_SUMDB
+
+
+@pytest.mark.parametrize("said", ["Get", "SECURITY ERROR: Get"])
+@pytest.mark.parametrize("proxy", ["https://token-4711@proxy.example/x", "https://proxy.example/x?t=token-4711"])
+async def test_the_token_of_a_proxy_is_not_shown(tmp_path: Path, proxy: str, said: str) -> None:
+    """Go masks a password in an address, and neither a token in the place of the user nor a query."""
+    a_folder(tmp_path, {"commit/go.mod": "module example.org/a\n"})
+    go = tmp_path / "go"
+    edit = 'case "$2" in edit) echo \'{"Module": {"Path": "example.org/a"}}\'; exit 0;; esac'
+    go.write_text(f"#!/bin/sh\n{edit}\necho 'go: {said} \"{proxy}\": refused' >&2\nexit 1\n")
+    go.chmod(0o755)
+    tree = SourceTree(tmp_path / "commit", "https://git.example/a", "a" * 40, "main", 0)
+    with pytest.raises(GopubError, match=r"GP21[57] .*https://proxy\.example/x") as caught:
+        await check_modules(tree, "auto", toolchain=Toolchain(go, "1.26", tmp_path, tmp_path / "cache"))
+    assert "4711" not in str(caught.value)
