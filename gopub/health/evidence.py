@@ -166,7 +166,7 @@ def fold(
 def _waits(window: Window, stable_seen: float) -> bool:
     """Whether only one track had requests, and the other one's may come soon: with little traffic they do."""
     busy = [track is not None and track.attempts > 0 for track in (window.canary, window.stable)]
-    recent = window.end - stable_seen < PATIENCE and window.end - window.start < PATIENCE
+    recent = abs(window.end - stable_seen) < PATIENCE and abs(window.end - window.start) < PATIENCE
     return recent and sum(busy) == 1
 
 

@@ -57,7 +57,7 @@ class LogWatch:
         """
         if self._source is None:
             return LogOutcome(note="no log source", blind=True)
-        soon = self._tried is not None and at - self._tried < self._config.log_every
+        soon = self._tried is not None and 0 <= at - self._tried < self._config.log_every
         if soon and (not urgent or self._outcome.note):
             return LogOutcome(note=self._outcome.note, blind=self._outcome.blind)
         ours = [target for target in targets if target.release == self._config.canary]

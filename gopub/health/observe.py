@@ -222,11 +222,15 @@ class Observer:
         return new
 
     def _warm_until(self, found: Gained) -> Mapping[str, float]:
-        """From when on the latency of each canary host counts; counts may be as old as one scrape."""
+        """From when on the latency of each canary host counts; counts may be as old as one scrape.
+
+        A start that lies ahead says that the clock was set back since: that host is warm.
+        """
         late = self._config.warmup + (self._last.interval or 0.0 if self._last else 0.0)
         born = {host: one.born for host, one in self._state.hosts.items()}
         names = {one.host for one in found.series if one.release == self._config.canary}
-        return {name: max(self._since.get(name, 0.0), born.get(name, 0.0)) + late for name in names}
+        starts = {name: max(self._since.get(name, 0.0), born.get(name, 0.0)) for name in names}
+        return {name: start + late for name, start in starts.items() if start <= found.end}
 
     def _judge(self, seen: Observation, new: tuple[Window, ...]) -> Observation:
         config, at = self._config, seen.at
@@ -287,7 +291,7 @@ class Observer:
         self._runtime.add(answer)
         self._runtime.add_health(health, at)
         if canary:
-            gap = 0.0 if self._watched is None else min(at - self._watched, _UNWATCHED)
+            gap = 0.0 if self._watched is None else min(max(0.0, at - self._watched), _UNWATCHED)
             self._watched, self._state = at, replace(self._state, watched=self._state.watched + gap)
         return answer.queries
 

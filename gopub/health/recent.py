@@ -21,6 +21,7 @@ class Recent:
         bounds = _bounds(window)
         if bounds:
             self._windows = [kept for kept in self._windows if _bounds(kept) in ((), bounds)]
+        self._windows = [kept for kept in self._windows if kept.end <= window.end]  # else the clock was set back
         self._windows.append(window)
         limit = window.end - REACH * self._horizon
         self._windows = [kept for kept in self._windows if kept.end > limit]

@@ -130,6 +130,8 @@ class RuntimeTrail:
 
 
 def _keep(points: list[Point], at: float, value: float) -> None:
+    if points and at < points[-1][0]:
+        points.clear()  # the clock was set back: times of before and after do not lie on one line
     if not points or at - points[-1][0] >= SPACING:
         points.append((at, value))
         del points[:-_KEEP]

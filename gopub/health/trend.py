@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from itertools import accumulate, pairwise
+from statistics import fmean, median
 
 WARMUP = 30.0
 """Seconds after the first sample that are cut off: pools and caches fill."""
@@ -20,6 +21,8 @@ EARLY_SPAN = 12.0
 """Seconds that the second half must cover at least before it says anything."""
 MIN_POINTS = 6
 MAX_POINTS = 120
+HABIT = 2
+"""Steps up, with the same value in between, that are growth: a pool that is filled takes one."""
 _Z = 1.96
 MIB = 1024 * 1024
 
@@ -68,8 +71,26 @@ def _interval(points: Sequence[Point], *, settled: bool) -> Slope | None:
         return None
     n = len(points)
     cut = max(0, math.floor((len(slopes) - _Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)) / 2))
-    mid = median(slopes) if _rises(points) or not settled else 0.0
-    return Slope(slopes[cut], mid, slopes[-1 - cut], settled)
+    low, high = slopes[cut], slopes[-1 - cut]
+    if not settled:  # what rose by now may go on to
+        whole = 60 * (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
+        return Slope(low, median(slopes), max(high, whole), settled)
+    mid = median(slopes) if _rises(points) else 0.0
+    if not mid and _rises(points) and _steps(points) >= HABIT:
+        mid = _straight(points)
+    return Slope(low, mid, max(high, mid), settled)
+
+
+def _steps(points: Sequence[Point]) -> int:
+    """How often it rose above all that was before."""
+    highs = list(accumulate((value for _, value in points), max))
+    return sum(b > a for a, b in pairwise(highs))
+
+
+def _straight(points: Sequence[Point]) -> float:
+    """Growth a minute of the straight line that fits best."""
+    at, value = fmean(a for a, _ in points), fmean(v for _, v in points)
+    return 60 * sum((a - at) * (v - value) for a, v in points) / sum((a - at) ** 2 for a, _ in points)
 
 
 def _distinct(points: Sequence[Point]) -> list[Point]:

@@ -146,7 +146,8 @@ def _want_of_data(observation: Observation, policy: Policy, history: History) ->
     totals = observation.step_totals
     if policy.first and not totals.canary_errors:
         return None
-    reason = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
+    few = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
+    reason = f"too few to judge by: {few}"
     if not totals.canary_requests and totals.stable_requests >= policy.min_requests:
         reason += f"; stable had {totals.stable_requests}: `gopub route explain` says why a request goes there"
     return _hold_or_withdraw(2, reason, history)
@@ -257,7 +258,9 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
     if score.value is not None and score.value < policy.pass_score:
         guilty.append(say_score(observation, policy))
     if not guilty and score.value is None:
-        reason = f"score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
+        reason = (
+            f"nothing to score the canary by, score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
+        )
         return _hold_or_withdraw(6, reason, history)
     if not guilty:
         return None
@@ -285,10 +288,8 @@ def _cold(observation: Observation, policy: Policy, history: History) -> Verdict
     timed = observation.step_totals.canary_timed
     if not observation.warming.timed or timed >= policy.min_requests or history.approved is not None:
         return None
-    reason = (
-        f"{timed} answers of hosts that are warm, {policy.min_requests} are needed; {say_good(observation, policy)}"
-    )
-    return _hold_or_withdraw(7, reason, history)
+    few = f"{timed} answers of hosts that are warm, {policy.min_requests} are needed"
+    return _hold_or_withdraw(7, f"too few to judge by: {few}; {say_good(observation, policy)}", history)
 
 
 def _left(history: History) -> float:

@@ -19,6 +19,14 @@ _WORSE = {
     "slow": "the canary answers later than stable",
     "late": "the canary answers later than stable",
 }
+_SHORT = {
+    "latency": "the canary answers too late",
+    "errors": "the canary fails too often",
+    "gc_pause": "the canary stops for too long to collect garbage",
+    "memory_growth": "the canary keeps what it should give back",
+}
+_TAIL = 1.25
+"""Where the canary's p95 is no more than so many times stable's, it is its tail that is late."""
 _NOTABLE = 2.0
 """A canary whose p95 is this many times stable's is promoted with a word."""
 
@@ -66,8 +74,22 @@ def say_worse(observation: Observation) -> str:
     name = loudest.name if loudest else ""
     words = _WORSE.get(name, "the canary is worse than stable")
     words = words if observation.evidence.basis != "slo" else words.replace("stable", "the SLO allows")
-    latency = say_latency(observation) if name in ("slow", "late") else ""
+    if loudest is None or name not in ("slow", "late"):
+        return words
+    latency = _say_tail(observation, loudest) or say_latency(observation)
     return f"{words} ({latency})" if latency else words
+
+
+def _say_tail(observation: Observation, loudest: MetricEvidence) -> str:
+    """The counts of late answers, where both tracks' p95 are the same and explain nothing; else empty."""
+    evidence, canary, stable = observation.evidence, observation.slo_canary, observation.slo_stable
+    bound = evidence.slow_above if loudest.name == "slow" else evidence.late_above
+    if bound is None or canary.p95 is None or stable is None or stable.p95 is None:
+        return ""
+    if canary.p95 > _TAIL * stable.p95 or not loudest.canary_exposed:
+        return ""
+    counts = f"{loudest.canary_bad} of {loudest.canary_exposed}"
+    return f"{counts} above {_time(bound)}, stable {loudest.stable_bad} of {loudest.stable_exposed}; p95 alike"
 
 
 def say_break(observation: Observation) -> str:
@@ -109,8 +131,10 @@ def say_score(observation: Observation, policy: Policy) -> str:
         _say_dimension(d, observation) for d in score.dimensions if d.value is not None and d.value < policy.pass_score
     ]
     notes = f" ({'; '.join(score.notes)})" if score.notes else ""
+    worst = min(score.dimensions, key=lambda d: policy.pass_score if d.value is None else d.value, default=None)
+    short = _SHORT.get(worst.name, "") if worst and low else ""
     said = f"{'; '.join(low)}; " if low else ""
-    return f"{said}score {score.value:.4g} below {policy.pass_score:g}{notes}"
+    return f"{short or 'the canary falls short'}: {said}score {score.value:.4g} below {policy.pass_score:g}{notes}"
 
 
 def _say_dimension(d: Dimension, observation: Observation) -> str:

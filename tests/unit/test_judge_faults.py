@@ -277,3 +277,32 @@ async def test_control_memory_that_does_not_grow_is_promoted(seed: int) -> None:
     for bake in (Bake(seed, heap=leak(0), bake=120.0), Bake(seed, health=resident(0), bake=120.0)):
         verdict, _ = await bake.verdict()
         assert verdict.kind is Kind.PROMOTE, verdict
+
+
+# --- in steps, at the tail, and by a clock that was set back
+
+
+def descriptors_in_bursts(age: float) -> ProcessHealth:
+    """A hundred at a time, each half minute."""
+    return ProcessHealth("h1", memory=50.0 * MIB, files=20 + age // 30 * 100)
+
+
+def memory_in_bursts(age: float) -> ProcessHealth:
+    return ProcessHealth("h1", memory=(50 + age // 20 * 15) * MIB)
+
+
+@pytest.mark.parametrize("health", [descriptors_in_bursts, memory_in_bursts])
+async def test_what_leaks_in_bursts_is_not_taken_for_flat_between_them(
+    seed: int, health: Callable[[float], ProcessHealth]
+) -> None:
+    verdict, age = await Bake(seed, health=health).verdict()
+    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+    assert verdict.reason.startswith("the canary keeps what it should give back: ")
+
+
+async def test_where_only_the_tail_is_late_the_counts_say_so(seed: int) -> None:
+    tail = {"extra": 5.0, "share": 0.005, "median": 0.004, "slo": WITH_SLO, "bake": 500.0}
+    verdict, _ = await Bake(seed, **tail).verdict()
+    assert verdict.kind is Kind.ROLLBACK, verdict
+    said = r"the canary answers later than stable \(\d+ of \d+ above \d+ ms, stable 0 of \d+; p95 alike\)"
+    assert re.match(said, verdict.reason), verdict.reason
