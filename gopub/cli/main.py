@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -13,6 +14,12 @@ from gopub.cli import lazy
 from gopub.cli.saying import forgive, say
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies, set_socks_aside
+
+OF_THE_MACHINE = frozenset({
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EMFILE,
+    errno.ENAMETOOLONG,
+})  # fmt: skip
+"""What a machine says that has no such place, no room or no permission for us."""
 
 app = typer.Typer(
     name="gopub",
@@ -50,9 +57,21 @@ def run() -> None:
     except GopubError as error:
         tell_error(error)
         sys.exit(int(error.exit))
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE or not error.filename:
+            raise
+        known = _machine_refuses(error)
+        tell_error(known)
+        sys.exit(int(known.exit))
     except KeyboardInterrupt:
         say("interrupted", err=True)
         sys.exit(int(Exit.INTERRUPTED))
+
+
+def _machine_refuses(error: OSError) -> GopubError:
+    """A folder or file that this machine does not let us have: told by its name."""
+    hint = "may this user write there, and is there room? HOME, XDG_STATE_HOME and GOPUB_CACHE choose other folders"
+    return GopubError("GP967", f"{error.filename}: {(error.strerror or 'no access').lower()}", hint=hint)
 
 
 def tell_error(error: GopubError) -> None:
