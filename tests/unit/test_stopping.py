@@ -149,8 +149,15 @@ def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when
         run.record = recording
         with capture_sigterm():
             await chart(run, "bad")
+            await heard.wait()  # the main thread hears of it in its own time; the world in memory may be quicker
         return {"app": "hello", "env": "lab", "version": "2", "outcome": run.state.closed.outcome.value, "reason": ""}
 
+    async def heeded(*given):
+        heard.set()
+        await stop(*given)
+
+    heard = asyncio.Event()
+    monkeypatch.setattr("gopub.cli.stopping.stop", heeded)
     assert run_as_flow(monkeypatch, roll_out).exit_code == 130
     assert set(world.running().values()) == {world.old}
     assert world.router.table.canary is None
