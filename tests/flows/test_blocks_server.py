@@ -37,8 +37,9 @@ environments:
     hosts: role=app
     health: http://127.0.0.1:8080/healthz
     traffic: the-edges
+    admit: {key: ../keys/gopub.pub}
   # the same, but for one letter
-  typo: {inventory: the-flet, hosts: role=app, health: "http://127.0.0.1:8080/healthz"}
+  typo: {inventory: the-flet, hosts: role=app, health: "http://127.0.0.1:8080/healthz", admit: {key: ../keys/gopub.pub}}
 """
 
 
