@@ -14,9 +14,10 @@ from prefect.states import Completed, Paused
 
 from gopub.canon import Json
 from gopub.drive import summary
+from tasks import marks
+from tasks.marks import WAITING
 
 Ended = dict[str, Json]
-WAITING = "Waiting"
 _TOLD_TO_THE_WORKER = "PREFECT__FLOW_RUN_ID"
 
 
@@ -38,8 +39,11 @@ async def ended(result: Ended) -> Ended:
     outcome = str(result.get("outcome") or "")
     reason = str(result.get("reason") or "") or None
     if outcome == summary.WAITING:
+        await marks.name_inner(str(result.get("rollout") or ""), Paused(name=WAITING, message=reason))
         raise Pause(state=await _paused(reason or WAITING))
-    return cast("Ended", Completed(name=outcome.capitalize() or "Completed", message=reason, data=result))
+    name = outcome.capitalize() or "Completed"
+    await marks.name_inner(str(result.get("rollout") or ""), Completed(name=name, message=reason))
+    return cast("Ended", Completed(name=name, message=reason, data=result))
 
 
 async def _paused(why: str) -> State[Any]:

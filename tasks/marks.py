@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterEndTime,
     FlowRunFilterParentTaskRunId,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
     TaskRunFilter,
@@ -28,16 +29,22 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
+from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Crashed
 
+from gopub.clock import Clock
 from gopub.drive import settings
+from gopub.drive.asking import ask, asked
+from gopub.drive.waking import active
 from gopub.errors import GopubError
+from gopub.rollout.journal import Journal
 from gopub.rollout.machine import State as Rollout
 from gopub.rollout.opening import read_state
 from gopub.rollout.run import Run
 from gopub.telemetry import log
 
+WAITING = "Waiting"
 GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"
 PATIENCE = 5.0
 """Seconds that the server is given for what is only shown."""
@@ -73,6 +80,14 @@ def runs_here() -> tuple[UUID, ...]:
     """The run that a person started and, where it is another one, the rollout's own run within it."""
     named = (flow_run.get_root_flow_run_id(), flow_run.get_id())
     return tuple(dict.fromkeys(UUID(str(one)) for one in named if one))
+
+
+async def read_run(client: PrefectClient, known: UUID) -> FlowRun | None:
+    """A run as it stands; None where somebody deleted it."""
+    try:
+        return await client.read_flow_run(known)
+    except ObjectNotFound:
+        return None
 
 
 async def tag_runs(run: Run) -> None:
@@ -114,7 +129,40 @@ async def sweep() -> int:
     async with asking("lost runs are not marked", SWEEP) as client:
         changed += await _bury(client)
         changed += await settle(client)
+        await heed_cancelled(client, settings.journal())
     return changed
+
+
+async def heed_cancelled(client: PrefectClient, journal: Journal) -> None:
+    """Take back every rollout one of whose runs was cancelled while it had no process that could be told.
+
+    Prefect calls a run that waits, or is suspended, Cancelled at once: there is nothing for a worker to end.
+    """
+    for one in active(journal):
+        if one.state.back or one.state.closed:
+            continue
+        wanted = FlowRunFilterTags(all_=[GOPUB, ROLLOUT + one.state.rollout])
+        found = FlowRunFilter(tags=wanted, state=_in([StateType.CANCELLED]))
+        for cancelled in await client.read_flow_runs(flow_run_filter=found, limit=1):
+            ask_abort(journal, one.state.rollout, cancelled.name)
+
+
+def ask_abort(journal: Journal, rollout: str, run: str, clock: Clock | None = None) -> None:
+    """Ask once that the rollout goes back, because its flow run was cancelled."""
+    if not any(one.what == "abort" for one in asked(journal, rollout)):
+        ask(journal, rollout, "abort", f"its flow run {run} was cancelled", actor="Prefect", clock=clock)
+
+
+async def name_inner(rollout: str, state: State) -> None:
+    """Let the run inside a run show what came of its rollout, not only that its flow ran to its end."""
+    if not rollout:
+        return
+    ended = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Completed"]))
+    inner = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB, ROLLOUT + rollout]), state=ended)
+    async with asking("the inner run does not show how its rollout stands") as client:
+        for one in await client.read_flow_runs(flow_run_filter=inner, limit=AT_ONCE):
+            if one.parent_task_run_id:
+                await client.set_flow_run_state(one.id, state, force=True)
 
 
 async def settle(client: PrefectClient, rollout: str = "") -> int:

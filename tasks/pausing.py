@@ -24,7 +24,7 @@ from prefect.states import Completed, Running
 
 from gopub.clock import SystemClock
 from gopub.drive import settings
-from gopub.drive.asking import ask, ask_hold, ask_resume, standing_hold
+from gopub.drive.asking import ask_hold, ask_resume, standing_hold
 from gopub.drive.waking import Found, found
 from gopub.rollout import back
 from gopub.rollout import events as ev
@@ -33,7 +33,7 @@ from gopub.rollout.holding import guard
 from gopub.rollout.run import Run
 from gopub.telemetry import log
 from tasks import marks, pages
-from tasks.ends import WAITING
+from tasks.marks import WAITING, ask_abort
 
 LOOK = 2.0
 """Seconds between two looks at how the run stands."""
@@ -49,6 +49,7 @@ async def heeding_pause(run: Run) -> AsyncIterator[None]:
         yield
     except Pause as pause:
         if not run.state.waiting and not run.state.closed:
+            await _hold_at_once(run)
             await guard(run)
             await back.go_back(run)
             await _hand_over(run, pause)
@@ -73,14 +74,30 @@ async def _watch(run: Run) -> None:
 
 async def look(run: Run, client: PrefectClient) -> None:
     """One look: what the runs' states ask for goes into the journal, and what the journal says into the states."""
-    runs = [await client.read_flow_run(known) for known in marks.runs_here()]
+    runs = [one for known in marks.runs_here() if (one := await marks.read_run(client, known))]
     asked = run.asked()
     hold = hold_of(asked)
-    if hold is None and (paused := _paused(runs, asked)):
+    going_forward = not run.state.back and not run.state.closed
+    if going_forward and (cancelled := next((one for one in runs if one.state and one.state.is_cancelled()), None)):
+        _abort(run, cancelled)
+    elif going_forward and hold is None and (paused := _paused(runs, asked)):
         _hold(run, paused)
-    elif hold and hold.run:
-        await _heed_end(run, await client.read_flow_run(UUID(hold.run)))
+    elif going_forward and hold and hold.run and (paused := await marks.read_run(client, UUID(hold.run))):
+        _heed_end(run, paused)
     await _show(run, client, runs)
+    await _release(run, client)
+
+
+async def _hold_at_once(run: Run) -> None:
+    """Hold for the pause by which this run gets no more tasks: the next task may be sooner than the next look."""
+    looked = False
+    async with marks.asking("how the run stands is not known") as client:
+        await look(run, client)
+        looked = True
+    if not looked and not run.state.back and hold_of(run.asked()) is None:
+        here = str(next(iter(marks.runs_here()), ""))
+        reason = "its run was suspended in Prefect"
+        ask_hold(run.ports.journal, run.rollout, reason, actor="Prefect", run=here, clock=run.ports.clock)
 
 
 def _paused(runs: Sequence[FlowRun], asked: Sequence[ev.Asked]) -> FlowRun | None:
@@ -103,19 +120,38 @@ def _hold(run: Run, paused: FlowRun) -> None:
     ask_hold(run.ports.journal, run.rollout, reason, actor="Prefect", run=str(paused.id), clock=run.ports.clock)
 
 
-async def _heed_end(run: Run, paused: FlowRun) -> None:
+def _heed_end(run: Run, paused: FlowRun) -> None:
     """What became of the run whose pause asked for the hold: resumed, or cancelled."""
     state = paused.state
     if state is None or state.is_paused():
         return
     journal, clock = run.ports.journal, run.ports.clock
     if state.is_cancelled() or state.is_cancelling():
-        if not any(one.what == "abort" for one in run.asked()):
-            ask(
-                journal, run.rollout, "abort", f"its flow run {paused.name} was cancelled", actor="Prefect", clock=clock
-            )
+        _abort(run, paused)
     elif not state.is_final():
         ask_resume(journal, run.rollout, f"its run {paused.name} was resumed", actor="Prefect", clock=clock)
+
+
+def _abort(run: Run, cancelled: FlowRun) -> None:
+    """Prefect ends no process of a run that it takes for suspended: its driver goes back by itself."""
+    ask_abort(run.ports.journal, run.rollout, cancelled.name, run.ports.clock)
+
+
+async def _release(run: Run, client: PrefectClient) -> None:
+    """End the run whose pause held the rollout, where its process is gone: this one goes on with it."""
+    asked = run.asked()
+    held = next((one for one in reversed(asked) if one.what == HOLD), None)
+    here = marks.runs_here()
+    if held is None or not held.run or hold_of(asked) or UUID(held.run) in here:
+        return
+    one = await marks.read_run(client, UUID(held.run))
+    if one and one.state and (one.state.is_running() or one.state.is_paused()):
+        await client.set_flow_run_state(one.id, gone_on_in(str(here[0]) if here else ""), force=True)
+
+
+def gone_on_in(where: str, name: str = "") -> State[Any]:
+    """How a run ends that another one goes on with."""
+    return Completed(name="Gone on with", message=f"in run {name} ({where})" if name else f"in run {where}")
 
 
 async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> None:
@@ -163,9 +199,12 @@ async def drove_before(app: str, env: str) -> str:
 
 
 async def _hand_over(run: Run, pause: Pause) -> None:
-    """Nothing more can be done in this run: another one goes on. One that Prefect schedules again is that other one."""
+    """Nothing more can be done in this run: another one goes on. One that Prefect schedules again is that other one.
+
+    A rollout that is held before it has a plan has no canary to guard: it is left to `recover`, which holds it too.
+    """
     state = getattr(pause, "state", None)
-    if run.state.closed or (state is not None and state.state_details.pause_reschedule):
+    if run.state.closed or hold_of(run.asked()) or (state is not None and state.state_details.pause_reschedule):
         return
     one: Found = found(run.state, run.ports.journal)
     async with marks.asking(f"{run.rollout} is gone on with by recover") as client:
@@ -178,6 +217,6 @@ async def _hand_over(run: Run, pause: Pause) -> None:
             work_queue_name="urgent",
             as_subflow=False,
         )
-        gone_on: State[Any] = Completed(name="Gone on with", message=f"in run {made.name} ({made.id})")
+        gone_on = gone_on_in(str(made.id), made.name)
         for known in marks.runs_here():
             await client.set_flow_run_state(known, gone_on, force=True)

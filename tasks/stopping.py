@@ -34,9 +34,9 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
     try:
         yield
     except (asyncio.CancelledError, TerminationSignal):
-        if await _was_cancelled(asked_for):
-            _log.warning("%s: %s", run.rollout, REASON)
-            with _undisturbed():
+        with _undisturbed():
+            if await _was_cancelled(asked_for):
+                _log.warning("%s: %s", run.rollout, REASON)
                 await withdraw(run, REASON)
                 await pages.progress_page(run)
         raise

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from gopub.canon import Json
 from gopub.cli.signals import Wish, heeded
@@ -69,6 +70,8 @@ def server_blocks() -> Elsewhere | None:
     return cast("Elsewhere", load("blocks.resolve:ServerBlocks")())
 
 
+WAITING = "Waiting"
+"""What `tasks.marks` calls the state of a run whose rollout waits."""
 Beside = Callable[[], Coroutine[Any, Any, None]]
 """What runs next to flows, such as telling what happens; cancelled at their end."""
 Interrupt = Callable[[Sequence[Callable[[], object]], str], Coroutine[Any, Any, None]]
@@ -118,6 +121,8 @@ def _own_server() -> None:
 def run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> str:
     """Start a deployment on the server of ``PREFECT_API_URL`` and wait for its end; gives the name of its state.
 
+    A run whose rollout waits for a window or an approval may wait for days: it is not waited for, and ``Waiting``.
+
     Raises:
         GopubError: GP949 the run failed, crashed or was cancelled.
     """
@@ -129,18 +134,30 @@ async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Bes
 
     telling = asyncio.create_task(beside()) if beside else None
     try:
-        run = await arun_deployment(name, parameters=dict(parameters), timeout=None, poll_interval=1)
+        run = await arun_deployment(name, parameters=dict(parameters), timeout=0)
+        state = await _last_state(run.id)
     finally:
         if telling:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-    state = run.state
-    if state is None or not state.is_completed():
-        said = f"{state.name}: {state.message}" if state else "no state"
+    if not state.is_completed() and state.name != WAITING:
+        said = f"{state.name}: {state.message}"
         raise GopubError(
             "GP949", f"the run {run.name} of {name} ended as {said}", hint="see its logs in the Prefect UI"
         )
     return state.name or ""
+
+
+async def _last_state(run: UUID) -> Any:
+    """The state in which a run ends, or waits."""
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        while True:
+            state = (await client.read_flow_run(run)).state
+            if state and (state.is_final() or (state.is_paused() and state.name == WAITING)):
+                return state
+            await asyncio.sleep(1)
 
 
 async def _run(

@@ -1,4 +1,4 @@
-"""The flow `rollout` on hosts in memory, for runs that a worker executes: the entrypoint of tests on a real server.
+"""The flows `rollout` and `deploy` on hosts in memory, for runs of a worker: the entrypoint of tests on a real server.
 
 The journal is a file that the test reads as well. Hosts and edges are the process's own: whoever comes next makes them
 as the journal says. A file in GOPUB_TEST_BAD that is called as the env turns every canary's process there bad.
@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flows import deploy as deploying
+from flows.deploy import deploy
 from flows.rollout import rollout
 from gopub.clock import SystemClock
 from gopub.drive.opening import Wanted
@@ -27,7 +29,7 @@ from gopub.rollout.stages import take_over
 from tasks import rollout as boxes
 from tests.support.rollout_world import NEW, World
 
-__all__ = ["rollout"]
+__all__ = ["deploy", "rollout"]
 BAKE = 8.0
 NEVER = "00:00-00:01 UTC"
 
@@ -60,7 +62,7 @@ class Served(World):
         request = Request("hello", wanted.env, ReleaseRef(NEW, "2"), rollout=f"r-{wanted.env}", run=wanted.run)
         made = start(self.ports(), request, facts, 0)
         steps = tuple(replace(step, bake=BAKE) for step in self.plan().steps)
-        windows = (NEVER,) if wanted.env == "waits" else ()
+        windows = (NEVER,) if wanted.env.startswith("waits") else ()
         plan = replace(self.plan(), rollout=made.rollout, env=wanted.env, steps=steps, windows=windows)
         made.record(ev.Admitted(), ev.Planned(plan))
         return made
@@ -89,6 +91,23 @@ async def nothing(*_args: Any) -> None:
     """Nothing is there already."""
 
 
+async def released(*_args: Any, **_options: Any) -> dict[str, str]:
+    """It is published already."""
+    return {"app": "hello", "version": "2"}
+
+
+async def folder(*_args: Any, **_options: Any) -> str:
+    """The project is not asked."""
+    return "/nowhere"
+
+
+async def may_begin(_folder: str, _app: str, _env: str, **_options: Any) -> str:
+    """It may."""
+    return "hello"
+
+
+deploying.release = released  # type: ignore[assignment]
+deploying.boxes.project_folder, deploying.boxes.may_begin = folder, may_begin  # type: ignore[attr-defined]
 boxes.opening.open_run = open_run  # type: ignore[attr-defined]
 boxes.opening.already_there = nothing  # type: ignore[attr-defined]
 hosts.cargo_for, hosts.process_health = cargo, health  # type: ignore[assignment]

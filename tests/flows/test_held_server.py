@@ -35,10 +35,12 @@ class Shown:
     def __init__(self, stack: Stack, journal: Journal, bad: Path) -> None:
         self.stack, self.journal, self.bad = stack, journal, bad
 
-    async def baking(self, env: str) -> str:
+    async def baking(self, env: str, flow: str = "rollout") -> str:
         """Start a rollout as the form does; gives its run once it bakes."""
-        one = await self.stack.deployment("rollout/rollout")
-        parameters = {"app": "hello", "env": env, "version": "2", "project": "/nowhere"}
+        one = await self.stack.deployment(f"{flow}/{flow}")
+        parameters = {"env": env, "version": "2", "project": "/nowhere", "app": "hello"}
+        if flow == "deploy":
+            parameters["repository"] = "/nowhere"
         made = await self.stack.ask(
             "POST", f"/deployments/{one['id']}/create_flow_run", json={"parameters": parameters}
         )
@@ -118,8 +120,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
 
 
 async def in_memory(stack: Stack) -> None:
-    one = await stack.deployment("rollout/rollout")
-    await stack.ask("PATCH", f"/deployments/{one['id']}", json={"entrypoint": "tests/flows/memory.py:rollout"})
+    for flow in ("rollout", "deploy"):
+        one = await stack.deployment(f"{flow}/{flow}")
+        await stack.ask("PATCH", f"/deployments/{one['id']}", json={"entrypoint": f"tests/flows/memory.py:{flow}"})
 
 
 async def test_what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown):
