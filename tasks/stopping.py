@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from uuid import UUID
 
+from prefect._internal.control_listener import get_intent
 from prefect.client.orchestration import get_client
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
@@ -23,6 +24,8 @@ from gopub.telemetry import log
 from tasks import pages
 
 REASON = "aborted: its flow run was cancelled"
+LISTEN, GRACE = 0.5, 1.0
+"""Seconds between two looks at what the worker announced, and what its signal is given to come in the usual way."""
 _ASK = 5.0
 _log = log("rollout")
 
@@ -31,15 +34,37 @@ _log = log("rollout")
 async def heeding_cancel(run: Run) -> AsyncIterator[None]:
     """Withdraw the rollout where its flow run ends because somebody cancelled it."""
     asked_for = flow_run.get_root_flow_run_id() or ""  # the one that a person sees: rollout may run inside deploy
+    listening = asyncio.create_task(_listen(asyncio.current_task()))
     try:
         yield
     except (asyncio.CancelledError, TerminationSignal):
+        listening.cancel()
         with _undisturbed():
             if await _was_cancelled(asked_for):
                 _log.warning("%s: %s", run.rollout, REASON)
                 await withdraw(run, REASON)
                 await pages.progress_page(run)
         raise
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _listen(driver: asyncio.Task[object] | None) -> None:
+    """Cancel the driver's task where Prefect was told of the cancel and the driver was not.
+
+    Prefect raises an exception at whatever line the main thread is. In the middle of a callback or of another task the
+    event loop keeps it to itself, and the flow never hears of it: the canary stayed until the worker killed its guard.
+    What the worker announces beforehand is not lost.
+    """
+    try:
+        while get_intent() != "cancel":  # noqa: ASYNC110 - another thread of Prefect sets it
+            await asyncio.sleep(LISTEN)
+        await asyncio.sleep(GRACE)
+    except TerminationSignal:
+        _log.debug("the signal came here")
+    if driver:
+        driver.cancel()
 
 
 @contextmanager

@@ -6,12 +6,13 @@ import os
 import signal
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from deployments.server import descendants
 from gopub.clock import SystemClock
 from gopub.process import base_environment, run, spawn
 from gopub.rollout.journal import open_journal
@@ -117,18 +118,19 @@ func TestSlow(t *testing.T) { time.Sleep(10 * time.Minute) }
 """
 
 
-def programs_under_test(home: Path) -> list[int]:
-    """The programs with the repository's own tests, which a build runs."""
+def programs_under_test(pid: int) -> list[int]:
+    """The programs with the repository's own tests, which a build runs: what `tests.sh` kept, below that process."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if words[0].endswith(b"/small.test") and str(home).encode() in (entry / "environ").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue  # it ended while we looked
+    for child in descendants(pid):
+        with suppress(OSError):  # it ended while we looked
+            if Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/program"):
+                found.append(child)
     return found
+
+
+def there(pid: int) -> bool:
+    """Whether there is such a process."""
+    return Path(f"/proc/{pid}").exists()
 
 
 def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_path: Path) -> None:
@@ -136,11 +138,14 @@ def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_p
     deploy = [sys.executable, "-m", "gopub.cli.main", "deploy", "v1.4.0"]
     pid = spawn(deploy, log=tmp_path / "log", env=environment(tmp_path), cwd=tmp_path / "small")
 
+    tests: list[int] = []
+
     async def builds() -> bool:
-        return bool(programs_under_test(tmp_path))
+        tests[:] = programs_under_test(pid)
+        return bool(tests)
 
     async def ended() -> bool:
-        return not programs_under_test(tmp_path) and not servers(tmp_path)
+        return not any(map(there, tests)) and not servers(tmp_path)
 
     run_sync(until("its tests run", builds, within=180))
     os.kill(pid, signal.SIGINT)

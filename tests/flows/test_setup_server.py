@@ -30,6 +30,7 @@ pytestmark = [
 ]
 PUSH = ROOT / "tests" / "unit" / "webhooks" / "push.json"
 NAMES = {"deploy", "release", "rollout", "promote", "rollback", "recover"}
+SPEC = "app: orders\nenvironments:\n  prod: {inventory: h.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"
 TOKEN, HOOK = "rest-token-of-the-test", "hook-token-of-the-test"
 
 
@@ -56,7 +57,10 @@ def lost(stack: Stack) -> Iterator[str]:
 async def started_deploy(stack: Stack, repository: str) -> str:
     """A run of deploy that sent its first heartbeat."""
     one = await stack.deployment("deploy/deploy")
-    body = {"parameters": {"repository": repository, "env": "prod"}}
+    project = stack.folder / "project"
+    project.mkdir()
+    (project / "gopub.yaml").write_text(SPEC)
+    body = {"parameters": {"repository": repository, "env": "prod", "project": str(project)}}
     made: dict[str, Any] = await stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body)
     wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "occurred": {"since": made["created"]},
               "resource": {"id": [f"prefect.flow-run.{made['id']}"]}}  # fmt: skip
@@ -107,11 +111,13 @@ class Api:
 def api(ready: Stack) -> Api:
     repository = ready.folder / "orders"
     commit = run_sync(git_repository(repository))
+    run_sync(run(["git", "-C", str(repository), "branch", "release/v2.3"]))
     projects = ready.folder / "projects.yaml"
     projects.write_text(f"""
 apps:
   orders:
     repository: {repository}
+    project: {repository}
     gitlab_project: trade/orders
     envs: [staging, prod]
     rules: [{{branch: release/*, env: staging}}]

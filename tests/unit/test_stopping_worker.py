@@ -1,0 +1,85 @@
+"""A worker ends a run by SIGTERM; the rollout hears of it whatever the event loop is doing at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from prefect.utilities.engine import capture_sigterm
+
+from gopub.rollout.model import Outcome
+from gopub.rollout.run import Run
+from tasks import stopping
+from tests.support.rollout_world import World, in_memory
+
+ENDLESS = 30.0
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Run:
+    async def cancelled(_asked_for: str) -> bool:
+        return True
+
+    in_memory(monkeypatch)
+    ANNOUNCED.clear()
+    monkeypatch.setattr(stopping, "get_intent", lambda: "cancel" if ANNOUNCED else None)
+    monkeypatch.setattr(stopping, "LISTEN", 0.01)
+    monkeypatch.setattr(stopping, "GRACE", 0.05)
+    monkeypatch.setattr(stopping, "_was_cancelled", cancelled)
+
+    async def no_page(_run: Run) -> None: ...
+
+    monkeypatch.setattr(stopping.pages, "progress_page", no_page)
+    monkeypatch.setattr(stopping.flow_run, "get_root_flow_run_id", lambda: "")
+    return World(tmp_path).driver()
+
+
+ANNOUNCED: list[str] = []
+
+
+def killed() -> None:
+    """The worker announces a cancel, and its signal comes while the loop runs a callback of somebody's."""
+    ANNOUNCED.append("cancel")
+    os.kill(os.getpid(), signal.SIGTERM)
+    for _ in range(1000):
+        pass
+
+
+async def baking(run: Run, heeding) -> str:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    loop.call_later(0.05, killed)
+    with capture_sigterm():
+        async with heeding(run):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await asyncio.sleep(ENDLESS)
+    return "never told"
+
+
+def test_it_goes_back_where_the_signal_comes_in_the_middle_of_a_callback(run: Run) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # Prefect sends it on to whoever was there before
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(baking(run, stopping.heeding_cancel))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.state.closed is not None
+    assert run.state.closed.outcome is Outcome.WITHDRAWN
+
+
+def test_control_prefects_own_exception_is_lost_there(run: Run) -> None:
+    @asynccontextmanager
+    async def unheeding(_run: Run):
+        yield
+
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        assert asyncio.run(baking(run, unheeding)) == "never told"
+    finally:
+        signal.signal(signal.SIGTERM, before)
