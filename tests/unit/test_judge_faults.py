@@ -257,20 +257,23 @@ async def test_control_a_pool_of_files_that_is_full_is_promoted(seed: int) -> No
 
 
 async def test_what_cannot_be_told_from_the_mark_is_held_for_90_seconds_at_most(seed: int) -> None:
-    rng = random.Random(seed)
+    held = 0
+    for i in range(10):
+        noise = random.Random(seed + i)
 
-    def health(age: float) -> ProcessHealth:
-        return ProcessHealth("h1", memory=(50 + age / 8 + rng.gauss(0, 4)) * MIB)
+        def health(age: float, noise: random.Random = noise) -> ProcessHealth:
+            return ProcessHealth("h1", memory=(50 + age / 8 + noise.gauss(0, 4)) * MIB)
 
-    bake = Bake(seed, health=health, bake=15.0)
-    verdict, age = await bake.verdict()
-    early = [told for told in bake.told if told.reason.startswith("too early to say whether the canary leaks (memory")]
-    assert early
-    assert {told.rule for told in early} == {6}
-    assert all(told.at - T0 <= 92 for told in early)
-    assert not any(told.alert for told in early)
-    assert verdict.kind is Kind.PROMOTE, verdict
-    assert age <= 150
+        bake = Bake(seed + i, health=health, bake=15.0)
+        verdict, age = await bake.verdict()
+        early = [told for told in bake.told if told.reason.startswith("too early to say whether the canary leaks (mem")]
+        held += bool(early)
+        assert {told.rule for told in early} <= {6}
+        assert all(told.at - T0 <= 92 for told in early)
+        assert not any(told.alert for told in early)
+        assert verdict.kind is Kind.PROMOTE, verdict
+        assert age <= 150
+    assert held >= 7, "the noise of one in fifty looks like no growth at all"
 
 
 async def test_control_memory_that_does_not_grow_is_promoted(seed: int) -> None:
