@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -107,9 +109,9 @@ def traffic(
     from gopub.lab.traffic import Load, Traffic
 
     lab = Lab.open(name)
+    _check(host_header, mix or ())
     load = Load(lab.edge_address, host_header, rate=rate, users=users)
     if mix:
-        _check_mix(mix)
         load = Load(lab.edge_address, host_header, rate=rate, users=users, mix=tuple(mix))
     sender = Traffic(load, log=log)
     try:
@@ -119,8 +121,9 @@ def traffic(
     say(json.dumps(sender.counts.to_json()))
 
 
-def _check_mix(mix: list[str]) -> None:
+def _check(host_header: str, mix: Sequence[str]) -> None:
+    if not re.fullmatch("[!-~]+", host_header):
+        raise UsageError("GP811", f"{host_header!r} is no virtual host", hint="write it as hello.lab")
     for entry in mix:
-        method, _, path = entry.partition(" ")
-        if not (method.isalpha() and path.startswith("/")) or method == "HEAD":
+        if not re.fullmatch("(?!HEAD )[A-Za-z]+ /[!-~]*", entry):
             raise UsageError("GP811", f"{entry!r} is no request for the mix", hint='write it as "GET /path"')

@@ -1,4 +1,4 @@
-"""A raw HTTP/1.1 client that never repeats a request: what a loss counter needs and no library promises."""
+"""An HTTP/1.1 client that never repeats a request: what a loss counter needs and no client library promises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import h11
+
 _LIMIT = 64 * 1024
+_BEGINNING = b"HTTP/1."
 
 
 class LostError(Exception):
@@ -28,12 +31,13 @@ class Response:
 
 
 class Connection:
-    """One TCP connection, used for one exchange at a time."""
+    """One TCP connection, used for one exchange at a time; h11 knows HTTP, what is lost is decided here."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Wrap a connected pair of streams."""
         self._reader = reader
         self._writer = writer
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LIMIT)
         self.idle_since = 0.0
 
     @classmethod
@@ -56,62 +60,52 @@ class Connection:
         """Hang up."""
         self._writer.close()
 
-    async def exchange(self, request: bytes) -> Response:
+    async def exchange(self, request: h11.Request, body: bytes = b"") -> Response:
         """Send one request and read its whole response.
 
         Raises:
             LostError: see there.
         """
+        events = (request, h11.Data(body), h11.EndOfMessage())
         try:
-            self._writer.write(request)
+            self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
             await self._writer.drain()
             return await self._response()
-        except asyncio.IncompleteReadError as error:
-            raise LostError("cut") from error
         except OSError as error:
             raise LostError("reset") from error
-        except (ValueError, asyncio.LimitOverrunError) as error:
-            raise LostError("garbled") from error
+        except h11.RemoteProtocolError as error:
+            raise LostError("cut" if self._http.trailing_data[1] else "garbled") from error
 
     async def _response(self) -> Response:
-        status, version = 100, ""
+        status, body = 0, b""
         headers: Mapping[str, str] = {}
-        while status < 200:  # interim answers come before the real one
-            version, status = await self._status_line()
-            headers = await self._headers()
-        body, delimited = await self._body(status, headers)
-        stays = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Response(status, headers, body, stays and delimited)
+        while not isinstance(event := await self._event(), h11.EndOfMessage):
+            if isinstance(event, h11.Response):
+                status = event.status_code
+                headers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                body += event.data
+        return Response(status, headers, body, self._reusable())
 
-    async def _status_line(self) -> tuple[str, int]:
-        line = await self._reader.readline()
-        if not line:
-            raise LostError("closed")
-        version, _, rest = line.decode("latin-1").partition(" ")
-        if not (version.startswith("HTTP/1.") and line.endswith(b"\n")):
-            raise LostError("garbled")
-        return version, int(rest.split(" ", 1)[0])
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            data = await self._reader.read(_LIMIT)
+            if self._http.their_state is h11.SEND_RESPONSE:
+                _look(self._http.trailing_data[0] + data)
+            self._http.receive_data(data)
+        return event
 
-    async def _headers(self) -> Mapping[str, str]:
-        headers = {}
-        while (line := await self._reader.readuntil(b"\n")).strip():
-            name, _, value = line.decode("latin-1").partition(":")
-            headers[name.strip().lower()] = value.strip()
-        return headers
+    def _reusable(self) -> bool:
+        """Whether both sides are through with it; what came unasked would be taken for the next answer."""
+        if self._http.trailing_data[0] or {self._http.our_state, self._http.their_state} != {h11.DONE}:
+            return False
+        self._http.start_next_cycle()
+        return True
 
-    async def _body(self, status: int, headers: Mapping[str, str]) -> tuple[bytes, bool]:
-        if status in (204, 304):
-            return b"", True
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return await self._chunks(), True
-        if "content-length" in headers:
-            return await self._reader.readexactly(int(headers["content-length"])), True
-        return await self._reader.read(), False
 
-    async def _chunks(self) -> bytes:
-        body = b""
-        while size := int((await self._reader.readuntil(b"\n")).split(b";")[0], 16):
-            body += (await self._reader.readexactly(size + 2))[:-2]
-        while (await self._reader.readuntil(b"\n")).strip():
-            pass  # trailers
-        return body
+def _look(begun: bytes) -> None:
+    """What an answer begins with; h11 says so only once it has a whole head, which another protocol never sends."""
+    if not begun:
+        raise LostError("closed")
+    if not begun.startswith(_BEGINNING[: len(begun)]):
+        raise LostError("garbled")

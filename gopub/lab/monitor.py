@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import h11
+
 from gopub.errors import GopubError
 from gopub.lab import kernel
 from gopub.lab.http1 import Connection, LostError
@@ -13,6 +15,7 @@ from gopub.process import which
 
 _PROGRAM = "prometheus"
 _TRIES = 200
+_READY = h11.Request(method="GET", target="/-/ready", headers=[("Host", "prometheus")])
 
 
 def _configuration(home: Path) -> str:
@@ -66,7 +69,7 @@ async def _ready(layout: Layout) -> bool:
     except LostError:
         return False
     try:
-        answer = await connection.exchange(b"GET /-/ready HTTP/1.1\r\nHost: prometheus\r\n\r\n")
+        answer = await connection.exchange(_READY)
     except LostError:
         return False
     finally:

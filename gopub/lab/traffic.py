@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import h11
+
 from gopub.canon import Json
 from gopub.lab.counts import NO_RELEASE, Answer, Counts
 from gopub.lab.http1 import Connection, LostError, Response
@@ -114,7 +116,7 @@ class Traffic:
         self.counts.sent += 1
         try:
             async with asyncio.timeout(self.load.timeout):
-                response = await self._exchange(request, fresh=fresh)
+                response = await self._exchange(*request, fresh=fresh)
         except TimeoutError:
             self.counts.lose("timeout")
         except LostError as lost:
@@ -123,7 +125,7 @@ class Traffic:
             release = response.headers.get("x-gopub-release") or NO_RELEASE
             self.counts.answer(Answer(time.time(), time.monotonic() - begun, response.status, release))
 
-    def _request(self, *, fresh: bool) -> bytes:
+    def _request(self, *, fresh: bool) -> tuple[h11.Request, bytes]:
         method, path = self._random.choice(self.load.mix).split(" ", 1)
         headers = {
             "Host": self.load.host,
@@ -136,15 +138,14 @@ class Traffic:
             headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         if fresh:
             headers["Connection"] = "close"
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode() + body
+        return h11.Request(method=method, target=path, headers=list(headers.items())), body
 
-    async def _exchange(self, request: bytes, *, fresh: bool) -> Response:
+    async def _exchange(self, request: h11.Request, body: bytes, *, fresh: bool) -> Response:
         connection = (None if fresh else self._kept()) or await Connection.open(self.load.address, self.load.port)
         keep = False
         try:
-            response = await connection.exchange(request)
-            keep = response.reusable and not fresh
+            response = await connection.exchange(request, body)
+            keep = response.reusable
         finally:
             if keep:
                 connection.idle_since = time.monotonic()

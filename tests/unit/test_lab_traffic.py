@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import h11
 import pytest
 
+from gopub.cli.lab import _check
+from gopub.errors import UsageError
 from gopub.lab.counts import Answer, Counts, Latencies
 from gopub.lab.http1 import Connection, LostError
 from gopub.lab.traffic import Load, Traffic
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+GET = h11.Request(method="GET", target="/", headers=[("Host", "a")])
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Gopub-Release: abc\r\n\r\nhi"
 
 
@@ -173,18 +177,65 @@ async def test_every_kind_of_body_is_read_whole(answer: bytes, body: bytes, reus
 
     async with serving(once) as port:
         connection = await Connection.open("127.0.0.1", port)
-        response = await connection.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        response = await connection.exchange(GET)
         connection.close()
     assert (response.body, response.reusable) == (body, reusable)
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n",
+        b"HTTP/2 200\r\n",
+        b"\x15\x03\x01",
+    ],
+)
 async def test_what_is_no_http_is_garbled(answer: bytes) -> None:
     async with serving(saying(answer)) as port:
         connection = await Connection.open("127.0.0.1", port)
         with pytest.raises(LostError, match="garbled"):
-            await connection.exchange(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await connection.exchange(GET)
         connection.close()
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
+    async with serving(saying(OK + OK.replace(b"abc", b"bad"))) as port:
+        counts = await Traffic(load(port)).run(0.2)
+    assert counts.release("abc").classes == Counter({"2xx": counts.sent})
+    assert counts.sent > 5
+
+
+@pytest.mark.parametrize("cut", range(1, len(OK)))
+async def test_an_answer_is_cut_wherever_it_ends(cut: int) -> None:
+    async def part(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request_of(reader)
+        writer.write(OK[:cut])
+        await writer.drain()
+
+    async with serving(part) as port:
+        connection = await Connection.open("127.0.0.1", port)
+        with pytest.raises(LostError, match="cut"):
+            await connection.exchange(GET)
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "mix", "says"),
+    [
+        ("hello lab", "GET /", "'hello lab' is no virtual host"),
+        ("h\r\nx: y", "GET /", "is no virtual host"),
+        ("hello.lab", "GET", "'GET' is no request for the mix"),
+        ("hello.lab", "HEAD /", "'HEAD /' is no request for the mix"),
+        ("hello.lab", "GET /a b", "'GET /a b' is no request for the mix"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is(host: str, mix: str, says: str) -> None:
+    with pytest.raises(UsageError, match="GP811") as caught:
+        _check(host, [mix])
+    assert says in caught.value.problem
+    _check("hello.lab", ["GET /", "POST /a?b=c"])
 
 
 def test_the_first_bad_answer_and_the_last_answer_of_a_release_are_kept() -> None:
