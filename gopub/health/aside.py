@@ -83,6 +83,13 @@ class Warming:
     timed: int = 0
     slow: int = 0
     """Of these, above what counts as slow."""
+    stable_timed: int = 0
+    """Of stable's hosts, when they were started: what the edges still know of it. No figure has them either."""
+    stable_slow: int = 0
+
+    def plus(self, more: Warming) -> Warming:
+        """With more answers of the canary's hosts; stable's stand as they are."""
+        return replace(self, timed=self.timed + more.timed, slow=self.slow + more.slow)
 
 
 def heard(

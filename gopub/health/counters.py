@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from gopub.health.aside import Gained, Warming
@@ -98,18 +98,39 @@ def gained(before: CounterSnapshot, after: CounterSnapshot) -> Gained:
     return Gained(before.at, after.at, increments(before, after), releases)
 
 
-def warmed(found: Gained, until: Mapping[str, float], release: str, slow_above: float | None) -> tuple[Gained, Warming]:
-    """Without the latency of a release's hosts that were still warming up, and what that was."""
-    kept, timed, slow = [], 0, 0
+def warmed(
+    found: Gained, until: Mapping[str, float], release: str, slow_above: float | None,
+    booted: Collection[str] = (), lag: float = 0.0,
+) -> tuple[Gained, Warming]:  # fmt: skip
+    """Without the latency of a release's hosts that were still warming up, and what that was.
+
+    An edge that counts such answers apart knows better than a clock which they were. It knows nothing of a host that
+    was ``booted`` since, and where it counts none apart in the midst of the warm-up its clock is another one's.
+    ``until`` is later than the end of the warm-up by ``lag``, for so old may counts be.
+    """
+    kept, cold = [], Warming()
     for one in found.series:
-        if one.release != release or found.start >= until.get(one.host, 0.0):
-            kept.append(one)
-            continue
-        cold = histogram(one.cumulative)
-        bound = cold.bound_at(slow_above) if slow_above is not None else None
-        timed, slow = timed + cold.total, slow + (cold.above(bound) if bound is not None else 0)
-        kept.append(replace(one, cumulative={}))
-    return replace(found, series=tuple(kept)), Warming(timed, slow)
+        end = until.get(one.host, 0.0)
+        by_time = one.release == release and found.start < end
+        if by_time and one.warming and one.host not in booted:
+            by_time = found.end <= end - lag and not any(one.warming.values())
+        if one.release == release:
+            cold = cold.plus(_cold(one.warming, slow_above)).plus(_cold(one.cumulative if by_time else {}, slow_above))
+        kept.append(replace(one, cumulative={}) if by_time else one)
+    return replace(found, series=tuple(kept)), cold
+
+
+def starts_of(snapshot: CounterSnapshot, release: str | None, slow_above: float | None) -> Warming:
+    """What edges that count it apart know of a release's own starts: all that they counted since they were started."""
+    cold = Warming()
+    for one in snapshot.series:
+        cold = cold.plus(_cold(one.warming, slow_above)) if one.release == release else cold
+    return cold
+
+
+def _cold(cumulative: Mapping[float, float], slow_above: float | None) -> Warming:
+    timed = histogram(cumulative)
+    return Warming(timed.total, _above(timed, slow_above)[1])
 
 
 def window_of(
@@ -140,12 +161,16 @@ def _rebuilt(before: RawSeries | None, after: RawSeries) -> bool:
 
 
 def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
-    if before is None or _fell(before.classes, after.classes) or _fell(before.cumulative, after.cumulative):
+    if before is None:
+        return after
+    counted = (before.classes, after.classes), (before.cumulative, after.cumulative), (before.warming, after.warming)
+    if any(_fell(earlier, later) for earlier, later in counted):
         return after
     return replace(
         after,
         classes={name: value - before.classes.get(name, 0.0) for name, value in after.classes.items()},
         cumulative={le: value - before.cumulative.get(le, 0.0) for le, value in after.cumulative.items()},
+        warming={le: value - before.warming.get(le, 0.0) for le, value in after.warming.items()},
     )
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from gopub.canon import Json
 from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
 from gopub.health.config import JudgeConfig
-from gopub.health.counters import bounds_of, disagreement, gained, merged, warmed, window, window_of
+from gopub.health.counters import bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
@@ -201,10 +201,9 @@ class Observer:
 
     def _take(self, found: Gained) -> Window:
         config, evidence = self._config, self._state.evidence
-        found, cold = warmed(found, self._warm_until(found), config.canary, evidence.slow_above)
-        more = self._state.warming
-        more = Warming(more.timed + cold.timed, more.slow + cold.slow)
-        state = self._state = replace(self._state, warming=more)
+        booted = [host for host, one in self._state.hosts.items() if one.born > self._since.get(host, 0.0)]
+        found, cold = warmed(found, self._warm_until(found), config.canary, evidence.slow_above, booted, self._lag)
+        state = self._state = replace(self._state, warming=self._with_stables(self._state.warming.plus(cold)))
         new = window_of(
             found,
             canary=config.canary,
@@ -221,12 +220,21 @@ class Observer:
         )
         return new
 
+    def _with_stables(self, cold: Warming) -> Warming:
+        config, slow = self._config, self._state.evidence.slow_above
+        starts = starts_of(self._last, config.stable, slow) if self._last and config.stable else Warming()
+        return replace(cold, stable_timed=starts.timed, stable_slow=starts.slow)
+
+    @property
+    def _lag(self) -> float:
+        return self._last.interval or 0.0 if self._last else 0.0
+
     def _warm_until(self, found: Gained) -> Mapping[str, float]:
         """From when on the latency of each canary host counts; counts may be as old as one scrape.
 
         A start that lies ahead says that the clock was set back since: that host is warm.
         """
-        late = self._config.warmup + (self._last.interval or 0.0 if self._last else 0.0)
+        late = self._config.warmup + self._lag
         born = {host: one.born for host, one in self._state.hosts.items()}
         names = {one.host for one in found.series if one.release == self._config.canary}
         starts = {name: max(self._since.get(name, 0.0), born.get(name, 0.0)) for name in names}

@@ -165,6 +165,9 @@ class RawSeries:
     classes: Mapping[str, float]
     cumulative: Mapping[float, float] = field(default_factory=dict)
     """Latency: upper bound in seconds (``inf`` for all) → requests not slower."""
+    warming: Mapping[float, float] = field(default_factory=dict)
+    """The same of answers that the edge counts apart, for the host warmed up when it was asked; empty where it counts
+    none apart: it is older, or was not told."""
 
 
 @dataclass(frozen=True, slots=True)

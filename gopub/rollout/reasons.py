@@ -172,9 +172,12 @@ def say_good(observation: Observation, policy: Policy) -> str:
 
 
 def say_warming(observation: Observation) -> str:
-    """How many answers of warming hosts were left out of the latency; empty where none was."""
+    """How many answers of warming hosts were left out of the latency, beside stable's own; empty where none was."""
     cold = observation.warming
-    return f"; left out of the latency: {cold.timed} answers of warming hosts, {cold.slow} slow" if cold.timed else ""
+    if not cold.timed:
+        return ""
+    told = f"; left out of the latency: {cold.timed} answers of warming hosts, {cold.slow} slow"
+    return f"{told}; stable's own starts: {cold.stable_slow} slow of {cold.stable_timed}" if cold.stable_timed else told
 
 
 def _slower(observation: Observation) -> bool:

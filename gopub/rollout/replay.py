@@ -33,7 +33,25 @@ def sealed(record: VerdictRecord, memory: Json = None) -> VerdictRecord:
 
 
 def _digest(record: VerdictRecord) -> str:
-    return digest_of(to_json(replace(record, digest="")))
+    return digest_of(_as_before(to_json(replace(record, digest=""))))
+
+
+_NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
+    (("observation", "warming"), "stable_timed", 0),
+    (("observation", "warming"), "stable_slow", 0),
+)
+"""Where a record has got fields since digests are kept, and what they are where nothing is said."""
+
+
+def _as_before(document: Json) -> Json:
+    """Without newer fields that say nothing, so that the digest of an older record is what it was."""
+    for path, name, default in _NEWER:
+        found: Json = document
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, dict) and found.get(name) == default:
+            del found[name]
+    return document
 
 
 def record_to_json(record: VerdictRecord) -> Json:

@@ -150,8 +150,8 @@ async def test_a_thousand_hosts_are_rolled_out_many_times_within_the_hour(edge):
 async def test_the_dictionary_holds_as_many_hosts_as_its_file_says(edge):
     """8000 hosts with two releases each; what is beyond is refused with the way out, and the others serve on."""
     for at in range(8):
-        table = RouteTable(app=f"app-{at}", env="lab", upstream=f"app-{at}", salt="r")
-        peers = fleet(1000, table.upstream)
+        table = RouteTable(app=f"app-{at}", env="lab", upstream=f"app-{at}", salt="r", warmup=10.0)
+        peers = tuple(replace(peer, since=1e9) for peer in fleet(1000, table.upstream))
         for turn, release in enumerate((STABLE, CANARY), start=1):
             order = replace(table, revision=turn, n=turn, stable=Track(release, peers))
             status, answer = await edge.put(order)

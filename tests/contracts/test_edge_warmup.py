@@ -79,3 +79,37 @@ async def test_the_weight_of_a_canary_that_warms_up_grows_and_swaps_nobody(tmp_p
             seen.append(reached)
     assert all(earlier <= later for earlier, later in itertools.pairwise(seen))
     assert len(seen[0]) < len(seen[1]) == len(seen[2]) < len(seen[3])
+
+
+async def test_the_latency_of_a_peer_that_warms_up_is_counted_apart_and_its_answers_are_not(tmp_path):
+    """From the first request after its warm-up on it is counted with the others; what was counted apart stays."""
+    text, ports = upstreams("old", "new")
+    text = text.replace('return 200 "new"', 'return 500 "new"')
+    async with running_edge(tmp_path, extra=text) as edge:
+        table = route_table((), sticky="header:x-user-id", warmup=3600.0)
+        table = replace(table, stable=Track(STABLE, peers(ports, old=None)), weight=5000)
+        now, counted = time.time(), []
+        for revision, since in enumerate((now, None, now - 4000), start=1):
+            await put(edge, replace(table, canary=Track(CANARY, peers(ports, new=since)), weight_from=5000), revision)
+            client = edge.client()
+            for at in range(0, len(USERS), 100):
+                await client.ask_many([{"x-user-id": user} for user in USERS[at : at + 100]])
+            counted.append(await counts(edge, CANARY, "new"))
+        stable = await counts(edge, STABLE, "old")
+    served = len([user for user in USERS if bucket(table.salt, user) < 5000])
+    assert counted == [
+        {"5xx": served, "request": 0, "warming_request": served},
+        {"5xx": 2 * served, "request": 0, "warming_request": 2 * served},  # this table says nothing of its start
+        {"5xx": 3 * served, "request": served, "warming_request": 2 * served},
+    ]
+    assert stable == {"5xx": 0, "request": 3 * (len(USERS) - served), "warming_request": None}
+
+
+async def counts(edge: LocalEdge, release: str, host: str) -> dict[str, float | None]:
+    """Answers that failed, and those that were timed: among all, and apart."""
+    metrics = await edge.metrics()
+    labels = f'app="hello",env="lab",release="{release[:12]}",host="{host}"'
+    timed = {
+        name: metrics.get(f"gopub_edge_{name}_seconds_count{{{labels}}}") for name in ("request", "warming_request")
+    }
+    return {"5xx": metrics[f'gopub_edge_attempts_total{{{labels},class="5xx"}}'], **timed}

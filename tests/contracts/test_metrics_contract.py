@@ -51,6 +51,9 @@ def filled() -> Metrics:
         if i >= 200:  # the canary begins late, its series born at 0
             k = 10 * (i - 200)
             _host(metrics, at, CANARY, "h3", k, k // 10, [0, 0, k, k, k])
+            apart = {"app": "hello", "env": "prod", "release": CANARY, "host": "h3", "instance": "10.0.0.9:9145"}
+            for le, value in histogram_lines(BOUNDS, [0, 1, 3, 3, 7]).items():
+                metrics.add("gopub_edge_warming_request_seconds_bucket", apart | {"le": le}, at, value)
     for i in range(41):  # an edge that stops being scraped after ten minutes
         _edge(metrics, T0 + 15 * i, "10.0.0.8:9145")
         _host(metrics, T0 + 15 * i, STABLE, "h1", 7 * i, 0, [7 * i] * 5, edge="10.0.0.8:9145")
@@ -107,6 +110,14 @@ async def test_counts_between_two_looks_are_exact(source: PrometheusSource) -> N
     assert (seen.canary.timed, seen.canary.slow) == (200, 200)
     assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
     assert a.interval == b.interval == 15.0
+
+
+async def test_what_warming_hosts_answered_is_read_apart(source: PrometheusSource) -> None:
+    rows = {(row.release, row.host): row for row in (await _good(source, T0 + 3600)).series}
+    canary, stable = rows[CANARY, "h3"], rows[STABLE, "h1"]
+    assert canary.warming == {0.1: 0, 0.25: 1, 0.5: 3, 1.0: 3, float("inf"): 7}
+    assert canary.cumulative[float("inf")] == 400, "and is not among the others"
+    assert stable.warming == {}, "an edge that counts none apart"
 
 
 async def test_a_restarted_counter_counts_from_zero(source: PrometheusSource) -> None:

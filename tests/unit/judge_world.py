@@ -5,6 +5,7 @@ Latencies lie in the edges' buckets; a canary with ``extra`` milliseconds answer
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -31,6 +32,11 @@ LOOK = 2.0
 MIB = 1024 * 1024
 
 
+def cumulative(counts: Sequence[int]) -> dict[float, float]:
+    sums = itertools.accumulate(map(float, counts))
+    return dict(zip((*BOUNDS, math.inf), sums, strict=True))
+
+
 @dataclass
 class Bake:
     """One canary host beside three stable ones; every rate is per request, every host gets ``rps``."""
@@ -47,6 +53,10 @@ class Bake:
     slow_until: float = math.inf
     """or only in so many seconds of the process' life."""
     warmup: float = 0.0
+    apart: float | None = None
+    """For so many seconds of its life the edge counts the canary's latency apart; None is an edge that never does."""
+    starts: tuple[int, int] = (0, 0)
+    """Quick and slow answers that the edge remembers of the stable hosts' starts."""
     rules: int = RULES
     slo: SloTarget = field(default_factory=lambda: SloTarget(None, 0.01))
     bake: float = 60.0
@@ -61,6 +71,8 @@ class Bake:
         self.told: list[Verdict] = []
         self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
         self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0} for host in self.hosts}
+        self.cold = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
+        self.cold[self.hosts[1]][0], self.cold[self.hosts[1]][-1] = self.starts
         self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
 
     def serve(self, seconds: float, hosts: Sequence[tuple[str, str]]) -> None:
@@ -71,19 +83,21 @@ class Bake:
             self.classes[host]["5xx"] += bad
             self.classes[host]["2xx"] += max(0, n) - bad
             for _ in range(n):
-                young = self.age + self.rng.random() * seconds < self.slow_until
+                sent = self.age + self.rng.random() * seconds
+                young = sent < self.slow_until
                 later = host[0] == CANARY and self.rng.random() < self.share and young
                 took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if later else 0)
-                self.counts[host][next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))] += 1
+                cold = self.apart is not None and host[0] == CANARY and sent < self.apart
+                (self.cold if cold else self.counts)[host][
+                    next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))
+                ] += 1
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
         rows = []
         for release, host in self.hosts:
-            total, cumulative = 0, {}
-            for le, count in zip((*BOUNDS, math.inf), self.counts[release, host], strict=True):
-                total += count
-                cumulative[le] = float(total)
-            rows.append(RawSeries("e1", release, host, dict(self.classes[release, host]), cumulative))
+            cold = {} if self.apart is None else cumulative(self.cold[release, host])
+            timed = cumulative(self.counts[release, host])
+            rows.append(RawSeries("e1", release, host, dict(self.classes[release, host]), timed, cold))
         return CounterSnapshot(at, tuple(rows), {"e1": at}, 1.0)
 
     async def history(

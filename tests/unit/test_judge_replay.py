@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.canon import Json
+from gopub.canon import Json, digest_of
 from gopub.cli import judge as command
 from gopub.errors import UsageError
 from gopub.health.config import RULES, JudgeConfig
@@ -146,3 +146,16 @@ async def test_a_record_of_earlier_rules_still_gives_its_verdict():
     whole["verdict"]["kind"] = "ROLLBACK"
     assert not replay(record_from_json(whole)).same
     assert to_json(record_from_json(whole))["observation"]["config"]["rules"] == 1 != RULES
+
+
+async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
+    """What was sealed without stable's own starts is no record that somebody changed."""
+    kept = (await entry())["record"]["record"]
+    older = json.loads(json.dumps(kept))
+    assert (
+        older["observation"]["warming"].pop("stable_timed") == older["observation"]["warming"].pop("stable_slow") == 0
+    )
+    older["digest"] = digest_of(older | {"digest": ""})
+    assert replay(record_from_json(older)).differences == ()
+    older["observation"]["warming"]["stable_timed"] = 1
+    assert "something in the record was changed" in str(replay(record_from_json(older)).differences)

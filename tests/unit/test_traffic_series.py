@@ -14,6 +14,8 @@ from tests.unit.traffic_lua import LUA
 
 EACH = 57
 """Counters of a series."""
+APART = 20
+"""Counters more of a peer that was started: 19 buckets and a sum."""
 PLENTY = 10**9
 
 
@@ -105,3 +107,50 @@ def test_a_table_that_has_no_room_is_refused_and_leaves_nothing_behind():
         assert (answer["fine"], answer["named"], answer["counters"]) == (False, 100, EACH * 100)
     # The same peers within the room: they were not refused for what they are.
     assert kept([(0.0, small), (1.0, table(("b", range(50))))], room)[-1]["fine"]
+
+
+def starting(doc: dict[str, Any], since: float, *hosts: int, warmup: float = 10.0) -> dict[str, Any]:
+    """The table with canary peers that were started then."""
+    changed = json.loads(json.dumps(doc)) | {"warmup": warmup}
+    for number in hosts:
+        changed["canary"]["peers"][number]["since"] = since
+    return changed
+
+
+def test_only_what_is_started_is_counted_apart_and_a_table_that_does_not_say_so_takes_nothing_back():
+    both = table(("a", range(2, 4)), ("b", range(2)))
+    answers = kept([(100.0, both), (101.0, starting(both, 100.5, 0)), (102.0, both), (103.0, both)])
+    assert [answer["counters"] for answer in answers] == [4 * EACH, *[4 * EACH + APART] * 3]
+    assert [answer["ends"] for answer in answers] == [{}, *[{"b/h0": 110.5}] * 3]
+
+
+def test_a_second_start_warms_up_again_and_needs_no_more_counters():
+    both = table(("a", range(2, 4)), ("b", range(2)))
+    answers = kept([(100.0, starting(both, 99.0, 0, 1)), (200.0, starting(both, 199.25, 1))])
+    assert [answer["counters"] for answer in answers] == [4 * EACH + 2 * APART] * 2
+    assert answers[-1]["ends"] == {"b/h0": 109.0, "b/h1": 209.25}
+
+
+def test_a_start_that_lies_ahead_lengthens_no_warmup():
+    """A clock was set back: a peer that warms up for ever is never judged."""
+    both = table(("a", range(2, 4)), ("b", range(2)))
+    ahead = starting(both, 1e9, 0)
+    assert [answer["ends"] for answer in kept([(100.0, ahead), (150.0, ahead)])] == [{"b/h0": 111.0}] * 2
+
+
+def test_what_is_counted_apart_leaves_with_its_peer_and_is_bounded():
+    puts = [(at, doc if not doc["canary"] else starting(doc, at, *range(len(doc["canary"]["peers"]))))
+            for at, doc in rollouts(10, "abcd", every=300)]  # fmt: skip
+    late = [(at, table(("d", range(10)))) for at in (3659.0, 3721.0, 4021.0, 4321.0)]
+    answers = kept([*puts, *late])
+    assert answers[len(puts) - 1]["counters"] == 40 * EACH + 30 * APART
+    assert answers[-1]["counters"] == 10 * (EACH + APART)
+
+
+def test_without_room_for_what_is_counted_apart_a_table_is_refused_and_leaves_nothing_behind():
+    both = table(("a", range(2, 4)), ("b", range(2)))
+    first, refused, again = kept(
+        [(100.0, both), (101.0, starting(both, 100.0, 0, 1)), (102.0, both)], room=4 * EACH + APART
+    )
+    assert (first["fine"], refused["fine"], again["fine"]) == (True, False, True)
+    assert refused["counters"] == again["counters"] == 4 * EACH

@@ -33,6 +33,7 @@ from gopub.health.samples import (
 
 ATTEMPTS = "gopub_edge_attempts_total"
 LATENCY = "gopub_edge_request_seconds_bucket"
+WARMING = "gopub_edge_warming_request_seconds_bucket"
 REVISION = "gopub_edge_table_revision"
 HEAP = "go_gc_heap_live_bytes"
 PAUSES = "go_sched_pauses_total_gc_seconds_bucket"
@@ -183,7 +184,7 @@ class PrometheusSource:
 
 
 def _counters(app: str, env: str, releases: Sequence[str]) -> str:
-    return selector((ATTEMPTS, LATENCY), equal={"app": app, "env": env}, one_of={"release": releases})
+    return selector((ATTEMPTS, LATENCY, WARMING), equal={"app": app, "env": env}, one_of={"release": releases})
 
 
 def _revision(app: str, env: str) -> str:
@@ -239,15 +240,16 @@ def freshness(rows: Sequence[Row], at: float) -> tuple[Targets, dict[str, float]
 
 def _raw(rows: Sequence[Row], found: Targets) -> tuple[RawSeries, ...]:
     """Samples put together by edge, release and host; of two that claim the same place the larger one counts."""
-    places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float]]] = {}
+    places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float], dict[float, float]]] = {}
     for labels, samples in rows:
         place = (found.key(labels), labels.get("release", ""), labels.get("host", ""))
-        classes, buckets = places.setdefault(place, ({}, {}))
+        classes, timed, warming = places.setdefault(place, ({}, {}, {}))
         value = _finite(labels, samples[-1][1])
         if labels.get("__name__") == ATTEMPTS:
             name = labels.get("class", "")
             classes[name] = max(value, classes.get(name, 0.0))
         elif "le" in labels:
+            buckets = warming if labels.get("__name__") == WARMING else timed
             bound = float(labels["le"])
             buckets[bound] = max(value, buckets.get(bound, 0.0))
     return tuple(RawSeries(*place, *places[place]) for place in sorted(places))

@@ -1,5 +1,5 @@
 -- Runs series.lua under plain luajit on dictionaries of its own: {"now": seconds, "doc": table} per line in, and out
--- {"fine", "why", "named", "left", "counters"}; at most `room` counters fit.
+-- {"fine", "why", "named", "left", "counters", "newest", "ends"}; at most `room` counters fit.
 --   luajit series.lua DIRECTORY ROOM
 
 package.path = arg[1] .. "/?.lua;" .. package.path
@@ -41,14 +41,15 @@ for line in io.lines() do
   local input = cjson.decode(line)
   now = input.now
   local fine, why = series.ensure(input.doc)
-  local named, left = 0, {} -- the list says first what left last
+  local named, left, ends = 0, {}, {} -- the list says first what left last
   for _, entry in ipairs(series.list(input.doc.upstream)) do
     named = named + (entry.named and 1 or 0)
+    ends[entry.release:sub(1, 1) .. "/" .. entry.host] = entry.ends
     if not entry.named then
       left[#left + 1] = entry.release:sub(1, 1) .. "/" .. entry.host
     end
   end
   local answer = { fine = fine or false, why = why or "", named = named, left = #left, counters = counters.size() }
-  answer.newest = left[1] or ""
+  answer.newest, answer.ends = left[1] or "", ends
   print(cjson.encode(answer))
 end

@@ -63,8 +63,9 @@ local function latency(policy, by_header, header, total)
   return header and (policy == "header" or policy ~= "total" and by_header) and header or total
 end
 
--- `flight` only for the attempt whose answer went to the client.
-local function add(peer, policy, flight, status, sent, header, total)
+-- `flight` only for the attempt whose answer went to the client; `cold` where the peer warmed up when it was asked:
+-- then its latency is nobody's evidence, and counted apart.
+local function add(peer, policy, flight, cold, status, sent, header, total)
   local keys = peer.counters
   if not keys then
     return
@@ -84,7 +85,7 @@ local function add(peer, policy, flight, status, sent, header, total)
   end
   count(keys.class[found])
   if total and found ~= "connect" and found ~= "left" then
-    time(keys.latency, latency(policy, by_header, header, total))
+    time(cold and keys.warming or keys.latency, latency(policy, by_header, header, total))
     time(keys.total, total)
   end
 end
@@ -100,18 +101,20 @@ local function split(text)
   return parts
 end
 
+local NONE = {}
+
 --- Counts the attempts of a finished request; `flight.tried` are the peers in their order.
 function _M.observe(flight)
-  local var, tried, policy = ngx.var, flight.tried, flight.route.latency
+  local var, tried, policy, cold = ngx.var, flight.tried, flight.route.latency, flight.cold or NONE
   local last = #tried
   if last == 1 then
-    add(tried[1], policy, flight, var.upstream_status, var.upstream_bytes_sent, var.upstream_header_time,
+    add(tried[1], policy, flight, cold[1], var.upstream_status, var.upstream_bytes_sent, var.upstream_header_time,
       var.upstream_response_time)
   elseif last > 1 then
     local status, sent = split(var.upstream_status), split(var.upstream_bytes_sent)
     local header, response = split(var.upstream_header_time), split(var.upstream_response_time)
     for at, peer in ipairs(tried) do
-      add(peer, policy, at == last and flight or nil, status[at], sent[at], header[at], response[at])
+      add(peer, policy, at == last and flight or nil, cold[at], status[at], sent[at], header[at], response[at])
     end
   end
 end
@@ -121,6 +124,7 @@ end
 local FAMILIES = {
   { "gopub_edge_attempts_total", "counter", "Attempts at a peer by how they ended." },
   { "gopub_edge_request_seconds", "histogram", "Latency: seconds to the answer's end, of a stream to its header." },
+  { "gopub_edge_warming_request_seconds", "histogram", "The same of peers that warmed up when they were asked." },
   { "gopub_edge_header_seconds", "histogram", "Seconds from the attempt's begin to the answer's header." },
   { "gopub_edge_total_seconds", "histogram", "Seconds from the attempt's begin to the answer's end." },
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
@@ -163,6 +167,9 @@ local function show_entry(lines, labels, entry)
     say(lines, "gopub_edge_attempts_total", "", ('%s,class="%s"'):format(own, name), value)
   end
   show_histogram(lines, "gopub_edge_request_seconds", own, keys.latency)
+  if entry.ends then
+    show_histogram(lines, "gopub_edge_warming_request_seconds", own, keys.warming)
+  end
   show_histogram(lines, "gopub_edge_header_seconds", own, keys.header)
   show_histogram(lines, "gopub_edge_total_seconds", own, keys.total)
 end

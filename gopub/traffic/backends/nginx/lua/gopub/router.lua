@@ -178,6 +178,10 @@ function _M.balance()
     return ngx.exit(500)
   end
   flight.tried[#flight.tried + 1] = peer
+  if peer.ends and ngx.now() < peer.ends then
+    flight.cold = flight.cold or {} -- for few requests only
+    flight.cold[#flight.tried] = true
+  end
   flight.peer = peer
   inflight.up(peer.inflight)
 end

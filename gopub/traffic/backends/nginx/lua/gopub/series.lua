@@ -30,18 +30,27 @@ local function histogram(number, mark, bounds)
   return keys
 end
 
---- The names of one series' counters, by its number: {class = {name = key}, latency, header, total = histograms}.
+--- The names of one series' counters, by its number: {class = {name = key}, latency, header, total, warming =
+-- histograms}. Those of `warming` are there only where the entry has `ends`: where the peer was named as a new one.
 function _M.keys(number)
   local keys = {
     class = {},
     latency = histogram(number, "b", _M.BOUNDS),
     header = histogram(number, "h", _M.SHOWN),
     total = histogram(number, "t", _M.SHOWN),
+    warming = histogram(number, "w", _M.BOUNDS),
   }
   for _, class in ipairs(_M.CLASSES) do
     keys.class[class] = number .. class
   end
   return keys
+end
+
+local function each_of(histogram_keys, act)
+  act(histogram_keys.sum)
+  for _, key in ipairs(histogram_keys) do
+    act(key)
+  end
 end
 
 local function each_counter(number, act)
@@ -50,14 +59,12 @@ local function each_counter(number, act)
     act(key)
   end
   for _, name in ipairs({ "latency", "header", "total" }) do
-    act(keys[name].sum)
-    for _, key in ipairs(keys[name]) do
-      act(key)
-    end
+    each_of(keys[name], act)
   end
 end
 
---- All series of an upstream: a list of {number, release, host, named, seen}.
+--- All series of an upstream: a list of {number, release, host, named, seen, since, ends}. `ends` is when the peer has
+-- warmed up, which it began at `since`; neither where no table ever said that it does.
 function _M.list(upstream)
   local text = store:get("series/" .. upstream)
   return text and cjson.decode(text) or {}
@@ -69,11 +76,34 @@ local function named_by(doc)
     if doc[key] ~= cjson.null then
       for _, peer in ipairs(doc[key].peers) do
         local release = doc[key].release:sub(1, 12)
-        named[release .. "/" .. peer.host] = { release = release, host = peer.host }
+        named[release .. "/" .. peer.host] = {
+          release = release, host = peer.host, since = peer.since, warmup = peer.since and doc.warmup or 0,
+        }
       end
     end
   end
   return named
+end
+
+-- Until when a peer warms up that is wanted so, of which `old` is known. A table without `since` takes nothing back: it
+-- may be there for an edge of an older version. A start that lies ahead is the clock's fault and lengthens nothing.
+local function warmth(want, old, now)
+  if not want or want.warmup <= 0 or (old.since and math.abs(old.since - want.since) < 0.01) then -- JSON rounds
+    return old.since, old.ends
+  end
+  return want.since, math.min(want.since, now + 1) + want.warmup
+end
+
+-- Adds what `each` goes through at 0; the reason where there is no room.
+local function add(each, of)
+  local problem
+  each(of, function(key)
+    local fine, why = counters:safe_add(key, 0)
+    if not fine and why ~= "exists" then
+      problem = why
+    end
+  end)
+  return problem
 end
 
 local function create(entry)
@@ -81,20 +111,21 @@ local function create(entry)
   if not number then
     return nil, problem
   end
-  each_counter(number, function(key)
-    local fine, why = counters:safe_add(key, 0)
-    if not fine then
-      problem = why
-    end
-  end)
   entry.number = number
+  problem = add(each_counter, number)
+  if entry.ends and not problem then
+    problem = add(each_of, _M.keys(number).warming)
+  end
   return entry, problem
 end
 
+local function delete(key)
+  counters:delete(key)
+end
+
 local function forget(entry)
-  each_counter(entry.number, function(key)
-    counters:delete(key)
-  end)
+  each_counter(entry.number, delete)
+  each_of(_M.keys(entry.number).warming, delete)
 end
 
 -- The entries in four lists: those that the document names; those that only the table in force does; those that were
@@ -104,9 +135,10 @@ local function sort_out(entries, named, doc, now)
   local kept, leaving, left, gone = {}, {}, {}, {}
   for _, old in ipairs(entries) do
     local key = old.release .. "/" .. old.host
+    local since, ends = warmth(named[key], old, now)
     local entry = {
-      number = old.number, release = old.release, host = old.host,
-      named = named[key] ~= nil, seen = old.named and now or old.seen,
+      number = old.number, release = old.release, host = old.host, since = since, ends = ends,
+      named = named[key] ~= nil, seen = old.named and now or old.seen, is_new = ends and not old.ends or nil,
     }
     if entry.named then
       named[key] = nil
@@ -141,14 +173,34 @@ local function forget_all(entries)
   end
 end
 
--- The series of all that is wanted; nil and the reason, with none of them made, when there is no room.
-local function create_all(wanted, now)
+local function cool(kept)
+  for _, entry in ipairs(kept) do
+    if entry.is_new then
+      each_of(_M.keys(entry.number).warming, delete)
+    end
+  end
+end
+
+-- The series of all that is wanted, and what the entries in `kept` lack that warm up for the first time; nil and the
+-- reason, with none of them made, when there is no room.
+local function create_all(wanted, kept, now)
   local made = {}
+  for _, entry in ipairs(kept) do
+    local problem = entry.is_new and add(each_of, _M.keys(entry.number).warming)
+    if problem then
+      cool(kept)
+      return nil, problem
+    end
+  end
   for _, peer in pairs(wanted) do
-    local entry, problem = create({ release = peer.release, host = peer.host, named = true, seen = now })
+    local since, ends = warmth(peer, {}, now)
+    local entry, problem = create({
+      release = peer.release, host = peer.host, named = true, seen = now, since = since, ends = ends,
+    })
     made[#made + 1] = entry
     if problem then
       forget_all(made)
+      cool(kept)
       return nil, problem
     end
   end
@@ -198,16 +250,19 @@ function _M.ensure(doc)
   local kept, leaving, left, gone = sort_out(entries, wanted, doc, now)
   cut(left, math.max(0, math.max(LEFT, peers) - #leaving), gone)
   forget_all(gone)
-  local made, problem = create_all(wanted, now)
+  local made, problem = create_all(wanted, kept, now)
   if not made then
     cut(left, 0, gone)
     forget_all(gone)
-    made, problem = create_all(wanted, now)
+    made, problem = create_all(wanted, kept, now)
   end
   if not made then
     save(doc.upstream, without(entries, gone))
     return nil, ("no room for the counters of %d peers (%s): enlarge lua_shared_dict gopub_counters in "
-      .. "gopub-http.conf, 8 KiB for each peer and release"):format(peers, problem)
+      .. "gopub-http.conf, 10 KiB for each peer and release"):format(peers, problem)
+  end
+  for _, entry in ipairs(kept) do
+    entry.is_new = nil
   end
   return save(doc.upstream, append(append(append(kept, leaving), left), made))
 end
@@ -224,11 +279,11 @@ function _M.with_zeros(upstream, held)
   return hosts
 end
 
---- The series' numbers by "release/host", release in 12 characters; keys() gives the names of the counters.
+--- The series' entries by "release/host", release in 12 characters; keys() of their numbers names the counters.
 function _M.by_peer(upstream)
   local found = {}
   for _, entry in ipairs(_M.list(upstream)) do
-    found[entry.release .. "/" .. entry.host] = entry.number
+    found[entry.release .. "/" .. entry.host] = entry
   end
   return found
 end

@@ -52,7 +52,7 @@ function _M.names()
   return names
 end
 
-local function compile_track(doc, key, numbers)
+local function compile_track(doc, key, entries)
   local track = doc[key]
   if track == NULL or #track.peers == 0 then
     return nil
@@ -64,11 +64,11 @@ local function compile_track(doc, key, numbers)
       warm_at = math.max(warm_at, peer.since + doc.warmup)
     end
     local ip, port = address.endpoint(peer.address)
-    local number = numbers[release .. "/" .. peer.host]
+    local entry = entries[release .. "/" .. peer.host] or {}
     peers[at] = {
       host = peer.host, release = release, ip = ip, port = port,
       inflight = inflight.key(doc.upstream, peer.host), since = peer.since,
-      counters = number and series.keys(number),
+      counters = entry.number and series.keys(entry.number), ends = entry.ends,
     }
   end
   return { name = key, peers = peers, count = #peers, last = math.random(#peers), warm_at = warm_at,
@@ -77,7 +77,7 @@ end
 
 local function compile(text, revision)
   local doc = cjson.decode(text)
-  local numbers = series.by_peer(doc.upstream)
+  local entries = series.by_peer(doc.upstream)
   local route = decide.compile(doc)
   route.key = "revision/" .. doc.upstream
   route.revision = revision
@@ -85,7 +85,7 @@ local function compile(text, revision)
   route.fallback = doc.fallback
   route.latency = doc.latency or "auto"
   route.no_subject = "no-subject/" .. doc.upstream
-  route.tracks = { stable = compile_track(doc, "stable", numbers), canary = compile_track(doc, "canary", numbers) }
+  route.tracks = { stable = compile_track(doc, "stable", entries), canary = compile_track(doc, "canary", entries) }
   return route
 end
 
