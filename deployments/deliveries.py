@@ -8,12 +8,14 @@ and asks again. Either may be tried twice: the engine gives the same run for the
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.starter import Order
 from gopub.errors import GopubError
@@ -22,15 +24,15 @@ from gopub.paths import private_database, private_folder
 KEPT = 7 * 86400.0
 """Seconds for which a repeated request is recognised."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS deliveries (
-    key TEXT PRIMARY KEY,
-    digest TEXT NOT NULL,
-    received REAL NOT NULL,
-    orders TEXT NOT NULL,
-    outcome TEXT
+_ROWS = sa.Table(
+    "deliveries",
+    sa.MetaData(),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("received", sa.REAL, nullable=False),
+    sa.Column("orders", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text),
 )
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,57 +55,62 @@ class Deliveries:
         Raises:
             GopubError: GP915 the file cannot be used.
         """
-        self._lock = threading.Lock()
         try:
             private_folder(file.parent)
             private_database(file)
-            self._db = sqlite3.connect(file, timeout=10.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
+            url = sa.URL.create("sqlite", database=str(file))
+            self._engine = sa.create_engine(url, connect_args={"timeout": 10.0}, hide_parameters=True)
+            sa.event.listen(self._engine, "connect", _make_durable)
+            with self._engine.begin() as db:
+                db.execute(sa.schema.CreateTable(_ROWS, if_not_exists=True))
+        except (OSError, SQLAlchemyError) as error:
             raise GopubError(
                 "GP915",
-                f"the file of deliveries, {file}, cannot be used: {error}",
+                f"the file of deliveries, {file}, cannot be used: {getattr(error, 'orig', error)}",
                 hint="gopub serve must be able to write there; --state names another folder",
             ) from error
 
     def begin(self, key: str, digest: str, orders: Sequence[Order], now: float) -> tuple[Delivery, bool]:
         """Record a request before it is acted on; gives the row as it stands and whether it is new."""
         written = json.dumps([asdict(order) for order in orders])
-        with self._lock:
-            self._db.execute("DELETE FROM deliveries WHERE received < ?", (now - KEPT,))
-            made = self._db.execute(
-                "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, NULL)", (key, digest, now, written)
-            ).rowcount
-            row = self._db.execute("SELECT * FROM deliveries WHERE key = ?", (key,)).fetchone()
-        return _delivery(row), bool(made)
+        new = sqlite.insert(_ROWS).values(key=key, digest=digest, received=now, orders=written)
+        with self._engine.begin() as db:
+            db.execute(_ROWS.delete().where(_ROWS.c.received < now - KEPT))  # a write first: it waits for its turn
+            made = db.execute(new.on_conflict_do_nothing()).rowcount
+            return _delivery(db.execute(_of(key)).one()), bool(made)
 
     def find(self, key: str) -> Delivery | None:
         """The row of a key, if there is one."""
-        with self._lock:
-            row = self._db.execute("SELECT * FROM deliveries WHERE key = ?", (key,)).fetchone()
+        with self._engine.connect() as db:
+            row = db.execute(_of(key)).one_or_none()
         return _delivery(row) if row else None
 
     def finish(self, key: str, outcome: dict[str, Any]) -> None:
         """Record the answer; a repeated request gets it again."""
-        with self._lock:
-            self._db.execute("UPDATE deliveries SET outcome = ? WHERE key = ?", (json.dumps(outcome), key))
+        with self._engine.begin() as db:
+            db.execute(_ROWS.update().where(_ROWS.c.key == key).values(outcome=json.dumps(outcome)))
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
-        query = "SELECT * FROM deliveries WHERE outcome IS NULL AND orders <> '[]' ORDER BY received"
-        with self._lock:
-            rows = self._db.execute(query).fetchall()
-        return [_delivery(row) for row in rows]
+        query = _ROWS.select().where(_ROWS.c.outcome.is_(None), _ROWS.c.orders != "[]").order_by(_ROWS.c.received)
+        with self._engine.connect() as db:
+            return [_delivery(row) for row in db.execute(query)]
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._engine.dispose()
 
 
-def _delivery(row: tuple[str, str, float, str, str | None]) -> Delivery:
-    key, digest, received, orders, outcome = row
-    made = tuple(Order(**order) for order in json.loads(orders))
-    return Delivery(key, digest, received, made, json.loads(outcome) if outcome else None)
+def _make_durable(connection: Any, _record: object) -> None:
+    """What was answered with 202 outlives the power; readers keep nobody waiting."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _of(key: str) -> sa.Select[Any]:
+    return _ROWS.select().where(_ROWS.c.key == key)
+
+
+def _delivery(row: sa.Row[Any]) -> Delivery:
+    made = tuple(Order(**order) for order in json.loads(row.orders))
+    return Delivery(row.key, row.digest, row.received, made, json.loads(row.outcome) if row.outcome else None)

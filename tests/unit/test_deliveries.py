@@ -1,0 +1,101 @@
+"""The file of deliveries: its format stays, and of many who begin the same one is first."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from deployments.deliveries import KEPT, Deliveries
+from deployments.starter import Order
+from gopub.errors import GopubError
+
+ORDER = Order("shop", "staging", "k:shop:staging", {"commit": "abc", "名": "值"})
+WRITTEN = json.dumps(
+    [
+        {
+            "app": "shop",
+            "env": "staging",
+            "key": "k:shop:staging",
+            "parameters": {"commit": "abc", "名": "值"},
+            "deployment": "deploy/deploy",
+        }
+    ]
+)
+FORMAT = """
+CREATE TABLE IF NOT EXISTS deliveries (
+    key TEXT PRIMARY KEY,
+    digest TEXT NOT NULL,
+    received REAL NOT NULL,
+    orders TEXT NOT NULL,
+    outcome TEXT
+)
+"""
+"""As the first version of gopub made it."""
+
+
+def columns(file: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(file)) as db:
+        return [(name, kind) for _, name, kind, *_ in db.execute("PRAGMA table_info(deliveries)")]
+
+
+def test_a_file_of_the_first_version_opens_and_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "deliveries.sqlite"
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute(FORMAT)
+        db.execute("INSERT INTO deliveries VALUES ('waits', 'd', 1000.0, ?, NULL)", (WRITTEN,))
+        db.execute("INSERT INTO deliveries VALUES ('done', 'd', 999.5, '[]', '{\"runs\": []}')")
+    with closing(Deliveries(file)) as opened:
+        assert [(row.key, row.orders) for row in opened.waiting()] == [("waits", (ORDER,))]
+        done = opened.find("done")
+        assert done is not None
+        assert (done.received, done.orders, done.outcome) == (999.5, (), {"runs": []})
+        assert opened.begin("waits", "other", (), 1001.0) == (opened.find("waits"), False)
+        opened.finish("waits", {"runs": ["r"]})
+        assert opened.waiting() == []
+
+
+def test_what_is_written_is_what_the_first_version_wrote(tmp_path: Path) -> None:
+    file, by_hand = tmp_path / "new.sqlite", tmp_path / "old.sqlite"
+    with closing(Deliveries(file)) as made:
+        row, new = made.begin("k", "d", [ORDER], 1000.5)
+        made.finish("k", {"runs": ["值"]})
+    assert (row.orders, new) == ((ORDER,), True)
+    with closing(sqlite3.connect(file)) as db:
+        rows = db.execute("SELECT * FROM deliveries").fetchall()
+    assert rows == [("k", "d", 1000.5, WRITTEN, json.dumps({"runs": ["值"]}))]
+    with closing(sqlite3.connect(by_hand)) as db:
+        db.execute(FORMAT)
+    assert columns(file) == columns(by_hand)
+
+
+def test_of_many_who_begin_the_same_one_is_first(tmp_path: Path) -> None:
+    files = [Deliveries(tmp_path / "deliveries.sqlite") for _ in range(2)]  # as two servers on one folder
+
+    def begin(n: int) -> tuple[str, bool]:
+        return f"k{n % 10}", files[n % 3 % 2].begin(f"k{n % 10}", "d", (), 1000.0)[1]
+
+    with ThreadPoolExecutor(16) as threads:
+        firsts = Counter(key for key, new in threads.map(begin, range(60)) if new)
+    for file in files:
+        file.close()
+    assert firsts == Counter(f"k{n}" for n in range(10))
+
+
+def test_after_a_week_a_request_is_new_again(tmp_path: Path) -> None:
+    with closing(Deliveries(tmp_path / "deliveries.sqlite")) as file:
+        assert file.begin("k", "d", (), 1000.0)[1]
+        assert not file.begin("k", "d", (), 1000.0 + KEPT)[1]
+        assert file.begin("k", "other", (), 1000.1 + KEPT)[1]
+
+
+def test_a_file_that_is_no_database_is_said_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "deliveries.sqlite").write_text("not a database " * 100)
+    with pytest.raises(GopubError, match="GP915") as caught:
+        Deliveries(tmp_path / "deliveries.sqlite")
+    assert caught.value.problem.endswith("deliveries.sqlite, cannot be used: file is not a database")
