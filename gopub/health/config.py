@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = 2
-"""The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone."""
+RULES = 3
+"""The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
+2: answers that clients left were not counted."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 
@@ -78,3 +79,8 @@ class JudgeConfig:
     def looks_at_late(self) -> bool:
         """Whether answers are held against stable's own quantile besides the SLO."""
         return self.rules >= 2 and self.slo.latency_p95 is not None
+
+    @property
+    def looks_at_left(self) -> bool:
+        """Whether answers that clients left are compared."""
+        return self.rules >= 3

@@ -204,6 +204,7 @@ def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, bounds
         base.slow + slow[1],
         base.late_timed + late[0],
         base.late + late[1],
+        base.left + round(sum(series.classes.get(name, 0.0) for name in APART_CLASSES)),
     )
 
 

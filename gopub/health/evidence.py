@@ -8,6 +8,9 @@ With a latency SLO, slow is the SLO, and a third metric is held against stable a
 percentile. To be late is no broken promise, so it can raise doubt (``log_e_all``) and never blame (``log_e``): blame
 takes it for worth its stake at most. So both together are wrong no more often than α.
 
+Answers that clients left are a test of their own, against stable alone (``leaving``): no part of E, for nobody knows
+whose doing it is.
+
 A window with traffic on both tracks is held against stable. A window without comparable stable traffic (a first
 release, the last step, a step that only a header rule feeds) is held against the SLO, if there is one, and only while
 stable keeps the SLO itself: a shared incident must not count. Per-host offsets from before the rollout are not
@@ -26,7 +29,7 @@ from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
-MARGIN = {"errors": 0.25, "slow": 0.5, "late": 1.5}
+MARGIN = {"errors": 0.25, "slow": 0.5, "late": 1.5, "left": 0.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
 STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
 """How the coin is split where late is looked at; else in halves."""
@@ -51,7 +54,11 @@ def _late(host: HostCounts) -> Tally:
     return Tally(host.late, host.late_timed)
 
 
-_READERS: Mapping[str, Reader] = {"errors": _errors, "slow": _slow, "late": _late}
+def _left(host: HostCounts) -> Tally:
+    return Tally(host.left, host.attempts + host.left)
+
+
+_READERS: Mapping[str, Reader] = {"errors": _errors, "slow": _slow, "late": _late, "left": _left}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class EvidenceState:
     late: MetricState = field(default_factory=MetricState)
     late_above: float | None = None
     """Seconds: stable's own 95th percentile, where slow is an SLO."""
+    left: MetricState = field(default_factory=MetricState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +122,24 @@ class Evidence:
     """The same for readers."""
     late_above: float | None = None
     """Seconds: what counts as late."""
+    left: MetricEvidence | None = None
+    """Answers that clients left, in no other figure here; None where nobody left on either track."""
 
 
 def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
     """Learn the spread of the stable hosts from windows before the rollout; each is a bin of its own."""
-    errors, slow, late = state.errors.spread, state.slow.spread, state.late.spread
+    errors, slow, late, left = state.errors.spread, state.slow.spread, state.late.spread, state.left.spread
     for window in (window for window in history if window.stable):
         errors = errors.add(_by_host(window.stable, _errors), window.end).close()
         slow = slow.add(_by_host(window.stable, _slow), window.end).close()
         late = late.add(_by_host(window.stable, _late), window.end).close()
+        left = left.add(_by_host(window.stable, _left), window.end).close()
     return replace(
         state,
         errors=replace(state.errors, spread=errors.settle()),
         slow=replace(state.slow, spread=slow.settle()),
         late=replace(state.late, spread=late.settle()),
+        left=replace(state.left, spread=left.settle()),
     )
 
 
@@ -157,6 +169,8 @@ def fold(
             errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
             slow=_fold_metric(state.slow, window, "slow", basis=basis, allowed=allowed_slow),
             late=_fold_metric(state.late, window, "late", basis=basis, allowed=None),
+            # Where everybody leaves there is no attempt, hence no basis, but all the more to compare.
+            left=_fold_metric(state.left, window, "left", basis="stable" if compare else "none", allowed=None),
             basis=basis or state.basis,
             waiting=None,
         )
@@ -170,8 +184,15 @@ def _waits(window: Window, stable_seen: float) -> bool:
     return recent and sum(busy) == 1
 
 
-def evidence(state: EvidenceState, slo: SloTarget, *, late: bool = False) -> Evidence:
-    """What the windows so far say; ``late``: how stable's own quantile is kept is looked at, too."""
+def evidence(state: EvidenceState, slo: SloTarget, *, late: bool = False, left: bool = False) -> Evidence:
+    """What the windows so far say; ``late``: how stable's own quantile is kept counts, too; ``left``: who left."""
+    found = _evidence(state, slo, late=late)
+    if not left or not (state.left.canary.bad or state.left.stable.bad):
+        return found
+    return replace(found, left=_metric("left", state.left, can_slo=False))
+
+
+def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool) -> Evidence:
     metrics = (
         _metric("errors", state.errors, can_slo=slo.error_rate is not None),
         _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),

@@ -106,6 +106,6 @@ def conclude(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
         slo_stable=slo_stable,
         score=score(scored, config.slo, config.score),
-        evidence=evidence(state, config.slo, late=config.looks_at_late),
+        evidence=evidence(state, config.slo, late=config.looks_at_late, left=config.looks_at_left),
         state=state,
     )

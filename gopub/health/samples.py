@@ -3,6 +3,7 @@
 A release is named by the first 12 characters of its id, as in the labels of the edge's metrics. Times are seconds since
 the epoch. Errors are answers of class 5xx, failed connections, timeouts and answers that the peer cut off; 4xx is the
 client's doing and no error. An answer that the client left is no attempt at all: nobody knows how it would have ended.
+How often that happens is counted apart (``left``) and compared between the tracks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 ERROR_CLASSES = ("5xx", "connect", "timeout", "cut")
 APART_CLASSES = ("left",)
-"""Neither attempts nor errors; a peer that makes every client leave has no attempts, so it is held."""
+"""Neither attempts nor errors; see ``leaving``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class HostCounts:
     """One host within a window: attempts, how many failed, how many were timed, how many of those were slow.
 
     ``late`` of ``late_timed``: slower than stable's own 95th percentile, where ``slow`` is held against an SLO.
+    ``left``: answers that clients left before the end, besides the attempts.
     """
 
     host: str
@@ -65,6 +67,7 @@ class HostCounts:
     slow: int = 0
     late_timed: int = 0
     late: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,11 @@ class TrackWindow:
     def errors(self) -> int:
         """Attempts that failed: 5xx, connect, timeout, cut."""
         return sum(host.errors for host in self.hosts)
+
+    @property
+    def left(self) -> int:
+        """Answers that clients left before the end; none of the attempts."""
+        return sum(host.left for host in self.hosts)
 
     @property
     def timed(self) -> int:
@@ -247,4 +255,5 @@ def _add(a: HostCounts | None, b: HostCounts) -> HostCounts:
         a.slow + b.slow,
         a.late_timed + b.late_timed,
         a.late + b.late,
+        a.left + b.left,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from gopub.health.leaving import goes_on, is_sure
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.rollout.reasons import (
@@ -13,6 +14,8 @@ from gopub.rollout.reasons import (
     say_e,
     say_e_all,
     say_good,
+    say_leaving,
+    say_left,
     say_lines,
     say_logs,
     say_score,
@@ -56,8 +59,10 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     5.  Any other SLO break (both tracks, or too little evidence): HOLD and alert, for a shared incident must not kill
         an innocent; at the deadline WITHDRAW.
     6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
-        mark, a score below ``pass_score``, or an INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the
-        deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE is all there is against it.
+        mark, a score below ``pass_score``, clients that leave more often than stable's (``health.leaving``), or an
+        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE
+        or clients that left are all there is against it: nobody knows how those answers would have ended, so the
+        canary's users are spared and the release is not blamed.
         Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
         was watched for ``EARLY`` seconds in this rollout; then it is left out, and the reason of every verdict says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
@@ -133,7 +138,9 @@ def _problem(host: ProcessHealth, policy: Policy) -> str:
 
 
 def _few(observation: Observation, policy: Policy) -> bool:
-    return observation.step_totals.canary_requests < policy.min_requests
+    """Whether too little came to judge by; where clients leave before an attempt is one, enough came to say that."""
+    few = observation.step_totals.canary_requests < policy.min_requests
+    return few and not _leaving(observation, policy)
 
 
 def _want_of_data(observation: Observation, policy: Policy, history: History) -> Verdict | None:
@@ -147,7 +154,7 @@ def _want_of_data(observation: Observation, policy: Policy, history: History) ->
     if policy.first and not totals.canary_errors:
         return None
     few = f"{totals.canary_requests} requests on the canary in this step, {policy.min_requests} are needed"
-    reason = f"too few to judge by: {few}"
+    reason = f"too few to judge by: {few}{say_left(observation, policy)}"
     if not totals.canary_requests and totals.stable_requests >= policy.min_requests:
         reason += f"; stable had {totals.stable_requests}: `gopub route explain` says why a request goes there"
     return _hold_or_withdraw(2, reason, history)
@@ -188,9 +195,10 @@ def _silence(observation: Observation, policy: Policy, history: History) -> Verd
 
 def _despite_few(observation: Observation, policy: Policy, history: History) -> str:
     seen = f"{observation.step_totals.canary_requests} requests of {policy.min_requests}"
+    left = say_left(observation, policy)
     if history.approved is not None:
-        return f"approved by {history.approved} with {seen}"
-    return f"first release, on health alone: {seen}, none failed"
+        return f"approved by {history.approved} with {seen}{left}"
+    return f"first release, on health alone: {seen}, none failed{left}"
 
 
 def _hold_or_withdraw(rule: int, reason: str, history: History, *, hold: Kind = Kind.HOLD) -> Verdict:
@@ -250,6 +258,24 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
 
 
 def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    guilty, score = _guilty(observation, policy), observation.score
+    against = (*guilty, *_leaving(observation, policy))
+    if not against and score.value is None:
+        reason = (
+            f"nothing to score the canary by, score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
+        )
+        return _hold_or_withdraw(6, f"{reason}{say_left(observation, policy)}", history)
+    if not against:
+        return None
+    said = "; ".join((*against, say_logs(observation)))
+    if history.now >= history.deadline:
+        kind = Kind.ROLLBACK if guilty else Kind.WITHDRAW
+        return _verdict(kind, 6, f"{said}; the deadline is over", history)
+    return replace(_verdict(Kind.HOLD, 6, said, history), alert=True)
+
+
+def _guilty(observation: Observation, policy: Policy) -> tuple[str, ...]:
+    """What was measured of the canary itself and stands against it."""
     score, log, guilty = observation.score, observation.log_score, []
     if max(observation.evidence.log_e, observation.evidence.log_e_all) >= math.log(1 / policy.alpha):
         guilty.append(f"{say_worse(observation)}, without an SLO break: {say_e_all(observation)}")
@@ -257,17 +283,15 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
         guilty.append(say_lines(log, policy.log_score))
     if score.value is not None and score.value < policy.pass_score:
         guilty.append(say_score(observation, policy))
-    if not guilty and score.value is None:
-        reason = (
-            f"nothing to score the canary by, score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
-        )
-        return _hold_or_withdraw(6, reason, history)
-    if not guilty:
-        return None
-    guilty.append(say_logs(observation))
-    if history.now >= history.deadline:
-        return _verdict(Kind.ROLLBACK, 6, f"{'; '.join(guilty)}; the deadline is over", history)
-    return replace(_verdict(Kind.HOLD, 6, "; ".join(guilty), history), alert=True)
+    return tuple(guilty)
+
+
+def _leaving(observation: Observation, policy: Policy) -> tuple[str, ...]:
+    """That the canary's clients leave: what they did, not what the canary did."""
+    left = observation.evidence.left
+    if left is None or not is_sure(left, policy.alpha) or not goes_on(left, observation.recent):
+        return ()
+    return (say_leaving(left, policy),)
 
 
 def _too_early(observation: Observation, history: History) -> Verdict | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from gopub.health.aside import Aside
 from gopub.health.curves import latency_origin
 from gopub.health.evidence import MetricEvidence
+from gopub.health.leaving import is_sure, mark, share
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation
 from gopub.health.quantile import quantile
@@ -124,6 +127,28 @@ def _say_class(found: LogClass, log: LogScore) -> str:
     )
 
 
+def say_leaving(left: MetricEvidence, policy: Policy) -> str:
+    """That clients leave the canary more often, with the figures of both tracks."""
+    told = f"E = {math.exp(min(left.log_e, 690.0)):.4g}, the mark is {mark(policy.alpha):g}, φ = {left.phi:.3g}"
+    return f"clients leave the canary's answers before the end more often than stable's: {_counts(left)}; {told}"
+
+
+def say_left(observation: Observation, policy: Policy) -> str:
+    """How many answers clients left, as a part of a sentence; empty where nobody left."""
+    left = observation.evidence.left
+    if left is None:
+        return ""
+    over = " (it was more than chance, and is no more)" if is_sure(left, policy.alpha) else ""
+    alone = "" if policy.compare and observation.evidence.basis == "stable" else "; not compared with stable now"
+    return f"; left by clients before the end: {_counts(left)}{over}{alone}"
+
+
+def _counts(left: MetricEvidence) -> str:
+    ours, theirs = (left.canary_bad, left.canary_exposed), (left.stable_bad, left.stable_exposed)
+    said = f"canary {ours[0]} of {ours[1]} ({share(*ours):.1%})"
+    return f"{said}, stable {theirs[0]} of {theirs[1]} ({share(*theirs):.1%})"
+
+
 def say_score(observation: Observation, policy: Policy) -> str:
     """A score below the mark, and what pulled it down."""
     score = observation.score
@@ -168,7 +193,8 @@ def say_good(observation: Observation, policy: Policy) -> str:
     first = "first release, held against the SLO alone; " if policy.first else ""
     slower = f"; slower than stable: {say_latency(observation)}" if _slower(observation) else ""
     cold = say_warming(observation)
-    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}{cold}"
+    left = say_left(observation, policy)
+    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}{cold}{left}"
 
 
 def say_warming(observation: Observation) -> str:

@@ -13,12 +13,15 @@ from pathlib import Path
 
 from gopub.canon import Json, digest_of
 from gopub.errors import UsageError
-from gopub.health.config import RULES
+from gopub.health.evidence import MetricState
 from gopub.health.logscore import again_from
 from gopub.health.observation import Observation, conclude
 from gopub.health.wire import from_json, schema_of, to_json
 from gopub.rollout.decision import decide
 from gopub.rollout.verdict import SCHEMA, History, Policy, Verdict, VerdictRecord
+
+_WORDS = 2
+"""The first rules whose verdicts have the present words, and a digest."""
 
 
 def judge(observation: Observation, policy: Policy, history: History) -> VerdictRecord:
@@ -33,7 +36,8 @@ def sealed(record: VerdictRecord, memory: Json = None) -> VerdictRecord:
 
 
 def _digest(record: VerdictRecord) -> str:
-    return digest_of(_as_before(to_json(replace(record, digest=""))))
+    whole = _as_before(to_json(replace(record, digest="")))
+    return digest_of(whole if record.observation.config.looks_at_left else _without_left(whole))
 
 
 _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
@@ -41,6 +45,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "warming"), "stable_slow", 0),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
+_NOBODY: tuple[Json, ...] = (0, None, to_json(MetricState()))
+"""What ``left`` is where nobody left: on a host, in the evidence, in its state."""
 
 
 def _as_before(document: Json) -> Json:
@@ -52,6 +58,15 @@ def _as_before(document: Json) -> Json:
         if isinstance(found, dict) and found.get(name) == default:
             del found[name]
     return document
+
+
+def _without_left(value: Json) -> Json:
+    """As rules 2 wrote it: without ``left`` where it says that nobody left."""
+    if isinstance(value, list):
+        return [_without_left(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_left(item) for key, item in value.items() if key != "left" or item not in _NOBODY}
 
 
 def record_to_json(record: VerdictRecord) -> Json:
@@ -104,7 +119,7 @@ class Replay:
 def replay(record: VerdictRecord) -> Replay:
     """Compute all that follows from the inputs in the record again, and compare; the digest covers the inputs.
 
-    Of a record of earlier rules, the verdict is compared without its words: the present ones are others.
+    Of a record of the first rules, the verdict is compared without its words: the present ones are others.
     """
     seen = record.observation
     found = conclude(seen.config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
@@ -117,7 +132,7 @@ def replay(record: VerdictRecord) -> Replay:
         log_score=again_from(seen.log_score) if seen.log_score else None,
     )
     verdict = decide(again, record.policy, record.history)
-    old = seen.config.rules < RULES
+    old = seen.config.rules < _WORDS
     if old:
         verdict = replace(verdict, reason=record.verdict.reason, alert=record.verdict.alert)
     pairs = (

@@ -46,9 +46,14 @@ def observation(case: Mapping[str, Any]) -> Observation:
             e_value=case["e"],
             log_e_all=math.log(max(case["e"], case.get("late", 1.0))),
             e_all=max(case["e"], case.get("late", 1.0)),
+            left=_left(case.get("left")),
         ),
         log_score=LogScore(log_score, 0.0, 1, 1) if log_score is not None else None,
     )
+
+
+def _left(e: float | None) -> MetricEvidence | None:
+    return None if e is None else MetricEvidence("left", math.log(e), 180, 1380, 3, 4100, 1.5)
 
 
 def _early(case: Mapping[str, Any]) -> tuple[Dimension, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gopub.health.config import RULES, JudgeConfig, SloTarget
+from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import (
     CounterSnapshot,
@@ -45,6 +46,14 @@ class Bake:
     rps: float = 20.0
     errors: float = 0.002
     extra_errors: float = 0.0
+    leave: float = 0.0
+    """Share of answers that clients leave before the end, on both tracks,"""
+    extra_leave: float = 0.0
+    """and on the canary besides,"""
+    crowd: int = 1
+    """so many at a time, on one host;"""
+    reloads: Callable[[float], int] = lambda _age: 0
+    """and one user of the canary, who leaves so many more in the look that ends at an age."""
     median: float = 0.02
     extra: float = 0.0
     """Seconds that every answer of the canary takes longer,"""
@@ -69,8 +78,9 @@ class Bake:
         self.rng = random.Random(self.seed)
         self.age = 0.0
         self.told: list[Verdict] = []
+        self.seen: list[Observation] = []
         self.hosts = ((CANARY, "h1"), *((STABLE, f"h{i}") for i in (2, 3, 4)))
-        self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0} for host in self.hosts}
+        self.classes = {host: {"2xx": 0.0, "5xx": 0.0, "cut": 0.0, "left": 0.0} for host in self.hosts}
         self.cold = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
         self.cold[self.hosts[1]][0], self.cold[self.hosts[1]][-1] = self.starts
         self.counts = {host: [0] * (len(BOUNDS) + 1) for host in self.hosts}
@@ -79,9 +89,14 @@ class Bake:
         """Requests of the next ``seconds``."""
         for host in hosts:
             n = round(self.rng.gauss(self.rps * seconds, math.sqrt(self.rps * seconds)))
-            bad = draw(self.rng, max(0, n), self.errors + (self.extra_errors if host[0] == CANARY else 0.0))
+            n = max(0, n)
+            share = self.leave + (self.extra_leave if host[0] == CANARY else 0.0)
+            left = min(n, self.crowd * draw(self.rng, n, share / self.crowd))
+            self.classes[host]["left"] += left + (self.reloads(self.age + seconds) if host[0] == CANARY else 0)
+            n -= left
+            bad = draw(self.rng, n, self.errors + (self.extra_errors if host[0] == CANARY else 0.0))
             self.classes[host]["5xx"] += bad
-            self.classes[host]["2xx"] += max(0, n) - bad
+            self.classes[host]["2xx"] += n - bad
             for _ in range(n):
                 sent = self.age + self.rng.random() * seconds
                 young = sent < self.slow_until
@@ -129,6 +144,7 @@ class Bake:
             seen = await observer.look(past.now, (self.health(age),), 0, since={"h1": T0})
             verdict = judge(seen, policy, past).verdict
             self.told.append(verdict)
+            self.seen.append(seen)
             if verdict.kind not in (Kind.HOLD, Kind.WATCH):
                 return verdict, age
             past = past.after(verdict)

@@ -99,6 +99,7 @@ def test_all_error_classes_count_and_4xx_does_not():
     after = snapshot(1, RawSeries("e1", "c", "h1", classes | {"left": 100.0}))
     found = window(snapshot(0), after, canary="c", stable=None, slow_above=None)
     assert (found.canary.attempts, found.canary.errors) == (31, 14), "what a client left is no attempt"
+    assert (found.canary.left, sum_windows([found, found]).canary.left) == (100, 200), "it is counted apart"
 
 
 def test_the_edge_counts_no_class_that_the_judge_does_not_know():

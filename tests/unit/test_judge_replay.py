@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from gopub.rollout.verdict import History, Policy
 from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
 
 DRAWN = 250
+CASES = Path(__file__).parents[1] / "cases/health"
 
 
 async def entry(config: JudgeConfig = CONFIG) -> dict[str, Json]:
@@ -134,6 +136,36 @@ async def test_a_record_whose_digest_was_taken_away_is_not_the_same():
     whole = await entry()
     del whole["record"]["record"]["digest"]
     assert differences(whole) == ["digest: the record has none"]
+
+
+def of_rules_2() -> dict[str, Json]:
+    """A verdict as it was written when answers that clients left were not counted."""
+    kept: dict[str, Json] = json.loads((CASES / "kept-rules-2.json").read_text("utf-8"))
+    return kept
+
+
+def test_a_record_from_before_answers_that_were_left_is_the_same_to_the_last_bit():
+    whole = of_rules_2()
+    assert differences(whole) == []
+    record = record_from_json(whole["record"]["record"])
+    assert record.observation.evidence.left is None
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    missed = [
+        path for path in random.Random(seed).sample(list(leaves(whole)), 60) if not differences(altered(whole, path))
+    ]
+    assert missed == []
+
+
+def test_what_is_added_to_such_a_record_is_found():
+    whole = of_rules_2()
+    whole["record"]["record"]["observation"]["windows"][0]["canary"]["hosts"][0]["left"] = 1
+    assert [text[:7] for text in differences(whole)] == ["digest:"]
+
+
+def test_control_with_the_new_keys_its_digest_is_another(monkeypatch):
+    monkeypatch.setattr(replaying, "_without_left", lambda value: value)
+    assert [text[:7] for text in differences(of_rules_2())] == ["digest:"]
 
 
 async def test_a_record_of_earlier_rules_still_gives_its_verdict():
