@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 RULES = 3
 """The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
-2: answers that clients left were not counted."""
+2: answers that clients left were not counted, nor errors by their class."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 

@@ -205,6 +205,11 @@ def _count(sofar: HostCounts | None, series: RawSeries, timed: Histogram, bounds
         base.late_timed + late[0],
         base.late + late[1],
         base.left + round(sum(series.classes.get(name, 0.0) for name in APART_CLASSES)),
+        {
+            name: count
+            for name in sorted(ERROR_CLASSES)
+            if (count := base.failed.get(name, 0) + round(series.classes.get(name, 0.0)))
+        },
     )
 
 

@@ -8,6 +8,7 @@ How often that happens is counted apart (``left``) and compared between the trac
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -57,7 +58,7 @@ class HostCounts:
     """One host within a window: attempts, how many failed, how many were timed, how many of those were slow.
 
     ``late`` of ``late_timed``: slower than stable's own 95th percentile, where ``slow`` is held against an SLO.
-    ``left``: answers that clients left before the end, besides the attempts.
+    ``left``: answers that clients left before the end, besides the attempts. ``failed``: the errors by their class.
     """
 
     host: str
@@ -68,6 +69,7 @@ class HostCounts:
     late_timed: int = 0
     late: int = 0
     left: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ class TrackWindow:
     def errors(self) -> int:
         """Attempts that failed: 5xx, connect, timeout, cut."""
         return sum(host.errors for host in self.hosts)
+
+    @property
+    def failed(self) -> Mapping[str, int]:
+        """Errors by their class."""
+        return _sum(*(host.failed for host in self.hosts))
 
     @property
     def left(self) -> int:
@@ -256,4 +263,12 @@ def _add(a: HostCounts | None, b: HostCounts) -> HostCounts:
         a.late_timed + b.late_timed,
         a.late + b.late,
         a.left + b.left,
+        _sum(a.failed, b.failed),
     )
+
+
+def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))

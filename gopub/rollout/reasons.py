@@ -77,6 +77,8 @@ def say_worse(observation: Observation) -> str:
     name = loudest.name if loudest else ""
     words = _WORSE.get(name, "the canary is worse than stable")
     words = words if observation.evidence.basis != "slo" else words.replace("stable", "the SLO allows")
+    if name == "errors":
+        return f"{words}{say_class(observation)}"
     if loudest is None or name not in ("slow", "late"):
         return words
     latency = _say_tail(observation, loudest) or say_latency(observation)
@@ -95,11 +97,24 @@ def _say_tail(observation: Observation, loudest: MetricEvidence) -> str:
     return f"{counts} above {_time(bound)}, stable {loudest.stable_bad} of {loudest.stable_exposed}; p95 alike"
 
 
+def say_class(observation: Observation) -> str:
+    """The class that most of the canary's failures are of, in parentheses; empty where none is."""
+    canary = observation.recent.canary if observation.recent else None
+    failed = canary.failed if canary else {}
+    name = max(failed, key=lambda found: failed[found], default="")
+    if not name or 2 * failed[name] <= sum(failed.values()):
+        return ""
+    hosts = observation.hosts
+    well = bool(hosts) and all(host.reachable and host.active and host.probe_ok for host in hosts)
+    why = ": its hosts say that they are well, but edges get no connection" if name == "connect" and well else ""
+    return f" ({name} {failed[name]} of {sum(failed.values())}{why})"
+
+
 def say_break(observation: Observation) -> str:
     """What the canary exceeds, with its figures."""
     check = observation.slo_canary
     figures = {
-        "error_rate": f"error rate {check.error_rate or 0.0:.3%}",
+        "error_rate": f"error rate {check.error_rate or 0.0:.3%}{say_class(observation)}",
         "latency_p95": f"p95 {'over ' if check.saturated else ''}{check.p95 or 0.0:.3g}s",
     }
     return ", ".join(figures[name] for name in check.above)
@@ -169,7 +184,7 @@ def _say_dimension(d: Dimension, observation: Observation) -> str:
     if d.name == "latency":
         return f"latency p95 {_time(measured)}, target {_time(d.target)} ({_origin(observation)})"
     if d.name == "errors":
-        return f"errors {measured:.3%}, target {d.target:.3%}"
+        return f"errors {measured:.3%}{say_class(observation)}, target {d.target:.3%}"
     if d.name == "memory_growth":
         what = "open files grow by {:.4g}" if "open files" in d.note else "memory grows by {:.4g} MiB"
         return f"{what.format(measured)} a minute, target {d.target:.4g}"

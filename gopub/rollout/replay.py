@@ -37,7 +37,7 @@ def sealed(record: VerdictRecord, memory: Json = None) -> VerdictRecord:
 
 def _digest(record: VerdictRecord) -> str:
     whole = _as_before(to_json(replace(record, digest="")))
-    return digest_of(whole if record.observation.config.looks_at_left else _without_left(whole))
+    return digest_of(whole if record.observation.config.looks_at_left else _of_rules_2(whole))
 
 
 _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
@@ -45,8 +45,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "warming"), "stable_slow", 0),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
-_NOBODY: tuple[Json, ...] = (0, None, to_json(MetricState()))
-"""What ``left`` is where nobody left: on a host, in the evidence, in its state."""
+_NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}
+"""What is new since rules 2 where it says nothing: on a host, in the evidence, in its state."""
 
 
 def _as_before(document: Json) -> Json:
@@ -60,13 +60,12 @@ def _as_before(document: Json) -> Json:
     return document
 
 
-def _without_left(value: Json) -> Json:
-    """As rules 2 wrote it: without ``left`` where it says that nobody left."""
+def _of_rules_2(value: Json) -> Json:
     if isinstance(value, list):
-        return [_without_left(item) for item in value]
+        return [_of_rules_2(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _without_left(item) for key, item in value.items() if key != "left" or item not in _NOBODY}
+    return {key: _of_rules_2(item) for key, item in value.items() if item not in _NOTHING.get(key, ())}
 
 
 def record_to_json(record: VerdictRecord) -> Json:

@@ -88,7 +88,7 @@ def test_hosts_are_summed_over_edges_and_slow_is_counted_at_the_next_bound():
     buckets = {0.1: 6.0, 0.25: 8.0, INF: 10.0}
     after = snapshot(1, series(9, 1, cumulative=buckets), series(10, edge="e2", cumulative=buckets), edges=("e1", "e2"))
     found = window(before, after, canary="c", stable=None, slow_above=0.2)
-    assert found.canary.hosts == (HostCounts("h1", 20, 1, 20, 4),)
+    assert found.canary.hosts == (HostCounts("h1", 20, 1, 20, 4, failed={"5xx": 1}),)
     assert found.canary.latency == Histogram((0.1, 0.25), (12, 4, 4))
     blind = window(before, after, canary="c", stable=None, slow_above=None)
     assert (blind.canary.timed, blind.canary.slow) == (0, 0)
@@ -100,6 +100,8 @@ def test_all_error_classes_count_and_4xx_does_not():
     found = window(snapshot(0), after, canary="c", stable=None, slow_above=None)
     assert (found.canary.attempts, found.canary.errors) == (31, 14), "what a client left is no attempt"
     assert (found.canary.left, sum_windows([found, found]).canary.left) == (100, 200), "it is counted apart"
+    assert found.canary.failed == {"5xx": 2, "connect": 3, "cut": 5, "timeout": 4}
+    assert sum_windows([found, found]).canary.failed == {"5xx": 4, "connect": 6, "cut": 10, "timeout": 8}
 
 
 def test_the_edge_counts_no_class_that_the_judge_does_not_know():

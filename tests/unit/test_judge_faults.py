@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from gopub.fleet.orders import Record
 from gopub.health.config import SloTarget
-from gopub.health.samples import ProcessHealth
+from gopub.health.samples import (
+    CounterSnapshot,
+    HostCounts,
+    NoData,
+    ProcessHealth,
+    RawSeries,
+    TrackWindow,
+    Window,
+)
 from gopub.rollout.hosts import health_of
+from gopub.rollout.reasons import say_break
 from gopub.rollout.verdict import Kind
+from tests.unit.judge_maker import observation
 from tests.unit.judge_world import MIB, T0, Bake
+from tests.unit.test_health_wire import TABLE
 
 WITH_SLO = SloTarget(0.2, 0.01)
 QUICK = {"median": 0.004, "slo": SloTarget(0.1, 0.01)}
@@ -94,6 +106,70 @@ async def test_more_errors_are_caught(seed: int, more: float, requests: int, slo
 async def test_one_percent_more_is_caught_in_half_of_the_cases_within_4000_requests(seed: int) -> None:
     ends = [await Bake(seed + i, extra_errors=0.01, bake=200.0).verdict() for i in range(20)]
     assert sum(verdict.kind is Kind.ROLLBACK for verdict, _ in ends) >= 10
+
+
+class Failures(Bake):
+    """Errors are of the classes ``of``, in equal parts."""
+
+    of: tuple[str, ...] = ("connect",)
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        found = await super().counters(app, env, releases, at)
+        assert isinstance(found, CounterSnapshot)
+        return replace(found, series=tuple(self.classed(one) for one in found.series))
+
+    def classed(self, one: RawSeries) -> RawSeries:
+        errors = int(one.classes["5xx"])
+        parts = {name: float(errors // len(self.of)) for name in self.of}
+        parts[self.of[-1]] += errors % len(self.of)
+        return replace(one, classes=one.classes | {"5xx": 0.0} | parts)
+
+
+async def failing(seed: int, of: tuple[str, ...], slo: SloTarget) -> str:
+    bake = Failures(seed, errors=0.0, extra_errors=0.5, slo=slo)
+    bake.of = of
+    verdict, _ = await bake.verdict()
+    assert (verdict.kind, verdict.rule) == (Kind.ROLLBACK, 3), verdict
+    said = [told.reason for told in bake.told if told.rule in (3, 4, 5, 6)]
+    return " | ".join(said)
+
+
+WELL_BUT = ": its hosts say that they are well, but edges get no connection"
+
+
+async def test_where_edges_get_no_connection_to_hosts_that_are_well_the_verdict_says_so(seed: int) -> None:
+    said = await failing(seed, ("connect",), SloTarget())
+    assert re.search(rf"the canary fails more often than stable \(connect (\d+) of \1{WELL_BUT}\): E = ", said), said
+
+
+@pytest.mark.parametrize(
+    ("host", "failed", "said"),
+    [
+        (ProcessHealth("h1"), {"connect": 3, "5xx": 2}, f" (connect 3 of 5{WELL_BUT})"),
+        (ProcessHealth("h1", reachable=False), {"connect": 3, "5xx": 2}, " (connect 3 of 5)"),
+        (ProcessHealth("h1", probe_ok=False), {"connect": 3}, " (connect 3 of 3)"),
+        (ProcessHealth("h1"), {"5xx": 3, "cut": 2}, " (5xx 3 of 5)"),
+        (ProcessHealth("h1"), {"5xx": 2, "cut": 2}, ""),
+        (ProcessHealth("h1"), {}, ""),
+    ],
+    ids=str,
+)
+def test_an_slo_break_names_the_class_of_most_failures(host: ProcessHealth, failed: dict[str, int], said: str) -> None:
+    recent = Window(0, 60, TrackWindow("c", (HostCounts("h1", 100, sum(failed.values()), failed=failed),)), None)
+    seen = observation(TABLE["good"] | {"canary_above": ["error_rate"]})
+    assert say_break(replace(seen, hosts=(host,), recent=recent)) == f"error rate 2.000%{said}"
+    assert say_break(seen) == "error rate 2.000%", "as an earlier record, which has no classes"
+
+
+@pytest.mark.parametrize(("of", "named"), [(("5xx",), True), (("cut",), True), (("5xx", "connect", "cut"), False)])
+async def test_the_class_of_most_failures_is_named_and_none_where_there_is_none(
+    seed: int, of: tuple[str, ...], named: bool
+) -> None:
+    said = await failing(seed, of, SloTarget())
+    assert bool(re.search(rf"than stable \({of[0]} (\d+) of \1\): E = ", said)) is named, said
+    assert "edges get no connection" not in said
+    if not named:
+        assert "than stable: E = " in said
 
 
 # --- latency

@@ -164,7 +164,7 @@ def test_what_is_added_to_such_a_record_is_found():
 
 
 def test_control_with_the_new_keys_its_digest_is_another(monkeypatch):
-    monkeypatch.setattr(replaying, "_without_left", lambda value: value)
+    monkeypatch.setattr(replaying, "_of_rules_2", lambda value: value)
     assert [text[:7] for text in differences(of_rules_2())] == ["digest:"]
 
 
