@@ -22,7 +22,7 @@ from gopub.fleet.protocol import Fleet
 from gopub.release.model import Release, SignedRelease
 from gopub.rollout.journal import Journal
 from gopub.rollout.model import Plan, ReleaseRef
-from gopub.rollout.opening import Request, read_env_state, read_state, resume, start, whoami
+from gopub.rollout.opening import Request, read_env_state, read_state, resume, start, starts_of_stable, whoami
 from gopub.rollout.payload import render_all
 from gopub.rollout.planning import plan_rollout
 from gopub.rollout.run import Ports, Run
@@ -151,6 +151,7 @@ async def make_plan(
     return plan_rollout(
         rollout, release, env, ports.environment, hosts, facts, renders, stable,
         counted=ports.metrics is not None, serving=serving, notes=notes,
+        starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
 
 

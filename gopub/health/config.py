@@ -70,6 +70,8 @@ class JudgeConfig:
     """Seconds: score and SLO look at the last minute, or further back until ``min_requests`` are together."""
     log_every: float = 10.0
     """Seconds between two readings of the logs while nothing is suspicious."""
+    warmup_seen: bool = False
+    """``warmup`` is what stable's own starts took."""
     log_warmup: float = 5.0
     """Seconds after a process' first line that count as start-up and are not judged."""
     rules: int = RULES

@@ -128,6 +128,11 @@ def starts_of(snapshot: CounterSnapshot, release: str | None, slow_above: float 
     return cold
 
 
+def answers(one: RawSeries, slow_above: float | None) -> Warming:
+    """All that a host answered, counted apart or not: how many, and how many of them were slow."""
+    return _cold(one.cumulative, slow_above).plus(_cold(one.warming, slow_above))
+
+
 def _cold(cumulative: Mapping[float, float], slow_above: float | None) -> Warming:
     timed = histogram(cumulative)
     return Warming(timed.total, _above(timed, slow_above)[1])

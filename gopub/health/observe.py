@@ -10,7 +10,7 @@ from itertools import pairwise
 from gopub.canon import Json
 from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
 from gopub.health.config import JudgeConfig
-from gopub.health.counters import bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
+from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
@@ -30,6 +30,7 @@ from gopub.health.samples import (
 )
 from gopub.health.score import ScoreInput
 from gopub.health.sources import LogSource, LogTarget, MetricSource
+from gopub.health.starts import Starts
 from gopub.health.wire import from_json, to_json
 
 QUICK = 0.025
@@ -37,6 +38,8 @@ QUICK = 0.025
 _STABLE_RUNTIMES = 10
 _UNWATCHED = 30.0
 """Seconds between two looks that count as watched at most."""
+_BLURRED = 10.0
+"""Seconds between two looks from which on nobody can say how old the hosts were."""
 _SUSPICIOUS = math.log(10)
 """From here on, logs are read at every look."""
 
@@ -52,6 +55,8 @@ class ObserverState:
     rollout_totals: Totals = field(default_factory=Totals)
     hosts: Mapping[str, Standing] = field(default_factory=dict)
     warming: Warming = field(default_factory=Warming)
+    starts: Starts = field(default_factory=Starts)
+    """How slow the canary's hosts were at which age: a later rollout warms up for as long as these took."""
     reference: TrackWindow | None = None
     """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
     watched: float = 0.0
@@ -201,6 +206,7 @@ class Observer:
 
     def _take(self, found: Gained) -> Window:
         config, evidence = self._config, self._state.evidence
+        self._learn_starts(found)
         booted = [host for host, one in self._state.hosts.items() if one.born > self._since.get(host, 0.0)]
         found, cold = warmed(found, self._warm_until(found), config.canary, evidence.slow_above, booted, self._lag)
         state = self._state = replace(self._state, warming=self._with_stables(self._state.warming.plus(cold)))
@@ -219,6 +225,17 @@ class Observer:
             rollout_totals=state.rollout_totals.plus(new),
         )
         return new
+
+    def _learn_starts(self, found: Gained) -> None:
+        slow_above, starts = self._state.evidence.slow_above, self._state.starts
+        if slow_above is None or found.end - found.start > _BLURRED:
+            return
+        for one in found.series:
+            known, since = self._state.hosts.get(one.host), self._since.get(one.host)
+            if one.release == self._config.canary and since and not (known and known.born > since):
+                cold = answers(one, slow_above)
+                starts = starts.plus(found.end - since, cold.timed, cold.slow)
+        self._state = replace(self._state, starts=starts)
 
     def _with_stables(self, cold: Warming) -> Warming:
         config, slow = self._config, self._state.evidence.slow_above

@@ -42,15 +42,21 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
 
 
 def effective(environment: Environment) -> dict[str, Json]:
-    """The whole environment as JSON, defaults resolved; of the score only what the team wrote down.
+    """The whole environment as JSON, defaults resolved; of score and warm-up only what the team wrote down.
 
-    A dimension that was declared and is missing holds a rollout, one that is a default is left out: so what was
-    declared must survive.
+    A dimension that was declared and is missing holds a rollout, one that is a default is left out; a warm-up that was
+    not written down is as long as stable's was: so what was declared must survive.
     """
     whole = cast("dict[str, Json]", environment.model_dump(mode="json", by_alias=True))
     judge = cast("Mapping[str, Json]", whole["judge"])
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if environment.traffic and "warmup" not in environment.traffic.model_fields_set:
+        whole["traffic"] = {key: value for key, value in _traffic(whole).items() if key != "warmup"}
     return {**whole, "judge": {**judge, "score": declared}}
+
+
+def _traffic(whole: Mapping[str, Json]) -> Mapping[str, Json]:
+    return cast("Mapping[str, Json]", whole["traffic"])
 
 
 def read_environment(env: str, files: EnvironmentFiles) -> Environment:

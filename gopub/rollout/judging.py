@@ -107,6 +107,7 @@ def config_of(run: Run) -> JudgeConfig:
         log_score=judge.rollback.log_score,
         watch=judge.rollback.watch,
         warmup=plan.warmup,
+        warmup_seen=plan.warmup_seen,
     )
 
 

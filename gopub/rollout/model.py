@@ -110,6 +110,8 @@ class Plan:
     keep_releases: int = 5
     binaries: tuple[tuple[str, str], ...] = ()
     archives: tuple[tuple[str, str, int, int], ...] = ()
+    warmup_seen: bool = False
+    """``warmup`` is what stable's own starts took; else it was set, or is the default."""
 
     def host(self, name: str) -> PlannedHost:
         """The planned host of that name; the caller took the name from this plan."""

@@ -14,13 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gopub.clock import new_token
-from gopub.errors import GopubError, LockedError, RefusedError
+from gopub.errors import GopubError, LockedError, RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
+from gopub.health.starts import Starts
+from gopub.health.wire import from_json
 from gopub.rollout import events as ev
 from gopub.rollout.closing import free_env
 from gopub.rollout.journal import Journal, Seat
 from gopub.rollout.machine import EnvState, State, fold, fold_env
-from gopub.rollout.model import ReleaseRef
+from gopub.rollout.model import Outcome, ReleaseRef
 from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import new_trace_id
 
@@ -57,6 +59,24 @@ def read_env_state(journal: Journal, app: str, env: str) -> EnvState:
 def read_state(journal: Journal, rollout: str) -> State:
     """A rollout as its journal tells it."""
     return fold(entry.event for entry in journal.read(stream_of(rollout)))
+
+
+def starts_of_stable(journal: Journal, app: str, env: str) -> Starts | None:
+    """How slow the hosts of the stable release were when they were started: as the rollout saw it that promoted it.
+
+    None where no rollout of this journal did, or where it was one of an older gopub.
+    """
+    closed = [entry.event for entry in journal.read(env_stream(app, env)) if isinstance(entry.event, ev.EnvClosed)]
+    stable = next((event.stable for event in reversed(closed) if event.stable), "")
+    mine = (event for event in reversed(closed) if event.outcome is Outcome.PROMOTED and event.stable == stable)
+    promoted = next(mine, None) if stable else None
+    verdict = read_state(journal, promoted.rollout).verdict if promoted else None
+    memory = verdict.record.get("observer") if verdict else None
+    starts = memory.get("starts") if isinstance(memory, dict) else None
+    try:
+        return from_json(Starts, starts) if starts else None
+    except UsageError:
+        return None
 
 
 def refuse_start(journal: Journal, request: Request) -> None:

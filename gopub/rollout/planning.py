@@ -12,9 +12,11 @@ from gopub.canon import Json
 from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
+from gopub.health.starts import Starts, warmup_of
 from gopub.release.model import Release
 from gopub.rollout.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.rollout.plan import WantedStep, steps
+from gopub.rollout.reasons import say_seen
 from gopub.spec.models import Environment, Step
 
 _PLAN = TypeAdapter(Plan)
@@ -33,15 +35,17 @@ def plan_rollout(
     counted: bool,
     serving: Collection[str] = (),
     notes: tuple[str, ...] = (),
+    starts: Starts | None = None,
 ) -> Plan:
     """Everything that the rollout will do.
 
     ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to,
-    ``notes`` what a person must know besides.
+    ``notes`` what a person must know besides, ``starts`` how the hosts of the stable release were when it was promoted.
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
     """
+    known = stable
     stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
     planned = _idle_first(
         _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
@@ -50,6 +54,8 @@ def plan_rollout(
     _check_targets(release, planned)
     traffic = environment.traffic
     mode: Literal["judged", "health-only"] = "judged" if traffic and counted else "health-only"
+    seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
+    notes = notes if seen is None else (*notes, say_seen(seen))
     return Plan(
         rollout=rollout,
         app=release.app,
@@ -68,7 +74,8 @@ def plan_rollout(
         sticky=traffic.sticky if traffic else "address",
         trust=traffic.trust if traffic else (),
         latency=traffic.latency if traffic else "auto",
-        warmup=traffic.warmup if traffic else 0.0,
+        warmup=seen or (traffic.warmup if traffic else 0.0),
+        warmup_seen=seen is not None,
         windows=environment.rollout.window,
         notes=(*notes, *_notes(mode, stable, planned, facts)),
         keep_releases=environment.keep_releases,

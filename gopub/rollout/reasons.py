@@ -218,7 +218,13 @@ def say_warming(observation: Observation) -> str:
     if not cold.timed:
         return ""
     told = f"; left out of the latency: {cold.timed} answers of warming hosts, {cold.slow} slow"
-    return f"{told}; stable's own starts: {cold.stable_slow} slow of {cold.stable_timed}" if cold.stable_timed else told
+    told += f"; stable's own starts: {cold.stable_slow} slow of {cold.stable_timed}" if cold.stable_timed else ""
+    return f"{told}; {say_seen(observation.config.warmup)}" if observation.config.warmup_seen else told
+
+
+def say_seen(warmup: float) -> str:
+    """For how long hosts warm up where stable's own starts said it."""
+    return f"warming {say_seconds(warmup)}, as stable's own starts took"
 
 
 def _slower(observation: Observation) -> bool:

@@ -41,6 +41,7 @@ def _digest(record: VerdictRecord) -> str:
 
 
 _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
+    (("observation", "config"), "warmup_seen", False),
     (("observation", "warming"), "stable_timed", 0),
     (("observation", "warming"), "stable_slow", 0),
 )

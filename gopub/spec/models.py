@@ -182,7 +182,10 @@ class Traffic(Model):
     drain: Seconds = 20.0
     """How long in-flight requests may take before a restart."""
     warmup: Seconds = 10.0
-    """For how long a host that was started gets its traffic slowly, and its latency is told but not judged."""
+    """For how long a host that was started gets its traffic slowly, and its latency is told but not judged.
+
+    Where it is not written down it is as long as the hosts of the stable release took, if that was seen.
+    """
     latency: Literal["auto", "header", "total"] = "auto"
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()

@@ -22,6 +22,8 @@ from gopub.health.samples import (
     RuntimeSample,
     RuntimeSnapshot,
 )
+from gopub.health.starts import Starts
+from gopub.health.wire import from_json
 from gopub.rollout.replay import judge
 from gopub.rollout.verdict import History, Kind, Policy, Verdict
 from tests.bench.judge_simulator import draw
@@ -62,6 +64,7 @@ class Bake:
     slow_until: float = math.inf
     """or only in so many seconds of the process' life."""
     warmup: float = 0.0
+    warmup_seen: bool = False
     apart: float | None = None
     """For so many seconds of its life the edge counts the canary's latency apart; None is an edge that never does."""
     starts: tuple[int, int] = (0, 0)
@@ -129,12 +132,20 @@ class Bake:
         found = (RuntimeSample(host, at, self.heap(host, at - T0)) for host in hosts)
         return RuntimeSnapshot(at, tuple(sample for sample in found if sample.heap is not None))
 
+    def starts_seen(self) -> Starts:
+        """What the journal keeps of the canary's start."""
+        kept = self.observer.state()
+        assert isinstance(kept, dict)
+        return from_json(Starts, kept["starts"])
+
     async def verdict(self) -> tuple[Verdict, float]:
         """The verdict that ended the step, and how many seconds it took; the last one if none did."""
         config = JudgeConfig(
-            "hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo, warmup=self.warmup, rules=self.rules
-        )
-        observer, policy = Observer(self, None, config), Policy.of(config)
+            "hello", "prod", f"r-{self.seed}", CANARY, STABLE, self.slo, warmup=self.warmup, rules=self.rules,
+            warmup_seen=self.warmup_seen,
+        )  # fmt: skip
+        self.observer = observer = Observer(self, None, config)
+        policy = Policy.of(config)
         await observer.start(T0)
         past = History(T0, T0, self.bake, T0 + self.deadline)
         while True:

@@ -187,6 +187,7 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert (
         older["observation"]["warming"].pop("stable_timed") == older["observation"]["warming"].pop("stable_slow") == 0
     )
+    assert older["observation"]["config"].pop("warmup_seen") is False
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()
     older["observation"]["warming"]["stable_timed"] = 1
