@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -134,16 +135,14 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 
 @dataclass
-class Backend:
-    """One upstream process: says its name; its paths misbehave on demand (/status/N, /slow/S, /drop, /hang)."""
+class Upstream(ABC):
+    """A process behind an edge: what it says is its kind's business."""
 
     host: str
-    port: int
-    server: asyncio.Server | None = None
-    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
-    connections: int = 0
-    busy: int = 0
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    port: int = field(default_factory=free_port, kw_only=True)
+    server: asyncio.Server | None = field(default=None, kw_only=True)
+    connections: int = field(default=0, kw_only=True)
+    writers: set[asyncio.StreamWriter] = field(default_factory=set, kw_only=True)
 
     @property
     def peer(self) -> Peer:
@@ -166,24 +165,40 @@ class Backend:
         self.connections += 1
         self.writers.add(writer)
         try:
-            while True:
-                first, headers = await read_head(reader)
-                await reader.readexactly(int(headers.get("content-length", "0")))
-                method, path, _ = first.split(" ")
-                self.seen.append((method, path, headers))
-                self.busy += 1
-                try:
-                    if headers.get("upgrade") and "upgrade" in headers.get("connection", "").lower():
-                        await self._switch(headers["upgrade"], reader, writer)
-                        break
-                    await self._answer(path, writer)
-                finally:
-                    self.busy -= 1
+            while await self._exchange(reader, writer):
+                pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self.writers.discard(writer)
             writer.close()
+
+    @abstractmethod
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether another may follow."""
+
+
+@dataclass
+class Backend(Upstream):
+    """One upstream process: says its name; its paths misbehave on demand (/status/N, /slow/S, /drop, /hang)."""
+
+    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    busy: int = 0
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        first, headers = await read_head(reader)
+        await reader.readexactly(int(headers.get("content-length", "0")))
+        method, path, _ = first.split(" ")
+        self.seen.append((method, path, headers))
+        self.busy += 1
+        try:
+            if headers.get("upgrade") and "upgrade" in headers.get("connection", "").lower():
+                await self._switch(headers["upgrade"], reader, writer)
+                return False
+            await self._answer(path, writer)
+        finally:
+            self.busy -= 1
+        return True
 
     async def _switch(self, protocol: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Whatever protocol is asked for: says its name, then says again what it hears."""
@@ -362,7 +377,7 @@ async def running_edge(root: Path, *, extra: str = "", workers: int = 2) -> Asyn
 @asynccontextmanager
 async def running_backends(*hosts: str) -> AsyncIterator[list[Backend]]:
     """Started upstreams, ended at the end."""
-    backends = [Backend(host, free_port()) for host in hosts]
+    backends = [Backend(host) for host in hosts]
     for backend in backends:
         await backend.start()
     try:

@@ -6,11 +6,10 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from gopub.traffic import Peer
-from tests.contracts.edge_nginx import free_port, read_head
+from tests.contracts.edge_nginx import Upstream, read_head
 
 BODY = b"x" * 5000
 """What a whole answer says."""
@@ -47,44 +46,13 @@ def chunk(body: bytes) -> bytes:
 
 
 @dataclass
-class RawPeer:
+class RawPeer(Upstream):
     """Answers every request with ``script``; by default it closes after it."""
 
-    host: str
     script: Sequence[Act] = ()
-    port: int = field(default_factory=free_port)
     seen: int = 0
-    connections: int = 0
-    server: asyncio.Server | None = None
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
-    @property
-    def peer(self) -> Peer:
-        return Peer(self.host, f"127.0.0.1:{self.port}")
-
-    async def start(self) -> None:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def stop(self) -> None:
-        """No listener, every connection gone."""
-        if self.server:
-            self.server.close()
-        for writer in list(self.writers):
-            writer.transport.abort()
-        if self.server:
-            await self.server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.writers.add(writer)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while await self._answer(reader, writer):
-                pass
-        self.writers.discard(writer)
-        writer.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request; whether another may follow."""
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         _, headers = await read_head(reader)
         await reader.readexactly(int(headers.get("content-length", "0")))
         self.seen += 1

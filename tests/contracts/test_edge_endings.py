@@ -232,7 +232,7 @@ async def test_bytes_that_are_no_answer_are_no_success(tmp_path):
 
 async def test_the_attempt_that_failed_before_is_not_the_one_that_was_cut(tmp_path):
     """A dead canary falls back; stable then cuts: each has its own."""
-    cutting, dead = RawPeer("a1", (answer(LENGTH, body=HALF),)), Backend("b1", RawPeer("x").port)
+    cutting, dead = RawPeer("a1", (answer(LENGTH, body=HALF),)), Backend("b1")
     async with raw_peers(cutting), running_edge(tmp_path, extra=SHORT) as edge:
         await edge.put(route_table([cutting], [dead], rules=(BY_HEADER,)))
         await read_all(edge, headers="x-canary: true\r\n")
