@@ -143,20 +143,3 @@ def _no_answer(error: Exception) -> GopubError:
     said = error.problem if isinstance(error, GopubError) else "no answer in time"
     return GopubError("GP939", f"the repository does not answer: {said}",
                       hint="gopub serve needs to read it; try git ls-remote as the same user")  # fmt: skip
-
-
-class FixedRefs:
-    """Refs that were told to it (public test double)."""
-
-    def __init__(self, *known: str, commits: dict[str, tuple[str, ...]] | None = None) -> None:
-        """Know these full names, of any repository, and which commits they hold."""
-        self._known = frozenset(known)
-        self._commits = commits or {}
-
-    async def named(self, repository: str, names: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002 - the Protocol's
-        """Those that it was told of."""
-        return tuple(name for name in names if name in self._known)
-
-    async def holding(self, repository: str, commit: str) -> tuple[str, ...]:  # noqa: ARG002 - the Protocol's
-        """What it was told of the commit."""
-        return self._commits.get(commit, ())

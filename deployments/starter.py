@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from gopub.canon import Json
@@ -63,26 +63,3 @@ class Starter(Protocol):
         Raises:
             GopubError: GP918 the engine does not answer.
         """
-
-
-@dataclass(slots=True)
-class RecordingStarter:
-    """Starts nothing and remembers every order (public test double); ``broken`` is raised instead when set."""
-
-    orders: list[Order] = field(default_factory=list)
-    broken: Exception | None = None
-
-    async def start(self, order: Order) -> Run:
-        """Remember the order; the same key gives the same run."""
-        if self.broken:
-            raise self.broken
-        if order.key not in [seen.key for seen in self.orders]:
-            self.orders.append(order)
-        place = [seen.key for seen in self.orders].index(order.key)
-        return Run(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
-
-    async def run(self, run_id: str) -> Run | None:
-        """The run of the n-th order, always scheduled."""
-        names = {f"run-{place}": order for place, order in enumerate(self.orders, 1)}
-        order = names.get(run_id)
-        return Run(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None

@@ -105,12 +105,6 @@ class RefusedError(GopubError):
     exit = Exit.REFUSED
 
 
-class RolledBackError(GopubError):
-    """The rollout went back to stable."""
-
-    exit = Exit.ROLLED_BACK
-
-
 class PartialError(GopubError):
     """Some hosts or edges could not be confirmed; they are owed."""
 
@@ -127,12 +121,6 @@ class InconclusiveError(GopubError):
     """A verdict or an answer did not come in time."""
 
     exit = Exit.INCONCLUSIVE
-
-
-class DriftError(GopubError):
-    """What runs is not what was asked for."""
-
-    exit = Exit.DRIFT
 
 
 class InterruptedByUser(GopubError):  # noqa: N818 - it is a user's wish, not an error

@@ -56,9 +56,3 @@ def binary_name(app: str, version: str, target: Target) -> str:
 def archive_name(app: str, version: str, target: Target) -> str:
     """The published name of the archive: .tar.gz, for Windows .zip."""
     return stem(app, version, target) + (".zip" if target.os == "windows" else ".tar.gz")
-
-
-def parse_name(app: str, name: str) -> tuple[str, Target] | None:
-    """The version and target in a published name of this app, None for another file's name."""
-    match = re.fullmatch(rf"{re.escape(app)}-(.+)-([a-z0-9]+)-([a-z0-9]+)(?:\.exe|\.zip|\.tar\.gz)?", name)
-    return (match[1], Target(match[2], match[3])) if match else None

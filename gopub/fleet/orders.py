@@ -16,7 +16,6 @@ from gopub.errors import GopubError
 
 Verb: TypeAlias = Literal["facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune"]
 VERBS: tuple[Verb, ...] = get_args(Verb)
-ANSWERED_TWICE: frozenset[Verb] = frozenset({"facts", "status"})  # they change nothing and pass no fence
 _FORMAT = "1"
 
 

@@ -51,11 +51,6 @@ class Score:
     dimensions: tuple[Dimension, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def conclusive(self) -> bool:
-        """Whether there is a number."""
-        return self.value is not None
-
 
 @dataclass(frozen=True, slots=True)
 class ScoreInput:

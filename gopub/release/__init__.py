@@ -7,7 +7,6 @@ from gopub.release.loading import Stored, load_release, read_stored
 from gopub.release.model import EnvironmentFiles, Release, SignedRelease, TargetFiles
 from gopub.release.pipeline import (
     archive,
-    build_release,
     check_modules,
     checkout,
     compile_target,
@@ -38,7 +37,6 @@ __all__ = [
     "VerifyReport",
     "already_published",
     "archive",
-    "build_release",
     "check_modules",
     "checkout",
     "compile_target",

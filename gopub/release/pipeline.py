@@ -5,7 +5,7 @@
 
 Nothing leaves this machine before ``publish``; every stage can be run again. Modules are fetched with network and
 nothing is executed; what is compiled and what runs as a test meets the rooms of :mod:`gopub.build.rooms`.
-:func:`build_release` is the plain list; a flow calls the same stages one by one.
+The order is that of flows/release.py.
 """
 
 from __future__ import annotations
@@ -20,21 +20,17 @@ from gopub.build.artifact import LocalFile
 from gopub.build.compile import BuildInput, Built, folder_in
 from gopub.build.rooms import Site
 from gopub.build.target import Target, archive_name, binary_name, stem
-from gopub.clock import Clock
 from gopub.evidence.bundle import SUFFIX, sign_blob, sign_statement
 from gopub.evidence.provenance import BuildFacts
 from gopub.evidence.provenance import provenance as provenance_statement
 from gopub.evidence.sbom import FORMATS, make_sboms
 from gopub.evidence.statement import Subject, statement
 from gopub.release.config import ReleaseConfig, SigningKey, open_signer
-from gopub.release.model import Release, SignedRelease, TargetFiles
-from gopub.release.planning import plan
-from gopub.release.publishing import already_published, publish
+from gopub.release.model import Release, TargetFiles
 from gopub.release.stages import Described, Packed, PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modfile import Module
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree, full_ref
-from gopub.store.protocol import ArtifactStore
 
 
 async def checkout(config: ReleaseConfig) -> SourceTree:
@@ -168,26 +164,6 @@ async def write_manifest(
     bundle = _beside(manifest, sign_blob(open_signer(key), data))
     files = [file for one in signed for file in (*one.artifacts, *one.evidence.values())]
     return PreparedRelease(release, manifest, bundle, (*files, provenance))
-
-
-async def build_release(config: ReleaseConfig, *, key: SigningKey, store: ArtifactStore, clock: Clock) -> SignedRelease:
-    """All stages in order; a version that this commit was published as is given back, and nothing is built."""
-    tree = await checkout(config)
-    planned = await plan(config, tree, started=clock.now())
-    published = await already_published(store, planned.app, planned.version, tree.commit)
-    if published is not None:
-        return published
-    modules = await check_modules(planned)
-    built = [await compile_target(planned, modules, target) for target in planned.targets]
-    await unit_tests(planned, modules)
-    signed = [await _proven(planned, one, key) for one in built]
-    stated = await provenance(planned, modules, signed, key, finished=clock.now())
-    prepared = await write_manifest(planned, signed, stated, key, created=clock.now())
-    return await publish(store, prepared)
-
-
-async def _proven(plan: ReleasePlan, built: Built, key: SigningKey) -> SignedTarget:
-    return await sign(await sbom(plan, await archive(plan, built)), key)
 
 
 def _site(plan: ReleasePlan) -> Site:

@@ -18,11 +18,6 @@ from gopub.rollout.run import Run
 from gopub.rollout.verdict import History
 
 
-def is_held(run: Run) -> bool:
-    """Whether somebody holds the rollout now."""
-    return hold_of(run.asked()) is not None
-
-
 @box
 async def guard(run: Run) -> None:
     """Stand, as a box of its own: for a driver that has nothing else to do any more."""

@@ -19,8 +19,6 @@ from gopub.health.sources import LogTarget
 from gopub.rollout.payload import Cargo, cargo_for
 from gopub.rollout.run import Run
 
-UNREACHED = "GP410"
-"""Code of a record that we write ourselves, for a host that did not answer."""
 RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
 """The host did its part; what it was given does not start, run, listen or answer."""
 PROBE_TRIES = 3

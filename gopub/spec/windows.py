@@ -8,7 +8,6 @@ start ends on the next day and belongs to the day on which it starts. Its start 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -69,11 +68,6 @@ def parse_window(text: str) -> Window:
     if start in {end, _DAY}:
         raise SpecError("GP131", f"{text!r} is never open", hint='a whole day is "00:00-24:00"')
     return Window(text, _days(found[1], text), start, end, _zone(found[6], text))
-
-
-def is_open(windows: Sequence[Window], unix: float) -> bool:
-    """Whether one of the windows is open; no window at all means always."""
-    return not windows or any(window.contains(unix) for window in windows)
 
 
 def _minute(hour: str, minute: str, text: str) -> int:

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gopub import release
 from gopub.build import LocalFile
+from gopub.clock import SystemClock
 from gopub.paths import cache_dir
 from gopub.process import base_environment, run
 from gopub.release import ReleaseConfig, SignedRelease
+from gopub.release.config import SigningKey
 from gopub.store import ArtifactStore, fetch
 
 CACHE = Path(os.environ.get("GOPUB_CACHE", cache_dir()))
@@ -54,6 +57,23 @@ async def a_repository(folder: Path, files: dict[str, str], *, tag: str = "v1.0.
 def config(repository: Path, work: Path, ref: str = "HEAD") -> ReleaseConfig:
     """The order to release a ref of a repository."""
     return ReleaseConfig(str(repository), ref, work=work, cache=CACHE)
+
+
+async def build_release(config: ReleaseConfig, *, key: SigningKey, store: ArtifactStore) -> SignedRelease:
+    """The boxes of flows/release.py that make a release, without Prefect around them."""
+    clock = SystemClock()
+    tree = await release.checkout(config)
+    plan = await release.plan(config, tree, started=clock.now())
+    published = await release.already_published(store, plan.app, plan.version, tree.commit)
+    if published is not None:
+        return published
+    modules = await release.check_modules(plan)
+    built = [await release.compile_target(plan, modules, target) for target in plan.targets]
+    await release.unit_tests(plan, modules)
+    signed = [await release.sign(await release.sbom(plan, await release.archive(plan, one)), key) for one in built]
+    stated = await release.provenance(plan, modules, signed, key, finished=clock.now())
+    prepared = await release.write_manifest(plan, signed, stated, key, created=clock.now())
+    return await release.publish(store, prepared)
 
 
 async def files_of(store: ArtifactStore, signed: SignedRelease, target: str, into: Path) -> dict[str, Path]:

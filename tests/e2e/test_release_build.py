@@ -13,15 +13,14 @@ import pytest
 
 from gopub.build import find_toolchain
 from gopub.canon import sha256_file
-from gopub.clock import SystemClock
 from gopub.errors import RefusedError
 from gopub.evidence import generate
 from gopub.evidence.provenance import commit_of
 from gopub.process import run
-from gopub.release import SignedRelease, build_release, verify_release
+from gopub.release import SignedRelease, verify_release
 from gopub.source.golang import Toolchain, run_go
 from gopub.store.backends.directory import DirectoryStore
-from tests.e2e.release_kit import CACHE, EXAMPLES, SMALL, a_repository, config, files_of, git, payload
+from tests.e2e.release_kit import CACHE, EXAMPLES, SMALL, a_repository, build_release, config, files_of, git, payload
 from tests.minio_server import program
 
 pytestmark = [pytest.mark.go]
@@ -60,7 +59,7 @@ def hello(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DirectoryStor
         for name, value in HOSTILE.items():
             patch.setenv(name, value)
         order = config(folder / "repository", folder / "work", "v1.0.0")
-        signed = asyncio.run(build_release(order, key=key, store=store, clock=SystemClock()))
+        signed = asyncio.run(build_release(order, key=key, store=store))
     return folder, store, signed
 
 
@@ -169,7 +168,7 @@ async def test_the_same_commit_is_not_built_twice(hello: Any, tmp_path: Path) ->
     folder, store, signed = hello
     key = generate(folder / "keys").private
     order = config(folder / "repository", tmp_path / "work", "v1.0.0")
-    assert await build_release(order, key=key, store=store, clock=SystemClock()) == signed
+    assert await build_release(order, key=key, store=store) == signed
     assert not (tmp_path / "work" / "out").exists()
 
 
@@ -180,7 +179,7 @@ async def test_another_commit_never_gets_the_version(hello: Any, tmp_path: Path)
     await a_repository(other, {"behaviour.json": '{"version": "evil"}'}, tag="")
     order = replace(config(other, tmp_path / "work"), version="1.0.0")
     with pytest.raises(RefusedError, match="GP320"):
-        await build_release(order, key=generate(folder / "keys").private, store=store, clock=SystemClock())
+        await build_release(order, key=generate(folder / "keys").private, store=store)
 
 
 async def test_two_folders_give_the_same_bytes(tmp_path: Path) -> None:
@@ -192,7 +191,7 @@ async def test_two_folders_give_the_same_bytes(tmp_path: Path) -> None:
         work = tmp_path / name
         order = replace(config(tmp_path / "origin", work), cache=cache)
         signed = await build_release(
-            order, key=generate(tmp_path / "keys").private, store=DirectoryStore(work / "store"), clock=SystemClock()
+            order, key=generate(tmp_path / "keys").private, store=DirectoryStore(work / "store")
         )
         files = signed.release.targets["linux/amd64"]
         made.append((files.archive, files.binary, files.sboms, signed.release.environments))
@@ -234,7 +233,7 @@ async def test_one_module_of_many_programs_releases_the_one_beside_gopub_yaml(
     else:
         order = replace(config(tmp_path / "origin", tmp_path / "work"), spec_file="services/orders/gopub.yaml")
     store = DirectoryStore(tmp_path / "store")
-    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store, clock=SystemClock())
+    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store)
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     files["binary"].chmod(0o755)
     assert (await run([str(files["binary"])])).text == said
@@ -253,7 +252,7 @@ async def test_a_main_package_in_a_module_of_its_own_is_built_there(tmp_path: Pa
     await a_repository(tmp_path / "origin", files)
     store = DirectoryStore(tmp_path / "store")
     order = config(tmp_path / "origin", tmp_path / "work")
-    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store, clock=SystemClock())
+    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store)
     told = payload((await files_of(store, signed, "linux/amd64", tmp_path / "out"))["bundle provenance"])
     assert told["predicate"]["buildDefinition"]["externalParameters"]["main"] == "./svc/cmd"
 
@@ -274,9 +273,7 @@ async def test_httpbin_is_released_with_its_modules(tmp_path: Path) -> None:
     await a_repository(tmp_path / "origin", {})
     store = DirectoryStore(tmp_path / "store")
     key = generate(tmp_path / "keys")
-    signed = await build_release(
-        config(tmp_path / "origin", tmp_path / "work"), key=key.private, store=store, clock=SystemClock()
-    )
+    signed = await build_release(config(tmp_path / "origin", tmp_path / "work"), key=key.private, store=store)
     assert (await verify_release(store, signed, key.public_key())).accepted
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     sbom = json.loads(files["sbom spdx"].read_bytes())

@@ -12,13 +12,11 @@ import pytest
 
 from gopub.build import find_toolchain
 from gopub.canon import canonical, sha256
-from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence import generate
 from gopub.process import run
 from gopub.release import (
     ReleaseConfig,
-    build_release,
     check_modules,
     checkout,
     compile_target,
@@ -28,7 +26,7 @@ from gopub.release import (
 from gopub.source.golang import run_go
 from gopub.store import blob_key
 from gopub.store.backends.directory import DirectoryStore
-from tests.e2e.release_kit import CACHE, SMALL, a_repository, config, files_of, payload
+from tests.e2e.release_kit import CACHE, SMALL, a_repository, build_release, config, files_of, payload
 
 pytestmark = [pytest.mark.go]
 
@@ -67,7 +65,6 @@ async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
             config(tmp_path / "origin", tmp_path / "work"),
             key=generate(tmp_path / "keys").private,
             store=store,
-            clock=SystemClock(),
         )
     assert await store.list("") == []
     return caught.value
@@ -253,7 +250,7 @@ async def test_a_vendored_release_carries_the_sums_in_its_provenance_and_sbom(tm
     folder, order = await a_project(tmp_path, vendored=True)
     await a_repository(folder, {})
     store = DirectoryStore(tmp_path / "store")
-    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store, clock=SystemClock())
+    signed = await build_release(order, key=generate(tmp_path / "keys").private, store=store)
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     dependencies = payload(files["bundle provenance"])["predicate"]["buildDefinition"]["resolvedDependencies"]
     (dep,) = [entry for entry in dependencies if entry["uri"] == "pkg:golang/example.org/dep@v1.0.0"]

@@ -15,14 +15,12 @@ from pathlib import Path
 import pytest
 
 from gopub.build.sandbox import NONE
-from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence import generate
 from gopub.process import run
 from gopub.release import (
     ReleasePlan,
     archive,
-    build_release,
     check_modules,
     checkout,
     compile_target,
@@ -32,7 +30,7 @@ from gopub.release import (
 from gopub.source.modules import ModuleReport
 from gopub.store.backends.directory import DirectoryStore
 from tests.e2e.hostile_commit import Marks, daemons, files, reached
-from tests.e2e.release_kit import CACHE, SMALL, a_repository, config, files_of, git, payload
+from tests.e2e.release_kit import CACHE, SMALL, a_repository, build_release, config, files_of, git, payload
 
 pytestmark = [pytest.mark.go]
 
@@ -225,7 +223,7 @@ async def test_without_bubblewrap_nothing_is_built_unless_commit_and_project_do_
     if commit_alone:
         await a_repository(folder, {"gopub.yaml": SMALL["gopub.yaml"]}, tag="")
     store, key = DirectoryStore(tmp_path / "store"), generate(tmp_path / "keys").private
-    made = build_release(config(folder, tmp_path / "work", "v1.0.0"), key=key, store=store, clock=SystemClock())
+    made = build_release(config(folder, tmp_path / "work", "v1.0.0"), key=key, store=store)
     if commit_alone:
         with pytest.raises(RefusedError, match=r"GP230 .*is not installed"):
             await made
@@ -240,7 +238,7 @@ async def test_the_provenance_names_the_sandbox_and_a_failing_test_publishes_not
     folder = await a_repository(tmp_path / "origin", SMALL)
     store = DirectoryStore(tmp_path / "store")
     key = generate(tmp_path / "keys").private
-    signed = await build_release(config(folder, tmp_path / "work"), key=key, store=store, clock=SystemClock())
+    signed = await build_release(config(folder, tmp_path / "work"), key=key, store=store)
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     inner = payload(files["bundle provenance"])["predicate"]["buildDefinition"]["internalParameters"]
     assert inner["sandbox"].startswith("bubblewrap 0.")
@@ -249,7 +247,7 @@ async def test_the_provenance_names_the_sandbox_and_a_failing_test_publishes_not
     await a_repository(folder, {"main_test.go": failing}, tag="v1.1.0")
     listed = await store.list("")
     with pytest.raises(GopubError, match=r"GP227 (.|\n)*nonce-4711"):
-        await build_release(config(folder, tmp_path / "work"), key=key, store=store, clock=SystemClock())
+        await build_release(config(folder, tmp_path / "work"), key=key, store=store)
     assert (tmp_path / "work/out/small-1.1.0-linux-amd64").is_file(), "tests come after the build"
     assert await store.list("") == listed
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from deployments.api.app import create_app
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
-from deployments.refs import FixedRefs
-from deployments.starter import RecordingStarter
+from deployments.starter import Order, Run
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
 from gopub.source.versions import is_older
@@ -53,6 +52,46 @@ def older_than_1_3(app: str, env: str, version: str) -> None:
         raise GopubError("GP701", "the journal cannot be opened", hint="mend it")
     if is_older(version, "1.3.0"):
         raise RefusedError("GP730", f"{app} {version} is older than 1.3.0, which is stable in {env}", hint="go back")
+
+
+class FixedRefs:
+    """Refs that were told to it."""
+
+    def __init__(self, *known: str, commits: dict[str, tuple[str, ...]] | None = None) -> None:
+        """Know these full names, of any repository, and which commits they hold."""
+        self._known = frozenset(known)
+        self._commits = commits or {}
+
+    async def named(self, repository: str, names: Sequence[str]) -> tuple[str, ...]:
+        """Those that it was told of."""
+        return tuple(name for name in names if name in self._known)
+
+    async def holding(self, repository: str, commit: str) -> tuple[str, ...]:
+        """What it was told of the commit."""
+        return self._commits.get(commit, ())
+
+
+@dataclass(slots=True)
+class RecordingStarter:
+    """Starts nothing and remembers every order; ``broken`` is raised instead when set."""
+
+    orders: list[Order] = field(default_factory=list)
+    broken: Exception | None = None
+
+    async def start(self, order: Order) -> Run:
+        """Remember the order; the same key gives the same run."""
+        if self.broken:
+            raise self.broken
+        if order.key not in [seen.key for seen in self.orders]:
+            self.orders.append(order)
+        place = [seen.key for seen in self.orders].index(order.key)
+        return Run(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
+
+    async def run(self, run_id: str) -> Run | None:
+        """The run of the n-th order, always scheduled."""
+        names = {f"run-{place}": order for place, order in enumerate(self.orders, 1)}
+        order = names.get(run_id)
+        return Run(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None
 
 
 @dataclass

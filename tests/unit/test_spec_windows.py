@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gopub.errors import SpecError
-from gopub.spec.windows import Window, is_open, parse_window
+from gopub.spec.windows import Window, parse_window
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ZONES = ("UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")
@@ -124,14 +124,6 @@ def test_the_hour_that_is_left_out_is_in_no_window_and_the_doubled_one_twice() -
     assert open_minutes("02:00-03:00 Europe/Berlin", "2026-03-29") == 0
     assert open_minutes("02:00-03:00 Europe/Berlin", "2026-10-25") == 120
     assert open_minutes("02:00-03:00 Europe/Berlin", "2026-06-01") == 60
-
-
-def test_no_window_means_always_and_several_mean_any() -> None:
-    at = unix("2026-11-23T12:00:00", "UTC")
-    morning, noon = parse_window("08:00-09:00 UTC"), parse_window("12:00-13:00 UTC")
-    assert is_open([], at)
-    assert is_open([morning, noon], at)
-    assert not is_open([morning], at)
 
 
 def test_a_window_that_never_comes_has_no_next_opening() -> None:

@@ -16,9 +16,9 @@ import pytest
 from deployments.api.hook import GIVE_UP_AFTER, LIMIT, keep_starting, start_waiting
 from deployments.deliveries import Delivery
 from deployments.hooks.signing import HookSecrets, sign
-from deployments.starter import Order, RecordingStarter, Run
+from deployments.starter import Order, Run
 from gopub.errors import GopubError
-from tests.unit.apikit import HOOK_TOKEN, OFFERED, Kit, make_kit
+from tests.unit.apikit import HOOK_TOKEN, OFFERED, Kit, RecordingStarter, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
