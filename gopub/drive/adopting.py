@@ -21,8 +21,8 @@ from gopub.drive.projects import known_project
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Entry, Journal, open_journal
-from gopub.rollout.late import drop, found
-from gopub.rollout.machine import fold_env
+from gopub.rollout.late import Late, drop, found
+from gopub.rollout.machine import advance, fold, fold_env
 from gopub.rollout.model import Outcome
 from gopub.rollout.opening import read_env_state, read_state
 from gopub.rollout.run import env_stream, stream_of
@@ -49,13 +49,21 @@ def _append_late(journal: Journal, kits: Path) -> int:
             seated = journal.seated(late.app, late.env)
             if seated and seated[1]:
                 continue  # the driver that wrote it may live, and writes it itself
-            if len(journal.read(stream_of(late.rollout))) == late.version:
-                journal.append(stream_of(late.rollout), late.version, late.events, actor=late.actor, trace=late.trace)
-                done += 1
+            done += _told(journal, late)
             drop(kits, late.rollout)
     except GopubError as error:
         _log.warning("what happened without the journal is not in it yet: %s", error.problem)
     return done
+
+
+def _told(journal: Journal, late: Late) -> bool:
+    """Append them where they belong; what cannot follow is never written, and stays in its file."""
+    stream, before = stream_of(late.rollout), journal.read(stream_of(late.rollout))
+    if len(before) != late.version:
+        return False
+    fold([*(entry.event for entry in before), *late.events])
+    journal.append(stream, late.version, late.events, actor=late.actor, trace=late.trace)
+    return True
 
 
 def _adopted(journal: Journal, path: Path) -> bool:
@@ -65,6 +73,8 @@ def _adopted(journal: Journal, path: Path) -> bool:
         envs = {stream: spool.read(stream) for stream in spool.streams("env/")}
         rollouts = {stream: spool.read(stream) for stream in spool.streams("rollout/")}
         spool.close()
+        for entries in rollouts.values():
+            fold(entry.event for entry in entries)
     except GopubError as error:
         _log.warning("%s cannot be adopted: %s", path, error.problem)
         return False
@@ -127,10 +137,12 @@ def _go_on_with(journal: Journal, stream: str, unfinished: list[ev.EnvOpened]) -
 
 
 def _close_rollout(journal: Journal, rollout: str, reason: str) -> None:
-    state = read_state(journal, rollout)
-    if not state.rollout or state.closed:
-        return
+    closed = ev.Closed(Outcome.ROLLED_BACK, reason)
     try:
-        journal.append(stream_of(rollout), state.version, [ev.Closed(Outcome.ROLLED_BACK, reason)], actor="adopt")
+        state = read_state(journal, rollout)
+        if not state.rollout or state.closed:
+            return
+        advance(state, closed)
+        journal.append(stream_of(rollout), state.version, [closed], actor="adopt")
     except GopubError as error:
         _log.warning("%s: %s", rollout, error.problem)

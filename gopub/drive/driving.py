@@ -13,6 +13,7 @@ from gopub.rollout.judging import judging
 from gopub.rollout.kit import Kit, write_kit
 from gopub.rollout.model import Outcome
 from gopub.rollout.run import Run, env_stream
+from gopub.rollout.transitions import Phase
 
 __all__ = ["admit", "close_promoted", "judge_from_here", "judging", "must_wait", "plan"]
 
@@ -84,5 +85,5 @@ async def judge_from_here(run: Run) -> None:
 @box
 async def close_promoted(run: Run) -> None:
     """The release is stable."""
-    if run.state.settling:
+    if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")

@@ -18,11 +18,12 @@ from gopub.drive.naming import Elsewhere
 from gopub.drive.opening import edges_of
 from gopub.drive.ports import open_ports, open_project
 from gopub.drive.projects import known_project
+from gopub.drive.waking import DAMAGED
 from gopub.errors import GopubError, LockedError
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal
 from gopub.rollout.kit import read_kit
-from gopub.rollout.machine import EnvState, State, fold_env
+from gopub.rollout.machine import EnvState, State, fold, fold_env
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.opening import read_state, whoami
 from gopub.rollout.run import env_stream, stream_of
@@ -58,14 +59,22 @@ async def mend(journal: Journal, now: float, elsewhere: Elsewhere | None = None,
 
 
 def debts(journal: Journal, app: str = "", env: str = "") -> Iterator[Debt]:
-    """What is owed to the edges of every env in which no rollout is active."""
+    """What is owed to the edges of every env in which no rollout is active; a damaged one hides no other."""
     for stream in journal.streams("env/"):
         _, its_app, its_env = stream.split("/", 2)
         if app not in ("", its_app) or env not in ("", its_env):
             continue
         known = fold_env(entry.event for entry in journal.read(stream))
-        if known.owed_edges and not known.active:
-            yield Debt(known, read_state(journal, known.owed_by), known_project(journal, its_app, its_env))
+        if not known.owed_edges or known.active:
+            continue
+        try:
+            owes = read_state(journal, known.owed_by)
+        except GopubError as error:
+            if error.code not in DAMAGED:
+                raise
+            _log.error("what is owed to the edges of %s in %s cannot be told: %s", its_app, its_env, error)
+            continue
+        yield Debt(known, owes, known_project(journal, its_app, its_env))
 
 
 def answers(owed: tuple[str, ...], statuses: tuple[EdgeStatus, ...]) -> bool:
@@ -92,6 +101,7 @@ def begin(journal: Journal, debt: Debt, now: float) -> str:
         ev.SwitchIntended((), "", "stable"),
         ev.GoingBack(Outcome.MENDED, 0, why, now),
     ]
+    fold(events)  # what cannot follow is refused before it is written
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(state.app, state.env), debt.env.version, [ev.EnvOpened(rollout, state.release)]),
         (stream_of(rollout), 0, events),

@@ -36,7 +36,7 @@ from gopub.rollout.run import LEASE, Ports, Run, env_stream, stream_of
 from gopub.telemetry import log, new_trace_id
 from gopub.traffic.protocol import Router
 
-JOURNAL_DOWN = frozenset({"GP701", "GP702", "GP703"})
+JOURNAL_DOWN = frozenset({"GP701", "GP702", "GP703", "GP733"})
 """It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
 LOCKED = 5.0
 """Seconds that a rollback waits for somebody who is writing to the journal."""
@@ -158,13 +158,14 @@ def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], re
         ev.SwitchIntended((), "", "stable"),
         ev.GoingBack(back.outcome, 0, reason, run.ports.clock.now()),
     ]
+    state = fold(events)  # what cannot follow is refused before it is written
     env = read_env_state(journal, plan.app, plan.env)
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(plan.app, plan.env), env.version, [ev.EnvOpened(run.rollout, release.release)]),
         (stream_of(run.rollout), 0, events),
     ]
     journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
-    run.state = fold(events)
+    run.state = state
     for name, why in owed.items():
         run.alarm(f"{name} is owed: {why}; the next rollout brings it in")
 

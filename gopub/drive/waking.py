@@ -16,7 +16,7 @@ from gopub.rollout.opening import read_env_state, read_state
 from gopub.rollout.run import asked_of, stream_of
 from gopub.telemetry import log
 
-DAMAGED = frozenset({"GP702", "GP703"})
+DAMAGED = frozenset({"GP702", "GP703", "GP733"})
 """Entries of one stream that cannot have happened, or cannot be read."""
 
 _log = log("recover")

@@ -79,7 +79,7 @@ async def edges_first(run: Run) -> None:
 
     It happens here, inside the box that found the trouble, and not in the next one: bad answers do not wait.
     """
-    if run.state.back is None or not run.state.touched or run.state.traffic_off is not None:
+    if run.state.back is None or not run.state.touched or run.state.traffic_off:
         return
     pools = run.pools()
     await run.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)

@@ -1,10 +1,7 @@
 """The state of a rollout as the fold of its events, and what is left to do. Pure.
 
-    Opened → Admitted → Planned → (Waiting → Woken) → staged → for each step: reached → judged → passed
-           → Settling → Closed(promoted)
-    from anywhere after Planned: GoingBack → Closed(rolled back | withdrawn)
-
-``advance`` is the whole machine: it refuses what cannot follow, so a journal that folds is a journal that happened.
+``transitions`` is the table of what may follow what. ``advance`` goes by it and refuses the rest, so a journal that
+folds is a journal that happened.
 Everything a driver may do after a crash is read from here; what a host really runs is asked from the host.
 """
 
@@ -18,6 +15,7 @@ from functools import reduce
 from gopub.errors import GopubError
 from gopub.rollout import events as ev
 from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep
+from gopub.rollout.transitions import TABLE, Phase, key_of, say_key
 
 
 class Action(StrEnum):
@@ -31,6 +29,19 @@ class Action(StrEnum):
     SETTLE = "settle"
     GO_BACK = "go back"
     NOTHING = "nothing"
+
+
+_NEXT = {
+    Phase.WAITING: Action.WAIT,
+    Phase.BAKING: Action.BAKE,
+    Phase.SETTLING: Action.SETTLE,
+    Phase.LAID_OUT: Action.GO_BACK,
+    Phase.LEAVING: Action.GO_BACK,
+    Phase.GOING_BACK: Action.GO_BACK,
+    Phase.CLOSED: Action.NOTHING,
+}
+BACKWARDS = frozenset({Outcome.ROLLED_BACK, Outcome.WITHDRAWN, Outcome.MENDED})
+"""As what a way back ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class HostState:
 class State:
     """A rollout as its journal tells it; ``version`` counts its events."""
 
+    phase: Phase = Phase.NEW
     rollout: str = ""
     app: str = ""
     env: str = ""
@@ -64,7 +76,6 @@ class State:
     admitted: bool = False
     plan: Plan | None = None
     waiting: str = ""
-    woken: frozenset[int] = frozenset()
     hosts: Mapping[str, HostState] = field(default_factory=dict)
     weight: int = 0
     touched: bool = False
@@ -75,8 +86,7 @@ class State:
     verdict: ev.Judged | None = None
     held: ev.Held | None = None
     back: ev.GoingBack | None = None
-    traffic_off: float | None = None
-    settling: bool = False
+    traffic_off: bool = False
     closed: ev.Closed | None = None
 
     @property
@@ -107,40 +117,99 @@ class State:
 
 
 def fold(history: Iterable[ev.Event], state: State | None = None) -> State:
-    """The state after these events."""
-    return reduce(lambda so_far, event: advance(so_far, event)[0], history, state or State())
-
-
-def advance(state: State, event: ev.Event) -> tuple[State, tuple[Action, ...]]:
-    """The state after one more event, and what is to be done then.
+    """The state after these events.
 
     Raises:
-        GopubError: GP702 the event cannot follow in this state.
+        GopubError: as ``advance``.
     """
-    if state.closed or (not state.rollout and not isinstance(event, ev.Opened)):
-        why = "closed" if state.closed else "not open"
-        raise GopubError("GP702", f"{type(event).__name__} cannot follow: the rollout is {why}",
-                         hint="read it with `gopub explain`")  # fmt: skip
-    after = replace(_apply(state, event), version=state.version + 1)
-    return after, (next_action(after),)
+    return reduce(advance, history, state or State())
 
 
-def next_action(state: State) -> Action:  # noqa: PLR0911 - one line for each box of the chart
+def advance(state: State, event: ev.Event) -> State:
+    """The state after one more event.
+
+    Raises:
+        GopubError: GP702 the event cannot follow in this state, GP733 it names a host that is not in the plan.
+    """
+    there = TABLE[state.phase].get(key_of(event))
+    if why := _not_now(state, there) or _objection(state, event):
+        where = f"in rollout {state.rollout}" if state.rollout else "where no rollout is open"
+        raise GopubError("GP702", f"{say_key(key_of(event))} cannot follow {where}: {why}",
+                         hint="see `gopub explain`; if one driver was at work, report it; "
+                         "`gopub rollback` needs no journal")  # fmt: skip
+    _refuse_strangers(state, event)
+    return replace(_apply(state, event), phase=there or state.phase, version=state.version + 1)
+
+
+def _not_now(state: State, there: Phase | None) -> str:
+    if there is not None:
+        return ""
+    may = ", ".join(map(say_key, TABLE[state.phase])) or "nothing"
+    return f"it is {state.phase}, where {may} may follow"
+
+
+def _objection(state: State, event: ev.Event) -> str:  # noqa: PLR0911 - one case for each kind of event
+    """What speaks against an event whose kind may follow; empty where nothing does."""
+    step = state.step.index if state.step else None
+    match event:
+        case ev.Waiting(step=named) | ev.Woken(step=named) | ev.StepReached(step=named) | ev.StepPassed(step=named):
+            return "" if named == step else f"it is about step {named + 1}, and {_next_step(step)}"
+        case ev.Judged(step=named) if named != step and named not in state.reached:
+            return f"it is about step {named + 1}, and {_next_step(step)}"
+        case ev.Settling() if step is not None:
+            return _next_step(step)
+        case ev.Resumed() if state.held is None:
+            return "nobody holds it"
+        case ev.GoingBack(outcome=outcome) if outcome not in BACKWARDS:
+            return f"no way back ends {outcome.value}"
+        case ev.Closed(outcome=outcome) if state.back and outcome not in (state.back.outcome, Outcome.ROLLED_BACK):
+            return f"it goes back to end {state.back.outcome.value}"
+        case ev.SwitchIntended() | ev.HostSwitched():
+            return _objection_to_switch(state, event)
+        case _:
+            return ""
+
+
+def _next_step(step: int | None) -> str:
+    return "no step is left" if step is None else f"step {step + 1} is next"
+
+
+def _objection_to_switch(state: State, event: ev.SwitchIntended | ev.HostSwitched) -> str:
+    """Forward hosts are switched to the canary, on the way back to stable, and none is that was not told to be."""
+    if state.phase is Phase.LAID_OUT:
+        return ""  # it tells how hosts were found
+    track = "stable" if state.phase is Phase.GOING_BACK else "canary"
+    if event.track != track:
+        return f"it is {state.phase}, where hosts are switched to {track}"
+    if isinstance(event, ev.SwitchIntended):
+        return ""
+    known = state.hosts.get(event.host)
+    return f"{event.host} was not told to switch" if known and known.intends is None else ""
+
+
+def _refuse_strangers(state: State, event: ev.Event) -> None:
+    match event:
+        case ev.HostStaged(host=name) | ev.HostSwitched(host=name) | ev.HostFailed(host=name) | ev.HostOwed(host=name):
+            named: tuple[str, ...] = (name,)
+        case ev.StageIntended(hosts=names) | ev.SwitchIntended(hosts=names):
+            named = names
+        case _:
+            return
+    if strangers := [name for name in named if name not in state.hosts]:
+        raise GopubError("GP733", f"{type(event).__name__} in rollout {state.rollout} names "
+                         f"{', '.join(map(repr, strangers))}, which the plan does not have",
+                         hint="see `gopub explain`; `gopub rollback` needs no journal")  # fmt: skip
+
+
+def next_action(state: State) -> Action:
     """The one thing to do now; the flow's chart follows the same order."""
-    if state.closed:
-        return Action.NOTHING
-    if state.back:
-        return Action.GO_BACK
-    if not state.admitted or state.plan is None:
+    if state.phase in _NEXT:
+        return _NEXT[state.phase]
+    if state.plan is None:
         return Action.ADMIT
-    if state.waiting:
-        return Action.WAIT
-    step = state.step
-    if step is None or state.settling:
+    if state.step is None:
         return Action.SETTLE
-    if to_stage(state):
-        return Action.STAGE
-    return Action.BAKE if step.index in state.reached else Action.REACH
+    return Action.STAGE if to_stage(state) else Action.REACH
 
 
 def to_stage(state: State) -> tuple[str, ...]:
@@ -168,12 +237,10 @@ def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case 
             return replace(state, plan=plan, hosts={h.name: _at_first(h) for h in plan.hosts})
         case ev.Waiting(why=why):
             return replace(state, waiting=why)
-        case ev.Woken(step=step):
-            return replace(state, waiting="", woken=state.woken | {step})
+        case ev.Woken():
+            return replace(state, waiting="")
         case ev.GoingBack():
             return replace(state, back=event, waiting="", held=None)
-        case ev.Settling():
-            return replace(state, settling=True)
         case ev.Closed():
             return replace(state, closed=event, waiting="")
         case _:
@@ -197,8 +264,8 @@ def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as a
             return replace(state, held=event)
         case ev.Resumed():
             return replace(state, held=None)
-        case ev.TrafficOff(at=at):
-            return replace(state, traffic_off=at)
+        case ev.TrafficOff():
+            return replace(state, traffic_off=True)
         case ev.TableIntended(weight=weight):
             return replace(state, weight=weight, touched=True, acks={})
         case ev.TablePut(acks=acks):
@@ -235,8 +302,6 @@ class EnvState:
     active: str = ""
     stable: str = ""
     stable_version: str = ""
-    previous: str = ""
-    previous_version: str = ""
     quarantine: frozenset[str] = frozenset()
     automatic_rollbacks: int = 0
     owed_edges: tuple[str, ...] = ()
@@ -264,8 +329,7 @@ def _advance_env(state: EnvState, event: ev.Event) -> EnvState:
 
 def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     if event.stable and event.stable != state.stable:
-        state = replace(state, previous=state.stable, previous_version=state.stable_version,
-                        stable=event.stable, stable_version=event.stable_version)  # fmt: skip
+        state = replace(state, stable=event.stable, stable_version=event.stable_version)
     quarantine = state.quarantine | {event.quarantined} if event.quarantined else state.quarantine
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:

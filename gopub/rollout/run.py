@@ -24,7 +24,7 @@ from gopub.release.model import Release
 from gopub.rollout import events as ev
 from gopub.rollout.journal import Journal, Seat
 from gopub.rollout.late import Late, drop, keep
-from gopub.rollout.machine import advance, fold
+from gopub.rollout.machine import fold
 from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.tables import Pools, pools_of, table_of
 from gopub.spec.kinds import Nginx
@@ -153,9 +153,7 @@ class Run:
         """
         if not events:
             return
-        state = self.state
-        for event in events:
-            state, _ = advance(state, event)
+        state = fold(events, self.state)
         waiting = [*self.unwritten, *events]
         if must or self.ports.clock.now() >= self._rests_until:
             waiting = self._append(waiting, state.version - len(waiting), must=must)

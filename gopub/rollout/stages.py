@@ -20,6 +20,7 @@ from gopub.rollout.model import FULL, Outcome, PlannedStep
 from gopub.rollout.plan import largest_batch
 from gopub.rollout.run import Run
 from gopub.rollout.tables import Place, Pools, may_leave, settled_table, warming, weight_on_the_way
+from gopub.rollout.transitions import Phase
 from gopub.traffic.protocol import in_flight
 
 BATCH = 50
@@ -157,7 +158,7 @@ async def drain(
 async def settle(run: Run) -> None:
     """Bring what is left to the new release, make it stable on the edges, and prune."""
     await stand(run)
-    if not run.state.settling:
+    if run.state.phase is not Phase.SETTLING:
         run.record(ev.Settling())
     everyone = PlannedStep(len(run.plan.steps), tuple(run.state.hosts), FULL, 0.0)
     for batch in switch_batches(run, everyone):

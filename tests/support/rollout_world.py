@@ -20,6 +20,7 @@ from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep, Release
 from gopub.rollout.opening import Request, read_env_state, resume, start
 from gopub.rollout.payload import Cargo
 from gopub.rollout.run import Ports, Run
+from gopub.rollout.transitions import Phase
 from gopub.spec.loader import parse_spec
 from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
 
@@ -102,9 +103,9 @@ class World:
         else:
             request = Request("hello", "lab", ReleaseRef(NEW, "2"), rollout=rollout, project=self.project)
             run = start(ports, request, facts, epoch)
-        if run.state.closed is None and not run.state.admitted:
+        if run.state.phase is Phase.OPENED:
             run.record(ev.Admitted())
-        if run.state.closed is None and run.state.plan is None:
+        if run.state.phase is Phase.ADMITTED:
             run.record(ev.Planned(self.plan()))
         return run
 
@@ -156,7 +157,7 @@ async def chart(run: Run, verdict: str) -> None:
         if run.state.back:
             break
     await stages.settle(run)
-    if run.state.settling and not run.state.back:
+    if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")
     await back.go_back(run)
 
@@ -167,6 +168,8 @@ async def reach(run: Run, steps: int = 1) -> None:
     for batch in stages.stage_batches(run):
         await stages.stage(run, batch)
     for step in run.plan.steps[:steps]:
+        if run.state.phase is Phase.BAKING:
+            run.record(ev.StepPassed(step.index - 1))
         for batch in stages.switch_batches(run, step):
             await stages.switch(run, step, batch)
         await stages.reach(run, step)

@@ -10,10 +10,9 @@ import pytest
 from gopub.drive.asking import TRIES, ask, ask_promote
 from gopub.errors import LockedError
 from gopub.rollout import events as ev
-from gopub.rollout import stages
 from gopub.rollout.journal import Journal
 from gopub.rollout.model import Plan
-from tests.support.rollout_world import World, in_memory
+from tests.support.rollout_world import World, in_memory, reach
 
 
 class Gated(World):
@@ -65,8 +64,7 @@ def test_promote_means_the_first_step_while_it_waits_and_the_second_one_while_th
     run.record(ev.Waiting(0, "step 1 waits for the approval of trade-oncall"))
     ask_promote(world.journal, "r1", "go", world.clock)
     run.record(ev.Woken(0, "its time has come"))
-    first = run.plan.steps[0]
-    asyncio.run(stages.reach(run, first))
+    asyncio.run(reach(run))
     ask_promote(world.journal, "r1", "and on", world.clock)
     assert [asked.what for asked in run.asked()] == ["promote:0", "promote:1"]
 

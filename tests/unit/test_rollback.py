@@ -94,10 +94,22 @@ def garbage(journal: Path) -> None:
         garbage,
         lambda journal: damage(journal, "UPDATE journal SET data = '{\"app\": '"),
         lambda journal: damage(journal, "UPDATE journal SET type = 'Nonsense' WHERE stream LIKE 'env/%'"),
+        lambda journal: damage(journal, "UPDATE journal SET type = 'Settling', data = '{}' WHERE type = 'Admitted'"),
+        lambda journal: damage(
+            journal, "UPDATE journal SET data = replace(data, 'app1', 'x') WHERE type = 'HostStaged'"
+        ),
         lambda journal: damage(journal, "DROP TABLE seats"),
         lambda journal: damage(journal, "UPDATE gopub_schema SET version_num = 'of the future'"),
     ],
-    ids=["no database", "cut off", "unknown event", "a table is gone", "made by a later gopub"],
+    ids=[
+        "no database",
+        "cut off",
+        "unknown event",
+        "what cannot follow",
+        "unknown host",
+        "a table is gone",
+        "made by a later gopub",
+    ],
 )
 def test_a_damaged_journal_does_not_keep_a_canary_in_traffic(world: Canary, tmp_path: Path, harm: Callable):
     harm(tmp_path / "journal.db")

@@ -107,7 +107,7 @@ def test_the_old_driver_can_order_nothing_once_the_seat_is_taken(tmp_path):
     first = world.driver()
     second = world.driver()
     with pytest.raises(GopubError, match="GP705"):
-        first.record(ev.Settling())
+        first.record(ev.StageIntended(("app1",)))
     asyncio.run(chart(second, "good"))
     check_whole(world, "good")
 

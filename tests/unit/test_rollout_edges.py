@@ -14,6 +14,7 @@ from gopub.drive import asking, opening, settings
 from gopub.drive.entering import Entry
 from gopub.errors import GopubError
 from gopub.rollout import back, run, stages
+from gopub.rollout import events as ev
 from gopub.rollout.boxes import edges_first, turn_around
 from gopub.rollout.model import Outcome
 from gopub.rollout.run import Run
@@ -208,6 +209,7 @@ def test_an_edge_that_failed_once_gets_the_same_order_again(world):
         return await real(table)
 
     world.router.edges["edge2"].put = flaky
+    driver.record(ev.StepPassed(0))
     step = driver.plan.steps[1]
     known = len(world.router.edges["edge1"].tables)
     asyncio.run(stages.switch(driver, step, ("app2",)))

@@ -24,6 +24,7 @@ from gopub.rollout.machine import fold
 from gopub.rollout.model import Outcome, Plan
 from gopub.rollout.opening import read_state
 from gopub.rollout.run import Run, stream_of
+from gopub.rollout.transitions import Phase
 from tests.support.rollout_world import World, in_memory, reach
 
 ANN = "ann@desk:1"
@@ -104,7 +105,7 @@ async def chart(run: Run) -> None:
         await stages.reach(run, step)
         await baking.bake(run, step, judging(run))
     await stages.settle(run)
-    if run.state.settling and not run.state.back:
+    if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")
     await back.go_back(run)
 

@@ -15,9 +15,9 @@ from gopub.rollout import events as ev
 from gopub.rollout.boxes import turn_around
 from gopub.rollout.closing import close
 from gopub.rollout.journal import Journal
-from gopub.rollout.machine import State, fold
-from gopub.rollout.model import Outcome
-from gopub.rollout.opening import read_state
+from gopub.rollout.machine import fold
+from gopub.rollout.model import Outcome, ReleaseRef
+from gopub.rollout.opening import Request, read_state, start
 from gopub.rollout.run import Run
 from gopub.traffic.protocol import EdgeStatus
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
@@ -122,13 +122,16 @@ def test_the_next_rollout_mends_it_as_well(world):
 def test_a_rollout_that_touched_nothing_leaves_the_debt(world):
     missed(world)
     world.journal.append("env/hello/lab", world.env().version, [ev.QuarantineCleared(NEW, "again")], actor="test")
-    close(world.driver(rollout="r2"), Outcome.REFUSED, "not signed")
+    refused = start(world.ports(), Request("hello", "lab", ReleaseRef(NEW, "2"), rollout="r2"), {}, 0)
+    refused.record(ev.Refused(("not signed",)))
+    close(refused, Outcome.REFUSED, "not signed")
     assert (world.env().owed_edges, world.env().owed_by) == (("edge2",), "r1")
 
 
-def test_a_table_that_is_being_put_is_acknowledged_by_nobody():
+def test_a_table_that_is_being_put_is_acknowledged_by_nobody(world):
     put = ev.TablePut(0, {"edge1": "ok"})
-    known = fold([ev.Opened("r1", "hello", "lab", NEW, "2"), put], State())
+    begun = [ev.Opened("r1", "hello", "lab", NEW, "2"), ev.Admitted(), ev.Planned(world.plan())]
+    known = fold([*begun, ev.SwitchIntended(("app1",), "2", "canary"), ev.TableIntended("out", 0, (), ()), put])
     assert known.edges_agree
     later = fold([ev.TableIntended("going back", 0, (), ())], known)
     assert (later.edges_agree, later.owed_edges) == (False, ())
