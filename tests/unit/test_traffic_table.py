@@ -7,7 +7,7 @@ import pytest
 
 from gopub.errors import UsageError
 from gopub.traffic import Peer, RouteTable, Rule, Track, encode, from_json, to_json, validate
-from tests.unit.traffic_lua import ROOT, TABLE, cases, lua, varied
+from tests.unit.traffic_lua import ROOT, TABLE, cases, dice, lua, varied
 
 BAD = cases("table.bad.yaml")
 SCHEMA = json.loads((ROOT / "gopub" / "schemas" / "route-table.v1.json").read_text())
@@ -31,6 +31,44 @@ def test_a_bad_table_is_refused_in_these_words(case):
 def test_the_edge_refuses_the_same_tables_in_the_same_words():
     said = lua("problem", [varied(case["change"]) for case in BAD])
     assert said == [{"code": case["code"], "reason": case["error"]} for case in BAD]
+
+
+def said(value) -> dict[str, str] | None:
+    try:
+        from_json(value)
+    except UsageError as error:
+        return {"code": error.code, "reason": error.problem}
+    return None
+
+
+def test_of_several_faults_of_shape_both_find_the_same_one_first():
+    draw, shapes = dice(), [case["change"] for case in BAD if case["code"] == "GP501"]
+    tables = []
+    for _ in range(300):
+        changes = {key.partition(".")[0]: {key: value} for one in draw.sample(shapes, 4) for key, value in one.items()}
+        tables.append(varied({key: value for one in changes.values() for key, value in one.items()}))
+    tables.append(varied({"rules": [{"id": 7, "header": 7}], "canary": {"release": 7}}))
+    first = lua("problem", tables)
+    assert [said(table) for table in tables] == first
+    assert len({one["reason"] for one in first}) > 3
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"": 1}, " is not known"),
+        ({"x" * 90: 1}, " is not known"),
+        ({"canary_until": 10**400}, "canary_until is not a number that a clock can show"),
+        ({"latency": "\ud800"}, "latency is not a string"),
+        ({"weight": None}, "weight is not a whole number"),
+        ({"epoch": 2.0}, "epoch is not a whole number"),
+    ],
+)
+def test_what_only_python_meets_is_said_as_well(change, says):
+    with pytest.raises(UsageError, match="GP501") as caught:
+        from_json(TABLE | change)
+    assert caught.value.problem.endswith(says)
+    assert len(caught.value.problem) < 90
 
 
 @pytest.mark.parametrize("value", [None, 7, "x", [], [TABLE]])
