@@ -131,15 +131,8 @@ def table_of(
     total = len(canary) + len(stable)
     carries = bool(stable) and load(total, len(canary), 0.0).stable <= plan.max_load + 1e-9
     rules = (Rule(f"step-{step.index + 1}", *step.header),) if step and step.header and canary else ()
-    return RouteTable(
-        app=plan.app,
-        env=plan.env,
-        upstream=plan.upstream,
-        rollout=plan.rollout,
-        salt=plan.rollout,
-        sticky=plan.sticky,
-        trust=plan.trust,
-        latency=plan.latency,
+    return replace(
+        _bare(plan),
         weight=weight if canary else 0,
         stable=Track(plan.stable.release, stable) if plan.stable and stable else None,
         canary=Track(plan.release.release, canary) if canary else None,
@@ -164,17 +157,7 @@ def last_table(plan: Plan, pools: Pools) -> RouteTable:
 
 def settled_table(plan: Plan, hosts: tuple[str, ...], release: str) -> RouteTable:
     """One track, the stable one: the state between rollouts."""
-    return RouteTable(
-        app=plan.app,
-        env=plan.env,
-        upstream=plan.upstream,
-        rollout=plan.rollout,
-        salt=plan.rollout,
-        sticky=plan.sticky,
-        trust=plan.trust,
-        latency=plan.latency,
-        stable=Track(release, _peers(plan, hosts)) if hosts else None,
-    )
+    return replace(_bare(plan), stable=Track(release, _peers(plan, hosts)) if hosts else None)
 
 
 def warming(state: State, now: float) -> dict[str, float]:
@@ -192,6 +175,20 @@ def may_leave(state: State, batch: tuple[str, ...], now: float) -> bool:
     serving = {name for name, place in places.items() if place != "out"}
     sure = len(serving - set(batch) - set(warming(state, now)))
     return carried(len(serving), sure, plan.max_load)
+
+
+def _bare(plan: Plan) -> RouteTable:
+    """What every table of a rollout says, whoever serves."""
+    return RouteTable(
+        app=plan.app,
+        env=plan.env,
+        upstream=plan.upstream,
+        rollout=plan.rollout,
+        salt=plan.rollout,
+        sticky=plan.sticky,
+        trust=plan.trust,
+        latency=plan.latency,
+    )
 
 
 def _peers(plan: Plan, names: tuple[str, ...], since: Mapping[str, float] | None = None) -> tuple[Peer, ...]:

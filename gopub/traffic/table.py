@@ -52,10 +52,6 @@ class Track:
     release: str
     peers: tuple[Peer, ...] = ()
 
-    def has(self, host: str) -> bool:
-        """Whether that host is one of the peers."""
-        return any(peer.host == host for peer in self.peers)
-
     def without(self, host: str) -> Track:
         """The same track with that host taken out."""
         return replace(self, peers=tuple(peer for peer in self.peers if peer.host != host))
@@ -129,37 +125,9 @@ class RouteTable:
         """The same content with a revision above both its own and the given one (of an edge)."""
         return replace(self, revision=max(self.revision, revision) + 1)
 
-    def with_stable(self, track: Track | None) -> RouteTable:
-        """Another stable track."""
-        return replace(self, revision=self.revision + 1, stable=track)
-
-    def with_canary(self, track: Track, *, rollout: str, until: float | None, lapse: Lapse) -> RouteTable:
-        """A canary track of that rollout, whose id salts the buckets; weight and rules stay as they are."""
-        return replace(
-            self,
-            revision=self.revision + 1,
-            canary=track,
-            rollout=rollout,
-            salt=rollout,
-            canary_until=until,
-            lapse=lapse,
-        )
-
-    def without_canary(self) -> RouteTable:
-        """Stable only: no canary track, weight, rules or term."""
-        return replace(self, revision=self.revision + 1, canary=None, weight=0, rules=(), canary_until=None)
-
     def at_weight(self, weight: int) -> RouteTable:
         """Another share of the buckets for the canary, of 10 000."""
         return replace(self, revision=self.revision + 1, weight=weight)
-
-    def with_rules(self, rules: tuple[Rule, ...]) -> RouteTable:
-        """Other rules."""
-        return replace(self, revision=self.revision + 1, rules=rules)
-
-    def counting(self, latency: Latency) -> RouteTable:
-        """Another time of an answer as its latency."""
-        return replace(self, revision=self.revision + 1, latency=latency)
 
     def until(self, moment: float | None) -> RouteTable:
         """The canary's term renewed."""
