@@ -9,7 +9,7 @@ from typing import Annotated, cast
 
 import typer
 
-from gopub.cli.driving import drive, finish, go_on_with
+from gopub.cli.driving import finish, go_on, go_on_with
 from gopub.cli.saying import say
 from gopub.cli.signals import heeded
 from gopub.errors import Exit
@@ -28,15 +28,12 @@ def promote(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption =
     from gopub.cli.meaning import meant
     from gopub.drive import settings
     from gopub.drive.asking import ask_promote
-    from gopub.drive.waking import active, parameters
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
     state = ask_promote(journal, name, reason)
-    driverless = [one for one in active(journal, state.app, state.env) if not one.driven]
     say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
-    for one in driverless:
-        drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=False)
+    go_on(journal, state)
 
 
 def abort(
@@ -50,7 +47,6 @@ def abort(
     from gopub.cli.meaning import meant
     from gopub.drive import settings
     from gopub.drive.asking import ask
-    from gopub.drive.waking import active, parameters
     from gopub.errors import UsageError
     from gopub.rollout.opening import read_state
 
@@ -61,9 +57,7 @@ def abort(
         raise UsageError("GP943", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
     ask(journal, name, "abort", reason)
     say(f"asked {name} ({state.app} into {state.env}) to go back", err=True)
-    for one in active(journal, state.app, state.env):
-        if not one.driven:
-            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
+    go_on(journal, state, as_json=as_json)
 
 
 def rollback(

@@ -17,6 +17,8 @@ from gopub.errors import Exit, GopubError, InterruptedByUser
 
 if TYPE_CHECKING:
     from gopub.drive.waking import Found
+    from gopub.rollout.journal import Journal
+    from gopub.rollout.machine import State
 
 Ended = Json | BaseException
 _RISING = (Exit.OK, Exit.INCONCLUSIVE, Exit.ROLLED_BACK, Exit.PARTIAL, Exit.INTERRUPTED)
@@ -28,6 +30,15 @@ def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json
     if isinstance(result, BaseException):
         raise _in_words(result)
     finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=interrupted)
+
+
+def go_on(journal: Journal, state: State, *, as_json: bool = False) -> None:
+    """Drive a rollout here if nobody does any more, so that what was asked of it is heard."""
+    from gopub.drive.waking import active, parameters
+
+    for one in active(journal, state.app, state.env):
+        if not one.driven:
+            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
 
 
 def go_on_with(found: Sequence[Found]) -> None:

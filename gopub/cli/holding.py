@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gopub.cli.control import AppOption, EnvOption, JsonOption, ReasonOption, RolloutArgument
-from gopub.cli.driving import drive
+from gopub.cli.driving import go_on
 from gopub.cli.saying import say
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ def resume(
     from gopub.cli.meaning import meant
     from gopub.drive import settings
     from gopub.drive.asking import ask_resume
-    from gopub.drive.waking import active, parameters
     from gopub.rollout.opening import read_state
 
     journal = settings.journal()
@@ -48,9 +47,7 @@ def resume(
     state = read_state(journal, name)
     ask_resume(journal, name, reason)
     say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
-    for one in active(journal, state.app, state.env):
-        if not one.driven:
-            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
+    go_on(journal, state, as_json=as_json)
 
 
 def _held(name: str, one: Active, hold: ev.Asked) -> str:

@@ -134,7 +134,7 @@ def test_abort_in_one_services_folder_asks_its_own_rollout_only(tmp_path, monkey
     opened(journal, "orders-1", "orders")
     opened(journal, "billing-1", "billing")
     driven: list[str] = []
-    monkeypatch.setattr("gopub.cli.control.drive", lambda *args, **options: driven.append(args[1]))
+    monkeypatch.setattr("gopub.cli.driving.drive", lambda *args, **options: driven.append(args[1]))
     monkeypatch.chdir(folder_of(tmp_path, "orders"))
     result = CliRunner().invoke(_whole_command(), ["abort", "--reason", "x"])
     assert (result.exit_code, driven) == (0, ["orders"])
