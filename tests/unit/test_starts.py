@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from gopub.canon import Json
 from gopub.fleet.facts import HostFacts, ReleaseDir
 from gopub.fleet.host import Host
 from gopub.health.config import SloTarget
@@ -15,16 +16,16 @@ from gopub.health.starts import AGES, LEAST, MOST, Starts, warmup_of
 from gopub.health.wire import to_json
 from gopub.release.environments import effective
 from gopub.rollout import events as ev
-from gopub.rollout.closing import close
 from gopub.rollout.judging import config_of
 from gopub.rollout.model import Outcome, Plan, ReleaseRef
 from gopub.rollout.opening import Request, start, starts_of_stable
 from gopub.rollout.planning import plan_lines, plan_rollout
+from gopub.rollout.run import Run
 from gopub.rollout.verdict import Kind
 from gopub.spec.models import Environment
 from tests.bench.judge_simulator import draw
 from tests.releases import SPEC, a_plan, prepare
-from tests.support.rollout_world import NEW, OLD, World, in_memory
+from tests.support.rollout_world import NEW, OLD, World, chart, in_memory, reach
 from tests.unit.judge_world import Bake
 
 SLO = SloTarget(0.2, 0.01)
@@ -152,36 +153,44 @@ def test_starts_of_a_release_that_no_host_runs_say_nothing_of_those_that_run(pla
     assert (made.warmup, made.warmup_seen) == (10.0, False)
 
 
+def rolled_out(run: Run, observer: Json, verdict: str = "good") -> None:
+    """To its end, with one look that the observer remembered so."""
+
+    async def whole() -> None:
+        before = starts_of_stable(run.ports.journal, "hello", "lab")
+        await reach(run)
+        run.record(ev.Judged(0, "HOLD", 7, "", {"observer": observer}))
+        assert starts_of_stable(run.ports.journal, "hello", "lab") == before, "it is not over"
+        await chart(run, verdict)
+
+    asyncio.run(whole())
+
+
 def test_only_the_starts_of_what_was_promoted_count(tmp_path, monkeypatch):
     in_memory(monkeypatch)
     world = World(tmp_path)
     assert starts_of_stable(world.journal, "hello", "lab") is None
-
-    def judged(starts: Starts) -> ev.Judged:
-        return ev.Judged(0, "PROMOTE", 7, "", {"observer": {"starts": to_json(starts)}})
-
-    first = world.driver()
-    first.record(judged(FOURTEEN))
-    assert starts_of_stable(world.journal, "hello", "lab") is None, "it is not over"
-    close(first, Outcome.PROMOTED, "")
+    rolled_out(world.driver(), {"starts": to_json(FOURTEEN)})
     assert starts_of_stable(world.journal, "hello", "lab") == FOURTEEN
     slow = seen(random.Random(7), 1.0, 0.0, 60.0)
     bad = ReleaseRef("d" * 64, "3")
-    run = start(world.ports(), Request("hello", "lab", bad, rollout="r2"), {}, 0)
+    facts = {name: machine.facts() for name, machine in world.machines.items()}
+    run = start(world.ports(), Request("hello", "lab", bad, rollout="r2"), facts, world.router.table.epoch)
+    planned = tuple(replace(host, before=world.new) for host in world.plan().hosts)
     run.record(ev.Admitted())
-    run.record(ev.Planned(replace(world.plan(), rollout="r2", release=bad, stable=ReleaseRef(NEW, "2"))))
-    run.record(judged(slow))
-    close(run, Outcome.ROLLED_BACK, "slow")
+    plan = replace(world.plan(), rollout="r2", release=bad, stable=ReleaseRef(NEW, "2"), hosts=planned)
+    run.record(ev.Planned(plan))
+    rolled_out(run, {"starts": to_json(slow)}, "bad")
+    assert run.state.closed is not None and run.state.closed.outcome is Outcome.ROLLED_BACK
     assert warmup_of(slow) == 60.0
     assert starts_of_stable(world.journal, "hello", "lab") == FOURTEEN
 
 
-@pytest.mark.parametrize("record", [{}, {"observer": None}, {"observer": {}}, {"observer": {"starts": {"timed": "x"}}}])
-def test_rollouts_of_an_older_gopub_say_nothing(tmp_path, monkeypatch, record):
+@pytest.mark.parametrize("observer", [None, {}, {"starts": None}, {"starts": {"timed": "x"}}])
+def test_rollouts_of_an_older_gopub_say_nothing(tmp_path, monkeypatch, observer):
     in_memory(monkeypatch)
-    run = (world := World(tmp_path)).driver()
-    run.record(ev.Judged(0, "PROMOTE", 7, "", record))
-    close(run, Outcome.PROMOTED, "")
+    world = World(tmp_path)
+    rolled_out(world.driver(), observer)
     assert starts_of_stable(world.journal, "hello", "lab") is None
 
 
@@ -192,6 +201,7 @@ def test_whoever_goes_on_with_the_rollout_uses_the_same_number(tmp_path, monkeyp
     told = replace(world.plan(), warmup=14.0, warmup_seen=True)
     monkeypatch.setattr(world, "plan", lambda: told)
     first = world.driver()
+    asyncio.run(reach(first))
     first.record(ev.Judged(0, "HOLD", 7, "", {"observer": {"starts": to_json(seen(random.Random(7), 1.0, 0.0, 60.0))}}))
     second = world.driver()
     config = config_of(second)

@@ -11,27 +11,19 @@ import pytest
 from gopub.drive.opening import make_plan
 from gopub.health.wire import to_json
 from gopub.release.environments import effective
-from gopub.rollout import events as ev
-from gopub.rollout.closing import close
-from gopub.rollout.model import Outcome
 from gopub.spec.decides import joined
 from gopub.spec.models import Environment
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.rollout_world import World, in_memory
-from tests.unit.test_starts import seen
+from tests.unit.test_starts import rolled_out, seen
 
 
-@pytest.mark.parametrize(("outcome", "warmup"), [(Outcome.PROMOTED, 14.0), (Outcome.ROLLED_BACK, 10.0)])
-def test_the_next_plan_knows_the_starts_of_what_was_promoted(tmp_path, monkeypatch, outcome, warmup):
+@pytest.mark.parametrize(("verdict", "warmup"), [("good", 14.0), ("bad", 10.0)])
+def test_the_next_plan_knows_the_starts_of_what_was_promoted(tmp_path, monkeypatch, verdict, warmup):
     in_memory(monkeypatch)
     world = World(tmp_path)
-    run = world.driver()
-    starts = to_json(seen(random.Random(7), 0.5, 0.0, 14.0))
-    run.record(ev.Judged(0, "PROMOTE", 7, "", {"observer": {"starts": starts}}))
-    for machine in world.machines.values():
-        machine.current = world.new if outcome is Outcome.PROMOTED else world.old
-        machine.folders[machine.current] = "0" * 64
-    close(run, outcome, "")
+    rolled_out(world.driver(), {"starts": to_json(seen(random.Random(7), 0.5, 0.0, 14.0))}, verdict)
+    assert set(world.running().values()) == {world.new if verdict == "good" else world.old}
     source = a_plan(tmp_path, spec=f"{SPEC}    traffic: edge\n")
     release = asyncio.run(prepare(tmp_path, source)).release
     project = source.spec.environments["lab"]
