@@ -5,7 +5,7 @@
     ├── stable, canary    Track: a release and the peers that serve it
     └── who gets canary   rules (header), then ``weight`` of 10 000 by sticky salted bucket, until ``canary_until``
 
-Every change gives a new table with the next revision; the edge refuses one that does not grow.
+The edge refuses a table whose revision does not grow.
 """
 
 from __future__ import annotations
@@ -51,14 +51,6 @@ class Track:
 
     release: str
     peers: tuple[Peer, ...] = ()
-
-    def without(self, host: str) -> Track:
-        """The same track with that host taken out."""
-        return replace(self, peers=tuple(peer for peer in self.peers if peer.host != host))
-
-    def adding(self, peer: Peer) -> Track:
-        """The same track with that peer last; one of the same host is replaced."""
-        return replace(self, peers=(*self.without(peer.host).peers, peer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,36 +112,6 @@ class RouteTable:
     def ordered(self, epoch: int, token: str, n: int) -> RouteTable:
         """The same content, ordered by that seat; the revision stays."""
         return replace(self, epoch=epoch, token=token, n=n)
-
-    def after(self, revision: int) -> RouteTable:
-        """The same content with a revision above both its own and the given one (of an edge)."""
-        return replace(self, revision=max(self.revision, revision) + 1)
-
-    def at_weight(self, weight: int) -> RouteTable:
-        """Another share of the buckets for the canary, of 10 000."""
-        return replace(self, revision=self.revision + 1, weight=weight)
-
-    def until(self, moment: float | None) -> RouteTable:
-        """The canary's term renewed."""
-        return replace(self, revision=self.revision + 1, canary_until=moment)
-
-    def without_peer(self, host: str) -> RouteTable:
-        """That host in neither track: it gets no new request."""
-        return replace(
-            self,
-            revision=self.revision + 1,
-            stable=self.stable.without(host) if self.stable else None,
-            canary=self.canary.without(host) if self.canary else None,
-        )
-
-    def with_peer(self, track: Literal["stable", "canary"], peer: Peer) -> RouteTable:
-        """That peer in the given track, which exists, and in no other."""
-        left = self.without_peer(peer.host)
-        held = left.stable if track == "stable" else left.canary
-        if held is None:
-            raise ValueError(f"the table has no {track} track")
-        added = held.adding(peer)
-        return replace(left, stable=added) if track == "stable" else replace(left, canary=added)
 
     def hosts(self) -> tuple[str, ...]:
         """The names of all peers, stable first."""

@@ -12,6 +12,7 @@ import pytest
 
 from gopub.traffic import RouteTable
 from tests.contracts.edge_nginx import BY_HEADER, ME, Backend, LocalEdge, route_table, running_backends, running_edge
+from tests.support.changing import without_peer
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ async def test_a_peer_that_leaves_keeps_its_slow_requests_and_gets_no_new_one(ed
     await edge.put(table)
     slow = [asyncio.create_task(edge.client().ask("/slow/0.8", headers=ME)) for _ in range(5)]
     await holding(edge, 5)
-    await edge.put(table.without_peer("b1").ordered(0, "", 1))
+    await edge.put(without_peer(table, "b1").ordered(0, "", 1))
     assert (await edge.inflight())["b1"] == 5
     others = [await edge.client().ask(headers=ME) for _ in range(20)]
     assert "b1" not in {answer.peer for answer in others}

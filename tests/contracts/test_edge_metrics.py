@@ -17,6 +17,7 @@ from tests.contracts.edge_nginx import (
     Client,
     route_table,
 )
+from tests.support.changing import changed
 
 BOUNDS = [*map(str, (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75)), "1", "1.5"]
 BOUNDS += ["2.5", "5", "10", "+Inf"]
@@ -104,7 +105,7 @@ async def test_a_peer_that_left_keeps_its_numbers_and_its_release(edge, backends
     table = table_of(backends)
     await edge.put(table)
     await edge.client().ask_many([{}] * 5)
-    moved = table.without_peer("b1").with_peer("canary", backends[0].peer).ordered(0, "", 1)
+    moved = changed(table, stable=Track(STABLE), canary=Track(CANARY, (backends[0].peer,))).ordered(0, "", 1)
     await edge.put(moved)
     await edge.client().ask_many([ME] * 2)
     metrics = await edge.metrics()

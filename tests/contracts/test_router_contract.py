@@ -15,6 +15,7 @@ from gopub.errors import GopubError
 from gopub.traffic import EdgeAck, Request, Router, RouteTable, explain
 from gopub.traffic.backends.nginx import NginxRouter
 from tests.contracts.edge_nginx import Backend, Client, route_table, running_edge
+from tests.support.changing import without_peer
 
 
 class WrongClock(SystemClock):
@@ -119,7 +120,9 @@ async def test_every_answer_tells_how_far_the_clocks_are_apart(world, backends, 
     statuses = await world.router.status("hello", "lab", "hello")
     for answer in (*acks, *statuses):
         assert answer.skew == pytest.approx(off, abs=2)
-    found = explain(table_of(backends).until(term), Request("127.0.0.1", {}, world.clock.now() + statuses[0].skew))
+    found = explain(
+        replace(table_of(backends), canary_until=term), Request("127.0.0.1", {}, world.clock.now() + statuses[0].skew)
+    )
     answer = await world.client("e1").ask()
     assert (answer.rule, answer.peer in found.hosts) == (found.rule, True)
     assert answer.rule == ("lapsed" if off > 30 else "weight")
@@ -161,7 +164,7 @@ async def test_the_driver_sees_a_leaving_peer_become_idle(world, backends):
     await world.router.put(table)
     slow = asyncio.create_task(world.client("e1").ask("/slow/0.7"))
     await held(world, 1)
-    await world.router.put(table.without_peer("b1").ordered(2, "seat", 8))
+    await world.router.put(without_peer(table, "b1").ordered(2, "seat", 8))
     assert not slow.done()
     await held(world, 0)
     answer = await slow

@@ -25,6 +25,7 @@ from gopub.spec.connections import Connections
 from gopub.spec.kinds import Nginx
 from gopub.spec.selector import parse_selector
 from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
+from tests.support.changing import without_peer
 
 pytestmark = pytest.mark.e2e
 
@@ -53,7 +54,8 @@ class World:
         """Order it, above whatever an earlier test left."""
         [status] = await self.router.status("edge-test", "lab", UPSTREAM)
         self.n += 1
-        ordered = table.after(status.revision).ordered(status.epoch + (status.token != self.seat), self.seat, self.n)
+        above = replace(table, revision=max(table.revision, status.revision) + 1)
+        ordered = above.ordered(status.epoch + (status.token != self.seat), self.seat, self.n)
         acks = await self.router.put(ordered)
         confirm(ordered, acks)
         return acks
@@ -120,10 +122,10 @@ async def test_no_request_is_lost_while_weights_change_and_hosts_come_and_go(wor
     workers = await world.edge("pgrep", "-P", await world.edge("cat", "/run/nginx.pid"))
     async with world.traffic() as traffic:
         for weight in (1000, 5000, 10_000, 0):
-            await world.put(table.at_weight(weight))
+            await world.put(replace(table, weight=weight))
             await asyncio.sleep(0.3)
         for host in [peer.host for peer in world.peers]:
-            await world.put(table.at_weight(5000).without_peer(host))
+            await world.put(without_peer(replace(table, weight=5000), host))
             await asyncio.sleep(0.3)
     counts = traffic.counts
     assert counts.sent > 150
@@ -134,7 +136,7 @@ async def test_no_request_is_lost_while_weights_change_and_hosts_come_and_go(wor
 
 
 async def test_a_dead_canary_is_seen_by_prometheus_and_by_no_user(world: World):
-    await world.put(world.table().at_weight(5000))
+    await world.put(replace(world.table(), weight=5000))
     canary = world.peers[2].host
     async with world.traffic(mix=("GET /",)) as traffic:  # a POST that is under way is not asked of another host
         await asyncio.sleep(0.5)
@@ -160,7 +162,7 @@ def query(lab: Lab, expression: str) -> list[dict]:
 
 @pytest.mark.parametrize("how", ["systemctl restart nginx", "kill -KILL $(cat /run/nginx.pid)"])
 async def test_an_edge_that_was_restarted_serves_its_last_table(world: World, how: str):
-    table = world.table().at_weight(10_000)
+    table = replace(world.table(), weight=10_000)
     [ack] = await world.put(table)
     await world.edge("sh", "-c", how)
 
