@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 class ServerBlocks:
-    """The Blocks of the Prefect server that is set up (gopub.drive.naming asks it)."""
+    """The Blocks of the Prefect server that is set up (gopub.wiring.naming asks it)."""
 
     def words(self) -> str:
         """The place as an error names it."""

@@ -18,8 +18,8 @@ from prefect.settings import get_current_settings
 
 from deployments.journal import stands
 from deployments.starter import Order, Run
-from gopub.drive.holds import Standing
 from gopub.errors import GopubError, UsageError
+from gopub.views.standing import Standing
 
 ANSWER_WITHIN = 8.0
 """Seconds: GitLab gives up on a webhook after 10."""

@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from gopub.drive import settings
-from gopub.drive.asking import asked
-from gopub.drive.downgrade import refuse_downgrade
-from gopub.drive.holds import Standing, standing
 from gopub.errors import GopubError, RefusedError
-from gopub.rollout.opening import read_state
+from gopub.journal.reading import asked, read_state
 from gopub.telemetry import log
+from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.views.standing import Standing, standing
+from gopub.wiring import settings
 
 _LOG = log("api")
 

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Paused
 
 from gopub.canon import Json
-from gopub.drive import summary
+from gopub.views import summary
 from tasks import marks
 from tasks.marks import WAITING
 

@@ -24,9 +24,9 @@ from prefect.deployments import arun_deployment
 from prefect.runtime import flow_run
 
 from gopub.canon import Json
-from gopub.drive.waking import Found
 from gopub.errors import GopubError
 from gopub.telemetry import log
+from gopub.usecases.recover import Found
 from tasks.box import box
 from tasks.ends import executed_by_a_worker
 from tasks.marks import tagged

@@ -34,15 +34,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Crashed
 
 from gopub.clock import Clock
-from gopub.drive import settings
-from gopub.drive.asking import ask, asked
-from gopub.drive.waking import active
 from gopub.errors import GopubError
-from gopub.rollout.journal import Journal
-from gopub.rollout.machine import State as Rollout
-from gopub.rollout.opening import read_state
+from gopub.journal.reading import asked, read_state
+from gopub.journal.state import State as Rollout
+from gopub.journal.store import Journal
 from gopub.rollout.run import Run
 from gopub.telemetry import log
+from gopub.usecases.ask import ask
+from gopub.usecases.recover import active
+from gopub.wiring import settings
 
 WAITING = "Waiting"
 GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"

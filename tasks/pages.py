@@ -19,14 +19,15 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.urls import url_for
 
 from gopub.canon import Json
-from gopub.cli.telling import tell
+from gopub.journal.events import SeatTaken
+from gopub.journal.state import HostState
+from gopub.journal.streams import stream_of
+from gopub.plan.model import Outcome, Plan
 from gopub.release.model import Release
-from gopub.rollout.events import SeatTaken
-from gopub.rollout.machine import HostState
-from gopub.rollout.model import Outcome, Plan
-from gopub.rollout.planning import plan_lines
-from gopub.rollout.run import Run, stream_of
+from gopub.rollout.run import Run
 from gopub.telemetry import log, one_line
+from gopub.views.events import tell
+from gopub.views.plan import plan_lines
 
 P = ParamSpec("P")
 PATIENCE = 5.0

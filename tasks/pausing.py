@@ -23,15 +23,15 @@ from prefect.exceptions import Pause
 from prefect.states import Completed, Running
 
 from gopub.clock import SystemClock
-from gopub.drive import settings
-from gopub.drive.asking import ask_hold, ask_resume, standing_hold
-from gopub.drive.waking import Found, found
+from gopub.journal import events as ev
+from gopub.judge.gates import HOLD, RESUME, hold_of, say_hold
 from gopub.rollout import back
-from gopub.rollout import events as ev
-from gopub.rollout.gates import HOLD, RESUME, hold_of, say_hold
 from gopub.rollout.holding import guard
 from gopub.rollout.run import Run
 from gopub.telemetry import log
+from gopub.usecases.ask import ask_hold, ask_resume, standing_hold
+from gopub.usecases.recover import Found, found
+from gopub.wiring import settings
 from tasks import marks, pages
 from tasks.marks import WAITING, ask_abort
 

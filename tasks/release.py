@@ -19,15 +19,16 @@ from gopub import release as core
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
-from gopub.drive import projects, refusing
-from gopub.drive.allowing import refuse_other_app
-from gopub.drive.releasing import Shop, now, open_shop
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
 from gopub.spec.address import PATTERN
 from gopub.spec.projects import Projects, find_projects, load_projects
 from gopub.spec.refglob import EVERY
+from gopub.usecases import refuse
+from gopub.usecases.refuse_app import refuse_other_app
+from gopub.wiring import folder
+from gopub.wiring.shop import Shop, now, open_shop
 from tasks import marks, pages
 from tasks.box import box
 
@@ -75,8 +76,8 @@ async def project_folder(
     repository: str, spec_file: str, project: str = "", project_ref: str = "", app: str = "", env: str = ""
 ) -> str:
     """The folder whose gopub.yaml, connections and inventories count, whatever the commit says."""
-    place = projects.Place(repository, spec_file, project, project_ref, app, env)
-    return await projects.project_folder(place, registered=_registered if on_a_worker() else None)
+    place = folder.Place(repository, spec_file, project, project_ref, app, env)
+    return await folder.project_folder(place, registered=_registered if on_a_worker() else None)
 
 
 def _registered() -> Projects:
@@ -87,7 +88,7 @@ def _registered() -> Projects:
 async def may_begin(project: str, app: str, env: str, *, automatic: bool) -> str:
     """Refuse an unknown environment and one where a rollout is active; gives the project's app."""
     ours = await marks.gone_on_with(app, env)
-    return refusing.refuse_project(project, app, env, automatic=automatic, ours=ours)
+    return refuse.refuse_project(project, app, env, automatic=automatic, ours=ours)
 
 
 @box(name="may it enter", limit=60, patient=True)
@@ -95,7 +96,7 @@ async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade
     """Refuse, before anything is built, an older version and a release that is quarantined where it is meant for."""
     ours = await marks.gone_on_with(plan.app, env) if env else ""
     known = made["release_id"] if made else ""
-    refusing.refuse_release(plan.app, env, plan.version, known, downgrade=downgrade, ours=ours)
+    refuse.refuse_release(plan.app, env, plan.version, known, downgrade=downgrade, ours=ours)
 
 
 @box(name="plan release", limit=600)

@@ -15,18 +15,28 @@ from prefect import get_run_logger
 
 from blocks.resolve import ServerBlocks
 from gopub.canon import Json
-from gopub.drive import driving as first
-from gopub.drive import mending, opening, projects, settings, takeback, waking
-from gopub.drive.adopting import adopt
-from gopub.drive.downgrade import refuse_downgrade
-from gopub.drive.opening import Wanted
-from gopub.drive.summary import summary, summary_of
-from gopub.rollout import back, stages
+from gopub.journal import projects as projects_box
+from gopub.journal.adopt import adopt
+from gopub.journal.reading import read_state
+from gopub.plan.model import PlannedStep
+from gopub.rollout import admit as first
+from gopub.rollout import back, close, wait
+from gopub.rollout import bake as bake_box
 from gopub.rollout import bake as baking
-from gopub.rollout.model import PlannedStep
-from gopub.rollout.opening import read_state
+from gopub.rollout import plan as plan_box
+from gopub.rollout import reach as reach_box
+from gopub.rollout import settle as settle_box
+from gopub.rollout import stage as stage_box
+from gopub.rollout import switch as stages
+from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
-from gopub.rollout.stages import stage_batches, switch_batches
+from gopub.rollout.stage import stage_batches
+from gopub.rollout.switch import switch_batches
+from gopub.usecases import recover, recover_edges, rollback, start
+from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.usecases.start import Wanted
+from gopub.views.summary import summary, summary_of
+from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
 from tasks.box import box
 from tasks.ends import ended
@@ -44,7 +54,7 @@ __all__ = [
 async def driving(wanted: Wanted) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
     here = replace(wanted, run=str(next(iter(marks.runs_here()), "")))
-    async with opening.open_run(here, ServerBlocks()) as run, run.driving(), heeding_cancel(run), heeding_pause(run):
+    async with start.open_run(here, ServerBlocks()) as run, run.driving(), heeding_cancel(run), heeding_pause(run):
         await marks.tag_runs(run)
         await pages.runs_page(run)
         yield run
@@ -67,21 +77,21 @@ async def admit(run: Run) -> None:
 @box(name="plan", limit=300)
 async def plan(run: Run) -> None:
     """Freeze hosts and steps, and write the rollback kit."""
-    await first.plan(run)
-    await first.judge_from_here(run)
+    await plan_box.plan(run)
+    await bake_box.judge_from_here(run)
     await pages.plan_page(run)
 
 
 @box(name="wait", limit=60)
 async def must_wait(run: Run) -> bool:
     """Whether the rollout waits for its window or an approval; it then has no driver until `promote` wakes it."""
-    return await first.must_wait(run)
+    return await wait.must_wait(run)
 
 
 @box(name="stage", run_name=names.batch, limit=3600)
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to one batch of hosts."""
-    await stages.stage(run, batch)
+    await stage_box.stage(run, batch)
 
 
 # No limit where hosts are switched: each order has its own, and how many batches there are is the fleet's size.
@@ -94,14 +104,14 @@ async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
 @box(name="shift", run_name=names.step, limit=600)
 async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says."""
-    await stages.reach(run, step)
+    await reach_box.reach(run, step)
     await pages.progress_page(run)
 
 
 @box(name="bake", run_name=names.step, limit=None)
 async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
-    await baking.bake(run, step, first.judging(run))
+    await baking.bake(run, step, judging(run))
     await pages.verdict_page(run)
     if run.state.back:
         get_run_logger().warning("going back: %s", run.state.back.reason)
@@ -110,8 +120,8 @@ async def bake(run: Run, step: PlannedStep) -> None:
 @box(name="settle", limit=None)
 async def settle(run: Run) -> None:
     """Bring what is left to the release, make it stable, prune, and close."""
-    await stages.settle(run)
-    await first.close_promoted(run)
+    await settle_box.settle(run)
+    await close.close_promoted(run)
 
 
 @box(name="go back", limit=None)
@@ -128,19 +138,19 @@ async def report(run: Run) -> dict[str, Json]:
 
 
 @box(name="ready to wake", patient=True, limit=60)
-async def ready_to_wake(app: str, env: str) -> list[waking.Found]:
+async def ready_to_wake(app: str, env: str) -> list[recover.Found]:
     """Each waiting rollout whose gate is open."""
     journal = settings.journal()
-    return waking.ready(journal, time.time(), app, env)
+    return recover.ready(journal, time.time(), app, env)
 
 
 @box(name="orphans", patient=True, limit=60)
-async def orphans(app: str, env: str) -> list[waking.Found]:
+async def orphans(app: str, env: str) -> list[recover.Found]:
     """Each active rollout that nobody drives; edges that missed the way back make one when they answer again."""
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
-    await mending.mend(journal, time.time(), ServerBlocks(), app, env)
-    return waking.orphans(journal, app, env)
+    await recover_edges.mend(journal, time.time(), ServerBlocks(), app, env)
+    return recover.orphans(journal, app, env)
 
 
 @box(name="sweep", limit=60)
@@ -151,8 +161,8 @@ async def sweep() -> int:
 
 @box(name="take back", limit=None)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
-    """Roll back at once; see gopub.drive.takeback."""
-    result = await takeback.take_back(app, env, to=to, reason=reason, actor=actor)
+    """Roll back at once; see gopub.usecases.rollback."""
+    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor)
     await pages.back_page(result)
     return result
 
@@ -160,7 +170,7 @@ async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dic
 @box(name="project", patient=True, limit=60)
 async def last_project(app: str, env: str) -> str:
     """The folder that the env's last rollout was started from."""
-    return projects.last_project(settings.journal(), app, env)
+    return projects_box.last_project(settings.journal(), app, env)
 
 
 @box(name="no downgrade", patient=True, limit=60)
@@ -175,7 +185,7 @@ async def already_there(wanted: Wanted) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
     if wanted.rollout_id and (state := read_state(settings.journal(), wanted.rollout_id)).closed:
         return summary_of(state, ())
-    return await opening.already_there(wanted, ServerBlocks())
+    return await start.already_there(wanted, ServerBlocks())
 
 
 @box(name="drove before", limit=None)

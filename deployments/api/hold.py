@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deployments.api.deploy import LIMIT, permitted
 from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
-from gopub.drive import settings
-from gopub.drive.asking import ask_hold, ask_resume, asked, under_way
-from gopub.drive.holds import Standing, standing
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.rollout.opening import read_state
+from gopub.journal.reading import asked, read_state
+from gopub.usecases.ask import ask_hold, ask_resume, under_way
+from gopub.views.standing import Standing, standing
+from gopub.wiring import settings
 
 
 class HoldRequest(BaseModel):

@@ -26,8 +26,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on s
 def promote(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = "", reason: ReasonOption = "") -> None:
     """Approve the step that waits for an approval, else end the bake and go on to the next step."""
     from gopub.cli.meaning import meant
-    from gopub.drive import settings
-    from gopub.drive.asking import ask_promote
+    from gopub.usecases.ask import ask_promote
+    from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
@@ -45,10 +45,10 @@ def abort(
 ) -> None:
     """Take an active rollout back; the release is not quarantined."""
     from gopub.cli.meaning import meant
-    from gopub.drive import settings
-    from gopub.drive.asking import ask
     from gopub.errors import UsageError
-    from gopub.rollout.opening import read_state
+    from gopub.journal.reading import read_state
+    from gopub.usecases.ask import ask
+    from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
@@ -68,7 +68,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the release before, or --to one, back at once. Needs only hosts, edges and the rollback kit."""
-    from gopub.drive.takeback import take_back
+    from gopub.usecases.rollback import take_back
 
     app, env = _which(app, env)
     with heeded(_not_now):
@@ -88,11 +88,11 @@ def recover(
     env: Annotated[str, typer.Option("--env", "-e", help="Only rollouts into this environment.")] = "",
 ) -> None:
     """Go on with rollouts whose driver died: forward from the journal, or back; all at once."""
-    from gopub.drive import settings
-    from gopub.drive.adopting import adopt
-    from gopub.drive.mending import mend
-    from gopub.drive.waking import active, parameters
+    from gopub.journal.adopt import adopt
     from gopub.rollout.run import LEASE
+    from gopub.usecases.recover import active, parameters
+    from gopub.usecases.recover_edges import mend
+    from gopub.wiring import settings
 
     journal = settings.journal()
     adopted = adopt(journal, settings.kits_folder())

@@ -16,9 +16,9 @@ from gopub.cli.saying import say
 from gopub.errors import Exit, GopubError, InterruptedByUser
 
 if TYPE_CHECKING:
-    from gopub.drive.waking import Found
-    from gopub.rollout.journal import Journal
-    from gopub.rollout.machine import State
+    from gopub.journal.state import State
+    from gopub.journal.store import Journal
+    from gopub.usecases.recover import Found
 
 Ended = Json | BaseException
 _RISING = (Exit.OK, Exit.INCONCLUSIVE, Exit.ROLLED_BACK, Exit.PARTIAL, Exit.INTERRUPTED)
@@ -34,7 +34,7 @@ def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json
 
 def go_on(journal: Journal, state: State, *, as_json: bool = False) -> None:
     """Drive a rollout here if nobody does any more, so that what was asked of it is heard."""
-    from gopub.drive.waking import active, parameters
+    from gopub.usecases.recover import active, parameters
 
     for one in active(journal, state.app, state.env):
         if not one.driven:
@@ -55,7 +55,7 @@ def go_on_with(found: Sequence[Found]) -> None:
 
 def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False) -> None:
     """Print a rollout's summary and end with its exit code."""
-    from gopub.drive.summary import exit_of
+    from gopub.views.summary import exit_of
 
     say(json.dumps({"schema_version": 1, **result}) if as_json else _line(result))
     raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
@@ -64,9 +64,9 @@ def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False)
 def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tuple[list[Ended], bool]:
     """What each of them ended with, and whether somebody pressed Ctrl-C."""
     from gopub.cli.engine import run_flows
-    from gopub.cli.following import Follower, line_printer
     from gopub.cli.stopping import stop
-    from gopub.drive import settings
+    from gopub.views.follow import Follower, line_printer
+    from gopub.wiring import settings
 
     journal = settings.journal()
     tellers = [_teller(f"{app} in {env}: " if len(wanted) > 1 else "") for app, env, _ in wanted]
@@ -108,7 +108,7 @@ def _in_words(error: BaseException) -> BaseException:
 
 def _ended(one: Found, result: Ended) -> Exit:
     """Tell how one of several ended; a fault of ours keeps its traceback."""
-    from gopub.drive.summary import exit_of
+    from gopub.views.summary import exit_of
 
     error = _in_words(result) if isinstance(result, BaseException) else None
     if isinstance(error, GopubError):

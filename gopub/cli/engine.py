@@ -26,7 +26,7 @@ from gopub.errors import GopubError, InterruptedByUser
 from gopub.paths import private_folder, project_root, state_dir, state_folder
 
 if TYPE_CHECKING:
-    from gopub.drive.naming import Elsewhere
+    from gopub.wiring.naming import Elsewhere
 
 QUIET = {
     "DO_NOT_TRACK": "1",

@@ -9,17 +9,17 @@ from gopub.cli.driving import go_on
 from gopub.cli.saying import say
 
 if TYPE_CHECKING:
-    from gopub.drive.waking import Active
-    from gopub.rollout import events as ev
+    from gopub.journal import events as ev
+    from gopub.usecases.recover import Active
 
 
 def hold(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = "", reason: ReasonOption = "") -> None:
     """Let a rollout grow no further until it is resumed. It may still go back, and does at its deadline."""
     from gopub.cli.meaning import meant
-    from gopub.drive import settings
-    from gopub.drive.asking import ask_hold
-    from gopub.drive.waking import active
-    from gopub.rollout.opening import read_state
+    from gopub.journal.reading import read_state
+    from gopub.usecases.ask import ask_hold
+    from gopub.usecases.recover import active
+    from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
@@ -38,9 +38,9 @@ def resume(
 ) -> None:
     """Let a rollout that is held go on."""
     from gopub.cli.meaning import meant
-    from gopub.drive import settings
-    from gopub.drive.asking import ask_resume
-    from gopub.rollout.opening import read_state
+    from gopub.journal.reading import read_state
+    from gopub.usecases.ask import ask_resume
+    from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
@@ -52,8 +52,8 @@ def resume(
 
 def _held(name: str, one: Active, hold: ev.Asked) -> str:
     """What a person must know of the hold: whose it is, how long it lasts, and whether anybody guards the canary."""
-    from gopub.drive.holds import until
-    from gopub.rollout.gates import say_hold
+    from gopub.judge.gates import say_hold
+    from gopub.views.standing import until
 
     text = f"{name} ({one.state.app} into {one.state.env}) is {say_hold(hold)}; it may still go back"
     if end := until(one.state, hold):

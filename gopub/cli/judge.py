@@ -17,8 +17,8 @@ from gopub.errors import GopubError, UsageError
 if TYPE_CHECKING:
     from gopub.health.samples import TrackWindow
     from gopub.health.score import Score
-    from gopub.rollout.replay import Replay
-    from gopub.rollout.verdict import VerdictRecord
+    from gopub.judge.replay import Replay
+    from gopub.judge.verdict import VerdictRecord
 
 app = typer.Typer(no_args_is_help=True, help="Replay verdicts; compute a score.")
 
@@ -34,7 +34,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute every verdict in FILE again from what was kept with it; exit code 1 when one comes out differently."""
-    from gopub.rollout.replay import record_from_json
+    from gopub.judge.replay import record_from_json
 
     kept = list(find_kept(_documents(file)))
     records = [record_from_json(found.record) for found in kept]
@@ -120,8 +120,8 @@ def score_lines(score: Score) -> list[str]:
 
 def _again(kept: Kept, record: VerdictRecord) -> Replay:
     """The replay, and what the entry around the record says otherwise."""
-    from gopub.rollout.replay import replay as again
-    from gopub.rollout.replay import surroundings
+    from gopub.judge.replay import replay as again
+    from gopub.judge.replay import surroundings
 
     found = again(record)
     around = surroundings(kept.entry, record) if kept.entry else ()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
-    from gopub.rollout.journal import Entry, Journal
+    from gopub.journal.store import Entry, Journal
 
 LAST = "last"
 """What stands for no name."""
@@ -118,8 +118,8 @@ def candidates(journal: Journal) -> list[Candidate]:
 
 
 def _of_env(stream: str, entries: Sequence[Entry]) -> Iterator[tuple[int, Candidate]]:
-    from gopub.rollout import events as ev
-    from gopub.rollout.machine import fold_env
+    from gopub.journal import events as ev
+    from gopub.journal.state import fold_env
 
     _, app, env = stream.split("/", 2)
     active = fold_env(entry.event for entry in entries).active

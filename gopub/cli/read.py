@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gopub.cli.saying import say, say_table
-
-if TYPE_CHECKING:
-    from gopub.rollout.journal import Entry, Journal
-    from gopub.rollout.machine import EnvState, State
+from gopub.views.status import _row
 
 AppOption = Annotated[str, typer.Option("--app", help="Only this app.")]
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.")]
@@ -27,7 +22,7 @@ def status(
     verify: Annotated[bool, typer.Option("--verify", help="Walk the journal's hash chain as well.")] = False,
 ) -> None:
     """Show what each env runs, what is under way, who drives it, and what is owed."""
-    from gopub.drive import settings
+    from gopub.wiring import settings
 
     journal = settings.journal()
     entries = journal.verify() if verify else None
@@ -53,10 +48,10 @@ def explain(
     as_json: JsonOption = False,
 ) -> None:
     """Print the chain from commit to verdict of a rollout: every entry, and for each verdict what it was drawn from."""
-    from gopub.cli.explaining import explanation, explanation_json
     from gopub.cli.meaning import meant
-    from gopub.drive import settings
-    from gopub.rollout.run import stream_of
+    from gopub.journal.streams import stream_of
+    from gopub.views.explanation import explanation, explanation_json
+    from gopub.wiring import settings
 
     journal = settings.journal()
     entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
@@ -64,66 +59,6 @@ def explain(
         say(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
     say("\n".join(explanation(entries)))
-
-
-def _row(journal: Journal, stream: str) -> dict[str, object]:
-    from gopub.rollout.machine import fold_env
-
-    _, app, env = stream.split("/", 2)
-    entries = journal.read(stream)
-    state = fold_env(entry.event for entry in entries)
-    return {
-        "app": app,
-        "env": env,
-        "stable": state.stable_version or None,
-        "release": state.stable[:12] or None,
-        "since": _when(entries),
-        "active": _active(journal, state, app, env),
-        "quarantined": sorted(release[:12] for release in state.quarantine),
-        "automatic_rollbacks_in_a_row": state.automatic_rollbacks,
-        "owed_edges": list(state.owed_edges),
-    }
-
-
-def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[str, object] | None:
-    from gopub.drive.asking import asked
-    from gopub.drive.holds import held, standing
-    from gopub.rollout.gates import hold_of
-    from gopub.rollout.machine import next_action
-    from gopub.rollout.opening import read_state
-
-    if not env_state.active:
-        return None
-    state: State = read_state(journal, env_state.active)
-    seated, said = journal.seated(app, env), asked(journal, env_state.active)
-    return {
-        "rollout": env_state.active,
-        "version": state.release_version,
-        "next": next_action(state).value if state.rollout else "admit",
-        "step": state.step.says if state.plan and state.step else None,
-        "observed": _observed(state),
-        "waiting": state.waiting or None,
-        "held": held(state, hold_of(said)),
-        "until": standing(state, said, time.time()).until or None,
-        "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
-        if state.verdict
-        else None,
-        "driver": seated[0].holder if seated else None,
-        "driver_alive": bool(seated and seated[1]),
-        "owed": list(state.owed),
-    }
-
-
-def _observed(state: State) -> dict[str, float] | None:
-    """How many seconds of the step's bake were observed, as of the last verdict, and how many are needed."""
-    if state.step is None or state.step.index not in state.reached:
-        return None
-    return {"seconds": state.observed.get(state.step.index, 0.0), "needed": state.step.bake}
-
-
-def _when(entries: list[Entry]) -> str | None:
-    at = entries[-1].at if entries else None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else None
 
 
 def _owed(row: dict[str, object]) -> str:

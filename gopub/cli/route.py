@@ -20,8 +20,8 @@ from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain,
 from gopub.traffic.saying import say_explanation, say_status, status_json
 
 if TYPE_CHECKING:
-    from gopub.drive.ports import Edges
     from gopub.spec.models import Traffic
+    from gopub.wiring.project import Edges
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,7 +119,7 @@ def _explained_json(found: dict[str, Explanation], tables: dict[str, RouteTable]
 
 
 def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
-    from gopub.drive.ports import edges_of, open_project
+    from gopub.wiring.project import edges_of, open_project
 
     project = open_project(file)
     environment = project.environment(env or _only(tuple(project.spec.environments)))
@@ -135,7 +135,7 @@ def _only(environments: tuple[str, ...]) -> str:
 
 
 async def _status(edges: Edges, traffic: Traffic, application: str, env: str) -> tuple[EdgeStatus, ...]:
-    from gopub.drive.ports import open_fleet, open_router
+    from gopub.wiring.outside import open_fleet, open_router
 
     fleet = open_fleet()
     try:

@@ -98,7 +98,7 @@ def check(
 
 def _admitted(loaded: Loaded, project: Path, env: str) -> str:
     """Whose releases may enter, and from where: the project's word, and in part what git says."""
-    from gopub.drive.sources import sources_of
+    from gopub.wiring.origins import sources_of
 
     admit = loaded.spec.environments[env].admit
     sources = asyncio.run(sources_of(admit, project))
@@ -108,8 +108,8 @@ def _admitted(loaded: Loaded, project: Path, env: str) -> str:
 def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[str, ...]) -> Connections:
     """The connections, and what only the Prefect server that is set up has; it is asked for missing names alone."""
     from gopub.cli.engine import server_blocks
-    from gopub.drive.naming import complete
     from gopub.spec.references import environment_names, signing_names, store_names
+    from gopub.wiring.naming import complete
 
     def missing(known: Connections) -> list[Reference]:
         needed = [*store_names(loaded.spec), *signing_names(loaded.spec, known)]
@@ -212,7 +212,7 @@ def _select(loaded: Loaded, connections: Connections, name: str, *, fill: bool) 
 
 def _steps_fit(loaded: Loaded, name: str, hosts: int) -> Iterator[GopubError]:
     """What is wrong with the steps of an environment for as many hosts as it has now."""
-    from gopub.rollout.planning import spec_steps
+    from gopub.plan.steps import spec_steps
     from gopub.spec.references import placed
 
     try:

@@ -37,7 +37,7 @@ def release(
 ) -> None:
     """Build, prove and publish a commit."""
     from gopub.cli.engine import run_flow
-    from gopub.drive.projects import here
+    from gopub.wiring.folder import here
 
     where = _here(repository)
     parameters: dict[str, Json] = {
@@ -72,8 +72,8 @@ def rollout(
         import asyncio
 
         from gopub.cli.engine import server_blocks
-        from gopub.drive.opening import released
-        from gopub.drive.quarantine import clear
+        from gopub.usecases.clear_quarantine import clear
+        from gopub.usecases.start import released
 
         clear(app, env, asyncio.run(released(project, app, env, version, server_blocks())), clear_quarantine)
     drive(
@@ -95,7 +95,7 @@ def deploy(
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
-    from gopub.drive.refusing import refuse_project
+    from gopub.usecases.refuse import refuse_project
 
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
@@ -112,7 +112,7 @@ def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -
     import asyncio
 
     from gopub.cli.engine import server_blocks
-    from gopub.drive.rehearsing import rehearse
+    from gopub.usecases.rehearse import rehearse
 
     found = asyncio.run(rehearse(app, env, version, project, server_blocks()))
     say(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))

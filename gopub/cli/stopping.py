@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gopub.cli.following import LOOK, Follower
-from gopub.drive.asking import ask
 from gopub.errors import GopubError
-from gopub.rollout.journal import Journal
+from gopub.journal.store import Journal
+from gopub.usecases.ask import ask
+from gopub.views.follow import LOOK, Follower
 
 AGAIN = "Ctrl-C again ends at once (then: gopub recover)"
 

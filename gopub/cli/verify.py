@@ -42,8 +42,8 @@ def verify(
 
 
 async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
-    from gopub.drive.policy import accepted_key
     from gopub.release import read_stored, verify_stored
+    from gopub.rollout.policy import accepted_key
 
     known_app, opened = _surroundings(store)
     by = accepted_key(key)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 
-from gopub.health.evidence import MARGIN, MetricEvidence
 from gopub.health.samples import TrackWindow, Window
+from gopub.health.sequential import MARGIN, MetricEvidence
 
 STAKE = 0.2
 """The share of α for which this test may be wrong."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from gopub.health.aside import Aside, Warming
 from gopub.health.config import JudgeConfig
-from gopub.health.evidence import Evidence, EvidenceState, evidence, fold
 from gopub.health.logscore import LogScore
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
 from gopub.health.score import Score, ScoreInput, score
+from gopub.health.sequential import Evidence, EvidenceState, evidence, fold
 from gopub.health.slo import SloCheck, check_slo
 
 

@@ -12,7 +12,6 @@ from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled,
 from gopub.health.config import JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
-from gopub.health.evidence import EvidenceState, learn
 from gopub.health.logscore import LogState, fold_logs, log_score
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
@@ -29,6 +28,7 @@ from gopub.health.samples import (
     sum_tracks,
 )
 from gopub.health.score import ScoreInput
+from gopub.health.sequential import EvidenceState, learn
 from gopub.health.sources import LogSource, LogTarget, MetricSource
 from gopub.health.starts import Starts
 from gopub.health.wire import from_json, to_json

@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gopub.units import say_seconds
+
 LEAST, MOST = 2.0, 60.0
 """Seconds that a warm-up lasts at least and at most where its length was seen."""
 AGES = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0)
@@ -76,3 +78,8 @@ def _is_above(slow: int, timed: int, late: int, old: int) -> bool:
         return False
     more, both = slow / timed - late / old, (slow + late + 1) / (timed + old + 2)
     return more >= _NOTABLE and more > _CLEAR * math.sqrt(both * (1 - both) * (1 / timed + 1 / old))
+
+
+def say_seen(warmup: float) -> str:
+    """For how long hosts warm up where stable's own starts said it."""
+    return f"warming {say_seconds(warmup)}, as stable's own starts took"

@@ -7,7 +7,7 @@
  5. policy          :func:`gopub.evidence.admission.admit`, pure
  6. archives        once the hosts are known: the bytes for their kinds of machine
 
-See :mod:`gopub.drive.admitting` for who may open a connection afterwards.
+See :mod:`gopub.wiring.allowed` for who may open a connection afterwards.
 """
 
 from __future__ import annotations

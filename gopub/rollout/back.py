@@ -14,14 +14,15 @@ from collections.abc import Sequence
 
 from gopub.errors import GopubError
 from gopub.fleet.orders import Record
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.plan.capacity import largest_batch
+from gopub.plan.model import Outcome
 from gopub.rollout import hosts
-from gopub.rollout.boxes import edges_first, turn_around
-from gopub.rollout.closing import close
-from gopub.rollout.model import Outcome
-from gopub.rollout.plan import largest_batch
+from gopub.rollout.box import edges_first, turn_around
+from gopub.rollout.close import close
 from gopub.rollout.run import Run
-from gopub.rollout.stages import drain, on_each
+from gopub.rollout.stage import on_each
+from gopub.rollout.switch import drain
 from gopub.rollout.tables import kept_in, last_table, weight_going_back
 
 TRIES = 3

@@ -17,16 +17,16 @@ from pydantic import JsonValue
 from gopub.errors import GopubError
 from gopub.health.samples import ProcessHealth
 from gopub.health.wire import to_json
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.judge.decision import decide
+from gopub.judge.gates import RESUME, heard, held_until, hold_of
+from gopub.judge.replay import sealed
+from gopub.judge.verdict import History, Kind, Verdict, VerdictRecord
+from gopub.plan.model import Outcome, PlannedStep
 from gopub.rollout import hosts
-from gopub.rollout.boxes import Trouble, box, obey_abort
-from gopub.rollout.decision import decide
-from gopub.rollout.gates import RESUME, heard, held_until, hold_of
-from gopub.rollout.judging import Judging
-from gopub.rollout.model import Outcome, PlannedStep
-from gopub.rollout.replay import sealed
+from gopub.rollout.box import Trouble, box, obey_abort
+from gopub.rollout.judging import Judging, judging
 from gopub.rollout.run import Run
-from gopub.rollout.verdict import History, Kind, Verdict, VerdictRecord
 
 RETELL = 60.0
 """Seconds after which a verdict that did not change is written again; sooner in a short bake, for what was observed
@@ -114,3 +114,9 @@ def go_back_if_told(verdict: Verdict) -> None:
         raise Trouble(Outcome.ROLLED_BACK, verdict.rule, verdict.reason)
     if verdict.kind is Kind.WITHDRAW:
         raise Trouble(Outcome.WITHDRAWN, verdict.rule, verdict.reason)
+
+
+@box
+async def judge_from_here(run: Run) -> None:
+    """Let the judge learn what is usual, before the canary has traffic."""
+    await judging(run).start(run.ports.clock.now())

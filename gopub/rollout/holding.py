@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.judge.gates import heard, held_until, hold_of, say_hold
+from gopub.judge.verdict import History
+from gopub.plan.model import Outcome, PlannedStep
 from gopub.rollout.bake import RETELL, go_back_if_told, look, note_hold, write
-from gopub.rollout.boxes import Trouble, box, obey_abort
-from gopub.rollout.gates import heard, held_until, hold_of, say_hold
+from gopub.rollout.box import Trouble, box, obey_abort
 from gopub.rollout.judging import LOOK, Judging, judging
-from gopub.rollout.model import Outcome, PlannedStep
 from gopub.rollout.run import Run
-from gopub.rollout.verdict import History
 
 
 @box

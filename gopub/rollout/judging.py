@@ -13,11 +13,11 @@ from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
+from gopub.judge.observed import BakeClock
+from gopub.judge.verdict import History, Policy
+from gopub.plan.model import PlannedStep
 from gopub.rollout import hosts
-from gopub.rollout.model import PlannedStep
-from gopub.rollout.observed import BakeClock
 from gopub.rollout.run import Run
-from gopub.rollout.verdict import History, Policy
 from gopub.spec.models import Judge
 
 LOOK = 2.0

@@ -1,145 +1,63 @@
-"""Turns an environment and its hosts into a plan, or refuses with the figures. Pure.
-
-The load of a host is its traffic share divided by its even share:
-
-1. a canary of h of N hosts with share w carries w·N/h per host, stable carries (1-w)·N/(N-h);
-2. a plan in which either is above ``max_load`` is refused (1 % on 1 of 1,000 hosts and 50 % on 1 of 4 are both wrong);
-3. a step with a weight and no hosts takes the fewest hosts that keep both within ``max_load``;
-4. one host in transition is always allowed, more only as far as the rest can carry the load.
-"""
+"""The box that plans: each host rendered, the edges asked, the kit written, the plan frozen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from gopub.errors import UsageError
-from gopub.rollout.model import FULL, PlannedStep
-from gopub.units import Amount
-
-
-@dataclass(frozen=True, slots=True)
-class WantedStep:
-    """A step as the spec words it; ``weight`` is a fraction of 1, None where traffic follows the hosts."""
-
-    hosts: Amount | None = None
-    weight: float | None = None
-    header: tuple[str, str] | None = None
-    bake: float = 60.0
-    between: str = ""
-    approve: str = ""
+from gopub.fleet.facts import HostFacts
+from gopub.journal import events as ev
+from gopub.journal.kit import Kit, write_kit
+from gopub.journal.reading import read_env_state, starts_of_stable
+from gopub.journal.streams import env_stream
+from gopub.plan.model import Plan, ReleaseRef
+from gopub.plan.steps import plan_rollout
+from gopub.release.model import Release
+from gopub.rollout.addresses import by_address
+from gopub.rollout.box import box
+from gopub.rollout.payload import render_all
+from gopub.rollout.run import Run
+from gopub.rollout.survey import edges_of
+from gopub.wiring.ports import Ports
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Load per host on both tracks, as a multiple of the even share; 0 where a track has no host."""
-
-    canary: float
-    stable: float
-
-    @property
-    def worst(self) -> float:
-        """The higher of the two."""
-        return max(self.canary, self.stable)
-
-
-def load(total: int, canary: int, share: float) -> Load:
-    """The load of ``canary`` of ``total`` hosts that take ``share`` of the traffic (rule 1)."""
-    rest = total - canary
-    return Load(
-        canary=share * total / canary if canary else 0.0,
-        stable=(1 - share) * total / rest if rest else 0.0,
-    )
+@box
+async def plan(run: Run) -> None:
+    """Freeze hosts and steps; the rollback kit is written first, so that every plan has one."""
+    if run.state.plan is not None or run.release is None:
+        return
+    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts, run.notes)
+    ports = run.ports
+    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
+    write_kit(ports.kits, kit)
+    run.record(ev.Planned(made))
+    await run.claim_edges()
 
 
-def steps(wanted: Sequence[WantedStep], hosts: Sequence[str], max_load: float) -> tuple[PlannedStep, ...]:
-    """The steps to take over these hosts, in order; a step that would change nothing is left out.
-
-    Raises:
-        UsageError: GP711 a step that shrinks, GP712 a step above ``max_load``, GP713 no host.
-    """
-    if not hosts:
-        raise UsageError("GP713", "a rollout needs at least one host", hint="see `hosts:` and the inventory")
-    planned: list[PlannedStep] = []
-    for number, want in enumerate(wanted, 1):
-        before = len(planned[-1].hosts) if planned else 0
-        count = _count(want, len(hosts), before, max_load)
-        if count < before:
-            raise UsageError(
-                "GP711",
-                f"step {number} has {count} of {len(hosts)} hosts, fewer than the {before} before it",
-                hint="`hosts` is cumulative: let it grow from step to step",
-            )
-        step = _step(want, len(planned), tuple(hosts[:count]), len(hosts))
-        _check_load(number, step, len(hosts), max_load)
-        if not (planned and _same_state(planned[-1], step)):
-            planned.append(step)
-    return tuple(planned)
+def _known(run: Run) -> tuple[tuple[str, str], ...]:
+    """Every release that was stable here, and the one that comes: what `rollback --to VERSION` can name."""
+    entries = run.ports.journal.read(env_stream(run.state.app, run.state.env))
+    closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
+    stable = [(event.stable_version, event.stable) for event in closed if event.stable]
+    return (*dict.fromkeys(stable), (run.state.release_version, run.state.release))
 
 
-def fits(total: int, out: int, max_load: float) -> bool:
-    """Whether ``out`` of ``total`` hosts may be in transition at once (rule 4)."""
-    return out <= 1 or (out < total and total / (total - out) <= max_load)
-
-
-def carried(total: int, serving: int, max_load: float) -> bool:
-    """Whether ``serving`` of ``total`` hosts may be left alone with the traffic: rule 4, and never nobody."""
-    return serving > 0 and fits(total, total - serving, max_load)
-
-
-def largest_batch(total: int, max_unavailable: int, max_load: float) -> int:
-    """How many hosts may be taken out at once: at most ``max_unavailable``, at least one."""
-    return next(n for n in range(max(1, max_unavailable), 0, -1) if fits(total, n, max_load))
-
-
-def share_while_going_back(total: int, canary: int, max_load: float) -> int:
-    """What the canary must keep (basis points) so that stable hosts stay within ``max_load``; mostly 0."""
-    if canary >= total:
-        return FULL
-    carried = max_load * (total - canary) / total
-    return max(0, round((1 - carried) * FULL))
-
-
-def _count(want: WantedStep, total: int, before: int, max_load: float) -> int:
-    if want.hosts is not None:
-        return max(1, want.hosts.up(total))
-    if want.weight is None or want.header:
-        return max(1, before)
-    enough = (n for n in range(max(1, before), total + 1) if load(total, n, want.weight).worst <= max_load)
-    return next(enough, max(1, before))
-
-
-def _step(want: WantedStep, index: int, hosts: tuple[str, ...], total: int) -> PlannedStep:
-    follows = 0 if want.header else round(FULL * len(hosts) / total)
-    weight = round(want.weight * FULL) if want.weight is not None else follows
-    return PlannedStep(index, hosts, weight, want.bake, want.header, want.between, want.approve)
-
-
-def _same_state(one: PlannedStep, other: PlannedStep) -> bool:
-    return (one.hosts, one.weight, one.header) == (other.hosts, other.weight, other.header) and not (
-        other.approve or other.between
-    )
-
-
-def _check_load(number: int, step: PlannedStep, total: int, max_load: float) -> None:
-    if step.header:
-        return  # users who carry the header choose themselves; their share is not known beforehand
-    found = load(total, len(step.hosts), step.weight / FULL)
-    crowd = len(step.hosts) == total and step.weight < FULL
-    # With one host in transition the others may carry more than max_load: that is rule 4, not a plan's choice.
-    follows = step.weight == round(FULL * len(step.hosts) / total)
-    if crowd:
-        raise UsageError(
-            "GP712",
-            f"step {number}: {step.weight / 100:g}% of the traffic on {total} of {total} hosts leaves "
-            f"{100 - step.weight / 100:g}% without a host on stable",
-            hint="with more hosts, or without `weight` in this step, it can be done",
-        )
-    if found.worst > max_load + 1e-9 and not follows:
-        raise UsageError(
-            "GP712",
-            f"step {number}: {step.weight / 100:g}% of the traffic on {len(step.hosts)} of {total} hosts loads "
-            f"a canary host {found.canary:.2f}× and a stable host {found.stable:.2f}× its even share; "
-            f"max_load is {max_load:g}",
-            hint="give the canary a share near its part of the hosts, or raise max_load",
-        )
+async def make_plan(
+    rollout: str,
+    release: Release,
+    env: str,
+    ports: Ports,
+    facts: Mapping[str, HostFacts],
+    notes: tuple[str, ...] = (),
+) -> Plan:
+    """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan."""
+    renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
+    known = read_env_state(ports.journal, release.app, env)
+    stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
+    tables = [status.table for status in await edges_of(ports, release.app, env, ports.environment)]
+    serving = {host for table in tables if table for host in table.hosts()}
+    hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
+    return plan_rollout(
+        rollout, release, env, ports.environment, hosts, facts, renders, stable,
+        counted=ports.metrics is not None, serving=serving, notes=notes,
+        starts=starts_of_stable(ports.journal, release.app, env),
+    )  # fmt: skip

@@ -9,30 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from gopub.build.artifact import FileRef
-from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
-from gopub.fleet.protocol import Fleet
-from gopub.health.sources import LogSource, MetricSource
+from gopub.journal import events as ev
+from gopub.journal.late import Late, drop, keep
+from gopub.journal.state import fold
+from gopub.journal.store import Seat
+from gopub.journal.streams import asked_of, stream_of
+from gopub.plan.model import Plan, PlannedStep
 from gopub.release.admitting import Considered
 from gopub.release.model import Release
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal, Seat
-from gopub.rollout.late import Late, drop, keep
-from gopub.rollout.machine import fold
-from gopub.rollout.model import Plan, PlannedStep
 from gopub.rollout.tables import Pools, pools_of, table_of
-from gopub.spec.kinds import Nginx
-from gopub.spec.models import Environment
-from gopub.store.protocol import ArtifactStore, fetch
+from gopub.store.protocol import fetch
 from gopub.telemetry import log
-from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, Router, agree_on_latency, agree_on_time, say_skew
+from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, agree_on_latency, agree_on_time, say_skew
 from gopub.traffic.table import RouteTable
+from gopub.wiring.ports import Ports
 
 LEASE = 30.0
 """Seconds that a driver's lease lives without being renewed."""
@@ -49,39 +45,6 @@ REST = 10.0
 """Seconds for which a journal that failed on the way back is not asked again: edges and hosts come first."""
 
 _log = log("rollout")
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The outside, as objects of the core's protocols; opened by ``gopub.drive.ports``."""
-
-    journal: Journal
-    clock: Clock
-    fleet: Fleet
-    hosts: tuple[Host, ...]
-    environment: Environment
-    store: ArtifactStore
-    kits: Path
-    router: Router | None = None
-    metrics: MetricSource | None = None
-    logs: LogSource | None = None
-    edges: tuple[Host, ...] = ()
-    edge_connection: Nginx | None = None
-
-
-def stream_of(rollout: str) -> str:
-    """The journal stream of a rollout."""
-    return f"rollout/{rollout}"
-
-
-def asked_of(rollout: str) -> str:
-    """The stream in which people ask its driver for something."""
-    return f"asked/{rollout}"
-
-
-def env_stream(app: str, env: str) -> str:
-    """The journal stream of an (app, env)."""
-    return f"env/{app}/{env}"
 
 
 class Run:

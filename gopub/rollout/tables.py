@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gopub.rollout.machine import HostState, State
-from gopub.rollout.model import FULL, Plan, PlannedHost, PlannedStep
-from gopub.rollout.plan import carried, load, share_while_going_back
+from gopub.journal.state import HostState, State
+from gopub.plan.capacity import carried, load, share_while_going_back
+from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep
 from gopub.traffic.table import Peer, RouteTable, Rule, Track
 
 Place = Literal["stable", "canary", "out"]

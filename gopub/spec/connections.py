@@ -3,7 +3,7 @@
 Looked for in this order; a name in an earlier file hides the same name in a later one:
 ``$GOPUB_CONNECTIONS``, then connections.yaml beside gopub.yaml, then that of the user
 (``$XDG_CONFIG_HOME/gopub``), then that of the system (``/etc/gopub``). A flow then asks beyond the files (see
-gopub/drive/naming.py), and what is built in comes last.
+gopub/wiring/naming.py), and what is built in comes last.
 """
 
 from __future__ import annotations

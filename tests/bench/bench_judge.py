@@ -24,9 +24,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gopub.health.config import SloTarget
-from gopub.health.evidence import EvidenceState, evidence, fold, learn
 from gopub.health.recent import Recent
 from gopub.health.samples import Window
+from gopub.health.sequential import EvidenceState, evidence, fold, learn
 from tests.bench.judge_simulator import Fault, Fleet, World
 
 SLO = SloTarget(0.2, 0.01)

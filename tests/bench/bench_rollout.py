@@ -22,10 +22,10 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from gopub.drive.takeback import take_back
+from gopub.journal import events as ev
 from gopub.lab.counts import Counts
 from gopub.lab.traffic import Load, Traffic
-from gopub.rollout import events as ev
+from gopub.usecases.rollback import take_back
 from tests.bench.lab_ground import own_ground
 from tests.e2e.story import HELLO, Story, a_fleet
 from tests.e2e.story_ground import Env

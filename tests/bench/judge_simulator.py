@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gopub.health.config import SloTarget
-from gopub.health.evidence import EvidenceState, evidence, fold, learn
 from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.sequential import EvidenceState, evidence, fold, learn
 
 
 @dataclass(frozen=True)

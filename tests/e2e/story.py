@@ -26,14 +26,14 @@ from typing import Any, Concatenate, ParamSpec
 import pytest
 
 from gopub.clock import SystemClock
-from gopub.drive.asking import ask_promote
 from gopub.errors import GopubError
+from gopub.journal import events as ev
+from gopub.journal.reading import read_env_state, read_state
+from gopub.journal.state import EnvState, State
+from gopub.journal.store import Entry, Journal, open_journal
+from gopub.journal.streams import env_stream
 from gopub.lab.traffic import Load, Traffic
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Entry, Journal, open_journal
-from gopub.rollout.machine import EnvState, State
-from gopub.rollout.opening import read_env_state, read_state
-from gopub.rollout.run import env_stream
+from gopub.usecases.ask import ask_promote
 from tests.e2e.story_ground import Driver, Ground, until
 
 P = ParamSpec("P")

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from gopub.cli.engine import load
-from gopub.drive import settings
 from gopub.errors import GopubError
-from gopub.rollout import opening as rollout_opening
+from gopub.journal.events import Event
+from gopub.journal.store import Journal
 from gopub.rollout import run as rollout_run
-from gopub.rollout.events import Event
-from gopub.rollout.journal import Journal
+from gopub.rollout import seat as rollout_opening
+from gopub.wiring import settings
 
 LOOK = 0.05
 SLOW = 45.0

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gopub.clock import new_token
-from gopub.drive.ports import open_router
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.inventory import load_inventory
 from gopub.lab.lab import Lab
@@ -25,6 +24,7 @@ from gopub.spec.connections import Connections
 from gopub.spec.kinds import Nginx
 from gopub.spec.selector import parse_selector
 from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
+from gopub.wiring.outside import open_router
 from tests.support.changing import without_peer
 
 pytestmark = pytest.mark.e2e

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from gopub.journal import events as ev
 from gopub.lab.faults import without_prometheus
 from gopub.lab.lab import Lab
-from gopub.rollout import events as ev
 from tests.e2e.story import STORY, a_fleet
 from tests.e2e.story_ground import Ground
 

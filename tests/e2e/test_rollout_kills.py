@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gopub.drive.waking import orphans
+from gopub.usecases.recover import orphans
 from tests.e2e.story import PAIR, STORY, Story, a_fleet
 from tests.e2e.story_ground import Driver, Ground, until
 

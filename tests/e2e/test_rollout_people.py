@@ -6,8 +6,8 @@ import asyncio
 import json
 import time
 
+from gopub.journal import events as ev
 from gopub.lab.lab import Lab
-from gopub.rollout import events as ev
 from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Env, Ground, until
 

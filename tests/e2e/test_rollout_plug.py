@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from gopub.journal import events as ev
 from gopub.lab.faults import unplugged
 from gopub.lab.lab import Lab
-from gopub.rollout import events as ev
 from tests.e2e.story import STORY, a_fleet
 from tests.e2e.story_ground import Ground, until
 

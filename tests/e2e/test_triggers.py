@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from gopub.journal import events as ev
+from gopub.journal.streams import stream_of
 from gopub.lab.lab import Lab
-from gopub.rollout import events as ev
-from gopub.rollout.model import Outcome
-from gopub.rollout.run import stream_of
+from gopub.plan.model import Outcome
 from tests.e2e.conftest import aside
 from tests.e2e.trigger_ground import APP, HOOK, Triggers, triggers_on
 from tests.flows.serverkit import until

@@ -21,15 +21,15 @@ import httpx
 
 from deployments import server as prefect
 from gopub.clock import SystemClock
-from gopub.drive.projects import last_project
+from gopub.journal.projects import last_project
+from gopub.journal.reading import read_env_state, read_state
+from gopub.journal.state import EnvState, State
+from gopub.journal.store import Journal, open_journal
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
 from gopub.process import Result, run
 from gopub.release.loading import load_by_id
 from gopub.release.model import Release
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.machine import EnvState, State
-from gopub.rollout.opening import read_env_state, read_state
 from gopub.store.backends.s3 import S3Store
 from gopub.store.keys import version_key
 from tests.e2e.conftest import aside

@@ -17,15 +17,16 @@ from flows import deploy as deploying
 from flows.deploy import deploy
 from flows.rollout import rollout
 from gopub.clock import SystemClock
-from gopub.drive.opening import Wanted
 from gopub.health.samples import ProcessHealth
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.plan.model import ReleaseRef
 from gopub.rollout import hosts
-from gopub.rollout.model import ReleaseRef
-from gopub.rollout.opening import Request, read_state, resume, start
 from gopub.rollout.payload import Cargo
+from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
-from gopub.rollout.stages import take_over
+from gopub.rollout.seat import Request, resume, start
+from gopub.usecases.start import Wanted
 from tasks import rollout as boxes
 from tests.support.rollout_world import NEW, World
 
@@ -52,7 +53,7 @@ class Served(World):
                 self.machines[name].current = self.new
 
     def run(self) -> Run:
-        """Begin, or go on, as `gopub.drive.opening.open_run` does."""
+        """Begin, or go on, as `gopub.usecases.start.open_run` does."""
         wanted = self.wanted
         if wanted.rollout_id:
             self.stand_as_told(wanted.rollout_id)

@@ -13,10 +13,10 @@ from deployments import server as prefect
 from gopub.clock import SystemClock
 from gopub.errors import Exit
 from gopub.evidence.keys import KeyFiles, generate
-from gopub.rollout import events as ev
-from gopub.rollout.journal import open_journal
-from gopub.rollout.model import Outcome
-from gopub.rollout.run import env_stream
+from gopub.journal import events as ev
+from gopub.journal.store import open_journal
+from gopub.journal.streams import env_stream
+from gopub.plan.model import Outcome
 from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start
 
 pytestmark = [

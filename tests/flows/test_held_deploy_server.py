@@ -10,9 +10,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gopub.cli.engine import run_deployment
-from gopub.drive.asking import ask
-from gopub.rollout import events as ev
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.plan.model import Outcome
+from gopub.usecases.ask import ask
 from tests.flows.serverkit import CLOCK, until
 from tests.flows.test_held_server import Shown, shown
 

@@ -12,13 +12,13 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gopub.clock import SystemClock
-from gopub.drive.asking import ask, standing_hold
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.machine import State
-from gopub.rollout.model import Outcome
-from gopub.rollout.opening import read_state
-from gopub.rollout.run import stream_of
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.journal.state import State
+from gopub.journal.store import Journal, open_journal
+from gopub.journal.streams import stream_of
+from gopub.plan.model import Outcome
+from gopub.usecases.ask import ask, standing_hold
 from tasks import marks
 from tests.flows.memory import BAKE
 from tests.flows.serverkit import CLOCK, Stack, changes, run_sync, start, until

@@ -14,8 +14,8 @@ import pytest
 
 from deployments.server import descendants
 from gopub.clock import SystemClock
+from gopub.journal.store import open_journal
 from gopub.process import base_environment, run, spawn
-from gopub.rollout.journal import open_journal
 from tests.flows.serverkit import ROOT, go_repository, run_sync, until
 
 SPEC = "app: small\nenvironments:\n  lab: {inventory: nowhere.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"

@@ -17,10 +17,10 @@ import pytest
 
 from deployments import server as prefect
 from gopub.clock import SystemClock
+from gopub.journal import events as ev
+from gopub.journal.store import open_journal
+from gopub.plan.model import Outcome
 from gopub.process import run
-from gopub.rollout import events as ev
-from gopub.rollout.journal import open_journal
-from gopub.rollout.model import Outcome
 from tests.flows.serverkit import ROOT, Stack, changes, git_repository, run_sync, start, until
 
 pytestmark = [

@@ -15,18 +15,20 @@ import pytest
 
 from gopub.build.artifact import FileRef
 from gopub.canon import canonical, sha256
-from gopub.drive import driving, ports
-from gopub.drive.opening import Wanted, already_there, open_run
-from gopub.drive.rehearsing import Rehearsal, rehearse
 from gopub.errors import RefusedError
 from gopub.evidence import KeySigner, generate, sign_blob, sign_statement
 from gopub.evidence.provenance import PREDICATE_TYPE
 from gopub.evidence.statement import Subject, statement
+from gopub.journal.state import State
 from gopub.release import SignedRelease, publish
 from gopub.release.config import local_keys
-from gopub.rollout.machine import State
+from gopub.rollout import admit
+from gopub.rollout import plan as plan_box
 from gopub.store import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.backends.directory import DirectoryStore
+from gopub.usecases.rehearse import Rehearsal, rehearse
+from gopub.usecases.start import Wanted, already_there, open_run
+from gopub.wiring import outside
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.doubles import MemoryFleet, MemoryHost
 
@@ -71,7 +73,7 @@ class Shop:
     def hosts_in_memory(self) -> dict[str, MemoryHost]:
         """Let no SSH be spoken."""
         machines = {"h1": MemoryHost("h1", "id-h1")}
-        self.monkeypatch.setattr(ports, "open_fleet", lambda: MemoryFleet(machines))
+        self.monkeypatch.setattr(outside, "open_fleet", lambda: MemoryFleet(machines))
         return machines
 
     def forge(self, change: Change, signer: KeySigner, version: str = "1.0.0") -> str:
@@ -128,8 +130,8 @@ class Shop:
             if await already_there(wanted):
                 return State()
             async with open_run(wanted) as run, run.driving():
-                await driving.admit(run)
-                await driving.plan(run)
+                await admit.admit(run)
+                await plan_box.plan(run)
                 return run.state
 
         return asyncio.run(boxes())

@@ -10,18 +10,21 @@ import pytest
 
 from gopub.clock import ManualClock
 from gopub.fleet.host import Host
-from gopub.rollout import back, hosts, opening, stages
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import box, turn_around
-from gopub.rollout.closing import close
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.machine import EnvState
-from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout.opening import Request, read_env_state, resume, start
+from gopub.journal import events as ev
+from gopub.journal.reading import read_env_state
+from gopub.journal.state import EnvState
+from gopub.journal.store import Journal, open_journal
+from gopub.journal.transitions import Phase
+from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.rollout import back, hosts, seat, settle, stage, switch
+from gopub.rollout import reach as reach_box
+from gopub.rollout.box import box, turn_around
+from gopub.rollout.close import close
 from gopub.rollout.payload import Cargo
-from gopub.rollout.run import Ports, Run
-from gopub.rollout.transitions import Phase
+from gopub.rollout.run import Run
+from gopub.rollout.seat import Request, resume, start
 from gopub.spec.loader import parse_spec
+from gopub.wiring.ports import Ports
 from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
 
 OLD, NEW = "a" * 64, "b" * 64
@@ -40,7 +43,7 @@ def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         return Cargo({"archive": "8" * 64, "binary": "9" * 64, "files": "7" * 64}, {}, ())
 
     monkeypatch.setattr(hosts, "cargo_for", cargo)
-    monkeypatch.setattr(opening, "LEASE", 0.0)
+    monkeypatch.setattr(seat, "LEASE", 0.0)
 
 
 class Killed(BaseException):
@@ -146,17 +149,17 @@ async def judge(run: Run, step: PlannedStep, verdict: str) -> None:
 
 async def chart(run: Run, verdict: str) -> None:
     """The chart of flows/rollout.py with a judge of ours."""
-    await stages.take_over(run)
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
+    await reach_box.take_over(run)
+    for batch in stage.stage_batches(run):
+        await stage.stage(run, batch)
     for step in run.plan.steps:
-        for batch in stages.switch_batches(run, step):
-            await stages.switch(run, step, batch)
-        await stages.reach(run, step)
+        for batch in switch.switch_batches(run, step):
+            await switch.switch(run, step, batch)
+        await reach_box.reach(run, step)
         await judge(run, step, verdict)
         if run.state.back:
             break
-    await stages.settle(run)
+    await settle.settle(run)
     if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")
     await back.go_back(run)
@@ -164,15 +167,15 @@ async def chart(run: Run, verdict: str) -> None:
 
 async def reach(run: Run, steps: int = 1) -> None:
     """Drive it into its first steps, as far as the bake of the last of them."""
-    await stages.take_over(run)
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
+    await reach_box.take_over(run)
+    for batch in stage.stage_batches(run):
+        await stage.stage(run, batch)
     for step in run.plan.steps[:steps]:
         if run.state.phase is Phase.BAKING:
             run.record(ev.StepPassed(step.index - 1))
-        for batch in stages.switch_batches(run, step):
-            await stages.switch(run, step, batch)
-        await stages.reach(run, step)
+        for batch in switch.switch_batches(run, step):
+            await switch.switch(run, step, batch)
+        await reach_box.reach(run, step)
 
 
 def drive(world: World, verdict: str, journal: Journal | None = None) -> Run:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from gopub.health.config import JudgeConfig
-from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
+from gopub.health.sequential import Evidence, MetricEvidence
 from gopub.health.slo import SloCheck
-from gopub.rollout.verdict import History, Policy
+from gopub.judge.verdict import History, Policy
 
 CONFIG = JudgeConfig("hello", "prod", "r-1", "c" * 12, "5" * 12)
 

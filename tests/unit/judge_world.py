@@ -24,8 +24,8 @@ from gopub.health.samples import (
 )
 from gopub.health.starts import Starts
 from gopub.health.wire import from_json
-from gopub.rollout.replay import judge
-from gopub.rollout.verdict import History, Kind, Policy, Verdict
+from gopub.judge.replay import judge
+from gopub.judge.verdict import History, Kind, Policy, Verdict
 from tests.bench.judge_simulator import draw
 
 CANARY, STABLE = "c" * 12, "5" * 12

@@ -14,15 +14,16 @@ from typer.testing import CliRunner, Result
 import gopub
 from gopub.cli import lazy
 from gopub.cli.main import app as command
-from gopub.drive import settings
-from gopub.drive.admitting import Admitted, Allowed
-from gopub.drive.opening import released
-from gopub.drive.ports import open_ports, open_project
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence import sign_blob
 from gopub.evidence.provenance import BUILD_TYPE
-from gopub.rollout.kit import read_kit
+from gopub.journal.kit import read_kit
 from gopub.store import blob_key, bundle_key, version_key
+from gopub.usecases.start import released
+from gopub.wiring import settings
+from gopub.wiring.allowed import Admitted, Allowed
+from gopub.wiring.outside import open_ports
+from gopub.wiring.project import open_project
 from tests.releases import SPEC
 from tests.support.admission_world import REPOSITORY, Shop
 
@@ -106,7 +107,7 @@ def test_control_the_projects_own_inventory_does_run_it(shop: Shop) -> None:
 
 
 async def _patiently(shop: Shop) -> None:
-    from gopub.drive.rehearsing import rehearse
+    from gopub.usecases.rehearse import rehearse
 
     await rehearse("hello", "lab", "1.0.0", str(shop.project))
 
@@ -389,7 +390,7 @@ def test_without_a_kit_here_its_release_is_admitted_again(shop: Shop) -> None:
 
 
 def test_one_that_planned_nothing_yet_and_may_no_longer_enter_ends_refused(shop: Shop) -> None:
-    from gopub.drive.opening import Wanted, open_run
+    from gopub.usecases.start import Wanted, open_run
 
     shop.hosts_in_memory()
 
@@ -405,7 +406,7 @@ def test_one_that_planned_nothing_yet_and_may_no_longer_enter_ends_refused(shop:
 
 
 def going_on(shop: Shop, rollout: str) -> dict[str, Any]:
-    from gopub.drive.opening import Wanted, open_run
+    from gopub.usecases.start import Wanted, open_run
 
     async def opened() -> dict[str, Any]:
         wanted = Wanted("hello", "lab", "1.0.0", str(shop.project), rollout_id=rollout)
@@ -441,17 +442,17 @@ def test_nobody_else_makes_what_ports_are_opened_for(shop: Shop) -> None:
 
 
 ONLY = {
-    "_SEAL": {"drive/admitting.py"},
-    "open_ports": {"drive/ports.py", "drive/opening.py", "drive/rehearsing.py", "drive/mending.py"},
-    "read_environment": {"release/environments.py", "drive/admitting.py"},
+    "_SEAL": {"wiring/allowed.py"},
+    "open_ports": {"wiring/outside.py", "usecases/start.py", "usecases/rehearse.py", "usecases/recover_edges.py"},
+    "read_environment": {"release/environments.py", "wiring/allowed.py"},
     "load_by_id": {"release/loading.py", "release/publishing.py"},
-    "of_project": {"drive/admitting.py", "drive/mending.py"},
+    "of_project": {"wiring/allowed.py", "usecases/recover_edges.py"},
     "load_inventory": {
-        "fleet/inventory/load.py", "fleet/inventory/__init__.py", "drive/ports.py", "cli/spec.py", "cli/rendering.py",
-        "cli/host.py", "lab/lab.py",
+        "fleet/inventory/load.py", "fleet/inventory/__init__.py", "wiring/project.py", "cli/spec.py",
+        "cli/rendering.py", "cli/host.py", "lab/lab.py",
     },
-    "SshFleet": {"fleet/backends/ssh.py", "fleet/backends/__init__.py", "drive/ports.py"},
-    "NginxRouter": {"traffic/backends/nginx/client.py", "traffic/backends/nginx/__init__.py", "drive/ports.py"},
+    "SshFleet": {"fleet/backends/ssh.py", "fleet/backends/__init__.py", "wiring/outside.py"},
+    "NginxRouter": {"traffic/backends/nginx/client.py", "traffic/backends/nginx/__init__.py", "wiring/outside.py"},
 }  # fmt: skip
 """Which files may use what leads from a release to the outside."""
 ROOT = Path(gopub.__file__).parent
@@ -483,7 +484,7 @@ def test_environments_of_a_release_are_taken_out_in_one_place() -> None:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("release.environments"):
                 found.add(file.relative_to(ROOT).as_posix())
-    assert found == {"drive/admitting.py", "rollout/payload.py"}
+    assert found == {"wiring/allowed.py", "rollout/payload.py"}
 
 
 def test_the_build_type_is_the_one_that_a_build_states(shop: Shop) -> None:

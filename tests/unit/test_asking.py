@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.drive.asking import TRIES, ask, ask_promote
 from gopub.errors import LockedError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal
-from gopub.rollout.model import Plan
+from gopub.journal import events as ev
+from gopub.journal.store import Journal
+from gopub.plan.model import Plan
+from gopub.usecases.ask import TRIES, ask, ask_promote
 from tests.support.rollout_world import World, in_memory, reach
 
 

@@ -14,14 +14,16 @@ from gopub.clock import ManualClock
 from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RawSeries, RuntimeSnapshot
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.journal.state import State, fold
+from gopub.journal.streams import stream_of
+from gopub.judge.observed import BakeClock
+from gopub.judge.verdict import Policy
+from gopub.plan.model import Outcome
 from gopub.rollout.bake import bake
 from gopub.rollout.judging import Judging
-from gopub.rollout.machine import State, fold
-from gopub.rollout.model import Outcome
-from gopub.rollout.observed import BakeClock
-from gopub.rollout.run import Ports, Run, stream_of
-from gopub.rollout.verdict import Policy
+from gopub.rollout.run import Run
+from gopub.wiring.ports import Ports
 from tests.support.rollout_world import NEW, OLD, Killed, World, in_memory, reach
 
 CONFIG = JudgeConfig("hello", "prod", "r-1", "c" * 12, "5" * 12)

@@ -11,10 +11,10 @@ from gopub.cli.main import app as command
 from gopub.cli.meaning import Candidate, Here, candidates, meant, named, this_folder, unnamed
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, UsageError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.model import Outcome
-from gopub.rollout.run import asked_of
+from gopub.journal import events as ev
+from gopub.journal.store import Journal, open_journal
+from gopub.journal.streams import asked_of
+from gopub.plan.model import Outcome
 
 ORDERS = Here("orders")
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gopub.rollout.decision import decide
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay
-from gopub.rollout.verdict import Kind, Policy
+from gopub.judge.decision import decide
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay
+from gopub.judge.verdict import Kind, Policy
 from tests.unit.judge_maker import history, observation, policy
 
 _BREAKS = st.sampled_from([[], ["error_rate"], ["latency_p95"], ["error_rate", "latency_p95"]])

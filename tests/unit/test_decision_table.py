@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from gopub.rollout import decision
-from gopub.rollout.decision import decide
-from gopub.rollout.verdict import Kind
+from gopub.judge import decision
+from gopub.judge.decision import decide
+from gopub.judge.verdict import Kind
 from tests.unit.judge_maker import history, observation, policy
 
 _FILE = YAML(typ="safe").load(Path(__file__).parents[1] / "cases" / "health" / "decide.yaml")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from gopub.drive.naming import complete
 from gopub.errors import GopubError, SpecError
 from gopub.spec.connections import Connections
 from gopub.spec.kinds import S3, Connection, Directory, Inventory, Nginx, Prometheus, Ssh
 from gopub.spec.loader import parse_spec
 from gopub.spec.models import Environment
 from gopub.spec.references import Reference, environment_names, signing_names, store_names
+from gopub.wiring.naming import complete
 
 SPEC = """\
 app: orders

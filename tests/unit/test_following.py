@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gopub.cli.following import Follower
 from gopub.clock import ManualClock
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Entry, Journal, open_journal
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.journal.store import Entry, Journal, open_journal
+from gopub.plan.model import Outcome
+from gopub.views.follow import Follower
 
 ENV = "env/hello/lab"
 

@@ -9,11 +9,11 @@ import typer
 
 from gopub.cli import control, engine
 from gopub.clock import ManualClock
-from gopub.drive.waking import Found, orphans
 from gopub.errors import GopubError, UsageError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.journal.store import Journal, open_journal
+from gopub.plan.model import Outcome
+from gopub.usecases.recover import Found, orphans
 from tasks.going_on import go_on
 
 MISSING = UsageError("GP110", "/gone/gopub.yaml: no such file")

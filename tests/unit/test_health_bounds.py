@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from gopub.health.counters import disagreement, increments
 from gopub.health.observe import Observer
 from gopub.health.samples import CounterSnapshot, RawSeries
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay
-from gopub.rollout.verdict import History, Kind, Policy
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay
+from gopub.judge.verdict import History, Kind, Policy
 from tests.unit.test_health_observer import BOUNDS, CANARY, CONFIG, STABLE, T0, World, rollout, started
 
 OTHER = (0.1, 0.2, 2.0)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from gopub.cli.judge import app
 from gopub.errors import GopubError
-from gopub.rollout.replay import judge, record_to_json
+from gopub.judge.replay import judge, record_to_json
 from tests.unit.judge_maker import history, observation, policy
 from tests.unit.test_health_wire import TABLE
 

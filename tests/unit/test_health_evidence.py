@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from gopub.health.config import SloTarget
 from gopub.health.dispersion import Dispersion, Tally, pearson
 from gopub.health.eprocess import BURST, GRID, Process, against_rate, against_stable, log_sum
-from gopub.health.evidence import EvidenceState, evidence, fold, learn
 from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.sequential import EvidenceState, evidence, fold, learn
 from gopub.health.wire import from_json, to_json
 
 SLO = SloTarget(0.2, 0.01)

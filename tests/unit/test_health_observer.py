@@ -23,8 +23,8 @@ from gopub.health.samples import (
 )
 from gopub.health.sources import LogCounts, LogTarget
 from gopub.health.wire import from_json, to_json
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay, schemas
-from gopub.rollout.verdict import History, Kind, Policy
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay, schemas
+from gopub.judge.verdict import History, Kind, Policy
 from gopub.schemas import schema
 
 STABLE, CANARY = "5" * 12, "c" * 12
@@ -363,7 +363,7 @@ async def test_the_schema_refuses_what_is_not_a_record():
 @pytest.mark.parametrize("name", ["observation", "verdict"])
 def test_the_schema_files_are_those_of_the_types(name):
     made = schemas()[f"{name}.v1.json"]
-    assert made == schema(name), "write it again: python -m gopub.rollout.replay"
+    assert made == schema(name), "write it again: python -m gopub.judge.replay"
     jsonschema.Draft202012Validator.check_schema(made)
 
 

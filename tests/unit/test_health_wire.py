@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from gopub.canon import canonical
 from gopub.errors import UsageError
 from gopub.health.wire import from_json, to_json
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay
 from tests.unit.judge_maker import history, observation, policy
 
 CASES = Path(__file__).parents[1] / "cases" / "health"

@@ -18,8 +18,8 @@ from gopub.health.config import JudgeConfig, SloTarget
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RawSeries, RuntimeSnapshot
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay
-from gopub.rollout.verdict import History, Kind, Policy, Verdict
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay
+from gopub.judge.verdict import History, Kind, Policy, Verdict
 
 CANARY, STABLE = "c" * 12, "5" * 12
 T0, LOOK, RPS = 1_700_000_000.0, 2.0, 20

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from gopub.clock import ManualClock
-from gopub.drive import takeback
-from gopub.drive.adopting import spools
 from gopub.errors import GopubError
-from gopub.rollout.journal import open_journal
-from gopub.rollout.kit import Kit, kit_path, read_kit, write_kit
+from gopub.journal.adopt import spools
+from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
+from gopub.journal.store import open_journal
+from gopub.usecases import rollback
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
@@ -52,8 +52,8 @@ def test_a_rollback_goes_on_without_a_journal_whose_address_is_wrong(tmp_path, m
     known = (("1", OLD), ("2", NEW))
     write_kit(kits, Kit(run.seat.epoch, run.plan, world.ports().hosts, world.environment, known=known))
     monkeypatch.setenv("GOPUB_JOURNAL", url)
-    monkeypatch.setattr(takeback, "open_fleet", lambda: MemoryFleet(world.machines))
-    (alarm,) = asyncio.run(takeback.take_back("hello", "lab", reason="bad"))["alarms"]
+    monkeypatch.setattr(rollback, "open_fleet", lambda: MemoryFleet(world.machines))
+    (alarm,) = asyncio.run(rollback.take_back("hello", "lab", reason="bad"))["alarms"]
     assert alarm.startswith("the journal is down (the journal at postgres")
     assert "hunter2" not in alarm
     assert (set(world.running().values()), len(spools(kits))) == ({world.old}, 1)

@@ -23,9 +23,9 @@ from gopub.health.samples import (
     TrackWindow,
     Window,
 )
+from gopub.judge.verdict import Kind
+from gopub.judge.words import say_break
 from gopub.rollout.hosts import health_of
-from gopub.rollout.reasons import say_break
-from gopub.rollout.verdict import Kind
 from tests.unit.judge_maker import observation
 from tests.unit.judge_world import MIB, T0, Bake
 from tests.unit.test_health_wire import TABLE

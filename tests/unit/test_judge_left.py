@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.health.evidence import MetricEvidence
 from gopub.health.leaving import goes_on
 from gopub.health.samples import CounterSnapshot, HostCounts, NoData, TrackWindow, Window
-from gopub.rollout.verdict import Kind, Verdict
+from gopub.health.sequential import MetricEvidence
+from gopub.judge.verdict import Kind, Verdict
 from tests.unit.judge_world import CANARY, T0, Bake
 
 CALM = {"errors": 0.0, "median": 0.001}

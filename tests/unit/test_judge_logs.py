@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.cli.explaining import explanation
 from gopub.health.loglines import classes
 from gopub.health.logscore import LogReading, LogState, fold_logs, log_score
 from gopub.health.sources import LogCounts
 from gopub.health.wire import to_json
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Entry
-from gopub.rollout.replay import judge
-from gopub.rollout.verdict import History, Kind, Policy, Verdict
+from gopub.journal import events as ev
+from gopub.journal.store import Entry
+from gopub.judge.replay import judge
+from gopub.judge.verdict import History, Kind, Policy, Verdict
+from gopub.views.explanation import explanation
 from tests.bench.judge_simulator import draw
 from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
 

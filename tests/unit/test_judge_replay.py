@@ -16,9 +16,9 @@ from gopub.cli import judge as command
 from gopub.errors import UsageError
 from gopub.health.config import RULES, JudgeConfig
 from gopub.health.wire import to_json
-from gopub.rollout import replay as replaying
-from gopub.rollout.replay import judge, record_from_json, record_to_json, replay, sealed
-from gopub.rollout.verdict import History, Policy
+from gopub.judge import replay as replaying
+from gopub.judge.replay import judge, record_from_json, record_to_json, replay, sealed
+from gopub.judge.verdict import History, Policy
 from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
 
 DRAWN = 250

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gopub.cli import start
-from gopub.drive.ports import open_project
+from gopub.wiring.project import open_project
 
 SPEC = """\
 app: {app}
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_rollout_reads_the_file_that_was_named(folder: Path, monkeypatch, name: str, app: str) -> None:
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(start, "drive", lambda _flow, _app, _env, given, **_: asked.append(given))
-    monkeypatch.setattr("gopub.drive.refusing.refuse_project", lambda *_, **__: "")
+    monkeypatch.setattr("gopub.usecases.refuse.refuse_project", lambda *_, **__: "")
     start.deploy(file=folder / name)
     start.rollout("1.0.0", file=folder / name)
     assert [one["app"] for one in asked] == [app, app]

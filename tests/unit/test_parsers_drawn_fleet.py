@@ -28,11 +28,11 @@ from gopub.fleet.orders import Record
 from gopub.health.backends.journald import parse_reading
 from gopub.health.backends.prometheus import HEAP, PrometheusSource
 from gopub.health.loglines import classes
+from gopub.journal import events as ev
+from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
+from gopub.journal.late import Late, found, keep
+from gopub.plan.model import Outcome
 from gopub.process import Result
-from gopub.rollout import events as ev
-from gopub.rollout.kit import Kit, kit_path, read_kit, write_kit
-from gopub.rollout.late import Late, found, keep
-from gopub.rollout.model import Outcome
 from gopub.spec.kinds import Nginx
 from gopub.spec.loader import parse_spec
 from gopub.traffic import Peer, RouteTable, Track, encode, from_json

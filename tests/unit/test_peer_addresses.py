@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gopub.drive.addresses import by_address
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.rollout.addresses import by_address
 
 
 @pytest.mark.parametrize("address", ["10.0.0.11", "2001:db8::4"])

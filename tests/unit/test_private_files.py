@@ -11,14 +11,14 @@ import pytest
 
 from deployments.deliveries import Deliveries
 from gopub.clock import ManualClock
-from gopub.drive import settings
 from gopub.evidence.keys import generate
+from gopub.journal import events as ev
+from gopub.journal.private import write_private
+from gopub.journal.store import open_journal
 from gopub.lab import state as labs
 from gopub.lab.layout import Layout
 from gopub.paths import private_file, private_folder, state_dir, state_folder
-from gopub.rollout import events as ev
-from gopub.rollout.journal import open_journal
-from gopub.rollout.private import write_private
+from gopub.wiring import settings
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gopub.drive.projects import Place, here, project_folder
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.spec.projects import Projects, parse_projects
+from gopub.wiring.folder import Place, here, project_folder
 
 FILES = 60
 DEPLOY = """
 import asyncio, sys
-from gopub.drive.projects import Place, project_folder
+from gopub.wiring.folder import Place, project_folder
 for _ in range(2):
     print(asyncio.run(project_folder(Place(sys.argv[1], project_ref=f"refs/tags/{sys.argv[2]}"))))
 """

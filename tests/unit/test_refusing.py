@@ -15,11 +15,11 @@ from flows import deploy as deploying
 from flows import release as releasing
 from gopub.cli import engine
 from gopub.cli.start import deploy as command
-from gopub.drive import settings
-from gopub.drive.quarantine import clear
-from gopub.drive.releasing import open_shop
 from gopub.errors import GopubError
-from gopub.rollout.journal import Seat
+from gopub.journal.store import Seat
+from gopub.usecases.clear_quarantine import clear
+from gopub.wiring import settings
+from gopub.wiring.shop import open_shop
 from tasks import release as tasks
 from tests.support.rollout_world import NEW, SPEC, World, chart, in_memory
 
@@ -130,7 +130,7 @@ async def test_a_quarantined_release_is_told_before_anything_is_built(world, tmp
 
 
 async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("gopub.drive.refusing.refuse_downgrade", refuse_below_two)
+    monkeypatch.setattr("gopub.usecases.refuse.refuse_downgrade", refuse_below_two)
     assert await deployed(monkeypatch, tmp_path, version="1.0.0") == ["cloned", "GP730"]
     assert await deployed(monkeypatch, tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gopub.drive import settings
-from gopub.drive.asking import standing_hold
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal
+from gopub.journal import events as ev
+from gopub.journal.store import Journal
+from gopub.usecases.ask import standing_hold
+from gopub.wiring import settings
 from tests.unit.apikit import TOKENS, make_kit
 
 

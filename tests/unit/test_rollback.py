@@ -11,20 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from gopub.drive import settings, takeback
-from gopub.drive.adopting import adopt, spools
-from gopub.drive.waking import active
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
-from gopub.rollout import events as ev
-from gopub.rollout import stages
+from gopub.journal import events as ev
+from gopub.journal.adopt import adopt, spools
+from gopub.journal.kit import Kit, read_kit, write_kit
+from gopub.journal.reading import read_state
+from gopub.journal.store import Journal, Seat
+from gopub.journal.streams import env_stream
+from gopub.plan.model import Outcome, Plan, ReleaseRef
+from gopub.rollout import reach, stage, switch
 from gopub.rollout.back import go_back
-from gopub.rollout.journal import Journal, Seat
-from gopub.rollout.kit import Kit, read_kit, write_kit
-from gopub.rollout.model import Outcome, Plan, ReleaseRef
-from gopub.rollout.opening import Request, read_state, start
-from gopub.rollout.run import Run, env_stream
+from gopub.rollout.run import Run
+from gopub.rollout.seat import Request, start
 from gopub.spec.kinds import Nginx
+from gopub.usecases import rollback
+from gopub.usecases.recover import active
+from gopub.wiring import settings
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
@@ -48,11 +51,11 @@ class Canary(World):
 
 async def _first_step(run: Run) -> None:
     first = run.plan.steps[0]
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
-    for batch in stages.switch_batches(run, first):
-        await stages.switch(run, first, batch)
-    await stages.reach(run, first)
+    for batch in stage.stage_batches(run):
+        await stage.stage(run, batch)
+    for batch in switch.switch_batches(run, first):
+        await switch.switch(run, first, batch)
+    await reach.reach(run, first)
 
 
 @pytest.fixture
@@ -60,16 +63,16 @@ def world(tmp_path, monkeypatch) -> Canary:
     in_memory(monkeypatch)
     made = Canary(tmp_path)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
-    monkeypatch.setattr(takeback, "LOCKED", 0.1)
-    monkeypatch.setattr(takeback, "open_fleet", lambda: MemoryFleet(made.machines))
-    monkeypatch.setattr(takeback, "open_router", lambda *_: made.router)
+    monkeypatch.setattr(rollback, "LOCKED", 0.1)
+    monkeypatch.setattr(rollback, "open_fleet", lambda: MemoryFleet(made.machines))
+    monkeypatch.setattr(rollback, "open_router", lambda *_: made.router)
     assert made.running()["app1"] == made.new
     return made
 
 
 def back(world: World, **options: str) -> dict:
     """The command, and that it did its work."""
-    result = asyncio.run(takeback.take_back("hello", "lab", **options))
+    result = asyncio.run(rollback.take_back("hello", "lab", **options))
     assert set(world.running().values()) == {world.old}
     assert world.router.table is not None and world.router.table.canary is None
     assert (result["outcome"], result["owed"]) == ("rolled back", [])
@@ -153,7 +156,7 @@ def promoted(world: Canary, *late: str) -> None:
 
 def test_a_host_that_came_late_does_not_keep_the_others_from_going_back(world: Canary):
     promoted(world, "app4")
-    result = asyncio.run(takeback.take_back("hello", "lab"))
+    result = asyncio.run(rollback.take_back("hello", "lab"))
     assert (result["outcome"], result["owed"]) == ("rolled back", ["app4"])
     (alarm,) = result["alarms"]
     assert alarm == "app4 is owed: it does not hold 1; the next rollout brings it in"
@@ -165,7 +168,7 @@ def test_a_host_that_came_late_does_not_keep_the_others_from_going_back(world: C
 def test_where_too_few_hold_it_nothing_is_touched(world: Canary):
     promoted(world, "app3", "app4")
     with pytest.raises(GopubError, match="GP725 release 1 is not on app3, app4"):
-        asyncio.run(takeback.take_back("hello", "lab"))
+        asyncio.run(rollback.take_back("hello", "lab"))
     assert set(world.running().values()) == {world.new}
     assert world.env().active == ""
 
@@ -175,7 +178,7 @@ def test_a_rollout_that_has_no_plan_yet_ends_and_nothing_else_happens(world: Can
     promoted(world)
     ports, facts = world.ports(), {name: machine.facts() for name, machine in world.machines.items()}
     start(ports, Request("hello", "lab", ReleaseRef(OLD, "1"), rollout="r2"), facts, 99)
-    result = asyncio.run(takeback.take_back("hello", "lab"))
+    result = asyncio.run(rollback.take_back("hello", "lab"))
     assert (result["rollout"], result["outcome"]) == ("r2", "withdrawn")
     assert set(world.running().values()) == {world.new}
     assert (world.env().active, world.env().stable, world.env().quarantine) == ("", NEW, frozenset())
@@ -186,12 +189,12 @@ def test_a_silent_host_is_not_stopped_for_want_of_knowledge(world: Canary):
     promoted(world)
     late = world.machines["app4"]
     late.deaf = 1
-    result = asyncio.run(takeback.take_back("hello", "lab", to="1"))
+    result = asyncio.run(rollback.take_back("hello", "lab", to="1"))
     assert late.current == world.old, "control: the last plan knew its folder"
-    asyncio.run(takeback.take_back("hello", "lab", to="2"))
+    asyncio.run(rollback.take_back("hello", "lab", to="2"))
     write_kit(world.kits, replace(read_kit(world.kits, "hello", "lab"), plan=_knows_nothing(world)))
     late.deaf = 1
-    result = asyncio.run(takeback.take_back("hello", "lab", to="1"))
+    result = asyncio.run(rollback.take_back("hello", "lab", to="1"))
     assert (late.current, result["owed"]) == (world.new, ["app4"])
 
 
@@ -206,7 +209,7 @@ def died(world: Canary, tmp_path: Path, monkeypatch) -> Canary:
     journal = tmp_path / "journal.db"
     kept = journal.read_bytes()
     garbage(journal)
-    monkeypatch.setattr(takeback, "go_back", _killed)
+    monkeypatch.setattr(rollback, "go_back", _killed)
     with pytest.raises(KeyboardInterrupt):
         back(world)
     for left in tmp_path.glob("journal.db*"):
@@ -277,7 +280,7 @@ def test_edges_that_missed_a_rollback_without_the_journal_stay_owed(world: Canar
     kept = journal.read_bytes()
     garbage(journal)
     world.router.down = True
-    assert asyncio.run(takeback.take_back("hello", "lab"))["owed_edges"] == ["edge"]
+    assert asyncio.run(rollback.take_back("hello", "lab"))["owed_edges"] == ["edge"]
     for left in tmp_path.glob("journal.db*"):
         left.unlink()
     journal.write_bytes(kept)

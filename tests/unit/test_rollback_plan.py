@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.drive.backwards import Past, WayBack, past_of, way_back
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts, ReleaseDir
-from gopub.rollout import events as ev
-from gopub.rollout.kit import Kit
-from gopub.rollout.model import Outcome, ReleaseRef
+from gopub.journal import events as ev
+from gopub.journal.kit import Kit
+from gopub.plan.model import Outcome, ReleaseRef
+from gopub.usecases.way_back import Past, WayBack, past_of, way_back
 from tests.support.rollout_world import World
 
 ONE, TWO, THREE = (ReleaseRef(digit * 64, version) for digit, version in (("1", "1.0"), ("2", "2.0"), ("3", "3.0")))

@@ -9,19 +9,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from gopub.drive import opening, settings
-from gopub.drive.entering import Entry
-from gopub.drive.opening import Wanted, already_there, is_settled
-from gopub.rollout import back
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import turn_around
-from gopub.rollout.machine import fold
-from gopub.rollout.model import FULL, Outcome, Plan, PlannedStep
-from gopub.rollout.plan import carried
+from gopub.journal import events as ev
+from gopub.journal.state import fold
+from gopub.plan.capacity import carried
+from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
+from gopub.rollout import back, survey
+from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
 from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable
+from gopub.usecases import start
+from gopub.usecases.enter import Entry
+from gopub.usecases.start import Wanted, already_there
+from gopub.wiring import settings
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
 
@@ -165,11 +167,11 @@ def settled(world: World, monkeypatch) -> dict | None:
         return {name: SimpleNamespace(runs=machine.current) for name, machine in world.machines.items()}
 
     project.naming_store = project.naming = same
-    monkeypatch.setattr(opening, "open_project", lambda _: project)
+    monkeypatch.setattr(start, "open_project", lambda _: project)
     monkeypatch.setattr(settings, "journal", lambda: world.journal)
-    monkeypatch.setattr(opening, "beginning", admitted)
-    monkeypatch.setattr(opening, "open_ports", ports)
-    monkeypatch.setattr(opening, "read_facts", facts)
+    monkeypatch.setattr(start, "beginning", admitted)
+    monkeypatch.setattr(start, "open_ports", ports)
+    monkeypatch.setattr(survey, "read_facts", facts)
     return asyncio.run(already_there(Wanted("hello", "lab", "1")))
 
 

@@ -13,12 +13,13 @@ from dataclasses import replace
 import pytest
 
 from gopub.errors import GopubError
-from gopub.rollout import back, stages
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import turn_around
-from gopub.rollout.machine import next_action
-from gopub.rollout.model import FULL, Outcome, Plan, PlannedStep
-from gopub.rollout.run import Run, stream_of
+from gopub.journal import events as ev
+from gopub.journal.state import next_action
+from gopub.journal.streams import stream_of
+from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
+from gopub.rollout import back, reach, stage, switch
+from gopub.rollout.box import turn_around
+from gopub.rollout.run import Run
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, World, chart, drive, in_memory
 
@@ -198,7 +199,7 @@ async def test_a_clock_that_goes_wrong_under_way_stops_growth_and_no_way_back(tm
     await run.renew_term()
     assert len(run.alarms) == 1
     late = PlannedStep(2, tuple(world.names), FULL, 1.0)
-    await stages.switch(run, late, ("app3",))
+    await switch.switch(run, late, ("app3",))
     assert run.state.back and run.state.back.reason.startswith("GP509 ")
     assert world.running()["app3"] == world.old
     await back.go_back(run)
@@ -234,12 +235,12 @@ def test_nothing_is_left_to_do_when_it_is_over(tmp_path):
 
 async def _to_second_step(run: Run) -> None:
     await run.claim_edges()
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
+    for batch in stage.stage_batches(run):
+        await stage.stage(run, batch)
     for step in run.plan.steps:
-        for batch in stages.switch_batches(run, step):
-            await stages.switch(run, step, batch)
-        await stages.reach(run, step)
+        for batch in switch.switch_batches(run, step):
+            await switch.switch(run, step, batch)
+        await reach.reach(run, step)
         run.record(ev.StepPassed(step.index))
 
 

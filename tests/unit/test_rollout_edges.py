@@ -10,15 +10,16 @@ from types import SimpleNamespace
 import pytest
 
 from gopub.clock import SystemClock
-from gopub.drive import asking, opening, settings
-from gopub.drive.entering import Entry
 from gopub.errors import GopubError
-from gopub.rollout import back, run, stages
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import edges_first, turn_around
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.plan.model import Outcome
+from gopub.rollout import back, run, switch
+from gopub.rollout.box import edges_first, turn_around
 from gopub.rollout.run import Run
 from gopub.traffic.protocol import EdgeAck
+from gopub.usecases import ask, start
+from gopub.usecases.enter import Entry
+from gopub.wiring import settings
 from tests.support.rollout_world import TwoEdges, chart, in_memory, reach
 
 
@@ -59,12 +60,12 @@ def taken_over(world: TwoEdges, monkeypatch) -> Run:
     project = SimpleNamespace(folder=world.kits, naming_store=same, naming=same)
     monkeypatch.setattr(settings, "journal", lambda: world.journal)
     monkeypatch.setattr(settings, "kits_folder", lambda: world.kits)
-    monkeypatch.setattr(opening, "open_project", lambda _: project)
-    monkeypatch.setattr(opening, "going_on", without_release)
-    monkeypatch.setattr(opening, "open_ports", ports)
+    monkeypatch.setattr(start, "open_project", lambda _: project)
+    monkeypatch.setattr(start, "going_on", without_release)
+    monkeypatch.setattr(start, "open_ports", ports)
 
     async def drive() -> None:
-        async with opening.open_run(opening.Wanted("hello", "lab", "2", rollout_id="r1")) as driver:
+        async with start.open_run(start.Wanted("hello", "lab", "2", rollout_id="r1")) as driver:
             held.append(driver)
             await back.go_back(driver)
 
@@ -88,7 +89,7 @@ def test_recover_with_an_edge_down_takes_the_canary_back_at_once(world, monkeypa
 
 def test_an_abort_is_heard_before_the_canary_is_taken_over(world, monkeypatch):
     canary(world)
-    asking.ask(world.journal, "r1", "abort", "please stop")
+    ask.ask(world.journal, "r1", "abort", "please stop")
     known = len(world.router.edges["edge1"].tables)
     driver = taken_over(world, monkeypatch)
     assert driver.state.closed and driver.state.closed.reason.startswith("aborted: please stop")
@@ -212,7 +213,7 @@ def test_an_edge_that_failed_once_gets_the_same_order_again(world):
     driver.record(ev.StepPassed(0))
     step = driver.plan.steps[1]
     known = len(world.router.edges["edge1"].tables)
-    asyncio.run(stages.switch(driver, step, ("app2",)))
+    asyncio.run(switch.switch(driver, step, ("app2",)))
     assert driver.state.back is None
     one, two = (world.router.edges[name].tables for name in ("edge1", "edge2"))
     assert one[known:] == two[known:], "both took each order once, and the same one"

@@ -8,11 +8,11 @@ import pytest
 
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
-from gopub.rollout.events import Asked
-from gopub.rollout.gates import closed_gate, heard
-from gopub.rollout.model import Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout.planning import plan_rollout
-from gopub.rollout.verdict import History
+from gopub.journal.events import Asked
+from gopub.judge.gates import closed_gate, heard
+from gopub.judge.verdict import History
+from gopub.plan.model import Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.plan.steps import plan_rollout
 from tests.releases import SPEC, a_plan, prepare
 
 AT_NOON = 1_700_049_600.0  # 2023-11-15 12:00 UTC

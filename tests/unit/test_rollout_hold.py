@@ -8,23 +8,24 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.cli.telling import tell
 from gopub.clock import ManualClock
-from gopub.drive import driving
-from gopub.drive.asking import ask, ask_hold, ask_promote, ask_resume, standing_hold
-from gopub.drive.waking import orphans, ready
 from gopub.errors import RefusedError, UsageError
 from gopub.health.samples import ProcessHealth
-from gopub.rollout import back, hosts, stages
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.journal.state import fold
+from gopub.journal.streams import stream_of
+from gopub.journal.transitions import Phase
+from gopub.plan.model import Outcome, Plan
+from gopub.rollout import back, hosts, settle, stage, switch, wait
 from gopub.rollout import bake as baking
-from gopub.rollout import events as ev
-from gopub.rollout.closing import close
+from gopub.rollout import reach as reach_box
+from gopub.rollout.close import close
 from gopub.rollout.judging import judging
-from gopub.rollout.machine import fold
-from gopub.rollout.model import Outcome, Plan
-from gopub.rollout.opening import read_state
-from gopub.rollout.run import Run, stream_of
-from gopub.rollout.transitions import Phase
+from gopub.rollout.run import Run
+from gopub.usecases.ask import ask, ask_hold, ask_promote, ask_resume, standing_hold
+from gopub.usecases.recover import orphans, ready
+from gopub.views.events import tell
 from tests.support.rollout_world import World, in_memory, reach
 
 ANN = "ann@desk:1"
@@ -92,19 +93,19 @@ def desk(tmp_path, monkeypatch) -> Desk:
 
 async def chart(run: Run) -> None:
     """The chart of flows/rollout.py."""
-    await stages.take_over(run)
-    if await driving.must_wait(run):
+    await reach_box.take_over(run)
+    if await wait.must_wait(run):
         return
-    for batch in stages.stage_batches(run):
-        await stages.stage(run, batch)
+    for batch in stage.stage_batches(run):
+        await stage.stage(run, batch)
     for step in run.plan.steps:
         if run.state.back:
             break
-        for batch in stages.switch_batches(run, step):
-            await stages.switch(run, step, batch)
-        await stages.reach(run, step)
+        for batch in switch.switch_batches(run, step):
+            await switch.switch(run, step, batch)
+        await reach_box.reach(run, step)
         await baking.bake(run, step, judging(run))
-    await stages.settle(run)
+    await settle.settle(run)
     if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")
     await back.go_back(run)
@@ -204,7 +205,7 @@ def hold_asked(desk: Desk) -> bool:
 
 def _due(box: str, run: Run) -> bool:
     """The last event before the box: all staged, the last step passed."""
-    return not (box == "switch" and stages.to_stage(run.state)) and not (box == "settle" and run.state.step)
+    return not (box == "switch" and switch.to_stage(run.state)) and not (box == "settle" and run.state.step)
 
 
 def test_recover_goes_on_with_a_held_rollout_and_only_guards_it(desk):

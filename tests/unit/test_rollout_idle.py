@@ -9,11 +9,11 @@ import pytest
 
 from gopub.fleet.facts import HostFacts, ReleaseDir
 from gopub.fleet.host import Host
+from gopub.journal import events as ev
+from gopub.plan.model import Outcome, Plan, ReleaseRef
+from gopub.plan.steps import plan_rollout
 from gopub.rollout import back
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import turn_around
-from gopub.rollout.model import Outcome, Plan, ReleaseRef
-from gopub.rollout.planning import plan_rollout
+from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.rollout_world import NEW, OLD, World, chart, drive, in_memory

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError, LockedError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Seat, open_journal
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.journal.store import Seat, open_journal
+from gopub.plan.model import Outcome
 
 OPENED = ev.Opened("r1", "hello", "lab", "a" * 64, "1.0.0")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gopub.rollout.kit import Kit, read_kit, write_kit
+from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.spec.loader import parse_spec
 from tests.support.rollout_world import SPEC, World, in_memory
 

@@ -10,15 +10,15 @@ import jsonschema
 import pytest
 
 from gopub import schemas
-from gopub.drive.adopting import adopt
 from gopub.errors import GopubError
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
+from gopub.journal.adopt import adopt
+from gopub.journal.late import found
+from gopub.journal.reading import read_state
+from gopub.journal.store import Journal
+from gopub.journal.streams import stream_of
+from gopub.plan.model import Outcome
 from gopub.rollout.back import go_back
-from gopub.rollout.journal import Journal
-from gopub.rollout.late import found
-from gopub.rollout.model import Outcome
-from gopub.rollout.opening import read_state
-from gopub.rollout.run import stream_of
 from tests.support.rollout_world import World, chart, drive, in_memory
 
 

@@ -11,13 +11,13 @@ from contextlib import closing
 import pytest
 
 from gopub.errors import GopubError
-from gopub.rollout import back, run, stages
-from gopub.rollout import closing as ends
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import turn_around
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.model import Outcome
-from gopub.rollout.opening import read_state
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.journal.store import Journal, open_journal
+from gopub.plan.model import Outcome
+from gopub.rollout import back, run, switch
+from gopub.rollout import close as ends
+from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
 from tests.support.rollout_world import World, in_memory, reach
 
@@ -77,7 +77,7 @@ def test_the_edges_come_first(world, driver):
 
     world.router.put = timed
     began = time.monotonic()
-    asyncio.run(stages.switch(driver, driver.plan.steps[1], ("app2",)))
+    asyncio.run(switch.switch(driver, driver.plan.steps[1], ("app2",)))
     assert driver.state.back is not None
     assert at[0] - began < 2 * PATIENCE
     assert world.router.table.weight == 0

@@ -6,20 +6,21 @@ import asyncio
 
 import pytest
 
-from gopub.drive import mending
-from gopub.drive.mending import answers, begin, debts, mend
-from gopub.drive.summary import exit_of, summary
 from gopub.errors import Exit, GopubError, LockedError
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.journal.state import fold
+from gopub.journal.store import Journal
+from gopub.plan.model import Outcome, ReleaseRef
 from gopub.rollout import back
-from gopub.rollout import events as ev
-from gopub.rollout.boxes import turn_around
-from gopub.rollout.closing import close
-from gopub.rollout.journal import Journal
-from gopub.rollout.machine import fold
-from gopub.rollout.model import Outcome, ReleaseRef
-from gopub.rollout.opening import Request, read_state, start
+from gopub.rollout.box import turn_around
+from gopub.rollout.close import close
 from gopub.rollout.run import Run
+from gopub.rollout.seat import Request, start
 from gopub.traffic.protocol import EdgeStatus
+from gopub.usecases import recover_edges
+from gopub.usecases.recover_edges import answers, begin, debts, mend
+from gopub.views.summary import exit_of, summary
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
 
 
@@ -157,7 +158,7 @@ def test_recover_begins_it_once_the_edge_answers(world, monkeypatch, down):
     async def asked(*_: object) -> tuple[EdgeStatus, ...]:
         return await world.router.status("hello", "lab", "hello")
 
-    monkeypatch.setattr(mending, "_ask", asked)
+    monkeypatch.setattr(recover_edges, "_ask", asked)
     assert asyncio.run(mend(world.journal, 0.0)) == (0 if down else 1)
     assert bool(world.env().active) is not down
     if world.env().active:
@@ -170,7 +171,7 @@ def test_what_cannot_be_asked_does_not_keep_recover_from_the_rest(world, monkeyp
     async def asked(*_: object) -> tuple[EdgeStatus, ...]:
         raise GopubError("GP110", "no such file", hint="is it there?")
 
-    monkeypatch.setattr(mending, "_ask", asked)
+    monkeypatch.setattr(recover_edges, "_ask", asked)
     assert asyncio.run(mend(world.journal, 0.0)) == 0
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gopub.errors import UsageError
-from gopub.rollout.model import FULL
-from gopub.rollout.plan import WantedStep, fits, largest_batch, load, share_while_going_back, steps
+from gopub.plan.capacity import WantedStep, fits, largest_batch, load, share_while_going_back, steps
+from gopub.plan.model import FULL
 from gopub.units import Amount
 
 DEFAULT = [WantedStep(hosts=Amount.parse(text)) for text in (1, "10%", "50%", "100%")]

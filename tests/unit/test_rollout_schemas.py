@@ -12,14 +12,14 @@ import pytest
 
 from gopub import schemas
 from gopub.fleet.host import Host
-from gopub.rollout import events as ev
-from gopub.rollout.kit import Kit, write_kit
-from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout.planning import plan_json
-from gopub.rollout.schemas import as_text
-from gopub.rollout.schemas import schemas as made
+from gopub.journal import events as ev
+from gopub.journal.kit import Kit, write_kit
+from gopub.journal.schemas import as_text
+from gopub.journal.schemas import schemas as made
+from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.spec.kinds import Nginx
 from gopub.spec.loader import parse_spec
+from gopub.views.plan import plan_json
 
 FOLDER = Path(schemas.__file__).parent
 SPEC = """
@@ -53,7 +53,7 @@ def accepts(name: str, value: object) -> bool:
 
 @pytest.mark.parametrize("name", sorted(made()))
 def test_the_file_is_what_the_types_say(name: str) -> None:
-    assert (FOLDER / name).read_text("utf-8") == as_text(made()[name]), "python -m gopub.rollout.schemas"
+    assert (FOLDER / name).read_text("utf-8") == as_text(made()[name]), "python -m gopub.journal.schemas"
     jsonschema.Draft202012Validator.check_schema(made()[name])
 
 

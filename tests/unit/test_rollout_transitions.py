@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from gopub.cli import main
-from gopub.cli.explaining import explanation
 from gopub.clock import ManualClock
-from gopub.drive.mending import debts
 from gopub.errors import GopubError
-from gopub.rollout import drawing
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Journal, open_journal
-from gopub.rollout.machine import Action, State, _apply, advance, fold, next_action
-from gopub.rollout.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout.transitions import TABLE, Key, Phase, key_of, say_key
+from gopub.journal import drawing
+from gopub.journal import events as ev
+from gopub.journal.state import Action, State, _apply, advance, fold, next_action
+from gopub.journal.store import Journal, open_journal
+from gopub.journal.transitions import TABLE, Key, Phase, key_of, say_key
+from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.usecases.recover_edges import debts
+from gopub.views.explanation import explanation
 
 HOSTS = tuple(PlannedHost(n, f"{n}:1", f"id-{n}", "linux/amd64", "2" * 64, "old", "0" * 64) for n in ("a", "b"))
 STEPS = (PlannedStep(0, ("a",), 5000, 1.0), PlannedStep(1, ("a", "b"), 10000, 1.0))
@@ -174,7 +174,7 @@ def test_what_is_to_be_done_next():
 
 def test_the_docs_draw_the_table():
     page = drawing.PAGE.read_text("utf-8")
-    assert drawing.on_page(page) == page, "python -m gopub.rollout.drawing"
+    assert drawing.on_page(page) == page, "python -m gopub.journal.drawing"
     assert page.count("stateDiagram-v2") == 1
     moves = {(here, there) for here, row in TABLE.items() for there in row.values() if there is not here}
     arrows = {line.partition(":")[0].strip() for line in page.splitlines() if " --> " in line}

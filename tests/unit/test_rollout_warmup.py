@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.rollout.plan import load
+from gopub.plan.capacity import load
 from gopub.rollout.tables import may_leave, warming
 from tests.support.rollout_world import World, chart, in_memory, reach
 

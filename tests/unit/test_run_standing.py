@@ -13,11 +13,11 @@ from deployments.engine import told
 from deployments.setup.watchdog import watchdog
 from deployments.starter import Run
 from gopub.cli.read import status
-from gopub.drive import driving
-from gopub.drive.asking import ask_hold, asked
-from gopub.drive.holds import standing
-from gopub.rollout.model import Outcome, Plan
-from gopub.rollout.opening import read_state
+from gopub.journal.reading import asked, read_state
+from gopub.plan.model import Outcome, Plan
+from gopub.rollout import wait
+from gopub.usecases.ask import ask_hold
+from gopub.views.standing import standing
 from tests.support.rollout_world import World, chart, in_memory
 
 DONE = Run("1", "deploy-hello", "Completed", "hello", "lab", final=True)
@@ -44,7 +44,7 @@ def of_rest(world: World) -> Run:
 
 def test_a_rollout_that_waits_is_not_final_and_says_for_what_and_until_when(tmp_path):
     world = Waits(tmp_path)
-    assert asyncio.run(driving.must_wait(world.driver()))
+    assert asyncio.run(wait.must_wait(world.driver()))
     shown = of_rest(world)
     assert (shown.final, shown.outcome) == (False, "waiting")
     assert (shown.waits_for, shown.until) == (f"step 1 waits for the window {LATE}", "2023-11-15T02:00:00+00:00")
@@ -72,7 +72,7 @@ def test_one_whose_run_is_lost_is_not_final_before_the_journal_says_so(tmp_path)
 def test_status_says_it_as_well(tmp_path, monkeypatch, capsys):
     world = Waits(tmp_path)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
-    assert asyncio.run(driving.must_wait(world.driver()))
+    assert asyncio.run(wait.must_wait(world.driver()))
     ask_hold(world.journal, "r1", "lunch", actor="ann", clock=world.clock)
     status(as_json=True)
     [row] = json.loads(capsys.readouterr().out)["envs"]

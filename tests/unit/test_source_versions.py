@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gopub.clock import SystemClock
-from gopub.drive.downgrade import refuse_downgrade
 from gopub.errors import Exit, RefusedError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import open_journal
-from gopub.rollout.model import Outcome
-from gopub.rollout.run import env_stream
+from gopub.journal import events as ev
+from gopub.journal.store import open_journal
+from gopub.journal.streams import env_stream
+from gopub.plan.model import Outcome
 from gopub.source.versions import is_older
+from gopub.usecases.refuse_downgrade import refuse_downgrade
 
 IN_ORDER = (  # https://semver.org/#spec-item-11, and numbers of two digits
     "0.9.10", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",

@@ -14,15 +14,17 @@ from gopub.fleet.host import Host
 from gopub.health.config import SloTarget
 from gopub.health.starts import AGES, LEAST, MOST, Starts, warmup_of
 from gopub.health.wire import to_json
+from gopub.journal import events as ev
+from gopub.journal.reading import starts_of_stable
+from gopub.judge.verdict import Kind
+from gopub.plan.model import Outcome, Plan, ReleaseRef
+from gopub.plan.steps import plan_rollout
 from gopub.release.environments import effective
-from gopub.rollout import events as ev
 from gopub.rollout.judging import config_of
-from gopub.rollout.model import Outcome, Plan, ReleaseRef
-from gopub.rollout.opening import Request, start, starts_of_stable
-from gopub.rollout.planning import plan_lines, plan_rollout
 from gopub.rollout.run import Run
-from gopub.rollout.verdict import Kind
+from gopub.rollout.seat import Request, start
 from gopub.spec.models import Environment
+from gopub.views.plan import plan_lines
 from tests.bench.judge_simulator import draw
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory, reach

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.drive.opening import make_plan
 from gopub.health.wire import to_json
 from gopub.release.environments import effective
+from gopub.rollout.plan import make_plan
 from gopub.spec.decides import joined
 from gopub.spec.models import Environment
 from tests.releases import SPEC, a_plan, prepare

@@ -15,14 +15,14 @@ import typer
 from prefect.utilities.engine import capture_sigterm
 
 from gopub.cli import control, driving, engine
-from gopub.cli.following import Follower
 from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
 from gopub.errors import GopubError
+from gopub.journal import events as ev
+from gopub.journal import reading
+from gopub.journal.store import Journal
 from gopub.process import base_environment, run
-from gopub.rollout import events as ev
-from gopub.rollout import opening
-from gopub.rollout.journal import Journal
+from gopub.views.follow import Follower
 from tests.support.rollout_world import World, chart, in_memory
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
 
 def driven_by(world: World, who: str, monkeypatch):
     with monkeypatch.context() as there:
-        there.setattr(opening, "whoami", lambda: who)
+        there.setattr(reading, "whoami", lambda: who)
         return world.driver()
 
 
@@ -174,7 +174,7 @@ def test_gopub_rollback_is_not_stopped_half_way(monkeypatch, capsys):
         done.append("whole")
         return {"app": "hello", "env": "lab", "version": "2", "outcome": "rolled back", "reason": "", "alarms": []}
 
-    monkeypatch.setattr("gopub.drive.takeback.take_back", take_back)
+    monkeypatch.setattr("gopub.usecases.rollback.take_back", take_back)
     with pytest.raises(typer.Exit) as ended:
         control.rollback("hello", "lab")
     assert (done, ended.value.exit_code) == (["whole"], 0)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from prefect.utilities.engine import capture_sigterm
 
-from gopub.rollout.model import Outcome
+from gopub.plan.model import Outcome
 from gopub.rollout.run import Run
 from tasks import stopping
 from tests.support.rollout_world import World, in_memory

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gopub.cli import lazy, main
-from gopub.cli.explaining import explanation, explanation_json
-from gopub.cli.following import line_printer
 from gopub.clock import ManualClock
 from gopub.errors import UsageError
-from gopub.rollout import events as ev
-from gopub.rollout.journal import open_journal
-from gopub.rollout.model import Outcome
+from gopub.journal import events as ev
+from gopub.journal.store import open_journal
+from gopub.plan.model import Outcome
 from gopub.telemetry import log, one_line, visible
+from gopub.views.explanation import explanation, explanation_json
+from gopub.views.follow import line_printer
 from tasks import pages
 
 HOSTILE = "\x1b]0;owned\x07 \u202eorp\u202c \x9b2J\r\x7fall good\n20:19:55  promoted"

@@ -9,7 +9,7 @@ import pytest
 from gopub.health.config import SloTarget
 from gopub.health.counters import Gained, gained, warmed
 from gopub.health.samples import CounterSnapshot, ProcessHealth, RawSeries
-from gopub.rollout.verdict import Kind
+from gopub.judge.verdict import Kind
 from tests.unit.judge_world import CANARY, Bake
 
 

@@ -15,14 +15,14 @@ from gopub.canon import Json
 from gopub.cli.demo.ground import Beside, Ground
 from gopub.cli.demo.talk import Talk
 from gopub.cli.engine import load, run_deployment
-from gopub.drive import settings
-from gopub.drive.ports import open_store_of_connection
-from gopub.drive.summary import summary_of
 from gopub.errors import GopubError
+from gopub.journal.reading import read_state
 from gopub.lab.lab import Lab
 from gopub.paths import cache_dir
-from gopub.rollout.opening import read_state
 from gopub.spec.kinds import S3, SecretRef
+from gopub.views.summary import summary_of
+from gopub.wiring import settings
+from gopub.wiring.outside import open_store_of_connection
 
 STORE = "artifacts"
 PORT = 9000

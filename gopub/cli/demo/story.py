@@ -12,11 +12,11 @@ from typing import cast
 from gopub.canon import Json
 from gopub.cli.demo.ground import Ground, Seen
 from gopub.cli.demo.talk import Talk
-from gopub.cli.following import Follower
-from gopub.cli.telling import tell
-from gopub.drive import settings
-from gopub.rollout import events as ev
-from gopub.rollout.journal import Entry
+from gopub.journal import events as ev
+from gopub.journal.store import Entry
+from gopub.views.events import tell
+from gopub.views.follow import Follower
+from gopub.wiring import settings
 
 BAD = {"error_rate": 0.2, "extra_latency_ms": 120, "after_requests": 40, "log_errors": True}
 

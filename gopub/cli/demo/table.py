@@ -9,7 +9,7 @@ from gopub.canon import Json
 from gopub.cli.demo.story import Act
 from gopub.cli.demo.talk import Talk
 from gopub.cli.saying import say_table
-from gopub.rollout import events as ev
+from gopub.journal import events as ev
 
 COLUMNS = ("release", "steps", "observed on the canary", "score", "verdict (rule)", "bad → off", "sent / lost", "took")
 

@@ -1,0 +1,321 @@
+"""What can happen to a rollout and to an env: the types of journal entries.
+
+An event says what is about to be done (``…Intended``) or what was found to be so. Their names and fields are a
+file format: fields are added with a default, never renamed. ``encode`` and ``decode`` are the only way in and out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from gopub.canon import Json, bounded
+from gopub.errors import GopubError
+from gopub.plan.model import Outcome, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Somebody asked for this release in this env."""
+
+    rollout: str
+    app: str
+    env: str
+    release: str
+    version: str
+    reason: str = ""
+    project: str = "."
+
+
+@dataclass(frozen=True, slots=True)
+class SeatTaken:
+    """A driver took the seat; orders of lower epochs are refused from now on. ``run`` is its run in the engine."""
+
+    epoch: int
+    driver: str
+    why: str = "start"
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The admission accepted the release; ``checks`` are name, result and reason of each."""
+
+    checks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The admission refused it."""
+
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan, frozen with its hosts."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It waits without a driver, with no canary traffic, for a window or an approval."""
+
+    step: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What it waited for is there."""
+
+    step: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageIntended:
+    """These hosts are about to receive the release; nothing is activated."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostStaged:
+    """The release lies complete on the host."""
+
+    host: str
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TableIntended:
+    """The edges are about to be given a route table."""
+
+    why: str
+    weight: int
+    stable: tuple[str, ...]
+    canary: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TablePut:
+    """The edges' answers, ``name=ok`` or ``name=error``."""
+
+    weight: int
+    acks: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchIntended:
+    """These hosts are about to change what they run; ``to`` is a folder name, empty to stop the unit."""
+
+    hosts: tuple[str, ...]
+    to: str
+    track: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostSwitched:
+    """The host runs ``to``, proven by the digest of its process; ``values`` are the host's own words.
+
+    ``at`` is when it was proven, seconds since the epoch; 0 where nobody wrote it down.
+    """
+
+    host: str
+    to: str
+    track: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostFailed:
+    """A host did not do what it was told; ``code`` tells why."""
+
+    host: str
+    verb: str
+    code: str
+    message: str
+    reached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HostOwed:
+    """A host could not be confirmed; it leaves the pool as far as the others carry the load.
+
+    ``runs`` is the folder that the host itself named as its current one, empty where nobody knows.
+    """
+
+    host: str
+    why: str
+    runs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReached:
+    """Hosts and traffic are as the step says; the bake begins."""
+
+    step: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict with all it was drawn from: enough to explain and to replay it.
+
+    ``observed`` is how many seconds of the step's bake were observed until then, by all drivers.
+    """
+
+    step: int
+    kind: str
+    rule: int
+    reason: str
+    record: Mapping[str, JsonValue] = field(default_factory=dict)
+    observed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepPassed:
+    """The step may be left behind: by verdict, or because a person said so."""
+
+    step: int
+    by: str = "verdict"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person asks the driver to ``promote:<step index>``, to ``abort``, to ``hold`` or to ``resume``.
+
+    ``run`` is the engine's run whose pause asks for the hold, which the end of that pause ends again.
+    """
+
+    what: str
+    reason: str = ""
+    actor: str = ""
+    at: float = 0.0
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The driver goes no step forward since ``by`` asked for it; at ``until`` the rollout is withdrawn."""
+
+    by: str
+    reason: str = ""
+    at: float = 0.0
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The hold is over: the rollout goes on."""
+
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GoingBack:
+    """From here on only back: ``rolled back`` quarantines the release, ``withdrawn`` and ``mended`` do not."""
+
+    outcome: Outcome
+    rule: int
+    reason: str
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficOff:
+    """No edge sends the canary anything that stable can carry."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Every step passed: the release becomes stable on all hosts and edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of a rollout, and the hosts and edges that are owed."""
+
+    outcome: Outcome
+    reason: str = ""
+    owed: tuple[str, ...] = ()
+    owed_edges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvOpened:
+    """The env has an active rollout from here on."""
+
+    rollout: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvClosed:
+    """The env is free again; ``stable`` and ``stable_version`` name what it runs (empty: unchanged).
+
+    ``owed_edges`` did not take the rollout's last table; None: it put none, so what was owed before still is.
+    """
+
+    rollout: str
+    outcome: Outcome
+    stable: str = ""
+    stable_version: str = ""
+    quarantined: str = ""
+    automatic: bool = False
+    owed_edges: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCleared:
+    """A person allowed a release again."""
+
+    release: str
+    reason: str
+
+
+Event: TypeAlias = (
+    Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged
+    | TableIntended | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached
+    | Judged | StepPassed | Asked | Held | Resumed | GoingBack | TrafficOff | Settling | Closed
+    | EnvOpened | EnvClosed | QuarantineCleared
+)  # fmt: skip
+
+_TYPES: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
+_ADAPTERS: Mapping[str, TypeAdapter[Event]] = {name: TypeAdapter(kind) for name, kind in _TYPES.items()}
+
+
+def encode(event: Event) -> tuple[str, dict[str, Json]]:
+    """The event's type name and its data as JSON values."""
+    name = type(event).__name__
+    return name, cast("dict[str, Json]", _ADAPTERS[name].dump_python(event, mode="json"))
+
+
+def decode(name: str, data: Mapping[str, Json]) -> Event:
+    """The event again.
+
+    Raises:
+        GopubError: GP703 an entry that this version of gopub does not know.
+    """
+    if name not in _ADAPTERS:
+        raise GopubError("GP703", f"the journal holds an event {bounded(name, 60)!r} that this gopub does not know",
+                         hint="was it written by a newer version?")  # fmt: skip
+    try:
+        return _ADAPTERS[name].validate_python(dict(data))
+    except ValidationError as error:
+        raise GopubError("GP703", f"the journal's event {name} does not fit: {bounded(error.errors()[0]['msg'])}",
+                         hint="check the journal with `gopub status --verify`") from error  # fmt: skip
+
+
+def json_schemas() -> dict[str, Json]:
+    """The JSON Schema of every event's data, by type name."""
+    return {name: adapter.json_schema() for name, adapter in _ADAPTERS.items()}

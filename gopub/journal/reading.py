@@ -1,0 +1,54 @@
+"""What the journal says of an env and of a rollout, what was asked, and who reads it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+
+from gopub.errors import UsageError
+from gopub.health.starts import Starts
+from gopub.health.wire import from_json
+from gopub.journal import events as ev
+from gopub.journal.state import EnvState, State, fold, fold_env
+from gopub.journal.store import Journal
+from gopub.journal.streams import asked_of, env_stream, stream_of
+from gopub.plan.model import Outcome
+
+
+def asked(journal: Journal, rollout: str) -> tuple[ev.Asked, ...]:
+    """What people asked of a rollout, oldest first."""
+    return tuple(entry.event for entry in journal.read(asked_of(rollout)) if isinstance(entry.event, ev.Asked))
+
+
+def whoami() -> str:
+    """``user@host:pid``: who drives, for people who look for it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+
+
+def read_env_state(journal: Journal, app: str, env: str) -> EnvState:
+    """What the env runs and whether a rollout is active there."""
+    return fold_env(entry.event for entry in journal.read(env_stream(app, env)))
+
+
+def read_state(journal: Journal, rollout: str) -> State:
+    """A rollout as its journal tells it."""
+    return fold(entry.event for entry in journal.read(stream_of(rollout)))
+
+
+def starts_of_stable(journal: Journal, app: str, env: str) -> Starts | None:
+    """How slow the hosts of the stable release were when they were started: as the rollout saw it that promoted it.
+
+    None where no rollout of this journal did, or where it was one of an older gopub.
+    """
+    closed = [entry.event for entry in journal.read(env_stream(app, env)) if isinstance(entry.event, ev.EnvClosed)]
+    stable = next((event.stable for event in reversed(closed) if event.stable), "")
+    mine = (event for event in reversed(closed) if event.outcome is Outcome.PROMOTED and event.stable == stable)
+    promoted = next(mine, None) if stable else None
+    verdict = read_state(journal, promoted.rollout).verdict if promoted else None
+    memory = verdict.record.get("observer") if verdict else None
+    starts = memory.get("starts") if isinstance(memory, dict) else None
+    try:
+        return from_json(Starts, starts) if starts else None
+    except UsageError:
+        return None

@@ -1,0 +1,392 @@
+"""The journal: one append-only table, hash-chained, and the seats beside it.
+
+SQLite by default, PostgreSQL through a URL; alembic migrates it. It decides nothing: it keeps events in order,
+refuses an append to a stream that has moved on, and refuses a driver that lost its seat.
+The chain runs over all streams: ``hash = sha256(previous hash + canonical entry)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from gopub.canon import Json, JsonError, canonical, read_json, sha256
+from gopub.clock import Clock
+from gopub.errors import GopubError, LockedError
+from gopub.journal.events import Event, decode, encode
+from gopub.paths import private_database
+
+METADATA = sa.MetaData()
+JOURNAL = sa.Table(
+    "journal",
+    METADATA,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("stream", sa.String(200), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("type", sa.String(60), nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("trace", sa.String(32), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.UniqueConstraint("stream", "version", name="one_event_per_version"),
+)
+SEATS = sa.Table(
+    "seats",
+    METADATA,
+    sa.Column("app", sa.String(80), primary_key=True),
+    sa.Column("env", sa.String(80), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("token", sa.String(32), nullable=False),
+    sa.Column("holder", sa.String(200), nullable=False),
+    sa.Column("rollout", sa.String(80), nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
+)
+GENESIS = "0" * 64
+LARGEST = 64 << 20
+"""Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
+WRITES = {"gopub_writes": True}
+"""Execution options of a connection that writes: on SQLite it takes the write lock before it reads."""
+PATIENCE = 30.0
+"""Seconds to wait for another process that is writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The right to order changes for an (app, env): orders carry its epoch and token."""
+
+    app: str
+    env: str
+    epoch: int
+    token: str
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the journal."""
+
+    seq: int
+    stream: str
+    version: int
+    event: Event
+    actor: str
+    trace: str
+    at: float
+    hash: str
+
+    @property
+    def when(self) -> str:
+        """RFC 3339, UTC."""
+        return datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds")
+
+
+class Journal:
+    """Reads and appends; one object per process."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE) -> None:
+        """Use ``open_journal``; this takes an engine whose schema is up to date."""
+        self._engine = engine
+        self._clock = clock
+        self._patience = patience
+
+    def close(self) -> None:
+        """Let go of the database; SQLite then leaves one file."""
+        self._engine.dispose()
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From here on wait only so long for somebody who is writing: a driver that goes back has no time for it."""
+        self._patience = seconds
+
+    def append(
+        self,
+        stream: str,
+        expected: int,
+        events: Sequence[Event],
+        *,
+        actor: str,
+        trace: str = "",
+        seat: Seat | None = None,
+    ) -> int:
+        """Append after version ``expected`` of the stream; gives the new version.
+
+        Raises:
+            LockedError: GP704 the stream moved on, GP705 ``seat`` was taken by somebody else.
+            GopubError: GP701 the journal cannot be written.
+        """
+        return self.append_all([(stream, expected, events)], actor=actor, trace=trace, seat=seat)[0]
+
+    def append_all(
+        self,
+        parts: Sequence[tuple[str, int, Sequence[Event]]],
+        *,
+        actor: str,
+        trace: str = "",
+        seat: Seat | None = None,
+    ) -> list[int]:
+        """Append to several streams, each after its expected version, all or nothing; see ``append``."""
+        try:
+            with self._transaction() as db:
+                if seat:
+                    self._check_seat(db, seat)
+                return [
+                    self._insert(db, stream, expected, events, (actor, trace)) for stream, expected, events in parts
+                ]
+        except IntegrityError as error:
+            raise _stale(*parts[0][:2]) from error
+
+    def _insert(
+        self, db: sa.Connection, stream: str, expected: int, events: Sequence[Event], by: tuple[str, str]
+    ) -> int:
+        version = db.scalar(sa.select(sa.func.max(JOURNAL.c.version)).where(JOURNAL.c.stream == stream)) or 0
+        if version != expected:
+            raise _stale(stream, expected)
+        last = db.execute(sa.select(JOURNAL.c.seq, JOURNAL.c.hash).order_by(JOURNAL.c.seq.desc()).limit(1)).first()
+        seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
+        for event in events:
+            version, seq = version + 1, seq + 1
+            row = _row((seq, stream, version), event, by, self._clock.now())
+            row["previous"], row["hash"] = previous, _hash(previous, row)
+            previous = str(row["hash"])
+            db.execute(sa.insert(JOURNAL).values(row))
+        return version
+
+    def read(self, stream: str) -> list[Entry]:
+        """Every entry of a stream, oldest first."""
+        with self._connection() as db:
+            query = sa.select(JOURNAL).where(JOURNAL.c.stream == stream).order_by(JOURNAL.c.version)
+            return [_entry(row) for row in db.execute(query)]
+
+    def streams(self, prefix: str) -> list[str]:
+        """Names of the streams that begin with ``prefix``, in the order of their first entry."""
+        with self._connection() as db:
+            query = (
+                sa.select(JOURNAL.c.stream)
+                .where(JOURNAL.c.stream.startswith(prefix, autoescape=True))
+                .group_by(JOURNAL.c.stream)
+                .order_by(sa.func.min(JOURNAL.c.seq))
+            )
+            return list(db.scalars(query))
+
+    def verify(self) -> int:
+        """Walk the chain; gives the number of entries.
+
+        Raises:
+            GopubError: GP706 naming the first entry that was altered, removed or put in.
+        """
+        previous, count = GENESIS, 0
+        with self._connection() as db:
+            for row in db.execute(sa.select(JOURNAL).order_by(JOURNAL.c.seq)):
+                values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
+                if values["seq"] != count + 1 or row.previous != previous or row.hash != _hash(previous, values):
+                    raise GopubError("GP706", f"the journal's chain breaks at entry {count + 1} ({row.stream})",
+                                     hint="restore it from a backup; what the hosts run is not affected")  # fmt: skip
+                previous, count = row.hash, count + 1
+        return count
+
+    def take_seat(self, seat: Seat, *, rollout: str, lease: float, force: bool = False) -> Seat:
+        """Take the seat: epoch = the highest of ``seat.epoch`` and the journal's, plus 1.
+
+        Raises:
+            LockedError: GP707 a driver with a live lease sits there (unless ``force``: a rollback takes it).
+        """
+        with self._transaction() as db:
+            held = db.execute(_seat_row(seat)).first()
+            now = _database_now(db)
+            if held and held.lease_until > now and not force:
+                raise LockedError(
+                    "GP707",
+                    f"{seat.app} in {seat.env} is held by {held.holder} (rollout {held.rollout}, epoch {held.epoch}, "
+                    f"lease ends in {held.lease_until - now:.0f}s)",
+                    hint=f"wait for it, or take it back with `gopub rollback {seat.app} --env {seat.env}`",
+                )
+            taken = Seat(seat.app, seat.env, max(seat.epoch, held.epoch if held else 0) + 1, seat.token, seat.holder)
+            values = {"epoch": taken.epoch, "token": taken.token, "holder": taken.holder,
+                      "rollout": rollout, "lease_until": now + lease}  # fmt: skip
+            keys = (SEATS.c.app == seat.app) & (SEATS.c.env == seat.env)
+            if held:
+                db.execute(sa.update(SEATS).where(keys).values(values))
+            else:
+                db.execute(sa.insert(SEATS).values(app=seat.app, env=seat.env, **values))
+            return taken
+
+    def renew_seat(self, seat: Seat, lease: float, *, patience: float = PATIENCE) -> None:
+        """Prolong the lease, waiting at most ``patience`` seconds; 0 gives the seat up without touching its epoch.
+
+        Raises:
+            LockedError: GP705 somebody else took the seat.
+        """
+        with self._transaction(patience) as db:
+            self._check_seat(db, seat)
+            keys = (SEATS.c.app == seat.app) & (SEATS.c.env == seat.env)
+            db.execute(sa.update(SEATS).where(keys).values(lease_until=_database_now(db) + lease))
+
+    def seated(self, app: str, env: str) -> tuple[Seat, bool] | None:
+        """Who holds the seat, and whether the lease lives."""
+        with self._connection() as db:
+            row = db.execute(_seat_row(Seat(app, env, 0, "", ""))).first()
+            if row is None:
+                return None
+            return Seat(app, env, row.epoch, row.token, row.holder), row.lease_until > _database_now(db)
+
+    @staticmethod
+    def _check_seat(db: sa.Connection, seat: Seat) -> None:
+        held = db.execute(_seat_row(seat)).first()
+        if held is None or (held.epoch, held.token) != (seat.epoch, seat.token):
+            who = f"{held.holder} (epoch {held.epoch})" if held else "nobody"
+            raise LockedError("GP705", f"the seat of {seat.app} in {seat.env} is no longer ours: {who} holds it",
+                              hint="this driver stops; see `gopub status`")  # fmt: skip
+
+    @contextmanager
+    def _transaction(self, patience: float = PATIENCE) -> Iterator[sa.Connection]:
+        try:
+            with self._waiting(patience, writes=True).begin() as db:
+                if self._engine.dialect.name == "postgresql":
+                    db.execute(sa.text("LOCK TABLE journal, seats IN EXCLUSIVE MODE"))
+                yield db
+        except (IntegrityError, GopubError):
+            raise
+        except SQLAlchemyError as error:
+            raise GopubError("GP701", f"the journal cannot be written: {_cause(error)}",
+                             hint="no step goes forward; `gopub rollback` works without it") from error  # fmt: skip
+
+    def _waiting(self, patience: float = PATIENCE, *, writes: bool = False) -> sa.Engine:
+        return self._engine.execution_options(patience=min(self._patience, patience), **(WRITES if writes else {}))
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        try:
+            with self._waiting().connect() as db:
+                yield db
+        except SQLAlchemyError as error:
+            raise GopubError("GP701", f"the journal cannot be read: {_cause(error)}",
+                             hint="`gopub rollback` works without it") from error  # fmt: skip
+
+
+def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journal:
+    """Open the journal at a SQLAlchemy URL or a file path, bringing its schema up to date.
+
+    ``patience`` is how many seconds SQLite waits for somebody else's lock.
+
+    Raises:
+        GopubError: GP701 it cannot be opened.
+    """
+    from gopub.journal.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
+
+    try:
+        engine = _engine(url, patience)
+        upgrade(engine)
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise GopubError("GP701", f"the journal at {_shown(url)} cannot be opened: {_cause(error)}",
+                         hint=_advice(url, error)) from error  # fmt: skip
+    return Journal(engine, clock)
+
+
+def _engine(url: str, patience: float) -> sa.Engine:
+    named = url
+    if "://" not in url:
+        private_database(Path(url))
+        url = f"sqlite:///{url}"
+    engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
+    if engine.dialect.name == "sqlite":
+        file = Path(engine.url.database or ":memory:")
+        if "://" in named and file.parent.is_dir() and file.name != ":memory:" and "uri" not in engine.url.query:
+            private_database(file)
+        _make_sqlite_strict(engine)
+    return engine
+
+
+def _shown(url: str) -> str:
+    """The place without its password; of what is no URL the beginning only: nobody knows where a password stands."""
+    if "://" not in url:
+        return url
+    try:
+        return sa.make_url(url).render_as_string()
+    except SQLAlchemyError:
+        return f"{url.partition(':')[0]}:…"
+
+
+def _advice(url: str, error: Exception) -> str:
+    if url.startswith("postgres") and isinstance(error, ImportError | NoSuchModuleError):
+        return "PostgreSQL needs psycopg (the extra gopub[postgres]) and a URL like postgresql+psycopg://USER@HOST/NAME"
+    if isinstance(error, ImportError | ArgumentError):
+        return "give a path, or a URL such as sqlite:////var/lib/gopub/journal.db, in GOPUB_JOURNAL"
+    return "is the path writable, or the database up?"
+
+
+def _make_sqlite_strict(engine: sa.Engine) -> None:
+    """Durable and serialised: WAL with a sync at each commit; who writes takes the lock at the start.
+
+    Who only reads takes none: readers keep neither each other nor a writer waiting.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: object, _record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined] # sqlite3's own name: we say BEGIN ourselves
+        cursor = connection.cursor()  # type: ignore[attr-defined] # a DB-API connection
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(db: sa.Connection) -> None:
+        options = db.get_execution_options()
+        patience = options.get("patience")
+        if patience is not None:
+            db.exec_driver_sql(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+        db.exec_driver_sql("BEGIN IMMEDIATE" if options.get("gopub_writes") else "BEGIN")
+
+
+def _database_now(db: sa.Connection) -> float:
+    """The database's clock: leases must not depend on a driver's."""
+    if db.dialect.name == "sqlite":
+        return float(db.scalar(sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")) or 0.0)
+    return float(db.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
+
+
+def _seat_row(seat: Seat) -> sa.Select[tuple[object, ...]]:
+    return sa.select(SEATS).where((SEATS.c.app == seat.app) & (SEATS.c.env == seat.env))
+
+
+def _row(place: tuple[int, str, int], event: Event, by: tuple[str, str], at: float) -> dict[str, Json]:
+    kind, data = encode(event)
+    return {
+        "seq": place[0], "stream": place[1], "version": place[2], "type": kind,
+        "data": canonical(data).decode(), "actor": by[0], "trace": by[1], "at": at,
+    }  # fmt: skip
+
+
+_HASHED: Iterable[str] = ("seq", "stream", "version", "type", "data", "actor", "trace", "at")
+
+
+def _hash(previous: str, row: dict[str, Json]) -> str:
+    return sha256(previous.encode() + canonical({name: row[name] for name in _HASHED}))
+
+
+def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
+    try:
+        data = read_json(row.data, limit=LARGEST)
+        if not isinstance(data, dict):
+            raise JsonError("it is no mapping")  # noqa: TRY301 - told below, as what it is
+        event = decode(row.type, data)
+    except JsonError as error:
+        raise GopubError("GP703", f"the journal's entry {row.seq} is damaged: {error}",
+                         hint="restore it from a backup; `gopub rollback` works without it") from error  # fmt: skip
+    return Entry(row.seq, row.stream, row.version, event, row.actor, row.trace, row.at, row.hash)
+
+
+def _cause(error: Exception) -> str:
+    """What the database says; the statement and its parameters (a seat's token) are nobody's business."""
+    return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
+
+
+def _stale(stream: str, expected: int) -> LockedError:
+    return LockedError("GP704", f"{stream} moved on past version {expected} while we were about to write",
+                       hint="somebody else acts on it; see `gopub status`")  # fmt: skip

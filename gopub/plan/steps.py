@@ -1,0 +1,200 @@
+"""From a release, an environment and the facts of its hosts to a frozen plan. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from gopub.errors import RefusedError, UsageError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.host import Host
+from gopub.health.starts import Starts, say_seen, warmup_of
+from gopub.plan.capacity import WantedStep, steps
+from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.release.model import Release
+from gopub.spec.models import Environment, Step
+
+_PLAN = TypeAdapter(Plan)
+
+
+def plan_rollout(
+    rollout: str,
+    release: Release,
+    env: str,
+    environment: Environment,
+    hosts: Sequence[Host],
+    facts: Mapping[str, HostFacts],
+    renders: Mapping[str, str],
+    stable: ReleaseRef | None,
+    *,
+    counted: bool,
+    serving: Collection[str] = (),
+    notes: tuple[str, ...] = (),
+    starts: Starts | None = None,
+) -> Plan:
+    """Everything that the rollout will do.
+
+    ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to,
+    ``notes`` what a person must know besides, ``starts`` how the hosts of the stable release were when it was promoted.
+
+    Raises:
+        UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
+    """
+    known = stable
+    stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
+    planned = _idle_first(
+        _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
+        for host in hosts
+    )
+    _check_targets(release, planned)
+    traffic = environment.traffic
+    mode: Literal["judged", "health-only"] = "judged" if traffic and counted else "health-only"
+    seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
+    notes = notes if seen is None else (*notes, say_seen(seen))
+    return Plan(
+        rollout=rollout,
+        app=release.app,
+        env=env,
+        instance=environment.instance,
+        release=ReleaseRef(release.release_id, release.version),
+        stable=stable,
+        hosts=planned,
+        steps=_steps(environment, planned, first=stable is None),
+        max_unavailable=environment.max_unavailable.down(len(planned)),
+        max_load=environment.max_load,
+        deadline=environment.rollout.ends_within,
+        drain=traffic.drain if traffic else 0.0,
+        mode=mode,
+        upstream=traffic.upstream if traffic else "",
+        sticky=traffic.sticky if traffic else "address",
+        trust=traffic.trust if traffic else (),
+        latency=traffic.latency if traffic else "auto",
+        warmup=seen or (traffic.warmup if traffic else 0.0),
+        warmup_seen=seen is not None,
+        windows=environment.rollout.window,
+        notes=(*notes, *_notes(mode, stable, planned, facts)),
+        keep_releases=environment.keep_releases,
+        binaries=tuple((text, files.binary.digest) for text, files in release.targets.items()),
+        archives=tuple(
+            (text, files.archive.digest, files.archive.size, files.binary.size)
+            for text, files in release.targets.items()
+        ),
+    )
+
+
+def _gate(step: PlannedStep) -> str:
+    between = f", between {step.between}" if step.between else ""
+    return between + (f", approved by {step.approve}" if step.approve else "")
+
+
+def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
+    return any(_is_on(stable, fact) for fact in facts.values())
+
+
+def _most_run(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
+    """What most hosts run, where the journal does not know it: a journal may be lost, the hosts are not."""
+    running = Counter(fact.current.release for fact in facts.values() if fact.current)
+    for release, count in running.most_common(1):
+        if 2 * count > len(facts):
+            return ReleaseRef(release, release[:12])
+    return None
+
+
+def _idle_first(hosts: Iterable[PlannedHost]) -> tuple[PlannedHost, ...]:
+    """Hosts without traffic become the canary first: whatever happens to them, stable keeps all of its own."""
+    return tuple(sorted(hosts, key=lambda host: not host.idle))
+
+
+def _host(
+    host: Host, environment: Environment, facts: HostFacts, render: str, stable: ReleaseRef | None, *, serves: bool
+) -> PlannedHost:
+    port = environment.traffic.port if environment.traffic else environment.health.port
+    before, digest = _before(facts, stable)
+    return PlannedHost(
+        name=host.name,
+        peer=f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
+        machine_id=facts.machine_id,
+        target=f"linux/{facts.arch}",
+        render=render,
+        before=before,
+        before_digest=digest,
+        idle=bool(environment.traffic and stable and not serves and not _is_on(stable, facts)),
+    )
+
+
+def _is_on(stable: ReleaseRef, facts: HostFacts) -> bool:
+    return facts.current is not None and facts.current.release[:12] == stable.short
+
+
+def _before(facts: HostFacts, stable: ReleaseRef | None) -> tuple[str, str]:
+    """The folder to go back to and the digest of its binary, where it is known.
+
+    A host may be elsewhere: it was down while a rollout was taken back, or came late. It goes back to stable if it
+    holds that; else to what it had, if anything.
+    """
+    if stable and not _is_on(stable, facts):
+        held = [name for name in facts.releases if name.startswith(stable.short)]
+        if held:
+            return (facts.previous if facts.previous in held else held[0]), ""
+    return (facts.current.name, facts.current.binary) if facts.current else ("", "")
+
+
+def _check_targets(release: Release, hosts: Sequence[PlannedHost]) -> None:
+    for host in hosts:
+        if host.target not in release.targets:
+            built = ", ".join(release.targets)
+            problem = f"{host.name} is {host.target}, and {release.app} {release.version} was built for {built}"
+            raise RefusedError("GP718", problem, hint="add it to build.targets")
+
+
+def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: bool) -> tuple[PlannedStep, ...]:
+    names = [host.name for host in hosts]
+    if first:
+        # Nothing serves yet: nobody to compare with, nothing to protect by going in steps. Health must hold for as
+        # long as a host may take to become healthy, and no longer than the spec's own bakes.
+        longest = max((step.bake for step in environment.rollout.steps), default=0.0)
+        bake = min(longest, environment.health.within)
+        # What the first step waits for, this one waits for.
+        gates = environment.rollout.steps[:1]
+        approve, between = (gates[0].approve or "", gates[0].between or "") if gates else ("", "")
+        return (PlannedStep(0, tuple(names), FULL, bake, between=between, approve=approve),)
+    return spec_steps(environment, names)
+
+
+def spec_steps(environment: Environment, names: Sequence[str]) -> tuple[PlannedStep, ...]:
+    """The steps of gopub.yaml over these hosts, where a stable release runs.
+
+    Raises:
+        UsageError: GP711, GP712, GP713 as ``plan.steps``, GP719 a step needs an edge and there is none.
+    """
+    wanted = [_wanted(step) for step in environment.rollout.steps]
+    if environment.traffic is None and any(step.weight is not None or step.header for step in wanted):
+        raise UsageError("GP719", "a step has a weight or a route, and the environment has no traffic",
+                         hint="add `traffic: {router: NAME}`")  # fmt: skip
+    return steps(wanted, names, environment.max_load)
+
+
+def _wanted(step: Step) -> WantedStep:
+    header = next(iter(step.route.header.items())) if step.route and step.route.header else None
+    return WantedStep(step.hosts, step.weight, header, step.bake, step.between or "", step.approve or "")
+
+
+def _notes(
+    mode: str, stable: ReleaseRef | None, hosts: Sequence[PlannedHost], facts: Mapping[str, HostFacts]
+) -> tuple[str, ...]:
+    notes = ["hosts are unpinned: the program comes over SSH, and no key on the host checks orders"]
+    if mode == "health-only":
+        notes.append("health-only: no router or no metrics, so promotion rests on the health checks alone")
+    if stable is None:
+        notes.append("first release: judged by health and absolute SLO; going back stops the unit")
+    else:
+        idle = [host.name for host in hosts if host.idle]
+        other = sorted(name for name, fact in facts.items() if not _is_on(stable, fact) and name not in idle)
+        if idle:
+            notes.append(f"not on stable and without traffic, so they go first: {', '.join(idle)}")
+        if other:
+            notes.append(f"not on stable before the rollout, and serving: {', '.join(other)}")
+    return tuple(notes)

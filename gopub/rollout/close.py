@@ -1,0 +1,67 @@
+"""The end of a rollout in the journal: its own stream, then the env's. Safe to run again."""
+
+from __future__ import annotations
+
+from gopub.errors import GopubError
+from gopub.journal import events as ev
+from gopub.journal.state import EnvState, fold_env
+from gopub.journal.streams import env_stream
+from gopub.journal.transitions import Phase
+from gopub.plan.model import Outcome, ReleaseRef
+from gopub.rollout.box import box
+from gopub.rollout.run import Run
+
+LAST_TRY = 5.0
+"""Seconds that the end of the way back waits for a locked journal: edges and hosts are served by then."""
+
+
+def close(run: Run, outcome: Outcome, reason: str) -> None:
+    """Close the rollout and free the env; the journal may be down only when going back."""
+    must = outcome is Outcome.PROMOTED
+    if not must:
+        run.hurry(LAST_TRY)
+    if run.state.closed is None:
+        run.record(ev.Closed(outcome, reason, run.state.owed, run.state.owed_edges), must=must)
+    try:
+        free_env(run, outcome)
+    except GopubError as error:
+        if must:
+            raise
+        run.alarm(f"the env is still marked as active: {error.problem}")
+
+
+def free_env(run: Run, outcome: Outcome) -> None:
+    """Append the env's own closing event unless it is there already."""
+    state, journal = run.state, run.ports.journal
+    env = read_env(run)
+    if env.active != run.rollout:
+        return
+    bad = outcome is Outcome.ROLLED_BACK
+    stable = state.plan.stable if state.plan else None
+    if outcome is Outcome.PROMOTED:
+        stable = ReleaseRef(state.release, state.release_version)
+    event = ev.EnvClosed(
+        run.rollout,
+        outcome,
+        stable=stable.release if stable else "",
+        stable_version=stable.version if stable else "",
+        quarantined=state.release if bad else "",
+        automatic=bad and bool(state.back and state.back.rule),
+        owed_edges=state.owed_edges if state.acks else None,
+    )
+    journal.append(
+        env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat
+    )
+
+
+def read_env(run: Run) -> EnvState:
+    """The env as its stream tells it."""
+    stream = env_stream(run.state.app, run.state.env)
+    return fold_env(entry.event for entry in run.ports.journal.read(stream))
+
+
+@box
+async def close_promoted(run: Run) -> None:
+    """The release is stable."""
+    if run.state.phase is Phase.SETTLING:
+        close(run, Outcome.PROMOTED, "")

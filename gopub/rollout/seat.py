@@ -1,0 +1,173 @@
+"""Taking the seat: starting a rollout, or going on with one whose driver is gone.
+
+The order matters. Hosts and edges are read first, since an epoch that they have seen must never be used again; then the
+seat is taken; then, in one transaction, the env is marked as active (only one can win) and the rollout's own stream
+begins: an active rollout always says what it is and where its project lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gopub.clock import new_token
+from gopub.errors import GopubError, LockedError, RefusedError
+from gopub.fleet.facts import HostFacts
+from gopub.journal import events as ev
+from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.state import EnvState
+from gopub.journal.store import Journal, Seat
+from gopub.journal.streams import env_stream, stream_of
+from gopub.plan.model import ReleaseRef
+from gopub.rollout.close import free_env
+from gopub.rollout.run import LEASE, Run
+from gopub.telemetry import new_trace_id
+from gopub.wiring.ports import Ports
+
+MOST_IN_A_ROW = 3
+"""Automatic rollbacks in a row after which only a person may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants this release in this env; ``automatic`` means that no person asked (a webhook, a schedule)."""
+
+    app: str
+    env: str
+    release: ReleaseRef
+    reason: str = ""
+    actor: str = ""
+    automatic: bool = False
+    rollout: str = ""
+    trace: str = ""
+    project: str = "."
+    run: str = ""
+
+
+def refuse_start(journal: Journal, request: Request) -> None:
+    """Refuse what :func:`start` would refuse: asked before anything is built, and of no host.
+
+    A request without a release asks for the env alone.
+
+    Raises:
+        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
+    """
+    env = read_env_state(journal, request.app, request.env)
+    _check_free(journal, env, request)
+    _check_allowed(env, request)
+    seated = journal.seated(request.app, request.env)
+    if seated and seated[1]:
+        raise LockedError("GP707", f"{request.app} in {request.env} is held by {seated[0].holder}, "
+                          f"epoch {seated[0].epoch}", hint="wait for it; see `gopub status`")  # fmt: skip
+
+
+def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
+    """Begin a rollout.
+
+    Raises:
+        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
+    """
+    env = read_env_state(ports.journal, request.app, request.env)
+    _check_free(ports.journal, env, request)
+    _check_allowed(env, request)
+    rollout = request.rollout or new_rollout_id(request)
+    seat = _take(ports, request.app, request.env, rollout, facts, edge_epoch)
+    trace = request.trace or new_trace_id()
+    ref = request.release
+    opened = ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project)
+    parts: list[tuple[str, int, list[ev.Event]]] = [
+        (env_stream(request.app, request.env), env.version, [ev.EnvOpened(rollout, ref.release)]),
+        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=request.run)]),
+    ]
+    actor = request.actor or whoami()
+    try:
+        ports.journal.append_all(parts, actor=actor, trace=trace, seat=seat)
+    except LockedError as error:
+        raise LockedError("GP708", f"another rollout of {request.app} in {request.env} began at this moment",
+                          hint="see `gopub status`") from error  # fmt: skip
+    return Run(ports, seat, rollout, actor=actor, trace=trace)
+
+
+def resume(
+    ports: Ports,
+    rollout: str,
+    facts: Mapping[str, HostFacts],
+    edge_epoch: int,
+    *,
+    why: str,
+    force: bool = False,
+    engine_run: str = "",
+) -> Run:
+    """Take the seat of a rollout that is not over; ``force`` takes it from a live driver (a rollback may).
+
+    One that is over while the env still counts it as active lost its driver between the two entries of its end
+    (``closing``): the second one is written now.
+
+    Raises:
+        LockedError: GP707 its driver lives.
+        GopubError: GP710 there is no such rollout, or it is over.
+    """
+    state = read_state(ports.journal, rollout)
+    half_closed = state.closed and read_env_state(ports.journal, state.app, state.env).active == rollout
+    if not state.rollout or (state.closed and not half_closed):
+        ended = f"is over ({state.closed.outcome})" if state.closed else "does not exist"
+        raise GopubError("GP710", f"rollout {rollout} {ended}", hint="see `gopub status`")
+    seat = _take(ports, state.app, state.env, rollout, facts, max(edge_epoch, state.epoch), force=force)
+    trace = next(entry.trace for entry in ports.journal.read(stream_of(rollout)))
+    run = Run(ports, seat, rollout, actor=whoami(), trace=trace)
+    if state.closed:
+        free_env(run, state.closed.outcome)
+    else:
+        run.record(ev.SeatTaken(seat.epoch, seat.holder, why, engine_run))
+    return run
+
+
+def new_rollout_id(request: Request) -> str:
+    """A name that people can say: app, env, version, and six hex digits that make it unique."""
+    return f"{request.app}-{request.env}-{request.release.version}-{new_token()[:6]}"
+
+
+def _take(
+    ports: Ports,
+    app: str,
+    env: str,
+    rollout: str,
+    facts: Mapping[str, HostFacts],
+    edge_epoch: int,
+    *,
+    force: bool = False,
+) -> Seat:
+    seen = max([edge_epoch, *(fact.epoch for fact in facts.values())])
+    wanted = Seat(app, env, seen, new_token(), whoami())
+    return ports.journal.take_seat(wanted, rollout=rollout, lease=LEASE, force=force)
+
+
+def _check_free(journal: Journal, env: EnvState, request: Request) -> None:
+    if not env.active:
+        return
+    seated = journal.seated(request.app, request.env)
+    who = f"{seated[0].holder} holds the seat, epoch {seated[0].epoch}" if seated else "nobody holds the seat"
+    alive = "" if seated and seated[1] else "; its driver is gone: `gopub recover` goes on with it"
+    raise LockedError(
+        "GP708",
+        f"rollout {env.active} of {request.app} in {request.env} is active ({who}{alive})",
+        hint=f"wait, or end it with `gopub abort {env.active}`",
+    )
+
+
+def _check_allowed(env: EnvState, request: Request) -> None:
+    if request.release.release in env.quarantine:
+        raise RefusedError(
+            "GP721",
+            f"release {request.release.short} ({request.release.version}) was rolled back in {request.env} "
+            "and is quarantined there",
+            hint='mend it and release a new version, or pass --clear-quarantine "why"',
+        )
+    if request.automatic and env.automatic_rollbacks >= MOST_IN_A_ROW:
+        raise RefusedError(
+            "GP722",
+            f"the last {env.automatic_rollbacks} rollouts of {request.app} in {request.env} rolled back by themselves",
+            hint="automatic starts wait until a person starts one that is promoted",
+        )

@@ -1,0 +1,51 @@
+"""What a rollout would be refused for, asked before anything is built: of files and the journal, of no host."""
+
+from __future__ import annotations
+
+from gopub.journal.reading import read_env_state
+from gopub.plan.model import ReleaseRef
+from gopub.rollout.seat import Request, refuse_start
+from gopub.usecases.refuse_app import refuse_other_app
+from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.wiring import settings
+from gopub.wiring.project import open_project
+
+
+def refuse_project(folder: str, app: str, env: str, *, automatic: bool = False, ours: str = "") -> str:
+    """Refuse an env that the project does not have, and one in which something is under way; gives the project's app.
+
+    ``ours`` is the rollout that this very run drove before: it may be under way.
+
+    Raises:
+        UsageError: GP942 there is no such env.
+        RefusedError: GP940 the project is of another app than ``app``; GP722 too many automatic rollbacks in a row.
+        LockedError: GP707, GP708 a rollout is active there.
+    """
+    project = open_project(folder)
+    project.environment(env)
+    refuse_other_app(project.spec.app, app)
+    if not _is_active(project.spec.app, env, ours):
+        refuse_start(settings.journal(), Request(project.spec.app, env, ReleaseRef("", ""), automatic=automatic))
+    return project.spec.app
+
+
+def refuse_release(
+    app: str, env: str, version: str, release: str = "", *, downgrade: bool = False, ours: str = ""
+) -> None:
+    """Refuse a version that is older than the stable one, and a release that is quarantined; without env neither.
+
+    ``ours`` is the rollout that this very run drove before: while it is under way nothing is refused.
+
+    Raises:
+        RefusedError: GP721 it is quarantined, GP730 it is older.
+        LockedError: GP707, GP708 a rollout is active there.
+    """
+    if not env or _is_active(app, env, ours):
+        return
+    refuse_start(settings.journal(), Request(app, env, ReleaseRef(release, version)))
+    if not downgrade:
+        refuse_downgrade(app, env, version)
+
+
+def _is_active(app: str, env: str, rollout: str) -> bool:
+    return bool(rollout) and read_env_state(settings.journal(), app, env).active == rollout

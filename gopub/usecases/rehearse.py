@@ -1,0 +1,74 @@
+"""`gopub rollout --dry-run`: admitted and planned like a real rollout; hosts are read, nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gopub.canon import Json
+from gopub.errors import RefusedError
+from gopub.evidence.admission import Admission
+from gopub.journal.reading import read_env_state
+from gopub.plan.model import Plan
+from gopub.release.admitting import Considered, decide
+from gopub.rollout.plan import make_plan
+from gopub.rollout.policy import considered_by
+from gopub.rollout.survey import read_facts
+from gopub.views.plan import plan_json, plan_lines
+from gopub.wiring import settings
+from gopub.wiring.allowed import let_in, refusal
+from gopub.wiring.naming import Elsewhere
+from gopub.wiring.outside import open_ports
+from gopub.wiring.project import open_project
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a rollout would find and do; without a plan it would be refused."""
+
+    considered: Considered
+    admission: Admission
+    plan: Plan | None = None
+
+    @property
+    def refusal(self) -> RefusedError | None:
+        """GP315 with the reasons; None where the release may enter."""
+        return None if self.admission.accepted else refusal(self.considered, self.admission)
+
+    def to_json(self) -> dict[str, Json]:
+        """For ``--json``."""
+        return {"admission": self.admission.to_json(), "plan": plan_json(self.plan) if self.plan else None}
+
+    def lines(self) -> list[str]:
+        """For people: the checks, then the plan."""
+        checks = self.admission.checks
+        width = max(len(check.name) for check in checks)
+        told = [f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.reason}" for check in checks]
+        release = self.considered.release
+        return [
+            f"{release.app} {release.version}  {release.release_id}",
+            *told,
+            *(plan_lines(self.plan) if self.plan else []),
+        ]
+
+
+async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Elsewhere | None = None) -> Rehearsal:
+    """Everything that a rollout does before it changes something; see :mod:`gopub.release.admitting` for the order.
+
+    Raises:
+        GopubError: as :func:`considered_by`; GP720 a host does not answer; what the plan refuses.
+    """
+    project = await open_project(folder).naming_store(elsewhere)
+    quarantined = read_env_state(settings.journal(), app, env).quarantine
+    considered = await considered_by(project, app, env, version, quarantined=quarantined)
+    if not considered.admission.accepted:
+        return Rehearsal(considered, considered.admission)
+    admitted = let_in(considered, project)
+    project = await project.naming(admitted.environment, elsewhere)
+    async with open_ports(project, admitted) as ports:
+        facts = await read_facts(ports.fleet, ports.hosts, ports.environment.instance)
+        targets = tuple(sorted({f"linux/{fact.arch}" for fact in facts.values()}))
+        admission = await decide(ports.store, considered, targets)
+        if not admission.accepted:
+            return Rehearsal(considered, admission)
+        return Rehearsal(considered, admission,
+                         await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes))  # fmt: skip

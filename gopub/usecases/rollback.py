@@ -1,0 +1,187 @@
+"""`gopub rollback`: the release before, or a named one, back on every host, at once.
+
+It needs only hosts, edges and the rollback kit. It takes the seat from whoever holds it, or, with the journal down
+(gone, locked, read-only, full, damaged), goes above the highest epoch that hosts and edges have seen and writes a
+journal of its own that is adopted later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gopub.canon import Json
+from gopub.clock import SystemClock, new_token
+from gopub.errors import GopubError, UsageError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.protocol import Fleet
+from gopub.journal import events as ev
+from gopub.journal.adopt import adopt
+from gopub.journal.kit import Kit, read_kit
+from gopub.journal.projects import known_project
+from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.state import State, fold
+from gopub.journal.store import Journal, Seat, open_journal
+from gopub.journal.streams import env_stream, stream_of
+from gopub.plan.model import Outcome, Plan, PlannedHost
+from gopub.rollout.back import go_back
+from gopub.rollout.box import turn_around
+from gopub.rollout.run import LEASE, Run
+from gopub.rollout.seat import resume
+from gopub.rollout.survey import PATIENCE, ask_all
+from gopub.telemetry import log, new_trace_id
+from gopub.traffic.protocol import Router
+from gopub.usecases.way_back import WayBack, past_of, way_back
+from gopub.views.summary import summary
+from gopub.wiring import settings
+from gopub.wiring.nostore import NoStore
+from gopub.wiring.outside import open_fleet, open_router
+from gopub.wiring.ports import Ports
+
+JOURNAL_DOWN = frozenset({"GP701", "GP702", "GP703", "GP733"})
+"""It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
+LOCKED = 5.0
+"""Seconds that a rollback waits for somebody who is writing to the journal."""
+
+_log = log("rollback")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What somebody asked for."""
+
+    to: str
+    reason: str
+    actor: str
+
+
+async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
+    """Take the active rollout back, or bring the release before (or ``to``) back; gives the summary.
+
+    Raises:
+        GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
+    """
+    kit = read_kit(settings.kits_folder(), app, env)
+    fleet = open_fleet()
+    router = open_router(kit.router, kit.edges, fleet) if kit.router else None
+    wish = _Wish(to, reason or "rollback asked for", actor or whoami())
+    try:
+        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
+        epoch = await _highest(router, kit, facts)
+        run = _open(kit, fleet, router, facts, epoch, wish)
+        run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
+        async with run.driving():
+            if run.state.plan:
+                await run.claim_edges()
+            await go_back(run)
+        return summary(run)
+    finally:
+        if router:
+            await router.close()
+        await fleet.close()
+
+
+def _open(
+    kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish
+) -> Run:
+    """The run on the journal, or on one of our own beside the kits where that one fails us."""
+
+    def ports(journal: Journal) -> Ports:
+        return Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
+                     router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
+
+    try:
+        journal = settings.journal(patience=LOCKED)
+        adopt(journal, settings.kits_folder())
+        return _begin(ports(journal), kit, facts, epoch, wish)
+    except GopubError as error:
+        if error.code not in JOURNAL_DOWN:
+            raise
+        down = error.problem
+    run = _begin(ports(_spool(kit)), kit, facts, epoch, wish)
+    run.alarm(f"the journal is down ({down}); this rollback is kept beside the kits and adopted later")
+    return run
+
+
+def _spool(kit: Kit) -> Journal:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
+    return open_journal(str(path), SystemClock())
+
+
+def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish) -> Run:
+    """Turn the active rollout around, or make one that only goes back."""
+    app, env = kit.plan.app, kit.plan.env
+    active = read_env_state(ports.journal, app, env).active
+    state = read_state(ports.journal, active) if active else State()
+    if state.closed:  # its driver died between the two last entries of its end: they tell what it ended as
+        resume(ports, active, facts, epoch, why="rollback", force=True)
+    elif state.rollout:
+        return _turn_around(ports, state, epoch, wish)
+    known = [entry.event for entry in ports.journal.read(env_stream(app, env))]
+    past = past_of(known, kit, facts)
+    # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
+    back = way_back(kit, past, facts, wish.to, f"{app}-{env}-back-{new_token()[:6]}")
+    run = _take_seat(ports, back.plan.rollout, epoch, wish, app=app, env=env)
+    _begin_backwards(run, back, facts, wish.reason, active)
+    return run
+
+
+def _turn_around(ports: Ports, state: State, epoch: int, wish: _Wish) -> Run:
+    """The rollout under way goes back; one without a plan has touched nothing, so that its release is not blamed."""
+    if wish.to:
+        problem = f"rollout {state.rollout} is active: it goes back to what runs now, not to {wish.to!r}"
+        raise UsageError("GP726", problem, hint="take it back first, then use --to")
+    run = _take_seat(ports, state.rollout, epoch, wish, app=state.app, env=state.env)
+    run.record(ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"))
+    turn_around(run, Outcome.ROLLED_BACK if state.plan else Outcome.WITHDRAWN, 0, wish.reason)
+    return run
+
+
+def _take_seat(ports: Ports, rollout: str, epoch: int, wish: _Wish, *, app: str, env: str) -> Run:
+    seat = Seat(app, env, epoch, new_token(), whoami())
+    taken = ports.journal.take_seat(seat, rollout=rollout, lease=LEASE, force=True)
+    return Run(ports, taken, rollout, actor=wish.actor, trace=new_trace_id())
+
+
+def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
+    """Write all of it or nothing: whoever finds this rollout finds one that goes back."""
+    plan, journal, release = back.plan, run.ports.journal, back.plan.release
+    owed = {host.name: _lacks(plan, host, facts) for host in plan.hosts if not host.before}
+    elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
+    reason = reason if not active else f"{reason} (was {active})"
+    project = known_project(journal, plan.app, plan.env)  # for `recover`: a rollback itself needs none
+    events: list[ev.Event] = [
+        ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
+        ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
+        ev.Planned(plan),
+        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere if name not in owed),
+        *(ev.HostOwed(name, why) for name, why in owed.items()),
+        ev.SwitchIntended((), "", "stable"),
+        ev.GoingBack(back.outcome, 0, reason, run.ports.clock.now()),
+    ]
+    state = fold(events)  # what cannot follow is refused before it is written
+    env = read_env_state(journal, plan.app, plan.env)
+    parts: list[tuple[str, int, list[ev.Event]]] = [
+        (env_stream(plan.app, plan.env), env.version, [ev.EnvOpened(run.rollout, release.release)]),
+        (stream_of(run.rollout), 0, events),
+    ]
+    journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
+    run.state = state
+    for name, why in owed.items():
+        run.alarm(f"{name} is owed: {why}; the next rollout brings it in")
+
+
+def _lacks(plan: Plan, host: PlannedHost, facts: Mapping[str, HostFacts]) -> str:
+    wanted = plan.stable.version if plan.stable else "the release before"
+    return f"it does not hold {wanted}" if host.name in facts else f"nobody knows whether it holds {wanted}"
+
+
+async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
+    """The highest epoch that anybody has seen."""
+    edges = 0
+    if router and kit.plan.upstream:
+        statuses = await router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
+        edges = max((status.epoch for status in statuses), default=0)
+    return max([kit.epoch, edges, *(fact.epoch for fact in facts.values())])

@@ -1,0 +1,71 @@
+"""How journal entries are told to people: one line each, pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from gopub.journal import events as ev
+from gopub.spec.decides import IS_THE_PROJECTS
+
+
+def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event
+    """What happened, as one line; None for what people need not see."""
+    match event:
+        case ev.Opened():
+            return f"rollout {event.rollout}: {event.app} {event.version} into {event.env}"
+        case ev.SeatTaken(why=why) if why != "start":
+            run = f", run {event.run}" if event.run else ""
+            return f"seat taken by {event.driver} ({why}), epoch {event.epoch}{run}"
+        case ev.Admitted():
+            return f"admitted: {len(event.checks)} checks passed"
+        case ev.Refused():
+            return f"refused: {'; '.join(event.reasons)}"
+        case ev.Planned(plan=plan):
+            steps = " → ".join(step.says for step in plan.steps)
+            overruled = "".join(f"; {note}" for note in plan.notes if IS_THE_PROJECTS in note)
+            return f"plan ({plan.mode}): {len(plan.hosts)} hosts; {steps}{overruled}"
+        case ev.Waiting():
+            return f"waits: {event.why}"
+        case ev.HostStaged():
+            return f"staged on {event.host}" if event.changed else None
+        case ev.HostSwitched() if event.track == "canary":
+            return f"{event.host} runs the new release, proven by its process"
+        case ev.HostSwitched():
+            return f"{event.host} is back on {event.to or 'nothing'}"
+        case ev.HostFailed():
+            return f"{event.host}: {event.verb} failed: {event.code} {event.message}"
+        case ev.HostOwed():
+            return f"{event.host} is owed: {event.why}"
+        case ev.TablePut():
+            bad = [f"{edge}: {said}" for edge, said in event.acks.items() if said != "ok"]
+            return f"edges: {'; '.join(bad)}" if bad else None
+        case _:
+            return _tell_step(event)
+
+
+def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
+    match event:
+        case ev.StepReached():
+            return f"step {event.step + 1} reached, baking"
+        case ev.Judged():
+            return f"step {event.step + 1}: {event.kind} by rule {event.rule}: {event.reason}"
+        case ev.StepPassed():
+            return f"step {event.step + 1} passed ({event.by})"
+        case ev.Held():
+            until = datetime.fromtimestamp(event.until, UTC)
+            why = f": {event.reason}" if event.reason else ""
+            return f"held by {event.by}{why}; goes back at {until:%Y-%m-%d %H:%M:%S} UTC unless resumed"
+        case ev.Resumed():
+            return f"resumed by {event.by}{': ' + event.reason if event.reason else ''}"
+        case ev.GoingBack():
+            return f"going back: {event.reason}"
+        case ev.TrafficOff():
+            return "traffic is off the canary"
+        case ev.Settling():
+            return "settling: stable everywhere"
+        case ev.Closed():
+            names = (*event.owed, *(f"edge {edge}" for edge in event.owed_edges))
+            owed = f"; owed: {', '.join(names)}" if names else ""
+            return f"{event.outcome.value}{': ' + event.reason if event.reason else ''}{owed}"
+        case _:
+            return None

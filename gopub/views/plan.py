@@ -1,0 +1,25 @@
+"""A plan as lines for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from gopub.canon import Json
+from gopub.plan.model import Plan
+from gopub.plan.steps import _PLAN, _gate
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """The plan as JSON values."""
+    return cast("dict[str, Json]", _PLAN.dump_python(plan, mode="json"))
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan for people."""
+    stable = f"stable {plan.stable.version}" if plan.stable else "first release: no stable"
+    lines = [
+        f"{plan.app} {plan.release.version} into {plan.env} ({plan.mode}; {stable})",
+        f"{len(plan.hosts)} hosts, at most {plan.max_unavailable} out at once, max_load {plan.max_load:g}",
+    ]
+    lines += [f"  step {step.index + 1}: {step.says}, bake {step.bake:g}s{_gate(step)}" for step in plan.steps]
+    return lines + [f"  note: {note}" for note in plan.notes]

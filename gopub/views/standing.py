@@ -1,0 +1,52 @@
+"""How a rollout stands, as people and programs are told: held, waiting, under way or over, and until when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gopub.canon import Json
+from gopub.journal import events as ev
+from gopub.journal.state import State
+from gopub.judge.gates import held_until, hold_of, opens_at, say_hold
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``outcome``: active, held, waiting or how it ended; ``until``: RFC 3339, empty where only a person ends it."""
+
+    rollout: str
+    outcome: str
+    waits_for: str = ""
+    until: str = ""
+    final: bool = False
+
+
+def standing(state: State, asked: Sequence[ev.Asked], now: float) -> Standing:
+    """How it stands by what the journal says of it and of what people asked."""
+    if state.closed:
+        return Standing(state.rollout, state.closed.outcome.value, final=True)
+    if not state.back and (hold := hold_of(asked)):
+        return Standing(state.rollout, "held", say_hold(hold), until(state, hold))
+    if state.waiting and state.plan and state.step:
+        opens = opens_at(state.plan, state.step.index, asked, now)
+        return Standing(state.rollout, "waiting", state.waiting, moment(opens) if opens else "")
+    return Standing(state.rollout, "active")
+
+
+def until(state: State, hold: ev.Asked) -> str:
+    """When a held rollout is withdrawn; empty while there is no plan that says so."""
+    return moment(held_until(state.plan, state.reached, hold)) if state.plan else ""
+
+
+def held(state: State, hold: ev.Asked | None) -> dict[str, Json] | None:
+    """The hold as JSON; None where nobody holds."""
+    if hold is None:
+        return None
+    return {"by": hold.actor, "reason": hold.reason, "since": moment(hold.at), "until": until(state, hold) or None}
+
+
+def moment(at: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

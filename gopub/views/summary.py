@@ -1,0 +1,58 @@
+"""What came of a rollout, as plain values, and the exit code that goes with it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gopub.canon import Json
+from gopub.errors import Exit
+from gopub.journal.state import State
+from gopub.plan.model import Outcome
+from gopub.rollout.run import Run
+
+WAITING = "waiting"
+_CODES = {
+    Outcome.PROMOTED: Exit.OK,
+    Outcome.ROLLED_BACK: Exit.ROLLED_BACK,
+    Outcome.WITHDRAWN: Exit.INCONCLUSIVE,
+    Outcome.REFUSED: Exit.REFUSED,
+    Outcome.FAILED: Exit.FAILED,
+    Outcome.MENDED: Exit.OK,
+}
+
+
+def summary(run: Run) -> dict[str, Json]:
+    """App, env, version, outcome, reason, rule, what is owed and what a person must know."""
+    return summary_of(run.state, run.alarms)
+
+
+def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
+    """The same from a state alone."""
+    closed, back, verdict = state.closed, state.back, state.verdict
+    stable = state.plan.stable.version if state.plan and state.plan.stable else None
+    promoted = closed is not None and closed.outcome is Outcome.PROMOTED
+    return {
+        "rollout": state.rollout,
+        "app": state.app,
+        "env": state.env,
+        "version": state.release_version,
+        "release": state.release,
+        "outcome": closed.outcome.value if closed else WAITING if state.waiting else "active",
+        "reason": closed.reason if closed else state.waiting,
+        "runs": state.release_version if promoted else stable,
+        "rule": back.rule if back else verdict.rule if verdict else None,
+        "owed": list(state.owed),
+        "owed_edges": list(closed.owed_edges) if closed else [],
+        "alarms": list(alarms),
+    }
+
+
+def exit_of(result: Mapping[str, Json]) -> Exit:
+    """The exit code of a summary: what is owed outranks how it ended."""
+    if result.get("owed") or result.get("owed_edges"):
+        return Exit.PARTIAL
+    outcome = result.get("outcome")
+    if outcome in (WAITING, "nothing to do"):
+        return Exit.OK
+    known = {kind.value: code for kind, code in _CODES.items()}
+    return known.get(str(outcome), Exit.FAILED)

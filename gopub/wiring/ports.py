@@ -1,0 +1,34 @@
+"""The outside that a rollout drives, as objects of the core's protocols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.clock import Clock
+from gopub.fleet.host import Host
+from gopub.fleet.protocol import Fleet
+from gopub.health.sources import LogSource, MetricSource
+from gopub.journal.store import Journal
+from gopub.spec.kinds import Nginx
+from gopub.spec.models import Environment
+from gopub.store.protocol import ArtifactStore
+from gopub.traffic.protocol import Router
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside, as objects of the core's protocols; opened by ``gopub.wiring.outside``."""
+
+    journal: Journal
+    clock: Clock
+    fleet: Fleet
+    hosts: tuple[Host, ...]
+    environment: Environment
+    store: ArtifactStore
+    kits: Path
+    router: Router | None = None
+    metrics: MetricSource | None = None
+    logs: LogSource | None = None
+    edges: tuple[Host, ...] = ()
+    edge_connection: Nginx | None = None

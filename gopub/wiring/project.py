@@ -1,0 +1,102 @@
+"""A folder with a gopub.yaml, and what its names mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gopub.errors import UsageError
+from gopub.fleet.host import Host, SshOptions
+from gopub.fleet.inventory import load_inventory
+from gopub.spec.connections import Connections
+from gopub.spec.kinds import S3, Connection, Directory, Nginx, Ssh
+from gopub.spec.loader import load_spec
+from gopub.spec.models import Environment, ReleaseSpec
+from gopub.spec.references import environment_names, store_names
+from gopub.spec.selector import parse_selector
+from gopub.store.backends import open_store
+from gopub.store.protocol import ArtifactStore
+from gopub.wiring.naming import Elsewhere, complete
+
+
+def open_store_of(spec: ReleaseSpec, connections: Connections) -> ArtifactStore:
+    """The artifact store that a spec names."""
+    found: Connection = connections.get(spec.publish.store, Directory, S3)
+    if not isinstance(found, (Directory, S3)):
+        raise TypeError(f"{found.kind} is no store")  # pragma: no cover - `get` has checked it
+    return open_store(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder with a gopub.yaml, and what its names mean."""
+
+    folder: Path
+    spec: ReleaseSpec
+    connections: Connections
+
+    def store(self) -> ArtifactStore:
+        """The artifact store that the spec names."""
+        return open_store_of(self.spec, self.connections)
+
+    async def naming_store(self, elsewhere: Elsewhere | None) -> Project:
+        """The same, with the store's name looked for elsewhere where no file gives it."""
+        found = await complete(self.connections, lambda _: store_names(self.spec), elsewhere)
+        return replace(self, connections=found)
+
+    async def naming(self, environment: Environment, elsewhere: Elsewhere | None) -> Project:
+        """The same, with the names of an environment looked for elsewhere where no file gives them."""
+        found = await complete(self.connections, lambda known: environment_names(environment, known), elsewhere)
+        return replace(self, connections=found)
+
+    def environment(self, name: str) -> Environment:
+        """An environment of the spec.
+
+        Raises:
+            UsageError: GP942 there is none of that name.
+        """
+        found = self.spec.environments.get(name)
+        if found is None:
+            known = ", ".join(self.spec.environments) or "none"
+            raise UsageError("GP942", f"{self.spec.app} has no environment {name!r}; it has: {known}",
+                             hint="pass --env NAME")  # fmt: skip
+        return found
+
+
+def open_project(folder: str | Path) -> Project:
+    """Read the gopub.yaml of a folder (or that file itself) and the connections beside it."""
+    path = Path(folder)
+    file = path if path.is_file() else path / "gopub.yaml"
+    return Project(file.parent.resolve(), load_spec(file).spec, Connections.load(file.parent.resolve()))
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The router of an environment and what its connection says besides."""
+
+    connection: Nginx
+    hosts: tuple[Host, ...]
+
+
+def edges_of(project: Project, environment: Environment) -> Edges | None:
+    """The edges in front of an environment's hosts; None without traffic."""
+    if environment.traffic is None:
+        return None
+    connection = project.connections.get(environment.traffic.router, Nginx)
+    inventory = load_inventory(project.connections.inventory(connection.inventory))
+    hosts = reached(project, inventory.select(parse_selector(connection.hosts)))
+    return Edges(connection, hosts)
+
+
+def hosts_of(project: Project, environment: Environment) -> tuple[Host, ...]:
+    """The hosts that an environment selects; none is an error that names the near labels."""
+    inventory = load_inventory(project.connections.inventory(environment.inventory))
+    return reached(project, inventory.select(parse_selector(environment.hosts)))
+
+
+def reached(project: Project, hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """The hosts with what the connection `ssh` says of how to reach them, where the inventory says nothing."""
+    told = project.connections.get("ssh", Ssh)
+    defaults = SshOptions(told.user, told.port, told.key, told.known_hosts, told.sudo, jump=told.proxy_jump)
+    return tuple(replace(host, ssh=host.ssh.over(defaults)) for host in hosts)
