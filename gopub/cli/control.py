@@ -89,7 +89,7 @@ def recover(
 ) -> None:
     """Go on with rollouts whose driver died: forward from the journal, or back; all at once."""
     from gopub.journal.adopt import adopt
-    from gopub.rollout.run import LEASE
+    from gopub.rollout.lease import LEASE
     from gopub.usecases.recover import active, parameters
     from gopub.usecases.recover_edges import mend
     from gopub.wiring import settings

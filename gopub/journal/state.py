@@ -339,3 +339,14 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     quarantine -= {state.stable}  # what somebody made stable is allowed
     active = "" if state.active == event.rollout else state.active
     return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)
+
+
+def planned(state: State) -> Plan:
+    """The plan; a rollout that is not planned has nothing to drive.
+
+    Raises:
+        GopubError: GP709 there is none yet.
+    """
+    if state.plan is None:
+        raise GopubError("GP709", f"rollout {state.rollout} has no plan yet", hint="see `gopub explain`")
+    return state.plan

@@ -87,7 +87,7 @@ async def _bring_back(run: Run, batch: Sequence[str]) -> None:
             run.record(ev.HostOwed(name, f"{record.code} {record.message}", _found(record)), must=False)
             run.alarm(f"{name} could not be confirmed: {record.code} {record.message}")
     pools = run.pools()
-    await run.shift(pools, weight_going_back(run.plan, pools), why="back in", growing=False)
+    await run.edges.shift(pools, weight_going_back(run.plan, pools), why="back in", growing=False)
 
 
 async def _restore(run: Run, name: str) -> Record:
@@ -113,4 +113,4 @@ async def _stable_only(run: Run) -> None:
     pools = run.pools()
     if kept := kept_in(pools, run.state):
         run.alarm(f"{', '.join(kept)} could not be confirmed and still serve: without them too few hosts would be left")
-    await run.put(last_table(run.plan, pools), why="stable again", growing=False, patient=True)
+    await run.edges.put(last_table(run.plan, pools), why="stable again", growing=False, patient=True)

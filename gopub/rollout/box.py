@@ -82,7 +82,7 @@ async def edges_first(run: Run) -> None:
     if run.state.back is None or not run.state.touched or run.state.traffic_off:
         return
     pools = run.pools()
-    await run.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
+    await run.edges.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
     run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
 
 

@@ -52,7 +52,7 @@ class Judging:
         asked = [name for name in self._observer.suspects() if name in run.state.hosts]
         others = await asyncio.gather(*(hosts.is_there(run, name) for name in asked))
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
-        compare, edges = step.header is None, run.edges
+        compare, edges = step.header is None, run.edges.known
         since = {name: run.state.hosts[name].since for name in step.hosts}
         return await self._observer.look(
             at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since

@@ -30,7 +30,7 @@ async def plan(run: Run) -> None:
     kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
     write_kit(ports.kits, kit)
     run.record(ev.Planned(made))
-    await run.claim_edges()
+    await run.edges.claim()
 
 
 def _known(run: Run) -> tuple[tuple[str, str], ...]:

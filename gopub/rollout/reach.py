@@ -18,7 +18,7 @@ async def take_over(run: Run) -> None:
     The driver before us may have been gone for longer than the canary's term. A canary that nobody wants any more, or
     that not every edge would take over, gets no new term: it is taken back as after any other trouble.
     """
-    silent = await run.claim_edges()
+    silent = await run.edges.claim()
     await _take_over(run, silent)
 
 
@@ -31,7 +31,7 @@ async def _take_over(run: Run, silent: Mapping[str, str]) -> None:
         raise GopubError("GP715", f"an edge does not answer, so the canary is not taken over ({text})",
                          hint="the canary has traffic only where every edge has acknowledged")  # fmt: skip
     reached = [step for step in run.plan.steps if step.index in run.state.reached]
-    await run.shift(run.pools(), run.state.weight, why="taken over", step=reached[-1] if reached else None)
+    await run.edges.shift(run.pools(), run.state.weight, why="taken over", step=reached[-1] if reached else None)
 
 
 @box
@@ -40,8 +40,8 @@ async def reach(run: Run, step: PlannedStep) -> None:
     if step.index in run.state.reached:
         return
     await stand(run)
-    run.insist_on_edges()
+    run.edges.insist()
     pools = run.pools()
     weight = FULL if not pools.at("stable") else step.weight
-    await run.shift(pools, weight, why=f"step {step.index + 1}: {step.says}", step=step)
+    await run.edges.shift(pools, weight, why=f"step {step.index + 1}: {step.says}", step=step)
     run.record(ev.StepReached(step.index, run.ports.clock.now()))

@@ -20,7 +20,8 @@ from gopub.journal.store import Journal, Seat
 from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import ReleaseRef
 from gopub.rollout.close import free_env
-from gopub.rollout.run import LEASE, Run
+from gopub.rollout.lease import LEASE
+from gopub.rollout.run import Run
 from gopub.telemetry import new_trace_id
 from gopub.wiring.ports import Ports
 

@@ -25,5 +25,5 @@ async def settle(run: Run) -> None:
         await _switch(run, everyone, batch)
     await stand(run)
     serving = run.pools().at("canary")
-    await run.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
+    await run.edges.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
     await on_each(serving, lambda name: hosts.prune(run, name))

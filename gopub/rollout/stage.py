@@ -31,7 +31,7 @@ async def stage(run: Run, batch: Sequence[str]) -> None:
     if not batch:
         return
     await stand(run)
-    run.insist_on_edges()
+    run.edges.insist()
     run.record(ev.StageIntended(batch))
     records = await on_each(batch, lambda name: hosts.stage(run, name))
     for name, record in records.items():

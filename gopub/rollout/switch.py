@@ -46,7 +46,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
         return
     await stand(run)
     await _until_warm(run, batch)
-    run.insist_on_edges()
+    run.edges.insist()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
     out = run.pools().moved(batch, "out")
@@ -55,7 +55,9 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     settle_records(run, records, "canary")
     _stop_at_failure(records)
     pools = run.pools()
-    await run.shift(pools, weight_on_the_way(pools, before, step), why=f"{_say(batch)} in", step=_rules(run, step))
+    await run.edges.shift(
+        pools, weight_on_the_way(pools, before, step), why=f"{_say(batch)} in", step=_rules(run, step)
+    )
 
 
 async def _until_warm(run: Run, batch: tuple[str, ...]) -> None:
@@ -85,7 +87,7 @@ async def drain(
     """Stop sending to these hosts and wait until nothing is in flight there, at most the plan's drain time."""
     if run.ports.router is None or not run.plan.upstream or run.plan.drain <= 0:
         return
-    await run.shift(out, weight, why=f"{_say(batch)} out", step=step, growing=growing)
+    await run.edges.shift(out, weight, why=f"{_say(batch)} out", step=step, growing=growing)
     end = run.ports.clock.now() + run.plan.drain
     while (left := await _in_flight(run, batch)) != 0:
         if run.ports.clock.now() >= end:

@@ -27,7 +27,8 @@ from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back
 from gopub.rollout.box import turn_around
-from gopub.rollout.run import LEASE, Run
+from gopub.rollout.lease import LEASE
+from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
 from gopub.rollout.survey import PATIENCE, ask_all
 from gopub.telemetry import log, new_trace_id
@@ -70,10 +71,10 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
         facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
         epoch = await _highest(router, kit, facts)
         run = _open(kit, fleet, router, facts, epoch, wish)
-        run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
+        run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
         async with run.driving():
             if run.state.plan:
-                await run.claim_edges()
+                await run.edges.claim()
             await go_back(run)
         return summary(run)
     finally:
@@ -168,7 +169,7 @@ def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], re
         (stream_of(run.rollout), 0, events),
     ]
     journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
-    run.state = state
+    run.recorder.state = state
     for name, why in owed.items():
         run.alarm(f"{name} is owed: {why}; the next rollout brings it in")
 

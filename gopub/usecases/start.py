@@ -57,7 +57,7 @@ async def open_run(wanted: Wanted, elsewhere: Elsewhere | None = None) -> AsyncI
         epoch = await edge_epoch(ports, wanted.app, wanted.env, ports.environment)
         if wanted.rollout_id:
             run = resume(ports, wanted.rollout_id, facts, epoch, why="go on", engine_run=wanted.run)
-            run.alarms += [f"{name} does not answer: {error.problem}" for name, error in silent.items()]
+            run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
         else:
             insist(facts, silent)
             run = start(ports, _request(wanted, project, entry.signed), facts, epoch)

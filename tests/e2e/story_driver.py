@@ -23,8 +23,7 @@ from gopub.cli.engine import load
 from gopub.errors import GopubError
 from gopub.journal.events import Event
 from gopub.journal.store import Journal
-from gopub.rollout import run as rollout_run
-from gopub.rollout import seat as rollout_opening
+from gopub.rollout import lease, seat
 from gopub.wiring import settings
 
 LOOK = 0.05
@@ -114,9 +113,9 @@ async def _tell_stacks() -> None:
 
 def prepare(order: dict[str, Any], folder: Path) -> None:
     """Lease, term and the fatal append, as ordered."""
-    rollout_run.LEASE = rollout_opening.LEASE = order.get("lease", 30.0)
-    rollout_run.TERM = order.get("term", 30.0)
-    rollout_run.RENEW = min(rollout_run.LEASE, rollout_run.TERM) / 6
+    lease.LEASE = seat.LEASE = order.get("lease", 30.0)
+    lease.TERM = order.get("term", 30.0)
+    lease.RENEW = min(lease.LEASE, lease.TERM) / 6
     CountedJournal.count = 0
     die = order.get("die") or {}
 

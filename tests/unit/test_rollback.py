@@ -313,7 +313,7 @@ def test_a_kit_keeps_no_variable_of_the_inventory(world: Canary):
 
 
 async def _go_on(run: Run) -> None:
-    await run.claim_edges()
+    await run.edges.claim()
     await go_back(run)
 
 

@@ -194,9 +194,9 @@ async def test_a_clock_that_goes_wrong_under_way_stops_growth_and_no_way_back(tm
     await _to_second_step(run)
     before = len(world.router.tables)
     world.router.skew = -60.0
-    await run.renew_term()
+    await run.edges.renew_term()
     assert run.alarms == ["the clock of edge edge is 1m behind this machine's"]
-    await run.renew_term()
+    await run.edges.renew_term()
     assert len(run.alarms) == 1
     late = PlannedStep(2, tuple(world.names), FULL, 1.0)
     await switch.switch(run, late, ("app3",))
@@ -234,7 +234,7 @@ def test_nothing_is_left_to_do_when_it_is_over(tmp_path):
 
 
 async def _to_second_step(run: Run) -> None:
-    await run.claim_edges()
+    await run.edges.claim()
     for batch in stage.stage_batches(run):
         await stage.stage(run, batch)
     for step in run.plan.steps:

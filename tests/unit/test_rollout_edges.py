@@ -13,7 +13,7 @@ from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
-from gopub.rollout import back, run, switch
+from gopub.rollout import back, lease, switch
 from gopub.rollout.box import edges_first, turn_around
 from gopub.rollout.run import Run
 from gopub.traffic.protocol import EdgeAck
@@ -109,8 +109,8 @@ def test_control_with_all_edges_the_canary_goes_on(world):
 @pytest.fixture
 def hung(world, monkeypatch) -> Run:
     """Driven for real, with renewals close together; edge2 has ceased to answer."""
-    monkeypatch.setattr(run, "RENEW", 0.05)
-    monkeypatch.setattr(run, "QUICK", 0.3)
+    monkeypatch.setattr(lease, "RENEW", 0.05)
+    monkeypatch.setattr(lease, "QUICK", 0.3)
     world.clock = SystemClock()
     driver = canary(world)
     driver._putting = asyncio.Lock()
@@ -174,7 +174,7 @@ def test_a_table_overtakes_a_renewal_without_an_alarm(world, hung):
     async def work() -> None:
         renewal = asyncio.create_task(hung.renew_term())
         await asyncio.sleep(0.05)
-        put = asyncio.create_task(hung.shift(hung.pools(), 2500, why="again", growing=False))
+        put = asyncio.create_task(hung.edges.shift(hung.pools(), 2500, why="again", growing=False))
         await renewal
         put.cancel()
         await asyncio.gather(put, return_exceptions=True)
@@ -221,7 +221,7 @@ def test_an_edge_that_failed_once_gets_the_same_order_again(world):
 
 @pytest.mark.parametrize("error", [ValueError("odd answer"), GopubError("GP701", "the disk is full", hint="none")])
 def test_no_failure_ends_what_keeps_the_canarys_term(world, monkeypatch, error):
-    monkeypatch.setattr(run, "RENEW", 0.01)
+    monkeypatch.setattr(lease, "RENEW", 0.01)
     driver = canary(world)
     driver._putting = asyncio.Lock()
     tried = []
@@ -244,7 +244,7 @@ def test_no_failure_ends_what_keeps_the_canarys_term(world, monkeypatch, error):
 def test_a_driver_without_its_seat_prolongs_no_term(world):
     driver = canary(world)
     until = world.router.edges["edge1"].table.canary_until
-    world.clock._now += run.LEASE + 1
+    world.clock._now += lease.LEASE + 1
     asyncio.run(driver.renew_term())
     assert world.router.edges["edge1"].table.canary_until == until
     driver.renew_lease()

@@ -74,7 +74,7 @@ def test_what_went_back_without_the_journal_does_not_go_forward_with_it(tmp_path
 
 async def _recover(world: World) -> None:
     run = world.driver()
-    await run.claim_edges()
+    await run.edges.claim()
     await go_back(run)
 
 

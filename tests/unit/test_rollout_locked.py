@@ -15,7 +15,7 @@ from gopub.journal import events as ev
 from gopub.journal.reading import read_state
 from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
-from gopub.rollout import back, run, switch
+from gopub.rollout import back, lease, recorder, switch
 from gopub.rollout import close as ends
 from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
@@ -27,7 +27,7 @@ PATIENCE, HURRY = 1.0, 0.05
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch):
     in_memory(monkeypatch)
-    monkeypatch.setattr(run, "HURRY", HURRY)
+    monkeypatch.setattr(recorder, "HURRY", HURRY)
     monkeypatch.setattr(ends, "LAST_TRY", HURRY)
 
 
@@ -97,10 +97,10 @@ def test_the_whole_way_back_does_not_wait_for_it_at_each_entry(world, driver):
 
 def test_what_was_done_meanwhile_is_written_when_it_is_free(world, driver, locked):
     turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
-    assert driver.unwritten
+    assert driver.recorder.unwritten
     locked.rollback()
     asyncio.run(back.go_back(driver))
-    assert driver.unwritten == []
+    assert driver.recorder.unwritten == []
     told = read_state(world.journal, "r1")
     assert told.closed and told.closed.outcome is Outcome.ROLLED_BACK
     assert world.env().active == ""
@@ -116,7 +116,7 @@ def test_its_end_is_written_where_it_got_free_on_the_way(world, driver, locked):
     world.router.put = freed
     turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
     asyncio.run(back.go_back(driver))
-    assert driver.unwritten == []
+    assert driver.recorder.unwritten == []
     assert read_state(world.journal, "r1").closed
 
 
@@ -124,10 +124,10 @@ def test_after_a_rest_it_is_asked_again(world, driver, locked):
     turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
     locked.rollback()
     driver.record(ev.TrafficOff(0.0), must=False)
-    assert driver.unwritten, "control: it rests"
-    asyncio.run(world.clock.sleep(run.REST))
+    assert driver.recorder.unwritten, "control: it rests"
+    asyncio.run(world.clock.sleep(recorder.REST))
     driver.record(ev.TrafficOff(1.0), must=False)
-    assert driver.unwritten == []
+    assert driver.recorder.unwritten == []
 
 
 @pytest.mark.usefixtures("locked")
@@ -140,7 +140,7 @@ def test_control_a_step_forward_waits_for_it(driver):
 
 @pytest.mark.usefixtures("locked")
 def test_a_renewal_of_the_lease_does_not_wait_long(driver, monkeypatch):
-    monkeypatch.setattr(run, "QUICK", HURRY)
+    monkeypatch.setattr(lease, "QUICK", HURRY)
     began = time.monotonic()
     with pytest.raises(GopubError, match="GP701"):
         driver.renew_lease()

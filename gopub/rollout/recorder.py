@@ -1,0 +1,99 @@
+"""A rollout's journal under one seat: what happens is written before it is done, and folded.
+
+On the way back the journal may be down: what it did not take is kept beside it, and written with the next entry that it
+does take.
+"""
+
+from __future__ import annotations
+
+from gopub.errors import GopubError, LockedError
+from gopub.journal import events as ev
+from gopub.journal.late import Late, drop, keep
+from gopub.journal.state import State, fold
+from gopub.journal.store import Seat
+from gopub.journal.streams import stream_of
+from gopub.telemetry import log
+from gopub.wiring.ports import Ports
+
+HURRY = 1.0
+"""Seconds that a driver which goes back waits for a journal that somebody holds."""
+REST = 10.0
+"""Seconds for which a journal that failed on the way back is not asked again: edges and hosts come first."""
+
+_log = log("rollout")
+
+
+class Recorder:
+    """Writes and reads one rollout; ``state`` is what the journal and what it did not take yet make together."""
+
+    def __init__(self, ports: Ports, seat: Seat, rollout: str, *, actor: str, trace: str) -> None:
+        """Read the rollout's state; the seat must have been taken already."""
+        self._ports = ports
+        self._seat = seat
+        self._actor = actor
+        self._trace = trace
+        self._rests_until = 0.0
+        self.rollout = rollout
+        self.state = self.read()
+        self.unwritten: list[ev.Event] = []
+        self.alarms: list[str] = []
+        if self.state.back:
+            self.hurry()
+
+    def read(self) -> State:
+        """The state anew, as the journal has it now."""
+        self.state = fold(entry.event for entry in self._ports.journal.read(stream_of(self.rollout)))
+        return self.state
+
+    def record(self, *events: ev.Event, must: bool = True) -> None:
+        """Append to the journal and fold; with ``must=False`` a journal that is down does not stop us (going back).
+
+        What it did not take is written with the next entry that it does take; after a failure it is left alone for a
+        while, so that a locked one delays neither edges nor hosts.
+        """
+        if not events:
+            return
+        state = fold(events, self.state)
+        waiting = [*self.unwritten, *events]
+        if must or self._ports.clock.now() >= self._rests_until:
+            waiting = self._append(waiting, state.version - len(waiting), must=must)
+        before, self.unwritten, self.state = self.unwritten, waiting, state
+        if waiting:
+            self._keep_unwritten()
+        elif before:
+            drop(self._ports.kits, self.rollout)
+
+    def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
+        """Write what waits, and give what waits still."""
+        try:
+            self._ports.journal.append(
+                stream_of(self.rollout), version, waiting, actor=self._actor, trace=self._trace, seat=self._seat
+            )
+        except LockedError:
+            raise
+        except GopubError as error:
+            if must:
+                raise
+            self.alarm(f"journal down: {error.problem}")
+            self._rests_until = self._ports.clock.now() + REST
+            return waiting
+        return []
+
+    def hurry(self, seconds: float | None = None) -> None:
+        """From here on wait only so long (``HURRY``) for a journal that somebody holds; it is asked again at once."""
+        self._ports.journal.wait_at_most(HURRY if seconds is None else seconds)
+        self._rests_until = 0.0
+
+    def _keep_unwritten(self) -> None:
+        missing, state = tuple(self.unwritten), self.state
+        late = Late(self.rollout, state.app, state.env, state.version - len(missing), missing, self._actor, self._trace)
+        try:
+            keep(self._ports.kits, late)
+        except OSError as error:
+            self.alarm(f"the journal is down, and nothing can be kept beside it: {error}")
+
+    def alarm(self, text: str) -> None:
+        """Something a person must know of although the work goes on."""
+        if text not in self.alarms:
+            self.alarms.append(text)
+            _log.warning("%s: %s", self.rollout, text)
