@@ -11,18 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gopub.canon import Json, JsonError, canonical, read_json, sha256
 from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
+from gopub.journal import seat as seats
+from gopub.journal.database import METADATA, PATIENCE, WRITES, advice, cause, engine_of, shown
 from gopub.journal.events import Event, decode, encode
-from gopub.paths import private_database
+from gopub.journal.seat import Seat
 
-METADATA = sa.MetaData()
 JOURNAL = sa.Table(
     "journal",
     METADATA,
@@ -38,35 +38,9 @@ JOURNAL = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     sa.UniqueConstraint("stream", "version", name="one_event_per_version"),
 )
-SEATS = sa.Table(
-    "seats",
-    METADATA,
-    sa.Column("app", sa.String(80), primary_key=True),
-    sa.Column("env", sa.String(80), primary_key=True),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("token", sa.String(32), nullable=False),
-    sa.Column("holder", sa.String(200), nullable=False),
-    sa.Column("rollout", sa.String(80), nullable=False),
-    sa.Column("lease_until", sa.Float, nullable=False),
-)
 GENESIS = "0" * 64
 LARGEST = 64 << 20
 """Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
-WRITES = {"gopub_writes": True}
-"""Execution options of a connection that writes: on SQLite it takes the write lock before it reads."""
-PATIENCE = 30.0
-"""Seconds to wait for another process that is writing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """The right to order changes for an (app, env): orders carry its epoch and token."""
-
-    app: str
-    env: str
-    epoch: int
-    token: str
-    holder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +109,7 @@ class Journal:
         try:
             with self._transaction() as db:
                 if seat:
-                    self._check_seat(db, seat)
+                    seats.check(db, seat)
                 return [
                     self._insert(db, stream, expected, events, (actor, trace)) for stream, expected, events in parts
                 ]
@@ -192,57 +166,19 @@ class Journal:
         return count
 
     def take_seat(self, seat: Seat, *, rollout: str, lease: float, force: bool = False) -> Seat:
-        """Take the seat: epoch = the highest of ``seat.epoch`` and the journal's, plus 1.
-
-        Raises:
-            LockedError: GP707 a driver with a live lease sits there (unless ``force``: a rollback takes it).
-        """
+        """Take the seat; see `seat.take`."""
         with self._transaction() as db:
-            held = db.execute(_seat_row(seat)).first()
-            now = _database_now(db)
-            if held and held.lease_until > now and not force:
-                raise LockedError(
-                    "GP707",
-                    f"{seat.app} in {seat.env} is held by {held.holder} (rollout {held.rollout}, epoch {held.epoch}, "
-                    f"lease ends in {held.lease_until - now:.0f}s)",
-                    hint=f"wait for it, or take it back with `gopub rollback {seat.app} --env {seat.env}`",
-                )
-            taken = Seat(seat.app, seat.env, max(seat.epoch, held.epoch if held else 0) + 1, seat.token, seat.holder)
-            values = {"epoch": taken.epoch, "token": taken.token, "holder": taken.holder,
-                      "rollout": rollout, "lease_until": now + lease}  # fmt: skip
-            keys = (SEATS.c.app == seat.app) & (SEATS.c.env == seat.env)
-            if held:
-                db.execute(sa.update(SEATS).where(keys).values(values))
-            else:
-                db.execute(sa.insert(SEATS).values(app=seat.app, env=seat.env, **values))
-            return taken
+            return seats.take(db, seat, rollout, lease, force=force)
 
     def renew_seat(self, seat: Seat, lease: float, *, patience: float = PATIENCE) -> None:
-        """Prolong the lease, waiting at most ``patience`` seconds; 0 gives the seat up without touching its epoch.
-
-        Raises:
-            LockedError: GP705 somebody else took the seat.
-        """
+        """Prolong the lease, waiting at most ``patience`` seconds for the database; see `seat.renew`."""
         with self._transaction(patience) as db:
-            self._check_seat(db, seat)
-            keys = (SEATS.c.app == seat.app) & (SEATS.c.env == seat.env)
-            db.execute(sa.update(SEATS).where(keys).values(lease_until=_database_now(db) + lease))
+            seats.renew(db, seat, lease)
 
     def seated(self, app: str, env: str) -> tuple[Seat, bool] | None:
         """Who holds the seat, and whether the lease lives."""
         with self._connection() as db:
-            row = db.execute(_seat_row(Seat(app, env, 0, "", ""))).first()
-            if row is None:
-                return None
-            return Seat(app, env, row.epoch, row.token, row.holder), row.lease_until > _database_now(db)
-
-    @staticmethod
-    def _check_seat(db: sa.Connection, seat: Seat) -> None:
-        held = db.execute(_seat_row(seat)).first()
-        if held is None or (held.epoch, held.token) != (seat.epoch, seat.token):
-            who = f"{held.holder} (epoch {held.epoch})" if held else "nobody"
-            raise LockedError("GP705", f"the seat of {seat.app} in {seat.env} is no longer ours: {who} holds it",
-                              hint="this driver stops; see `gopub status`")  # fmt: skip
+            return seats.holder(db, app, env)
 
     @contextmanager
     def _transaction(self, patience: float = PATIENCE) -> Iterator[sa.Connection]:
@@ -254,7 +190,7 @@ class Journal:
         except (IntegrityError, GopubError):
             raise
         except SQLAlchemyError as error:
-            raise GopubError("GP701", f"the journal cannot be written: {_cause(error)}",
+            raise GopubError("GP701", f"the journal cannot be written: {cause(error)}",
                              hint="no step goes forward; `gopub rollback` works without it") from error  # fmt: skip
 
     def _waiting(self, patience: float = PATIENCE, *, writes: bool = False) -> sa.Engine:
@@ -266,7 +202,7 @@ class Journal:
             with self._waiting().connect() as db:
                 yield db
         except SQLAlchemyError as error:
-            raise GopubError("GP701", f"the journal cannot be read: {_cause(error)}",
+            raise GopubError("GP701", f"the journal cannot be read: {cause(error)}",
                              hint="`gopub rollback` works without it") from error  # fmt: skip
 
 
@@ -281,78 +217,12 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
     from gopub.journal.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
 
     try:
-        engine = _engine(url, patience)
+        engine = engine_of(url, patience)
         upgrade(engine)
     except (SQLAlchemyError, OSError, ImportError) as error:
-        raise GopubError("GP701", f"the journal at {_shown(url)} cannot be opened: {_cause(error)}",
-                         hint=_advice(url, error)) from error  # fmt: skip
+        raise GopubError("GP701", f"the journal at {shown(url)} cannot be opened: {cause(error)}",
+                         hint=advice(url, error)) from error  # fmt: skip
     return Journal(engine, clock)
-
-
-def _engine(url: str, patience: float) -> sa.Engine:
-    named = url
-    if "://" not in url:
-        private_database(Path(url))
-        url = f"sqlite:///{url}"
-    engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
-    if engine.dialect.name == "sqlite":
-        file = Path(engine.url.database or ":memory:")
-        if "://" in named and file.parent.is_dir() and file.name != ":memory:" and "uri" not in engine.url.query:
-            private_database(file)
-        _make_sqlite_strict(engine)
-    return engine
-
-
-def _shown(url: str) -> str:
-    """The place without its password; of what is no URL the beginning only: nobody knows where a password stands."""
-    if "://" not in url:
-        return url
-    try:
-        return sa.make_url(url).render_as_string()
-    except SQLAlchemyError:
-        return f"{url.partition(':')[0]}:…"
-
-
-def _advice(url: str, error: Exception) -> str:
-    if url.startswith("postgres") and isinstance(error, ImportError | NoSuchModuleError):
-        return "PostgreSQL needs psycopg (the extra gopub[postgres]) and a URL like postgresql+psycopg://USER@HOST/NAME"
-    if isinstance(error, ImportError | ArgumentError):
-        return "give a path, or a URL such as sqlite:////var/lib/gopub/journal.db, in GOPUB_JOURNAL"
-    return "is the path writable, or the database up?"
-
-
-def _make_sqlite_strict(engine: sa.Engine) -> None:
-    """Durable and serialised: WAL with a sync at each commit; who writes takes the lock at the start.
-
-    Who only reads takes none: readers keep neither each other nor a writer waiting.
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: object, _record: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined] # sqlite3's own name: we say BEGIN ourselves
-        cursor = connection.cursor()  # type: ignore[attr-defined] # a DB-API connection
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(db: sa.Connection) -> None:
-        options = db.get_execution_options()
-        patience = options.get("patience")
-        if patience is not None:
-            db.exec_driver_sql(f"PRAGMA busy_timeout = {round(patience * 1000)}")
-        db.exec_driver_sql("BEGIN IMMEDIATE" if options.get("gopub_writes") else "BEGIN")
-
-
-def _database_now(db: sa.Connection) -> float:
-    """The database's clock: leases must not depend on a driver's."""
-    if db.dialect.name == "sqlite":
-        return float(db.scalar(sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")) or 0.0)
-    return float(db.scalar(sa.text("SELECT extract(epoch FROM clock_timestamp())")) or 0.0)
-
-
-def _seat_row(seat: Seat) -> sa.Select[tuple[object, ...]]:
-    return sa.select(SEATS).where((SEATS.c.app == seat.app) & (SEATS.c.env == seat.env))
 
 
 def _row(place: tuple[int, str, int], event: Event, by: tuple[str, str], at: float) -> dict[str, Json]:
@@ -380,11 +250,6 @@ def _entry(row: sa.Row[tuple[object, ...]]) -> Entry:
         raise GopubError("GP703", f"the journal's entry {row.seq} is damaged: {error}",
                          hint="restore it from a backup; `gopub rollback` works without it") from error  # fmt: skip
     return Entry(row.seq, row.stream, row.version, event, row.actor, row.trace, row.at, row.hash)
-
-
-def _cause(error: Exception) -> str:
-    """What the database says; the statement and its parameters (a seat's token) are nobody's business."""
-    return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
 
 
 def _stale(stream: str, expected: int) -> LockedError:

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.seat import Seat
 from gopub.journal.state import planned
-from gopub.journal.store import Seat
 from gopub.plan.model import Plan, PlannedStep
 from gopub.rollout import lease
 from gopub.rollout.recorder import Recorder

@@ -9,8 +9,8 @@ from __future__ import annotations
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal.late import Late, drop, keep
+from gopub.journal.seat import Seat
 from gopub.journal.state import State, fold
-from gopub.journal.store import Seat
 from gopub.journal.streams import stream_of
 from gopub.telemetry import log
 from gopub.wiring.ports import Ports

@@ -16,8 +16,8 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.journal import events as ev
 from gopub.journal.reading import asked
+from gopub.journal.seat import Seat
 from gopub.journal.state import State, planned
-from gopub.journal.store import Seat
 from gopub.plan.model import Plan
 from gopub.release.admitting import Considered
 from gopub.release.model import Release

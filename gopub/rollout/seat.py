@@ -15,8 +15,9 @@ from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
 from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.seat import Seat
 from gopub.journal.state import EnvState
-from gopub.journal.store import Journal, Seat
+from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import ReleaseRef
 from gopub.rollout.close import free_env

@@ -21,8 +21,9 @@ from gopub.journal.adopt import adopt
 from gopub.journal.kit import Kit, read_kit
 from gopub.journal.projects import known_project
 from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.seat import Seat
 from gopub.journal.state import State, fold
-from gopub.journal.store import Journal, Seat, open_journal
+from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back

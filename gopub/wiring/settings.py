@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from gopub.clock import Clock, SystemClock
-from gopub.journal.store import PATIENCE, Journal, open_journal
+from gopub.journal.database import PATIENCE
+from gopub.journal.store import Journal, open_journal
 from gopub.paths import private_folder, state_dir, state_folder
 
 

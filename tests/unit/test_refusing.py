@@ -16,7 +16,7 @@ from flows import release as releasing
 from gopub.cli import engine
 from gopub.cli.start import deploy as command
 from gopub.errors import GopubError
-from gopub.journal.store import Seat
+from gopub.journal.seat import Seat
 from gopub.usecases.clear_quarantine import clear
 from gopub.wiring import settings
 from gopub.wiring.shop import open_shop

@@ -17,7 +17,8 @@ from gopub.journal import events as ev
 from gopub.journal.adopt import adopt, spools
 from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.journal.reading import read_state
-from gopub.journal.store import Journal, Seat
+from gopub.journal.seat import Seat
+from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, Plan, ReleaseRef
 from gopub.rollout import reach, stage, switch

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
-from gopub.journal.store import Seat, open_journal
+from gopub.journal.seat import Seat
+from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
 
 OPENED = ev.Opened("r1", "hello", "lab", "a" * 64, "1.0.0")
