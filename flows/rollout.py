@@ -43,10 +43,19 @@ async def rollout(
     """
     folder = project or await boxes.last_project(app, env)
     known = rollout_id or await boxes.drove_before(app, env)
-    request = boxes.Wanted(app, env, version, folder, reason, actor, automatic, known)
-    if done := await boxes.already_there(request):
+    wish = boxes.Wish(
+        app=app,
+        env=env,
+        version=version,
+        project=folder,
+        reason=reason,
+        actor=actor,
+        automatic=automatic,
+        rollout=known,
+    )
+    if done := await boxes.already_there(wish):
         return await boxes.ended(done)
-    async with boxes.driving(request) as run:
+    async with boxes.driving(wish) as run:
         await boxes.admit(run)
         await boxes.plan(run)
         if await boxes.must_wait(run):

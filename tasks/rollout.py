@@ -32,9 +32,9 @@ from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
 from gopub.rollout.stage import stage_batches
 from gopub.rollout.switch import switch_batches
+from gopub.rollout.wish import Wish
 from gopub.usecases import recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
-from gopub.usecases.start import Wanted
 from gopub.views.summary import summary, summary_of
 from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
@@ -44,16 +44,16 @@ from tasks.pausing import heeding_pause
 from tasks.stopping import heeding_cancel
 
 __all__ = [
-    "Wanted", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
+    "Wish", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
     "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "settle", "stage",
     "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back",
 ]  # fmt: skip
 
 
 @asynccontextmanager
-async def driving(wanted: Wanted) -> AsyncIterator[Run]:
+async def driving(wish: Wish) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
-    here = replace(wanted, run=str(next(iter(marks.runs_here()), "")))
+    here = replace(wish, run=str(next(iter(marks.runs_here()), "")))
     async with start.open_run(here, ServerBlocks()) as run, run.driving(), heeding_cancel(run), heeding_pause(run):
         await marks.tag_runs(run)
         await pages.runs_page(run)
@@ -181,11 +181,11 @@ async def no_downgrade(app: str, env: str, version: str, *, downgrade: bool) -> 
 
 
 @box(name="already there", patient=True, limit=300)
-async def already_there(wanted: Wanted) -> dict[str, Json] | None:
+async def already_there(wish: Wish) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
-    if wanted.rollout_id and (state := read_state(settings.journal(), wanted.rollout_id)).closed:
+    if wish.rollout and (state := read_state(settings.journal(), wish.rollout)).closed:
         return summary_of(state, ())
-    return await start.already_there(wanted, ServerBlocks())
+    return await start.already_there(wish, ServerBlocks())
 
 
 @box(name="drove before", limit=None)

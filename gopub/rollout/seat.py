@@ -8,7 +8,6 @@ begins: an active rollout always says what it is and where its project lies.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gopub.clock import new_token
 from gopub.errors import GopubError, LockedError, RefusedError
@@ -19,10 +18,10 @@ from gopub.journal.seat import Seat
 from gopub.journal.state import EnvState
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
-from gopub.plan.model import ReleaseRef
 from gopub.rollout.close import free_env
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
+from gopub.rollout.wish import Wish
 from gopub.telemetry import new_trace_id
 from gopub.wiring.ports import Ports
 
@@ -30,64 +29,47 @@ MOST_IN_A_ROW = 3
 """Automatic rollbacks in a row after which only a person may start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Somebody wants this release in this env; ``automatic`` means that no person asked (a webhook, a schedule)."""
-
-    app: str
-    env: str
-    release: ReleaseRef
-    reason: str = ""
-    actor: str = ""
-    automatic: bool = False
-    rollout: str = ""
-    trace: str = ""
-    project: str = "."
-    run: str = ""
-
-
-def refuse_start(journal: Journal, request: Request) -> None:
+def refuse_start(journal: Journal, wish: Wish) -> None:
     """Refuse what :func:`start` would refuse: asked before anything is built, and of no host.
 
-    A request without a release asks for the env alone.
+    A wish without a release asks for the env alone.
 
     Raises:
         LockedError: GP708 another rollout is active, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
     """
-    env = read_env_state(journal, request.app, request.env)
-    _check_free(journal, env, request)
-    _check_allowed(env, request)
-    seated = journal.seated(request.app, request.env)
+    env = read_env_state(journal, wish.app, wish.env)
+    _check_free(journal, env, wish)
+    _check_allowed(env, wish)
+    seated = journal.seated(wish.app, wish.env)
     if seated and seated[1]:
-        raise LockedError("GP707", f"{request.app} in {request.env} is held by {seated[0].holder}, "
+        raise LockedError("GP707", f"{wish.app} in {wish.env} is held by {seated[0].holder}, "
                           f"epoch {seated[0].epoch}", hint="wait for it; see `gopub status`")  # fmt: skip
 
 
-def start(ports: Ports, request: Request, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
+def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
     """Begin a rollout.
 
     Raises:
         LockedError: GP708 another rollout is active, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
     """
-    env = read_env_state(ports.journal, request.app, request.env)
-    _check_free(ports.journal, env, request)
-    _check_allowed(env, request)
-    rollout = request.rollout or new_rollout_id(request)
-    seat = _take(ports, request.app, request.env, rollout, facts, edge_epoch)
-    trace = request.trace or new_trace_id()
-    ref = request.release
-    opened = ev.Opened(rollout, request.app, request.env, ref.release, ref.version, request.reason, request.project)
+    env = read_env_state(ports.journal, wish.app, wish.env)
+    _check_free(ports.journal, env, wish)
+    _check_allowed(env, wish)
+    rollout = wish.rollout or new_rollout_id(wish)
+    seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
+    trace = wish.trace or new_trace_id()
+    opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project)
     parts: list[tuple[str, int, list[ev.Event]]] = [
-        (env_stream(request.app, request.env), env.version, [ev.EnvOpened(rollout, ref.release)]),
-        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=request.run)]),
+        (env_stream(wish.app, wish.env), env.version, [ev.EnvOpened(rollout, wish.release)]),
+        (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=wish.run)]),
     ]
-    actor = request.actor or whoami()
+    actor = wish.actor or whoami()
     try:
         ports.journal.append_all(parts, actor=actor, trace=trace, seat=seat)
     except LockedError as error:
-        raise LockedError("GP708", f"another rollout of {request.app} in {request.env} began at this moment",
+        raise LockedError("GP708", f"another rollout of {wish.app} in {wish.env} began at this moment",
                           hint="see `gopub status`") from error  # fmt: skip
     return Run(ports, seat, rollout, actor=actor, trace=trace)
 
@@ -126,9 +108,9 @@ def resume(
     return run
 
 
-def new_rollout_id(request: Request) -> str:
+def new_rollout_id(wish: Wish) -> str:
     """A name that people can say: app, env, version, and six hex digits that make it unique."""
-    return f"{request.app}-{request.env}-{request.release.version}-{new_token()[:6]}"
+    return f"{wish.app}-{wish.env}-{wish.version}-{new_token()[:6]}"
 
 
 def _take(
@@ -146,30 +128,29 @@ def _take(
     return ports.journal.take_seat(wanted, rollout=rollout, lease=LEASE, force=force)
 
 
-def _check_free(journal: Journal, env: EnvState, request: Request) -> None:
+def _check_free(journal: Journal, env: EnvState, wish: Wish) -> None:
     if not env.active:
         return
-    seated = journal.seated(request.app, request.env)
+    seated = journal.seated(wish.app, wish.env)
     who = f"{seated[0].holder} holds the seat, epoch {seated[0].epoch}" if seated else "nobody holds the seat"
     alive = "" if seated and seated[1] else "; its driver is gone: `gopub recover` goes on with it"
     raise LockedError(
         "GP708",
-        f"rollout {env.active} of {request.app} in {request.env} is active ({who}{alive})",
+        f"rollout {env.active} of {wish.app} in {wish.env} is active ({who}{alive})",
         hint=f"wait, or end it with `gopub abort {env.active}`",
     )
 
 
-def _check_allowed(env: EnvState, request: Request) -> None:
-    if request.release.release in env.quarantine:
+def _check_allowed(env: EnvState, wish: Wish) -> None:
+    if wish.release in env.quarantine:
         raise RefusedError(
             "GP721",
-            f"release {request.release.short} ({request.release.version}) was rolled back in {request.env} "
-            "and is quarantined there",
+            f"release {wish.release[:12]} ({wish.version}) was rolled back in {wish.env} and is quarantined there",
             hint='mend it and release a new version, or pass --clear-quarantine "why"',
         )
-    if request.automatic and env.automatic_rollbacks >= MOST_IN_A_ROW:
+    if wish.automatic and env.automatic_rollbacks >= MOST_IN_A_ROW:
         raise RefusedError(
             "GP722",
-            f"the last {env.automatic_rollbacks} rollouts of {request.app} in {request.env} rolled back by themselves",
+            f"the last {env.automatic_rollbacks} rollouts of {wish.app} in {wish.env} rolled back by themselves",
             hint="automatic starts wait until a person starts one that is promoted",
         )

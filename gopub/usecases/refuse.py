@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gopub.journal.reading import read_env_state
-from gopub.plan.model import ReleaseRef
-from gopub.rollout.seat import Request, refuse_start
+from gopub.rollout.seat import refuse_start
+from gopub.rollout.wish import Wish
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 from gopub.wiring import settings
@@ -25,7 +25,7 @@ def refuse_project(folder: str, app: str, env: str, *, automatic: bool = False, 
     project.environment(env)
     refuse_other_app(project.spec.app, app)
     if not _is_active(project.spec.app, env, ours):
-        refuse_start(settings.journal(), Request(project.spec.app, env, ReleaseRef("", ""), automatic=automatic))
+        refuse_start(settings.journal(), Wish(app=project.spec.app, env=env, automatic=automatic))
     return project.spec.app
 
 
@@ -42,7 +42,7 @@ def refuse_release(
     """
     if not env or _is_active(app, env, ours):
         return
-    refuse_start(settings.journal(), Request(app, env, ReleaseRef(release, version)))
+    refuse_start(settings.journal(), Wish(app=app, env=env, release=release, version=version))
     if not downgrade:
         refuse_downgrade(app, env, version)
 

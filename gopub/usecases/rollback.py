@@ -8,7 +8,6 @@ journal of its own that is adopted later.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gopub.canon import Json
@@ -32,6 +31,7 @@ from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
 from gopub.rollout.survey import PATIENCE, ask_all
+from gopub.rollout.wish import Wish
 from gopub.telemetry import log, new_trace_id
 from gopub.traffic.protocol import Router
 from gopub.usecases.way_back import WayBack, past_of, way_back
@@ -49,15 +49,6 @@ LOCKED = 5.0
 _log = log("rollback")
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """What somebody asked for."""
-
-    to: str
-    reason: str
-    actor: str
-
-
 async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
     """Take the active rollout back, or bring the release before (or ``to``) back; gives the summary.
 
@@ -67,7 +58,7 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     kit = read_kit(settings.kits_folder(), app, env)
     fleet = open_fleet()
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
-    wish = _Wish(to, reason or "rollback asked for", actor or whoami())
+    wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
     try:
         facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
         epoch = await _highest(router, kit, facts)
@@ -84,9 +75,7 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
         await fleet.close()
 
 
-def _open(
-    kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish
-) -> Run:
+def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, HostFacts], epoch: int, wish: Wish) -> Run:
     """The run on the journal, or on one of our own beside the kits where that one fails us."""
 
     def ports(journal: Journal) -> Ports:
@@ -112,7 +101,7 @@ def _spool(kit: Kit) -> Journal:
     return open_journal(str(path), SystemClock())
 
 
-def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: _Wish) -> Run:
+def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: Wish) -> Run:
     """Turn the active rollout around, or make one that only goes back."""
     app, env = kit.plan.app, kit.plan.env
     active = read_env_state(ports.journal, app, env).active
@@ -124,16 +113,16 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
     known = [entry.event for entry in ports.journal.read(env_stream(app, env))]
     past = past_of(known, kit, facts)
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
-    back = way_back(kit, past, facts, wish.to, f"{app}-{env}-back-{new_token()[:6]}")
+    back = way_back(kit, past, facts, wish.version, f"{app}-{env}-back-{new_token()[:6]}")
     run = _take_seat(ports, back.plan.rollout, epoch, wish, app=app, env=env)
     _begin_backwards(run, back, facts, wish.reason, active)
     return run
 
 
-def _turn_around(ports: Ports, state: State, epoch: int, wish: _Wish) -> Run:
+def _turn_around(ports: Ports, state: State, epoch: int, wish: Wish) -> Run:
     """The rollout under way goes back; one without a plan has touched nothing, so that its release is not blamed."""
-    if wish.to:
-        problem = f"rollout {state.rollout} is active: it goes back to what runs now, not to {wish.to!r}"
+    if wish.version:
+        problem = f"rollout {state.rollout} is active: it goes back to what runs now, not to {wish.version!r}"
         raise UsageError("GP726", problem, hint="take it back first, then use --to")
     run = _take_seat(ports, state.rollout, epoch, wish, app=state.app, env=state.env)
     run.record(ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"))
@@ -141,7 +130,7 @@ def _turn_around(ports: Ports, state: State, epoch: int, wish: _Wish) -> Run:
     return run
 
 
-def _take_seat(ports: Ports, rollout: str, epoch: int, wish: _Wish, *, app: str, env: str) -> Run:
+def _take_seat(ports: Ports, rollout: str, epoch: int, wish: Wish, *, app: str, env: str) -> Run:
     seat = Seat(app, env, epoch, new_token(), whoami())
     taken = ports.journal.take_seat(seat, rollout=rollout, lease=LEASE, force=True)
     return Run(ports, taken, rollout, actor=wish.actor, trace=new_trace_id())

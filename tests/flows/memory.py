@@ -20,13 +20,12 @@ from gopub.clock import SystemClock
 from gopub.health.samples import ProcessHealth
 from gopub.journal import events as ev
 from gopub.journal.reading import read_state
-from gopub.plan.model import ReleaseRef
 from gopub.rollout import hosts
 from gopub.rollout.payload import Cargo
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
-from gopub.rollout.seat import Request, resume, start
-from gopub.usecases.start import Wanted
+from gopub.rollout.seat import resume, start
+from gopub.rollout.wish import Wish
 from tasks import rollout as boxes
 from tests.support.rollout_world import NEW, World
 
@@ -38,11 +37,11 @@ NEVER = "00:00-00:01 UTC"
 class Served(World):
     """Hosts and an edge of one process, with a real clock."""
 
-    def __init__(self, folder: Path, wanted: Wanted) -> None:
+    def __init__(self, folder: Path, wish: Wish) -> None:
         super().__init__(folder)
         self.clock = SystemClock()  # type: ignore[assignment]
         self.journal._clock = self.clock
-        self.wanted = wanted
+        self.wish = wish
 
     def stand_as_told(self, rollout: str) -> None:
         """The hosts as the driver before us left them."""
@@ -54,25 +53,25 @@ class Served(World):
 
     def run(self) -> Run:
         """Begin, or go on, as `gopub.usecases.start.open_run` does."""
-        wanted = self.wanted
-        if wanted.rollout_id:
-            self.stand_as_told(wanted.rollout_id)
+        wish = self.wish
+        if wish.rollout:
+            self.stand_as_told(wish.rollout)
         facts = {name: machine.facts() for name, machine in self.machines.items()}
-        if wanted.rollout_id:
-            return resume(self.ports(), wanted.rollout_id, facts, 0, why="go on", engine_run=wanted.run)
-        request = Request("hello", wanted.env, ReleaseRef(NEW, "2"), rollout=f"r-{wanted.env}", run=wanted.run)
+        if wish.rollout:
+            return resume(self.ports(), wish.rollout, facts, 0, why="go on", engine_run=wish.run)
+        request = Wish(app="hello", env=wish.env, release=NEW, version="2", rollout=f"r-{wish.env}", run=wish.run)
         made = start(self.ports(), request, facts, 0)
         steps = tuple(replace(step, bake=BAKE) for step in self.plan().steps)
-        windows = (NEVER,) if wanted.env.startswith("waits") else ()
-        plan = replace(self.plan(), rollout=made.rollout, env=wanted.env, steps=steps, windows=windows)
+        windows = (NEVER,) if wish.env.startswith("waits") else ()
+        plan = replace(self.plan(), rollout=made.rollout, env=wish.env, steps=steps, windows=windows)
         made.record(ev.Admitted(), ev.Planned(plan))
         return made
 
 
 @asynccontextmanager
-async def open_run(wanted: Wanted, _elsewhere: object = None) -> AsyncIterator[Run]:
+async def open_run(wish: Wish, _elsewhere: object = None) -> AsyncIterator[Run]:
     """A run on what is in memory."""
-    run = Served(Path(os.environ["GOPUB_JOURNAL"]).parent, wanted).run()
+    run = Served(Path(os.environ["GOPUB_JOURNAL"]).parent, wish).run()
     await take_over(run)
     yield run
 

@@ -24,10 +24,11 @@ from gopub.release import SignedRelease, publish
 from gopub.release.config import local_keys
 from gopub.rollout import admit
 from gopub.rollout import plan as plan_box
+from gopub.rollout.wish import Wish
 from gopub.store import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.backends.directory import DirectoryStore
 from gopub.usecases.rehearse import Rehearsal, rehearse
-from gopub.usecases.start import Wanted, already_there, open_run
+from gopub.usecases.start import already_there, open_run
 from gopub.wiring import outside
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.doubles import MemoryFleet, MemoryHost
@@ -115,21 +116,21 @@ class Shop:
         path.unlink(missing_ok=True)
         path.write_bytes(data)
 
-    def wanted(self, version: str = "1.0.0") -> Wanted:
+    def wish(self, version: str = "1.0.0") -> Wish:
         """A rollout as somebody asks for it."""
-        return Wanted("hello", "lab", version, str(self.project))
+        return Wish(app="hello", env="lab", version=version, project=str(self.project))
 
     def rehearse(self, version: str = "1.0.0") -> Rehearsal:
         """The dry run."""
         return asyncio.run(rehearse("hello", "lab", version, str(self.project)))
 
-    def begin(self, wanted: Wanted) -> State:
+    def begin(self, wish: Wish) -> State:
         """The first boxes of the chart, as the flow enters them; gives what the journal holds then."""
 
         async def boxes() -> State:
-            if await already_there(wanted):
+            if await already_there(wish):
                 return State()
-            async with open_run(wanted) as run, run.driving():
+            async with open_run(wish) as run, run.driving():
                 await admit.admit(run)
                 await plan_box.plan(run)
                 return run.state
@@ -151,5 +152,5 @@ class Shop:
         return "; ".join(self.rehearse(version).admission.reasons)
 
     def _real(self, version: str) -> str:
-        closed = self.begin(self.wanted(version)).closed
+        closed = self.begin(self.wish(version)).closed
         return closed.reason if closed else ""

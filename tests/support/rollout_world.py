@@ -22,7 +22,8 @@ from gopub.rollout.box import box, turn_around
 from gopub.rollout.close import close
 from gopub.rollout.payload import Cargo
 from gopub.rollout.run import Run
-from gopub.rollout.seat import Request, resume, start
+from gopub.rollout.seat import resume, start
+from gopub.rollout.wish import Wish
 from gopub.spec.loader import parse_spec
 from gopub.wiring.ports import Ports
 from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
@@ -104,8 +105,8 @@ class World:
         if self.env().active:
             run = resume(ports, rollout, facts, epoch, why="go on", force=True)
         else:
-            request = Request("hello", "lab", ReleaseRef(NEW, "2"), rollout=rollout, project=self.project)
-            run = start(ports, request, facts, epoch)
+            wish = Wish(app="hello", env="lab", release=NEW, version="2", rollout=rollout, project=self.project)
+            run = start(ports, wish, facts, epoch)
         if run.state.phase is Phase.OPENED:
             run.record(ev.Admitted())
         if run.state.phase is Phase.ADMITTED:

@@ -316,7 +316,7 @@ def test_an_environment_that_the_project_does_not_have_is_refused(shop: Shop) ->
     with pytest.raises(UsageError, match="GP942 hello has no environment 'lab'; it has: prod"):
         shop.rehearse()
     with pytest.raises(UsageError, match="GP942"):
-        shop.begin(shop.wanted())
+        shop.begin(shop.wish())
 
 
 # The project's word
@@ -363,7 +363,7 @@ def git(shop: Shop, *words: str) -> None:
 
 def test_a_rollout_that_goes_on_uses_what_its_plan_froze(shop: Shop) -> None:
     shop.hosts_in_memory()
-    state = shop.begin(shop.wanted())
+    state = shop.begin(shop.wish())
     assert state.plan is not None
     kit = read_kit(settings.kits_folder(), "hello", "lab")
     shop.spec(SPEC.replace("  lab:", "  prod:").replace("hosts: role=app", "hosts: role=other"))
@@ -381,7 +381,7 @@ def test_a_rollout_that_goes_on_uses_what_its_plan_froze(shop: Shop) -> None:
 
 def test_without_a_kit_here_its_release_is_admitted_again(shop: Shop) -> None:
     shop.hosts_in_memory()
-    state = shop.begin(shop.wanted())
+    state = shop.begin(shop.wish())
     (settings.kits_folder() / "hello-lab.json").unlink()
     assert going_on(shop, state.rollout)["release"] == shop.signed.release_id
     shop.put(bundle_key(shop.signed.release_id), sign_blob(shop.stranger, shop.signed.manifest))
@@ -390,26 +390,28 @@ def test_without_a_kit_here_its_release_is_admitted_again(shop: Shop) -> None:
 
 
 def test_one_that_planned_nothing_yet_and_may_no_longer_enter_ends_refused(shop: Shop) -> None:
-    from gopub.usecases.start import Wanted, open_run
+    from gopub.rollout.wish import Wish
+    from gopub.usecases.start import open_run
 
     shop.hosts_in_memory()
 
     async def dies() -> str:
-        async with open_run(shop.wanted()) as run:
+        async with open_run(shop.wish()) as run:
             run.ports.journal.renew_seat(run.seat, 0)
             return run.rollout
 
     rollout = asyncio.run(dies())
     shop.put(bundle_key(shop.signed.release_id), sign_blob(shop.stranger, shop.signed.manifest))
-    ended = shop.begin(Wanted("hello", "lab", "1.0.0", str(shop.project), rollout_id=rollout)).closed
+    ended = shop.begin(Wish(app="hello", env="lab", version="1.0.0", project=str(shop.project), rollout=rollout)).closed
     assert ended is not None and (ended.outcome, ended.reason[:5]) == ("refused", "GP311")
 
 
 def going_on(shop: Shop, rollout: str) -> dict[str, Any]:
-    from gopub.usecases.start import Wanted, open_run
+    from gopub.rollout.wish import Wish
+    from gopub.usecases.start import open_run
 
     async def opened() -> dict[str, Any]:
-        wanted = Wanted("hello", "lab", "1.0.0", str(shop.project), rollout_id=rollout)
+        wanted = Wish(app="hello", env="lab", version="1.0.0", project=str(shop.project), rollout=rollout)
         async with open_run(wanted) as run:
             run.ports.journal.renew_seat(run.seat, 0)
             return {"environment": run.ports.environment, "alarms": run.alarms,

@@ -20,11 +20,12 @@ from gopub.journal.reading import read_state
 from gopub.journal.seat import Seat
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream
-from gopub.plan.model import Outcome, Plan, ReleaseRef
+from gopub.plan.model import Outcome, Plan
 from gopub.rollout import reach, stage, switch
 from gopub.rollout.back import go_back
 from gopub.rollout.run import Run
-from gopub.rollout.seat import Request, start
+from gopub.rollout.seat import start
+from gopub.rollout.wish import Wish
 from gopub.spec.kinds import Nginx
 from gopub.usecases import rollback
 from gopub.usecases.recover import active
@@ -178,7 +179,7 @@ def test_a_rollout_that_has_no_plan_yet_ends_and_nothing_else_happens(world: Can
     """What is stable has nothing to do with a release that is still being admitted."""
     promoted(world)
     ports, facts = world.ports(), {name: machine.facts() for name, machine in world.machines.items()}
-    start(ports, Request("hello", "lab", ReleaseRef(OLD, "1"), rollout="r2"), facts, 99)
+    start(ports, Wish(app="hello", env="lab", release=OLD, version="1", rollout="r2"), facts, 99)
     result = asyncio.run(rollback.take_back("hello", "lab"))
     assert (result["rollout"], result["outcome"]) == ("r2", "withdrawn")
     assert set(world.running().values()) == {world.new}

@@ -18,11 +18,12 @@ from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
 from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
+from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable
 from gopub.usecases import start
 from gopub.usecases.enter import Entry
-from gopub.usecases.start import Wanted, already_there
+from gopub.usecases.start import already_there
 from gopub.wiring import settings
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
@@ -172,7 +173,7 @@ def settled(world: World, monkeypatch) -> dict | None:
     monkeypatch.setattr(start, "beginning", admitted)
     monkeypatch.setattr(start, "open_ports", ports)
     monkeypatch.setattr(survey, "read_facts", facts)
-    return asyncio.run(already_there(Wanted("hello", "lab", "1")))
+    return asyncio.run(already_there(Wish(app="hello", env="lab", version="1")))
 
 
 def test_there_is_something_to_do_where_an_edge_does_not_send_to_all_hosts(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from gopub.plan.model import Outcome
 from gopub.rollout import back, lease, switch
 from gopub.rollout.box import edges_first, turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeAck
 from gopub.usecases import ask, start
 from gopub.usecases.enter import Entry
@@ -65,7 +66,7 @@ def taken_over(world: TwoEdges, monkeypatch) -> Run:
     monkeypatch.setattr(start, "open_ports", ports)
 
     async def drive() -> None:
-        async with start.open_run(start.Wanted("hello", "lab", "2", rollout_id="r1")) as driver:
+        async with start.open_run(Wish(app="hello", env="lab", version="2", rollout="r1")) as driver:
             held.append(driver)
             await back.go_back(driver)
 

@@ -13,7 +13,7 @@ from gopub.errors import RefusedError, UsageError
 from gopub.health.samples import ProcessHealth
 from gopub.journal import events as ev
 from gopub.journal.reading import read_state
-from gopub.journal.state import fold
+from gopub.journal.state import fold, to_stage
 from gopub.journal.streams import stream_of
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan
@@ -182,10 +182,10 @@ def test_no_box_goes_forward_while_it_is_held(desk, box):
             desk.hold()
             desk.clock.after(100, desk.resume)
 
-    run.record = recording
+    run.record = run.recorder.record = recording
     if not first:
         desk.hold()
-        run.state = replace(run.state, touched=True)  # past the gate of what waits without a driver
+        run.recorder.state = replace(run.state, touched=True)  # past the gate of what waits without a driver
         desk.clock.after(100, desk.resume)
     asyncio.run(chart(run))
     entries = desk.journal.read(stream_of("r1"))
@@ -205,7 +205,7 @@ def hold_asked(desk: Desk) -> bool:
 
 def _due(box: str, run: Run) -> bool:
     """The last event before the box: all staged, the last step passed."""
-    return not (box == "switch" and switch.to_stage(run.state)) and not (box == "settle" and run.state.step)
+    return not (box == "switch" and to_stage(run.state)) and not (box == "settle" and run.state.step)
 
 
 def test_recover_goes_on_with_a_held_rollout_and_only_guards_it(desk):

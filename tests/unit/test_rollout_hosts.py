@@ -49,7 +49,7 @@ def told(tmp_path: Path, *, within: str = "30s", traffic: str = "edge", before: 
     run.ports = replace(run.ports, environment=environment, fleet=fleet)
     if not before:
         planned = tuple(replace(host, before="", before_digest="") for host in run.plan.hosts)
-        run.state = replace(run.state, plan=replace(run.plan, hosts=planned))
+        run.recorder.state = replace(run.state, plan=replace(run.plan, hosts=planned))
     return run, channel
 
 

@@ -11,12 +11,13 @@ from gopub.journal import events as ev
 from gopub.journal.reading import read_state
 from gopub.journal.state import fold
 from gopub.journal.store import Journal
-from gopub.plan.model import Outcome, ReleaseRef
+from gopub.plan.model import Outcome
 from gopub.rollout import back
 from gopub.rollout.box import turn_around
 from gopub.rollout.close import close
 from gopub.rollout.run import Run
-from gopub.rollout.seat import Request, start
+from gopub.rollout.seat import start
+from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
 from gopub.usecases import recover_edges
 from gopub.usecases.recover_edges import answers, begin, debts, mend
@@ -123,7 +124,7 @@ def test_the_next_rollout_mends_it_as_well(world):
 def test_a_rollout_that_touched_nothing_leaves_the_debt(world):
     missed(world)
     world.journal.append("env/hello/lab", world.env().version, [ev.QuarantineCleared(NEW, "again")], actor="test")
-    refused = start(world.ports(), Request("hello", "lab", ReleaseRef(NEW, "2"), rollout="r2"), {}, 0)
+    refused = start(world.ports(), Wish(app="hello", env="lab", release=NEW, version="2", rollout="r2"), {}, 0)
     refused.record(ev.Refused(("not signed",)))
     close(refused, Outcome.REFUSED, "not signed")
     assert (world.env().owed_edges, world.env().owed_by) == (("edge2",), "r1")

@@ -22,7 +22,8 @@ from gopub.plan.steps import plan_rollout
 from gopub.release.environments import effective
 from gopub.rollout.judging import config_of
 from gopub.rollout.run import Run
-from gopub.rollout.seat import Request, start
+from gopub.rollout.seat import start
+from gopub.rollout.wish import Wish
 from gopub.spec.models import Environment
 from gopub.views.plan import plan_lines
 from tests.bench.judge_simulator import draw
@@ -177,7 +178,12 @@ def test_only_the_starts_of_what_was_promoted_count(tmp_path, monkeypatch):
     slow = seen(random.Random(7), 1.0, 0.0, 60.0)
     bad = ReleaseRef("d" * 64, "3")
     facts = {name: machine.facts() for name, machine in world.machines.items()}
-    run = start(world.ports(), Request("hello", "lab", bad, rollout="r2"), facts, world.router.table.epoch)
+    run = start(
+        world.ports(),
+        Wish(app="hello", env="lab", release=bad.release, version=bad.version, rollout="r2"),
+        facts,
+        world.router.table.epoch,
+    )
     planned = tuple(replace(host, before=world.new) for host in world.plan().hosts)
     run.record(ev.Admitted())
     plan = replace(world.plan(), rollout="r2", release=bad, stable=ReleaseRef(NEW, "2"), hosts=planned)

@@ -19,9 +19,9 @@ from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
 from gopub.errors import GopubError
 from gopub.journal import events as ev
-from gopub.journal import reading
 from gopub.journal.store import Journal
 from gopub.process import base_environment, run
+from gopub.rollout import seat
 from gopub.views.follow import Follower
 from tests.support.rollout_world import World, chart, in_memory
 
@@ -44,7 +44,7 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
 
 def driven_by(world: World, who: str, monkeypatch):
     with monkeypatch.context() as there:
-        there.setattr(reading, "whoami", lambda: who)
+        there.setattr(seat, "whoami", lambda: who)
         return world.driver()
 
 

@@ -1,0 +1,27 @@
+"""What somebody asks for, in one form from the request to the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A version of an app for an env; what is not known yet is empty.
+
+    ``release`` is the version's id once its release was read; ``project`` the folder of gopub.yaml; ``automatic`` means
+    that no person asked (a webhook, a schedule). ``rollout`` names one that is there already and is to be gone on with,
+    ``run`` is the engine's run that drives.
+    """
+
+    app: str
+    env: str
+    version: str = ""
+    release: str = ""
+    project: str = "."
+    reason: str = ""
+    actor: str = ""
+    automatic: bool = False
+    rollout: str = ""
+    run: str = ""
+    trace: str = ""
