@@ -108,6 +108,6 @@ async def may_begin(_folder: str, _app: str, _env: str, **_options: Any) -> str:
 
 deploying.release = released  # type: ignore[assignment]
 deploying.boxes.project_folder, deploying.boxes.may_begin = folder, may_begin  # type: ignore[attr-defined]
-boxes.opening.open_run = open_run  # type: ignore[attr-defined]
-boxes.opening.already_there = nothing  # type: ignore[attr-defined]
+boxes.start.open_run = open_run  # type: ignore[attr-defined]
+boxes.start.already_there = nothing  # type: ignore[attr-defined]
 hosts.cargo_for, hosts.process_health = cargo, health  # type: ignore[assignment]
