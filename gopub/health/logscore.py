@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_stable, log_sum
-from gopub.health.sources import LogCounts
+from gopub.health.samples import LogCounts
 
 PRIOR = 1e-3
 FLOOR = 5

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gopub.health.config import JudgeConfig
 from gopub.health.logscore import LogReading
-from gopub.health.samples import NoData, TrackWindow, Window
-from gopub.health.sources import LogCounts, LogSource, LogTarget
+from gopub.health.samples import LogCounts, NoData, TrackWindow, Window
+from gopub.health.sources import LogSource, LogTarget
 
 STABLE_HOSTS = 5
 """As many stable hosts are read at most; every canary host is."""

@@ -224,6 +224,18 @@ class RuntimeSnapshot:
     queries: tuple[ResolvedQuery, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LogCounts:
+    """New error lines of one host by class; ``cursor`` is where the next reading starts."""
+
+    host: str
+    release: str
+    classes: Mapping[str, int]
+    lines: int
+    cursor: str
+    notes: tuple[str, ...] = ()
+
+
 def sum_windows(windows: Iterable[Window]) -> Window | None:
     """Several windows as one from the first start to the last end; None when there are none."""
     parts = tuple(windows)

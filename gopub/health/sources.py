@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
+from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RuntimeSnapshot
 from gopub.process import Executor
 
 
@@ -33,18 +33,6 @@ class LogTarget:
     release: str
     unit: str
     channel: Executor
-
-
-@dataclass(frozen=True, slots=True)
-class LogCounts:
-    """New error lines of one host by class; ``cursor`` is where the next reading starts."""
-
-    host: str
-    release: str
-    classes: Mapping[str, int]
-    lines: int
-    cursor: str
-    notes: tuple[str, ...] = ()
 
 
 class LogSource(Protocol):

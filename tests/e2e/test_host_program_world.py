@@ -20,7 +20,8 @@ from gopub.errors import RefusedError
 from gopub.fleet.backends import SshFleet
 from gopub.fleet.inventory import load_inventory
 from gopub.health.backends.journald import JournaldSource
-from gopub.health.sources import LogCounts, LogTarget
+from gopub.health.samples import LogCounts
+from gopub.health.sources import LogTarget
 
 from .host_kit import APP, Site, binary, entry, open_site, tar_gz
 

@@ -27,8 +27,8 @@ from gopub.health.backends.journald import (
 )
 from gopub.health.loglines import LONGEST, classes, template
 from gopub.health.logscore import MAX_CLASSES, OVERFLOW, LogReading, LogState, fold_logs, log_score
-from gopub.health.samples import NoData
-from gopub.health.sources import LogCounts, LogTarget
+from gopub.health.samples import LogCounts, NoData
+from gopub.health.sources import LogTarget
 from gopub.health.wire import from_json, to_json
 from gopub.process import Result, run
 

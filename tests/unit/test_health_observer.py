@@ -14,6 +14,7 @@ from gopub.health.config import JudgeConfig, ScoreWeights, SloTarget
 from gopub.health.observe import Observer
 from gopub.health.samples import (
     CounterSnapshot,
+    LogCounts,
     NoData,
     ProcessHealth,
     RawSeries,
@@ -21,7 +22,7 @@ from gopub.health.samples import (
     RuntimeSample,
     RuntimeSnapshot,
 )
-from gopub.health.sources import LogCounts, LogTarget
+from gopub.health.sources import LogTarget
 from gopub.health.wire import from_json, to_json
 from gopub.judge.replay import judge, record_from_json, record_to_json, replay, schemas
 from gopub.judge.verdict import History, Kind, Policy

@@ -10,7 +10,7 @@ import pytest
 
 from gopub.health.loglines import classes
 from gopub.health.logscore import LogReading, LogState, fold_logs, log_score
-from gopub.health.sources import LogCounts
+from gopub.health.samples import LogCounts
 from gopub.health.wire import to_json
 from gopub.journal import events as ev
 from gopub.journal.store import Entry

@@ -22,8 +22,8 @@ from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.health.loglines import classes
-from gopub.health.samples import NoData
-from gopub.health.sources import LogCounts, LogTarget
+from gopub.health.samples import LogCounts, NoData
+from gopub.health.sources import LogTarget
 from gopub.process import Result
 
 MOST_LINES = 20_000
