@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
+from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError
 from gopub.journal.reading import asked, read_state
 from gopub.telemetry import log
@@ -43,7 +43,7 @@ def stands(rollout: str) -> Standing | None:
     try:
         journal = settings.journal()
         state = read_state(journal, rollout)
-        return standing(state, asked(journal, rollout), time.time()) if state.rollout else None
+        return standing(state, asked(journal, rollout), SystemClock().now()) if state.rollout else None
     except GopubError as error:
         _LOG.warning("%s: %s", rollout, error.problem)
         return None

@@ -38,7 +38,7 @@ def collect_beside() -> threading.Thread:
 def _collect() -> None:
     turn = 0
     while True:
-        time.sleep(_EVERY)
+        time.sleep(_EVERY)  # noqa: TID251 - a thread of its own, which decides nothing
         turn += 1
         gc.collect(_YOUNG if turn % _FULL_EVERY else _FULL)
         if turn == _FULL_EVERY:

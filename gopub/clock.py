@@ -1,4 +1,4 @@
-"""The only source of time, waiting and randomness; tests pass one that they move by hand."""
+"""Time, waiting and tokens: only here is the machine asked for the time; tests pass a clock that they move by hand."""
 
 from __future__ import annotations
 

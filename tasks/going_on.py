@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
@@ -24,6 +23,7 @@ from prefect.deployments import arun_deployment
 from prefect.runtime import flow_run
 
 from gopub.canon import Json
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.telemetry import log
 from gopub.usecases.recover import Found
@@ -87,7 +87,7 @@ def _unfinished(tag: str) -> FlowRunFilter:
 def _on_its_way(run: FlowRun) -> bool:
     if run.state is None or run.state.type is StateType.SCHEDULED:
         return True
-    return (datetime.now(UTC) - run.state.timestamp).total_seconds() < BEGINS_WITHIN
+    return SystemClock().now() - run.state.timestamp.timestamp() < BEGINS_WITHIN
 
 
 def _raise_trouble(found: Sequence[Found], ended: Sequence[Ended | BaseException]) -> None:

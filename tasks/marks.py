@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect import tags
@@ -33,7 +33,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Crashed
 
-from gopub.clock import Clock
+from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.journal.reading import asked, read_state
 from gopub.journal.state import State as Rollout
@@ -181,7 +181,7 @@ async def settle(client: PrefectClient, rollout: str = "") -> int:
 
 async def _bury(client: PrefectClient) -> int:
     """Mark what still runs inside runs that have ended."""
-    long_ago = FlowRunFilterEndTime(before_=datetime.now(UTC) - timedelta(seconds=SETTLED))
+    long_ago = FlowRunFilterEndTime(before_=datetime.fromtimestamp(SystemClock().now() - SETTLED, UTC))
     ended = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in(_ENDED), end_time=long_ago)
     lost = await client.read_task_runs(flow_run_filter=ended, task_run_filter=_open_tasks(), limit=AT_ONCE)
     return await _bury_tasks(client, lost)

@@ -65,11 +65,11 @@ async def _watch(run: Run) -> None:
         try:
             async with get_client() as client:
                 while True:
-                    await asyncio.sleep(LOOK)
+                    await SystemClock().sleep(LOOK)
                     await look(run, client)
         except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
             _log.debug("%s: how its run stands is not known: %r", run.rollout, error)
-            await asyncio.sleep(LOOK)
+            await SystemClock().sleep(LOOK)
 
 
 async def look(run: Run, client: PrefectClient) -> None:

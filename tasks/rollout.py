@@ -6,7 +6,6 @@ is the core's business (gopub.rollout); a batch retries its hosts itself.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from prefect import get_run_logger
 
 from blocks.resolve import ServerBlocks
 from gopub.canon import Json
+from gopub.clock import SystemClock
 from gopub.journal import projects as projects_box
 from gopub.journal.adopt import adopt
 from gopub.journal.reading import read_state
@@ -141,7 +141,7 @@ async def report(run: Run) -> dict[str, Json]:
 async def ready_to_wake(app: str, env: str) -> list[recover.Found]:
     """Each waiting rollout whose gate is open."""
     journal = settings.journal()
-    return recover.ready(journal, time.time(), app, env)
+    return recover.ready(journal, SystemClock().now(), app, env)
 
 
 @box(name="orphans", patient=True, limit=60)
@@ -149,7 +149,7 @@ async def orphans(app: str, env: str) -> list[recover.Found]:
     """Each active rollout that nobody drives; edges that missed the way back make one when they answer again."""
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
-    await recover_edges.mend(journal, time.time(), ServerBlocks(), app, env)
+    await recover_edges.mend(journal, SystemClock().now(), ServerBlocks(), app, env)
     return recover.orphans(journal, app, env)
 
 

@@ -18,6 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
+from gopub.clock import SystemClock
 from gopub.rollout.back import withdraw
 from gopub.rollout.run import Run
 from gopub.telemetry import log
@@ -58,9 +59,9 @@ async def _listen(driver: asyncio.Task[object] | None) -> None:
     What the worker announces beforehand is not lost.
     """
     try:
-        while get_intent() != "cancel":  # noqa: ASYNC110 - another thread of Prefect sets it
-            await asyncio.sleep(LISTEN)
-        await asyncio.sleep(GRACE)
+        while get_intent() != "cancel":
+            await SystemClock().sleep(LISTEN)
+        await SystemClock().sleep(GRACE)
     except TerminationSignal:
         _log.debug("the signal came here")
     if driver:

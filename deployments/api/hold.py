@@ -6,7 +6,6 @@ They need the token that may deploy this app to this environment, and answer wit
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deployments.api.deploy import LIMIT, permitted
 from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
+from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.journal.reading import asked, read_state
 from gopub.usecases.ask import ask_hold, ask_resume, under_way
@@ -76,4 +76,4 @@ def _ask(wanted: HoldRequest, actor: str, *, hold: bool) -> Standing:
         (ask_hold if hold else ask_resume)(journal, rollout, wanted.reason, actor=actor)
     except UsageError as error:  # a mistake at a command line is a conflict here
         raise RefusedError(error.code, error.problem, hint=error.hint) from None
-    return standing(read_state(journal, rollout), asked(journal, rollout), time.time())
+    return standing(read_state(journal, rollout), asked(journal, rollout), SystemClock().now())

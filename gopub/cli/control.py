@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import Annotated, cast
 
@@ -12,6 +11,7 @@ import typer
 from gopub.cli.driving import finish, go_on, go_on_with
 from gopub.cli.saying import say
 from gopub.cli.signals import heeded
+from gopub.clock import SystemClock
 from gopub.errors import Exit
 
 RolloutArgument = Annotated[
@@ -98,7 +98,7 @@ def recover(
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
         say(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
-    if mended := asyncio.run(mend(journal, time.time(), None, app, env)):
+    if mended := asyncio.run(mend(journal, SystemClock().now(), None, app, env)):
         say(f"edges that missed the way back answer again: {mended} env(s)", err=True)
     there = list(active(journal, app, env))
     found = [one for one in there if not one.driven and not one.state.waiting]

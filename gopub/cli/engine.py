@@ -22,6 +22,7 @@ from uuid import UUID
 
 from gopub.canon import Json
 from gopub.cli.signals import Wish, heeded
+from gopub.clock import SystemClock
 from gopub.errors import GopubError, InterruptedByUser
 from gopub.paths import private_folder, project_root, state_dir, state_folder
 
@@ -157,7 +158,7 @@ async def _last_state(run: UUID) -> Any:
             state = (await client.read_flow_run(run)).state
             if state and (state.is_final() or (state.is_paused() and state.name == WAITING)):
                 return state
-            await asyncio.sleep(1)
+            await SystemClock().sleep(1)
 
 
 async def _run(

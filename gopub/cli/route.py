@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from gopub.canon import read_json
 from gopub.cli.saying import say
+from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
 from gopub.traffic.saying import say_explanation, say_status, status_json
@@ -54,7 +54,7 @@ def explain_command(
     statuses = (EdgeStatus("", _read_table(table)),) if table else _ask(file, env)
     tables = _tables(statuses)
     skews = {status.edge: status.skew for status in statuses}
-    now = time.time()
+    now = SystemClock().now()
     found = {
         edge: explain(one, Request(address, headers, now + (skews[edge] or 0.0) if at is None else at))
         for edge, one in tables.items()
@@ -74,7 +74,7 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
         edges = [status_json(status) for status in statuses]
         say(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
     else:
-        say("\n".join(say_status(status, time.time()) for status in statuses))
+        say("\n".join(say_status(status, SystemClock().now()) for status in statuses))
     if any(status.error for status in statuses):
         raise typer.Exit(int(Exit.PARTIAL))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal.store import Journal
 from gopub.usecases.ask import ask
@@ -42,4 +42,4 @@ async def stop(
             if not told:
                 told = True
                 say(f"cannot stop yet, asking again: {error.problem}; {AGAIN}")
-        await asyncio.sleep(LOOK)
+        await SystemClock().sleep(LOOK)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from gopub.build.artifact import FileRef
+from gopub.clock import SystemClock
 from gopub.errors import GopubError, LockedError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
@@ -122,7 +123,7 @@ class Run:
 
     async def _keep(self, renew: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(lease.RENEW)
+            await SystemClock().sleep(lease.RENEW)  # hosts, edges and the database know no other time
             try:
                 await renew()
             except LockedError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.reading import whoami
@@ -31,7 +31,7 @@ class Follower:
     async def follow(self) -> None:
         """Follow until cancelled; the last entries are told by ``catch_up``."""
         while True:
-            await asyncio.sleep(LOOK)
+            await SystemClock().sleep(LOOK)
             self.catch_up()
 
     def ours(self) -> State | None:

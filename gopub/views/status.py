@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 
+from gopub.clock import SystemClock
 from gopub.journal.reading import asked, read_state
 from gopub.journal.state import EnvState, State, fold_env, next_action
 from gopub.journal.store import Entry, Journal
@@ -42,7 +42,7 @@ def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[s
         "observed": _observed(state),
         "waiting": state.waiting or None,
         "held": held(state, hold_of(said)),
-        "until": standing(state, said, time.time()).until or None,
+        "until": standing(state, said, SystemClock().now()).until or None,
         "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
         if state.verdict
         else None,

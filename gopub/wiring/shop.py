@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gopub.canon import sha256
-from gopub.clock import new_token
+from gopub.clock import SystemClock, new_token
 from gopub.paths import cache_dir
 from gopub.release.config import ReleaseConfig, SigningKey, local_keys, signing_key
 from gopub.release.stages import ReleasePlan
@@ -88,4 +87,4 @@ def open_shop(
 
 def now() -> float:
     """Seconds since the epoch: when a release was started and finished, for its provenance."""
-    return time.time()
+    return SystemClock().now()
