@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError
-from gopub.journal.reading import asked, read_state
 from gopub.telemetry import log
 from gopub.usecases.refuse_downgrade import refuse_downgrade
-from gopub.views.standing import Standing, standing
+from gopub.views import reading
+from gopub.views.standing import Standing
 from gopub.wiring import settings
 
 _LOG = log("api")
@@ -41,9 +41,7 @@ def by_journal(app: str, env: str, version: str) -> None:
 def stands(rollout: str) -> Standing | None:
     """How a rollout stands by the journal of this machine; None where that does not know it, or does not answer."""
     try:
-        journal = settings.journal()
-        state = read_state(journal, rollout)
-        return standing(state, asked(journal, rollout), SystemClock().now()) if state.rollout else None
+        return reading.stands(settings.journal(), rollout, SystemClock().now())
     except GopubError as error:
         _LOG.warning("%s: %s", rollout, error.problem)
         return None

@@ -35,13 +35,14 @@ from prefect.states import Completed, Crashed
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
-from gopub.journal.reading import asked, read_state
-from gopub.journal.state import State as Rollout
+from gopub.journal.reading import asked
 from gopub.journal.store import Journal
 from gopub.rollout.run import Run
 from gopub.telemetry import log
 from gopub.usecases.ask import ask
 from gopub.usecases.recover import active
+from gopub.views.reading import outline
+from gopub.views.rollout import Outline
 from gopub.wiring import settings
 
 WAITING = "Waiting"
@@ -108,8 +109,8 @@ async def gone_on_with(app: str, env: str) -> str:
     async with asking("what this run drove before is not known") as client:
         for known in runs_here():
             for name in rollouts_of((await client.read_flow_run(known)).tags):
-                state = _known(name)
-                if state and app in {"", state.app} and env == state.env and not state.closed:
+                known_as = _known(name)
+                if known_as and app in {"", known_as.app} and env == known_as.env and not known_as.outcome:
                     return name
     return ""
 
@@ -171,9 +172,9 @@ async def settle(client: PrefectClient, rollout: str = "") -> int:
     paused = FlowRunFilter(tags=FlowRunFilterTags(all_=wanted), state=_in([StateType.PAUSED]))
     changed = 0
     for one in await client.read_flow_runs(flow_run_filter=paused, limit=AT_ONCE):
-        ends = [state for name in rollouts_of(one.tags) if (state := _known(name)) and state.closed]
-        if ends and ends[-1].closed:
-            outcome, reason = ends[-1].closed.outcome.value, ends[-1].closed.reason
+        known = [its for name in rollouts_of(one.tags) if (its := _known(name))]
+        if ends := [(its.outcome.value, its.reason) for its in known if its.outcome]:
+            outcome, reason = ends[-1]
             await client.set_flow_run_state(one.id, Completed(name=outcome.capitalize(), message=reason), force=True)
             changed += 1
     return changed
@@ -220,9 +221,9 @@ def _gone() -> State:
     return Crashed(message="the run that it was part of has ended: its process is gone")
 
 
-def _known(rollout: str) -> Rollout | None:
+def _known(rollout: str) -> Outline | None:
     try:
-        return read_state(settings.journal(), rollout)
+        return outline(settings.journal(), rollout)
     except GopubError as error:
         _log.warning("%s: %s", rollout, error.problem)
         return None

@@ -17,7 +17,6 @@ from gopub.canon import Json
 from gopub.clock import SystemClock
 from gopub.journal import projects as projects_box
 from gopub.journal.adopt import adopt
-from gopub.journal.reading import read_state
 from gopub.plan.model import PlannedStep
 from gopub.rollout import admit as first
 from gopub.rollout import back, close, wait
@@ -35,7 +34,7 @@ from gopub.rollout.switch import switch_batches
 from gopub.rollout.wish import Wish
 from gopub.usecases import recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
-from gopub.views.summary import summary, summary_of
+from gopub.views.summary import summary, summary_if_over
 from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
 from tasks.box import box
@@ -183,8 +182,8 @@ async def no_downgrade(app: str, env: str, version: str, *, downgrade: bool) -> 
 @box(name="already there", patient=True, limit=300)
 async def already_there(wish: Wish) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
-    if wish.rollout and (state := read_state(settings.journal(), wish.rollout)).closed:
-        return summary_of(state, ())
+    if wish.rollout and (over := summary_if_over(settings.journal(), wish.rollout)):
+        return over
     return await start.already_there(wish, ServerBlocks())
 
 

@@ -18,9 +18,9 @@ from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.journal.reading import asked, read_state
 from gopub.usecases.ask import ask_hold, ask_resume, under_way
-from gopub.views.standing import Standing, standing
+from gopub.views.reading import stands
+from gopub.views.standing import Standing
 from gopub.wiring import settings
 
 
@@ -76,4 +76,4 @@ def _ask(wanted: HoldRequest, actor: str, *, hold: bool) -> Standing:
         (ask_hold if hold else ask_resume)(journal, rollout, wanted.reason, actor=actor)
     except UsageError as error:  # a mistake at a command line is a conflict here
         raise RefusedError(error.code, error.problem, hint=error.hint) from None
-    return standing(read_state(journal, rollout), asked(journal, rollout), SystemClock().now())
+    return stands(journal, rollout, SystemClock().now()) or Standing(rollout, "active")

@@ -33,7 +33,7 @@ def promote(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption =
     name = meant(journal, rollout, app, env, changes=True)
     state = ask_promote(journal, name, reason)
     say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
-    go_on(journal, state)
+    go_on(journal, state.app, state.env)
 
 
 def abort(
@@ -45,19 +45,14 @@ def abort(
 ) -> None:
     """Take an active rollout back; the release is not quarantined."""
     from gopub.cli.meaning import meant
-    from gopub.errors import UsageError
-    from gopub.journal.reading import read_state
-    from gopub.usecases.ask import ask
+    from gopub.usecases.ask import ask_abort
     from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
-    state = read_state(journal, name)
-    if state.closed:
-        raise UsageError("GP943", f"rollout {name} is over ({state.closed.outcome.value})", hint="see `gopub rollback`")
-    ask(journal, name, "abort", reason)
+    state = ask_abort(journal, name, reason)
     say(f"asked {name} ({state.app} into {state.env}) to go back", err=True)
-    go_on(journal, state, as_json=as_json)
+    go_on(journal, state.app, state.env, as_json=as_json)
 
 
 def rollback(

@@ -16,7 +16,6 @@ from gopub.cli.saying import say
 from gopub.errors import Exit, GopubError, InterruptedByUser
 
 if TYPE_CHECKING:
-    from gopub.journal.state import State
     from gopub.journal.store import Journal
     from gopub.usecases.recover import Found
 
@@ -32,13 +31,13 @@ def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json
     finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=interrupted)
 
 
-def go_on(journal: Journal, state: State, *, as_json: bool = False) -> None:
-    """Drive a rollout here if nobody does any more, so that what was asked of it is heard."""
+def go_on(journal: Journal, app: str, env: str, *, as_json: bool = False) -> None:
+    """Drive the rollout into this env here if nobody does any more, so that what was asked of it is heard."""
     from gopub.usecases.recover import active, parameters
 
-    for one in active(journal, state.app, state.env):
+    for one in active(journal, app, env):
         if not one.driven:
-            drive("rollout", state.app, state.env, parameters(one).to_json(), as_json=as_json)
+            drive("rollout", app, env, parameters(one).to_json(), as_json=as_json)
 
 
 def go_on_with(found: Sequence[Found]) -> None:

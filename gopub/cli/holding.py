@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 def hold(rollout: RolloutArgument = "", app: AppOption = "", env: EnvOption = "", reason: ReasonOption = "") -> None:
     """Let a rollout grow no further until it is resumed. It may still go back, and does at its deadline."""
     from gopub.cli.meaning import meant
-    from gopub.journal.reading import read_state
     from gopub.usecases.ask import ask_hold
     from gopub.usecases.recover import active
+    from gopub.views.reading import outline
     from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
-    state = read_state(journal, name)
+    whose = outline(journal, name)
     hold = ask_hold(journal, name, reason)
-    for one in active(journal, state.app, state.env):
+    for one in active(journal, whose.app, whose.env):
         say(_held(name, one, hold), err=True)
 
 
@@ -38,16 +38,16 @@ def resume(
 ) -> None:
     """Let a rollout that is held go on."""
     from gopub.cli.meaning import meant
-    from gopub.journal.reading import read_state
     from gopub.usecases.ask import ask_resume
+    from gopub.views.reading import outline
     from gopub.wiring import settings
 
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=True)
-    state = read_state(journal, name)
+    whose = outline(journal, name)
     ask_resume(journal, name, reason)
-    say(f"asked {name} ({state.app} into {state.env}) to go on", err=True)
-    go_on(journal, state, as_json=as_json)
+    say(f"asked {name} ({whose.app} into {whose.env}) to go on", err=True)
+    go_on(journal, whose.app, whose.env, as_json=as_json)
 
 
 def _held(name: str, one: Active, hold: ev.Asked) -> str:

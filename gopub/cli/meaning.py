@@ -6,7 +6,7 @@ service whose gopub.yaml lies here or above. Where it could mean several, or nob
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,26 +14,12 @@ from typing import TYPE_CHECKING
 from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
-    from gopub.journal.store import Entry, Journal
+    from gopub.journal.store import Journal
+    from gopub.views.known import Candidate
 
 LAST = "last"
 """What stands for no name."""
 _MOST_SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A rollout as far as it takes to choose one; ``active`` says whether its env still waits for its end."""
-
-    rollout: str
-    app: str
-    env: str
-    active: bool
-
-    @property
-    def says(self) -> str:
-        """For people: which one it is."""
-        return f"{self.rollout} ({self.app} into {self.env})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +44,8 @@ def meant(journal: Journal, name: str, app: str = "", env: str = "", *, changes:
     Raises:
         UsageError: GP941 there is no such rollout; GP965 it could mean several, or the app is not known.
     """
+    from gopub.views.known import candidates
+
     known = candidates(journal)
     if name not in ("", LAST):
         return named(known, name, app, env)
@@ -103,30 +91,6 @@ def unnamed(known: Sequence[Candidate], app: str, env: str, *, changes: bool) ->
     if not ours:
         raise UsageError("GP941", f"there is no rollout of {whose} yet", hint="`gopub status` shows all apps and envs")
     return ours[-1].rollout
-
-
-def candidates(journal: Journal) -> list[Candidate]:
-    """Every rollout that the envs' own streams tell of, oldest first; a stream that cannot be read hides no other."""
-    found: list[tuple[int, Candidate]] = []
-    for stream in journal.streams("env/"):
-        try:
-            entries = journal.read(stream)
-        except GopubError:
-            continue
-        found += _of_env(stream, entries)
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
-
-
-def _of_env(stream: str, entries: Sequence[Entry]) -> Iterator[tuple[int, Candidate]]:
-    from gopub.journal import events as ev
-    from gopub.journal.state import fold_env
-
-    _, app, env = stream.split("/", 2)
-    active = fold_env(entry.event for entry in entries).active
-    for entry in entries:
-        if isinstance(entry.event, ev.EnvOpened):
-            rollout = entry.event.rollout
-            yield entry.seq, Candidate(rollout, app, env, rollout == active)
 
 
 def this_folder(start: Path | None = None) -> Here:

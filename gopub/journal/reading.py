@@ -15,6 +15,9 @@ from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of, env_stream, stream_of
 from gopub.plan.model import Outcome
 
+DAMAGED = frozenset({"GP702", "GP703", "GP733"})
+"""Entries of one stream that cannot have happened, or cannot be read: what other streams tell is as good as ever."""
+
 
 def asked(journal: Journal, rollout: str) -> tuple[ev.Asked, ...]:
     """What people asked of a rollout, oldest first."""

@@ -63,6 +63,20 @@ def ask_promote(journal: Journal, rollout: str, reason: str, clock: Clock | None
     return state
 
 
+def ask_abort(journal: Journal, rollout: str, reason: str) -> State:
+    """Ask that the rollout goes back.
+
+    Raises:
+        UsageError: GP943 it is over.
+    """
+    state = read_state(journal, rollout)
+    if state.closed:
+        what = f"rollout {rollout} is over ({state.closed.outcome.value})"
+        raise UsageError("GP943", what, hint="see `gopub rollback`")
+    ask(journal, rollout, "abort", reason)
+    return state
+
+
 def ask_hold(
     journal: Journal, rollout: str, reason: str, *, actor: str = "", run: str = "", clock: Clock | None = None
 ) -> ev.Asked:

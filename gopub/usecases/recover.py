@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.journal import events as ev
-from gopub.journal.reading import read_env_state, read_state
+from gopub.journal.reading import DAMAGED, read_env_state, read_state
 from gopub.journal.state import State
 from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of, stream_of
 from gopub.judge.gates import closed_gate, held_until, hold_of
 from gopub.telemetry import log
-
-DAMAGED = frozenset({"GP702", "GP703", "GP733"})
-"""Entries of one stream that cannot have happened, or cannot be read."""
 
 _log = log("recover")
 

@@ -16,7 +16,7 @@ from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal.kit import read_kit
 from gopub.journal.projects import known_project
-from gopub.journal.reading import read_state, whoami
+from gopub.journal.reading import DAMAGED, read_state, whoami
 from gopub.journal.state import EnvState, State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
@@ -25,7 +25,6 @@ from gopub.rollout.survey import edges_of
 from gopub.rollout.tables import pools_of
 from gopub.telemetry import log, new_trace_id
 from gopub.traffic.protocol import EdgeStatus
-from gopub.usecases.recover import DAMAGED
 from gopub.wiring import settings
 from gopub.wiring.allowed import frozen, of_project
 from gopub.wiring.naming import Elsewhere

@@ -19,7 +19,7 @@ from gopub.journal import events as ev
 from gopub.journal.adopt import adopt
 from gopub.journal.kit import Kit, read_kit
 from gopub.journal.projects import known_project
-from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.reading import DAMAGED, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
 from gopub.journal.state import State, fold
 from gopub.journal.store import Journal, open_journal
@@ -41,7 +41,7 @@ from gopub.wiring.nostore import NoStore
 from gopub.wiring.outside import open_fleet, open_router
 from gopub.wiring.ports import Ports
 
-JOURNAL_DOWN = frozenset({"GP701", "GP702", "GP703", "GP733"})
+JOURNAL_DOWN = DAMAGED | {"GP701"}
 """It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
 LOCKED = 5.0
 """Seconds that a rollback waits for somebody who is writing to the journal."""

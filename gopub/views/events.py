@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from gopub.journal import events as ev
@@ -41,6 +42,11 @@ def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one c
             return f"edges: {'; '.join(bad)}" if bad else None
         case _:
             return _tell_step(event)
+
+
+def last_of(history: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Event | None:
+    """The last event of a kind."""
+    return next((event for event in reversed(tuple(history)) if isinstance(event, kind)), None)
 
 
 def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above

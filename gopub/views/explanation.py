@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 from gopub.canon import Json
 from gopub.journal import events as ev
@@ -11,8 +10,7 @@ from gopub.journal.events import encode
 from gopub.journal.store import Entry
 from gopub.telemetry import one_line
 from gopub.views.events import tell
-
-Tree = Mapping[str, Json]
+from gopub.views.verdict import Figures, LogView, number, verdict_view
 
 
 def explanation(entries: Sequence[Entry]) -> list[str]:
@@ -49,42 +47,30 @@ def _details(event: ev.Event) -> list[str]:
             return [f"stable: {plan.stable.version if plan.stable else 'none (first release)'}", *plan.notes]
         case ev.HostSwitched(values=values) if values.get("unit.exe_digest"):
             return [f"process {values.get('unit.main_pid')} runs sha256:{values['unit.exe_digest']}"]
-        case ev.Judged(record=kept):
-            return _verdict(cast("Tree", kept.get("record") or {}))
+        case ev.Judged():
+            return _verdict(verdict_view(event).figures)
         case _:
             return []
 
 
-def _verdict(record: Tree) -> list[str]:
-    seen = cast("Tree", record.get("observation") or {})
-    if not seen:
+def _verdict(figures: Figures | None) -> list[str]:
+    if figures is None:
         return []
-    totals = cast("Tree", seen.get("rollout_totals") or {})
-    score = cast("Tree", seen.get("score") or {})
-    evidence = cast("Tree", seen.get("evidence") or {})
-    canary = f"canary {totals.get('canary_errors')} errors in {totals.get('canary_requests')} requests"
-    lines = [
-        f"{canary}, stable {totals.get('stable_errors')} in {totals.get('stable_requests')}",
-        f"score {_number(score.get('value'))}; evidence E {_number(evidence.get('e_value'))}"
-        + (f"; no data: {seen['no_data']}" if seen.get("no_data") else ""),
+    canary = f"canary {figures.canary_errors} errors in {figures.canary_requests} requests"
+    asked = (f"asked: {one.text} → {one.series} series, digest {one.answer}" for one in figures.queries)
+    return [
+        f"{canary}, stable {figures.stable_errors} in {figures.stable_requests}",
+        f"score {number(figures.score, '-')}; evidence E {number(figures.e_value, '-')}"
+        + (f"; no data: {figures.no_data}" if figures.no_data else ""),
+        _logs(figures.logs, figures.log_note),
+        *asked,
     ]
-    lines.append(_logs(seen))
-    queries = cast("Sequence[Tree]", seen.get("queries") or ())
-    asked = (f"asked: {one.get('text')} → {one.get('series')} series, digest {one.get('answer')}" for one in queries)
-    return [*lines, *asked]
 
 
-def _logs(seen: Tree) -> str:
+def _logs(found: LogView | None, note: str) -> str:
     """The log score and the error lines that speak loudest; or why there is none."""
-    found, note = cast("Tree | None", seen.get("log_score")), seen.get("log_note")
     if found is None:
         return f"no log score: {note or 'logs were not read'}"
-    classes = cast("Sequence[Tree]", found.get("classes") or ())
-    loud = [f"{c.get('name')!r} {c.get('canary')} against {c.get('stable')}" for c in classes if c.get("counted")]
-    requests = f"{found.get('canary_requests')} requests against {found.get('stable_requests')}"
-    said = (f"log score {_number(found.get('value'))} over {requests}", *loud[:3], *((f"{note}",) if note else ()))
+    requests = f"{found.canary_requests} requests against {found.stable_requests}"
+    said = (f"log score {number(found.value, '-')} over {requests}", *found.loud, *((f"{note}",) if note else ()))
     return "; ".join(said)
-
-
-def _number(value: Json) -> str:
-    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value or "-")

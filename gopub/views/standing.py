@@ -23,6 +23,20 @@ class Standing:
     final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    """Who holds a rollout and why; times are RFC 3339, ``until`` empty while there is no plan that says so."""
+
+    by: str
+    reason: str
+    since: str
+    until: str
+
+    def to_json(self) -> dict[str, Json]:
+        """As `gopub status --json` has it."""
+        return {"by": self.by, "reason": self.reason, "since": self.since, "until": self.until or None}
+
+
 def standing(state: State, asked: Sequence[ev.Asked], now: float) -> Standing:
     """How it stands by what the journal says of it and of what people asked."""
     if state.closed:
@@ -40,11 +54,9 @@ def until(state: State, hold: ev.Asked) -> str:
     return moment(held_until(state.plan, state.reached, hold)) if state.plan else ""
 
 
-def held(state: State, hold: ev.Asked | None) -> dict[str, Json] | None:
-    """The hold as JSON; None where nobody holds."""
-    if hold is None:
-        return None
-    return {"by": hold.actor, "reason": hold.reason, "since": moment(hold.at), "until": until(state, hold) or None}
+def hold_view(state: State, hold: ev.Asked | None) -> HoldView | None:
+    """The hold as it is told; None where nobody holds."""
+    return HoldView(hold.actor, hold.reason, moment(hold.at), until(state, hold)) if hold else None
 
 
 def moment(at: float) -> str:

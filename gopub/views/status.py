@@ -1,64 +1,47 @@
-"""What each env runs and what is under way, as rows for people and programs."""
+"""The table of `gopub status`: one row for each env. Pure."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from gopub.views.env import EnvView
+from gopub.views.rollout import RolloutView
 
-from gopub.clock import SystemClock
-from gopub.journal.reading import asked, read_state
-from gopub.journal.state import EnvState, State, fold_env, next_action
-from gopub.journal.store import Entry, Journal
-from gopub.judge.gates import hold_of
-from gopub.views.standing import held, standing
+HEAD = ("app", "env", "stable", "release", "under way", "driver")
 
 
-def _row(journal: Journal, stream: str) -> dict[str, object]:
-    _, app, env = stream.split("/", 2)
-    entries = journal.read(stream)
-    state = fold_env(entry.event for entry in entries)
-    return {
-        "app": app,
-        "env": env,
-        "stable": state.stable_version or None,
-        "release": state.stable[:12] or None,
-        "since": _when(entries),
-        "active": _active(journal, state, app, env),
-        "quarantined": sorted(release[:12] for release in state.quarantine),
-        "automatic_rollbacks_in_a_row": state.automatic_rollbacks,
-        "owed_edges": list(state.owed_edges),
-    }
+def cells(row: EnvView) -> tuple[str, ...]:
+    """What stands in the row of an env."""
+    return (row.app, row.env, row.stable or "-", row.release or "-", _under_way(row), _driver(row.active))
 
 
-def _active(journal: Journal, env_state: EnvState, app: str, env: str) -> dict[str, object] | None:
-    if not env_state.active:
-        return None
-    state: State = read_state(journal, env_state.active)
-    seated, said = journal.seated(app, env), asked(journal, env_state.active)
-    return {
-        "rollout": env_state.active,
-        "version": state.release_version,
-        "next": next_action(state).value if state.rollout else "admit",
-        "step": state.step.says if state.plan and state.step else None,
-        "observed": _observed(state),
-        "waiting": state.waiting or None,
-        "held": held(state, hold_of(said)),
-        "until": standing(state, said, SystemClock().now()).until or None,
-        "verdict": f"{state.verdict.kind} by rule {state.verdict.rule}: {state.verdict.reason}"
-        if state.verdict
-        else None,
-        "driver": seated[0].holder if seated else None,
-        "driver_alive": bool(seated and seated[1]),
-        "owed": list(state.owed),
-    }
+def _under_way(row: EnvView) -> str:
+    if row.damage:
+        which = f"{row.active.rollout}: " if row.active else ""
+        return f"{which}cannot be told: {row.damage.code}"
+    if row.active:
+        return f"{row.active.version}: {_doing(row.active)}"
+    return _owed(row.owed_edges)
 
 
-def _observed(state: State) -> dict[str, float] | None:
-    """How many seconds of the step's bake were observed, as of the last verdict, and how many are needed."""
-    if state.step is None or state.step.index not in state.reached:
-        return None
-    return {"seconds": state.observed.get(state.step.index, 0.0), "needed": state.step.bake}
+def _owed(edges: tuple[str, ...]) -> str:
+    """What is left of the last rollout where none is under way."""
+    return f"{', '.join(edges)} missed the way back; run `gopub recover` when reachable" if edges else "-"
 
 
-def _when(entries: list[Entry]) -> str | None:
-    at = entries[-1].at if entries else None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else None
+def _doing(active: RolloutView) -> str:
+    """What a rollout that is under way does, or what it waits for."""
+    held, baked = active.held, active.observed
+    if held is None:
+        if active.waiting and active.until:
+            return f"{active.waiting} (opens {active.until})"
+        observed = f" (observed {baked.seconds:.0f}s of {baked.needed:g}s)" if baked else ""
+        return f"{active.waiting or active.step or active.next}{observed}"
+    why = f" ({held.reason})" if held.reason else ""
+    end = f"; goes back at {held.until}" if held.until else ""
+    return f"held by {held.by} since {held.since}{why}{end}; `gopub resume` goes on"
+
+
+def _driver(active: RolloutView | None) -> str:
+    if active is None or active.waiting:
+        return "-"
+    alive = "" if active.driver.alive else " (gone; run `gopub recover`)"
+    return f"{active.driver.name or None}{alive}"

@@ -1,4 +1,4 @@
-"""What came of a rollout, as plain values, and the exit code that goes with it. Pure."""
+"""What came of a rollout, as plain values, and the exit code that goes with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from gopub.canon import Json
 from gopub.errors import Exit
+from gopub.journal.reading import read_state
 from gopub.journal.state import State
+from gopub.journal.store import Journal
 from gopub.plan.model import Outcome
 from gopub.rollout.run import Run
 
@@ -27,7 +29,7 @@ def summary(run: Run) -> dict[str, Json]:
 
 
 def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
-    """The same from a state alone."""
+    """The same from a state alone. Pure."""
     closed, back, verdict = state.closed, state.back, state.verdict
     stable = state.plan.stable.version if state.plan and state.plan.stable else None
     promoted = closed is not None and closed.outcome is Outcome.PROMOTED
@@ -45,6 +47,21 @@ def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
         "owed_edges": list(closed.owed_edges) if closed else [],
         "alarms": list(alarms),
     }
+
+
+def read_summary(journal: Journal, rollout: str) -> dict[str, Json]:
+    """The same by the journal.
+
+    Raises:
+        GopubError: the journal, or what it says of this rollout, cannot be read.
+    """
+    return summary_of(read_state(journal, rollout), ())
+
+
+def summary_if_over(journal: Journal, rollout: str) -> dict[str, Json] | None:
+    """The same of a rollout that has ended; None while it is under way."""
+    state = read_state(journal, rollout)
+    return summary_of(state, ()) if state.closed else None
 
 
 def exit_of(result: Mapping[str, Json]) -> Exit:

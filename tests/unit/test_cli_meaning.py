@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from gopub.cli.main import app as command
-from gopub.cli.meaning import Candidate, Here, candidates, meant, named, this_folder, unnamed
+from gopub.cli.meaning import Here, meant, named, this_folder, unnamed
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, UsageError
 from gopub.journal import events as ev
 from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import asked_of
 from gopub.plan.model import Outcome
+from gopub.views.known import Candidate, candidates
 
 ORDERS = Here("orders")
 

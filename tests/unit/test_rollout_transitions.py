@@ -203,11 +203,15 @@ STRANGER = """UPDATE journal SET data = replace(data, '"a"', '"z"') WHERE type =
 def test_a_journal_that_cannot_have_happened_is_one_line_for_people(tmp_path, monkeypatch, capsys, statement, code):
     rewritten(tmp_path, statement)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("sys.argv", ["gopub", "status"])
     with pytest.raises(SystemExit) as end:
         main.run()
     said = capsys.readouterr()
-    assert (end.value.code, said.out) == (1, "")
+    assert end.value.code == 1
+    [head, damaged, other] = [line.split() for line in said.out.splitlines()]
+    assert damaged[:2] == ["hello", "lab"] and f"r1: cannot be told: {code}" in " ".join(damaged)
+    assert other[:2] == ["other", "lab"] and head[:2] == ["app", "env"], "it hides no other"
     told = said.err.splitlines()
     assert [line.partition(" ")[0] for line in told] == ["error:", "hint:"] and code in told[0]
 

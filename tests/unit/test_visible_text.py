@@ -19,9 +19,9 @@ from gopub.journal import events as ev
 from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
 from gopub.telemetry import log, one_line, visible
+from gopub.views import pages
 from gopub.views.explanation import explanation, explanation_json
 from gopub.views.follow import line_printer
-from tasks import pages
 
 HOSTILE = "\x1b]0;owned\x07 \u202eorp\u202c \x9b2J\r\x7fall good\n20:19:55  promoted"
 """Renames a window, turns text around, clears the screen, goes back in its line, and writes a line of its own."""

@@ -67,8 +67,8 @@ def went_back(rollout: str, app: str, env: str) -> list[ev.Event]:
     *before, reached = moving(rollout, app, env)
     return [
         *before, ev.HostFailed("app2", "stage", "GP440", "no\nroom"), reached,
-        judged("ROLLBACK", 3, "errors *rise*", SEEN), ev.GoingBack(Outcome.ROLLED_BACK, 3, "errors *rise*"), ev.TrafficOff(1_700_000_060.0),
-        ev.SwitchIntended(("app1",), OLD_FOLDER, "stable"),
+        judged("ROLLBACK", 3, "errors *rise*", SEEN), ev.GoingBack(Outcome.ROLLED_BACK, 3, "errors *rise*"),
+        ev.TrafficOff(1_700_000_060.0), ev.SwitchIntended(("app1",), OLD_FOLDER, "stable"),
         ev.HostOwed("app1", "it does not | answer"),
         ev.Closed(Outcome.ROLLED_BACK, "errors *rise*", ("app1",), ("edge1",)),
     ]  # fmt: skip

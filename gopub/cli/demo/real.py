@@ -16,11 +16,10 @@ from gopub.cli.demo.ground import Beside, Ground
 from gopub.cli.demo.talk import Talk
 from gopub.cli.engine import load, run_deployment
 from gopub.errors import GopubError
-from gopub.journal.reading import read_state
 from gopub.lab.lab import Lab
 from gopub.paths import cache_dir
 from gopub.spec.kinds import S3, SecretRef
-from gopub.views.summary import summary_of
+from gopub.views.summary import read_summary
 from gopub.wiring import settings
 from gopub.wiring.outside import open_store_of_connection
 
@@ -57,7 +56,7 @@ class RealGround(Ground):
         if not made:
             raise GopubError("GP947", "the deployment's run ended without a rollout",
                              hint=f"see {self.folder}/prefect/gopub-worker.log")  # fmt: skip
-        return summary_of(read_state(journal, made[-1].removeprefix("rollout/")), ())
+        return read_summary(journal, made[-1].removeprefix("rollout/"))
 
     def keep_parts(self) -> list[int]:
         """They run already."""

@@ -14,7 +14,7 @@ from gopub.cli.demo.ground import Ground, Seen
 from gopub.cli.demo.talk import Talk
 from gopub.journal import events as ev
 from gopub.journal.store import Entry
-from gopub.views.events import tell
+from gopub.views.events import last_of, tell
 from gopub.views.follow import Follower
 from gopub.wiring import settings
 
@@ -53,7 +53,7 @@ class Act:
 
     def event(self, kind: type[ev.Event]) -> ev.Event | None:
         """The last event of a kind."""
-        return next((entry.event for entry in reversed(self.entries) if isinstance(entry.event, kind)), None)
+        return last_of((entry.event for entry in self.entries), kind)
 
 
 def hello_acts(bad: str) -> tuple[Wanted, ...]:

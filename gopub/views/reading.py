@@ -1,0 +1,105 @@
+"""The read model by the journal: envs, rollouts, runs. What each is like is said by the pure modules beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from gopub.errors import GopubError
+from gopub.journal import events as ev
+from gopub.journal.reading import DAMAGED, asked, read_state
+from gopub.journal.state import EnvState, fold_env
+from gopub.journal.store import Journal
+from gopub.journal.streams import env_stream, stream_of
+from gopub.views.env import EnvView, env_view, says
+from gopub.views.rollout import Driver, Outline, RolloutView, damaged_rollout, outline_of, rollout_view
+from gopub.views.runs import SeatView, seats_of
+from gopub.views.standing import Standing, standing
+
+
+def read_envs(journal: Journal, now: float, app: str = "", env: str = "") -> list[EnvView]:
+    """Every env (of this app and name, if given), in the order in which they began; a damaged one hides no other.
+
+    Raises:
+        GopubError: GP701 the journal cannot be read.
+    """
+    named = [stream.split("/", 2)[1:] for stream in journal.streams("env/")]
+    return [
+        _env(journal, its_app, its_env, now)
+        for its_app, its_env in named
+        if app in ("", its_app) and env in ("", its_env)
+    ]
+
+
+def stands(journal: Journal, rollout: str, now: float) -> Standing | None:
+    """How a rollout stands; None where the journal does not know it.
+
+    Raises:
+        GopubError: the journal, or what it says of this rollout, cannot be read.
+    """
+    state = read_state(journal, rollout)
+    return standing(state, asked(journal, rollout), now) if state.rollout else None
+
+
+def outline(journal: Journal, rollout: str) -> Outline:
+    """A rollout as far as it takes to name it; see `stands` for what it raises."""
+    return outline_of(read_state(journal, rollout))
+
+
+def read_seats(journal: Journal, rollout: str) -> tuple[SeatView, ...]:
+    """The runs that drove a rollout; see `stands` for what it raises."""
+    return seats_of(entry.event for entry in journal.read(stream_of(rollout)))
+
+
+def rollout_of(journal: Journal, app: str, env: str, runs: Collection[str], since: float = 0.0) -> str:
+    """The newest rollout into this env that one of these runs drove; empty while the journal knows none.
+
+    The rollout of a flow inside another one is recorded under the run that somebody started, the outer one. What was
+    opened before ``since`` (seconds since the epoch), when the run was made, is not looked at: it is another's.
+
+    Raises:
+        GopubError: the journal, or a stream of this env's, cannot be read.
+    """
+    for entry in reversed(journal.read(env_stream(app, env))):
+        if entry.at < since:
+            return ""
+        if isinstance(entry.event, ev.EnvOpened):
+            rollout = entry.event.rollout
+            if any(seat.run in runs for seat in read_seats(journal, rollout)):
+                return rollout
+    return ""
+
+
+def _env(journal: Journal, app: str, env: str, now: float) -> EnvView:
+    try:
+        entries = journal.read(env_stream(app, env))
+        state = fold_env(entry.event for entry in entries)
+    except GopubError as error:
+        return EnvView(app, env, damage=_of_one_stream(error))
+    at = entries[-1].at if entries else 0.0
+    try:
+        return env_view(app, env, state, at, _active(journal, app, env, state, now))
+    except GopubError as error:
+        damage = _of_one_stream(error)
+    lost = damaged_rollout(state.active, says(damage), _driver(journal, app, env))
+    return replace(env_view(app, env, state, at, lost), damage=damage)
+
+
+def _active(journal: Journal, app: str, env: str, state: EnvState, now: float) -> RolloutView | None:
+    rollout = state.active
+    if not rollout:
+        return None
+    driver = _driver(journal, app, env)
+    return rollout_view(rollout, read_state(journal, rollout), asked(journal, rollout), driver, now)
+
+
+def _driver(journal: Journal, app: str, env: str) -> Driver:
+    seated = journal.seated(app, env)
+    return Driver(seated[0].holder, seated[1]) if seated else Driver()
+
+
+def _of_one_stream(error: GopubError) -> GopubError:
+    """The damage, if it is that of one stream; a journal that cannot be read at all hides everything."""
+    if error.code not in DAMAGED:
+        raise error
+    return error

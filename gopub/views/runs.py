@@ -1,0 +1,24 @@
+"""Which of an engine's runs drove which rollout: the journal names the run of every driver that took the seat. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gopub.journal import events as ev
+
+
+@dataclass(frozen=True, slots=True)
+class SeatView:
+    """A driver that took the seat, and the engine's run that it was."""
+
+    run: str
+    why: str
+    epoch: int
+    driver: str
+
+
+def seats_of(history: Iterable[ev.Event]) -> tuple[SeatView, ...]:
+    """The runs that drove a rollout, in the order in which they came, each as it sat there last."""
+    taken = (event for event in history if isinstance(event, ev.SeatTaken) and event.run)
+    return tuple({one.run: SeatView(one.run, one.why, one.epoch, one.driver) for one in taken}.values())

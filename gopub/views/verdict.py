@@ -1,0 +1,110 @@
+"""A verdict as people and programs are told: what was decided, by which rule, and the figures that it was drawn from.
+
+What is kept with a verdict is JSON of this gopub or an older one: a figure that is missing there is None here. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from gopub.canon import Json
+from gopub.journal import events as ev
+
+Tree = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What was asked of the metrics, how many series answered, and the digest of the answer."""
+
+    text: Json
+    series: Json
+    answer: Json
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """What the logs of both tracks score; ``loud`` are the classes of error lines that speak loudest."""
+
+    value: Json
+    canary_requests: Json
+    stable_requests: Json
+    loud: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a verdict was drawn from; ``counted`` is False where it was drawn without counting requests."""
+
+    counted: bool
+    canary_requests: Json
+    canary_errors: Json
+    stable_requests: Json
+    stable_errors: Json
+    score: Json
+    e_value: Json
+    no_data: str
+    logs: LogView | None
+    log_note: str
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictView:
+    """The verdict on a step, counted from 0; ``figures`` are None where nothing was observed for it."""
+
+    step: int
+    kind: str
+    rule: int
+    reason: str
+    figures: Figures | None
+
+    @property
+    def says(self) -> str:
+        """One line for people: ``HOLD by rule 4: too few requests``."""
+        return f"{self.kind} by rule {self.rule}: {self.reason}"
+
+
+def verdict_view(judged: ev.Judged) -> VerdictView:
+    """The verdict as it is told."""
+    record = cast("Tree", judged.record.get("record") or {})
+    seen = cast("Tree", record.get("observation") or {})
+    return VerdictView(judged.step, judged.kind, judged.rule, judged.reason, _figures(seen) if seen else None)
+
+
+def number(value: Json, missing: str) -> str:
+    """A figure to four digits; what is no figure as it stands, and ``missing`` for none."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value or missing)
+
+
+def _figures(seen: Tree) -> Figures:
+    totals, score, evidence = (_tree(seen, name) for name in ("rollout_totals", "score", "evidence"))
+    queries = cast("Sequence[Tree]", seen.get("queries") or ())
+    return Figures(
+        counted=bool(totals),
+        canary_requests=totals.get("canary_requests"),
+        canary_errors=totals.get("canary_errors"),
+        stable_requests=totals.get("stable_requests"),
+        stable_errors=totals.get("stable_errors"),
+        score=score.get("value"),
+        e_value=evidence.get("e_value"),
+        no_data=str(seen.get("no_data") or ""),
+        logs=_logs(seen),
+        log_note=str(seen.get("log_note") or ""),
+        queries=tuple(Query(one.get("text"), one.get("series"), one.get("answer")) for one in queries),
+    )
+
+
+def _logs(seen: Tree) -> LogView | None:
+    found = cast("Tree | None", seen.get("log_score"))
+    if found is None:
+        return None
+    classes = cast("Sequence[Tree]", found.get("classes") or ())
+    loud = [f"{c.get('name')!r} {c.get('canary')} against {c.get('stable')}" for c in classes if c.get("counted")]
+    return LogView(found.get("value"), found.get("canary_requests"), found.get("stable_requests"), tuple(loud[:3]))
+
+
+def _tree(seen: Tree, name: str) -> Tree:
+    return cast("Tree", seen.get(name) or {})
