@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,27 @@ def test_every_package_has_a_place_in_it() -> None:
     shown = set(drawn(from_imports()).replace("&", " ").split())
     packages = {path.parent.name for path in PAGE.parent.glob("gopub/*/__init__.py")}
     assert {*packages, *TOPS[:-1]} - shown == set()
+
+
+def rows(page: str) -> list[str]:
+    """The packages of the table, from the top down."""
+    table = page.partition("| package | what it decides or does |")[2].partition("\n\n")[0]
+    return [name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.partition(" | ")[0])]
+
+
+def test_the_table_has_the_layers_in_their_order() -> None:
+    rules = tomllib.loads((PAGE.parent / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    (layers,) = (rule["layers"] for rule in rules if rule["name"] == "Inside the core, by feature")
+    listed = [sorted(layer.split(" | ")) for layer in layers]
+    names = rows(PAGE.read_text("utf-8"))
+    assert [sorted(names.pop(0) for _ in layer) for layer in listed if len(names) >= len(layer)] == listed
+    assert names == []
+
+
+def test_a_package_in_the_wrong_place_of_the_table_is_found() -> None:
+    page = PAGE.read_text("utf-8").replace("| `plan` |", "| `judge` |", 1)
+    assert rows(page) != rows(PAGE.read_text("utf-8"))
+    assert rows(page).count("judge") == 2
 
 
 def test_an_arrow_goes_down() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def test_test_files_are_small() -> None:
 
 def test_functions_are_small() -> None:
     assert long_ones() == {}
+
+
+def test_contributing_names_the_same_bounds_and_most_stay_far_below() -> None:
+    rule = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("**Sizes.**")[2].partition("\n- ")[0]
+    assert [int(number) for number in re.findall(r"\d+", rule)] == [FILE_LINES, TEST_LINES, FUNCTION_LINES, 120, 10]
+    texts = [path.read_text("utf-8") for path in PRODUCT]
+    lengths = [lines for text in texts for _, lines in functions(ast.parse(text))]
+    assert sum(len(text.splitlines()) < 120 for text in texts) > len(texts) / 2
+    assert sum(lines < 10 for lines in lengths) > len(lengths) / 2
 
 
 def test_only_process_imports_subprocess() -> None:
