@@ -1,6 +1,6 @@
 """Prefect Blocks: connections of connections.yaml, registered on a server, with their secrets in it.
 
-A Block holds the fields of its kind (gopub/spec/kinds.py) and nothing more. ``BLOCKS`` lists every class.
+A Block holds the fields of its kind (it lies with its backend) and nothing more. ``BLOCKS`` lists every class.
 """
 
 from __future__ import annotations

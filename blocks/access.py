@@ -7,7 +7,9 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from blocks.connection import DOCUMENTATION, ConnectionBlock
-from gopub.spec import kinds
+from gopub.evidence.backends import key as key_pair
+from gopub.fleet.backends import ssh
+from gopub.fleet.inventory.backends import ansible
 from gopub.spec.kinds import Connection
 
 
@@ -25,7 +27,7 @@ class Inventory(ConnectionBlock):
     _block_type_name = "gopub inventory"
     _block_type_slug = "gopub-inventory"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Inventory
+    connection: ClassVar[type[Connection]] = ansible.Inventory
 
     path: str = Field(description="The file, on each worker.")
 
@@ -44,7 +46,7 @@ class SshAccess(ConnectionBlock):
     _block_type_name = "gopub SSH access"
     _block_type_slug = "gopub-ssh"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Ssh
+    connection: ClassVar[type[Connection]] = ssh.Ssh
 
     user: str | None = Field(None, description="The user.")
     port: int | None = Field(None, description="The port.")
@@ -68,7 +70,7 @@ class SigningKey(ConnectionBlock):
     _block_type_name = "gopub signing key"
     _block_type_slug = "gopub-key"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Key
+    connection: ClassVar[type[Connection]] = key_pair.Key
 
     private: SecretStr = Field(description="The private key (PEM).")
     public: str = Field(description="The file with the public key (PEM), on each worker.")

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from blocks.connection import DOCUMENTATION, ConnectionBlock
-from gopub.spec import kinds
+from gopub.health.backends import journald, prometheus
 from gopub.spec.kinds import Connection
 
 
@@ -25,7 +25,7 @@ class PrometheusServer(ConnectionBlock):
     _block_type_name = "gopub Prometheus"
     _block_type_slug = "gopub-prometheus"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Prometheus
+    connection: ClassVar[type[Connection]] = prometheus.Prometheus
 
     url: str = Field(description="Its address.")
     token: SecretStr | None = Field(None, description="A bearer token.")
@@ -49,4 +49,4 @@ class HostJournal(ConnectionBlock):
     _block_type_name = "gopub host journal"
     _block_type_slug = "gopub-journald"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Journald
+    connection: ClassVar[type[Connection]] = journald.Journald

@@ -36,7 +36,7 @@ class ServerBlocks:
             GopubError: GP928 the server does not answer.
             SpecError: GP927 the Block holds what its kind refuses.
         """
-        for block in (block for block in BLOCKS if block.connection in reference.kinds):
+        for block in (block for block in BLOCKS if issubclass(block.connection, reference.kinds)):
             document = await self._read(reference.name, block)
             if document is not None:
                 return _made(document, block)

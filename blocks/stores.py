@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field, SecretStr
 
 from blocks.connection import DOCUMENTATION, ConnectionBlock
-from gopub.spec import kinds
 from gopub.spec.kinds import Connection
+from gopub.store.backends import directory, s3
 
 
 class DirectoryStore(ConnectionBlock):
@@ -25,7 +25,7 @@ class DirectoryStore(ConnectionBlock):
     _block_type_name = "gopub directory store"
     _block_type_slug = "gopub-directory"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Directory
+    connection: ClassVar[type[Connection]] = directory.Directory
 
     path: str = Field(description="The folder, on each worker.")
 
@@ -44,7 +44,7 @@ class S3Store(ConnectionBlock):
     _block_type_name = "gopub S3 store"
     _block_type_slug = "gopub-s3"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.S3
+    connection: ClassVar[type[Connection]] = s3.S3
 
     endpoint: str = Field(description="Host, and port where it is not the usual one.")
     bucket: str = Field(description="The bucket.")

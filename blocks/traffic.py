@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from blocks.connection import DOCUMENTATION, ConnectionBlock
-from gopub.spec import kinds
 from gopub.spec.kinds import Connection
+from gopub.traffic.backends import nginx
 
 
 class NginxEdges(ConnectionBlock):
@@ -25,7 +25,7 @@ class NginxEdges(ConnectionBlock):
     _block_type_name = "gopub Nginx edges"
     _block_type_slug = "gopub-nginx"
     _documentation_url = DOCUMENTATION
-    connection: ClassVar[type[Connection]] = kinds.Nginx
+    connection: ClassVar[type[Connection]] = nginx.Nginx
 
     inventory: str = Field(description="A connection of kind inventory, or a path.")
     hosts: str = Field(description="Which hosts are edges, as a selector.")

@@ -15,7 +15,8 @@ import urllib3
 
 from gopub.paths import cache_dir
 from gopub.process import base_environment
-from gopub.spec.kinds import S3, SecretRef
+from gopub.spec.kinds import SecretRef
+from gopub.store.backends.s3 import S3
 
 
 @dataclass(frozen=True)

@@ -72,14 +72,14 @@ def check(
     if schema:
         _print_schema()
         return
-    from gopub.spec.connections import Connections
     from gopub.spec.loader import find_spec, load_spec, together
     from gopub.spec.references import broken, judged_on
+    from gopub.wiring.project import load_connections
 
     path = _near(file or find_spec(Path()))
     loaded = load_spec(path)
     environments = _chosen(loaded, env)
-    connections = _with_blocks(loaded, Connections.load(path.parent), environments)
+    connections = _with_blocks(loaded, load_connections(path.parent), environments)
     errors: list[GopubError] = [*broken(loaded, connections), *_templates(loaded, path.parent)]
     selected: dict[str, Selected] = {}
     sound = not errors
@@ -115,7 +115,7 @@ def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[s
         needed = [*store_names(loaded.spec), *signing_names(loaded.spec, known)]
         for name in environments:
             needed += environment_names(loaded.spec.environments[name], known)
-        return [one for one in needed if one.name not in known.entries]
+        return [one for one in needed if not known.has(one.name)]
 
     if not missing(connections):
         return connections
@@ -191,7 +191,7 @@ def _select(loaded: Loaded, connections: Connections, name: str, *, fill: bool) 
     With ``fill`` the templates are filled in for the hosts, too.
     """
     from gopub.cli.rendering import unfilled
-    from gopub.spec.kinds import Nginx
+    from gopub.spec.kinds import RouterKind
 
     environment, path = loaded.spec.environments[name], f"environments.{name}"
     places = (f"{path}.inventory", f"{path}.hosts")
@@ -203,7 +203,7 @@ def _select(loaded: Loaded, connections: Connections, name: str, *, fill: bool) 
         yield from _steps_fit(loaded, name, len(hosts[0]))
         yield from unfilled(loaded, connections.project, name, hosts[0]) if fill else ()
     router = environment.traffic and connections.entries.get(environment.traffic.router)
-    if isinstance(router, Nginx):
+    if isinstance(router, RouterKind):
         place = f"{path}.traffic.router"
         found = _meant(loaded, connections, router.inventory, router.hosts, (place, place))
         if isinstance(found, GopubError):
@@ -225,13 +225,13 @@ def _meant(
     loaded: Loaded, connections: Connections, inventory: str, hosts: str, places: tuple[str, str]
 ) -> GopubError | tuple[tuple[Host, ...], int]:
     """The hosts that a selector means, and of how many."""
-    from gopub.fleet.inventory import load_inventory
     from gopub.spec.references import placed
     from gopub.spec.selector import parse_selector
+    from gopub.wiring.project import inventory_of
 
     place = places[0]
     try:
-        every = load_inventory(connections.inventory(inventory))
+        every = inventory_of(connections, inventory)
         place = places[1]
         return every.select(parse_selector(hosts)), len(every.hosts)
     except GopubError as error:

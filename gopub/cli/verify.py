@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -52,10 +52,10 @@ async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
 
 def _surroundings(store: str) -> tuple[str, ArtifactStore]:
     """The app of the gopub.yaml here, if there is one, and the store."""
-    from gopub.spec.connections import Connections
-    from gopub.spec.kinds import S3, Directory
     from gopub.spec.loader import find_spec, load_spec
-    from gopub.store import open_store
+    from gopub.store.backends.directory import Directory
+    from gopub.store.protocol import StoreConnection
+    from gopub.wiring.project import load_connections
 
     app, project, named = "", Path(), "directory"
     try:
@@ -65,10 +65,10 @@ def _surroundings(store: str) -> tuple[str, ArtifactStore]:
     else:
         spec = load_spec(found).spec
         app, project, named = spec.app, found.parent, spec.publish.store
-    connections = Connections.load(project)
-    if store and store not in connections.entries and Path(store).is_dir():
-        return app, open_store(Directory(path=Path(store).resolve()))
-    return app, open_store(cast("Directory | S3", connections.get(store or named, Directory, S3)))
+    connections = load_connections(project)
+    if store and not connections.has(store) and Path(store).is_dir():
+        return app, Directory(path=Path(store).resolve()).open()
+    return app, connections.get(store or named, StoreConnection).open()
 
 
 def _print(report: VerifyReport) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import secrets
+from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from gopub.errors import GopubError, RefusedError
 from gopub.paths import private_folder
+from gopub.spec.kinds import SignerKind
 
 PRIVATE_NAME, PUBLIC_NAME = "gopub.key", "gopub.pub"
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
@@ -81,6 +83,18 @@ class Signer(Protocol):
 
     def sign(self, data: bytes) -> bytes:
         """The DER signature over the SHA-256 of ``data``."""
+
+
+class SignerConnection(SignerKind):
+    """A connection behind which something signs."""
+
+    @abstractmethod
+    def open(self) -> Signer:
+        """Whoever signs, ready to.
+
+        Raises:
+            GopubError: it cannot be used.
+        """
 
 
 @dataclass(frozen=True, slots=True)

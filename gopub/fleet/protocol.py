@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from gopub.fleet.facts import HostFacts
-from gopub.fleet.host import Host
+from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
 from gopub.process import Result
+from gopub.spec.kinds import FleetKind
 
 Payload = Sequence[bytes | Path]  # what follows an order, piece after piece; files are read in blocks
 
@@ -46,3 +48,15 @@ class Fleet(Protocol):
 
     async def close(self) -> None:
         """End all connections."""
+
+
+class FleetConnection(FleetKind):
+    """A connection that says how hosts are reached."""
+
+    def options(self) -> SshOptions:
+        """What holds for hosts of which the inventory says nothing; plans freeze it with the hosts."""
+        return SshOptions()
+
+    @abstractmethod
+    def open(self) -> Fleet:
+        """The way to hosts; nobody is contacted yet."""

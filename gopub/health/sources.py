@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RuntimeSnapshot
 from gopub.process import Executor
+from gopub.spec.kinds import LogsKind, MetricsKind
 
 
 class MetricSource(Protocol):
@@ -25,6 +27,14 @@ class MetricSource(Protocol):
         """Runtime metrics of this (app, env) on those of ``hosts`` where it exposes any; never those of another one."""
 
 
+class MetricsConnection(MetricsKind):
+    """A connection behind which counters are."""
+
+    @abstractmethod
+    def open(self) -> MetricSource:
+        """The source; nothing is contacted yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogTarget:
     """Where the log of one host's process lies, and whose it is."""
@@ -40,3 +50,11 @@ class LogSource(Protocol):
 
     async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:
         """What is new since the last reading of this target, at first since ``since``."""
+
+
+class LogsConnection(LogsKind):
+    """A connection behind which log lines are."""
+
+    @abstractmethod
+    def open(self) -> LogSource:
+        """The source; nothing is contacted yet."""

@@ -1,6 +1,7 @@
-"""The JSON Schemas of what rollouts keep: journal events, plan, rollback kit and late events; made from the types.
+"""The JSON Schemas of what rollouts keep: journal events, plan and late events; made from the types.
 
-``python -m gopub.journal.schemas`` writes them anew.
+``python -m gopub.journal.schemas`` writes them anew. That of the rollback kit, in which connections stand, is
+written by ``gopub.wiring.schemas``, which knows their kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pydantic import TypeAdapter
 
 from gopub.canon import Json
 from gopub.journal.events import json_schemas
-from gopub.journal.kit import Kit
 from gopub.journal.late import LateFile
 from gopub.plan.model import Plan
 
@@ -26,9 +26,8 @@ def schemas() -> Mapping[str, Json]:
     """The schemas by file name."""
     return {
         "journal-events.v1.json": events_schema(),
-        "plan.v1.json": _whole(TypeAdapter(Plan).json_schema(), "plan"),
-        "kit.v1.json": _whole(TypeAdapter(Kit).json_schema(by_alias=True), "kit"),
-        "late.v1.json": _whole(TypeAdapter(LateFile).json_schema(), "late"),
+        "plan.v1.json": whole(TypeAdapter(Plan).json_schema(), "plan"),
+        "late.v1.json": whole(TypeAdapter(LateFile).json_schema(), "late"),
     }
 
 
@@ -40,7 +39,7 @@ def events_schema() -> dict[str, Json]:
         shared |= cast("dict[str, Json]", schema.get("$defs", {}))
         shared[name] = {key: value for key, value in schema.items() if key != "$defs"}
     one_of: list[Json] = [_event(name) for name in kinds]
-    return _whole({"oneOf": one_of, "$defs": dict(sorted(shared.items()))}, "journal-events")
+    return whole({"oneOf": one_of, "$defs": dict(sorted(shared.items()))}, "journal-events")
 
 
 def _event(name: str) -> dict[str, Json]:
@@ -51,7 +50,8 @@ def _event(name: str) -> dict[str, Json]:
     }
 
 
-def _whole(schema: dict[str, Json], name: str) -> dict[str, Json]:
+def whole(schema: dict[str, Json], name: str) -> dict[str, Json]:
+    """The schema with its dialect and its name."""
     return {"$schema": _DIALECT, "$id": f"urn:gopub:schema:{name}.v1", **schema}
 
 

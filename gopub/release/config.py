@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from gopub.evidence.keys import KeySigner, generate
+from gopub.evidence.keys import KeySigner, Signer, SignerConnection, generate
 from gopub.paths import state_dir
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import Key
 
-SigningKey: TypeAlias = Path | Key
-"""A private key file, or a connection that says where the private key is."""
+SigningKey: TypeAlias = Path | SignerConnection
+"""A private key file, or a connection behind which something signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,12 @@ def signing_key(chosen: str | None, connections: Connections, *, keys: Path) -> 
     if chosen is None:
         return generate(keys).private
     path = connections.project / chosen
-    if chosen not in connections.entries and path.is_file():
+    if not connections.has(chosen) and path.is_file():
         return path
-    return connections.get(chosen, Key)
+    return connections.get(chosen, SignerConnection)
 
 
-def open_signer(key: SigningKey) -> KeySigner:
+def open_signer(key: SigningKey) -> Signer:
     """Load the private key; called where it signs, so that no task carries it.
 
     Raises:
@@ -66,6 +65,4 @@ def open_signer(key: SigningKey) -> KeySigner:
     """
     if isinstance(key, Path):
         return KeySigner.load(key)
-    if key.private.file is not None:
-        return KeySigner.load(key.private.file)
-    return KeySigner.parse(key.private.reveal().encode(), name=str(key.private))
+    return key.open()

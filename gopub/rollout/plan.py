@@ -27,7 +27,8 @@ async def plan(run: Run) -> None:
         return
     made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts, run.notes)
     ports = run.ports
-    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run))
+    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run),
+              fleet=ports.fleet_connection)  # fmt: skip
     write_kit(ports.kits, kit)
     run.record(ev.Planned(made))
     await run.edges.claim()

@@ -9,18 +9,18 @@ gopub/wiring/naming.py), and what is built in comes last.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from gopub.errors import SpecError
+from gopub.errors import GopubError, SpecError
 from gopub.paths import config_dir, state_dir
 from gopub.spec import tree
 from gopub.spec.explain import Explainer, at, say
-from gopub.spec.kinds import KINDS, Connection, Directory, Inventory, Journald, Ssh
+from gopub.spec.kinds import INVENTORY_FILE, Connection, InventoryKind, Kinds, kind_of
 from gopub.spec.loader import not_yet, read_text, together
 from gopub.spec.near import did_you_mean, nearest
 from gopub.spec.notyet import NOT_YET_IN_CONNECTIONS, take_out
@@ -29,6 +29,8 @@ from gopub.spec.tree import Keys, Node
 
 FILE = "connections.yaml"
 SYSTEM = Path("/etc/gopub")
+BUILT_IN = ("directory", "journald", "ssh")
+"""Names that need no file; each means a connection of the kind of its name."""
 _FORM = "write NAME: {kind: inventory, path: hosts.ini}"
 
 _Kind = TypeVar("_Kind", bound=Connection)
@@ -41,13 +43,13 @@ class Connections:
     entries: Mapping[str, Connection]
     searched: tuple[Path, ...]
     project: Path
-    unsaid: frozenset[str] = frozenset()
-    """Names that no file gives: they are built in."""
+    kinds: Kinds
+    """The kinds that there are."""
     beyond: str = ""
     """Where names that no file gives were looked for, in words; empty: nowhere."""
 
     @classmethod
-    def load(cls, project: Path) -> Connections:
+    def load(cls, project: Path, kinds: Kinds) -> Connections:
         """Read every connections.yaml that there is for a project (the folder of its gopub.yaml).
 
         Raises:
@@ -59,18 +61,25 @@ class Connections:
         entries: dict[str, Connection] = {}
         for path in reversed(searched):
             if path.is_file() or (named and path == Path(named)):
-                entries |= parse_connections(read_text(path), str(path), path.parent)
-        unsaid = frozenset(built_in()) - frozenset(entries)
-        return cls(built_in() | entries, searched, project, unsaid)
+                entries |= parse_connections(read_text(path), str(path), path.parent, kinds)
+        return cls(entries, searched, project, kinds)
 
     def is_said(self, name: str) -> bool:
         """Whether a file, or what was looked for beyond the files, gives the name."""
-        return name in self.entries and name not in self.unsaid
+        return name in self.entries
+
+    def has(self, name: str) -> bool:
+        """Whether the name means anything: it is given, or built in."""
+        return name in self.entries or name in BUILT_IN
+
+    def find(self, name: str) -> Connection | None:
+        """The connection of that name, of whatever kind; None where there is none."""
+        return self.entries.get(name) or (built_in(name, self.kinds) if name in BUILT_IN else None)
 
     def with_found(self, found: Mapping[str, Connection], beyond: str) -> Connections:
         """These and what ``beyond`` had; a name that a file gives is never replaced."""
         new = {name: made for name, made in found.items() if not self.is_said(name)}
-        return replace(self, entries={**self.entries, **new}, unsaid=self.unsaid - frozenset(new), beyond=beyond)
+        return replace(self, entries={**self.entries, **new}, beyond=beyond)
 
     def get(self, name: str, *kinds: type[_Kind]) -> _Kind:
         """The connection of that name, which must be of one of ``kinds``.
@@ -78,43 +87,53 @@ class Connections:
         Raises:
             SpecError: GP140 there is none, GP141 it is of another kind.
         """
-        entry = self.entries.get(name)
+        entry = self.find(name)
         if entry is None:
             raise self._unknown(name, kinds)
         if not isinstance(entry, kinds):
-            wanted = _names(kinds)
-            fitting = ", ".join(sorted(n for n, e in self.entries.items() if isinstance(e, kinds))) or "none yet"
+            wanted = self._names(kinds)
+            fitting = ", ".join(sorted(self._fitting(kinds))) or "none yet"
             problem = f"the connection {name!r} is of kind {entry.kind}, and {wanted} is needed"
             raise SpecError("GP141", problem, hint=f"connections of kind {wanted}: {fitting}")
         return entry
 
-    def inventory(self, name: str) -> Path:
-        """The inventory file that a name or a path relative to gopub.yaml means.
+    def inventory(self, name: str) -> Connection:
+        """The inventory that a name means, or a path relative to gopub.yaml.
 
         Raises:
             SpecError: GP140 it is neither, GP141 the connection is no inventory.
         """
-        if name in self.entries:
-            return self.get(name, Inventory).path
-        path = self.project / name
-        if not path.exists():
-            raise self._unknown(name, (Inventory,), f" and no file at {str(path)!r}")
-        return path
+        if self.has(name):
+            return self.get(name, InventoryKind)
+        path, of_file = self.project / name, self.kinds.find(INVENTORY_FILE)
+        if of_file is None or not path.exists():
+            raise self._unknown(name, (InventoryKind,), f" and no file at {str(path)!r}")
+        return of_file.model_validate({"path": path})
+
+    def _fitting(self, kinds: tuple[type[Connection], ...]) -> list[str]:
+        names = [*self.entries, *(name for name in BUILT_IN if name not in self.entries)]
+        return [name for name in names if isinstance(self.find(name), kinds)]
+
+    def _names(self, kinds: tuple[type[Connection], ...]) -> str:
+        named = [name for kind in kinds for name in ([kind_of(kind)] if kind_of(kind) else self.kinds.names(kind.door))]
+        return " or ".join(named)
 
     def _unknown(self, name: str, kinds: tuple[type[Connection], ...], also: str = "") -> SpecError:
         searched = ", ".join(str(path) for path in self.searched) + (f" and {self.beyond}" if self.beyond else "")
-        near = nearest(name, (n for n, entry in self.entries.items() if isinstance(entry, kinds)))
-        hint = f"did you mean {near}? " if near else f"add it with kind: {_names(kinds)}; "
-        problem = f"there is no connection {name!r} of kind {_names(kinds)}{also}"
+        near = nearest(name, self._fitting(kinds))
+        hint = f"did you mean {near}? " if near else f"add it with kind: {self._names(kinds)}; "
+        problem = f"there is no connection {name!r} of kind {self._names(kinds)}{also}"
         return SpecError("GP140", problem, hint=f"{hint}looked into {searched}")
 
 
-def built_in() -> dict[str, Connection]:
-    """The connections that need no file."""
-    return {"directory": Directory(path=state_dir() / "store"), "journald": Journald(), "ssh": Ssh()}
+def built_in(name: str, kinds: Kinds) -> Connection | None:
+    """A connection that needs no file; None for other names, and where there is no such kind."""
+    model = kinds.find(name) if name in BUILT_IN else None
+    given = {"path": state_dir() / "store"} if name == "directory" else {}
+    return model.model_validate(given) if model else None
 
 
-def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]:
+def parse_connections(text: str, file: str, base: Path, kinds: Kinds) -> dict[str, Connection]:
     """Read connections from text; relative paths in it start at ``base``.
 
     Raises:
@@ -128,7 +147,7 @@ def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]
     told = {hit.path[:-1] for hit in found}
     entries: dict[str, Connection] = {}
     for name, value in data.items():
-        made = _entry(name, value, root, base)
+        made = _entry(name, value, root, base, kinds)
         if isinstance(made, Connection):
             entries[name] = made
         else:
@@ -139,13 +158,18 @@ def parse_connections(text: str, file: str, base: Path) -> dict[str, Connection]
     return entries
 
 
-def _entry(name: str, value: Any, root: Node, base: Path) -> Connection | list[tuple[tree.Path, SpecError]]:
+def _entry(
+    name: str, value: Any, root: Node, base: Path, kinds: Kinds
+) -> Connection | list[tuple[tree.Path, SpecError]]:
     if not isinstance(value, dict):
         error = at(root, (name,), "GP116", f"`{name}` must be a mapping, found {say(value)}", _FORM)
         return [((name,), error)]
-    kind = KINDS.get(value["kind"]) if isinstance(value.get("kind"), str) else None
+    try:
+        kind = kinds.find(value["kind"]) if isinstance(value.get("kind"), str) else None
+    except GopubError as error:
+        return [((name,), at(root, (name, "kind"), error.code, f"`{name}.kind`: {error.problem}", error.hint))]
     if kind is None:
-        return [((name,), _no_kind(name, value, root))]
+        return [((name,), _no_kind(name, value, root, kinds.names()))]
     try:
         return kind.model_validate(value, context={"base": base})
     except ValidationError as error:
@@ -153,13 +177,9 @@ def _entry(name: str, value: Any, root: Node, base: Path) -> Connection | list[t
         return [((name, *one["loc"]), explainer.explain(one)) for one in error.errors(include_url=False)]
 
 
-def _no_kind(name: str, value: dict[str, Any], root: Node) -> SpecError:
-    every = "one of " + ", ".join(KINDS)
+def _no_kind(name: str, value: dict[str, Any], root: Node, known: Sequence[str]) -> SpecError:
+    every = "one of " + ", ".join(known)
     if "kind" not in value:
         return at(root, (name,), "GP115", f"`{name}.kind` is missing", every)
-    hint = did_you_mean(str(value["kind"]), KINDS, otherwise=every)
+    hint = did_you_mean(str(value["kind"]), known, otherwise=every)
     return at(root, (name, "kind"), "GP118", f"`{name}.kind`: {say(value['kind'])} is not allowed", hint)
-
-
-def _names(kinds: tuple[type[Connection], ...]) -> str:
-    return " or ".join(str(kind.model_fields["kind"].default) for kind in kinds)

@@ -1,17 +1,21 @@
-"""The kinds of connection: what connections.yaml can hold, and what a Prefect Block of the same name carries."""
+"""What stands behind a name: the doors of the outside, and what gopub itself must know of each connection behind one.
+
+A door (store, inventory, router, …) is a class here. Its kinds are subclasses that the backends bring along, each in
+its own module above; nothing below ``wiring`` knows them by name. Whoever reads names is given a :class:`Kinds`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 
 from gopub.errors import UsageError
-from gopub.spec.fields import PositiveSeconds, Switch, Whole, Word, refuse
-from gopub.spec.texts import Endpoint, HttpUrl, LabelName, SelectorText, UserName, VariableName
+from gopub.spec.fields import Word, refuse
+from gopub.spec.texts import SelectorText, VariableName
 from gopub.telemetry import REDACTOR
 
 _SECRET_HINT = "write {env: NAME} or {file: PATH}"  # noqa: S105 - it is a hint
@@ -85,116 +89,82 @@ class SecretRef(_Closed):
 class Connection(_Closed):
     """One entry of connections.yaml."""
 
+    door: ClassVar[str] = ""
+    """Which part of the outside it leads to."""
     kind: str
 
 
-class Directory(Connection):
-    """An artifact store in a folder of this machine."""
+class StoreKind(Connection):
+    """Where releases are kept."""
 
-    kind: Literal["directory"] = "directory"
-    path: LocalPath
-    """The folder."""
+    door: ClassVar[str] = "store"
 
 
-class S3(Connection):
-    """An artifact store in an S3 bucket."""
+class InventoryKind(Connection):
+    """Who the hosts are."""
 
-    kind: Literal["s3"] = "s3"
-    endpoint: Endpoint
-    """Host, and port where it is not the usual one."""
-    bucket: Word
-    """The bucket."""
-    access_key: SecretRef = SecretRef(env="AWS_ACCESS_KEY_ID")
-    """The access key."""
-    secret_key: SecretRef = SecretRef(env="AWS_SECRET_ACCESS_KEY")
-    """The secret key."""
-    region: Word | None = None
-    """The region; asked of the server where it is left out."""
-    secure: Switch = True
-    """TLS."""
-    public_endpoint: Endpoint | None = None
-    """The endpoint as the hosts see it, where that is another one."""
+    door: ClassVar[str] = "inventory"
 
 
-class Inventory(Connection):
-    """An Ansible inventory."""
+class RouterKind(Connection):
+    """What gives requests to hosts."""
 
-    kind: Literal["inventory"] = "inventory"
-    path: LocalPath
-    """The file."""
-
-
-class Nginx(Connection):
-    """Edges: Nginx with the Lua program of gopub."""
-
-    kind: Literal["nginx"] = "nginx"
+    door: ClassVar[str] = "router"
     inventory: Word
     """A connection of kind inventory, or a path."""
     hosts: SelectorText
     """Which hosts are edges."""
-    socket: Word = "/run/gopub/edge.sock"
-    """The control socket on an edge."""
     metrics: Word | None = None
     """The connection of kind prometheus that scrapes these edges."""
     logs: Word | None = None
     """The connection of kind journald for the hosts behind."""
 
 
-class Prometheus(Connection):
-    """A Prometheus server."""
+class MetricsKind(Connection):
+    """Where counters come from."""
 
-    kind: Literal["prometheus"] = "prometheus"
-    url: HttpUrl
-    """Its address."""
-    token: SecretRef | None = None
-    """A bearer token."""
-    timeout: PositiveSeconds = 10.0
-    """How long an answer may take."""
-    runtime: dict[LabelName, Word] = Field(default_factory=lambda: {"app": "{app}"})
-    """Labels that tell the service's own Go runtime metrics from its neighbours', each with a regular expression."""
+    door: ClassVar[str] = "metrics"
 
 
-class Journald(Connection):
-    """The journal of each host, read through SSH."""
+class LogsKind(Connection):
+    """Where error lines come from."""
 
-    kind: Literal["journald"] = "journald"
-
-
-class Ssh(Connection):
-    """How hosts are reached; ~/.ssh/config fills in what is left out."""
-
-    kind: Literal["ssh"] = "ssh"
-    user: UserName | None = None
-    """The user."""
-    port: Whole | None = Field(None, ge=1, le=65535)
-    """The port."""
-    key: LocalPath | None = None
-    """The private key."""
-    known_hosts: LocalPath | None = None
-    """Pinned host keys."""
-    sudo: Switch = False
-    """Whether the host program is run through sudo."""
-    proxy_jump: Word | None = None
-    """A bastion."""
+    door: ClassVar[str] = "logs"
 
 
-class Key(Connection):
-    """A key pair that signs releases."""
+class FleetKind(Connection):
+    """How hosts are reached."""
 
-    kind: Literal["key"] = "key"
-    private: SecretRef
-    """The private key (PEM)."""
-    public: LocalPath
-    """The public key (PEM)."""
+    door: ClassVar[str] = "fleet"
 
 
-KINDS: dict[str, type[Connection]] = {
-    kind.model_fields["kind"].default: kind
-    for kind in (Directory, S3, Inventory, Nginx, Prometheus, Journald, Ssh, Key)
-}
-"""Every kind by its name."""
+class SignerKind(Connection):
+    """What signs releases."""
 
-AnyConnection: TypeAlias = Annotated[
-    Directory | S3 | Inventory | Nginx | Prometheus | Journald | Ssh | Key, Field(discriminator="kind")
-]
-"""One of them, told apart by ``kind``."""
+    door: ClassVar[str] = "signer"
+
+
+INVENTORY_FILE = "inventory"
+"""The kind that a path stands for where gopub.yaml names one in place of an inventory."""
+
+
+def kind_of(model: type[Connection]) -> str:
+    """The name of a kind; empty for a door."""
+    field = model.model_fields["kind"]
+    return "" if field.is_required() else str(field.default)
+
+
+class Kinds(Protocol):
+    """The kinds that there are; ``gopub.wiring.backends`` has them."""
+
+    def names(self, door: str = "") -> tuple[str, ...]:
+        """The kinds of a door, or all; nothing is loaded for it."""
+        ...
+
+    def find(self, kind: str) -> type[Connection] | None:
+        """The model of a kind; None where there is none of that name.
+
+        Raises:
+            GopubError: GP968 it is a plug-in's, and cannot be used.
+        """
+        ...

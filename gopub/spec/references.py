@@ -8,14 +8,23 @@ from pathlib import Path
 
 from gopub.errors import GopubError, SpecError
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3, Connection, Directory, Inventory, Journald, Key, Nginx, Prometheus, Ssh
+from gopub.spec.kinds import (
+    Connection,
+    FleetKind,
+    InventoryKind,
+    LogsKind,
+    MetricsKind,
+    RouterKind,
+    SignerKind,
+    StoreKind,
+)
 from gopub.spec.loader import Loaded
 from gopub.spec.models import Environment, ReleaseSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name that must mean a connection of one of these kinds."""
+    """A name that must mean a connection behind one of these doors."""
 
     name: str
     kinds: tuple[type[Connection], ...]
@@ -23,30 +32,30 @@ class Reference:
 
 def store_names(spec: ReleaseSpec) -> Iterator[Reference]:
     """The name of the artifact store."""
-    yield Reference(spec.publish.store, (Directory, S3))
+    yield Reference(spec.publish.store, (StoreKind,))
 
 
 def signing_names(spec: ReleaseSpec, connections: Connections) -> Iterator[Reference]:
     """The name of the key that signs, where it is none of the project's files."""
     key = spec.evidence.sign.key
     if key is not None and not (connections.project / key).is_file():
-        yield Reference(key, (Key,))
+        yield Reference(key, (SignerKind,))
 
 
 def environment_names(environment: Environment, connections: Connections) -> Iterator[Reference]:
     """The names that an environment needs; those that its router's connection names are known once that one is."""
     router = environment.traffic and connections.entries.get(environment.traffic.router)
     inventories, metrics, logs = [environment.inventory], [environment.judge.metrics], [environment.judge.logs]
-    if isinstance(router, Nginx):
+    if isinstance(router, RouterKind):
         inventories.append(router.inventory)
         metrics.append(router.metrics)
         logs.append(router.logs)
-    yield Reference("ssh", (Ssh,))
+    yield Reference("ssh", (FleetKind,))
     if environment.traffic is not None:
-        yield Reference(environment.traffic.router, (Nginx,))
-    yield from (Reference(name, (Inventory,)) for name in inventories if not (connections.project / name).exists())
-    yield from (Reference(name, (Prometheus,)) for name in metrics if name)
-    yield from (Reference(name, (Journald,)) for name in logs if name)
+        yield Reference(environment.traffic.router, (RouterKind,))
+    yield from (Reference(name, (InventoryKind,)) for name in inventories if not (connections.project / name).exists())
+    yield from (Reference(name, (MetricsKind,)) for name in metrics if name)
+    yield from (Reference(name, (LogsKind,)) for name in logs if name)
 
 
 def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
@@ -76,15 +85,15 @@ def judged_on(environment: Environment, connections: Connections) -> str | None:
     if environment.traffic is None:
         return None
     router = connections.entries.get(environment.traffic.router)
-    return environment.judge.metrics or (router.metrics if isinstance(router, Nginx) else None)
+    return environment.judge.metrics or (router.metrics if isinstance(router, RouterKind) else None)
 
 
 def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
     spec, project = loaded.spec, connections.project
-    yield from _named(loaded, connections, spec.publish.store, "publish.store", Directory, S3)
+    yield from _named(loaded, connections, spec.publish.store, "publish.store", StoreKind)
     key = spec.evidence.sign.key
     if key is not None and not (project / key).is_file():
-        yield from _named(loaded, connections, key, "evidence.sign.key", Key)
+        yield from _named(loaded, connections, key, "evidence.sign.key", SignerKind)
     if missing := no_main(loaded, project):
         yield missing
 
@@ -94,9 +103,9 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
     if traffic is not None:
         yield from _router(loaded, connections, traffic.router, f"{path}.traffic.router")
     if judge.metrics is not None:
-        yield from _named(loaded, connections, judge.metrics, f"{path}.judge.metrics", Prometheus)
+        yield from _named(loaded, connections, judge.metrics, f"{path}.judge.metrics", MetricsKind)
     if judge.logs is not None:
-        yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", Journald)
+        yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", LogsKind)
     files = [(f"{path}.config[{index}].template", file.template) for index, file in enumerate(environment.config)]
     files += [
         (f"{path}.service.unit", environment.service.unit or ""),
@@ -109,12 +118,12 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
 
 
 def _router(loaded: Loaded, connections: Connections, name: str, path: str) -> Iterator[SpecError]:
-    yield from _named(loaded, connections, name, path, Nginx)
+    yield from _named(loaded, connections, name, path, RouterKind)
     router = connections.entries.get(name)
-    if isinstance(router, Nginx) and router.metrics is not None:
-        yield from _named(loaded, connections, router.metrics, path, Prometheus)
-    if isinstance(router, Nginx) and router.logs is not None:
-        yield from _named(loaded, connections, router.logs, path, Journald)
+    if isinstance(router, RouterKind) and router.metrics is not None:
+        yield from _named(loaded, connections, router.metrics, path, MetricsKind)
+    if isinstance(router, RouterKind) and router.logs is not None:
+        yield from _named(loaded, connections, router.logs, path, LogsKind)
 
 
 def _named(

@@ -1,4 +1,7 @@
-"""Write the schemas of gopub.yaml, connections.yaml and ``gopub check --json``: ``python -m gopub.spec.schema``."""
+"""Write the schemas of gopub.yaml and ``gopub check --json``: ``python -m gopub.spec.schema``.
+
+That of connections.yaml is made by ``gopub.wiring.schemas``, which knows the kinds.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from gopub.canon import Json
 from gopub.spec.effective import SCHEMA_VERSION
-from gopub.spec.kinds import AnyConnection
 from gopub.spec.models import ReleaseSpec
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,13 +21,11 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def generate() -> dict[str, Mapping[str, Json]]:
     """The schemas by file name, made from the models."""
     spec = ReleaseSpec.model_json_schema(by_alias=True)
-    connections = TypeAdapter(dict[str, AnyConnection]).json_schema(by_alias=True)
     # What another key gives by default is no duty of the file (models.fill_from_siblings).
     _optional(spec, "Environment", "instance")
     _optional(spec, "Traffic", "upstream", "port")
     return {
         "gopub.v1.json": {"$schema": _DRAFT, **spec, "title": "gopub.yaml"},
-        "connections.v1.json": {"$schema": _DRAFT, **connections, "title": "connections.yaml"},
         "check.v1.json": {"$schema": _DRAFT, **_check(spec), "title": "gopub check --json"},
     }
 

@@ -1,6 +1,5 @@
 """Where releases are kept: objects under keys, written once, compared after every write."""
 
-from gopub.store.backends import open_store
 from gopub.store.keys import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.protocol import ArtifactStore, fetch, find, save
 
@@ -11,7 +10,6 @@ __all__ = [
     "fetch",
     "find",
     "manifest_key",
-    "open_store",
     "save",
     "version_key",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from typing import Protocol
 from gopub.build.artifact import FileRef
 from gopub.canon import sha256, sha256_file
 from gopub.errors import GopubError, RefusedError
+from gopub.spec.kinds import StoreKind
 from gopub.store.keys import blob_key, digest_in
 
 MISSING = "GP340"
@@ -84,6 +86,14 @@ class ArtifactStore(Protocol):
         Raises:
             RefusedError: GP347 there are more than ``MAX_KEYS``.
         """
+
+
+class StoreConnection(StoreKind):
+    """A connection behind which a store is."""
+
+    @abstractmethod
+    def open(self) -> ArtifactStore:
+        """The store; nothing is contacted yet."""
 
 
 async def fetch(store: ArtifactStore, ref: FileRef, *, most: int = MAX_FILE) -> bytes:

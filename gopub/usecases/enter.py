@@ -21,6 +21,7 @@ from gopub.rollout.policy import considered_by, signed_for
 from gopub.spec.models import AdmitSpec
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed, frozen, let_in
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.project import Project
 
 
@@ -99,6 +100,6 @@ def _admit(project: Project, kit: Kit) -> AdmitSpec:
 def _kit_of(state: State) -> tuple[Kit | None, GopubError | None]:
     """The kit of the last plan in this env that was made on this machine, and what is wrong where there is none."""
     try:
-        return read_kit(settings.kits_folder(), state.app, state.env), None
+        return read_kit(settings.kits_folder(), state.app, state.env, BACKENDS), None
     except GopubError as error:
         return None, error

@@ -27,6 +27,7 @@ from gopub.telemetry import log, new_trace_id
 from gopub.traffic.protocol import EdgeStatus
 from gopub.wiring import settings
 from gopub.wiring.allowed import frozen, of_project
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import open_ports
 from gopub.wiring.project import open_project
@@ -122,7 +123,7 @@ async def _ask(debt: Debt, elsewhere: Elsewhere | None) -> tuple[EdgeStatus, ...
     state = debt.rollout
     project = await open_project(debt.project).naming_store(elsewhere)
     try:
-        allowed = frozen(read_kit(settings.kits_folder(), state.app, state.env))
+        allowed = frozen(read_kit(settings.kits_folder(), state.app, state.env, BACKENDS))
     except GopubError:
         allowed = of_project(project, state.env)
     project = await project.naming(allowed.environment, elsewhere)

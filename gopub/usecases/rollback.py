@@ -37,6 +37,7 @@ from gopub.traffic.protocol import Router
 from gopub.usecases.way_back import WayBack, past_of, way_back
 from gopub.views.summary import summary
 from gopub.wiring import settings
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.nostore import NoStore
 from gopub.wiring.outside import open_fleet, open_router
 from gopub.wiring.ports import Ports
@@ -55,8 +56,8 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     Raises:
         GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
     """
-    kit = read_kit(settings.kits_folder(), app, env)
-    fleet = open_fleet()
+    kit = read_kit(settings.kits_folder(), app, env, BACKENDS)
+    fleet = open_fleet(kit.fleet)
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
     try:
@@ -80,7 +81,8 @@ def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, Hos
 
     def ports(journal: Journal) -> Ports:
         return Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
-                     router=router, edges=kit.edges, edge_connection=kit.router)  # fmt: skip
+                     router=router, edges=kit.edges, edge_connection=kit.router,
+                     fleet_connection=kit.fleet)  # fmt: skip
 
     try:
         journal = settings.journal(patience=LOCKED)

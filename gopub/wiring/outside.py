@@ -6,49 +6,44 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gopub.clock import Clock, SystemClock
-from gopub.fleet.backends import SshFleet
 from gopub.fleet.host import Host
-from gopub.fleet.protocol import Fleet
-from gopub.health.backends.journald import JournaldSource
-from gopub.health.backends.prometheus import PrometheusSource
-from gopub.health.sources import LogSource, MetricSource
+from gopub.fleet.protocol import Fleet, FleetConnection
+from gopub.health.sources import LogsConnection, LogSource, MetricsConnection, MetricSource
 from gopub.journal.store import Journal
 from gopub.process import Executor
-from gopub.spec.kinds import S3, Nginx, Prometheus
+from gopub.spec.connections import built_in
 from gopub.spec.models import Environment
-from gopub.store.backends.s3 import S3Store
-from gopub.traffic.backends.nginx import NginxRouter
+from gopub.traffic.door import RouterConnection
 from gopub.traffic.protocol import Router
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
+from gopub.wiring.backends import BACKENDS, DOORS
 from gopub.wiring.ports import Ports
-from gopub.wiring.project import Edges, Project, edges_of, hosts_of
+from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of
 
 
-def open_fleet() -> Fleet:
-    """The way to hosts: OpenSSH."""
-    return SshFleet()
+def open_fleet(connection: FleetConnection | None = None) -> Fleet:
+    """The way to hosts; OpenSSH where nothing else is said."""
+    return (connection or _usual()).open()
 
 
-def open_router(connection: Nginx, edges: Sequence[Host], fleet: Fleet) -> Router:
+def open_router(connection: RouterConnection, edges: Sequence[Host], fleet: Fleet) -> Router:
     """The edges of a connection, over the fleet's own channels."""
     hosts = {host.name: host for host in edges}
 
     async def connect(name: str) -> Executor:
         return await fleet.channel(hosts[name])
 
-    return NginxRouter(tuple(hosts), connect, socket=connection.socket)
+    return connection.open(tuple(hosts), connect)
 
 
-def open_store_of_connection(connection: S3) -> S3Store:
-    """An S3 store; ``prepare`` makes its bucket."""
-    return S3Store.open(connection)
-
-
-def open_metrics(connection: Prometheus) -> MetricSource:
-    """The Prometheus of a connection."""
-    token = connection.token.reveal() if connection.token else None
-    return PrometheusSource(connection.url, token=token, timeout=connection.timeout, runtime_match=connection.runtime)
+def _usual() -> FleetConnection:
+    """The kind that hosts are reached by where a kit says nothing: all of it stands with the hosts."""
+    usual = next(iter(DOORS[FleetConnection.door].ours))
+    found = built_in(usual, BACKENDS)
+    if not isinstance(found, FleetConnection):
+        raise TypeError(f"{usual} reaches no host")  # pragma: no cover - the list of backends says so
+    return found
 
 
 @asynccontextmanager
@@ -60,7 +55,8 @@ async def open_ports(
         raise TypeError("ports are opened for an allowed environment alone")
     environment = allowed.environment
     clock = clock or SystemClock()
-    fleet: Fleet = open_fleet()
+    way = fleet_of(project)
+    fleet: Fleet = open_fleet(way)
     edges = edges_of(project, environment)
     router: Router | None = open_router(edges.connection, edges.hosts, fleet) if edges else None
     metrics, logs = judge_sources(project, environment, edges)
@@ -78,6 +74,7 @@ async def open_ports(
             logs=logs,
             edges=edges.hosts if edges else (),
             edge_connection=edges.connection if edges else None,
+            fleet_connection=None if way.kind == _usual().kind else way,
         )
     finally:
         if router:
@@ -103,6 +100,6 @@ def judge_sources(
     metrics = judge.metrics or (edges.connection.metrics if edges else None)
     logs = judge.logs or (edges.connection.logs if edges else None)
     return (
-        open_metrics(project.connections.get(metrics, Prometheus)) if metrics else None,
-        JournaldSource() if logs else None,
+        project.connections.get(metrics, MetricsConnection).open() if metrics else None,
+        project.connections.get(logs, LogsConnection).open() if logs else None,
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from gopub.clock import Clock
 from gopub.fleet.host import Host
-from gopub.fleet.protocol import Fleet
+from gopub.fleet.protocol import Fleet, FleetConnection
 from gopub.health.sources import LogSource, MetricSource
 from gopub.journal.store import Journal
-from gopub.spec.kinds import Nginx
 from gopub.spec.models import Environment
 from gopub.store.protocol import ArtifactStore
+from gopub.traffic.door import RouterConnection
 from gopub.traffic.protocol import Router
 
 
@@ -31,4 +31,6 @@ class Ports:
     metrics: MetricSource | None = None
     logs: LogSource | None = None
     edges: tuple[Host, ...] = ()
-    edge_connection: Nginx | None = None
+    edge_connection: RouterConnection | None = None
+    fleet_connection: FleetConnection | None = None
+    """How hosts are reached, where a kit must say so: by another way than the one that it means without a word."""

@@ -7,25 +7,40 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gopub.errors import UsageError
-from gopub.fleet.host import Host, SshOptions
-from gopub.fleet.inventory import load_inventory
+from gopub.fleet.host import Host
+from gopub.fleet.inventory import Inventory, InventoryConnection
+from gopub.fleet.protocol import FleetConnection
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3, Connection, Directory, Nginx, Ssh
 from gopub.spec.loader import load_spec
 from gopub.spec.models import Environment, ReleaseSpec
 from gopub.spec.references import environment_names, store_names
 from gopub.spec.selector import parse_selector
-from gopub.store.backends import open_store
-from gopub.store.protocol import ArtifactStore
+from gopub.store.protocol import ArtifactStore, StoreConnection
+from gopub.traffic.door import RouterConnection
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.naming import Elsewhere, complete
 
 
 def open_store_of(spec: ReleaseSpec, connections: Connections) -> ArtifactStore:
     """The artifact store that a spec names."""
-    found: Connection = connections.get(spec.publish.store, Directory, S3)
-    if not isinstance(found, (Directory, S3)):
-        raise TypeError(f"{found.kind} is no store")  # pragma: no cover - `get` has checked it
-    return open_store(found)
+    return connections.get(spec.publish.store, StoreConnection).open()
+
+
+def load_connections(project: Path) -> Connections:
+    """Every connection that a project can name, of every kind that there is."""
+    return Connections.load(project, BACKENDS)
+
+
+def inventory_of(connections: Connections, name: str) -> Inventory:
+    """The inventory that a name of gopub.yaml means, or a path beside it; read now.
+
+    Raises:
+        SpecError: GP140, GP141 it is neither; GP400 to GP403 what is wrong with it.
+    """
+    found = connections.inventory(name)
+    if not isinstance(found, InventoryConnection):
+        raise TypeError(f"{found.kind} is no inventory")  # pragma: no cover - the list of backends has checked it
+    return found.open()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +83,14 @@ def open_project(folder: str | Path) -> Project:
     """Read the gopub.yaml of a folder (or that file itself) and the connections beside it."""
     path = Path(folder)
     file = path if path.is_file() else path / "gopub.yaml"
-    return Project(file.parent.resolve(), load_spec(file).spec, Connections.load(file.parent.resolve()))
+    return Project(file.parent.resolve(), load_spec(file).spec, load_connections(file.parent.resolve()))
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
     """The router of an environment and what its connection says besides."""
 
-    connection: Nginx
+    connection: RouterConnection
     hosts: tuple[Host, ...]
 
 
@@ -83,20 +98,24 @@ def edges_of(project: Project, environment: Environment) -> Edges | None:
     """The edges in front of an environment's hosts; None without traffic."""
     if environment.traffic is None:
         return None
-    connection = project.connections.get(environment.traffic.router, Nginx)
-    inventory = load_inventory(project.connections.inventory(connection.inventory))
+    connection = project.connections.get(environment.traffic.router, RouterConnection)
+    inventory = inventory_of(project.connections, connection.inventory)
     hosts = reached(project, inventory.select(parse_selector(connection.hosts)))
     return Edges(connection, hosts)
 
 
 def hosts_of(project: Project, environment: Environment) -> tuple[Host, ...]:
     """The hosts that an environment selects; none is an error that names the near labels."""
-    inventory = load_inventory(project.connections.inventory(environment.inventory))
+    inventory = inventory_of(project.connections, environment.inventory)
     return reached(project, inventory.select(parse_selector(environment.hosts)))
+
+
+def fleet_of(project: Project) -> FleetConnection:
+    """How hosts are reached: the connection `ssh`, of whatever kind."""
+    return project.connections.get("ssh", FleetConnection)
 
 
 def reached(project: Project, hosts: Sequence[Host]) -> tuple[Host, ...]:
     """The hosts with what the connection `ssh` says of how to reach them, where the inventory says nothing."""
-    told = project.connections.get("ssh", Ssh)
-    defaults = SshOptions(told.user, told.port, told.key, told.known_hosts, told.sudo, jump=told.proxy_jump)
+    defaults = fleet_of(project).options()
     return tuple(replace(host, ssh=host.ssh.over(defaults)) for host in hosts)

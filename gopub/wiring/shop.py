@@ -19,7 +19,7 @@ from gopub.spec.models import ReleaseSpec
 from gopub.spec.references import signing_names, store_names
 from gopub.store.protocol import ArtifactStore
 from gopub.wiring.naming import Elsewhere, complete
-from gopub.wiring.project import open_store_of
+from gopub.wiring.project import load_connections, open_store_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Shop:
 
     def connections(self) -> Connections:
         """The names of the project."""
-        return Connections.load(self.project)
+        return load_connections(self.project)
 
     async def store(self, plan: ReleasePlan) -> ArtifactStore:
         """The store that the project names."""

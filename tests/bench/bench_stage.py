@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import asyncssh
 
 from gopub.canon import sha256
-from gopub.fleet.backends import SshFleet
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.facts import Fence, HostFacts, Wanted, order
 from gopub.fleet.host import Host
 from gopub.fleet.inventory import load_inventory

@@ -13,7 +13,8 @@ import asyncssh
 import pytest
 
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.fleet.backends import SshFleet, handshake, ssh
+from gopub.fleet.backends import handshake, ssh
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order
 from gopub.fleet.protocol import Fleet, HostChannel

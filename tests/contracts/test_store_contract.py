@@ -20,8 +20,8 @@ from gopub.build.artifact import FileRef
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence import generate
 from gopub.release import load_release, publish, verify_release
-from gopub.spec.kinds import Directory
-from gopub.store import ArtifactStore, blob_key, fetch, find, open_store, save, version_key
+from gopub.store import ArtifactStore, blob_key, fetch, find, save, version_key
+from gopub.store.backends.directory import Directory
 from gopub.store.backends.s3 import S3Store
 from tests.minio_server import Minio, minio_server
 from tests.releases import a_plan, prepare
@@ -200,7 +200,7 @@ class StoreContract:
 class TestDirectoryStore(StoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> ArtifactStore:
-        return open_store(Directory(path=tmp_path / "store"))
+        return Directory(path=tmp_path / "store").open()
 
     @pytest.fixture
     def damage(self, tmp_path: Path) -> Callable[[str, bytes], None]:
@@ -260,13 +260,13 @@ class TestDirectoryStore(StoreContract):
     async def test_the_folder_itself_may_be_a_link(self, tmp_path: Path) -> None:
         (tmp_path / "disk").mkdir()
         (tmp_path / "store").symlink_to(tmp_path / "disk")
-        store = open_store(Directory(path=tmp_path / "store"))
+        store = Directory(path=tmp_path / "store").open()
         await store.put("apps/a/1", b"one", digest=digest_of(b"one"))
         assert (await store.get("apps/a/1", limit=3), await store.list("")) == (b"one", ["apps/a/1"])
 
     async def test_a_folder_that_cannot_be_written_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("not a folder")
-        store = open_store(Directory(path=tmp_path / "file"))
+        store = Directory(path=tmp_path / "file").open()
         with pytest.raises(GopubError, match="GP342"):
             await store.put("apps/a/1", b"", digest=digest_of(b""))
 

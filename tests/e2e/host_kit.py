@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gopub.canon import sha256
-from gopub.fleet.backends import SshFleet
-from gopub.fleet.backends.ssh import SshChannel
+from gopub.fleet.backends.ssh import SshChannel, SshFleet
 from gopub.fleet.facts import Fence, HostFacts, Wanted, order
 from gopub.fleet.inventory import load_inventory
 from gopub.fleet.orders import Order, Record, Verb

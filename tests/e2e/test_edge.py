@@ -16,15 +16,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gopub.clock import new_token
-from gopub.fleet.backends import SshFleet
-from gopub.fleet.inventory import load_inventory
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
-from gopub.spec.connections import Connections
-from gopub.spec.kinds import Nginx
 from gopub.spec.selector import parse_selector
 from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
+from gopub.traffic.backends.nginx import Nginx
 from gopub.wiring.outside import open_router
+from gopub.wiring.project import inventory_of, load_connections
 from tests.support.changing import without_peer
 
 pytestmark = pytest.mark.e2e
@@ -88,9 +87,9 @@ async def world(lab: Lab) -> AsyncIterator[World]:
     for host in hosts:
         await lab.exec(host.name, ("sh", "-c", "cat >/run/edge-test.conf"), stdin=CONF.encode())
         await lab.exec(host.name, ("systemd-run", f"--unit={unit}", "--collect", "nginx", "-c", "/run/edge-test.conf"))
-    connections = Connections.load(lab.connections.parent)
+    connections = load_connections(lab.connections.parent)
     connection = connections.get("edge-lab", Nginx)
-    edges = load_inventory(connections.inventory(connection.inventory)).select(parse_selector(connection.hosts))
+    edges = inventory_of(connections, connection.inventory).select(parse_selector(connection.hosts))
     peers = tuple(Peer(host.name, f"{host.address}:{PORT}") for host in hosts)
     async with SshFleet() as fleet:
         yield World(lab, open_router(connection, edges, fleet), peers, seat)

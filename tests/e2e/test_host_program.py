@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gopub.canon import sha256
-from gopub.fleet.backends import SshFleet
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.facts import Fence, host_steps
 from gopub.fleet.orders import Record
 from gopub.rollout.hosts import RELEASE_AT_FAULT

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gopub.fleet import program
-from gopub.fleet.backends import SshFleet
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order, Record
 from gopub.rollout.hosts import RELEASE_AT_FAULT, health_of
 

@@ -17,7 +17,7 @@ import pytest
 
 from gopub.canon import sha256
 from gopub.errors import RefusedError
-from gopub.fleet.backends import SshFleet
+from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.inventory import load_inventory
 from gopub.health.backends.journald import JournaldSource
 from gopub.health.samples import LogCounts

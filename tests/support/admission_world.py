@@ -74,7 +74,7 @@ class Shop:
     def hosts_in_memory(self) -> dict[str, MemoryHost]:
         """Let no SSH be spoken."""
         machines = {"h1": MemoryHost("h1", "id-h1")}
-        self.monkeypatch.setattr(outside, "open_fleet", lambda: MemoryFleet(machines))
+        self.monkeypatch.setattr(outside, "open_fleet", lambda *_: MemoryFleet(machines))
         return machines
 
     def forge(self, change: Change, signer: KeySigner, version: str = "1.0.0") -> str:

@@ -10,8 +10,9 @@ from pydantic import SecretStr, ValidationError
 
 import blocks
 from blocks.connection import ConnectionBlock
-from gopub.spec.kinds import KINDS, Connection, SecretRef
+from gopub.spec.kinds import Connection, SecretRef
 from gopub.telemetry import REDACTOR
+from gopub.wiring.backends import BACKENDS
 
 NEEDED: dict[str, dict[str, Any]] = {
     "directory": {"path": "/srv/artifacts"},
@@ -43,8 +44,8 @@ def kind_of(block: type[ConnectionBlock]) -> str:
 
 
 def test_every_kind_has_one_block() -> None:
-    assert [kind_of(block) for block in blocks.BLOCKS] == list(KINDS)
-    assert [block._block_type_slug for block in blocks.BLOCKS] == [f"gopub-{kind}" for kind in KINDS]
+    assert [kind_of(block) for block in blocks.BLOCKS] == list(BACKENDS.ours())
+    assert [block._block_type_slug for block in blocks.BLOCKS] == [f"gopub-{kind}" for kind in BACKENDS.ours()]
 
 
 @pytest.mark.parametrize("block", blocks.BLOCKS, ids=lambda block: block.__name__)

@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import GopubError, SpecError
+from gopub.fleet.backends.ssh import Ssh
+from gopub.fleet.inventory.backends.ansible import Inventory
+from gopub.health.backends.prometheus import Prometheus
 from gopub.spec.connections import Connections
-from gopub.spec.kinds import S3, Connection, Directory, Inventory, Nginx, Prometheus, Ssh
+from gopub.spec.kinds import Connection, StoreKind
 from gopub.spec.loader import parse_spec
 from gopub.spec.models import Environment
 from gopub.spec.references import Reference, environment_names, signing_names, store_names
+from gopub.store.backends.directory import Directory
+from gopub.traffic.backends.nginx import Nginx
 from gopub.wiring.naming import complete
+from gopub.wiring.project import load_connections
 
 SPEC = """\
 app: orders
@@ -60,7 +66,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def files(project: Path, text: str = "") -> Connections:
     (project / "connections.yaml").write_text(text or "{}\n")
-    return Connections.load(project)
+    return load_connections(project)
 
 
 async def named(known: Connections, shelf: Shelf, environment: Environment = PROD) -> Connections:
@@ -71,7 +77,7 @@ async def test_a_router_found_elsewhere_leads_to_the_names_that_it_needs(project
     shelf = Shelf({"fleet": Inventory(path="/a"), "edge-prod": EDGE, "edges": Inventory(path="/b"),
                    "prom": Prometheus(url="http://p:9090"), "other": Ssh()})  # fmt: skip
     known = await named(files(project), shelf)
-    assert known.inventory("edges") == Path("/b")
+    assert known.inventory("edges") == Inventory(path="/b")
     assert known.get("prom", Prometheus).url == "http://p:9090"
     assert "other" not in known.entries
     assert sorted(shelf.asked) == ["edge-prod", "edges", "fleet", "prom", "ssh"]  # each name once
@@ -100,7 +106,7 @@ async def test_an_inventory_that_is_a_file_is_not_asked_for(project: Path) -> No
     (project / "fleet").write_text("[app]\n")
     shelf = Shelf({})
     known = await named(files(project), shelf)
-    assert known.inventory("fleet") == project / "fleet"
+    assert known.inventory("fleet") == Inventory(path=project / "fleet")
     assert "fleet" not in shelf.asked
 
 
@@ -124,7 +130,7 @@ async def test_one_name_cannot_mean_two_things(project: Path) -> None:
         async def find(self, reference: Reference) -> Connection | None:
             return Inventory(path="/a") if Inventory in reference.kinds else Directory(path="/b")
 
-    wanted = (Reference("prod", (Inventory,)), Reference("prod", (Directory, S3)))
+    wanted = (Reference("prod", (Inventory,)), Reference("prod", (StoreKind,)))
     with pytest.raises(SpecError) as caught:
         await complete(files(project), lambda _: wanted, Both({}))
     assert str(caught.value.problem) == "'prod' is needed as a connection of kind inventory and of kind directory"

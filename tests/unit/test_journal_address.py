@@ -12,6 +12,7 @@ from gopub.journal.adopt import spools
 from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
 from gopub.journal.store import open_journal
 from gopub.usecases import rollback
+from gopub.wiring.backends import BACKENDS
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
@@ -52,7 +53,7 @@ def test_a_rollback_goes_on_without_a_journal_whose_address_is_wrong(tmp_path, m
     known = (("1", OLD), ("2", NEW))
     write_kit(kits, Kit(run.seat.epoch, run.plan, world.ports().hosts, world.environment, known=known))
     monkeypatch.setenv("GOPUB_JOURNAL", url)
-    monkeypatch.setattr(rollback, "open_fleet", lambda: MemoryFleet(world.machines))
+    monkeypatch.setattr(rollback, "open_fleet", lambda *_: MemoryFleet(world.machines))
     (alarm,) = asyncio.run(rollback.take_back("hello", "lab", reason="bad"))["alarms"]
     assert alarm.startswith("the journal is down (the journal at postgres")
     assert "hunter2" not in alarm
@@ -62,4 +63,4 @@ def test_a_rollback_goes_on_without_a_journal_whose_address_is_wrong(tmp_path, m
 def test_a_kit_that_is_there_and_cannot_be_read_is_told_so(tmp_path):
     kit_path(tmp_path, "hello", "lab").mkdir(parents=True)
     with pytest.raises(GopubError, match=r"GP717 the rollback kit .*hello-lab\.json cannot be read: Is a directory"):
-        read_kit(tmp_path, "hello", "lab")
+        read_kit(tmp_path, "hello", "lab", BACKENDS)

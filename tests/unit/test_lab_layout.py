@@ -14,6 +14,7 @@ from gopub.errors import GopubError, UsageError
 from gopub.lab import files
 from gopub.lab.layout import NETWORK, LabHost, Layout, check_name, free_subnet, from_json, place, to_json
 from gopub.spec.selector import parse_selector
+from gopub.wiring.project import load_connections
 
 HOME = Path("/state/lab/demo")
 
@@ -102,13 +103,16 @@ def test_the_inventory_is_read_by_gopub_as_it_is_meant(tmp_path: Path) -> None:
 
 
 def test_the_connections_are_what_the_spec_accepts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gopub.spec.connections import Connections
-    from gopub.spec.kinds import Inventory, Journald, Nginx, Prometheus, Ssh
+    from gopub.fleet.backends.ssh import Ssh
+    from gopub.fleet.inventory.backends.ansible import Inventory
+    from gopub.health.backends.journald import Journald
+    from gopub.health.backends.prometheus import Prometheus
+    from gopub.traffic.backends.nginx import Nginx
 
     path = tmp_path / "connections.yaml"
     path.write_text(files.connections(layout()))
     monkeypatch.setenv("GOPUB_CONNECTIONS", str(path))
-    found = Connections.load(tmp_path)
+    found = load_connections(tmp_path)
     assert found.get("prometheus-lab", Prometheus).url == layout().prometheus_url == "http://198.18.7.1:19090"
     assert found.get("edge-lab", Nginx).metrics == "prometheus-lab"
     assert found.get("journald", Journald)

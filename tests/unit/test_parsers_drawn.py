@@ -36,6 +36,7 @@ from gopub.spec.loader import load_spec
 from gopub.spec.projects import load_projects
 from gopub.store import blob_key
 from gopub.store.backends.directory import DirectoryStore
+from gopub.wiring.backends import BACKENDS
 from tests.releases import SPEC, a_plan, prepare
 
 from .drawn import Parser, changed_bytes, changed_json, check, inputs
@@ -144,7 +145,7 @@ def of_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], obje
 
 
 def connections(data: bytes) -> object:
-    return parse_connections(data.decode(errors="replace"), "connections.yaml", FOLDER)
+    return parse_connections(data.decode(errors="replace"), "connections.yaml", FOLDER, BACKENDS)
 
 
 BUILD_INFO = (

@@ -33,10 +33,10 @@ from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
 from gopub.journal.late import Late, found, keep
 from gopub.plan.model import Outcome
 from gopub.process import Result
-from gopub.spec.kinds import Nginx
 from gopub.spec.loader import parse_spec
 from gopub.traffic import Peer, RouteTable, Track, encode, from_json
-from gopub.traffic.backends.nginx import NginxRouter
+from gopub.traffic.backends.nginx import Nginx, NginxRouter
+from gopub.wiring.backends import BACKENDS
 
 from .drawn import Parser, check, inputs
 from .test_rollout_schemas import EVENTS, PLAN, SPEC
@@ -241,7 +241,7 @@ def journald(data: bytes) -> None:
 
 def kit(data: bytes) -> None:
     kit_path(FOLDER, "hello", "lab").write_bytes(data)
-    read_kit(FOLDER, "hello", "lab")
+    read_kit(FOLDER, "hello", "lab", BACKENDS)
 
 
 def late(data: bytes) -> None:

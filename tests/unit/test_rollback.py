@@ -26,10 +26,11 @@ from gopub.rollout.back import go_back
 from gopub.rollout.run import Run
 from gopub.rollout.seat import start
 from gopub.rollout.wish import Wish
-from gopub.spec.kinds import Nginx
+from gopub.traffic.backends.nginx import Nginx
 from gopub.usecases import rollback
 from gopub.usecases.recover import active
 from gopub.wiring import settings
+from gopub.wiring.backends import BACKENDS
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
@@ -66,7 +67,7 @@ def world(tmp_path, monkeypatch) -> Canary:
     made = Canary(tmp_path)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(rollback, "LOCKED", 0.1)
-    monkeypatch.setattr(rollback, "open_fleet", lambda: MemoryFleet(made.machines))
+    monkeypatch.setattr(rollback, "open_fleet", lambda *_: MemoryFleet(made.machines))
     monkeypatch.setattr(rollback, "open_router", lambda *_: made.router)
     assert made.running()["app1"] == made.new
     return made
@@ -194,14 +195,14 @@ def test_a_silent_host_is_not_stopped_for_want_of_knowledge(world: Canary):
     result = asyncio.run(rollback.take_back("hello", "lab", to="1"))
     assert late.current == world.old, "control: the last plan knew its folder"
     asyncio.run(rollback.take_back("hello", "lab", to="2"))
-    write_kit(world.kits, replace(read_kit(world.kits, "hello", "lab"), plan=_knows_nothing(world)))
+    write_kit(world.kits, replace(read_kit(world.kits, "hello", "lab", BACKENDS), plan=_knows_nothing(world)))
     late.deaf = 1
     result = asyncio.run(rollback.take_back("hello", "lab", to="1"))
     assert (late.current, result["owed"]) == (world.new, ["app4"])
 
 
 def _knows_nothing(world: World) -> Plan:
-    plan = read_kit(world.kits, "hello", "lab").plan
+    plan = read_kit(world.kits, "hello", "lab", BACKENDS).plan
     return replace(plan, hosts=tuple(replace(host, before="") for host in plan.hosts))
 
 
@@ -307,11 +308,13 @@ def test_a_spool_that_cannot_be_read_stops_nobody(world: Canary, tmp_path: Path)
 
 
 def test_a_kit_keeps_no_variable_of_the_inventory(world: Canary):
-    kit = read_kit(world.kits, "hello", "lab")
+    kit = read_kit(world.kits, "hello", "lab", BACKENDS)
     secret = replace(kit.hosts[0], labels={"role": "app"}, variables={"db_password": "hunter2"})
     path = write_kit(world.kits, replace(kit, hosts=(secret,), edges=(secret,)))
     assert "hunter2" not in path.read_text()
-    assert read_kit(world.kits, "hello", "lab").hosts[0].address == secret.address, "control: the rest is there"
+    assert read_kit(world.kits, "hello", "lab", BACKENDS).hosts[0].address == secret.address, (
+        "control: the rest is there"
+    )
 
 
 async def _go_on(run: Run) -> None:

@@ -17,8 +17,8 @@ from gopub.journal.kit import Kit, write_kit
 from gopub.journal.schemas import as_text
 from gopub.journal.schemas import schemas as made
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.spec.kinds import Nginx
 from gopub.spec.loader import parse_spec
+from gopub.traffic.backends.nginx import Nginx
 from gopub.views.plan import plan_json
 
 FOLDER = Path(schemas.__file__).parent

@@ -18,6 +18,7 @@ from gopub.spec.loader import parse_spec
 from gopub.spec.notyet import NOT_YET, NOT_YET_IN_CONNECTIONS
 from gopub.spec.selector import parse_selector
 from gopub.spec.windows import parse_window
+from gopub.wiring.backends import BACKENDS
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests/cases/spec"
@@ -60,7 +61,7 @@ def test_a_mistake_in_gopub_yaml_is_told_exactly(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("connections.bad.yaml"), ids=by_name)
 def test_a_mistake_in_connections_yaml_is_told_exactly(case: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
-        parse_connections(case["input"], "connections.yaml", Path("/etc"))
+        parse_connections(case["input"], "connections.yaml", Path("/etc"), BACKENDS)
     assert f"{caught.value}\n" == case["error"]
 
 

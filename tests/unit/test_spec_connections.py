@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import SpecError, UsageError
-from gopub.spec.connections import Connections, parse_connections
-from gopub.spec.kinds import (
-    S3,
-    Directory,
-    Inventory,
-    Journald,
-    Key,
-    Nginx,
-    Prometheus,
-    SecretRef,
-    Ssh,
-)
+from gopub.evidence.backends.key import Key
+from gopub.fleet.backends.ssh import Ssh
+from gopub.fleet.inventory.backends.ansible import Inventory
+from gopub.health.backends.journald import Journald
+from gopub.health.backends.prometheus import Prometheus
+from gopub.spec.connections import parse_connections
+from gopub.spec.kinds import SecretRef
+from gopub.store.backends.directory import Directory
+from gopub.store.backends.s3 import S3
 from gopub.telemetry import REDACTOR
+from gopub.traffic.backends.nginx import Nginx
+from gopub.wiring.backends import BACKENDS
+from gopub.wiring.project import load_connections
 
 EVERY_KIND = """\
 artifacts: {kind: directory, path: ~/artifacts}
@@ -57,7 +57,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_every_kind_is_read_with_paths_beside_its_file(tmp_path: Path) -> None:
-    made = parse_connections(EVERY_KIND, "connections.yaml", tmp_path)
+    made = parse_connections(EVERY_KIND, "connections.yaml", tmp_path, BACKENDS)
     assert made["artifacts"] == Directory(path=tmp_path / "home/artifacts")
     assert made["artifacts-prod"] == S3(
         endpoint="s3.corp:9000",
@@ -91,7 +91,7 @@ def test_the_file_that_is_named_wins_then_project_then_user(tmp_path: Path, monk
     write(tmp_path / "project/connections.yaml", "".join(f"{n}: " + entry.format("project") for n in "ab"))
     named = write(tmp_path / "named.yaml", "a: " + entry.format("named"))
     monkeypatch.setenv("GOPUB_CONNECTIONS", str(named))
-    found = Connections.load(tmp_path / "project")
+    found = load_connections(tmp_path / "project")
     assert found.get("a", Inventory).path == tmp_path / "named"
     assert found.get("b", Inventory).path == tmp_path / "project/project"
     assert found.get("c", Inventory).path == tmp_path / "config/gopub/user"
@@ -100,11 +100,11 @@ def test_the_file_that_is_named_wins_then_project_then_user(tmp_path: Path, monk
 def test_a_named_file_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOPUB_CONNECTIONS", str(tmp_path / "missing.yaml"))
     with pytest.raises(SpecError, match="GP110 there is no such file"):
-        Connections.load(tmp_path)
+        load_connections(tmp_path)
 
 
 def test_some_connections_need_no_file(tmp_path: Path) -> None:
-    found = Connections.load(tmp_path)
+    found = load_connections(tmp_path)
     assert found.get("directory", Directory, S3) == Directory(path=tmp_path / "state/gopub/store")
     assert found.get("journald", Journald) == Journald()
     assert found.get("ssh", Ssh) == Ssh()
@@ -113,10 +113,10 @@ def test_some_connections_need_no_file(tmp_path: Path) -> None:
 def test_an_inventory_is_a_connection_or_a_file_beside_gopub_yaml(tmp_path: Path) -> None:
     write(tmp_path / "connections.yaml", "lab: {kind: inventory, path: lab.ini}\n")
     hosts = write(tmp_path / "deploy/hosts.ini", "")
-    found = Connections.load(tmp_path)
-    assert found.inventory("lab") == tmp_path / "lab.ini"
-    assert found.inventory("deploy/hosts.ini") == hosts
-    assert found.inventory(str(hosts)) == hosts
+    found = load_connections(tmp_path)
+    assert found.inventory("lab") == Inventory(path=tmp_path / "lab.ini")
+    assert found.inventory("deploy/hosts.ini") == Inventory(path=hosts)
+    assert found.inventory(str(hosts)) == Inventory(path=hosts)
     with pytest.raises(SpecError, match="GP140") as caught:
         found.inventory("deploy/host.ini")
     assert str(tmp_path / "connections.yaml") in str(caught.value)
@@ -125,14 +125,14 @@ def test_an_inventory_is_a_connection_or_a_file_beside_gopub_yaml(tmp_path: Path
 def test_an_unknown_name_is_answered_with_a_near_one_of_the_same_kind(tmp_path: Path) -> None:
     write(tmp_path / "connections.yaml", "prom-prod: {kind: journald}\nprom-prd: {kind: prometheus, url: http://p:1}\n")
     with pytest.raises(SpecError) as caught:
-        Connections.load(tmp_path).get("prom-pro", Prometheus)
+        load_connections(tmp_path).get("prom-pro", Prometheus)
     assert caught.value.code == "GP140"
     assert caught.value.hint.startswith("did you mean prom-prd? ")
 
 
 def test_a_connection_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
-        Connections.load(tmp_path).get("journald", Directory, S3)
+        load_connections(tmp_path).get("journald", Directory, S3)
     assert str(caught.value) == (
         "GP141 the connection 'journald' is of kind journald, and directory or s3 is needed\n"
         "hint: connections of kind directory or s3: directory"

@@ -21,6 +21,7 @@ from gopub.spec.notyet import NOT_YET
 from gopub.spec.reading import read_tree, resolve
 from gopub.spec.schema import as_text, generate
 from gopub.spec.tree import plain
+from gopub.wiring.backends import BACKENDS
 
 GOOD = [case["input"] for case in YAML(typ="safe").load(Path(__file__).parents[1] / "cases/spec/spec.good.yaml")]
 
@@ -111,7 +112,7 @@ def test_known_keys_with_any_values(value: Any) -> None:
 def test_any_connections(entry: dict[str, Any], other: Any) -> None:
     for value in ({"a": entry, "b": {"kind": "prometheus", **entry}}, other):
         with contextlib.suppress(SpecError):
-            parse_connections(json.dumps(value), "connections.yaml", Path("/base"))
+            parse_connections(json.dumps(value), "connections.yaml", Path("/base"), BACKENDS)
 
 
 @given(trees)

@@ -10,11 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 from gopub.spec.connections import parse_connections
-from gopub.spec.kinds import KINDS
 from gopub.spec.loader import parse_spec
 from gopub.spec.reading import read_tree
 from gopub.spec.schema import generate
 from gopub.spec.tree import plain
+from gopub.wiring.backends import BACKENDS
 
 PAGES = Path(__file__).parents[2] / "docs/reference"
 SPEC = (PAGES / "gopub-yaml.md").read_text("utf-8")
@@ -31,7 +31,7 @@ SIMPLE, EVERY_KEY = blocks(SPEC)
 def test_every_block_loads() -> None:
     parse_spec(SIMPLE, "gopub.yaml")
     parse_spec(EVERY_KEY, "gopub.yaml")
-    parse_connections(blocks(CONNECTIONS)[0], "connections.yaml", Path("/"))
+    parse_connections(blocks(CONNECTIONS)[0], "connections.yaml", Path("/"), BACKENDS)
 
 
 def test_the_block_of_every_key_shows_the_defaults() -> None:
@@ -55,7 +55,7 @@ def test_every_key_of_the_language_stands_in_its_block() -> None:
         assert set(mapping["properties"]) - words == set()
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.model_fields["kind"].default)
+@pytest.mark.parametrize("kind", BACKENDS.ours().values(), ids=lambda kind: kind.model_fields["kind"].default)
 def test_every_kind_stands_in_the_page_with_every_key(kind: type[BaseModel]) -> None:
     shown: Any = plain(read_tree(blocks(CONNECTIONS)[0], "x"))
     name = kind.model_fields["kind"].default

@@ -15,17 +15,21 @@ from gopub.spec.loader import parse_spec
 from gopub.spec.reading import read_tree
 from gopub.spec.schema import as_text, generate
 from gopub.spec.tree import plain
+from gopub.wiring import schemas as of_connections
 
 CASES = Path(__file__).parents[1] / "cases/spec"
 GOOD = YAML(typ="safe").load(CASES / "spec.good.yaml")
 BAD = {case["name"]: case for case in YAML(typ="safe").load(CASES / "spec.bad.yaml")}
 
 
-@pytest.mark.parametrize("name", sorted(generate()))
+MADE = {**generate(), **of_connections.generate()}
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
 def test_the_schema_in_the_package_is_up_to_date(name: str) -> None:
-    """Mend with: python -m gopub.spec.schema."""
+    """Mend with: python -m gopub.spec.schema and python -m gopub.wiring.schemas."""
     kept = (Path(schemas.__file__).parent / name).read_text("utf-8")
-    assert kept == as_text(generate()[name])
+    assert kept == as_text(MADE[name])
 
 
 @pytest.mark.parametrize("name", ["gopub", "connections", "check"])

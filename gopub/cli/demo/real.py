@@ -18,10 +18,10 @@ from gopub.cli.engine import load, run_deployment
 from gopub.errors import GopubError
 from gopub.lab.lab import Lab
 from gopub.paths import cache_dir
-from gopub.spec.kinds import S3, SecretRef
+from gopub.spec.kinds import SecretRef
+from gopub.store.backends.s3 import S3
 from gopub.views.summary import read_summary
 from gopub.wiring import settings
-from gopub.wiring.outside import open_store_of_connection
 
 STORE = "artifacts"
 PORT = 9000
@@ -99,12 +99,12 @@ class RealGround(Ground):
         """Make the bucket once the server answers."""
         for _ in range(100):
             try:
-                await open_store_of_connection(store).prepare()
+                await store.open().prepare()
             except GopubError:
                 await asyncio.sleep(0.2)
             else:
                 return
-        await open_store_of_connection(store).prepare()
+        await store.open().prepare()
 
     async def _start_prefect(self) -> None:
         self.talk.line("starting a Prefect server")

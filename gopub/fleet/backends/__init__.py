@@ -1,5 +1,5 @@
-"""Ways to reach hosts: one module each. ``ssh`` is asyncssh over OpenSSH servers."""
+"""Ways to reach hosts: one line each, the kind and where its connection is."""
 
-from gopub.fleet.backends.ssh import SshFleet
-
-__all__ = ["SshFleet"]
+BACKENDS = {
+    "ssh": "gopub.fleet.backends.ssh:Ssh",
+}

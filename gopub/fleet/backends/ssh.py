@@ -15,9 +15,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Self
+from typing import Literal, Self
 
 import asyncssh
+from pydantic import Field
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
@@ -28,8 +29,11 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.jump import leads
 from gopub.fleet.orders import Order, Record
-from gopub.fleet.protocol import Payload
+from gopub.fleet.protocol import FleetConnection, Payload
 from gopub.process import Result
+from gopub.spec.fields import Switch, Whole, Word
+from gopub.spec.kinds import LocalPath
+from gopub.spec.texts import UserName
 from gopub.telemetry import log
 
 HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes without dropping any
@@ -37,6 +41,32 @@ TRIES = 4
 ASK_AGAIN = frozenset({"GP424", "GP449", "GP450", "GP451"})  # what broke off; the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _log = log("fleet.ssh")
+
+
+class Ssh(FleetConnection):
+    """How hosts are reached; ~/.ssh/config fills in what is left out."""
+
+    kind: Literal["ssh"] = "ssh"
+    user: UserName | None = None
+    """The user."""
+    port: Whole | None = Field(None, ge=1, le=65535)
+    """The port."""
+    key: LocalPath | None = None
+    """The private key."""
+    known_hosts: LocalPath | None = None
+    """Pinned host keys."""
+    sudo: Switch = False
+    """Whether the host program is run through sudo."""
+    proxy_jump: Word | None = None
+    """A bastion."""
+
+    def options(self) -> SshOptions:
+        """What it says, for hosts of which the inventory says nothing."""
+        return SshOptions(self.user, self.port, self.key, self.known_hosts, self.sudo, jump=self.proxy_jump)
+
+    def open(self) -> SshFleet:
+        """Channels over OpenSSH servers; each host holds how it is reached."""
+        return SshFleet()
 
 
 class SshFleet:

@@ -5,6 +5,6 @@ INI files with group_vars/ and host_vars/ beside them, read by our own parser, w
 YAML and dynamic inventories are not read yet.
 """
 
-from gopub.fleet.inventory.load import Inventory, load_inventory, parse_inventory
+from gopub.fleet.inventory.load import Inventory, InventoryConnection, load_inventory, parse_inventory
 
-__all__ = ["Inventory", "load_inventory", "parse_inventory"]
+__all__ = ["Inventory", "InventoryConnection", "load_inventory", "parse_inventory"]

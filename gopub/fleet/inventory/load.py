@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from gopub.fleet.inventory.groups import Files, resolve
 from gopub.fleet.inventory.ini import parse_ini
 from gopub.fleet.inventory.varfiles import VariableFiles
 from gopub.fleet.vaulted import ENCRYPTED, Vaulted
+from gopub.spec.kinds import InventoryKind
 from gopub.spec.selector import Selector, why_nothing
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -55,6 +57,18 @@ class Inventory:
         if host.name in self.unusable:
             raise self.unusable[host.name]
         return host
+
+
+class InventoryConnection(InventoryKind):
+    """A connection behind which hosts are listed."""
+
+    @abstractmethod
+    def open(self) -> Inventory:
+        """The hosts as they are listed now.
+
+        Raises:
+            SpecError: what is wrong with the list.
+        """
 
 
 def load_inventory(path: Path) -> Inventory:

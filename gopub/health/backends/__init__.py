@@ -1,1 +1,8 @@
-"""Where measurements come from: Prometheus for counts, journald for log lines."""
+"""Where measurements come from: one line each, the kind and where its connection is."""
+
+METRICS = {
+    "prometheus": "gopub.health.backends.prometheus:Prometheus",
+}
+LOGS = {
+    "journald": "gopub.health.backends.journald:Journald",
+}

@@ -17,13 +17,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.health.loglines import classes
 from gopub.health.samples import LogCounts, NoData
-from gopub.health.sources import LogTarget
+from gopub.health.sources import LogsConnection, LogTarget
 from gopub.process import Result
 
 MOST_LINES = 20_000
@@ -68,6 +69,16 @@ class _Place:
     cursor: str = ""
     most: int = MOST_BYTES
     began: dict[str, float] = field(default_factory=dict)
+
+
+class Journald(LogsConnection):
+    """The journal of each host, read through SSH."""
+
+    kind: Literal["journald"] = "journald"
+
+    def open(self) -> JournaldSource:
+        """The journals of hosts that channels lead to."""
+        return JournaldSource()
 
 
 class JournaldSource:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from pydantic import Field
 from urllib3.util import Retry
 
 from gopub.canon import bounded, digest_of, read_json
@@ -30,6 +31,10 @@ from gopub.health.samples import (
     RuntimeSample,
     RuntimeSnapshot,
 )
+from gopub.health.sources import MetricsConnection
+from gopub.spec.fields import PositiveSeconds, Word
+from gopub.spec.kinds import SecretRef
+from gopub.spec.texts import HttpUrl, LabelName
 
 ATTEMPTS = "gopub_edge_attempts_total"
 LATENCY = "gopub_edge_request_seconds_bucket"
@@ -83,6 +88,25 @@ class _Answer(requests.Response):
 
 class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
     """A question without a usable answer."""
+
+
+class Prometheus(MetricsConnection):
+    """A Prometheus server."""
+
+    kind: Literal["prometheus"] = "prometheus"
+    url: HttpUrl
+    """Its address."""
+    token: SecretRef | None = None
+    """A bearer token."""
+    timeout: PositiveSeconds = 10.0
+    """How long an answer may take."""
+    runtime: dict[LabelName, Word] = Field(default_factory=lambda: {"app": "{app}"})
+    """Labels that tell the service's own Go runtime metrics from its neighbours', each with a regular expression."""
+
+    def open(self) -> PrometheusSource:
+        """The server; nothing is asked yet."""
+        token = self.token.reveal() if self.token else None
+        return PrometheusSource(self.url, token=token, timeout=self.timeout, runtime_match=self.runtime)
 
 
 class PrometheusSource:

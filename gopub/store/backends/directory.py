@@ -15,15 +15,39 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import Literal
 
 from gopub.errors import GopubError, RefusedError
+from gopub.spec.kinds import LocalPath
 from gopub.store.keys import check_key, digest_in, is_key
-from gopub.store.protocol import MAX_KEYS, Sink, check_given, drain, missing, taken, too_many, unlike
+from gopub.store.protocol import (
+    MAX_KEYS,
+    Sink,
+    StoreConnection,
+    check_given,
+    drain,
+    missing,
+    taken,
+    too_many,
+    unlike,
+)
 
 _SCRATCH = ".incoming"
 _BLOCK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe without a writer would wait for ever
+
+
+class Directory(StoreConnection):
+    """An artifact store in a folder of this machine."""
+
+    kind: Literal["directory"] = "directory"
+    path: LocalPath
+    """The folder."""
+
+    def open(self) -> DirectoryStore:
+        """The store in the folder."""
+        return DirectoryStore(self.path)
 
 
 @dataclass(frozen=True, slots=True)

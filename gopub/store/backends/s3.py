@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,9 +20,21 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 
 from gopub.errors import GopubError
-from gopub.spec.kinds import S3
+from gopub.spec.fields import Switch, Word
+from gopub.spec.kinds import SecretRef
+from gopub.spec.texts import Endpoint
 from gopub.store.keys import check_key, digest_in, is_key
-from gopub.store.protocol import MAX_KEYS, Sink, check_given, drain, missing, taken, too_many, unlike
+from gopub.store.protocol import (
+    MAX_KEYS,
+    Sink,
+    StoreConnection,
+    check_given,
+    drain,
+    missing,
+    taken,
+    too_many,
+    unlike,
+)
 from gopub.telemetry import REDACTOR
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
@@ -30,6 +42,30 @@ LONGEST_URL = timedelta(days=7)
 _RETRIES = urllib3.Retry(total=3, backoff_factor=0.3, backoff_jitter=0.3, status_forcelist=(500, 502, 503, 504))
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 _BLOCK = 1 << 20
+
+
+class S3(StoreConnection):
+    """An artifact store in an S3 bucket."""
+
+    kind: Literal["s3"] = "s3"
+    endpoint: Endpoint
+    """Host, and port where it is not the usual one."""
+    bucket: Word
+    """The bucket."""
+    access_key: SecretRef = SecretRef(env="AWS_ACCESS_KEY_ID")
+    """The access key."""
+    secret_key: SecretRef = SecretRef(env="AWS_SECRET_ACCESS_KEY")
+    """The secret key."""
+    region: Word | None = None
+    """The region; asked of the server where it is left out."""
+    secure: Switch = True
+    """TLS."""
+    public_endpoint: Endpoint | None = None
+    """The endpoint as the hosts see it, where that is another one."""
+
+    def open(self) -> S3Store:
+        """The store in the bucket; ``prepare`` makes that one."""
+        return S3Store.open(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,5 @@
-"""The routers that gopub knows, by the ``kind`` of their connection."""
+"""The routers there are: one line each, the kind and where its connection is."""
+
+BACKENDS = {
+    "nginx": "gopub.traffic.backends.nginx.client:Nginx",
+}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from gopub.canon import Json, JsonError, bounded, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
-from gopub.process import Executor, Result
+from gopub.process import Result
+from gopub.spec.fields import Word
+from gopub.traffic.door import Connect, RouterConnection
 from gopub.traffic.protocol import EdgeAck, EdgeStatus
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
@@ -21,8 +23,16 @@ MOST_BYTES = 4 * 1024 * 1024
 """Bytes of an edge's answer; a connection carries no more."""
 
 
-Connect = Callable[[str], Awaitable[Executor]]
-"""Opens, or finds again, the channel to an edge by its name."""
+class Nginx(RouterConnection):
+    """Edges: Nginx with the Lua program of gopub."""
+
+    kind: Literal["nginx"] = "nginx"
+    socket: Word = "/run/gopub/edge.sock"
+    """The control socket on an edge."""
+
+    def open(self, edges: Sequence[str], connect: Connect) -> NginxRouter:
+        """The edges, over channels that ``connect`` gives."""
+        return NginxRouter(tuple(edges), connect, socket=self.socket)
 
 
 class NginxRouter:

@@ -1,0 +1,28 @@
+"""A key pair in files, or a private key in the environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gopub.evidence.keys import KeySigner, SignerConnection
+from gopub.spec.kinds import LocalPath, SecretRef
+
+
+class Key(SignerConnection):
+    """A key pair that signs releases."""
+
+    kind: Literal["key"] = "key"
+    private: SecretRef
+    """The private key (PEM)."""
+    public: LocalPath
+    """The public key (PEM)."""
+
+    def open(self) -> KeySigner:
+        """Load the private key.
+
+        Raises:
+            GopubError: GP300, GP301 the key cannot be used.
+        """
+        if self.private.file is not None:
+            return KeySigner.load(self.private.file)
+        return KeySigner.parse(self.private.reveal().encode(), name=str(self.private))

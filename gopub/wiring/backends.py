@@ -1,0 +1,167 @@
+"""Every backend there is, behind the door that it is for: ours, each by one line of its package, and those of plug-ins.
+
+A distribution adds one by an entry point of the group ``gopub.backends``: its name is ``door.kind``, such as
+``store.ceph``, and its value the connection's class, such as ``acme.ceph:Ceph``. Names are read from the metadata
+alone; a module is imported when a connection of its kind is named, never before.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from gopub.errors import GopubError
+from gopub.evidence import backends as signers
+from gopub.evidence.keys import SignerConnection
+from gopub.fleet import backends as fleets
+from gopub.fleet.inventory import InventoryConnection
+from gopub.fleet.inventory import backends as inventories
+from gopub.fleet.protocol import FleetConnection
+from gopub.health import backends as sources
+from gopub.health.sources import LogsConnection, MetricsConnection
+from gopub.spec.kinds import Connection, kind_of
+from gopub.store import backends as stores
+from gopub.store.protocol import StoreConnection
+from gopub.telemetry import log
+from gopub.traffic import backends as routers
+from gopub.traffic.door import RouterConnection
+
+GROUP = "gopub.backends"
+_log = log("backends")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A part of the outside: what its connections are, and our backends for it."""
+
+    model: type[Connection]
+    ours: Mapping[str, str]
+
+
+DOORS: Mapping[str, Door] = {
+    door.model.door: door
+    for door in (
+        Door(StoreConnection, stores.BACKENDS),
+        Door(InventoryConnection, inventories.BACKENDS),
+        Door(RouterConnection, routers.BACKENDS),
+        Door(MetricsConnection, sources.METRICS),
+        Door(LogsConnection, sources.LOGS),
+        Door(FleetConnection, fleets.BACKENDS),
+        Door(SignerConnection, signers.BACKENDS),
+    )
+}
+"""Every door by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where the connection of a kind is; ``whose`` names the distribution of a plug-in."""
+
+    door: str
+    kind: str
+    place: str
+    whose: str = ""
+    fault: str = ""
+    """Why it cannot be used, as far as its name tells."""
+
+    def load(self) -> type[Connection]:
+        """Import its connection.
+
+        Raises:
+            GopubError: GP968 that of a plug-in cannot be used.
+        """
+        if self.fault:
+            raise self.broken(self.fault)
+        module, _, name = self.place.partition(":")
+        if not self.whose:
+            return getattr(import_module(module), name)  # type: ignore[no-any-return]
+        try:
+            found = getattr(import_module(module), name)
+        except (Exception, SystemExit) as error:
+            raise self.broken(f"{type(error).__name__}: {error}") from error
+        return self._checked(found)
+
+    def _checked(self, found: object) -> type[Connection]:
+        model = DOORS[self.door].model
+        if not (isinstance(found, type) and issubclass(found, model)):
+            raise self.broken(f"{self.place} is no {model.__name__}")
+        if kind_of(found) != self.kind:
+            raise self.broken(f"the kind of {self.place} is {kind_of(found)!r}, not its name")
+        if inspect.isabstract(found):
+            raise self.broken(f"{self.place} has no open()")
+        return found
+
+    def broken(self, why: str) -> GopubError:
+        """The error of a plug-in that cannot be used."""
+        hint = f"mend or remove the distribution {self.whose}; everything else goes on without it"
+        return GopubError("GP968", f"the backend {self.kind!r} of {self.whose} cannot be used: {why}", hint=hint)
+
+
+def _installed() -> Iterable[EntryPoint]:
+    return entry_points(group=GROUP)
+
+
+class Backends:
+    """The kinds that there are, ours first (``gopub.spec.kinds.Kinds``)."""
+
+    def __init__(self, installed: Callable[[], Iterable[EntryPoint]] = _installed) -> None:
+        """``installed`` gives the entry points of plug-ins; it is asked when a name is none of ours."""
+        self._installed = installed
+        self._ours = {
+            kind: Backend(name, kind, place) for name, door in DOORS.items() for kind, place in door.ours.items()
+        }
+        self._loaded: dict[str, type[Connection]] = {}
+
+    @cached_property
+    def _plugins(self) -> Mapping[str, Backend]:
+        found: dict[str, Backend] = {}
+        for point in sorted(self._installed(), key=lambda point: (point.name, _whose(point))):
+            one = _plugin(point)
+            if one.kind in self._ours:
+                _log.warning("%s", one.broken("its name is taken by one of gopub's own").problem)
+            elif other := found.get(one.kind):
+                both = f"{other.whose} and {one.whose} both have one of that name"
+                found[one.kind] = Backend(other.door, one.kind, other.place, other.whose, both)
+            else:
+                found[one.kind] = one
+        return found
+
+    def names(self, door: str = "") -> tuple[str, ...]:
+        """The kinds of a door, or all; nothing is imported for it."""
+        every = (*self._ours.values(), *self._plugins.values())
+        return tuple(one.kind for one in every if door in {"", one.door})
+
+    def find(self, kind: str) -> type[Connection] | None:
+        """The connection of a kind, imported; None where there is none of that name.
+
+        Raises:
+            GopubError: GP968 it is a plug-in's, and cannot be used.
+        """
+        if kind not in self._loaded:
+            backend = self._ours.get(kind) or self._plugins.get(kind)
+            if backend is None:
+                return None
+            self._loaded[kind] = backend.load()
+        return self._loaded[kind]
+
+    def ours(self) -> dict[str, type[Connection]]:
+        """Our own kinds, imported: for schemas, Blocks and pages."""
+        return {kind: backend.load() for kind, backend in self._ours.items()}
+
+
+def _whose(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "an unknown distribution"
+
+
+def _plugin(point: EntryPoint) -> Backend:
+    door, _, kind = point.name.partition(".")
+    told = f"its name {point.name!r} is not DOOR.KIND, with one of {', '.join(DOORS)}"
+    return Backend(door, kind or door, point.value, _whose(point), "" if door in DOORS and kind else told)
+
+
+BACKENDS = Backends()
+"""The backends of this installation."""
