@@ -6,7 +6,6 @@ import base64
 import json
 import logging
 import re
-import secrets
 import shlex
 import unicodedata
 import urllib.parse
@@ -82,8 +81,3 @@ def log(name: str) -> logging.Logger:
     if REDACTOR not in logger.filters:
         logger.addFilter(REDACTOR)
     return logger
-
-
-def new_trace_id() -> str:
-    """A W3C trace id: 32 lower-case hex digits; one per release or rollout."""
-    return secrets.token_hex(16)

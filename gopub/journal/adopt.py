@@ -19,11 +19,12 @@ from pathlib import Path
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.late import Late, drop, found
 from gopub.journal.projects import known_project
 from gopub.journal.reading import read_env_state, read_state
 from gopub.journal.state import advance, fold, fold_env
-from gopub.journal.store import Entry, Journal, open_journal
+from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome
 from gopub.telemetry import log

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -20,6 +18,7 @@ from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
 from gopub.journal import seat as seats
 from gopub.journal.database import METADATA, PATIENCE, WRITES, advice, cause, engine_of, shown
+from gopub.journal.entry import Entry
 from gopub.journal.events import Event, decode, encode
 from gopub.journal.seat import Seat
 
@@ -41,25 +40,6 @@ JOURNAL = sa.Table(
 GENESIS = "0" * 64
 LARGEST = 64 << 20
 """Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the journal."""
-
-    seq: int
-    stream: str
-    version: int
-    event: Event
-    actor: str
-    trace: str
-    at: float
-    hash: str
-
-    @property
-    def when(self) -> str:
-        """RFC 3339, UTC."""
-        return datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds")
 
 
 class Journal:

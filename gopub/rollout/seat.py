@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gopub.clock import new_token
+from gopub.clock import new_token, new_trace_id
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
@@ -22,7 +22,6 @@ from gopub.rollout.close import free_env
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.wish import Wish
-from gopub.telemetry import new_trace_id
 from gopub.wiring.ports import Ports
 
 MOST_IN_A_ROW = 3

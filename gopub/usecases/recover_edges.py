@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gopub.clock import new_token
+from gopub.clock import new_token, new_trace_id
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal.kit import read_kit
@@ -23,7 +23,7 @@ from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan
 from gopub.rollout.survey import edges_of
 from gopub.rollout.tables import pools_of
-from gopub.telemetry import log, new_trace_id
+from gopub.telemetry import log
 from gopub.traffic.protocol import EdgeStatus
 from gopub.wiring import settings
 from gopub.wiring.allowed import frozen, of_project

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from gopub.canon import Json
-from gopub.clock import SystemClock, new_token
+from gopub.clock import SystemClock, new_token, new_trace_id
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.protocol import Fleet
@@ -32,7 +32,7 @@ from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
 from gopub.rollout.survey import PATIENCE, ask_all
 from gopub.rollout.wish import Wish
-from gopub.telemetry import log, new_trace_id
+from gopub.telemetry import log
 from gopub.traffic.protocol import Router
 from gopub.usecases.way_back import WayBack, past_of, way_back
 from gopub.views.summary import summary

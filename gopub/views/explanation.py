@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from gopub.canon import Json
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.events import encode
-from gopub.journal.store import Entry
 from gopub.telemetry import one_line
 from gopub.views.events import tell
 from gopub.views.verdict import Figures, LogView, number, verdict_view

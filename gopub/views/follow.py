@@ -7,9 +7,10 @@ from collections.abc import Callable
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.reading import whoami
 from gopub.journal.state import State, fold, fold_env
-from gopub.journal.store import Entry, Journal
+from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.telemetry import one_line
 from gopub.views.events import tell

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.state import fold_env
-from gopub.journal.store import Entry, Journal
+from gopub.journal.store import Journal
 
 
 @dataclass(frozen=True, slots=True)

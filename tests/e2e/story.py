@@ -28,9 +28,10 @@ import pytest
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.reading import read_env_state, read_state
 from gopub.journal.state import EnvState, State
-from gopub.journal.store import Entry, Journal, open_journal
+from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream
 from gopub.lab.traffic import Load, Traffic
 from gopub.usecases.ask import ask_promote

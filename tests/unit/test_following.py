@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gopub.clock import ManualClock
 from gopub.journal import events as ev
-from gopub.journal.store import Entry, Journal, open_journal
+from gopub.journal.entry import Entry
+from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
 from gopub.views.follow import Follower
 

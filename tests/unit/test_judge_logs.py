@@ -13,7 +13,7 @@ from gopub.health.logscore import LogReading, LogState, fold_logs, log_score
 from gopub.health.samples import LogCounts
 from gopub.health.wire import to_json
 from gopub.journal import events as ev
-from gopub.journal.store import Entry
+from gopub.journal.entry import Entry
 from gopub.judge.replay import judge
 from gopub.judge.verdict import History, Kind, Policy, Verdict
 from gopub.views.explanation import explanation

@@ -22,8 +22,6 @@ REACH = {
     "gopub.fleet.inventory.groups": TEMPLATES,
     "gopub.fleet.inventory.ini": TEMPLATES,
     "gopub.usecases.way_back": BESIDE,
-    "gopub.views.explanation": BESIDE,
-    "gopub.views.summary": BESIDE,
 }
 """What imports something that touches the world all the same, and why."""
 

@@ -13,7 +13,7 @@ from gopub.canon import Json
 from gopub.cli.demo.ground import Ground, Seen
 from gopub.cli.demo.talk import Talk
 from gopub.journal import events as ev
-from gopub.journal.store import Entry
+from gopub.journal.entry import Entry
 from gopub.views.events import last_of, tell
 from gopub.views.follow import Follower
 from gopub.wiring import settings
