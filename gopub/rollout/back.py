@@ -18,12 +18,12 @@ from gopub.journal import events as ev
 from gopub.plan.capacity import largest_batch
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
-from gopub.rollout.box import edges_first, turn_around
 from gopub.rollout.close import close
 from gopub.rollout.run import Run
 from gopub.rollout.stage import on_each
 from gopub.rollout.switch import drain
 from gopub.rollout.tables import kept_in, last_table, weight_going_back
+from gopub.rollout.turn import edges_first, turn_around
 
 TRIES = 3
 UNREACHABLE = "GP413"

@@ -16,10 +16,9 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
 from gopub.errors import GopubError, LockedError
-from gopub.journal import events as ev
 from gopub.plan.model import Outcome
 from gopub.rollout.run import Run
-from gopub.rollout.tables import weight_going_back
+from gopub.rollout.turn import turn_back
 from gopub.telemetry import log
 
 P = ParamSpec("P")
@@ -52,13 +51,12 @@ def box(
         except LockedError:
             raise
         except Trouble as trouble:
-            turn_around(run, trouble.outcome, trouble.rule, trouble.reason)
+            await turn_back(run, trouble.outcome, trouble.rule, trouble.reason)
         except GopubError as error:
-            turn_around(run, Outcome.WITHDRAWN, 0, f"{error.code} {error.problem}")
+            await turn_back(run, Outcome.WITHDRAWN, 0, f"{error.code} {error.problem}")
         except Exception as error:  # noqa: BLE001 - a fault of ours must not leave a canary alone with the traffic
             _log.exception("%s failed in %s", run.rollout, work.__name__)
-            turn_around(run, Outcome.WITHDRAWN, 0, f"internal error in {work.__name__}: {error!r}")
-        await edges_first(run)
+            await turn_back(run, Outcome.WITHDRAWN, 0, f"internal error in {work.__name__}: {error!r}")
 
     return cast("Callable[Concatenate[Run, P], Coroutine[None, None, None]]", boxed)
 
@@ -72,22 +70,3 @@ def obey_abort(run: Run) -> None:
     aborts = [asked for asked in run.asked() if asked.what == "abort"]
     if aborts:
         raise Trouble(Outcome.WITHDRAWN, 0, f"aborted: {aborts[-1].reason or 'no reason given'}")
-
-
-async def edges_first(run: Run) -> None:
-    """Where the rollout turned around, take the traffic off the canary at once: as far as stable can carry it.
-
-    It happens here, inside the box that found the trouble, and not in the next one: bad answers do not wait.
-    """
-    if run.state.back is None or not run.state.touched or run.state.traffic_off:
-        return
-    pools = run.pools()
-    await run.edges.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
-    run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
-
-
-def turn_around(run: Run, outcome: Outcome, rule: int, reason: str) -> None:
-    """From here on only back, and in a hurry: the journal is not waited for as long as on the way forward."""
-    if run.state.back is None:
-        run.hurry()
-        run.record(ev.GoingBack(outcome, rule, reason, run.ports.clock.now()), must=False)

@@ -6,8 +6,8 @@ from gopub.journal import events as ev
 from gopub.judge.gates import closed_gate, held_until, hold_of, say_hold
 from gopub.plan.model import Outcome
 from gopub.rollout.bake import note_hold
-from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.turn import turn_around
 
 
 async def must_wait(run: Run) -> bool:

@@ -26,11 +26,11 @@ from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back
-from gopub.rollout.box import turn_around
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
 from gopub.rollout.survey import PATIENCE, ask_all
+from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.telemetry import log
 from gopub.traffic.protocol import Router

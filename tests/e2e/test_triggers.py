@@ -31,7 +31,7 @@ pytestmark = [
     # gopub.process.spawn starts programs that outlive us, and subprocess warns when it forgets one of them.
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
-AHEAD = 80.0
+AHEAD = 120.0
 """Seconds until the window opens, at least: the rollout that waits for it must be there by then."""
 
 

@@ -18,11 +18,12 @@ from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.rollout import back, hosts, seat, settle, stage, switch
 from gopub.rollout import reach as reach_box
-from gopub.rollout.box import box, turn_around
+from gopub.rollout.box import box
 from gopub.rollout.close import close
 from gopub.rollout.payload import Cargo
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
+from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.spec.loader import parse_spec
 from gopub.wiring.ports import Ports

@@ -14,10 +14,10 @@ from gopub.journal.state import fold
 from gopub.plan.capacity import carried
 from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
 from gopub.rollout import back, survey
-from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
 from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
+from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable

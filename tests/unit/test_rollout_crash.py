@@ -18,8 +18,8 @@ from gopub.journal.state import next_action
 from gopub.journal.streams import stream_of
 from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
 from gopub.rollout import back, reach, stage, switch
-from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.turn import turn_around
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, World, chart, drive, in_memory
 

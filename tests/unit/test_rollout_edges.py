@@ -14,8 +14,8 @@ from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
 from gopub.rollout import back, lease, switch
-from gopub.rollout.box import edges_first, turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.turn import edges_first, turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeAck
 from gopub.usecases import ask, start

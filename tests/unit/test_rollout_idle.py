@@ -13,8 +13,8 @@ from gopub.journal import events as ev
 from gopub.plan.model import Outcome, Plan, ReleaseRef
 from gopub.plan.steps import plan_rollout
 from gopub.rollout import back
-from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.turn import turn_around
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.rollout_world import NEW, OLD, World, chart, drive, in_memory
 

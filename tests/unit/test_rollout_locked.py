@@ -17,8 +17,8 @@ from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
 from gopub.rollout import back, lease, recorder, switch
 from gopub.rollout import close as ends
-from gopub.rollout.box import turn_around
 from gopub.rollout.run import Run
+from gopub.rollout.turn import turn_around
 from tests.support.rollout_world import World, in_memory, reach
 
 PATIENCE, HURRY = 1.0, 0.05

@@ -13,10 +13,10 @@ from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.plan.model import Outcome
 from gopub.rollout import back
-from gopub.rollout.box import turn_around
 from gopub.rollout.close import close
 from gopub.rollout.run import Run
 from gopub.rollout.seat import start
+from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
 from gopub.usecases import recover_edges
