@@ -16,7 +16,7 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from deployments.journal import stands
+from deployments.journal import rollout_of_run, stands
 from deployments.starter import Order, Run
 from gopub.errors import GopubError, UsageError
 from gopub.views.standing import Standing
@@ -49,7 +49,7 @@ class PrefectStarter:
                 if error.response.status_code in {httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY}:
                     raise _refused(f"the server refuses to start {order.deployment!r}: {error}") from error
                 raise
-        return _run(made)
+        return await _with_rollout(_run(made))
 
     async def run(self, run_id: str) -> Run | None:
         """How a run stands; None when there is no such run, or it was not started for an app."""
@@ -64,6 +64,7 @@ class PrefectStarter:
                 return None
         if not found.app:
             return None
+        found = await _with_rollout(found)
         known = await asyncio.to_thread(stands, found.rollout) if found.rollout else None
         return told(found, known) if known else found
 
@@ -113,6 +114,15 @@ def _refused(problem: str) -> GopubError:
 def told(run: Run, known: Standing) -> Run:
     """The run with what the journal says of its rollout."""
     return replace(run, outcome=known.outcome, waits_for=known.waits_for, until=known.until, final=known.final)
+
+
+async def _with_rollout(found: Run) -> Run:
+    """The run with the rollout that it drives: by its tag, which is for people and may be late, else by the journal."""
+    if found.rollout or not found.app:
+        return found
+    since = datetime.fromisoformat(found.created).timestamp() if found.created else 0.0
+    known = await asyncio.to_thread(rollout_of_run, found.app, found.env, found.id, since)
+    return replace(found, rollout=known)
 
 
 def _run(found: FlowRun) -> Run:

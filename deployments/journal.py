@@ -18,6 +18,11 @@ _LOG = log("api")
 DowngradeCheck = Callable[[str, str, str], None]
 """Raises GP730 where this version of this app is older than the one that is stable in this env."""
 
+RolloutLookup = Callable[[str, str, str, float], str]
+"""The rollout into this env of this app that a run drove, by the run's id and when it was made; empty if none yet."""
+SKEW = 600.0
+"""Seconds by which the clocks of whoever made a run and of whoever drove its rollout may differ."""
+
 
 async def not_older(check: DowngradeCheck, app: str, env: str, version: str) -> None:
     """Refuse what the flow would refuse; a journal that is away, or another machine's, is left to the flow.
@@ -45,3 +50,12 @@ def stands(rollout: str) -> Standing | None:
     except GopubError as error:
         _LOG.warning("%s: %s", rollout, error.problem)
         return None
+
+
+def rollout_of_run(app: str, env: str, run: str, since: float) -> str:
+    """The rollout that a run drove by the journal of this machine; empty where that knows none, or does not answer."""
+    try:
+        return reading.rollout_of(settings.journal(), app, env, (run,), since - SKEW)
+    except GopubError as error:
+        _LOG.warning("which rollout run %s drives is not known: %s", run, error.problem)
+        return ""

@@ -27,8 +27,9 @@ class Order:
 class Run:
     """A run as the engine shows it; times are RFC 3339 in UTC, empty when not reached yet.
 
-    What became of its rollout is the journal's word: ``outcome`` is active, held, waiting or how it ended, and only an
-    end there is ``final``, whatever became of the run. ``until`` is when what it ``waits_for`` ends by itself.
+    ``rollout`` is the id of the rollout that it drives, empty while there is none. What became of that is the journal's
+    word: ``outcome`` is active, held, waiting or how it ended, and only an end there is ``final``, whatever became of
+    the run. ``until`` is when what it ``waits_for`` ends by itself.
     """
 
     id: str

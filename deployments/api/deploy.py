@@ -134,7 +134,7 @@ async def _started(
     digest = digest_of(asked.model_dump())
     seen = await asyncio.to_thread(parts.deliveries.find, key)
     if seen and _same_request(seen, digest).outcome:
-        return seen.outcome or {}, True
+        return await _with_rollout(parts, asked, seen), True
     patterns = parts.projects.tokens[caller].refs
     version, ref = await resolved(parts, app, asked, patterns)
     if not asked.downgrade:
@@ -152,6 +152,15 @@ async def _started(
     answer = _answer(made, asked, version, ref)
     await asyncio.to_thread(parts.deliveries.finish, key, answer)
     return answer, False
+
+
+async def _with_rollout(parts: Parts, asked: DeployRequest, seen: Delivery) -> Mapping[str, Any]:
+    """The answer that was given before, with the rollout if there is one by now."""
+    answer = {"rollout": "", **(seen.outcome or {})}
+    if answer["rollout"]:
+        return answer
+    known = await asyncio.to_thread(parts.rollouts, asked.app, asked.env, str(answer["id"]), seen.received)
+    return {**answer, "rollout": known}
 
 
 def _same_request(seen: Delivery, digest: str) -> Delivery:
@@ -184,7 +193,7 @@ async def resolved(
 def _answer(made: Run, asked: DeployRequest, version: str, ref: str) -> dict[str, Any]:
     return {
         "id": made.id, "name": made.name, "state": made.state,
-        "app": asked.app, "env": asked.env, "version": version, "ref": ref,
+        "app": asked.app, "env": asked.env, "version": version, "ref": ref, "rollout": made.rollout,
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
-from deployments.journal import DowngradeCheck, by_journal
+from deployments.journal import DowngradeCheck, RolloutLookup, by_journal, rollout_of_run
 from deployments.refs import Refs
 from deployments.starter import Starter
 from gopub.clock import Clock
@@ -29,3 +29,4 @@ class Parts:
     refs: Refs
     clock: Clock
     downgrade: DowngradeCheck = by_journal
+    rollouts: RolloutLookup = rollout_of_run

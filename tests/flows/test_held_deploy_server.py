@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments.engine import PrefectStarter
 from gopub.cli.engine import run_deployment
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
@@ -50,6 +51,21 @@ async def test_suspend_of_the_deploy_around_it_holds_and_resume_goes_on(shown: S
     await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
     assert (await shown.closed(env, within=150)).outcome is Outcome.PROMOTED
     await shown.named(run, "Promoted", "Gone on with")
+
+
+async def test_the_rollout_inside_a_deploy_is_known_by_the_run_that_somebody_started(shown: Shown):
+    """By the journal: the tag, which is for whoever looks, may be late or lost."""
+    run = await shown.baking("asked", "deploy")
+    assert [event.run for event in shown.events("asked") if isinstance(event, ev.SeatTaken)] == [run]
+    within = (await inner(shown, run, "asked"))["id"]
+    for one in (run, within):
+        await shown.stack.ask("PATCH", f"/flow_runs/{one}", json={"tags": ["gopub", "app:hello", "env:asked"]})
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        known, control = await PrefectStarter().run(run), await PrefectStarter().run(within)
+    assert known and control
+    assert (known.rollout, known.outcome, known.final) == ("r-asked", "active", False)
+    assert control.rollout == "", "nobody started the inner run"
+    await shown.closed("asked")
 
 
 async def test_pause_of_the_deploy_around_it_holds_and_both_runs_end_by_name(shown: Shown):

@@ -101,6 +101,7 @@ class Kit:
     parts: Parts
     starter: RecordingStarter
     clock: ManualClock
+    rollouts: dict[tuple[str, str, str], str]
     client: httpx.AsyncClient
 
     async def deploy(
@@ -120,6 +121,7 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Ki
     """A kit whose deliveries lie in ``folder``; made twice in the same folder it is the same server restarted."""
     projects = parse_projects(PROJECTS, "projects.yaml")
     starter, clock = RecordingStarter(), ManualClock()
+    known: dict[tuple[str, str, str], str] = {}
     parts = Parts(
         projects=projects,
         tokens={name: hashlib.sha256(word.encode()).hexdigest() for name, word in TOKENS.items()},
@@ -129,6 +131,7 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Ki
         refs=FixedRefs(*TAGS, *HEADS, commits={PUSHED: HEADS, OFFERED: ("refs/merge-requests/1/head",)}),
         clock=clock,
         downgrade=older_than_1_3,
+        rollouts=lambda app, env, run, since: known.get((app, env, run), "") if since <= clock.now() else "",
     )
     transport: Any = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
-    return Kit(parts, starter, clock, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))
+    return Kit(parts, starter, clock, known, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))

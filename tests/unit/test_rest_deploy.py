@@ -183,6 +183,26 @@ async def test_the_same_key_starts_one_run_and_repeats_its_answer(kit: Kit) -> N
     assert len(kit.starter.orders) == 1
 
 
+async def test_the_answer_has_the_rollout_as_soon_as_there_is_one(kit: Kit) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = (await kit.deploy(GOOD, headers=key)).json()
+    assert first["rollout"] == ""
+    kit.rollouts["orders", "prod", "run-2"] = "orders-prod-1.4.0-other"  # control: another run's is not its own
+    assert (await kit.deploy(GOOD, headers=key)).json() == first
+    kit.rollouts["orders", "prod", first["id"]] = "orders-prod-1.4.0-5a1c5a"
+    again = (await kit.deploy(GOOD, headers=key)).json()
+    assert again == {**first, "rollout": "orders-prod-1.4.0-5a1c5a"}
+    Draft202012Validator(schemas.schema("deploy-answer")).validate(again)
+    assert len(kit.starter.orders) == 1
+
+
+async def test_an_answer_of_an_older_gopub_gets_its_rollout_too(kit: Kit) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = (await kit.deploy(GOOD, headers=key)).json()
+    kit.parts.deliveries.finish("rest:oncall:k", {name: said for name, said in first.items() if name != "rollout"})
+    assert (await kit.deploy(GOOD, headers=key)).json() == first
+
+
 async def test_a_key_survives_a_restart_of_the_server(kit: Kit, tmp_path: Path) -> None:
     first = await kit.deploy(GOOD, headers={"Idempotency-Key": "k"})
     kit.parts.deliveries.close()
