@@ -11,11 +11,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
-from blocks import BLOCKS
+from blocks import block_for
 from blocks.connection import ConnectionBlock
+from blocks.derived import slug_of
 from gopub.errors import GopubError, SpecError
 from gopub.spec.kinds import Connection
 from gopub.spec.references import Reference
+from gopub.wiring.backends import BACKENDS
 
 PATIENCE = 30.0
 """Seconds for one question: Prefect's client itself goes on for minutes."""
@@ -35,17 +37,19 @@ class ServerBlocks:
         Raises:
             GopubError: GP928 the server does not answer.
             SpecError: GP927 the Block holds what its kind refuses.
+            GopubError: GP968 it is of a plug-in's kind, and that one cannot be used.
         """
-        for block in (block for block in BLOCKS if issubclass(block.connection, reference.kinds)):
-            document = await self._read(reference.name, block)
-            if document is not None:
+        for kind in (kind for door in reference.kinds for kind in BACKENDS.names(door.door)):
+            document = await self._read(reference.name, kind)
+            block = block_for(kind) if document is not None else None
+            if document is not None and block is not None:
                 return _made(document, block)
         return None
 
-    async def _read(self, name: str, block: type[ConnectionBlock]) -> BlockDocument | None:
+    async def _read(self, name: str, kind: str) -> BlockDocument | None:
         try:
             async with asyncio.timeout(PATIENCE), get_client() as client:
-                return await client.read_block_document_by_name(name, block.get_block_type_slug())
+                return await client.read_block_document_by_name(name, slug_of(kind))
         except ObjectNotFound:
             return None
         except (httpx.HTTPError, OSError, RuntimeError) as error:  # away, refused us, or is no Prefect server

@@ -53,9 +53,8 @@ async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
 def _surroundings(store: str) -> tuple[str, ArtifactStore]:
     """The app of the gopub.yaml here, if there is one, and the store."""
     from gopub.spec.loader import find_spec, load_spec
-    from gopub.store.backends.directory import Directory
     from gopub.store.protocol import StoreConnection
-    from gopub.wiring.project import load_connections
+    from gopub.wiring.project import load_connections, store_in
 
     app, project, named = "", Path(), "directory"
     try:
@@ -67,7 +66,7 @@ def _surroundings(store: str) -> tuple[str, ArtifactStore]:
         app, project, named = spec.app, found.parent, spec.publish.store
     connections = load_connections(project)
     if store and not connections.has(store) and Path(store).is_dir():
-        return app, Directory(path=Path(store).resolve()).open()
+        return app, store_in(Path(store).resolve())
     return app, connections.get(store or named, StoreConnection).open()
 
 

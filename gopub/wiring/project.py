@@ -15,6 +15,7 @@ from gopub.spec.loader import load_spec
 from gopub.spec.models import Environment, ReleaseSpec
 from gopub.spec.references import environment_names, store_names
 from gopub.spec.selector import parse_selector
+from gopub.store.backends.directory import Directory
 from gopub.store.protocol import ArtifactStore, StoreConnection
 from gopub.traffic.door import RouterConnection
 from gopub.wiring.backends import BACKENDS
@@ -24,6 +25,11 @@ from gopub.wiring.naming import Elsewhere, complete
 def open_store_of(spec: ReleaseSpec, connections: Connections) -> ArtifactStore:
     """The artifact store that a spec names."""
     return connections.get(spec.publish.store, StoreConnection).open()
+
+
+def store_in(folder: Path) -> ArtifactStore:
+    """The artifact store in a folder that a person names."""
+    return Directory(path=folder).open()
 
 
 def load_connections(project: Path) -> Connections:
