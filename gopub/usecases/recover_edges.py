@@ -17,10 +17,10 @@ from gopub.journal import events as ev
 from gopub.journal.kit import read_kit
 from gopub.journal.projects import known_project
 from gopub.journal.reading import DAMAGED, read_state, whoami
-from gopub.journal.state import EnvState, State, fold, fold_env
+from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.store import Journal
-from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan
+from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.survey import edges_of
 from gopub.rollout.tables import pools_of
 from gopub.telemetry import log
@@ -95,19 +95,18 @@ def begin(journal: Journal, debt: Debt, now: float) -> str:
         raise GopubError("GP709", f"rollout {state.rollout} has no plan", hint="see `gopub explain`")
     rollout = f"{state.app}-{state.env}-edges-{new_token()[:6]}"
     why = f"{', '.join(debt.env.owed_edges)} missed the last table of {state.rollout}"
-    events: list[ev.Event] = [
-        ev.Opened(rollout, state.app, state.env, state.release, state.release_version, why, debt.project),
-        ev.Planned(_as_it_ended(state, state.plan, rollout)),
-        *(ev.HostOwed(name, state.hosts[name].owed, state.hosts[name].found) for name in state.owed),
-        ev.SwitchIntended((), "", "stable"),
-        ev.GoingBack(Outcome.MENDED, 0, why, now),
-    ]
-    fold(events)  # what cannot follow is refused before it is written
-    parts: list[tuple[str, int, list[ev.Event]]] = [
-        (env_stream(state.app, state.env), debt.env.version, [ev.EnvOpened(rollout, state.release)]),
-        (stream_of(rollout), 0, events),
-    ]
-    journal.append_all(parts, actor=whoami(), trace=new_trace_id())
+    begin_backwards(
+        journal,
+        _as_it_ended(state, state.plan, rollout),
+        outcome=Outcome.MENDED,
+        reason=why,
+        now=now,
+        project=debt.project,
+        after=debt.env.version,
+        actor=whoami(),
+        trace=new_trace_id(),
+        owed=[ev.HostOwed(name, state.hosts[name].owed, state.hosts[name].found) for name in state.owed],
+    )
     return rollout
 
 

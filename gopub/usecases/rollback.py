@@ -21,11 +21,12 @@ from gopub.journal.kit import Kit, read_kit
 from gopub.journal.projects import known_project
 from gopub.journal.reading import DAMAGED, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
-from gopub.journal.state import State, fold
+from gopub.journal.state import State
 from gopub.journal.store import Journal, open_journal
-from gopub.journal.streams import env_stream, stream_of
+from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back
+from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
@@ -117,7 +118,7 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
     back = way_back(kit, past, facts, wish.version, f"{app}-{env}-back-{new_token()[:6]}")
     run = _take_seat(ports, back.plan.rollout, epoch, wish, app=app, env=env)
-    _begin_backwards(run, back, facts, wish.reason, active)
+    _lay_out(run, back, facts, wish.reason, active)
     return run
 
 
@@ -138,30 +139,25 @@ def _take_seat(ports: Ports, rollout: str, epoch: int, wish: Wish, *, app: str, 
     return Run(ports, taken, rollout, actor=wish.actor, trace=new_trace_id())
 
 
-def _begin_backwards(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
-    """Write all of it or nothing: whoever finds this rollout finds one that goes back."""
-    plan, journal, release = back.plan, run.ports.journal, back.plan.release
+def _lay_out(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:
+    """Begin the rollout that goes back; hosts that do not hold what is wanted back are owed from the start."""
+    plan, journal = back.plan, run.ports.journal
     owed = {host.name: _lacks(plan, host, facts) for host in plan.hosts if not host.before}
     elsewhere = [host.name for host in plan.hosts if host.name not in facts or facts[host.name].runs != host.before]
-    reason = reason if not active else f"{reason} (was {active})"
-    project = known_project(journal, plan.app, plan.env)  # for `recover`: a rollback itself needs none
-    events: list[ev.Event] = [
-        ev.Opened(run.rollout, plan.app, plan.env, release.release, release.version, reason, project),
-        ev.SeatTaken(run.seat.epoch, run.seat.holder, "rollback"),
-        ev.Planned(plan),
-        *(ev.HostSwitched(name, release.version, "canary") for name in elsewhere if name not in owed),
-        *(ev.HostOwed(name, why) for name, why in owed.items()),
-        ev.SwitchIntended((), "", "stable"),
-        ev.GoingBack(back.outcome, 0, reason, run.ports.clock.now()),
-    ]
-    state = fold(events)  # what cannot follow is refused before it is written
-    env = read_env_state(journal, plan.app, plan.env)
-    parts: list[tuple[str, int, list[ev.Event]]] = [
-        (env_stream(plan.app, plan.env), env.version, [ev.EnvOpened(run.rollout, release.release)]),
-        (stream_of(run.rollout), 0, events),
-    ]
-    journal.append_all(parts, actor=run.actor, trace=run.trace, seat=run.seat)
-    run.recorder.state = state
+    run.recorder.state = begin_backwards(
+        journal,
+        plan,
+        outcome=back.outcome,
+        reason=reason if not active else f"{reason} (was {active})",
+        now=run.ports.clock.now(),
+        project=known_project(journal, plan.app, plan.env),  # for `recover`: a rollback itself needs none
+        after=read_env_state(journal, plan.app, plan.env).version,
+        actor=run.actor,
+        trace=run.trace,
+        owed=[ev.HostOwed(name, why) for name, why in owed.items()],
+        on_release=[name for name in elsewhere if name not in owed],
+        seat=run.seat,
+    )
     for name, why in owed.items():
         run.alarm(f"{name} is owed: {why}; the next rollout brings it in")
 
