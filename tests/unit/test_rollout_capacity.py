@@ -24,7 +24,6 @@ from gopub.traffic.table import RouteTable
 from gopub.usecases import start
 from gopub.usecases.enter import Entry
 from gopub.usecases.start import already_there
-from gopub.wiring import settings
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
 
@@ -169,7 +168,7 @@ def settled(world: World, monkeypatch) -> dict | None:
 
     project.naming_store = project.naming = same
     monkeypatch.setattr(start, "open_project", lambda _: project)
-    monkeypatch.setattr(settings, "journal", lambda: world.journal)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(world.kits.parent / "journal.db"))
     monkeypatch.setattr(start, "beginning", admitted)
     monkeypatch.setattr(start, "open_ports", ports)
     monkeypatch.setattr(survey, "read_facts", facts)

@@ -20,7 +20,6 @@ from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeAck
 from gopub.usecases import ask, start
 from gopub.usecases.enter import Entry
-from gopub.wiring import settings
 from tests.support.rollout_world import TwoEdges, chart, in_memory, reach
 
 
@@ -59,8 +58,7 @@ def taken_over(world: TwoEdges, monkeypatch) -> Run:
         return project
 
     project = SimpleNamespace(folder=world.kits, naming_store=same, naming=same)
-    monkeypatch.setattr(settings, "journal", lambda: world.journal)
-    monkeypatch.setattr(settings, "kits_folder", lambda: world.kits)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(world.kits.parent / "journal.db"))
     monkeypatch.setattr(start, "open_project", lambda _: project)
     monkeypatch.setattr(start, "going_on", without_release)
     monkeypatch.setattr(start, "open_ports", ports)

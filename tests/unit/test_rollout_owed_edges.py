@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gopub.errors import Exit, GopubError, LockedError
+from gopub.errors import Exit, LockedError
 from gopub.journal import events as ev
 from gopub.journal.reading import read_state
 from gopub.journal.state import fold
@@ -166,14 +166,12 @@ def test_recover_begins_it_once_the_edge_answers(world, monkeypatch, down):
         assert read_state(world.journal, world.env().active).back is not None
 
 
-def test_what_cannot_be_asked_does_not_keep_recover_from_the_rest(world, monkeypatch):
+def test_what_cannot_be_asked_does_not_keep_recover_from_the_rest(world, monkeypatch, caplog):
+    """The project's gopub.yaml is not there: nobody can say where its edges are."""
     missed(world)
-
-    async def asked(*_: object) -> tuple[EdgeStatus, ...]:
-        raise GopubError("GP110", "no such file", hint="is it there?")
-
-    monkeypatch.setattr(recover_edges, "_ask", asked)
+    monkeypatch.chdir(world.kits.parent)
     assert asyncio.run(mend(world.journal, 0.0)) == 0
+    assert "the edges of hello in lab stay owed: there is no such file" in caplog.text
 
 
 @pytest.mark.parametrize("after", [False, True])
