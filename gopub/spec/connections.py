@@ -171,7 +171,9 @@ def _entry(
     if kind is None:
         return [((name,), _no_kind(name, value, root, kinds.names()))]
     try:
-        return kind.model_validate(value, context={"base": base})
+        return kind.model_validate(value, context={"base": base, "kinds": kinds})
+    except GopubError as error:
+        return [((name,), at(root, (name,), error.code, f"`{name}`: {error.problem}", error.hint))]
     except ValidationError as error:
         explainer = Explainer(root, kind, (name,))
         return [((name, *one["loc"]), explainer.explain(one)) for one in error.errors(include_url=False)]

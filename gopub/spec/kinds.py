@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from gopub.errors import UsageError
 from gopub.spec.fields import Word, refuse
@@ -45,6 +45,9 @@ class _Closed(BaseModel):
 class SecretRef(_Closed):
     """Where a secret lies; the secret itself never stands in a file of ours."""
 
+    # A plug-in's way is a subclass with a field of the name of its kind, under which a file says where, and an open().
+
+    door: ClassVar[str] = "secret"
     env: VariableName | None = None
     """The environment variable that holds it."""
     file: LocalPath | None = None
@@ -53,7 +56,7 @@ class SecretRef(_Closed):
     @model_validator(mode="before")
     @classmethod
     def _by_reference(cls, data: Any) -> Any:
-        if isinstance(data, SecretRef):
+        if isinstance(data, SecretRef) or cls is not SecretRef:
             return data
         if not isinstance(data, Mapping):
             # The value is not shown: it may well be the secret.
@@ -62,17 +65,32 @@ class SecretRef(_Closed):
             raise refuse("GP143", "exactly one of env and file is needed", _SECRET_HINT)
         return data
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_a_plug_in(cls, data: Any, handler: ModelWrapValidatorHandler[SecretRef], info: ValidationInfo) -> SecretRef:
+        kinds: Kinds | None = (info.context or {}).get("kinds")
+        given = set(data) if isinstance(data, Mapping) else set()
+        if cls is SecretRef and kinds and len(given) == 1 and not given & {"env", "file"}:
+            made = kinds.find_secret(str(next(iter(given))))
+            if made is not None:
+                return made.model_validate(data, context=info.context)
+        return handler(data)
+
     def reveal(self) -> str:
         """The secret, known to the redaction filter from now on.
 
         Raises:
             UsageError: GP142 the variable is not set, or the file cannot be read or is empty.
         """
-        secret = os.environ.get(self.env, "") if self.env else self._from_file()
+        secret = self.open()
         if not secret:
             raise UsageError("GP142", f"{self} holds no secret", hint="set it where gopub runs")
         REDACTOR.learn(secret)
         return secret
+
+    def open(self) -> str:
+        """The secret as it lies there; empty where there is none."""
+        return os.environ.get(self.env, "") if self.env else self._from_file()
 
     def _from_file(self) -> str:
         try:
@@ -158,7 +176,15 @@ class Kinds(Protocol):
     """The kinds that there are; ``gopub.wiring.backends`` has them."""
 
     def names(self, door: str = "") -> tuple[str, ...]:
-        """The kinds of a door, or all; nothing is loaded for it."""
+        """The kinds of a door, or all of connections; nothing is loaded for it."""
+        ...
+
+    def find_secret(self, kind: str) -> type[SecretRef] | None:
+        """How a plug-in refers to secrets, by its name; None where there is none of that name.
+
+        Raises:
+            GopubError: GP968 it cannot be used.
+        """
         ...
 
     def find(self, kind: str) -> type[Connection] | None:

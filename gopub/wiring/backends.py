@@ -23,7 +23,7 @@ from gopub.fleet.inventory import backends as inventories
 from gopub.fleet.protocol import FleetConnection
 from gopub.health import backends as sources
 from gopub.health.sources import LogsConnection, MetricsConnection
-from gopub.spec.kinds import Connection, kind_of
+from gopub.spec.kinds import Connection, SecretRef, kind_of
 from gopub.store import backends as stores
 from gopub.store.protocol import StoreConnection
 from gopub.telemetry import log
@@ -68,8 +68,8 @@ class Backend:
     fault: str = ""
     """Why it cannot be used, as far as its name tells."""
 
-    def load(self) -> type[Connection]:
-        """Import its connection.
+    def load(self) -> type[Connection | SecretRef]:
+        """Import its connection, or its way to refer to secrets.
 
         Raises:
             GopubError: GP968 that of a plug-in cannot be used.
@@ -85,13 +85,22 @@ class Backend:
             raise self.broken(f"{type(error).__name__}: {error}") from error
         return self._checked(found)
 
-    def _checked(self, found: object) -> type[Connection]:
-        model = DOORS[self.door].model
+    def _checked(self, found: object) -> type[Connection | SecretRef]:
+        model: type[Connection | SecretRef] = SecretRef if self.door == SecretRef.door else DOORS[self.door].model
         if not (isinstance(found, type) and issubclass(found, model)):
             raise self.broken(f"{self.place} is no {model.__name__}")
+        if issubclass(found, SecretRef):
+            return self._of_secrets(found)
         if kind_of(found) != self.kind:
             raise self.broken(f"the kind of {self.place} is {kind_of(found)!r}, not its name")
         if inspect.isabstract(found):
+            raise self.broken(f"{self.place} has no open()")
+        return found
+
+    def _of_secrets(self, found: type[SecretRef]) -> type[SecretRef]:
+        if self.kind not in found.model_fields:
+            raise self.broken(f"{self.place} has no field {self.kind!r}")
+        if found.open is SecretRef.open:
             raise self.broken(f"{self.place} has no open()")
         return found
 
@@ -114,7 +123,7 @@ class Backends:
         self._ours = {
             kind: Backend(name, kind, place) for name, door in DOORS.items() for kind, place in door.ours.items()
         }
-        self._loaded: dict[str, type[Connection]] = {}
+        self._loaded: dict[str, type[Connection | SecretRef]] = {}
 
     @cached_property
     def _plugins(self) -> Mapping[str, Backend]:
@@ -131,9 +140,9 @@ class Backends:
         return found
 
     def names(self, door: str = "") -> tuple[str, ...]:
-        """The kinds of a door, or all; nothing is imported for it."""
+        """The kinds of a door, or all of connections; nothing is imported for it."""
         every = (*self._ours.values(), *self._plugins.values())
-        return tuple(one.kind for one in every if door in {"", one.door})
+        return tuple(one.kind for one in every if door == one.door or (not door and one.door != SecretRef.door))
 
     def find(self, kind: str) -> type[Connection] | None:
         """The connection of a kind, imported; None where there is none of that name.
@@ -141,6 +150,19 @@ class Backends:
         Raises:
             GopubError: GP968 it is a plug-in's, and cannot be used.
         """
+        found = self._load(kind)
+        return found if found is not None and issubclass(found, Connection) else None
+
+    def find_secret(self, kind: str) -> type[SecretRef] | None:
+        """How a plug-in refers to secrets, imported; None where there is none of that name.
+
+        Raises:
+            GopubError: GP968 it cannot be used.
+        """
+        found = self._load(kind) if kind in self.names(SecretRef.door) else None
+        return found if found is not None and issubclass(found, SecretRef) else None
+
+    def _load(self, kind: str) -> type[Connection | SecretRef] | None:
         if kind not in self._loaded:
             backend = self._ours.get(kind) or self._plugins.get(kind)
             if backend is None:
@@ -150,7 +172,7 @@ class Backends:
 
     def ours(self) -> dict[str, type[Connection]]:
         """Our own kinds, imported: for schemas, Blocks and pages."""
-        return {kind: backend.load() for kind, backend in self._ours.items()}
+        return {kind: found for kind in self._ours if (found := self.find(kind))}
 
 
 def _whose(point: EntryPoint) -> str:
@@ -159,8 +181,9 @@ def _whose(point: EntryPoint) -> str:
 
 def _plugin(point: EntryPoint) -> Backend:
     door, _, kind = point.name.partition(".")
-    told = f"its name {point.name!r} is not DOOR.KIND, with one of {', '.join(DOORS)}"
-    return Backend(door, kind or door, point.value, _whose(point), "" if door in DOORS and kind else told)
+    doors = (*DOORS, SecretRef.door)
+    told = f"its name {point.name!r} is not DOOR.KIND, with one of {', '.join(doors)}"
+    return Backend(door, kind or door, point.value, _whose(point), "" if door in doors and kind else told)
 
 
 BACKENDS = Backends()

@@ -127,8 +127,22 @@ class Seal(SignerConnection):
 
     def open(self):
         return KeySigner.parse(self.private.reveal().encode())
+
+
+class Drawer(SecretRef):
+    """A drawer."""
+
+    drawer: str
+    """Which one."""
+
+    def open(self):
+        return {"top": "of-the-top-drawer"}.get(self.drawer, "")
+
+    def __str__(self):
+        return f"drawer {self.drawer}"
 '''
 LINES = {
+    "secret.drawer": "acme_gopub:Drawer",
     "store.shelf": "acme_gopub:Shelf",
     "inventory.names": "acme_gopub:Names",
     "router.paper": "acme_gopub:Paper",

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 import gopub
 from blocks.derived import block_of
 from gopub import schemas
-from gopub.errors import ErrorGroup, GopubError, SpecError
+from gopub.errors import ErrorGroup, GopubError, SpecError, UsageError
 from gopub.evidence import generate
 from gopub.evidence.keys import SignerConnection
 from gopub.fleet.protocol import FleetConnection
@@ -23,10 +23,11 @@ from gopub.health.samples import NoData
 from gopub.health.sources import LogsConnection
 from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.spec.connections import Connections, parse_connections
-from gopub.spec.kinds import kind_of
+from gopub.spec.kinds import SecretRef, kind_of
 from gopub.spec.references import Reference
 from gopub.spec.selector import parse_selector
 from gopub.store.protocol import StoreConnection
+from gopub.telemetry import REDACTOR
 from gopub.traffic.backends.nginx import Nginx
 from gopub.traffic.door import RouterConnection
 from gopub.wiring.backends import BACKENDS, DOORS, Backends
@@ -59,7 +60,7 @@ def known(plugin: Backends, tmp_path: Path) -> Connections:
 
 
 def test_every_door_has_ours_and_a_plug_in() -> None:
-    assert {line.partition(".")[0] for line in LINES} == set(DOORS)
+    assert {line.partition(".")[0] for line in LINES} == {*DOORS, "secret"}
     for name, door in DOORS.items():
         for kind in door.ours:
             model = BACKENDS.find(kind)
@@ -103,10 +104,12 @@ def test_an_unknown_kind_is_told_with_its_place_and_all_that_there_are(plugin: B
         parse_connections("a:\n  path: x\n  kind: microfiche\n", "c.yaml", tmp_path, plugin)
     assert str(caught.value.where) == "c.yaml:3:9"
     assert (caught.value.code, caught.value.problem) == ("GP118", "`a.kind`: 'microfiche' is not allowed")
-    assert caught.value.hint == "one of " + ", ".join([*BACKENDS.ours(), *(n.partition(".")[2] for n in sorted(LINES))])
+    theirs = [line.partition(".")[2] for line in sorted(LINES) if not line.startswith("secret.")]
+    assert caught.value.hint == "one of " + ", ".join([*BACKENDS.ours(), *theirs])
 
 
 CLOSED = MODULE.replace("def open(self):", "def closed(self):").replace('"shelf"', '"tape"')
+ALL = ", ".join([*DOORS, "secret"])
 BROKEN = {
     "raises": ("raise RuntimeError('no tape drive')", "store.tape", "tapes:Tape", "RuntimeError: no tape drive"),
     "exits": ("raise SystemExit(3)", "store.tape", "tapes:Tape", "SystemExit: 3"),
@@ -116,7 +119,7 @@ BROKEN = {
     "is of another kind": (MODULE, "store.tape", "tapes:Shelf", "the kind of tapes:Shelf is 'shelf', not its name"),
     "does not open": (CLOSED,
                       "store.tape", "tapes:Shelf", "tapes:Shelf has no open()"),
-    "has no door": (MODULE, "tape", "tapes:Shelf", "its name 'tape' is not DOOR.KIND, with one of " + ", ".join(DOORS)),
+    "has no door": (MODULE, "tape", "tapes:Shelf", "its name 'tape' is not DOOR.KIND, with one of " + ALL),
 }  # fmt: skip
 
 
@@ -133,6 +136,35 @@ def test_a_broken_plug_in_is_one_error_and_stops_nothing_else(
     assert not isinstance(caught.value, ErrorGroup)
     assert (caught.value.code, str(caught.value.where)) == ("GP968", "c.yaml:2:9")
     assert caught.value.problem == f"`a.kind`: the backend 'tape' of tapes 1.0 cannot be used: {why}"
+
+
+def test_a_secret_is_fetched_where_a_plug_in_says(plugin: Backends, tmp_path: Path) -> None:
+    def token(where: str) -> SecretRef:
+        text = f"a: {{kind: prometheus, url: 'http://p:9090', token: {where}}}\n"
+        return parse_connections(text, "c.yaml", tmp_path, plugin)["a"].token  # type: ignore[attr-defined,no-any-return]
+
+    assert token("{env: X}") == SecretRef(env="X")
+    assert loaded("acme_gopub") is None
+    assert token("{drawer: top}").reveal() == "of-the-top-drawer"
+    assert "of-the-top-drawer" not in REDACTOR.clean("it says of-the-top-drawer")
+    with pytest.raises(UsageError, match="GP142 drawer bottom holds no secret"):
+        token("{drawer: bottom}").reveal()
+    with pytest.raises(SpecError) as caught:
+        token("{cellar: top}")
+    assert str(caught.value.where).startswith("c.yaml:1:"), "control: what nobody knows is refused as ever"
+    with pytest.raises(SpecError):
+        parse_connections("a: {kind: drawer, drawer: top}\n", "c.yaml", tmp_path, plugin)
+
+
+def test_a_broken_way_to_secrets_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = install(tmp_path, monkeypatch, "tapes", MODULE, {"secret.tape": "tapes:Drawer"})
+    text = "b: {kind: directory, path: b}\na: {kind: prometheus, url: 'http://p:9090', token: {tape: top}}\n"
+    with pytest.raises(SpecError) as caught:
+        parse_connections(text, "c.yaml", tmp_path, kinds)
+    assert (caught.value.code, str(caught.value.where)) == ("GP968", "c.yaml:2:1")
+    assert (
+        caught.value.problem == "`a`: the backend 'tape' of tapes 1.0 cannot be used: tapes:Drawer has no field 'tape'"
+    )
 
 
 def test_a_name_that_is_ours_stays_ours(
@@ -232,4 +264,5 @@ def test_only_wiring_knows_a_backend() -> None:
 def test_the_page_lists_every_door_with_its_kinds() -> None:
     page = (ROOT / "docs/reference/connections-yaml.md").read_text("utf-8")
     rows = [f"| {name} | {', '.join(f'`{kind}`' for kind in door.ours)} |" for name, door in DOORS.items()]
+    rows.append(f"| secret | {', '.join(f'`{name}`' for name in SecretRef.model_fields)} |")
     assert "\n".join(["| door | kinds |", "|---|---|", *rows, "", ""]) in page
