@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
-from deployments.starter import Order
+from deployments.starter import RunOrder
 from gopub.errors import GopubError
 from gopub.paths import private_database, private_folder
 
@@ -42,7 +42,7 @@ class Delivery:
     key: str
     digest: str
     received: float
-    orders: tuple[Order, ...]
+    orders: tuple[RunOrder, ...]
     outcome: dict[str, Any] | None
 
 
@@ -70,7 +70,7 @@ class Deliveries:
                 hint="gopub serve must be able to write there; --state names another folder",
             ) from error
 
-    def begin(self, key: str, digest: str, orders: Sequence[Order], now: float) -> tuple[Delivery, bool]:
+    def begin(self, key: str, digest: str, orders: Sequence[RunOrder], now: float) -> tuple[Delivery, bool]:
         """Record a request before it is acted on; gives the row as it stands and whether it is new."""
         written = json.dumps([asdict(order) for order in orders])
         new = sqlite.insert(_ROWS).values(key=key, digest=digest, received=now, orders=written)
@@ -112,5 +112,5 @@ def _of(key: str) -> sa.Select[Any]:
 
 
 def _delivery(row: sa.Row[Any]) -> Delivery:
-    made = tuple(Order(**order) for order in json.loads(row.orders))
+    made = tuple(RunOrder(**order) for order in json.loads(row.orders))
     return Delivery(row.key, row.digest, row.received, made, json.loads(row.outcome) if row.outcome else None)

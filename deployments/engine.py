@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from deployments.journal import rollout_of_run, stands
-from deployments.starter import Order, Run
+from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError, UsageError
 from gopub.views.standing import Standing
 
@@ -30,7 +30,7 @@ _APP, _ENV, _ROLLOUT = "app:", "env:", "rollout:"
 class PrefectStarter:
     """Starts the deployments that ``gopub setup`` made."""
 
-    async def start(self, order: Order) -> Run:
+    async def start(self, order: RunOrder) -> RunView:
         """Start a run, or give the one that this key started before."""
         async with _asking() as client:
             try:
@@ -51,7 +51,7 @@ class PrefectStarter:
                 raise
         return await _with_rollout(_run(made))
 
-    async def run(self, run_id: str) -> Run | None:
+    async def run(self, run_id: str) -> RunView | None:
         """How a run stands; None when there is no such run, or it was not started for an app."""
         try:
             asked = UUID(run_id)
@@ -111,12 +111,12 @@ def _refused(problem: str) -> GopubError:
     return GopubError("GP919", problem, hint="run `gopub setup` against this server, with this version of gopub")
 
 
-def told(run: Run, known: Standing) -> Run:
+def told(run: RunView, known: Standing) -> RunView:
     """The run with what the journal says of its rollout."""
     return replace(run, outcome=known.outcome, waits_for=known.waits_for, until=known.until, final=known.final)
 
 
-async def _with_rollout(found: Run) -> Run:
+async def _with_rollout(found: RunView) -> RunView:
     """The run with the rollout that it drives: by its tag, which is for people and may be late, else by the journal."""
     if found.rollout or not found.app:
         return found
@@ -125,9 +125,9 @@ async def _with_rollout(found: Run) -> Run:
     return replace(found, rollout=known)
 
 
-def _run(found: FlowRun) -> Run:
+def _run(found: FlowRun) -> RunView:
     state = found.state
-    return Run(
+    return RunView(
         id=str(found.id),
         name=found.name,
         state=state.name or "" if state else "",

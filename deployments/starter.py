@@ -13,7 +13,7 @@ from gopub.canon import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunOrder:
     """A run to start: what of, where to, and the key that makes a second order the same run."""
 
     app: str
@@ -24,7 +24,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunView:
     """A run as the engine shows it; times are RFC 3339 in UTC, empty when not reached yet.
 
     ``rollout`` is the id of the rollout that it drives, empty while there is none. What became of that is the journal's
@@ -51,14 +51,14 @@ class Run:
 class Starter(Protocol):
     """Starts deployments; never waits for their end."""
 
-    async def start(self, order: Order) -> Run:
+    async def start(self, order: RunOrder) -> RunView:
         """Start a run, or give the one that this key started before.
 
         Raises:
             GopubError: GP918 the engine does not answer, GP919 it does not know the deployment or refuses it.
         """
 
-    async def run(self, run_id: str) -> Run | None:
+    async def run(self, run_id: str) -> RunView | None:
         """How a run stands; None when the engine knows no such run.
 
         Raises:

@@ -29,7 +29,7 @@ from deployments.deliveries import Delivery
 from deployments.hooks.matching import deploy_parameters
 from deployments.journal import not_older
 from deployments.refs import settled
-from deployments.starter import Order, Run
+from deployments.starter import RunOrder, RunView
 from gopub.canon import JsonError, bounded, digest_of, read_json
 from gopub.clock import new_token
 from gopub.errors import GopubError, RefusedError
@@ -147,7 +147,7 @@ async def _started(
     parameters["version"] = version
     if asked.downgrade:
         parameters["downgrade"] = True
-    made = await parts.starter.start(Order(app=asked.app, env=asked.env, key=key, parameters=parameters))
+    made = await parts.starter.start(RunOrder(app=asked.app, env=asked.env, key=key, parameters=parameters))
     _LOG.info("%s started run %s: %s %s to %s", caller, made.id, asked.app, version, asked.env)
     answer = _answer(made, asked, version, ref)
     await asyncio.to_thread(parts.deliveries.finish, key, answer)
@@ -190,7 +190,7 @@ async def resolved(
     return match[1], found
 
 
-def _answer(made: Run, asked: DeployRequest, version: str, ref: str) -> dict[str, Any]:
+def _answer(made: RunView, asked: DeployRequest, version: str, ref: str) -> dict[str, Any]:
     return {
         "id": made.id, "name": made.name, "state": made.state,
         "app": asked.app, "env": asked.env, "version": version, "ref": ref, "rollout": made.rollout,

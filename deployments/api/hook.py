@@ -20,7 +20,7 @@ from deployments.hooks.gitlab import LIMIT, Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.hooks.signing import HookSecrets, refusal
 from deployments.refs import settled
-from deployments.starter import Order
+from deployments.starter import RunOrder
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.spec.refglob import EVERY
@@ -118,7 +118,7 @@ async def start_all(parts: Parts, delivery: Delivery) -> dict[str, Any]:
     return outcome
 
 
-async def _refusal(parts: Parts, order: Order) -> GopubError | None:
+async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:
     """Why what was pushed may not be released; None where it may be.
 
     Raises:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from deployments.hooks.gitlab import Ignored, Push
-from deployments.starter import Order
+from deployments.starter import RunOrder
 from gopub.canon import Json
 from gopub.spec.projects import Project, Projects, Rule, repository_path
 from gopub.spec.refglob import EVERY, matches
 
 
-def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: str) -> tuple[Order, ...] | Ignored:
+def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: str) -> tuple[RunOrder, ...] | Ignored:
     """The runs to start for a push: one for each app of this repository whose rules name it.
 
     ``allowed`` are the apps whose secret the sender knows; ``key`` names the delivery.
@@ -37,7 +37,7 @@ def deploy_parameters(
     }  # fmt: skip
 
 
-def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> Order:
+def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> RunOrder:
     # A tag goes by its name, from which the version follows; a branch may move on before the run begins, so its
     # commit is named: what was pushed is what is released.
     ref, env = push.ref if push.kind == "tag" else push.commit, rule.env
@@ -45,7 +45,7 @@ def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> Order:
     parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason,
                                    refs=rule.patterns())  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
-    return Order(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
+    return RunOrder(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
 
 
 def _is_of(push: Push, app: Project) -> bool:

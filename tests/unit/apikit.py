@@ -14,7 +14,7 @@ from deployments.api.app import create_app
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
-from deployments.starter import Order, Run
+from deployments.starter import RunOrder, RunView
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
 from gopub.source.versions import is_older
@@ -75,23 +75,23 @@ class FixedRefs:
 class RecordingStarter:
     """Starts nothing and remembers every order; ``broken`` is raised instead when set."""
 
-    orders: list[Order] = field(default_factory=list)
+    orders: list[RunOrder] = field(default_factory=list)
     broken: Exception | None = None
 
-    async def start(self, order: Order) -> Run:
+    async def start(self, order: RunOrder) -> RunView:
         """Remember the order; the same key gives the same run."""
         if self.broken:
             raise self.broken
         if order.key not in [seen.key for seen in self.orders]:
             self.orders.append(order)
         place = [seen.key for seen in self.orders].index(order.key)
-        return Run(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
+        return RunView(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
 
-    async def run(self, run_id: str) -> Run | None:
+    async def run(self, run_id: str) -> RunView | None:
         """The run of the n-th order, always scheduled."""
         names = {f"run-{place}": order for place, order in enumerate(self.orders, 1)}
         order = names.get(run_id)
-        return Run(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None
+        return RunView(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None
 
 
 @dataclass

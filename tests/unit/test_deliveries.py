@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from deployments.deliveries import KEPT, Deliveries
-from deployments.starter import Order
+from deployments.starter import RunOrder
 from gopub.errors import GopubError
 
-ORDER = Order("shop", "staging", "k:shop:staging", {"commit": "abc", "名": "值"})
+ORDER = RunOrder("shop", "staging", "k:shop:staging", {"commit": "abc", "名": "值"})
 WRITTEN = json.dumps(
     [
         {

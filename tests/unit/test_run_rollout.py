@@ -8,7 +8,7 @@ import pytest
 
 from deployments.engine import _with_rollout
 from deployments.journal import SKEW, rollout_of_run
-from deployments.starter import Run
+from deployments.starter import RunView
 from gopub.clock import ManualClock
 from gopub.journal import events as ev
 from gopub.journal.store import Journal
@@ -65,17 +65,17 @@ def test_a_run_shows_as_it_sat_there_last():
 
 async def test_rest_finds_it_where_the_run_bears_no_tag_and_heeds_the_tag_where_it_does(here):
     journal, _ = here
-    run = Run(RUN, "deploy-orders", "Running", "orders", "dev")
+    run = RunView(RUN, "deploy-orders", "Running", "orders", "dev")
     assert (await _with_rollout(run)).rollout == "r-held"
-    tagged = Run(RUN, "deploy-orders", "Running", "orders", "dev", rollout="r-tagged")
+    tagged = RunView(RUN, "deploy-orders", "Running", "orders", "dev", rollout="r-tagged")
     assert await _with_rollout(tagged) is tagged
-    late = Run(RUN, "deploy-orders", "Running", "orders", "dev", created="2024-01-01T00:00:00.000+00:00")
+    late = RunView(RUN, "deploy-orders", "Running", "orders", "dev", created="2024-01-01T00:00:00.000+00:00")
     assert opened_at(journal, "orders/dev") < 1_704_067_200.0
     assert (await _with_rollout(late)).rollout == "", "control: what is older than the run is not its own"
 
 
 async def test_a_journal_that_does_not_answer_leaves_it_empty(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path))  # a folder
-    run = Run(RUN, "deploy-orders", "Running", "orders", "dev")
+    run = RunView(RUN, "deploy-orders", "Running", "orders", "dev")
     assert (await _with_rollout(run)).rollout == ""
     assert "which rollout run" in caplog.text

@@ -11,7 +11,7 @@ from prefect.server.events.schemas.automations import EventTrigger
 
 from deployments.engine import told
 from deployments.setup.watchdog import watchdog
-from deployments.starter import Run
+from deployments.starter import RunView
 from gopub.cli.read import status
 from gopub.journal.reading import asked, read_state
 from gopub.plan.model import Outcome, Plan
@@ -20,7 +20,7 @@ from gopub.usecases.ask import ask_hold
 from gopub.views.standing import standing
 from tests.support.rollout_world import World, chart, in_memory
 
-DONE = Run("1", "deploy-hello", "Completed", "hello", "lab", final=True)
+DONE = RunView("1", "deploy-hello", "Completed", "hello", "lab", final=True)
 LATE = "02:00-06:00 UTC"
 
 
@@ -36,7 +36,7 @@ def _memory(monkeypatch):
     in_memory(monkeypatch)
 
 
-def of_rest(world: World) -> Run:
+def of_rest(world: World) -> RunView:
     """The run as REST shows it, though Prefect calls it completed."""
     known = standing(read_state(world.journal, "r1"), asked(world.journal, "r1"), world.clock.now())
     return told(DONE, known)

@@ -16,7 +16,7 @@ import pytest
 from deployments.api.hook import GIVE_UP_AFTER, LIMIT, keep_starting, start_waiting
 from deployments.deliveries import Delivery
 from deployments.hooks.signing import HookSecrets, sign
-from deployments.starter import Order, Run
+from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError
 from tests.unit.apikit import HOOK_TOKEN, OFFERED, Kit, RecordingStarter, make_kit
 
@@ -179,7 +179,7 @@ NONSENSE = ValueError("an answer that no client expects")
 class Choosy(RecordingStarter):
     """An engine that answers one delivery with nonsense."""
 
-    async def start(self, order: Order) -> Run:
+    async def start(self, order: RunOrder) -> RunView:
         if order.key.startswith("gitlab:d-1"):
             raise NONSENSE
         return await RecordingStarter.start(self, order)
