@@ -15,7 +15,7 @@ from typing import Any
 import gopub
 from gopub.errors import GopubError
 from gopub.process import Companion
-from gopub.sandbox.child import HEAD, MOST_SECONDS, Request
+from gopub.sandbox.child import HEAD, MOST_SECONDS, Rendering
 from gopub.sandbox.fault import TemplateFault
 from gopub.sandbox.jinja import MOST_SOURCE
 from gopub.sandbox.weight import MOST_TEXT
@@ -34,7 +34,7 @@ def fill(source: str, variables: Mapping[str, Any], *, one_line: bool = False) -
         TemplateFault: it is wrong, asks for what is not there, or wants too much.
         GopubError: GP966 the child cannot run.
     """
-    return _ASKING.ask(Request(source, dict(variables), one_line))
+    return _ASKING.ask(Rendering(source, dict(variables), one_line))
 
 
 def check_syntax(source: str) -> None:
@@ -43,7 +43,7 @@ def check_syntax(source: str) -> None:
     Raises:
         TemplateFault: its syntax is wrong, or it is too large.
     """
-    _ASKING.ask(Request(source, None, one_line=False))
+    _ASKING.ask(Rendering(source, None, one_line=False))
 
 
 class Asking:
@@ -54,7 +54,7 @@ class Asking:
         self._child: Companion | None = None
         self._lock = Lock()
 
-    def ask(self, request: Request) -> str:
+    def ask(self, request: Rendering) -> str:
         """The text of one template.
 
         Raises:
@@ -85,7 +85,7 @@ def _start() -> Companion:
     return Companion([sys.executable, "-s", "-P", "-m", "gopub.sandbox.child"], {"PYTHONPATH": root, "LANG": "C.UTF-8"})
 
 
-def _converse(child: Companion, request: Request) -> dict[str, Any]:
+def _converse(child: Companion, request: Rendering) -> dict[str, Any]:
     data = pickle.dumps(request)
     lines: list[tuple[int, int]] = []
     try:

@@ -1,7 +1,7 @@
 """The child process that fills in templates: ``python -m gopub.sandbox.child``, requests on stdin, answers on stdout.
 
-A request is a pickled ``Request`` (it comes from the parent), an answer is JSON (it comes from where a template ran, so
-nothing but text and numbers is read from it). Both are frames: four bytes of length, then so many bytes.
+A request is a pickled ``Rendering`` (it comes from the parent), an answer is JSON (it comes from where a template ran,
+so nothing but text and numbers is read from it). Both are frames: four bytes of length, then so many bytes.
 
 1. Limits that the process cannot raise again: memory, no files written, no core.
 2. For each request: so much processor time from here on.
@@ -42,7 +42,7 @@ _KINDS: tuple[tuple[type[Exception], Kind, str], ...] = (
 )
 
 
-class Request(NamedTuple):
+class Rendering(NamedTuple):
     """What the parent asks for; without variables only whether the template can be read."""
 
     source: str
@@ -69,7 +69,7 @@ def _limit() -> None:
         resource.setrlimit(which, (most, most))
 
 
-def answer(request: Request, told: BinaryIO) -> dict[str, Any]:
+def answer(request: Rendering, told: BinaryIO) -> dict[str, Any]:
     """Fill in one template: its text, or problem, line and kind of what is wrong."""
     sandbox = Sandbox(one_line=request.one_line)
     try:
