@@ -16,7 +16,7 @@ from gopub.rollout.addresses import by_address
 from gopub.rollout.box import box
 from gopub.rollout.payload import render_all
 from gopub.rollout.run import Run
-from gopub.rollout.survey import edges_of
+from gopub.rollout.survey import statuses_of
 from gopub.wiring.ports import Ports
 
 
@@ -54,7 +54,7 @@ async def make_plan(
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
-    tables = [status.table for status in await edges_of(ports, release.app, env, ports.environment)]
+    tables = [status.table for status in await statuses_of(ports, release.app, env, ports.environment)]
     serving = {host for table in tables if table for host in table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
     return plan_rollout(

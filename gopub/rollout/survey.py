@@ -72,10 +72,10 @@ def insist(facts: Mapping[str, HostFacts], silent: Mapping[str, GopubError]) -> 
 
 async def edge_epoch(ports: Ports, app: str, env: str, environment: Environment) -> int:
     """The highest epoch that an edge has seen."""
-    return max((status.epoch for status in await edges_of(ports, app, env, environment)), default=0)
+    return max((status.epoch for status in await statuses_of(ports, app, env, environment)), default=0)
 
 
-async def edges_of(ports: Ports, app: str, env: str, environment: Environment) -> tuple[EdgeStatus, ...]:
+async def statuses_of(ports: Ports, app: str, env: str, environment: Environment) -> tuple[EdgeStatus, ...]:
     """What every edge of the environment holds; none where it has no traffic."""
     if ports.router is None or environment.traffic is None:
         return ()

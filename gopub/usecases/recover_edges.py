@@ -21,7 +21,7 @@ from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.store import Journal
 from gopub.plan.model import Outcome, Plan
 from gopub.rollout.backwards import begin_backwards
-from gopub.rollout.survey import edges_of
+from gopub.rollout.survey import statuses_of
 from gopub.rollout.tables import pools_of
 from gopub.telemetry import log
 from gopub.traffic.protocol import EdgeStatus
@@ -127,4 +127,4 @@ async def _ask(debt: Debt, elsewhere: Elsewhere | None) -> tuple[EdgeStatus, ...
         allowed = of_project(project, state.env)
     project = await project.naming(allowed.environment, elsewhere)
     async with open_ports(project, allowed) as ports:
-        return await edges_of(ports, state.app, state.env, ports.environment)
+        return await statuses_of(ports, state.app, state.env, ports.environment)

@@ -16,7 +16,7 @@ from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
-from gopub.rollout.survey import PATIENCE, ask_all, edge_epoch, edges_of, insist, is_settled, read_facts
+from gopub.rollout.survey import PATIENCE, ask_all, edge_epoch, insist, is_settled, read_facts, statuses_of
 from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
 from gopub.wiring import settings
@@ -93,7 +93,7 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
         facts = await read_facts(ports.fleet, ports.hosts, ports.environment.instance)
         if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
             return None
-        edges = await edges_of(ports, wish.app, wish.env, ports.environment)
+        edges = await statuses_of(ports, wish.app, wish.env, ports.environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
     return {"rollout": "", "app": wish.app, "env": wish.env, "version": wish.version,
