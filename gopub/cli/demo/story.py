@@ -22,7 +22,7 @@ BAD = {"error_rate": 0.2, "extra_latency_ms": 120, "after_requests": 40, "log_er
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Scene:
     """One act as it is written down beforehand."""
 
     title: str
@@ -37,7 +37,7 @@ class Wanted:
 class Act:
     """One act as it went: the flow's summary, the journal's entries, and what the traffic generator counted."""
 
-    wanted: Wanted
+    wanted: Scene
     result: Mapping[str, Json]
     entries: tuple[Entry, ...]
     before: Mapping[str, Json]
@@ -56,25 +56,25 @@ class Act:
         return last_of((entry.event for entry in self.entries), kind)
 
 
-def hello_acts(bad: str) -> tuple[Wanted, ...]:
+def hello_acts(bad: str) -> tuple[Scene, ...]:
     """The three releases of examples/hello; ``bad`` (JSON) replaces what is wrong with the third.
 
     What somebody else makes wrong may show before there is any traffic; ours does not.
     """
     wrong = cast("Mapping[str, Json]", json.loads(bad)) if bad else BAD
     return (
-        Wanted("hello 1.0.0: the first release, on all hosts", "hello", "1.0.0", "promoted"),
-        Wanted("hello 1.1.0: a good release, judged and promoted", "hello", "1.1.0", "promoted", {}),
-        Wanted("hello 1.2.0: a bad release, bad only under traffic", "hello", "1.2.0", "rolled back", wrong, not bad),
+        Scene("hello 1.0.0: the first release, on all hosts", "hello", "1.0.0", "promoted"),
+        Scene("hello 1.1.0: a good release, judged and promoted", "hello", "1.1.0", "promoted", {}),
+        Scene("hello 1.2.0: a bad release, bad only under traffic", "hello", "1.2.0", "rolled back", wrong, not bad),
     )
 
 
-def httpbin_act() -> Wanted:
+def httpbin_act() -> Scene:
     """Somebody else's program, not instrumented."""
-    return Wanted("httpbin 1.0.0: any Go service, not instrumented", "httpbin", "1.0.0", "promoted")
+    return Scene("httpbin 1.0.0: any Go service, not instrumented", "httpbin", "1.0.0", "promoted")
 
 
-def play(ground: Ground, wanted: Wanted, seen: Seen, talk: Talk) -> Act:
+def play(ground: Ground, wanted: Scene, seen: Seen, talk: Talk) -> Act:
     """Commit, release and roll out one act, telling what happens."""
     talk.headline(wanted.title)
     repository = ground.commit(wanted.service, wanted.version, dict(_changes(ground, wanted)))
@@ -104,7 +104,7 @@ def play(ground: Ground, wanted: Wanted, seen: Seen, talk: Talk) -> Act:
     return Act(wanted, result, tuple(entries), before, seen.now(), canary, time.monotonic() - began)
 
 
-def _changes(ground: Ground, wanted: Wanted) -> Iterator[tuple[str, str]]:
+def _changes(ground: Ground, wanted: Scene) -> Iterator[tuple[str, str]]:
     """A release is a change of the source: here of the one file that says how the service behaves."""
     if wanted.behaviour is None:
         return
