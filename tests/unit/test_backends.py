@@ -6,6 +6,8 @@ import ast
 import asyncio
 import hashlib
 import json
+import os
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -22,6 +24,7 @@ from gopub.fleet.protocol import FleetConnection
 from gopub.health.samples import NoData
 from gopub.health.sources import LogsConnection
 from gopub.journal.kit import Kit, read_kit, write_kit
+from gopub.process import Result, base_environment, run
 from gopub.spec.connections import Connections, parse_connections
 from gopub.spec.kinds import SecretRef, kind_of
 from gopub.spec.references import Reference
@@ -259,6 +262,46 @@ def test_only_wiring_knows_a_backend() -> None:
     found = {path.relative_to(ROOT).as_posix(): named for path in files if (named := named_in(path))}
     assert found == MEANT
     assert named_in(ROOT / "gopub/wiring/project.py") == {"Directory"}, "control: it is found where it is"
+
+
+SPEC = """\
+app: hello
+build: {main: ".", targets: [linux/amd64]}
+publish: {store: things}
+environments:
+  lab:
+    inventory: all
+    hosts: role=app
+    health: http://127.0.0.1:8080/healthz
+    traffic: {router: edges, port: 8080}
+    judge: {metrics: counts, logs: lines}
+"""
+
+
+async def checked(folder: Path, module: str, lines: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Result:
+    """What `gopub check` says of a project whose connections are a plug-in's alone."""
+    install(folder, monkeypatch, "acme_gopub", module, lines)
+    project = folder / "project"
+    project.mkdir()
+    for name, text in (("gopub.yaml", SPEC), ("connections.yaml", FILE), ("main.go", "package main\n")):
+        (project / name).write_text(text)
+    path = os.pathsep.join([str(folder / "site-acme_gopub"), str(ROOT)])
+    env = base_environment(extra={"PYTHONPATH": path, "HOME": str(folder), "GOPUB_TEST_KEY": "x"})
+    return await run([sys.executable, "-m", "gopub.cli.main", "check"], cwd=project, env=env, check=False)
+
+
+async def test_check_opens_what_a_plug_in_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await checked(tmp_path, MODULE, LINES, monkeypatch)
+    assert (said.code, "lab: 2 of 2 hosts, judged on counts" in said.text + said.err.decode()) == (0, True), said
+
+
+async def test_control_check_says_where_a_plug_in_that_is_broken_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = LINES | {"router.paper": "acme_gopub:Diary"}
+    said = await checked(tmp_path, MODULE, lines, monkeypatch)
+    assert said.code == 2, said
+    assert "connections.yaml:3:15: GP968 `edges.kind`: the backend 'paper' of acme_gopub 1.0" in said.err.decode()
 
 
 def test_the_page_lists_every_door_with_its_kinds() -> None:
