@@ -19,7 +19,7 @@ from gopub.spec.kinds import Connection
 from gopub.spec.references import Reference
 from gopub.wiring.backends import BACKENDS
 
-PATIENCE = 30.0
+BLOCKS_ANSWER_WITHIN = 30.0
 """Seconds for one question: Prefect's client itself goes on for minutes."""
 
 
@@ -48,7 +48,7 @@ class ServerBlocks:
 
     async def _read(self, name: str, kind: str) -> BlockDocument | None:
         try:
-            async with asyncio.timeout(PATIENCE), get_client() as client:
+            async with asyncio.timeout(BLOCKS_ANSWER_WITHIN), get_client() as client:
                 return await client.read_block_document_by_name(name, slug_of(kind))
         except ObjectNotFound:
             return None
@@ -59,7 +59,7 @@ class ServerBlocks:
 
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {PATIENCE:g}s"
+        return f"no answer within {BLOCKS_ANSWER_WITHIN:g}s"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

@@ -47,7 +47,7 @@ from gopub.wiring import settings
 
 WAITING = "Waiting"
 GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"
-PATIENCE = 5.0
+SERVER_ANSWERS_WITHIN = 5.0
 """Seconds that the server is given for what is only shown."""
 SWEEP = 40.0
 """Seconds for all runs that were lost."""
@@ -68,7 +68,7 @@ def tagged(app: str = "", env: str = "") -> Iterator[None]:
 
 
 @asynccontextmanager
-async def asking(what: str, patience: float = PATIENCE) -> AsyncIterator[PrefectClient]:
+async def asking(what: str, patience: float = SERVER_ANSWERS_WITHIN) -> AsyncIterator[PrefectClient]:
     """A client for what is only shown: it is given little time, and its failure is a line in the log."""
     try:
         async with asyncio.timeout(patience), get_client() as client:

@@ -25,7 +25,7 @@ from gopub.views import pages as words
 from gopub.views.reading import read_seats
 
 P = ParamSpec("P")
-PATIENCE = 5.0
+SHOWN_WITHIN = 5.0
 """Seconds that the server is given to take a page."""
 _log = log("pages")
 
@@ -36,7 +36,7 @@ def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
     @wraps(draw)
     async def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SHOWN_WITHIN):
                 await draw(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
             _log.warning("%s is not shown in Prefect: %s", draw.__name__, str(error) or type(error).__name__)

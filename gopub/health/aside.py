@@ -6,7 +6,7 @@ E cannot be unfolded, so counts are folded only after it is known that their hos
    question that was asked after the window's end. The canary's hosts are asked at each look, so nothing waits as long
    as they answer; stable hosts are asked when something failed there, a look later.
 2. A host that answers after another boot died in between. Its counts from before are set aside.
-3. A host that is silent for ``PATIENCE`` seconds keeps nobody waiting any longer: its counts are set aside then.
+3. A host that is silent for ``WAITED_FOR`` seconds keeps nobody waiting any longer: its counts are set aside then.
 4. A process that ended while its host lived is the release's business, and rule 1's.
 
 Whole windows wait, in order: what happened to both tracks at the same time must be folded together. What waits dies
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from gopub.health.samples import APART_CLASSES, ERROR_CLASSES, ProcessHealth, RawSeries
 
-PATIENCE = 10.0
+WAITED_FOR = 10.0
 """Seconds that counts wait for a host that does not answer."""
 ASKED = 10
 """Stable hosts that are asked at one look at most, those that failed most."""
@@ -132,14 +132,14 @@ def settled(
 
 
 def _gone(standing: Standing, gained: Gained, at: float) -> bool:
-    silent = standing.silent_since is not None and at - standing.silent_since >= PATIENCE
+    silent = standing.silent_since is not None and at - standing.silent_since >= WAITED_FOR
     return silent or gained.start < standing.born
 
 
 def _waits(gained: Gained, standings: Standings, asked: set[str], at: float) -> bool:
     busy = {one.host for one in gained.series if any(one.classes.values())}
     silent = (standings[host].silent_since for host in busy if host in standings)
-    if any(since is not None and at - since < PATIENCE for since in silent):
+    if any(since is not None and at - since < WAITED_FOR for since in silent):
         return True
     return gained.end >= at and not set(suspects(gained, standings)) <= asked
 

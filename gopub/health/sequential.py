@@ -33,7 +33,7 @@ MARGIN = {"errors": 0.25, "slow": 0.5, "late": 1.5, "left": 0.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
 STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
 """How the coin is split where late is looked at; else in halves."""
-PATIENCE = 10.0
+RECENT = 10.0
 """Seconds for which counts of one track wait for the other one's."""
 AGAINST_STABLE = 0.8
 """The share of a metric's coin that is bet against stable, where a metric can also be held against the SLO."""
@@ -180,7 +180,7 @@ def fold(
 def _waits(window: Window, stable_seen: float) -> bool:
     """Whether only one track had requests, and the other one's may come soon: with little traffic they do."""
     busy = [track is not None and track.attempts > 0 for track in (window.canary, window.stable)]
-    recent = abs(window.end - stable_seen) < PATIENCE and abs(window.end - window.start) < PATIENCE
+    recent = abs(window.end - stable_seen) < RECENT and abs(window.end - window.start) < RECENT
     return recent and sum(busy) == 1
 
 

@@ -13,7 +13,7 @@ from gopub.spec.models import Environment
 from gopub.traffic.protocol import EdgeStatus
 from gopub.wiring.ports import Ports
 
-PATIENCE = 8.0
+HOSTS_ANSWER_WITHIN = 8.0
 """Seconds that a rollout under way waits for a silent host's facts: a dead host must not keep a canary in traffic."""
 
 

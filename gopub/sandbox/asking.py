@@ -20,7 +20,7 @@ from gopub.sandbox.fault import TemplateFault
 from gopub.sandbox.jinja import MOST_SOURCE
 from gopub.sandbox.weight import MOST_TEXT
 
-PATIENCE = 120.0
+ANSWERS_WITHIN = 120.0
 """Seconds after which a child that neither answers nor uses up its processor time is given up."""
 _LARGEST = 8 * MOST_TEXT
 """Bytes of an answer: JSON takes up to six for a character."""
@@ -101,10 +101,10 @@ def _converse(child: Companion, request: Rendering) -> dict[str, Any]:
 
 
 def _frame(child: Companion) -> dict[str, Any]:
-    (size,) = HEAD.unpack(child.receive(HEAD.size, PATIENCE))
+    (size,) = HEAD.unpack(child.receive(HEAD.size, ANSWERS_WITHIN))
     if size > _LARGEST:
         raise EOFError
-    found = json.loads(child.receive(size, PATIENCE))
+    found = json.loads(child.receive(size, ANSWERS_WITHIN))
     return found if isinstance(found, dict) else {"text": ""}
 
 

@@ -30,7 +30,7 @@ from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume
-from gopub.rollout.survey import PATIENCE, ask_all
+from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.telemetry import log
@@ -62,7 +62,7 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
     try:
-        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=PATIENCE)
+        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=HOSTS_ANSWER_WITHIN)
         epoch = await _highest(router, kit, facts)
         run = _open(kit, fleet, router, facts, epoch, wish)
         run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())

@@ -16,7 +16,7 @@ from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
-from gopub.rollout.survey import PATIENCE, ask_all, edge_epoch, insist, is_settled, read_facts, statuses_of
+from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all, edge_epoch, insist, is_settled, read_facts, statuses_of
 from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
 from gopub.wiring import settings
@@ -37,7 +37,7 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
     adopt(journal, settings.kits_folder())
     entry = await _entry(project, journal, wish)
     async with _opened(project, wish.env, entry, journal, elsewhere) as ports:
-        patience = PATIENCE if wish.rollout else None
+        patience = HOSTS_ANSWER_WITHIN if wish.rollout else None
         facts, silent = await ask_all(ports.fleet, ports.hosts, ports.environment.instance, patience=patience)
         epoch = await edge_epoch(ports, wish.app, wish.env, ports.environment)
         if wish.rollout:

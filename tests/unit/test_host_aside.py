@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from gopub.health.aside import PATIENCE
+from gopub.health.aside import WAITED_FOR
 from gopub.health.config import JudgeConfig, SloTarget
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
@@ -210,7 +210,7 @@ async def test_one_dead_host_of_four_does_not_hide_what_the_others_do():
     hosts = [Host(f"h{n}", CANARY, fails=always(0.3), dead=[(0, 1e9)] if n == 0 else ()) for n in range(4)]
     verdict, age = await fleet(*hosts).verdict()
     assert (verdict.kind, verdict.rule) == (Kind.ROLLBACK, 3), verdict
-    assert age <= PATIENCE + 8
+    assert age <= WAITED_FOR + 8
 
 
 async def test_a_dead_stable_host_hides_nothing_either():

@@ -11,7 +11,7 @@ from tasks import pages
 
 
 async def test_a_server_that_never_answers_is_not_waited_for(monkeypatch, caplog):
-    monkeypatch.setattr(pages, "PATIENCE", 0.05)
+    monkeypatch.setattr(pages, "SHOWN_WITHIN", 0.05)
     reached = []
 
     @pages.page
