@@ -129,7 +129,7 @@ async def sweep() -> int:
     changed = 0
     async with asking("lost runs are not marked", SWEEP) as client:
         changed += await _bury(client)
-        changed += await settle(client)
+        changed += await end_paused(client)
         await heed_cancelled(client, settings.journal())
     return changed
 
@@ -166,7 +166,7 @@ async def name_inner(rollout: str, state: State) -> None:
                 await client.set_flow_run_state(one.id, state, force=True)
 
 
-async def settle(client: PrefectClient, rollout: str = "") -> int:
+async def end_paused(client: PrefectClient, rollout: str = "") -> int:
     """End the paused runs of rollouts that are over (of this one, if given), under the name of the outcome."""
     wanted = [GOPUB, ROLLOUT + rollout] if rollout else [GOPUB]
     paused = FlowRunFilter(tags=FlowRunFilterTags(all_=wanted), state=_in([StateType.PAUSED]))

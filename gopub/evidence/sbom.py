@@ -48,7 +48,7 @@ async def make_sboms(
         GopubError: GP302 syft is missing or failed; GP303 a document lacks a module.
     """
     scanned = await _scan(binary, formats, app=app, version=version)
-    documents = {name: settle(name, document, app=app, moment=moment) for name, document in scanned.items()}
+    documents = {name: even_out(name, document, app=app, moment=moment) for name, document in scanned.items()}
     for name, document in documents.items():
         check_complete(name, document, info)
     data = {name: canonical(document) for name, document in documents.items()}
@@ -59,7 +59,7 @@ async def make_sboms(
     return data
 
 
-def settle(name: str, document: Mapping[str, Any], *, app: str, moment: int) -> dict[str, Any]:
+def even_out(name: str, document: Mapping[str, Any], *, app: str, moment: int) -> dict[str, Any]:
     """Give a document the commit's time and an id that follows from its content.
 
     Raises:

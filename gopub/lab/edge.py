@@ -27,7 +27,7 @@ def lay(root: Path, files: Mapping[str, bytes]) -> bool:
     return bool(stale)
 
 
-async def settle(layout: Layout, host: LabHost, *, changed: bool) -> None:
+async def run_nginx(layout: Layout, host: LabHost, *, changed: bool) -> None:
     """See to it that nginx runs with the files that lie there.
 
     Raises:

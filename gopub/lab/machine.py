@@ -67,7 +67,7 @@ async def ensure(layout: Layout, host: LabHost, base: Path, edge_files: Mapping[
         await boot(layout, host)
     await wait_until_up(layout, host)
     if host.role == "edge":
-        await edge.settle(layout, host, changed=bool(running and changed))
+        await edge.run_nginx(layout, host, changed=bool(running and changed))
 
 
 def _mounted(layout: Layout, host: LabHost) -> bool:

@@ -8,7 +8,7 @@ from gopub.build.buildinfo import BuildInfo
 from gopub.canon import canonical
 from gopub.errors import GopubError
 from gopub.evidence.provenance import BUILD_TYPE, BuildFacts, builder_of, commit_of, provenance
-from gopub.evidence.sbom import check_complete, settle
+from gopub.evidence.sbom import check_complete, even_out
 from gopub.evidence.statement import Subject, subject_digests
 from gopub.source.modfile import Module
 
@@ -76,9 +76,9 @@ def cyclonedx(stamp: str, serial: str, *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("name", "make"), [("spdx", spdx), ("cyclonedx", cyclonedx)])
 def test_what_differs_from_run_to_run_is_settled(name: str, make: Any) -> None:
-    first = settle(name, make("2026-01-01", "run-1", "stdlib"), app="hello", moment=0)
-    second = settle(name, make("2027-01-01", "run-2", "stdlib"), app="hello", moment=0)
-    other = settle(name, make("2027-01-01", "run-2", "stdlib", "planted"), app="hello", moment=0)
+    first = even_out(name, make("2026-01-01", "run-1", "stdlib"), app="hello", moment=0)
+    second = even_out(name, make("2027-01-01", "run-2", "stdlib"), app="hello", moment=0)
+    other = even_out(name, make("2027-01-01", "run-2", "stdlib", "planted"), app="hello", moment=0)
     assert canonical(first) == canonical(second) != canonical(other)
     key = {"spdx": "documentNamespace", "cyclonedx": "serialNumber"}[name]
     assert first[key] != other[key]

@@ -26,7 +26,7 @@ from gopub.evidence import KeySigner, PublicKey, Signer
 from gopub.evidence.bundle import PAYLOAD_TYPE, pre_authentication, sign_blob, sign_statement, verify_blob, verify_dsse
 from gopub.evidence.keys import generate
 from gopub.evidence.provenance import BuildFacts, builder_of, commit_of, provenance
-from gopub.evidence.sbom import check_complete, settle
+from gopub.evidence.sbom import check_complete, even_out
 from gopub.evidence.statement import Subject, subject_digests
 from gopub.release import Release, load_release, publish
 from gopub.release.environments import read_environment
@@ -131,7 +131,7 @@ def raw_payload(data: bytes) -> None:
 def sbom(name: str) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
         document = read_json(data, limit=1 << 20) if data[:1] == b"{" else {}
-        check_complete(name, settle(name, document, app="x", moment=0), BuildInfo("1.26", "x", None, ()))
+        check_complete(name, even_out(name, document, app="x", moment=0), BuildInfo("1.26", "x", None, ()))
 
     return read
 
