@@ -15,18 +15,17 @@ from prefect import get_run_logger
 from blocks.resolve import ServerBlocks
 from gopub.canon import Json
 from gopub.clock import SystemClock
-from gopub.journal import projects as projects_box
+from gopub.journal import projects
 from gopub.journal.adopt import adopt
 from gopub.plan.model import PlannedStep
-from gopub.rollout import admit as first
+from gopub.rollout import admit as admit_box
 from gopub.rollout import back, close, wait
 from gopub.rollout import bake as bake_box
-from gopub.rollout import bake as baking
 from gopub.rollout import plan as plan_box
 from gopub.rollout import reach as reach_box
 from gopub.rollout import settle as settle_box
 from gopub.rollout import stage as stage_box
-from gopub.rollout import switch as stages
+from gopub.rollout import switch as switch_box
 from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
 from gopub.rollout.stage import stage_batches
@@ -70,7 +69,7 @@ def steps(run: Run) -> Iterator[PlannedStep]:
 @box(name="admit", patient=True, limit=300)
 async def admit(run: Run) -> None:
     """Check the release's evidence against the env's policy."""
-    await first.admit(run)
+    await admit_box.admit(run)
 
 
 @box(name="plan", limit=300)
@@ -97,7 +96,7 @@ async def stage(run: Run, batch: Sequence[str]) -> None:
 @box(name="switch", run_name=names.batch, limit=None)
 async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     """Change what one batch of hosts runs, out of the pool, and bring it in as the canary."""
-    await stages.switch(run, step, batch)
+    await switch_box.switch(run, step, batch)
 
 
 @box(name="shift", run_name=names.step, limit=600)
@@ -110,7 +109,7 @@ async def reach(run: Run, step: PlannedStep) -> None:
 @box(name="bake", run_name=names.step, limit=None)
 async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
-    await baking.bake(run, step, judging(run))
+    await bake_box.bake(run, step, judging(run))
     await pages.verdict_page(run)
     if run.state.back:
         get_run_logger().warning("going back: %s", run.state.back.reason)
@@ -169,7 +168,7 @@ async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dic
 @box(name="project", patient=True, limit=60)
 async def last_project(app: str, env: str) -> str:
     """The folder that the env's last rollout was started from."""
-    return projects_box.last_project(settings.journal(), app, env)
+    return projects.last_project(settings.journal(), app, env)
 
 
 @box(name="no downgrade", patient=True, limit=60)
