@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
@@ -16,8 +14,6 @@ from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.release.model import Release
 from gopub.spec.models import Environment, Step
-
-_PLAN = TypeAdapter(Plan)
 
 
 def plan_rollout(
@@ -83,11 +79,6 @@ def plan_rollout(
             for text, files in release.targets.items()
         ),
     )
-
-
-def _gate(step: PlannedStep) -> str:
-    between = f", between {step.between}" if step.between else ""
-    return between + (f", approved by {step.approve}" if step.approve else "")
 
 
 def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:

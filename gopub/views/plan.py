@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
+from pydantic import TypeAdapter
+
 from gopub.canon import Json
-from gopub.plan.model import Plan
-from gopub.plan.steps import _PLAN, _gate
+from gopub.plan.model import Plan, PlannedStep
+
+_PLAN = TypeAdapter(Plan)
 
 
 def plan_json(plan: Plan) -> dict[str, Json]:
@@ -23,3 +26,8 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     lines += [f"  step {step.index + 1}: {step.says}, bake {step.bake:g}s{_gate(step)}" for step in plan.steps]
     return lines + [f"  note: {note}" for note in plan.notes]
+
+
+def _gate(step: PlannedStep) -> str:
+    between = f", between {step.between}" if step.between else ""
+    return between + (f", approved by {step.approve}" if step.approve else "")
