@@ -151,11 +151,12 @@ async def _greets(address: str) -> bool:
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(address, 22)
-            greeting = await reader.readline()
+            try:
+                return (await reader.readline()).startswith(b"SSH-")
+            finally:
+                writer.close()
     except (OSError, TimeoutError):
         return False
-    writer.close()
-    return greeting.startswith(b"SSH-")
 
 
 async def power_off(layout: Layout, host: LabHost) -> None:
