@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gopub.canon import Json
-from gopub.spec.selector import Selector
+
+GROUP = "group"
+"""The label that has every group of a host as a value, whatever its variables say."""
+MAGIC = frozenset({"inventory_hostname", "inventory_hostname_short"})
+"""Labels that every host has from its name, whatever its variables say: so Ansible has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,6 @@ class Host:
 
     @property
     def selectable(self) -> dict[str, str | frozenset[str]]:
-        """The labels as a selector sees them: ``group`` has every group as a value."""
-        return {**self.labels, "group": self.groups}
-
-    def matches(self, selector: Selector) -> bool:
-        """Whether the selector means this host."""
-        return selector.matches(self.selectable)
+        """The labels as a selector sees them: ``group`` has every group as a value, and a host knows its name."""
+        short = self.name.partition(".")[0]
+        return {**self.labels, "inventory_hostname": self.name, "inventory_hostname_short": short, GROUP: self.groups}

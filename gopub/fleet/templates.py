@@ -13,12 +13,13 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
 from gopub.fleet.unit import Service, control_character, default_unit, refuse_control
-from gopub.fleet.vaulted import seal
-from gopub.sandbox import TemplateFault, fill
+from gopub.fleet.vaulted import ENCRYPTED, Vaulted
+from gopub.sandbox import Encrypted, TemplateFault, fill
 from gopub.spec.rules import fits_archive
 
 FILE_MODE = 0o644
@@ -112,8 +113,23 @@ def _line(what: str, source: str, variables: Mapping[str, Json]) -> str:
 
 def _text(name: str, source: str, variables: Mapping[str, Json], *, one_line: bool = False) -> bytes:
     try:
-        return fill(source, seal(variables), one_line=one_line).encode()
+        return fill(source, _seal(variables), one_line=one_line).encode()
     except TemplateFault as fault:
         if fault.kind == "control":
             raise control_character("a value in the unit", str(fault)) from fault
         raise fault.told(Where(name, fault.line)) from fault
+
+
+def _seal(variables: Mapping[str, Json]) -> dict[str, Any]:
+    """The variables for a template: what is encrypted is there, and an error as soon as the template uses it."""
+    return {name: _sealed(name, value) for name, value in variables.items()}
+
+
+def _sealed(name: str, value: Json) -> Any:
+    if isinstance(value, Vaulted):
+        return Encrypted(name, ENCRYPTED)
+    if isinstance(value, Mapping):
+        return {key: _sealed(f"{name}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_sealed(f"{name}[{number}]", item) for number, item in enumerate(value)]
+    return value

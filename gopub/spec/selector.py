@@ -6,6 +6,7 @@
 
 ``!=`` and ``notin`` also hold where the label is missing, and ``KEY`` asks only whether it is there
 (as in Kubernetes). A label can have several values (``group`` does); then one of them must fit.
+What an inventory makes of it where a label cannot be told, or ``KEY`` is a group, is in its ``selecting``.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def _term(part: str, text: str) -> Term:
             return Term(found[1], Operator.IN if found[2] == "in" else Operator.NOT_IN, values)
     if not part:
         raise SpecError("GP132", f"a term of {text!r} is empty", hint=_HINT)
-    raise SpecError("GP132", f"{part!r} in {text!r} is not a label term", hint=_HINT)
+    hint = f"for a group write group={part}" if re.fullmatch(_VALUE, part) else _HINT
+    raise SpecError("GP132", f"{part!r} in {text!r} is not a label term", hint=hint)
 
 
 def _values(labels: Labels, key: str) -> frozenset[str]:
@@ -127,9 +129,17 @@ def _why_not(term: Term, hosts: list[Labels]) -> str:
     if term.operator in {Operator.NOT_IN, Operator.ABSENT}:
         return f"{term} excludes every host"
     if term.key not in keys:
-        near = nearest(term.key, keys)
-        return f"no host has a label {term.key}" + (f"; did you mean {near}?" if near else "")
+        return f"no host has a label {term.key}{_instead(term.key, keys, hosts)}"
     values = sorted({value for labels in hosts for value in _values(labels, term.key)})
     near = nearest(term.values[0], values)
     shown = f"did you mean {term.key}={near}?" if near else f"{term.key} is one of {', '.join(values[:8])}"
     return f"{term} is not a label there; {shown}"
+
+
+def _instead(key: str, keys: set[str], hosts: list[Labels]) -> str:
+    groups = {name for labels in hosts for name in _values(labels, "group")}
+    if key in groups:
+        return f"; for the group write group={key}"
+    near, group = nearest(key, keys), nearest(key, groups)
+    meant = near or (group and f"group={group}")
+    return f"; did you mean {meant}?" if meant else ""

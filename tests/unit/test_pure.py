@@ -19,8 +19,6 @@ BESIDE = "takes a value whose module does more"
 REACH = {
     "gopub.build.ldflags": TEMPLATES,
     "gopub.fleet.inventory.connect": TEMPLATES,
-    "gopub.fleet.inventory.groups": TEMPLATES,
-    "gopub.fleet.inventory.ini": TEMPLATES,
     "gopub.usecases.way_back": BESIDE,
 }
 """What imports something that touches the world all the same, and why."""

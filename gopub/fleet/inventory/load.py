@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from gopub.fleet.host import Host
 from gopub.fleet.inventory.connect import make_host
 from gopub.fleet.inventory.groups import Files, resolve
 from gopub.fleet.inventory.ini import parse_ini
+from gopub.fleet.inventory.selecting import is_meant, settled
 from gopub.fleet.inventory.varfiles import VariableFiles
-from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 from gopub.spec.kinds import InventoryKind
 from gopub.spec.selector import Selector, why_nothing
 
@@ -34,13 +34,12 @@ class Inventory:
 
         Raises:
             UsageError: GP405 when it means none: that is a mistake, never a success.
-            SpecError: GP404 when it means one that gopub cannot work with, or asks for a value that is encrypted.
+            SpecError: GP404 when it means one that gopub cannot work with, or nobody can say whether it means one.
         """
-        for term in selector.terms:
-            _refuse_encrypted(term.key, self.hosts)
-        found = tuple(host for host in self.hosts if host.matches(selector))
+        clear = settled(selector, self.hosts, self.file)
+        found = tuple(host for host in self.hosts if is_meant(clear, host, self.file))
         if not found:
-            why = why_nothing(selector, (host.selectable for host in self.hosts))
+            why = why_nothing(clear, (host.selectable for host in self.hosts))
             problem = f"{str(selector)!r} means none of the {len(self.hosts)} hosts of {self.file}"
             raise UsageError("GP405", problem, hint=why)
         return tuple(self._usable(host) for host in found)
@@ -89,14 +88,6 @@ def parse_inventory(text: str, file: str, files: Files, folder: Path = Path()) -
     hosts = resolve(parse_ini(text, file), files)
     made = [make_host(host, folder) for host in hosts]
     return Inventory(file, tuple(host for host, _ in made), {host.name: error for host, error in made if error})
-
-
-def _refuse_encrypted(label: str, hosts: Iterable[Host]) -> None:
-    for host in hosts:
-        value = host.variables.get(label)
-        if isinstance(value, Vaulted):
-            problem = f"the selector asks for {label}, which {ENCRYPTED} for host {host.name}"
-            raise SpecError("GP404", problem, hint="select by a plain variable or a group", where=value.where)
 
 
 def _text(path: Path) -> str:

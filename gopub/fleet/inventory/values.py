@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gopub.canon import Json
-from gopub.fleet.vaulted import Vaulted
+from gopub.fleet.vaulted import ENCRYPTED, Vaulted
+
+_TEMPLATE = ("{{", "{%", "{#")
+_TRUE = frozenset({"true", "yes", "on"})
+_FALSE = frozenset({"false", "no", "off"})
 
 
 def literal(text: str) -> Json:
@@ -48,13 +52,37 @@ def plain(value: Any) -> Json:
 
 
 def label(value: Json) -> str | None:
-    """The value as a label, or None when it is no scalar, encrypted, or a template whose value only Ansible knows."""
-    if isinstance(value, Vaulted):
+    """The value as a label, or None when it is none; numbers as Ansible shows them, with all their digits."""
+    if unlabelled(value):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, str) and "{{" not in value and "{%" not in value:
-        return value
-    return None
+    return str(value)
+
+
+def unlabelled(value: Json) -> str:
+    """Why the value is no label: no scalar, encrypted, a template whose value only Ansible knows; empty: it is one."""
+    if isinstance(value, Vaulted):
+        return ENCRYPTED
+    if isinstance(value, str):
+        return "is a template" if any(mark in value for mark in _TEMPLATE) else ""
+    if value is None:
+        return "is null"
+    if isinstance(value, Mapping):
+        return "is a mapping"
+    return "is a list" if isinstance(value, list) else ""
+
+
+def same(value: Json, word: str) -> bool:
+    """Whether a word means the value though it may be spelled otherwise: ``yes`` for true, ``1.10`` for 1.1."""
+    if isinstance(value, bool):
+        return word.lower() in (_TRUE if value else _FALSE)
+    if not isinstance(value, int | float):
+        return word == value
+    try:
+        return value == int(word)
+    except ValueError:
+        try:
+            return value == float(word)
+        except ValueError:
+            return False

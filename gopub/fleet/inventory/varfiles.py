@@ -6,6 +6,7 @@ A ``!vault`` value is kept as one that nobody can read, an ``!unsafe`` one as it
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,7 @@ def _paths(folder: Path, name: str) -> list[Path]:
     """The first of NAME, NAME.yml, NAME.yaml, NAME.json that exists; all files of it when it is a folder."""
     for extension in _EXTENSIONS:
         path = folder / f"{name}{extension}"
-        if path.is_dir() and not extension:
+        if path.is_dir():
             return sorted(_inside(path))
         if path.is_file():
             return [path]
@@ -108,9 +109,10 @@ def _inside(folder: Path) -> list[Path]:
     for path in folder.iterdir():
         if path.name.startswith(".") or path.name.endswith("~"):
             continue
-        if path.is_dir():
+        extension = os.path.splitext(path.name)[1]  # noqa: PTH122 - as Ansible splits: "a." ends in a dot
+        if path.is_dir() and not extension:
             found += _inside(path)
-        elif path.suffix in _EXTENSIONS:
+        elif path.is_file() and extension in _EXTENSIONS:
             found.append(path)
     return found
 
@@ -119,7 +121,7 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise SpecError("GP403", f"it has more than {_MOST_BYTES} bytes", where=Where(str(path)))
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError("GP403", f"cannot be read: {error}", where=Where(str(path))) from error
 
