@@ -38,7 +38,7 @@ async def deploy(
         repository: The git repository: an address without a password, or a folder on the worker.
         env: The environment, such as prod.
         ref: Branch, tag or commit.
-        version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
+        version: The version to publish it as. Empty: the tag at the commit, else one after the last tag.
         spec_file: gopub.yaml within the repository.
         project: The folder on the worker with gopub.yaml and connections. Empty: as projects.yaml there says.
         reason: Why; it stands in the journal.

@@ -39,7 +39,7 @@ async def release(
     Args:
         repository: The git repository: an address without a password, or a folder on the worker.
         ref: Branch, tag or commit.
-        version: The version to publish it as. Empty: the tag at the commit, else one made from its time.
+        version: The version to publish it as. Empty: the tag at the commit, else one after the last tag.
         spec_file: gopub.yaml within the repository.
         app: The only app that this may release. Empty: whichever gopub.yaml names.
         project: The folder on the worker whose store, key and connections count. Empty: as projects.yaml there says.

@@ -30,7 +30,7 @@ def release(
         str, typer.Option("--repository", "-r", help="A git repository: path or URL; default: that of gopub.yaml here.")
     ] = "",
     version: Annotated[
-        str, typer.Option("--version", help="Default: the tag at the commit, else one from its time.")
+        str, typer.Option("--version", help="Default: the tag at the commit, else one after the last tag.")
     ] = "",
     file: Annotated[str, typer.Option("--file", "-f", help="gopub.yaml within the repository.")] = "gopub.yaml",
     as_json: JsonOption = False,
@@ -89,7 +89,9 @@ def deploy(
     ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
     env: EnvOption = "",
     file: SpecOption = None,
-    version: Annotated[str, typer.Option("--version", help="Default: the tag at the commit.")] = "",
+    version: Annotated[
+        str, typer.Option("--version", help="Default: the tag at the commit, else one after the last tag.")
+    ] = "",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, replace
 
 from gopub.canon import sha256
-from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.errors import RefusedError, UsageError
 from gopub.evidence.bundle import verify_blob
 from gopub.evidence.keys import PublicKey
 from gopub.release.model import Release, SignedRelease
+from gopub.source.versions import without_v
 from gopub.store.keys import bundle_key, manifest_key, version_key
 from gopub.store.protocol import MAX_BUNDLE, MAX_MANIFEST, MAX_POINTER, ArtifactStore, damaged, find
 
@@ -55,7 +56,7 @@ class Stored:
 async def load_release(store: ArtifactStore, app: str | None, version_or_id: str, key: PublicKey) -> SignedRelease:
     """The release of that version, or with that id (at least 8 hex digits of it), signed by the key.
 
-    Without ``app`` a version must belong to one app alone.
+    Without ``app`` a version must belong to one app alone; a ``v`` before it does not count.
 
     Raises:
         GopubError, UsageError, RefusedError: as :func:`read_stored` and :meth:`Stored.signed_by`.
@@ -67,17 +68,18 @@ async def read_stored(store: ArtifactStore, app: str | None, version_or_id: str)
     """The bytes of a release; nothing of them is read as anything yet.
 
     Raises:
-        GopubError: GP321 there is none; GP340 a part of it is missing.
-        UsageError: GP321 the name fits several releases.
+        GopubError: GP340 a part of it is missing.
+        UsageError: GP321 there is none, or the name fits several releases.
         RefusedError: GP322 the version key holds no release id; GP341 the manifest is damaged.
     """
     if _ID.fullmatch(version_or_id):
         return await _stored(store, app, version_or_id)
-    app = app or await _only_app(store, version_or_id)
-    pointer = await find(store, version_key(app, version_or_id), limit=MAX_POINTER) if app else None
+    version = without_v(version_or_id)
+    app = app or await _only_app(store, version)
+    pointer = await find(store, version_key(app, version), limit=MAX_POINTER) if app else None
     if pointer is None:
         return await _stored(store, app, await _by_short_id(store, app, version_or_id))
-    return replace(await _stored(store, app, _id_in(pointer)), version=version_or_id)
+    return replace(await _stored(store, app, _id_in(pointer)), version=version)
 
 
 async def load_by_id(store: ArtifactStore, release_id: str) -> SignedRelease:
@@ -126,4 +128,4 @@ async def _by_short_id(store: ArtifactStore, app: str | None, name: str) -> str:
         raise UsageError("GP321", f"{name} is the beginning of several release ids", hint="give more digits")
     known = sorted(key.rpartition("/")[2] for key in await store.list(f"apps/{app}/")) if app else []
     hint = f"versions there: {', '.join(known[-8:])}" if known else "was it published to this store?"
-    raise GopubError("GP321", f"the store has no release {name} of {app or 'any app'}", hint=hint)
+    raise UsageError("GP321", f"the store has no release {name} of {app or 'any app'}", hint=hint)

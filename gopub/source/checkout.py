@@ -10,8 +10,8 @@ from pathlib import Path
 from gopub.errors import GopubError, RefusedError, SpecError, UsageError, Where
 from gopub.source.git import Origin, answered, asks, git, lines, origin_of, remote_of, without_password
 from gopub.source.reach import require_taken
-from gopub.source.refs import resolve
-from gopub.source.tree import SourceTree, choose_tag
+from gopub.source.refs import as_tagged, resolve
+from gopub.source.tree import SourceTree, choose_tag, last_tag
 from gopub.spec.address import refuse_password
 from gopub.spec.refglob import is_ref
 
@@ -22,9 +22,9 @@ _MODULES = ".gitmodules"
 async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequence[str] = ()) -> SourceTree:
     """Clone a local or remote repository into the folder ``into`` and check ``ref`` out.
 
-    ``ref`` is a branch, a tag, a commit id or ``HEAD``. What is built is always the commit, never a working
-    tree. Only the tags at the commit stay in the clone; :func:`settle_version_tag` leaves one of them.
-    With ``refs`` the commit must be in a branch or a tag of these patterns.
+    ``ref`` is a branch, a tag (of a version also without its ``v``), a commit id or ``HEAD``. What is built is always
+    the commit, never a working tree. Only the tags at the commit stay in the clone; :func:`settle_version_tag`
+    leaves one of them. With ``refs`` the commit must be in a branch or a tag of these patterns.
 
     Raises:
         UsageError: GP200 an address or ref that cannot be one; GP202 no such ref; GP203 an ambiguous one.
@@ -38,6 +38,7 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
     origin = await _rooted(named)
     into.parent.mkdir(parents=True, exist_ok=True)
     await _clone(origin, into)
+    ref = await as_tagged(into, ref, origin)
     commit = await resolve(into, ref, origin)
     await require_taken(into, commit, refs)
     plain = await _without_filters(into)
@@ -50,6 +51,7 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
         await git(into, *words, settings=settings, schemes=home.schemes)
     listed = await git(into, "for-each-ref", f"--points-at={commit}", "--format=%(refname:strip=2)", "--", _TAGS)
     tags = lines(listed)
+    before = lines(await git(into, "for-each-ref", f"--merged={commit}", "--format=%(refname:strip=2)", "--", _TAGS))
     await _keep_only(into, tags)
     return SourceTree(
         path=into,
@@ -59,18 +61,19 @@ async def checkout(repository: str | Path, ref: str, into: Path, *, refs: Sequen
         commit_time=int(await git(into, "show", "--no-patch", "--format=%ct", commit, "--")),
         changes=await _changes(origin, commit),
         tags=tuple(tags),
+        before=tuple(before),
         folder=named.local.relative_to(origin.local).as_posix() if named.local and origin.local else ".",
     )
 
 
 async def settle_version_tag(tree: SourceTree, owners: Collection[str]) -> SourceTree:
-    """Choose the tag that names the version, see :func:`choose_tag`; all others leave the clone.
+    """Choose the tag that names the version, see :func:`choose_tag`, and the last one before; others leave the clone.
 
     Go stamps a tag into the binary, and the bytes must not depend on tags that come later.
     """
     tag = choose_tag(tree.tags, tree.ref, owners)
     await _keep_only(tree.path, [tag] if tag else [])
-    return replace(tree, tag=tag)
+    return replace(tree, tag=tag, last=last_tag(tree.before, owners))
 
 
 def require_clean(tree: SourceTree) -> None:

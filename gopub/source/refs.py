@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gopub.errors import UsageError
 from gopub.source.git import Origin, asks, git, without_password
+from gopub.source.versions import rank, without_v
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")  # SHA-1, SHA-256, or the beginning of one
 
@@ -38,11 +39,21 @@ async def resolve(clone: Path, ref: str, origin: Origin) -> str:
     return next(iter(found.values()))
 
 
+async def as_tagged(clone: Path, ref: str, origin: Origin) -> str:
+    """The ref; where nothing is called so and it is a version, its tag that has a ``v`` more or less."""
+    if rank(ref) is None or await _candidates(clone, ref, origin):
+        return ref
+    plain = without_v(ref)
+    tag = plain if plain != ref else f"v{ref}"
+    return tag if await _commit(clone, f"refs/tags/{tag}") else ref
+
+
+async def _commit(repository: Path, full: str) -> str | None:
+    return await asks(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}")
+
+
 async def _candidates(clone: Path, ref: str, origin: Origin) -> dict[str, str]:
-    answers = {
-        name: await asks(clone, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}")
-        for name, full in _names(ref, local=origin.local is not None).items()
-    }
+    answers = {name: await _commit(clone, full) for name, full in _names(ref, local=origin.local is not None).items()}
     if origin.local is not None:
         answers[f"remote branch {ref}"] = await _tracked(clone, ref, origin.local)
     return {name: commit for name, commit in answers.items() if commit}
@@ -67,7 +78,7 @@ def _names(ref: str, *, local: bool) -> dict[str, str]:
 async def _tracked(clone: Path, ref: str, local: Path) -> str | None:
     """What ``origin/main`` means in a repository on this machine: as its last fetch saw it. A clone leaves that out."""
     full = ref if ref.startswith("refs/remotes/") else f"refs/remotes/{ref}"
-    commit = await asks(local, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{full}^{{commit}}")
+    commit = await _commit(local, full)
     if commit is not None:
         await git(clone, "fetch", "--quiet", "origin", "--", full)
     return commit

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gopub.errors import UsageError
-from gopub.source.versions import Rank, rank
+from gopub.source.versions import Rank, after, rank, without_v
 
 _COMMIT = re.compile(r"HEAD|[0-9a-f]{7,64}")
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
@@ -22,8 +22,9 @@ class SourceTree:
 
     ``repository`` never holds a password; ``commit_time`` is seconds since the epoch; ``changes`` are
     the files by which the local working tree it was cloned from differs from this commit; ``tags`` are all tags at
-    the commit, and ``tag`` the one that names the version, once it is chosen. ``folder`` is the folder that was named
-    as the repository, relative to the checkout: gopub.yaml is looked for from there.
+    the commit, and ``tag`` the one that names the version, once it is chosen. ``before`` are the tags of the commit and
+    of all before it, and ``last`` the one of them after which a commit without a tag of its own is sorted. ``folder``
+    is the folder that was named as the repository, relative to the checkout: gopub.yaml is looked for from there.
     """
 
     path: Path
@@ -35,6 +36,8 @@ class SourceTree:
     tags: tuple[str, ...] = ()
     tag: str | None = None
     folder: str = "."
+    before: tuple[str, ...] = ()
+    last: str | None = None
 
     @property
     def dirty(self) -> bool:
@@ -66,14 +69,21 @@ def choose_tag(tags: Sequence[str], ref: str, owners: Collection[str] = ()) -> s
     return wanted if wanted in ours else max(ours, key=_order, default=None)
 
 
+def last_tag(tags: Sequence[str], owners: Collection[str] = ()) -> str | None:
+    """Of the tags of a commit and of those before it, the semantic version that names the newest of them; see above."""
+    return choose_tag([tag for tag in tags if rank(_version_in(tag) or "")], "", owners)
+
+
 def version_of(tree: SourceTree, wanted: str | None = None) -> str:
-    """The release version: as wanted, else from the tag (a leading v dropped), else from commit time and id.
+    """The release version: as wanted, else from the tag (a leading v dropped), else one after the last tag before it.
+
+    Without any such tag it is made from the commit's time and id alone.
 
     Raises:
         UsageError: GP205 when the wanted version cannot stand in a file name.
     """
     if wanted is not None:
-        version = wanted.removeprefix("v") if _version_in(wanted) else wanted
+        version = without_v(wanted)
         if not _VERSION.fullmatch(version):
             raise UsageError("GP205", f"{wanted!r} is not a version", hint='write it as "1.4.0"')
         return version
@@ -81,7 +91,9 @@ def version_of(tree: SourceTree, wanted: str | None = None) -> str:
     if tagged:
         return tagged
     stamp = datetime.fromtimestamp(tree.commit_time, UTC).strftime("%Y%m%d%H%M%S")
-    return f"0.0.0-{stamp}-{tree.commit[:12]}"
+    last = _version_in(tree.last or "")
+    version = after(last, stamp, tree.commit[:12]) if last else ""
+    return version if _VERSION.fullmatch(version) else f"0.0.0-{stamp}-{tree.commit[:12]}"
 
 
 def _version_in(tag: str) -> str | None:

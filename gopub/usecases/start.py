@@ -96,7 +96,7 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
         edges = await statuses_of(ports, wish.app, wish.env, ports.environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
-    return {"rollout": "", "app": wish.app, "env": wish.env, "version": wish.version,
+    return {"rollout": "", "app": wish.app, "env": wish.env, "version": release.version,
             "release": release.release_id, "outcome": "nothing to do", "rule": None,
             "reason": f"it is stable on all {len(facts)} hosts",
             "owed": [], "owed_edges": [], "alarms": []}  # fmt: skip

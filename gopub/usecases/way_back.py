@@ -17,6 +17,7 @@ from gopub.journal import events as ev
 from gopub.journal.kit import Kit
 from gopub.journal.state import fold_env
 from gopub.plan.model import Outcome, Plan, PlannedHost, ReleaseRef
+from gopub.source.versions import without_v
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def way_back(kit: Kit, past: Past, facts: Mapping[str, HostFacts], to: str, roll
 
 def _named(kit: Kit, past: Past, to: str) -> ReleaseRef:
     known = [*_known(kit), *past.before, *([past.stable] if past.stable else [])]
-    return next((ref for ref in known if ref.version == to or ref.release.startswith(to)), ReleaseRef(to[:12], to))
+    version = without_v(to)
+    return next((ref for ref in known if ref.version == version or ref.release.startswith(to)), ReleaseRef(to[:12], to))
 
 
 def _to_go(kit: Kit, facts: Mapping[str, HostFacts], wanted: ReleaseRef) -> ReleaseRef:

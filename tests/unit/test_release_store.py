@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from gopub.build.artifact import FileRef
 from gopub.canon import canonical, sha256
-from gopub.errors import GopubError, RefusedError, SpecError, UsageError
+from gopub.errors import Exit, GopubError, RefusedError, SpecError, UsageError
 from gopub.evidence import AdmissionPolicy, PublicKey, admit, generate
 from gopub.release import (
     PreparedRelease,
@@ -269,12 +269,24 @@ async def test_a_release_without_its_bundle_is_missing(
 
 @pytest.mark.usefixtures("signed")
 async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_path: Path, key: PublicKey) -> None:
-    with pytest.raises(GopubError, match=r"GP321 (.|\n)*versions there: 1.0.0"):
+    with pytest.raises(UsageError, match=r"GP321 (.|\n)*versions there: 1.0.0") as caught:
         await load_release(store, "hello", "9.9.9", key)
+    assert caught.value.exit is Exit.USAGE
     other = a_plan(tmp_path / "o", commit="f" * 40, spec=SPEC.replace("app: hello", "app: other"))
     await publish(store, await prepare(tmp_path / "o", other))
     with pytest.raises(UsageError, match=r"GP321 several apps have a version 1\.0\.0: hello, other"):
         await load_release(store, None, "1.0.0", key)
+
+
+@pytest.mark.usefixtures("signed")
+@pytest.mark.parametrize("app", ["hello", None])
+async def test_a_version_may_be_written_with_the_v_of_its_tag(
+    store: DirectoryStore, key: PublicKey, app: str | None
+) -> None:
+    plain, tagged = await load_release(store, app, "1.0.0", key), await load_release(store, app, "v1.0.0", key)
+    assert (plain.release_id, plain.release.version) == (tagged.release_id, tagged.release.version)
+    with pytest.raises(UsageError, match="GP321"):
+        await load_release(store, app, "vv1.0.0", key)
 
 
 async def test_admission_takes_the_facts_of_the_store(

@@ -98,6 +98,14 @@ def test_where_the_last_rollout_went_back_a_person_has_to_name_what_they_want(ki
     assert (named.plan.release, stable_of(named), named.outcome) == (TWO, ONE, Outcome.ROLLED_BACK)
 
 
+@pytest.mark.parametrize("to", ["1.0", "v1.0"])
+def test_the_version_to_go_back_to_may_be_written_with_the_v_of_its_tag(kit, to):
+    past = history((ONE, UP), (TWO, UP), (THREE, UP))
+    assert stable_of(plan(kit, past, fleet(THREE, THREE, THREE, THREE), to)) == ONE
+    with pytest.raises(GopubError, match="GP725"):
+        plan(kit, past, fleet(THREE, THREE, THREE, THREE), f"v{to}.9")
+
+
 def test_a_host_that_a_way_back_did_not_reach_is_put_right_and_nobody_is_blamed(kit):
     way = plan(kit, history((ONE, UP), (TWO, UP), (THREE, BACK)), fleet(TWO, THREE, TWO, TWO))
     assert (way.plan.release, stable_of(way), way.outcome) == (THREE, TWO, Outcome.MENDED)

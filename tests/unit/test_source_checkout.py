@@ -9,6 +9,8 @@ from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.process import base_environment, run
 from gopub.source import checkout, require_clean, settle_version_tag
 from gopub.source.git import environment, origin_of, remote_of, without_password
+from gopub.source.tree import version_of
+from gopub.source.versions import is_older
 from gopub.telemetry import REDACTOR
 
 SECRET_ADDRESSES = (
@@ -278,3 +280,32 @@ async def test_what_a_remote_has_is_named_after_it(repository: Path, tmp_path: P
     assert (await checkout(repository, "main", tmp_path / "1")).repository == "https://git.example.org/orders.git"
     await commit(repository, "only here\n")
     assert (await checkout(repository, "main", tmp_path / "2")).repository == repository.as_uri()
+
+
+async def test_a_commit_without_a_tag_is_called_after_the_last_tag_before_it(repository: Path, tmp_path: Path) -> None:
+    await git(repository, "checkout", "-q", "-b", "later", "HEAD")
+    await commit(repository, "three\n")
+    await git(repository, "tag", "-a", "-m", "m", "v9.0.0")
+    tree = await settle_version_tag(await checkout(repository, "main", tmp_path / "clone"), ())
+    version = version_of(tree)
+    assert (tree.tag, tree.last) == (None, "v1.0.0"), "v9.0.0 comes later"
+    assert version.startswith("1.0.1-0.") and version.endswith(tree.commit[:12])
+    assert not is_older(version, "1.0.0") and is_older(version, "9.0.0")
+    assert await git(tree.path, "tag", "--list") == "", "control: the bytes do not depend on it"
+    tagged = await settle_version_tag(await checkout(repository, "v1.0.0", tmp_path / "tagged"), ())
+    assert version_of(tagged) == "1.0.0"
+
+
+@pytest.mark.parametrize(("tags", "ref", "tag"), [
+    (["v1.2.3", "v1.2.4"], "1.2.3", "v1.2.3"), (["1.2.3", "1.2.4"], "v1.2.3", "1.2.3"),
+    (["1.2.3", "v1.2.3"], "1.2.3", "1.2.3"),
+])  # fmt: skip
+async def test_a_version_is_found_by_its_tag_with_or_without_the_v(
+    repository: Path, tmp_path: Path, tags: list[str], ref: str, tag: str
+) -> None:
+    for name in tags:
+        await git(repository, "tag", name)
+    tree = await settle_version_tag(await checkout(repository, ref, tmp_path / "clone"), ())
+    assert (tree.ref, tree.tag, version_of(tree)) == (tag, tag, "1.2.3")
+    with pytest.raises(UsageError, match="GP202"):
+        await checkout(repository, "1.2.9", tmp_path / "none")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import UsageError
-from gopub.source.tree import SourceTree, choose_tag, full_ref, version_of
+from gopub.source.tree import SourceTree, choose_tag, full_ref, last_tag, version_of
+from gopub.source.versions import is_older
 
 
 def a_tree(tag: str | None = None) -> SourceTree:
@@ -70,6 +71,24 @@ def test_without_a_wish_the_tag_gives_the_version() -> None:
 
 def test_without_a_tag_time_and_commit_give_the_version() -> None:
     assert version_of(a_tree()) == "0.0.0-20231114221320-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("before", "version"),
+    [
+        (["v1.23.0", "v1.9.0"], "1.23.1-0.20231114221320-0123456789ab"),
+        (["v1.24.0-rc.1", "v1.23.0"], "1.24.0-rc.1.0.20231114221320-0123456789ab"),
+        (["v1.23.0+build.7"], "1.23.1-0.20231114221320-0123456789ab"),
+        (["orders/v2.0.0", "v3.0.0", "billing/v9.0.0"], "2.0.1-0.20231114221320-0123456789ab"),
+        (["2026w47", "v1.4", "nightly"], "0.0.0-20231114221320-0123456789ab"),
+        (["v1.0.0-" + "x" * 50], "0.0.0-20231114221320-0123456789ab"),
+    ],
+)
+def test_a_commit_without_a_tag_comes_after_the_last_tag_before_it(before: list[str], version: str) -> None:
+    tree = replace(a_tree(), last=last_tag(before, {"orders"}))
+    assert version_of(tree) == version
+    assert not is_older(version, (tree.last or "").rpartition("/")[2])
+    assert version_of(replace(tree, tag="v1.4.0")) == "1.4.0", "control: its own tag wins"
 
 
 @pytest.mark.parametrize("text", ["", "a/b", "../1.0", "1.0 ", "-1.0", "1" * 65, "1.0\n"])

@@ -15,7 +15,7 @@ from gopub.journal import events as ev
 from gopub.journal.store import open_journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome
-from gopub.source.versions import is_older
+from gopub.source.versions import is_older, without_v
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 
 IN_ORDER = (  # https://semver.org/#spec-item-11, and numbers of two digits
@@ -46,6 +46,29 @@ def test_it_is_an_order(a: str, b: str, c: str) -> None:
 def test_what_says_nothing_of_its_place_is_not_older(version: str) -> None:
     assert not is_older(version, "1.0.0")
     assert not is_older("1.0.0", version)
+
+
+@pytest.mark.parametrize(("version", "stable", "older"), [
+    ("1.23.1-0.20260102030405-0123456789ab", "1.23.0", False),
+    ("1.22.1-0.20260102030405-0123456789ab", "1.23.0", True),
+    ("1.23.0", "1.23.1-0.20260102030405-0123456789ab", True),
+    ("1.23.1", "1.23.1-0.20260102030405-0123456789ab", False),
+    ("1.23.1-0.20260102030405-0123456789ab", "1.23.1-rc.1", True),
+    ("1.24.0-rc.1.0.20260102030405-0123456789ab", "1.24.0-rc.1", False),
+    ("1.24.0-rc.1.0.20260102030405-0123456789ab", "1.24.0-rc.2", True),
+    ("1.23.1-0.20260102030405-0123456789ab", "1.23.1-0.20270102030405-ba9876543210", False),
+    ("1.22.1-0.20280102030405-0123456789ab", "1.23.1-0.20270102030405-ba9876543210", True),
+    ("1.23.1-0.20260102030405-0123456789ab", OF_A_COMMIT, False),
+])  # fmt: skip
+def test_a_commit_after_a_tag_lies_between_that_tag_and_the_next(version: str, stable: str, older: bool) -> None:
+    assert is_older(version, stable) is older
+
+
+@pytest.mark.parametrize(("name", "version"), [
+    ("v1.2.3", "1.2.3"), ("1.2.3", "1.2.3"), ("v2", "2"), ("vnext", "vnext"), ("vv1", "vv1"), ("", ""),
+])  # fmt: skip
+def test_the_v_of_a_tag_is_no_part_of_the_version(name: str, version: str) -> None:
+    assert without_v(name) == version
 
 
 def test_an_older_version_than_the_stable_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
