@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("gopub.cli.control:rollback", "Bring the release before, or --to one, back."),
     "recover": ("gopub.cli.control:recover", "Go on with rollouts whose driver died."),
     "status": ("gopub.cli.read:status", "Show what each env runs and what is under way."),
+    "history": ("gopub.cli.read:history", "List past rollouts, the newest first: how each ended, and why."),
     "explain": ("gopub.cli.read:explain", "Show the chain from commit to verdict of a rollout."),
     "verify": ("gopub.cli.verify:verify", "Check a release and its evidence offline."),
     "serve": ("gopub.cli.serve:serve", "Serve the REST API and the webhooks."),

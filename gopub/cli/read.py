@@ -1,14 +1,16 @@
-"""`gopub status` and `gopub explain`: what the journal says. They read only, and need neither Prefect nor hosts."""
+"""`gopub status`, `gopub history` and `gopub explain`: what the journal says. They read only, and need neither Prefect nor hosts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from gopub.canon import Json
 from gopub.cli.saying import say, say_table
+from gopub.errors import GopubError
 
 AppOption = Annotated[str, typer.Option("--app", help="Only this app.")]
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.")]
@@ -40,11 +42,36 @@ def status(
             say_table(HEAD, [cells(row) for row in rows])
         else:
             say("nothing was released here yet", err=True)
-    damaged = [row.damage for row in rows if row.damage]
-    if damaged:
-        for one in damaged[:-1]:
-            say(f"error: {one}", err=True)
-        raise damaged[-1]
+    _raise_all([row.damage for row in rows if row.damage])
+
+
+def history(
+    app: AppOption = "",
+    env: EnvOption = "",
+    most: Annotated[int, typer.Option("--number", "-n", min=1, max=1000, help="At most so many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List past rollouts, the newest first: how each ended, by which rule, who asked for it, why, and how long."""
+    from gopub.clock import SystemClock
+    from gopub.views.history import past_lines
+    from gopub.views.past import read_history
+    from gopub.wiring import settings
+
+    found = read_history(settings.journal(), SystemClock().now(), app, env, most=most)
+    if as_json:
+        lost: list[Json] = [{"app": one.app, "env": one.env, "damaged": f"{one.damage.code} {one.damage.problem}"} for one in found.lost]
+        rollouts: list[Json] = [past.to_json() for past in found.rollouts]
+        whole: Json = {"schema_version": 1, "rollouts": rollouts, "older": found.older, "damaged_envs": lost}
+        say(json.dumps(whole, indent=2, ensure_ascii=False))
+    else:
+        for past in found.rollouts:
+            say("\n".join(past_lines(past)))
+        if found.older:
+            say(f"{found.older} older: `gopub history -n NUMBER` lists more", err=True)
+        if not found.rollouts and not found.lost:
+            say("no rollout here yet", err=True)
+    damaged = [one.damage for one in found.lost] + [past.damage for past in found.rollouts if past.damage]
+    _raise_all(damaged)
 
 
 def explain(
@@ -67,3 +94,11 @@ def explain(
         say(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
     say("\n".join(explanation(entries)))
+
+
+def _raise_all(damaged: Sequence[GopubError]) -> None:
+    """End with what is damaged, after all that is not was told."""
+    for one in damaged[:-1]:
+        say(f"error: {one}", err=True)
+    if damaged:
+        raise damaged[-1]

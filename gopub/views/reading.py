@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
-from gopub.journal.reading import DAMAGED, asked, read_state
+from gopub.journal.reading import asked, read_state
 from gopub.journal.state import EnvState, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.views.env import EnvView, env_view, says
+from gopub.views.past import of_one_stream
 from gopub.views.rollout import Driver, Outline, RolloutView, damaged_rollout, outline_of, rollout_view
 from gopub.views.runs import SeatView, seats_of
 from gopub.views.standing import Standing, standing
@@ -75,12 +76,12 @@ def _env(journal: Journal, app: str, env: str, now: float) -> EnvView:
         entries = journal.read(env_stream(app, env))
         state = fold_env(entry.event for entry in entries)
     except GopubError as error:
-        return EnvView(app, env, damage=_of_one_stream(error))
+        return EnvView(app, env, damage=of_one_stream(error))
     at = entries[-1].at if entries else 0.0
     try:
         return env_view(app, env, state, at, _active(journal, app, env, state, now))
     except GopubError as error:
-        damage = _of_one_stream(error)
+        damage = of_one_stream(error)
     lost = damaged_rollout(state.active, says(damage), _driver(journal, app, env))
     return replace(env_view(app, env, state, at, lost), damage=damage)
 
@@ -96,10 +97,3 @@ def _active(journal: Journal, app: str, env: str, state: EnvState, now: float) -
 def _driver(journal: Journal, app: str, env: str) -> Driver:
     seated = journal.seated(app, env)
     return Driver(seated[0].holder, seated[1]) if seated else Driver()
-
-
-def _of_one_stream(error: GopubError) -> GopubError:
-    """The damage, if it is that of one stream; a journal that cannot be read at all hides everything."""
-    if error.code not in DAMAGED:
-        raise error
-    return error
