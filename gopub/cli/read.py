@@ -26,7 +26,7 @@ def status(
     """Show what each env runs, what is under way, who drives it, and what is owed."""
     from gopub.clock import SystemClock
     from gopub.views.reading import read_envs
-    from gopub.views.status import HEAD, cells
+    from gopub.views.status import HEAD, cells, notes
     from gopub.wiring import settings
 
     journal = settings.journal()
@@ -40,6 +40,8 @@ def status(
             say(f"journal: {entries} entries, the chain holds", err=True)
         if rows:
             say_table(HEAD, [cells(row) for row in rows])
+            if said := [line for row in rows for line in notes(row)]:
+                say("\n".join(("", *said)))
         else:
             say("nothing was released here yet", err=True)
     _raise_all([row.damage for row in rows if row.damage])

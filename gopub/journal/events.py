@@ -231,9 +231,16 @@ class GoingBack:
 
 @dataclass(frozen=True, slots=True)
 class TrafficOff:
-    """No edge sends the canary anything that stable can carry."""
+    """No edge that confirmed it sends the canary anything that stable can carry.
+
+    ``edges`` were asked, None where nobody wrote it down; ``missed`` are those that did not confirm it, and what each
+    said; ``weight`` is what stable cannot carry.
+    """
 
     at: float
+    edges: int | None = None
+    missed: Mapping[str, str] = field(default_factory=dict)
+    weight: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,4 +30,6 @@ async def edges_first(run: Run) -> None:
         return
     pools = run.pools()
     await run.edges.shift(pools, weight_going_back(run.plan, pools), why="going back", growing=False)
-    run.record(ev.TrafficOff(run.ports.clock.now()), must=False)
+    acks, weight = run.state.acks, run.state.weight
+    missed = {edge: said for edge, said in acks.items() if said != "ok"}
+    run.record(ev.TrafficOff(run.ports.clock.now(), len(acks), missed, weight if acks else 0), must=False)

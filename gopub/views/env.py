@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.journal.state import EnvState
+from gopub.views.history import PastView
 from gopub.views.rollout import RolloutView
 from gopub.views.standing import moment
 
@@ -15,6 +16,7 @@ from gopub.views.standing import moment
 class EnvView:
     """An env; ``stable`` is a version, ``release`` a release's short id, ``since`` RFC 3339; each may be empty.
 
+    ``last`` is the newest rollout that is over.
     Where a stream of it is damaged, ``damage`` is what is wrong, and only what the others tell stands in the row.
     """
 
@@ -27,6 +29,7 @@ class EnvView:
     quarantined: tuple[str, ...] = ()
     automatic_rollbacks: int = 0
     owed_edges: tuple[str, ...] = ()
+    last: PastView | None = None
     damage: GopubError | None = None
 
     def to_json(self) -> dict[str, Json]:
@@ -41,12 +44,15 @@ class EnvView:
             "quarantined": list(self.quarantined),
             "automatic_rollbacks_in_a_row": self.automatic_rollbacks,
             "owed_edges": list(self.owed_edges),
+            "last": self.last.to_json() if self.last else None,
         }
         return {**row, "damaged": says(self.damage)} if self.damage else row
 
 
-def env_view(app: str, env: str, state: EnvState, at: float, active: RolloutView | None = None) -> EnvView:
-    """The env as its own stream tells it, whose last entry is of ``at``, and the rollout that is under way there."""
+def env_view(
+    app: str, env: str, state: EnvState, at: float, active: RolloutView | None = None, last: PastView | None = None
+) -> EnvView:
+    """The env as its own stream tells it, whose last entry is of ``at``, its rollout under way and its last one."""
     return EnvView(
         app,
         env,
@@ -57,6 +63,7 @@ def env_view(app: str, env: str, state: EnvState, at: float, active: RolloutView
         quarantined=tuple(sorted(release[:12] for release in state.quarantine)),
         automatic_rollbacks=state.automatic_rollbacks,
         owed_edges=state.owed_edges,
+        last=last,
     )
 
 

@@ -66,7 +66,7 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
         case ev.GoingBack():
             return f"going back: {event.reason}"
         case ev.TrafficOff():
-            return "traffic is off the canary"
+            return _traffic_off(event)
         case ev.Settling():
             return "settling: stable everywhere"
         case ev.Closed():
@@ -75,3 +75,15 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
             return f"{event.outcome.value}{': ' + event.reason if event.reason else ''}{owed}"
         case _:
             return None
+
+
+def _traffic_off(event: ev.TrafficOff) -> str | None:
+    """That no request goes to the canary any more, as far as edges confirm it; nothing where there is no edge."""
+    if event.missed:
+        missed = ", ".join(f"{edge} ({said})" for edge, said in event.missed.items())
+        sure = (event.edges or 0) - len(event.missed)
+        sure_of_it = f"{sure} of {event.edges} edges confirm that it is off"
+        return f"traffic may still reach the canary through {missed}: {sure_of_it}"
+    if event.weight:
+        return f"the canary keeps {event.weight / 100:g}% of the traffic for now: stable cannot carry that"
+    return None if event.edges == 0 else "traffic is off the canary"

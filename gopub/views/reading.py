@@ -12,7 +12,7 @@ from gopub.journal.state import EnvState, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.views.env import EnvView, env_view, says
-from gopub.views.past import of_one_stream
+from gopub.views.past import of_one_stream, read_past, told_by
 from gopub.views.rollout import Driver, Outline, RolloutView, damaged_rollout, outline_of, rollout_view
 from gopub.views.runs import SeatView, seats_of
 from gopub.views.standing import Standing, standing
@@ -78,12 +78,14 @@ def _env(journal: Journal, app: str, env: str, now: float) -> EnvView:
     except GopubError as error:
         return EnvView(app, env, damage=of_one_stream(error))
     at = entries[-1].at if entries else 0.0
+    over = [told for told in told_by(app, env, entries) if told.rollout != state.active]
+    last = read_past(journal, over[-1], now) if over else None
     try:
-        return env_view(app, env, state, at, _active(journal, app, env, state, now))
+        return env_view(app, env, state, at, _active(journal, app, env, state, now), last)
     except GopubError as error:
         damage = of_one_stream(error)
     lost = damaged_rollout(state.active, says(damage), _driver(journal, app, env))
-    return replace(env_view(app, env, state, at, lost), damage=damage)
+    return replace(env_view(app, env, state, at, lost, last), damage=damage)
 
 
 def _active(journal: Journal, app: str, env: str, state: EnvState, now: float) -> RolloutView | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gopub.canon import Json
 from gopub.journal import events as ev
@@ -34,7 +34,8 @@ class Driver:
 class RolloutView:
     """A rollout that is under way; ``version`` is empty before it was opened.
 
-    ``until`` is RFC 3339, empty where only a person ends what it waits for.
+    ``until`` is RFC 3339, empty where only a person ends what it waits for. ``dead_edges`` did not take the last table,
+    by what each said; ``back`` is why it goes back, empty while it does not.
     Of a damaged one only its name and its driver are known: ``damaged`` says why.
     """
 
@@ -49,6 +50,8 @@ class RolloutView:
     verdict: VerdictView | None = None
     driver: Driver = Driver()
     owed: tuple[str, ...] = ()
+    dead_edges: Mapping[str, str] = field(default_factory=dict)
+    back: str = ""
     damaged: str = ""
 
     def to_json(self) -> dict[str, Json]:
@@ -67,6 +70,8 @@ class RolloutView:
             "driver": self.driver.name or None,
             "driver_alive": self.driver.alive,
             "owed": list(self.owed),
+            "dead_edges": dict(self.dead_edges),
+            "going_back": self.back or None,
         }
 
 
@@ -84,6 +89,8 @@ def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: 
         verdict=verdict_view(state.verdict) if state.verdict else None,
         driver=driver,
         owed=state.owed,
+        dead_edges={edge: said for edge, said in state.acks.items() if said != "ok"},
+        back=state.back.reason if state.back else "",
     )
 
 

@@ -1,8 +1,10 @@
-"""The table of `gopub status`: one row for each env. Pure."""
+"""The table of `gopub status`, one row for each env, and what is to be said of each below it. Pure."""
 
 from __future__ import annotations
 
+from gopub.telemetry import one_line
 from gopub.views.env import EnvView
+from gopub.views.history import PastView, past_says
 from gopub.views.rollout import RolloutView
 
 HEAD = ("app", "env", "stable", "release", "under way", "driver")
@@ -11,6 +13,30 @@ HEAD = ("app", "env", "stable", "release", "under way", "driver")
 def cells(row: EnvView) -> tuple[str, ...]:
     """What stands in the row of an env."""
     return (row.app, row.env, row.stable or "-", row.release or "-", _under_way(row), _driver(row.active))
+
+
+def notes(row: EnvView) -> list[str]:
+    """What a cell is too small for: the last verdict, edges that did not take the last table, how the last one ended."""
+    said = [*_of_active(row.active), *_of_last(row.last)]
+    return [one_line(f"{row.app} in {row.env}: {line}") for line in said]
+
+
+def _of_active(active: RolloutView | None) -> list[str]:
+    if active is None or active.damaged:
+        return []
+    verdict = active.verdict
+    return [
+        *([f"last verdict, on step {verdict.step + 1}: {verdict.says}"] if verdict else []),
+        *(f"edge {edge} did not take the last table: {said}" for edge, said in active.dead_edges.items()),
+    ]
+
+
+def _of_last(last: PastView | None) -> list[str]:
+    if last is None:
+        return []
+    why = f": {last.reason}" if last.reason else ""
+    broken = f"; damaged: {last.damage.code} {last.damage.problem}" if last.damage else ""
+    return [f"last rollout {last.version or '-'} ({last.rollout}): {past_says(last)}{why}{broken}"]
 
 
 def _under_way(row: EnvView) -> str:
@@ -30,6 +56,8 @@ def _owed(edges: tuple[str, ...]) -> str:
 def _doing(active: RolloutView) -> str:
     """What a rollout that is under way does, or what it waits for."""
     held, baked = active.held, active.observed
+    if active.back:
+        return f"going back: {active.back}"
     if held is None:
         if active.waiting and active.until:
             return f"{active.waiting} (opens {active.until})"
