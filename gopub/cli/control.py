@@ -93,11 +93,14 @@ def recover(
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
         say(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
-    if mended := asyncio.run(mend(journal, SystemClock().now(), None, app, env)):
-        say(f"edges that missed the way back answer again: {mended} env(s)", err=True)
+    stays: list[str] = []
+    if mended := asyncio.run(mend(journal, SystemClock().now(), None, app, env, by_hand=True, tell=stays.append)):
+        say(f"hosts or edges that are owed can be mended: {mended} env(s)", err=True)
+    for line in stays:
+        say(line, err=True)
     there = list(active(journal, app, env))
     found = [one for one in there if not one.driven and not one.state.waiting]
-    if not found:
+    if not found and not stays:
         say("nothing to recover", err=True)
     for one in there:
         if one.driven:
@@ -105,7 +108,9 @@ def recover(
             say(f"{one.state.rollout} is driven by {seat.holder if seat else 'somebody'}; if that process is "
                        f"gone, its lease ends within {LEASE:g}s: run `gopub recover` then", err=True)  # fmt: skip
     if found:
-        go_on_with([parameters(one) for one in found])
+        go_on_with([parameters(one) for one in found], owing=bool(stays))
+    if stays:
+        raise typer.Exit(int(Exit.PARTIAL))
 
 
 def _not_now(why: str) -> None:

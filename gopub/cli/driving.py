@@ -40,13 +40,13 @@ def go_on(journal: Journal, app: str, env: str, *, as_json: bool = False) -> Non
             drive("rollout", app, env, parameters(one).to_json(), as_json=as_json)
 
 
-def go_on_with(found: Sequence[Found]) -> None:
+def go_on_with(found: Sequence[Found], *, owing: bool = False) -> None:
     """Go on with several rollouts, side by side: none waits for another, and none ends with another's trouble.
 
-    Each is told as it ends; the exit code is that of the worst.
+    Each is told as it ends; the exit code is that of the worst, ``owing`` telling that something is owed elsewhere.
     """
     results, interrupted = _driven("rollout", [(one.app, one.env, one.to_json()) for one in found])
-    codes = [Exit.INTERRUPTED] if interrupted else [Exit.OK]
+    codes = [Exit.INTERRUPTED] if interrupted else [Exit.PARTIAL] if owing else [Exit.OK]
     for one, result in zip(found, results, strict=True):
         codes.append(_ended(one, result))
     raise typer.Exit(int(max(codes, key=_badness)))

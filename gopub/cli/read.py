@@ -1,4 +1,4 @@
-"""`gopub status`, `gopub history` and `gopub explain`: what the journal says. They read only, and need neither Prefect nor hosts."""
+"""`gopub status`, `history` and `explain`: what the journal says. They only read, and need no Prefect and no hosts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from gopub.canon import Json
 from gopub.cli.saying import say, say_table
-from gopub.errors import GopubError
+from gopub.errors import Exit, GopubError
 
 AppOption = Annotated[str, typer.Option("--app", help="Only this app.")]
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.")]
@@ -45,6 +45,8 @@ def status(
         else:
             say("nothing was released here yet", err=True)
     _raise_all([row.damage for row in rows if row.damage])
+    if any(row.owes for row in rows):
+        raise typer.Exit(int(Exit.PARTIAL))
 
 
 def history(
@@ -55,13 +57,14 @@ def history(
 ) -> None:
     """List past rollouts, the newest first: how each ended, by which rule, who asked for it, why, and how long."""
     from gopub.clock import SystemClock
+    from gopub.views.env import says
     from gopub.views.history import past_lines
     from gopub.views.past import read_history
     from gopub.wiring import settings
 
     found = read_history(settings.journal(), SystemClock().now(), app, env, most=most)
     if as_json:
-        lost: list[Json] = [{"app": one.app, "env": one.env, "damaged": f"{one.damage.code} {one.damage.problem}"} for one in found.lost]
+        lost: list[Json] = [{"app": one.app, "env": one.env, "damaged": says(one.damage)} for one in found.lost]
         rollouts: list[Json] = [past.to_json() for past in found.rollouts]
         whole: Json = {"schema_version": 1, "rollouts": rollouts, "older": found.older, "damaged_envs": lost}
         say(json.dumps(whole, indent=2, ensure_ascii=False))

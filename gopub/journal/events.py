@@ -271,6 +271,7 @@ class EnvClosed:
     """The env is free again; ``stable`` and ``stable_version`` name what it runs (empty: unchanged).
 
     ``owed_edges`` did not take the rollout's last table; None: it put none, so what was owed before still is.
+    ``owed_hosts`` could not be confirmed, and why; None: it touched none, as before.
     """
 
     rollout: str
@@ -280,6 +281,7 @@ class EnvClosed:
     quarantined: str = ""
     automatic: bool = False
     owed_edges: tuple[str, ...] | None = None
+    owed_hosts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

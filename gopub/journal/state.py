@@ -296,7 +296,8 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
 class EnvState:
     """What an env runs and whether a rollout is active there: the fold of the env's own stream.
 
-    ``owed_edges`` did not take the last table of the rollout ``owed_by``.
+    ``owed_edges`` did not take the last table, ``owed_hosts`` could not be confirmed (and why) by ``owed_by``, the
+    last rollout that told of any.
     """
 
     active: str = ""
@@ -305,8 +306,14 @@ class EnvState:
     quarantine: frozenset[str] = frozenset()
     automatic_rollbacks: int = 0
     owed_edges: tuple[str, ...] = ()
+    owed_hosts: Mapping[str, str] = field(default_factory=dict)
     owed_by: str = ""
     version: int = 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether an edge or a host is owed."""
+        return bool(self.owed_edges or self.owed_hosts)
 
 
 def fold_env(history: Iterable[ev.Event]) -> EnvState:
@@ -334,8 +341,11 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:
         in_a_row = 0
-    if event.owed_edges is not None:
-        state = replace(state, owed_edges=event.owed_edges, owed_by=event.rollout if event.owed_edges else "")
+    if event.owed_edges is not None or event.owed_hosts is not None:
+        edges = state.owed_edges if event.owed_edges is None else event.owed_edges
+        hosts = state.owed_hosts if event.owed_hosts is None else event.owed_hosts
+        by = event.rollout if edges or hosts else ""
+        state = replace(state, owed_edges=edges, owed_hosts=hosts, owed_by=by)
     quarantine -= {state.stable}  # what somebody made stable is allowed
     active = "" if state.active == event.rollout else state.active
     return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)

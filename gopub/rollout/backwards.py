@@ -1,4 +1,4 @@
-"""Laying out a rollout that only goes back: one that a rollback asks for, or one that mends edges.
+"""Laying out a rollout that only goes back: one that a rollback asks for, or one that mends edges and hosts.
 
 It has a plan without a way forward, its hosts stand where they were found, and its first act is the way back. It is
 written whole or not at all, so that whoever finds it, after a crash at any point, finds one that goes back.
@@ -29,6 +29,7 @@ def begin_backwards(
     trace: str,
     owed: Iterable[ev.HostOwed] = (),
     on_release: Iterable[str] = (),
+    unknown: Iterable[str] = (),
     seat: Seat | None = None,
 ) -> State:
     """Write the rollout of this plan, and give its state.
@@ -45,6 +46,7 @@ def begin_backwards(
         trace: its trace id.
         owed: hosts that are owed from the start.
         on_release: the hosts that are brought back: they run, or may run, what is to go.
+        unknown: hosts that are brought back as well, and are in no pool until they are.
         seat: that of the driver that begins it; without one it waits for `recover`.
 
     Raises:
@@ -58,7 +60,7 @@ def begin_backwards(
         ev.Planned(plan),
         *(ev.HostSwitched(name, release.version, "canary") for name in on_release),
         *owed,
-        ev.SwitchIntended((), "", "stable"),
+        ev.SwitchIntended(tuple(unknown), plan.stable.version if plan.stable else "", "stable"),
         ev.GoingBack(outcome, 0, reason, now),
     ]
     state = fold(events)  # what cannot follow is refused before it is written

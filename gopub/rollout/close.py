@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gopub.errors import GopubError
 from gopub.journal import events as ev
-from gopub.journal.state import EnvState, fold_env
+from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.streams import env_stream
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, ReleaseRef
@@ -48,10 +50,22 @@ def free_env(run: Run, outcome: Outcome) -> None:
         quarantined=state.release if bad else "",
         automatic=bad and bool(state.back and state.back.rule),
         owed_edges=state.owed_edges if state.acks else None,
+        owed_hosts=still_owed(state, env.owed_hosts) if state.touched else None,
     )
     journal.append(
         env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat
     )
+
+
+def still_owed(state: State, before: Mapping[str, str]) -> dict[str, str]:
+    """The hosts that are owed after a rollout, and why: its own, and those of before that it left out of traffic. Pure.
+
+    One of before that is no host of the plan any more is nobody's, and one that the plan found in traffic is mended.
+    """
+    hosts = state.plan.hosts if state.plan else ()
+    out = {host.name for host in hosts if host.idle and not state.hosts[host.name].runs}
+    left = {name: why for name, why in before.items() if name in out}
+    return left | {name: state.hosts[name].owed for name in state.owed}
 
 
 def read_env(run: Run) -> EnvState:

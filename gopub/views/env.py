@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gopub.canon import Json
 from gopub.errors import GopubError
@@ -16,7 +17,7 @@ from gopub.views.standing import moment
 class EnvView:
     """An env; ``stable`` is a version, ``release`` a release's short id, ``since`` RFC 3339; each may be empty.
 
-    ``last`` is the newest rollout that is over.
+    ``owed_hosts`` could not be confirmed, by why; ``last`` is the newest rollout that is over.
     Where a stream of it is damaged, ``damage`` is what is wrong, and only what the others tell stands in the row.
     """
 
@@ -29,8 +30,14 @@ class EnvView:
     quarantined: tuple[str, ...] = ()
     automatic_rollbacks: int = 0
     owed_edges: tuple[str, ...] = ()
+    owed_hosts: Mapping[str, str] = field(default_factory=dict)
     last: PastView | None = None
     damage: GopubError | None = None
+
+    @property
+    def owes(self) -> bool:
+        """Whether a host or an edge is owed, by the env itself or by what is under way."""
+        return bool(self.owed_edges or self.owed_hosts or (self.active and self.active.owed))
 
     def to_json(self) -> dict[str, Json]:
         """As `gopub status --json` has it; ``damaged`` is there only where something is."""
@@ -44,6 +51,7 @@ class EnvView:
             "quarantined": list(self.quarantined),
             "automatic_rollbacks_in_a_row": self.automatic_rollbacks,
             "owed_edges": list(self.owed_edges),
+            "owed_hosts": dict(self.owed_hosts),
             "last": self.last.to_json() if self.last else None,
         }
         return {**row, "damaged": says(self.damage)} if self.damage else row
@@ -63,6 +71,7 @@ def env_view(
         quarantined=tuple(sorted(release[:12] for release in state.quarantine)),
         automatic_rollbacks=state.automatic_rollbacks,
         owed_edges=state.owed_edges,
+        owed_hosts=dict(state.owed_hosts),
         last=last,
     )
 

@@ -16,8 +16,9 @@ def cells(row: EnvView) -> tuple[str, ...]:
 
 
 def notes(row: EnvView) -> list[str]:
-    """What a cell is too small for: the last verdict, edges that did not take the last table, how the last one ended."""
-    said = [*_of_active(row.active), *_of_last(row.last)]
+    """What a cell is too small for: the last verdict, dead edges, why hosts are owed, how the last rollout ended."""
+    owed = [f"{name} is owed: {why}" for name, why in row.owed_hosts.items()]
+    said = [*_of_active(row.active), *owed, *_of_last(row.last)]
     return [one_line(f"{row.app} in {row.env}: {line}") for line in said]
 
 
@@ -45,12 +46,15 @@ def _under_way(row: EnvView) -> str:
         return f"{which}cannot be told: {row.damage.code}"
     if row.active:
         return f"{row.active.version}: {_doing(row.active)}"
-    return _owed(row.owed_edges)
+    return _owed(row)
 
 
-def _owed(edges: tuple[str, ...]) -> str:
-    """What is left of the last rollout where none is under way."""
-    return f"{', '.join(edges)} missed the way back; run `gopub recover` when reachable" if edges else "-"
+def _owed(row: EnvView) -> str:
+    """What is left of the last rollouts where none is under way."""
+    edges, hosts = ", ".join(row.owed_edges), ", ".join(row.owed_hosts)
+    said = [f"{edges} missed the way back"] if edges else []
+    said += [f"{hosts} could not be confirmed"] if hosts else []
+    return f"{', '.join(said)}; run `gopub recover` when reachable" if said else "-"
 
 
 def _doing(active: RolloutView) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from deployments.journal import stands
 from gopub.cli.read import explain, status
@@ -52,7 +53,7 @@ class Server:
 def said(command: Any, *args: Any, **named: Any) -> str:
     """What a command prints to stdout."""
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
+    with contextlib.redirect_stdout(out), contextlib.suppress(typer.Exit):
         command(*args, **named)
     return out.getvalue()
 
@@ -110,6 +111,9 @@ def test_every_kind_of_row_and_page_is_in_it():
     assert rows["hello", "new"]["active"]["next"] == "admit"
     assert rows["hello", "lab"]["active"] is None
     assert rows["orders", "lab"]["owed_edges"] == ["edge1"]
+    assert rows["orders", "lab"]["owed_hosts"] == {"app1": "it does not | answer"}
+    assert (rows["orders", "lab"]["last"]["outcome"], rows["hello", "lab"]["last"]["rule"]) == ("rolled back", 7)
+    assert rows["orders", "prod"]["active"]["dead_edges"] == {"edge2": "away"}
     for page in ("plan_page r-bake", "progress_page r-back", "verdict_page r-bake", "runs_page r-held", "back r-back"):
         assert len(kept.partition(f"=== page {page}\n")[2].partition("\n=== ")[0]) > 100, page
 

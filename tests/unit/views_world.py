@@ -96,7 +96,8 @@ def world(folder: Path) -> tuple[Journal, ManualClock]:
     over = {
         ("hello", "lab", "r-done"): (promoted, ev.EnvClosed("r-done", Outcome.PROMOTED, NEW, "2.0.0")),
         ("orders", "lab", "r-back"): (went_back("r-back", "orders", "lab"), ev.EnvClosed(
-            "r-back", Outcome.ROLLED_BACK, OLD, "1.0.0", quarantined=NEW, automatic=True, owed_edges=("edge1",))),
+            "r-back", Outcome.ROLLED_BACK, OLD, "1.0.0", quarantined=NEW, automatic=True, owed_edges=("edge1",),
+            owed_hosts={"app1": "it does not | answer"})),
     }  # fmt: skip
 
     def write(stream: str, version: int, events: list[ev.Event]) -> None:
