@@ -1,17 +1,25 @@
 """What was asked for, kept on disk: the same request, however often it comes, starts its runs once.
 
-A row is written before anything is started and completed after. A webhook's row holds its orders: while the engine
-is away it waits there, since GitLab does not send it again. A row of the REST API holds none: its client was told
+A row is written before anything is started and completed after. A webhook's row holds its orders: they wait there
+to be started, since GitLab does not send them again. A row of the REST API holds none: its client was told
 and asks again. Either may be tried twice: the engine gives the same run for the same key. Rows are kept for a week.
+
+Each row is on disk before its request is answered. Requests that come while others are being written share the next
+transaction: a disk that syncs slowly makes them wait for two syncs at most, however many they are.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -33,6 +41,14 @@ _ROWS = sa.Table(
     sa.Column("orders", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text),
 )
+_WAITS = sa.and_(_ROWS.c.outcome.is_(None), _ROWS.c.orders != sa.literal_column("'[]'"))
+_INDEXES = (
+    sa.Index("deliveries_received", _ROWS.c.received),
+    sa.Index("deliveries_waiting", _ROWS.c.received, sqlite_where=_WAITS),
+)
+_THREADS = 16
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,20 @@ class Delivery:
     outcome: dict[str, Any] | None
 
 
+Began = tuple[Delivery, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A row to be written, and where whoever asked for it finds the answer."""
+
+    key: str
+    digest: str
+    orders: str
+    now: float
+    answer: Future[Began] = field(default_factory=Future)
+
+
 class Deliveries:
     """The table of deliveries in a SQLite file; safe to use from several threads and processes."""
 
@@ -55,6 +85,10 @@ class Deliveries:
         Raises:
             GopubError: GP915 the file cannot be used.
         """
+        self._wishes: SimpleQueue[_Wish] = SimpleQueue()
+        self._writing = threading.Lock()
+        # Threads of its own: whatever else of this process hangs in one, an answer does not wait for it.
+        self._threads = ThreadPoolExecutor(_THREADS, "deliveries")
         try:
             private_folder(file.parent)
             private_database(file)
@@ -63,6 +97,8 @@ class Deliveries:
             sa.event.listen(self._engine, "connect", _make_durable)
             with self._engine.begin() as db:
                 db.execute(sa.schema.CreateTable(_ROWS, if_not_exists=True))
+                for index in _INDEXES:
+                    db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
         except (OSError, SQLAlchemyError) as error:
             raise GopubError(
                 "GP915",
@@ -70,14 +106,36 @@ class Deliveries:
                 hint="gopub serve must be able to write there; --state names another folder",
             ) from error
 
-    def begin(self, key: str, digest: str, orders: Sequence[RunOrder], now: float) -> tuple[Delivery, bool]:
+    async def aside(
+        self, ask: Callable[_Given, _Found], *args: _Given.args, **kwargs: _Given.kwargs
+    ) -> _Found:  # fmt: skip
+        """Call one of the methods below in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(*args, **kwargs))
+
+    def begin(self, key: str, digest: str, orders: Sequence[RunOrder], now: float) -> Began:
         """Record a request before it is acted on; gives the row as it stands and whether it is new."""
-        written = json.dumps([asdict(order) for order in orders])
-        new = sqlite.insert(_ROWS).values(key=key, digest=digest, received=now, orders=written)
-        with self._engine.begin() as db:
-            db.execute(_ROWS.delete().where(_ROWS.c.received < now - KEPT))  # a write first: it waits for its turn
-            made = db.execute(new.on_conflict_do_nothing()).rowcount
-            return _delivery(db.execute(_of(key)).one()), bool(made)
+        wish = _Wish(key, digest, json.dumps([asdict(order) for order in orders]), now)
+        self._wishes.put(wish)
+        with self._writing:
+            if not wish.answer.done():
+                self._write_all()
+        return wish.answer.result()
+
+    def _write_all(self) -> None:
+        """Write what is wished for up to now in one transaction; only who holds ``_writing`` does."""
+        wishes: list[_Wish] = []
+        with suppress(Empty):
+            while True:
+                wishes.append(self._wishes.get_nowait())
+        try:
+            with self._engine.begin() as db:
+                found = [_written(db, wish) for wish in wishes]
+        except Exception as error:  # noqa: BLE001 - each of them is told
+            for wish in wishes:
+                wish.answer.set_exception(error)
+        else:
+            for wish, began in zip(wishes, found, strict=True):
+                wish.answer.set_result(began)
 
     def find(self, key: str) -> Delivery | None:
         """The row of a key, if there is one."""
@@ -92,12 +150,18 @@ class Deliveries:
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
-        query = _ROWS.select().where(_ROWS.c.outcome.is_(None), _ROWS.c.orders != "[]").order_by(_ROWS.c.received)
+        query = _ROWS.select().where(_WAITS).order_by(_ROWS.c.received, sa.literal_column("rowid"))
         with self._engine.connect() as db:
             return [_delivery(row) for row in db.execute(query)]
 
+    def count(self) -> int:
+        """How many wait."""
+        with self._engine.connect() as db:
+            return int(db.execute(sa.select(sa.func.count()).select_from(_ROWS).where(_WAITS)).scalar_one())
+
     def close(self) -> None:
         """Close the file."""
+        self._threads.shutdown()
         self._engine.dispose()
 
 
@@ -105,6 +169,13 @@ def _make_durable(connection: Any, _record: object) -> None:
     """What was answered with 202 outlives the power; readers keep nobody waiting."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _written(db: sa.Connection, wish: _Wish) -> Began:
+    new = sqlite.insert(_ROWS).values(key=wish.key, digest=wish.digest, received=wish.now, orders=wish.orders)
+    db.execute(_ROWS.delete().where(_ROWS.c.received < wish.now - KEPT))  # a write first: it waits for its turn
+    made = db.execute(new.on_conflict_do_nothing()).rowcount
+    return _delivery(db.execute(_of(wish.key)).one()), bool(made)
 
 
 def _of(key: str) -> sa.Select[Any]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from deployments.api import deploy, hold, hook, problems
+from deployments.api import deploy, hold, hook, problems, starting
 from deployments.api.parts import Parts
 from gopub import __version__
 
@@ -18,13 +18,13 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(hook.keep_starting(parts))
+        kept = asyncio.create_task(starting.keep_starting(parts))
         try:
             yield
         finally:
-            starting.cancel()
+            kept.cancel()
             with suppress(asyncio.CancelledError):
-                await starting
+                await kept
             parts.deliveries.close()
 
     app = FastAPI(title="gopub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -35,8 +35,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     @app.get("/healthz")
     async def healthz() -> dict[str, object]:
-        """That the API runs, and how many deliveries wait for the engine."""
-        waiting = await asyncio.to_thread(parts.deliveries.waiting)
-        return {"status": "ok", "waiting": len(waiting)}
+        """That the API runs, and how many deliveries wait to be started."""
+        return {"status": "ok", "waiting": await parts.deliveries.aside(parts.deliveries.count)}
 
     return app

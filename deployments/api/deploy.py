@@ -132,14 +132,14 @@ async def _started(
 ) -> tuple[Mapping[str, Any], bool]:
     """The answer, and whether it was given before."""
     digest = digest_of(asked.model_dump())
-    seen = await asyncio.to_thread(parts.deliveries.find, key)
+    seen = await parts.deliveries.aside(parts.deliveries.find, key)
     if seen and _same_request(seen, digest).outcome:
         return await _with_rollout(parts, asked, seen), True
     patterns = parts.projects.tokens[caller].refs
     version, ref = await resolved(parts, app, asked, patterns)
     if not asked.downgrade:
         await not_older(parts.downgrade, asked.app, asked.env, version)
-    row, _ = await asyncio.to_thread(parts.deliveries.begin, key, digest, (), parts.clock.now())
+    row, _ = await parts.deliveries.aside(parts.deliveries.begin, key, digest, (), parts.clock.now())
     _same_request(row, digest)  # somebody may have used the key while the repository was asked
     reason = asked.reason or f"POST /v1/deploy by {caller}"
     parameters = deploy_parameters(asked.app, app, env=asked.env, ref=ref, actor=f"token:{caller}", reason=reason,
@@ -150,7 +150,7 @@ async def _started(
     made = await parts.starter.start(RunOrder(app=asked.app, env=asked.env, key=key, parameters=parameters))
     _LOG.info("%s started run %s: %s %s to %s", caller, made.id, asked.app, version, asked.env)
     answer = _answer(made, asked, version, ref)
-    await asyncio.to_thread(parts.deliveries.finish, key, answer)
+    await parts.deliveries.aside(parts.deliveries.finish, key, answer)
     return answer, False
 
 

@@ -1,44 +1,38 @@
-"""``POST /v1/hooks/gitlab``: from a delivery to started runs, at once or as soon as the engine is back.
+"""``POST /v1/hooks/gitlab``: from a delivery to a row that waits to be started; ``GET /v1/deliveries/KEY`` tells of it.
 
 GitLab switches a webhook off after a few failures and does not send a delivery again by itself. So a valid delivery
-is answered with 2xx whatever it leads to (202 started or waiting, 200 ignored or repeated), within its 10 seconds;
+is answered with 2xx whatever it leads to (202 queued, 200 ignored or repeated), within its 10 seconds: the answer waits
+until the row is on disk, and neither for the repository nor for the engine (deployments/api/starting.py asks these).
 401 is for a sender who is not known, 422 for a body that is no GitLab event.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, cast
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from deployments.api.parts import Parts
-from deployments.api.requests import read_body
+from deployments.api.requests import authenticate, read_body
 from deployments.deliveries import Delivery
 from deployments.hooks.gitlab import LIMIT, Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.hooks.signing import HookSecrets, refusal
-from deployments.refs import settled
-from deployments.starter import RunOrder
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
-from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 
-RETRY_EVERY = 5.0
-LONGEST_PAUSE = 300.0
-"""Seconds between two tries while the file of deliveries itself cannot be used."""
-GIVE_UP_AFTER = 86400.0
-_START_WITHIN = 4.0
 _LOG = log("hooks")
 
 
 def router(parts: Parts) -> APIRouter:
-    """The route for GitLab."""
-    routes = APIRouter(prefix="/v1/hooks")
+    """The route for GitLab, and the one that tells of its deliveries."""
+    routes = APIRouter(prefix="/v1")
 
-    @routes.post("/gitlab")
+    @routes.post("/hooks/gitlab")
     async def gitlab(request: Request) -> JSONResponse:
         """Take a webhook of GitLab: push and tag push."""
         body = await read_body(request, LIMIT)
@@ -49,12 +43,24 @@ def router(parts: Parts) -> APIRouter:
         orders = event if isinstance(event, Ignored) else orders_for(event, parts.projects, allowed, key)
         if isinstance(orders, Ignored):
             return JSONResponse({"status": "ignored", "reason": orders.reason}, 200)
-        delivery, new = await asyncio.to_thread(
+        delivery, _ = await parts.deliveries.aside(
             parts.deliveries.begin, f"gitlab:{key}", sha256(body), orders, parts.clock.now()
         )
-        if not new and delivery.outcome:
-            return JSONResponse({"status": "repeated", **delivery.outcome}, 200)
-        return await _start_now(parts, delivery)
+        where = {"Location": f"/v1/deliveries/{quote(delivery.key, safe=':')}"}
+        if delivery.outcome:
+            return JSONResponse({"status": "repeated", **delivery.outcome}, 200, headers=where)
+        parts.fresh.set()
+        return JSONResponse(standing(delivery), 202, headers=where)
+
+    @routes.get("/deliveries/{key:path}")
+    async def delivery(request: Request, key: str) -> JSONResponse:
+        """What became of a webhook's delivery, for a token of its app and env."""
+        may = parts.projects.tokens[authenticate(request, parts.tokens)]
+        found = await parts.deliveries.aside(parts.deliveries.find, key)
+        mine = {(one.app, one.env) for one in found.orders if may.allows(one.app, one.env)} if found else set()
+        if found is None or not mine:
+            raise GopubError("GP937", f"there is no delivery {key!r} that this token may see")
+        return JSONResponse(standing(found, mine))
 
     return routes
 
@@ -86,78 +92,15 @@ def _event(body: bytes) -> Push | Ignored:
         raise GopubError("GP933", f"no GitLab event: {error}") from None
 
 
-async def _start_now(parts: Parts, delivery: Delivery) -> JSONResponse:
-    try:
-        async with asyncio.timeout(_START_WITHIN):
-            outcome = await start_all(parts, delivery)
-    except Exception as error:  # noqa: BLE001 - it is kept, and tried again: GitLab must not switch the webhook off
-        _LOG.warning("delivery %s waits for the engine: %s", delivery.key, str(error) or "no answer in time")
-        return JSONResponse({"status": "waiting", "runs": []}, 202)
-    return JSONResponse({"status": "started" if outcome["runs"] else "refused", **outcome}, 202)
-
-
-async def start_all(parts: Parts, delivery: Delivery) -> dict[str, Any]:
-    """Start every run of a delivery and record the outcome; may be done twice, since the keys are the same.
-
-    What was pushed must be there, and in a branch or a tag that the rule names: the outcome says what was refused.
-
-    Raises:
-        GopubError: the engine or the repository does not answer, or refuses; those before it are started.
-    """
-    runs, refused = [], []
-    for order in delivery.orders:
-        if why := await _refusal(parts, order):
-            _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
-            refused.append({"app": order.app, "env": order.env, "code": why.code, "detail": why.problem})
-            continue
-        made = await parts.starter.start(order)
-        _LOG.info("delivery %s started run %s: %s to %s", delivery.key, made.id, order.app, order.env)
-        runs.append({"id": made.id, "name": made.name, "app": order.app, "env": order.env})
-    outcome: dict[str, Any] = {"runs": runs} | ({"refused": refused} if refused else {})
-    await asyncio.to_thread(parts.deliveries.finish, delivery.key, outcome)
-    return outcome
-
-
-async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:
-    """Why what was pushed may not be released; None where it may be.
-
-    Raises:
-        GopubError: GP939 the repository does not answer.
-    """
-    repository, ref = str(order.parameters["repository"]), str(order.parameters["ref"])
-    patterns = tuple(map(str, cast("list[str]", order.parameters.get("refs") or EVERY)))
-    try:
-        found = await settled(parts.refs, repository, ref, patterns)
-    except RefusedError as error:
-        return error
-    return None if found else GopubError("GP934", f"{order.app}: the repository has no {ref} in any branch or tag")
-
-
-async def start_waiting(parts: Parts) -> int:
-    """Try the deliveries that wait; gives how many still do. One that waited a day is given up, with an alarm."""
-    waiting = await asyncio.to_thread(parts.deliveries.waiting)
-    left = 0
-    for delivery in waiting:
-        if parts.clock.now() - delivery.received > GIVE_UP_AFTER:
-            _LOG.error("gave up on delivery %s after a day: %s", delivery.key, delivery.orders)
-            await asyncio.to_thread(parts.deliveries.finish, delivery.key, {"runs": [], "given_up": True})
-            continue
-        try:
-            await start_all(parts, delivery)
-        except Exception as error:  # noqa: BLE001 - whatever one meets, those after it have their turn
-            left += 1
-            _LOG.warning("delivery %s still waits: %s", delivery.key, str(error) or repr(error))
-    return left
-
-
-async def keep_starting(parts: Parts) -> None:
-    """Start what waits, now and every few seconds, until cancelled: more slowly while the file cannot be used."""
-    pause = RETRY_EVERY
-    while True:
-        try:
-            await start_waiting(parts)
-            pause = RETRY_EVERY
-        except Exception:  # noqa: BLE001 - a locked file or a full disk now is no reason to start nothing ever after
-            pause = min(2 * pause, LONGEST_PAUSE)
-            _LOG.exception("what waits cannot be read or started; tried again in %gs", pause)
-        await parts.clock.sleep(pause)
+def standing(delivery: Delivery, mine: Collection[tuple[str, str]] | None = None) -> dict[str, Any]:
+    """How a delivery stands: queued, started, refused or given_up, what became of its orders, or of ``mine`` only."""
+    outcome = delivery.outcome or {}
+    runs, refused = (
+        [one for one in outcome.get(what, []) if mine is None or (one["app"], one["env"]) in mine]
+        for what in ("runs", "refused")
+    )
+    if delivery.outcome is None:
+        status = "queued"
+    else:
+        status = "given_up" if outcome.get("given_up") else "started" if runs else "refused"
+    return {"status": status, "delivery": delivery.key, "runs": runs} | ({"refused": refused} if refused else {})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
@@ -19,6 +20,7 @@ class Parts:
     """The projects, their secrets, and the ways out: deliveries, the engine, repositories, the clock, the journal.
 
     ``tokens`` maps a token's name to its SHA-256; ``hooks`` an app's name to the secrets of its webhook.
+    ``fresh`` is set when something was written that waits to be started.
     """
 
     projects: Projects
@@ -30,3 +32,4 @@ class Parts:
     clock: Clock
     downgrade: DowngradeCheck = by_journal
     rollouts: RolloutLookup = rollout_of_run
+    fresh: asyncio.Event = field(default_factory=asyncio.Event)

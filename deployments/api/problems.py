@@ -30,7 +30,7 @@ _TITLES: Mapping[str, tuple[int, str]] = {
     "GP934": (422, "The version cannot be deployed"),
     "GP935": (422, "The idempotency key was used for another request"),
     "GP936": (413, "The request is too large"),
-    "GP937": (404, "Unknown run"),
+    "GP937": (404, "Unknown run or delivery"),
     "GP938": (401, "The webhook's sender is not known"),
     "GP939": (503, "The repository does not answer"),
 }

@@ -51,11 +51,13 @@ def first(triggers: Triggers) -> dict[str, Any]:
         assert (refused.status_code, refused.json()["code"]) == (401, "GP938")
         assert await triggers.stack.runs_of("deploy/deploy") == []
         taken = await triggers.hook(commit, "1.0.0", "d-1")
-        assert (taken.status_code, taken.json()["status"]) == (202, "started"), taken.text
+        assert (taken.status_code, taken.json()["status"]) == (202, "queued"), taken.text
+        runs = await triggers.started(taken)
+        assert (await triggers.shown(taken.headers["location"]))["status"] == "started"
         again = await triggers.hook(commit, "1.0.0", "d-1")
         assert (again.status_code, again.json()["status"]) == (200, "repeated")
-        assert again.json()["runs"] == taken.json()["runs"]
-        return await triggers.stack.ended(taken.json()["runs"][0]["id"], within=240)
+        assert again.json()["runs"] == runs
+        return await triggers.stack.ended(runs[0]["id"], within=240)
 
     return aside(deliver)
 
@@ -160,7 +162,7 @@ async def test_cancel_takes_a_baking_canary_back(triggers: Triggers, second: dic
         return active if active and triggers.state(active).reached else ""
 
     async with triggers.traffic() as traffic:
-        [run] = (await triggers.hook(commit, "1.2.0", "d-2")).json()["runs"]
+        [run] = await triggers.started(await triggers.hook(commit, "1.2.0", "d-2"))
         rollout = await until("1.2.0 bakes", bakes, within=120)
         assert (await triggers.table())["canary"], "there is something to guard"
         cancelling = {"state": {"type": "CANCELLING"}}

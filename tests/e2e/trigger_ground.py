@@ -34,7 +34,7 @@ from gopub.store.backends.s3 import S3Store
 from gopub.store.keys import version_key
 from tests.e2e.conftest import aside
 from tests.e2e.release_kit import a_repository
-from tests.flows.serverkit import ROOT, Stack, changes, start
+from tests.flows.serverkit import ROOT, Stack, changes, start, until
 from tests.minio_server import Minio, minio_server
 
 APP = "clock"
@@ -171,13 +171,22 @@ gitlab: {{token: {{file: hook.token}}}}
         headers = {"X-Gitlab-Token": token, "X-Gitlab-Event": "Tag Push Hook", "Idempotency-Key": delivery}
         return await self._serve("POST", "/v1/hooks/gitlab", json=body, headers=headers)
 
+    async def started(self, taken: httpx.Response) -> list[dict[str, Any]]:
+        """The runs of a delivery that was answered, once they are started."""
+
+        async def there() -> Any:
+            return (await self.shown(taken.headers["location"]))["runs"]
+
+        runs: list[dict[str, Any]] = await until("the delivery is started", there, within=60)
+        return runs
+
     async def deploy(self, body: Mapping[str, Any], key: str) -> httpx.Response:
         """POST /v1/deploy."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
         return await self._serve("POST", "/v1/deploy", json=dict(body), headers=headers)
 
     async def shown(self, location: str) -> Any:
-        """A run as the REST API shows it."""
+        """A run, or a delivery, as the REST API shows it."""
         return (await self._serve("GET", location, headers={"Authorization": f"Bearer {TOKEN}"})).json()
 
     async def from_the_form(self, name: str, **parameters: Any) -> str:

@@ -12,6 +12,7 @@ import httpx
 
 from deployments.api.app import create_app
 from deployments.api.parts import Parts
+from deployments.api.starting import Starting
 from deployments.deliveries import Deliveries
 from deployments.hooks.signing import HookSecrets
 from deployments.starter import RunOrder, RunView
@@ -115,6 +116,18 @@ class Kit:
         """POST /v1/hooks/gitlab; underscores in names stand for dashes."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.client.post("/v1/hooks/gitlab", content=body, headers=named)
+
+    async def settle(self) -> int:
+        """Start what waits, as the task beside the answers does; gives how many still wait."""
+        starting = Starting(self.parts)
+        await starting.look()
+        await starting.idle()
+        return self.parts.deliveries.count()
+
+    async def told(self, answer: httpx.Response, token: str = TOKENS["oncall"]) -> Any:
+        """What the API says of the delivery that was answered so."""
+        found = await self.client.get(answer.headers["location"], headers={"Authorization": f"Bearer {token}"})
+        return found.json()
 
 
 def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Kit:

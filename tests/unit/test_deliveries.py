@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from deployments.deliveries import KEPT, Deliveries
 from deployments.starter import RunOrder
@@ -85,6 +86,41 @@ def test_of_many_who_begin_the_same_one_is_first(tmp_path: Path) -> None:
     for file in files:
         file.close()
     assert firsts == Counter(f"k{n}" for n in range(10))
+
+
+def test_rows_that_come_while_others_are_written_share_a_transaction(tmp_path: Path) -> None:
+    with closing(Deliveries(tmp_path / "deliveries.sqlite")) as file, ThreadPoolExecutor(16) as threads:
+        commits: list[object] = []
+        sa.event.listen(file._engine, "commit", commits.append)
+        with file._writing:  # as if a slow disk had another one under way
+            begun = [threads.submit(file.begin, f"k{n % 8}", "d", [ORDER], 1000.0 + n) for n in range(16)]
+            while file._wishes.qsize() < 16:
+                wait(begun, timeout=0.001)
+        firsts = Counter(one.result()[0].key for one in begun if one.result()[1])
+        assert (firsts, len(commits)) == (Counter(f"k{n}" for n in range(8)), 1)
+        file.begin("alone", "d", [ORDER], 1000.0)
+        assert len(commits) == 2  # the control: a transaction is one commit
+        assert file.count() == len(file.waiting()) == 9
+
+
+def test_each_of_a_transaction_that_failed_is_told(tmp_path: Path) -> None:
+    with closing(Deliveries(tmp_path / "deliveries.sqlite")) as file, ThreadPoolExecutor(4) as threads:
+        with file._engine.begin() as db:
+            db.execute(sa.text("DROP TABLE deliveries"))
+        with file._writing:
+            begun = [threads.submit(file.begin, f"k{n}", "d", (), 1000.0) for n in range(4)]
+        assert [type(one.exception()).__name__ for one in begun] == ["OperationalError"] * 4
+
+
+def test_what_waits_is_found_without_reading_what_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "deliveries.sqlite"
+    Deliveries(path).close()
+    query = "EXPLAIN QUERY PLAN SELECT * FROM deliveries WHERE {} ORDER BY received"
+    with closing(sqlite3.connect(path)) as db:
+        [plan] = db.execute(query.format("outcome IS NULL AND orders != '[]'")).fetchall()
+        [control] = db.execute(query.format("orders != '[]'")).fetchall()
+    assert "deliveries_waiting" in plan[3]
+    assert "deliveries_waiting" not in control[3]
 
 
 def test_after_a_week_a_request_is_new_again(tmp_path: Path) -> None:

@@ -1,0 +1,261 @@
+"""Starting the runs of deliveries that are kept: beside the answers, in order, each once, for as long as it takes.
+
+A webhook's answer waits for its row and for nothing else; from then on the row is this module's. Rows are read anew
+whenever one was written and every few seconds, so nothing depends on what a process that was killed had in mind:
+
+- between row and start the row still waits, and is started;
+- between start and mark it still waits, and is started again: the engine gives the same run for the same key.
+
+What goes into one env of one app is a **lane**: its runs are started one after the other, oldest first. Lanes go on
+beside each other, so many at once. What fails is left alone for a while, longer each time: everything, where the
+engine is away; the lane, where its repository is, or nothing answers in time, so that the order stays; the one order,
+where it is that which fails. What waited a day is given up, with an alarm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from deployments.api.parts import Parts
+from deployments.deliveries import Delivery
+from deployments.refs import settled
+from deployments.starter import RunOrder
+from gopub.errors import GopubError, RefusedError
+from gopub.spec.refglob import EVERY
+from gopub.telemetry import log
+
+RETRY_EVERY = 5.0
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries while the engine, a repository or an order fails."""
+LONGEST_WITHOUT_FILE = 300.0
+"""Seconds between two tries while the file of deliveries itself cannot be used."""
+GIVE_UP_AFTER = 86400.0
+START_WITHIN = 60.0
+"""Seconds for one order: the repository and the engine have shorter ones of their own."""
+AT_ONCE = 8
+_NOT_SOONER = 0.05
+_REST = 4.0
+"""How often as long as a look at the file took it rests: a long queue must not keep the answers waiting."""
+
+_ENGINE = "the engine"
+_LOG = log("hooks")
+
+Lane = tuple[str, str]
+Made = tuple[str, dict[str, str]]
+"""What became of an order: the list in the outcome that it stands in, and what stands there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long something that failed is left alone."""
+
+    length: float
+    until: float
+
+
+def longer(before: Pause | None, now: float, most: float = LONGEST_PAUSE) -> Pause:
+    """The pause after another failure: twice as long. Of several that failed together the first counts."""
+    if before is None:
+        return Pause(RETRY_EVERY, now + RETRY_EVERY)
+    if now < before.until:
+        return before
+    length = min(2 * before.length, most)
+    return Pause(length, now + length)
+
+
+def failing(error: Exception, order: RunOrder) -> str | Lane:
+    """What is left alone after this failure: the engine, the order's lane, or the order alone."""
+    if isinstance(error, GopubError) and error.code == "GP918":
+        return _ENGINE
+    if isinstance(error, TimeoutError) or (isinstance(error, GopubError) and error.code == "GP939"):
+        return _lane(order)
+    return order.key
+
+
+class Starting:
+    """Starts what waits; one in a process."""
+
+    def __init__(self, parts: Parts, *, within: float = START_WITHIN, at_once: int = AT_ONCE) -> None:
+        """Start nothing yet; an order gets ``within`` seconds, and ``at_once`` lanes go on beside each other."""
+        self._parts = parts
+        self._within = within
+        self._slots = asyncio.Semaphore(at_once)
+        self._lanes: dict[Lane, asyncio.Task[None]] = {}
+        self._pauses: dict[str | Lane, Pause] = {}
+        self._made: dict[str, Made] = {}
+        self._finished: set[str] = set()
+
+    async def look(self) -> None:
+        """Read what waits, begin what may be tried now, and give up what waited too long."""
+        self._finished.clear()
+        waiting = await self._parts.deliveries.aside(self._parts.deliveries.waiting)
+        todo: dict[Lane, list[tuple[Delivery, RunOrder]]] = {}
+        for delivery in waiting:
+            if delivery.key in self._finished or await self._is_over(delivery):
+                continue
+            for order in delivery.orders:
+                if order.key not in self._made and not self._rests(order.key):
+                    todo.setdefault(_lane(order), []).append((delivery, order))
+        for lane, items in todo.items():
+            if lane not in self._lanes and not self._rests(_ENGINE, lane):
+                self._begin(lane, items)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being started."""
+        while self._lanes:
+            await asyncio.wait(list(self._lanes.values()))
+
+    async def stop(self) -> None:
+        """Leave what is being started; it still waits in its row."""
+        lanes = list(self._lanes.values())
+        for task in lanes:
+            task.cancel()
+        await asyncio.gather(*lanes, return_exceptions=True)
+
+    def _begin(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
+        task = asyncio.create_task(self._go_through(lane, items))
+        self._lanes[lane] = task
+        task.add_done_callback(lambda done: self._ended(lane, done))
+
+    def _ended(self, lane: Lane, done: asyncio.Task[None]) -> None:
+        del self._lanes[lane]
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or error:
+            self._leave_alone(lane)
+            _LOG.error("starting %s in %s broke off: %r", *lane, error or "cancelled")
+        self._parts.fresh.set()
+
+    async def _go_through(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
+        for delivery, order in items:
+            async with self._slots:
+                if self._rests(_ENGINE, lane) or self._too_old(delivery):
+                    return
+                if not await self._try(delivery, order):
+                    return
+
+    async def _try(self, delivery: Delivery, order: RunOrder) -> bool:
+        """Start one order; gives whether those after it have their turn."""
+        try:
+            async with asyncio.timeout(self._within):
+                made = await start_one(self._parts, delivery, order)
+        except Exception as error:  # noqa: BLE001 - whatever one meets, it is kept and tried again
+            what = failing(error, order)
+            self._leave_alone(what)
+            said = str(error) or "no answer in time"
+            _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.env, said)
+            return what == order.key
+        self._pauses.pop(order.key, None)
+        self._pauses.pop(_lane(order), None)
+        if made[0] == "runs":
+            self._pauses.pop(_ENGINE, None)
+        self._made[order.key] = made
+        if self._whole(delivery):
+            await self._finish(delivery)
+        return True
+
+    async def _is_over(self, delivery: Delivery) -> bool:
+        """Whether nothing is left to start: given up just now, or all started while the file could not be written."""
+        if any(_lane(order) in self._lanes for order in delivery.orders):
+            return False
+        if self._whole(delivery):
+            await self._finish(delivery)
+            return True
+        if not self._too_old(delivery):
+            return False
+        _LOG.error("gave up on delivery %s after a day: %s", delivery.key, delivery.orders)
+        await self._finish(delivery, given_up=True)
+        return True
+
+    async def _finish(self, delivery: Delivery, **more: bool) -> None:
+        made = [self._made[order.key] for order in delivery.orders if order.key in self._made]
+        refused = [entry for kind, entry in made if kind == "refused"]
+        runs = [entry for kind, entry in made if kind == "runs"]
+        outcome: dict[str, Any] = {"runs": runs} | ({"refused": refused} if refused else {}) | more
+        await self._parts.deliveries.aside(self._parts.deliveries.finish, delivery.key, outcome)
+        self._finished.add(delivery.key)
+        for order in delivery.orders:
+            self._made.pop(order.key, None)
+            self._pauses.pop(order.key, None)
+
+    def _whole(self, delivery: Delivery) -> bool:
+        return all(order.key in self._made for order in delivery.orders)
+
+    def _too_old(self, delivery: Delivery) -> bool:
+        return self._parts.clock.now() - delivery.received > GIVE_UP_AFTER
+
+    def _rests(self, *what: str | Lane) -> bool:
+        now = self._parts.clock.now()
+        return any(now < self._pauses[one].until for one in what if one in self._pauses)
+
+    def _leave_alone(self, what: str | Lane) -> None:
+        self._pauses[what] = longer(self._pauses.get(what), self._parts.clock.now())
+
+
+async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
+    """Start a run, or say why not; may be done twice, since the key is the same.
+
+    What was pushed must be there, and in a branch or a tag that the rule names.
+
+    Raises:
+        GopubError: the engine or the repository does not answer, or the engine refuses.
+    """
+    if why := await _refusal(parts, order):
+        _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
+        return "refused", {"app": order.app, "env": order.env, "code": why.code, "detail": why.problem}
+    run = await parts.starter.start(order)
+    _LOG.info("delivery %s started run %s: %s to %s", delivery.key, run.id, order.app, order.env)
+    return "runs", {"id": run.id, "name": run.name, "app": order.app, "env": order.env}
+
+
+async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:
+    """Why what was pushed may not be released; None where it may be.
+
+    Raises:
+        GopubError: GP939 the repository does not answer.
+    """
+    repository, ref = str(order.parameters["repository"]), str(order.parameters["ref"])
+    patterns = tuple(map(str, cast("list[str]", order.parameters.get("refs") or EVERY)))
+    try:
+        found = await settled(parts.refs, repository, ref, patterns)
+    except RefusedError as error:
+        return error
+    return None if found else GopubError("GP934", f"{order.app}: the repository has no {ref} in any branch or tag")
+
+
+def _lane(order: RunOrder) -> Lane:
+    return order.app, order.env
+
+
+async def keep_starting(parts: Parts, *, within: float = START_WITHIN) -> None:
+    """Start what waits until cancelled: at once where something is new, else every few seconds."""
+    starting = Starting(parts, within=within)
+    trouble: Pause | None = None
+    try:
+        while True:
+            parts.fresh.clear()
+            since = parts.clock.now()
+            try:
+                await starting.look()
+                trouble = None
+            except Exception:  # noqa: BLE001 - a locked file or a full disk is no reason to start nothing ever after
+                trouble = longer(trouble, parts.clock.now(), LONGEST_WITHOUT_FILE)
+                _LOG.exception("what waits cannot be read or marked; tried again in %gs", trouble.length)
+                await parts.clock.sleep(trouble.length)
+                continue
+            await parts.clock.sleep(max(_NOT_SOONER, _REST * (parts.clock.now() - since)))
+            await _something_new(parts)
+    finally:
+        await starting.stop()
+
+
+async def _something_new(parts: Parts) -> None:
+    """Wait until a delivery was written or a lane came to its end, or it is time to look in any case."""
+    waits = [asyncio.ensure_future(parts.fresh.wait()), asyncio.ensure_future(parts.clock.sleep(RETRY_EVERY))]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
