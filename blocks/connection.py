@@ -54,4 +54,6 @@ class ConnectionBlock(Block):
 
 
 def _held(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _held(one) for name, one in value.items()}
     return BlockSecret.holding(value) if isinstance(value, SecretStr) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -36,6 +36,8 @@ def slug_of(kind: str) -> str:
 def _type(field: FieldInfo) -> Any:
     kinds = (field.annotation, *get_args(field.annotation))
     held: Any = SecretStr if SecretRef in kinds else field.annotation
+    if get_origin(field.annotation) is dict and SecretRef in kinds:
+        held = dict[str, SecretStr]
     return held if field.is_required() else held | None
 
 

@@ -29,6 +29,11 @@ class PrometheusServer(ConnectionBlock):
 
     url: str = Field(description="Its address.")
     token: SecretStr | None = Field(None, description="A bearer token.")
+    user: str | None = Field(None, description="The user of basic auth.")
+    password: SecretStr | None = Field(None, description="The password of basic auth.")
+    headers: dict[str, str] = Field({}, description="Headers that are no secrets, such as a tenant's name.")
+    secret_headers: dict[str, SecretStr] = Field({}, description="Headers that are secrets.")
+    ca: str | None = Field(None, description="The file of a private authority's certificate, on each worker.")
     timeout: str | None = Field(None, description="How long an answer may take, such as 10s.")
     runtime: dict[str, str] | None = Field(
         None, description="Labels of the service's own Go runtime metrics, each with a regular expression."

@@ -353,7 +353,7 @@ def test_counts_that_cannot_be_read_are_not_taken_for_none() -> None:
 
 
 def test_an_answer_without_end_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gopub.health.backends.prometheus.MOST_BYTES", len(ANSWER) - 1)
+    monkeypatch.setattr("gopub.health.backends.prometheus_http.MOST_BYTES", len(ANSWER) - 1)
     ADAPTER.body = ANSWER
     short = asyncio.run(PROMETHEUS.runtime("hello", "lab", ["a1"], 100.0))
     assert "larger than" in getattr(short, "reason", "")

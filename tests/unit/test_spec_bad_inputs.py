@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from gopub import units
+from gopub.connecting import authorities
 from gopub.errors import ErrorGroup, GopubError, SpecError
 from gopub.spec.connections import parse_connections
 from gopub.spec.kinds import SecretRef
@@ -38,6 +39,7 @@ TEXTS: dict[str, Callable[[str], object]] = {
     "selector": parse_selector,
     "window": parse_window,
     "secret": lambda name: SecretRef(env=name).reveal(),
+    "ca file": lambda path: authorities(Path(path)),
 }
 
 

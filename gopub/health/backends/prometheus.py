@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from pydantic import Field
+from pydantic import Field, model_validator
 from urllib3.util import Retry
 
-from gopub.canon import bounded, digest_of, read_json
+from gopub.canon import bounded, digest_of
+from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
 from gopub.health.samples import (
@@ -32,9 +34,9 @@ from gopub.health.samples import (
     RuntimeSnapshot,
 )
 from gopub.health.sources import MetricsConnection
-from gopub.spec.fields import PositiveSeconds, Word
-from gopub.spec.kinds import SecretRef
-from gopub.spec.texts import HttpUrl, LabelName
+from gopub.spec.fields import PositiveSeconds, Word, refuse
+from gopub.spec.kinds import LocalPath, SecretRef
+from gopub.spec.texts import HeaderName, HttpUrl, LabelName
 
 ATTEMPTS = "gopub_edge_attempts_total"
 LATENCY = "gopub_edge_request_seconds_bucket"
@@ -46,44 +48,13 @@ RUNTIME_MATCH: Mapping[str, str] = {"app": "{app}"}
 """Without it, a service that exports nothing would be judged by its neighbour's heap."""
 
 _LOOKBACK = "5m"
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "private-token"})
+"""Headers whose value is always a secret."""
 HISTORY = (3600, 3000, 2400, 1800, 1200, 900, 600, 450, 300, 240, 180, 120, 90, 60, 30, 0)
 """Seconds before the start of a rollout at which history is read."""
 
-MOST_BYTES = 32 << 20
-"""Bytes of an answer; that of 500 hosts has about 4 MB."""
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading an answer of another shape ends in."""
-
-
-class _Bounded(requests.Session):
-    """A session that reads no answer without an end, and no JSON but by the strict reader."""
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Ask, and read at most ``MOST_BYTES``.
-
-        Raises:
-            requests.RequestException: no answer, or one that is larger.
-        """
-        answer = super().request(*args, **{**kwargs, "stream": True})
-        with answer:
-            body = bytearray()
-            for block in answer.iter_content(1 << 16):
-                body += block
-                if len(body) > MOST_BYTES:
-                    raise requests.exceptions.ContentDecodingError(f"an answer larger than {MOST_BYTES} bytes")
-        return _Answer(answer, bytes(body))
-
-
-class _Answer(requests.Response):
-    """An answer whose body was read already."""
-
-    def __init__(self, answer: requests.Response, body: bytes) -> None:
-        super().__init__()
-        self.__dict__.update(answer.__dict__)
-        self._content = body
-
-    def json(self, **_: Any) -> Any:
-        return read_json(self.content, limit=MOST_BYTES)
 
 
 class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
@@ -98,15 +69,59 @@ class Prometheus(MetricsConnection):
     """Its address."""
     token: SecretRef | None = None
     """A bearer token."""
+    user: Word | None = None
+    """The user of basic auth, with `password`."""
+    password: SecretRef | None = None
+    """The password of basic auth."""
+    headers: dict[HeaderName, Word] = Field(default_factory=dict)
+    """Headers of each question that are no secrets, such as a tenant's name."""
+    secret_headers: dict[HeaderName, SecretRef] = Field(default_factory=dict)
+    """Headers of each question that are secrets."""
+    ca: LocalPath | None = None
+    """The certificate of the authority that signed the server's (PEM), where it is a private one."""
     timeout: PositiveSeconds = 10.0
     """How long an answer may take."""
     runtime: dict[LabelName, Word] = Field(default_factory=lambda: {"app": "{app}"})
     """Labels that tell the service's own Go runtime metrics from its neighbours', each with a regular expression."""
 
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            raise refuse("GP115", "user and password go together", "write both, or token in their place")
+        if ":" in (self.user or ""):
+            raise refuse("GP129", "a user of basic auth has no colon", "write the password as password: {env: NAME}")
+        plain, secret = _lower(self.headers), _lower(self.secret_headers)
+        given = [*plain, *secret, *["authorization" for login in (self.token, self.user) if login]]
+        twice = sorted({name for name in given if given.count(name) > 1})
+        if twice:
+            raise refuse("GP134", f"the header {twice[0]} is given twice", "token and user both mean authorization")
+        if hidden := sorted(plain & _CREDENTIALS):
+            raise refuse("GP143", f"the header {hidden[0]} holds a secret", "write it in secret_headers: {env: NAME}")
+        return self
+
     def open(self) -> PrometheusSource:
-        """The server; nothing is asked yet."""
-        token = self.token.reveal() if self.token else None
-        return PrometheusSource(self.url, token=token, timeout=self.timeout, runtime_match=self.runtime)
+        """The server; nothing is asked yet.
+
+        Raises:
+            UsageError: GP142 a secret is not there, GP145 the CA file holds no certificate, GP129 a header is none.
+        """
+        secret = {name: ref.reveal() for name, ref in self.secret_headers.items()}
+        if self.token:
+            secret["Authorization"] = f"Bearer {self.token.reveal()}"
+        if self.user and self.password:
+            secret["Authorization"] = basic(self.user, self.password.reveal())
+        check_headers(secret)
+        return PrometheusSource(
+            self.url,
+            headers=self.headers | secret,
+            ca=self.ca,
+            timeout=self.timeout,
+            runtime_match=self.runtime,
+        )
+
+
+def _lower(headers: Iterable[str]) -> set[str]:
+    return {name.lower() for name in headers}
 
 
 class PrometheusSource:
@@ -116,7 +131,8 @@ class PrometheusSource:
         self,
         url: str,
         *,
-        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        ca: Path | None = None,
         timeout: float = 5.0,
         runtime_match: Mapping[str, str] = RUNTIME_MATCH,
     ) -> None:
@@ -124,7 +140,8 @@ class PrometheusSource:
 
         Args:
             url: without a trailing ``/api/v1``.
-            token: sent as a bearer token.
+            headers: sent with each question, and to no other server that it is sent on to.
+            ca: the certificates that the server's must be signed by; without it, those that this machine knows.
             timeout: seconds for each question.
             runtime_match: labels that tell the runtime metrics of one service from those of others on its host →
                 regular expression; ``{app}`` and ``{env}`` in it stand for the service's.
@@ -134,10 +151,9 @@ class PrometheusSource:
         self._runtime_match = dict(runtime_match)
         self._client = PrometheusConnect(
             url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {token}"} if token else None,
             retry=Retry(total=0, read=False),  # False: a time-out stays one, it does not become "no connection"
             timeout=timeout,
-            session=_Bounded(),
+            session=Bounded(headers or {}, ca),
         )
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
@@ -194,7 +210,7 @@ class PrometheusSource:
             answer = await asyncio.wait_for(asyncio.to_thread(self._query, text, at), limit)
             rows = [_row(item) for item in answer]
         except (PrometheusApiClientException, requests.RequestException, TimeoutError, *_MALFORMED) as error:
-            reason = f"Prometheus at {self._name} gave no usable answer: {_short(error)}"
+            reason = f"Prometheus at {self._name} gave no usable answer: {say(error)}"
             queries.append(ResolvedQuery(text, at, 0, reason))
             raise _Refused(reason) from error
         queries.append(ResolvedQuery(text, at, len(rows), digest_of(sorted(answer, key=str))[:12]))
@@ -231,16 +247,6 @@ def _row(item: Any) -> Row:
     if math.isnan(float(labels.get("le", "inf"))):
         raise ValueError("a bound that is no number")
     return labels, samples
-
-
-def _short(error: Exception) -> str:
-    if isinstance(error, TimeoutError | requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.JSONDecodeError | ValueError):
-        return "the answer is not JSON (a login page?)"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return bounded(f"{type(error).__name__}: {error}")
 
 
 def freshness(rows: Sequence[Row], at: float) -> tuple[Targets, dict[str, float], tuple[str, ...]]:
