@@ -54,6 +54,7 @@ class S3Store(ConnectionBlock):
     )
     region: str | None = Field(None, description="The region; asked of the server where it is left out.")
     secure: bool = Field(True, description="TLS.")
+    ca: str | None = Field(None, description="The file of a private authority's certificate, on each worker.")
     public_endpoint: str | None = Field(
         None, description="The endpoint as the hosts see it, where that is another one."
     )

@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -56,8 +57,11 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextmanager
-def minio_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Minio]:
-    """Start one on an address of this machine, give it when it answers, end it by its pid."""
+def minio_server(folder: Path, host: str = "127.0.0.1", certs: Path | None = None) -> Iterator[Minio]:
+    """Start one on an address of this machine, give it when it answers, end it by its pid.
+
+    With ``certs``, a folder with ca.pem, public.crt and private.key, it speaks TLS.
+    """
     keys = {name: folder / name for name in ("access_key", "secret_key")}
     for path in keys.values():
         path.write_text(secrets.token_hex(16))
@@ -71,8 +75,9 @@ def minio_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Minio]:
         "HOME": str(folder),
     }
     data = folder / "data"
+    tls = ("--certs-dir", str(certs)) if certs else ()
     server = subprocess.Popen(
-        [program("minio"), "server", str(data), "--quiet", "--address", endpoint],
+        [program("minio"), "server", str(data), "--quiet", "--address", endpoint, *tls],
         env=base_environment(extra=settings),
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -80,7 +85,7 @@ def minio_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Minio]:
         start_new_session=True,
     )
     try:
-        _wait(endpoint, server, folder / "minio.log")
+        _wait(endpoint, server, folder / "minio.log", certs)
         yield Minio(endpoint, data, **keys)
     finally:
         server.send_signal(signal.SIGTERM)
@@ -88,13 +93,15 @@ def minio_server(folder: Path, host: str = "127.0.0.1") -> Iterator[Minio]:
         log.close()
 
 
-def _wait(endpoint: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    pool = urllib3.PoolManager(retries=False, timeout=1)
+def _wait(endpoint: str, server: "subprocess.Popen[bytes]", log: Path, certs: Path | None) -> None:
+    trusted = ssl.create_default_context(cafile=certs / "ca.pem") if certs else None
+    pool = urllib3.PoolManager(retries=False, timeout=1, ssl_context=trusted)
+    scheme = "https" if certs else "http"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         try:
-            if pool.request("GET", f"http://{endpoint}/minio/health/ready").status == 200:
+            if pool.request("GET", f"{scheme}://{endpoint}/minio/health/ready").status == 200:
                 return
         except urllib3.exceptions.HTTPError:
             time.sleep(0.1)

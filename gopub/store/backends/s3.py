@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from minio import Minio
-from minio.error import MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error
 
+from gopub.connecting import Trouble, Words, authorities, denied, trouble, wants_tls
 from gopub.errors import GopubError
 from gopub.spec.fields import Switch, Word
-from gopub.spec.kinds import SecretRef
+from gopub.spec.kinds import LocalPath, SecretRef
 from gopub.spec.texts import Endpoint
 from gopub.store.keys import check_key, digest_in, is_key
 from gopub.store.protocol import (
@@ -42,6 +44,18 @@ LONGEST_URL = timedelta(days=7)
 _RETRIES = urllib3.Retry(total=3, backoff_factor=0.3, backoff_jitter=0.3, status_forcelist=(500, 502, 503, 504))
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 _BLOCK = 1 << 20
+_KEYS = "access_key and secret_key of the connection"
+_DENIED = {
+    "AccessDenied": f"give the account of {_KEYS} the right to read and write this bucket",
+    "InvalidAccessKeyId": f"check {_KEYS}: the server does not know the first",
+    "SignatureDoesNotMatch": f"check {_KEYS}: the second does not fit the first",
+}
+_STATUS = re.compile(r"Response code: (\d{3})")
+_WORDS = Words(
+    ca="`ca: FILE.pem` in the connection",
+    plain="write `secure: false`, or make the server speak TLS",
+    tls="write `secure: true`",
+)
 
 
 class S3(StoreConnection):
@@ -60,11 +74,17 @@ class S3(StoreConnection):
     """The region; asked of the server where it is left out."""
     secure: Switch = True
     """TLS."""
+    ca: LocalPath | None = None
+    """The certificate of the authority that signed the server's (PEM), where it is a private one."""
     public_endpoint: Endpoint | None = None
     """The endpoint as the hosts see it, where that is another one."""
 
     def open(self) -> S3Store:
-        """The store in the bucket; ``prepare`` makes that one."""
+        """The store in the bucket; ``prepare`` makes that one.
+
+        Raises:
+            UsageError: GP142 a key is not there, GP145 the CA file holds no certificate.
+        """
         return S3Store.open(self)
 
 
@@ -80,7 +100,7 @@ class S3Store:
     @classmethod
     def open(cls, connection: S3) -> Self:
         """Take keys and addresses from a connection; nothing is contacted yet."""
-        pool = _pool(connection.endpoint, secure=connection.secure)
+        pool = _pool(connection.endpoint, secure=connection.secure, ca=connection.ca)
         return cls(
             connection.bucket, _client(connection, connection.endpoint, connection.region, pool), pool, connection
         )
@@ -154,7 +174,8 @@ class S3Store:
             url = self.client.get_presigned_url("PUT", self.bucket, key, expires=timedelta(minutes=5))
             answer = self.pool.request("PUT", url, body=data, headers={"If-None-Match": "*"}, retries=_RETRIES)
         if answer.status not in {200, 409, 412}:
-            raise _refused(self.connection, f"status {answer.status} for {key}")
+            said = wants_tls(answer.status, answer.data, _WORDS) or denied(answer.status, _KEYS)
+            raise _refused(self.connection, said or f"status {answer.status} for {key}")
 
     def _copy(self, key: str, into: Sink, limit: int) -> int:
         return drain(key, self._blocks(key), into, limit)
@@ -214,9 +235,12 @@ class S3Store:
         except S3Error as error:
             if error.code in _ABSENT:
                 raise missing(key) from None
-            raise _refused(self.connection, f"{error.code}: {error.message}"[:300]) from error
+            raise _refused(self.connection, _answered(error) or f"{error.code}: {error.message}"[:300]) from error
+        except InvalidResponseError as error:
+            # The server is none of S3: it may be one that answers plain HTTP on a port for TLS.
+            raise _refused(self.connection, _no_s3(error)) from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise _refused(self.connection, REDACTOR.clean(str(error))) from error
+            raise _refused(self.connection, trouble(error, _WORDS) or REDACTOR.clean(str(error))) from error
 
 
 def _client(connection: S3, endpoint: str, region: str | None, pool: urllib3.PoolManager) -> Minio:
@@ -230,17 +254,29 @@ def _client(connection: S3, endpoint: str, region: str | None, pool: urllib3.Poo
     )
 
 
-def _pool(endpoint: str, *, secure: bool) -> urllib3.PoolManager:
+def _pool(endpoint: str, *, secure: bool, ca: Path | None) -> urllib3.PoolManager:
     proxy = getproxies().get("https" if secure else "http")
     limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+    context = authorities(ca) if ca else None
     if proxy and not proxy_bypass(endpoint):
-        return urllib3.ProxyManager(proxy, timeout=limits, retries=_RETRIES)
-    return urllib3.PoolManager(timeout=limits, retries=_RETRIES)
+        return urllib3.ProxyManager(proxy, timeout=limits, retries=_RETRIES, ssl_context=context)
+    return urllib3.PoolManager(timeout=limits, retries=_RETRIES, ssl_context=context)
 
 
-def _refused(connection: S3, why: str) -> GopubError:
-    return GopubError(
-        "GP342",
-        f"the bucket {connection.bucket!r} at {connection.endpoint} cannot be used: {why}",
-        hint="check address, bucket, keys and rights of the connection",
-    )
+def _answered(error: S3Error) -> Trouble | None:
+    """What the server's refusal means; its own code stays in it."""
+    code = error.code or ""
+    found = denied(403, _KEYS) if code in _DENIED else None
+    return Trouble(f"{found.what} ({code})", _DENIED[code]) if found else None
+
+
+def _no_s3(error: InvalidResponseError) -> Trouble | str:
+    said = str(error)
+    status = int(found[1]) if (found := _STATUS.search(said)) else 0
+    return wants_tls(status, said.encode(), _WORDS) or denied(status, _KEYS) or REDACTOR.clean(said)[:300]
+
+
+def _refused(connection: S3, why: Trouble | str) -> GopubError:
+    told = why if isinstance(why, Trouble) else Trouble(why, "check address, bucket, keys and rights of the connection")
+    problem = f"the bucket {connection.bucket!r} at {connection.endpoint} cannot be used: {told.what}"
+    return GopubError("GP342", problem, hint=told.hint)
