@@ -178,7 +178,7 @@ def binary_digest(run: Run, name: str) -> str:
 def _health_arguments(run: Run) -> dict[str, str]:
     health, traffic = run.ports.environment.health, run.ports.environment.traffic
     ports = {"port": str(health.port)} | ({"traffic_port": str(traffic.port)} if traffic else {})
-    return {"health": health.http, **ports}
+    return {**health.orders, **ports}
 
 
 def _within(run: Run) -> int:

@@ -41,6 +41,8 @@ DECIDES: Mapping[str, Decides] = {
     "config": R,
     "config_check": R,
     "health.http": R,
+    "health.host": R,
+    "health.accept": R,
     "health.within": R,
     "max_unavailable": R,
     "max_load": R,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -26,10 +25,10 @@ from gopub.spec.fields import (
     Whole,
     Word,
 )
+from gopub.spec.health import HealthCheck
 from gopub.spec.texts import (
     GoVersion,
     HeaderName,
-    HealthUrl,
     Inside,
     Network,
     Package,
@@ -149,23 +148,6 @@ class ConfigFile(Model):
     """Where it lies in the release directory, relative."""
     apply: Literal["restart"] = "restart"
     """How the program takes it in."""
-
-
-class HealthCheck(Model):
-    """How a host says that it is well."""
-
-    http: HealthUrl = Field(examples=["http://127.0.0.1:8080/healthz"])
-    """A URL with host and port, as seen on the host; 2xx is well."""
-    within: PositiveSeconds = 30.0
-    """How long after a start it may take."""
-
-    @property
-    def port(self) -> int:
-        """The port of the URL; 0 where it has none (refused by the rules)."""
-        try:
-            return urlsplit(self.http).port or 0
-        except ValueError:
-            return 0
 
 
 class Traffic(Model):

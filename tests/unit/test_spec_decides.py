@@ -26,7 +26,7 @@ OF_RELEASE = """\
     service: {unit: release.service, args: [release], env: {A: release}, user: release}
     config: [{template: release.tmpl, to: release.yaml}]
     config_check: [release]
-    health: {http: "http://127.0.0.1:1001/release", within: 11s}
+    health: {http: "http://127.0.0.1:1001/release", host: release, accept: [411], within: 11s}
     max_unavailable: 11%
     max_load: 1.1
     traffic:

@@ -9,8 +9,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from gopub.spec import effective
+from gopub.spec.health import HealthCheck
 from gopub.spec.loader import DEFAULT, Loaded, parse_path, parse_spec
-from gopub.spec.models import Environment, HealthCheck, ReleaseSpec, Step
+from gopub.spec.models import Environment, ReleaseSpec, Step
 from gopub.units import Amount
 
 CASES = YAML(typ="safe").load(Path(__file__).parents[1] / "cases/spec/spec.good.yaml")

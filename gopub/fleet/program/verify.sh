@@ -2,7 +2,8 @@
 # The host program of gopub, part 6 of 7: proof that the process that serves is the release, and nothing else.
 #
 # In order: the unit is active; it did not restart by itself; the file that its main process runs has the
-# signed digest; that process started with the switch; it holds its ports; the health URL answers 2xx.
+# signed digest; that process started with the switch; it holds its ports; the health URL answers what it
+# should.
 # What can still come right is tried again until arg.within seconds are over; then all of it must hold for
 # arg.settle seconds more. A restart by itself ends the waiting at once: it will not get better.
 
@@ -147,11 +148,26 @@ who_listens() {
 look_health() {
     [ -n "$o_arg_health" ] || return 0
     case $o_arg_health in *[\"\\[:space:]]*) fail GP430 "the health URL has a character that is not allowed" ;; esac
-    c_health=$(printf 'url = "%s"\n' "$o_arg_health" | curl --config - --globoff --silent --show-error --noproxy '*' \
-        --proto =http,https --insecure --max-time "$patience" --output /dev/null --write-out '%{http_code}' 2>&1)
-    case $c_health in
-    2[0-9][0-9]) ;;
+    case $o_arg_health_host in *[!A-Za-z0-9.:_\[\]-]*) fail GP430 "the health check's host has a character that is not allowed" ;; esac
+    host_line=${o_arg_health_host:+"header = \"Host: $o_arg_health_host\""}
+    c_health=$(printf 'url = "%s"\n%s\n' "$o_arg_health" "$host_line" |
+        curl --config - --globoff --silent --show-error --noproxy '*' \
+            --proto =http,https --insecure --max-time "$patience" --output /dev/null --write-out '%{http_code}' 2>&1)
+    means_well "$c_health" || case $c_health in
     *000) wrong GP446 "no health answer from $o_arg_health: ${c_health%000}" ;;
-    *) wrong GP446 "$o_arg_health answers $c_health" ;;
+    *) wrong GP446 "$o_arg_health answers $c_health$(unusual)" ;;
     esac
+}
+
+# means_well CODE: whether arg.health_accept, such as 2xx,401, has it.
+means_well() {
+    case $1 in [1-9][0-9][0-9]) ;; *) return 1 ;; esac
+    case ,$o_arg_health_accept, in *",$1,"* | *",${1%??}xx,"*) return 0 ;; esac
+    return 1
+}
+
+# unusual: how it was asked, where that is not the usual way.
+unusual() {
+    [ -z "$o_arg_health_host" ] || printf ' to %s' "$o_arg_health_host"
+    [ "$o_arg_health_accept" = 2xx ] || printf ', not %s' "$o_arg_health_accept"
 }
