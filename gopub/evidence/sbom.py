@@ -73,8 +73,27 @@ def even_out(name: str, document: Mapping[str, Any], *, app: str, moment: int) -
         creation = {**head, "created": when}
         settled = {**document, "creationInfo": creation, "documentNamespace": ""}
         return settled | {"documentNamespace": f"https://spdx.org/spdxdocs/{app}-{_id_of(settled)}"}
-    settled = {**document, "metadata": {**head, "timestamp": when}, "serialNumber": ""}
+    named = _renamed(document)
+    settled = {**named, "metadata": {**named["metadata"], "timestamp": when}, "serialNumber": ""}
     return settled | {"serialNumber": f"urn:uuid:{_id_of(settled)}"}
+
+
+def _renamed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A CycloneDX document whose subject is referred to by what it is: syft's word for it follows from the folder."""
+    subject = document["metadata"].get("component")
+    given = subject.get("bom-ref") if isinstance(subject, Mapping) else None
+    if not isinstance(given, str):
+        return dict(document)
+    ref = str(_id_of({key: value for key, value in subject.items() if key != "bom-ref"}))
+    return {key: _with_ref(value, given, ref) for key, value in document.items()}
+
+
+def _with_ref(value: Any, given: str, ref: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_ref(one, given, ref) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_ref(one, given, ref) for one in value]
+    return ref if value == given else value
 
 
 def components(name: str, document: Mapping[str, Any]) -> frozenset[str]:
