@@ -64,6 +64,39 @@ HUNG_UP = "no connection: it hung up without an answer"
 LATE = "no answer in time"
 
 
+_CHECK_ADDRESS = "check GOPROXY, GOPRIVATE and the address, and whether this machine has to go by a proxy"
+_KNOWN_HERE = (
+    "let this machine know it (update-ca-certificates), or name its file where gopub runs: "
+    "SSL_CERT_FILE for Go, GIT_SSL_CAINFO for git"
+)
+_SAID = tuple(
+    (re.compile(pattern, re.IGNORECASE), Trouble(what, hint))
+    for pattern, what, hint in (
+        (
+            "signed by unknown authority|unable to get local issuer|self[- ]signed certificate|verification failed",
+            UNKNOWN_CA,
+            _KNOWN_HERE,
+        ),
+        (
+            "certificate has expired",
+            EXPIRED,
+            "renew it on the server; if it is new, is the clock of this machine right?",
+        ),
+        (
+            "certificate is (not )?valid for|contain any IP SANs|subject name matches|subject name .*does not match",
+            OTHER_NAMES,
+            "write the address with a name that it has",
+        ),
+        ("server gave HTTP response to HTTPS client", NO_TLS, "make the server speak TLS"),
+        ("connection refused", REFUSED, _CHECK_ADDRESS),
+        ("no route to host|network is unreachable", NO_ROUTE, _CHECK_ADDRESS),
+        ("no such host|could not resolve host", NO_NAME, _CHECK_ADDRESS),
+        ("i/o timeout|handshake timeout|timed out", LATE, _CHECK_ADDRESS),
+    )
+)
+"""What Go and git say of a server that was not reached, the surest first."""
+
+
 def trouble(error: BaseException, words: Words) -> Trouble | None:
     """What an error says of the connection; None where it says nothing of that."""
     every = tuple(_chain(error))
@@ -72,6 +105,11 @@ def trouble(error: BaseException, words: Words) -> Trouble | None:
         if found:
             return _by_proxy(found) if any(type(one).__name__ == "ProxyError" for one in every) else found
     return None
+
+
+def said_by_program(text: str) -> Trouble | None:
+    """The same, where all that there is are the words of Go or git."""
+    return next((found for pattern, found in _SAID if pattern.search(text)), None)
 
 
 def wants_tls(status: int, body: bytes, words: Words) -> Trouble | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gopub.build.artifact import FileRef, LocalFile
 from gopub.build.buildinfo import BuildInfo, check_build_info, parse_build_info
+from gopub.build.complaints import CGO_PACKAGES, is_for_cgo, said
 from gopub.build.rooms import Site
 from gopub.build.sandbox import Room
 from gopub.build.target import Target
@@ -83,7 +84,8 @@ async def compile_target(site: Site, order: BuildInput, target: Target, output: 
 
     Raises:
         RefusedError: GP208 it embeds a pointer of Git LFS.
-        GopubError: GP221 it does not compile; GP224 the binary is not what was ordered.
+        GopubError: GP221 it does not compile; GP228 it embeds what is not in the commit; GP229 it needs cgo;
+            GP224 the binary is not what was ordered.
     """
     made = output.parent / f"made-{target.os}-{target.arch}" / output.name
     made.parent.mkdir(parents=True, exist_ok=True)
@@ -97,13 +99,18 @@ async def compile_target(site: Site, order: BuildInput, target: Target, output: 
     await _refuse_pointers(site, room, order, words[-1], wanted)
     result = await site.go(room, order.root, *words, extra=wanted)
     if result.code:
-        raise GopubError(
-            "GP221", f"go build for {target.text} failed:\n{result.complaint}", hint="the commit does not compile"
-        )
+        cgo = await _with_cgo(site, room, order, words[-1], wanted) if is_for_cgo(result.complaint) else ()
+        raise said(target.text, result.complaint, cgo)
     made.replace(output)
     info = await read_build_info(site.toolchain, output)
     check_build_info(info, target=target, commit=order.commit)
     return Built(target, LocalFile.of(output), info)
+
+
+async def _with_cgo(site: Site, room: Room, order: BuildInput, main: str, wanted: Mapping[str, str]) -> Sequence[str]:
+    """The packages that have files for cgo; nothing is compiled for it."""
+    words = (*CGO_PACKAGES[:2], f"-mod={order.mode}", *CGO_PACKAGES[2:], main)
+    return (await site.go(room, order.root, *words, extra={**wanted, "CGO_ENABLED": "1"})).text.splitlines()
 
 
 async def _refuse_pointers(site: Site, room: Room, order: BuildInput, main: str, wanted: Mapping[str, str]) -> None:

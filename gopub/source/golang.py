@@ -83,7 +83,7 @@ class Toolchain:
             for name in _OFFLINE:
                 fixed.pop(name, None)
             return base_environment(
-                keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "NETRC"),
+                keep=("SSH_AUTH_SOCK", "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "NETRC"),
                 extra=fixed | _checked_sources(self.sources) | dict(extra or {}),
             )
         return base_environment(extra=fixed | dict(extra or {}))

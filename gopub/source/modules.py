@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gopub.connecting import said_by_program
 from gopub.errors import GopubError, RefusedError, SpecError, Where
 from gopub.process import Result
 from gopub.source.golang import Toolchain, run_go
@@ -197,7 +198,10 @@ def _require(result: Result, code: str, what: str) -> None:
     if result.code and b"SECURITY ERROR" in result.err:
         raise _refusal("a module is not what go.sum says", result)
     if result.code:
-        raise GopubError(code, f"{what}: {hidden(result.complaint)}", hint="run the same go command by hand")
+        found = said_by_program(result.complaint) if code == "GP217" else None
+        why = f"{what}; of the server: {found.what}\n" if found else f"{what}: "
+        hint = found.hint if found else "run the same go command by hand"
+        raise GopubError(code, why + hidden(result.complaint), hint=hint)
 
 
 def _refusal(what: str, result: Result) -> RefusedError:

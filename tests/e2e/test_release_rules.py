@@ -48,6 +48,19 @@ EMBEDDING = (
 )
 
 
+ASSETS = {
+    ".gitignore": "dist/\n",
+    "dist/app.js": "1",
+    "main.go": 'package main\n\nimport "embed"\n\n//go:embed dist\nvar dist embed.FS\n\nfunc main() { _ = dist }\n',
+}
+CGO_ONLY = {
+    "main.go": 'package main\n\nimport "example.org/small/c"\n\nfunc main() { println(c.One()) }\n',
+    "c/c.go": 'package c\n\nimport "C"\n\nfunc one() int { return 1 }\n\nfunc One() int { return one() }\n',
+}
+CGO_IN_PART = CGO_ONLY | {
+    "c/c.go": 'package c\n\nimport "C"\n\nfunc one() int { return 1 }\n',
+    "c/d.go": "package c\n\nfunc One() int { return one() }\n",
+}
 WORKSPACE = {
     "go.work": "go 1.24\n\nuse (\n\t.\n\t./lib\n)\n",
     "lib/go.mod": "module lib.invalid/lib\n\ngo 1.24\n",
@@ -103,6 +116,9 @@ async def refused(tmp_path: Path, files: dict[str, str]) -> GopubError:
             "vendor/modules.txt",
         ),
         ("GP217", WORKSPACE, "go.work: GP217"),
+        ("GP228", ASSETS, "main.go:5 embeds dist, and no such file is in the commit"),
+        ("GP229", CGO_ONLY, "it needs cgo: example.org/small/c"),
+        ("GP229", CGO_IN_PART, "it needs cgo: example.org/small/c"),
     ],
 )
 async def test_a_commit_that_breaks_a_rule_publishes_nothing(
