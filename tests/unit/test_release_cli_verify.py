@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gopub.cli.verify import verify
-from gopub.errors import GopubError, RefusedError
+from gopub.errors import Exit, GopubError, RefusedError, UsageError
 from gopub.evidence import generate
 from gopub.release import SignedRelease, publish
 from gopub.store import blob_key
@@ -34,6 +34,18 @@ def test_a_good_release_is_told_check_by_check(capsys: pytest.CaptureFixture[str
     assert out[0].startswith("hello 1.0.0  ")
     assert all(line.startswith("  ok    ") for line in out[1:])
     assert len(out) == 10
+
+
+@pytest.mark.usefixtures("signed")
+def test_a_version_that_is_not_there_is_a_mistake_of_the_command_and_a_v_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    verify("v1.0.0", app="", store="store", key="keys/gopub.pub", as_json=False)
+    assert capsys.readouterr().out.startswith("hello 1.0.0  ")
+    for name in ("9.9.9", "v9.9.9", "vv1.0.0"):
+        with pytest.raises(UsageError, match=f"GP321 the store has no release {name} of any app") as caught:
+            verify(name, app="", store="store", key="keys/gopub.pub", as_json=False)
+        assert caught.value.exit is Exit.USAGE
 
 
 def test_json_is_one_document(signed: SignedRelease, capsys: pytest.CaptureFixture[str]) -> None:
