@@ -53,14 +53,14 @@ def begin_backwards(
         LockedError: GP704 another rollout began at this moment, GP705 the seat was taken.
         GopubError: GP701 the journal cannot be written, GP702, GP733 this cannot be laid out.
     """
-    rollout, release = plan.rollout, plan.release
+    rollout, release, names = plan.rollout, plan.release, tuple(unknown)
     events: list[ev.Event] = [
         ev.Opened(rollout, plan.app, plan.env, release.release, release.version, reason, project),
         *((ev.SeatTaken(seat.epoch, seat.holder, "rollback"),) if seat else ()),
         ev.Planned(plan),
         *(ev.HostSwitched(name, release.version, "canary") for name in on_release),
         *owed,
-        ev.SwitchIntended(tuple(unknown), plan.stable.version if plan.stable else "", "stable"),
+        ev.SwitchIntended(names, plan.stable.version if plan.stable and names else "", "stable"),
         ev.GoingBack(outcome, 0, reason, now),
     ]
     state = fold(events)  # what cannot follow is refused before it is written

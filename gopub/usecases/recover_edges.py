@@ -91,7 +91,8 @@ async def mend(
             (tell or _log.warning)(f"{debt.says} stay owed: {error.problem}")
             continue
         if tell:
-            list(map(tell, _stays(debt, edges, hosts)))
+            for line in _stays(debt, edges, hosts):
+                tell(line)
     return begun
 
 

@@ -209,7 +209,9 @@ def test_a_journal_that_cannot_have_happened_is_one_line_for_people(tmp_path, mo
         main.run()
     said = capsys.readouterr()
     assert end.value.code == 1
-    [head, damaged, other] = [line.split() for line in said.out.splitlines()]
+    table, _, below = said.out.partition("\n\n")
+    [head, damaged, other] = [line.split() for line in table.splitlines()]
+    assert [line.partition(": ")[0] for line in below.splitlines()] == ["other in lab"]
     assert damaged[:2] == ["hello", "lab"] and f"r1: cannot be told: {code}" in " ".join(damaged)
     assert other[:2] == ["other", "lab"] and head[:2] == ["app", "env"], "it hides no other"
     told = said.err.splitlines()
