@@ -28,7 +28,7 @@ from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 
 RETRY_EVERY = 5.0
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 30.0
 """Seconds between two tries while the engine, a repository or an order fails."""
 LONGEST_WITHOUT_FILE = 300.0
 """Seconds between two tries while the file of deliveries itself cannot be used."""

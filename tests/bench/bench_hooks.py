@@ -118,7 +118,8 @@ class Found:
 
 
 async def at_rate(rate: float, seconds: float, send: Callable[[int], Awaitable[tuple[Found, httpx.Response]]]) -> None:
-    """Send each when its time has come; an answer that does not come is counted as lost."""
+    """Send each when its time has come; where an answer does not come, it is said at the end how many were lost."""
+    lost = []
     begin = time.perf_counter()
 
     async def one(n: int) -> None:
@@ -127,11 +128,14 @@ async def at_rate(rate: float, seconds: float, send: Callable[[int], Awaitable[t
         try:
             found, answer = await send(n)
         except httpx.HTTPError as error:
-            raise SystemExit(f"lost: {error!r}") from error
+            lost.append(f"{n}: {error!r}")
+            return
         found.took.append(time.perf_counter() - due)
         found.codes[f"{answer.status_code} {answer.json()['status']}"] += 1
 
     await asyncio.gather(*(one(n) for n in range(int(rate * seconds))))
+    if lost:
+        raise SystemExit(f"{len(lost)} lost, the first {lost[0]}")
 
 
 @asynccontextmanager
@@ -166,7 +170,12 @@ async def with_prefect(home: Path, stack: AsyncExitStack) -> dict[str, str]:
     async with httpx.AsyncClient(base_url=made.url, trust_env=False, timeout=60) as http:
         flow = (await http.post("/flows/", json={"name": "deploy"})).json()["id"]
         body = {"name": "deploy", "flow_id": flow, "enforce_parameter_schema": False}
-        (await http.post("/deployments/", json=body)).raise_for_status()
+        for _ in range(60):
+            answer = await http.post("/deployments/", json=body)
+            if answer.status_code != 503:  # its database may still be busy with its own beginning
+                break
+            await asyncio.sleep(1.0)
+        answer.raise_for_status()
     return prefect.client_environment(home, made.url)
 
 
@@ -186,7 +195,8 @@ async def bench(options: argparse.Namespace, folder: Path) -> None:
     health, ignored, starting, keys = Found(), Found(), Found(), []
     drawn = random.Random(options.seed)
     which = [drawn.random() < options.starting for _ in range(int(options.rate * options.seconds))]
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+    # The server hangs up on a connection that is idle for 5 s: none is used again that is nearly so old.
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=200, keepalive_expiry=1.0)
     async with server(folder, options.engine) as url, httpx.AsyncClient(
         base_url=url, trust_env=False, timeout=60, limits=limits
     ) as http:  # fmt: skip

@@ -241,11 +241,18 @@ async def test_recover_starts_a_run_of_its_own_for_each_rollout_without_a_driver
 
 
 async def test_a_push_sent_twice_is_one_run(api: Api) -> None:
-    first, second = await api.hook(api.push(), "d-1"), await api.hook(api.push(), "d-1")
-    assert (first.status_code, second.status_code) == (202, 200), first.text
-    assert second.json()["runs"] == first.json()["runs"]
+    first = await api.hook(api.push(), "d-1")
+    assert (first.status_code, first.json()["status"], first.json()["runs"]) == (202, "queued", []), first.text
+
+    async def started() -> Any:
+        return (await api.get(first.headers["location"]))["runs"]
+
+    runs = await until("the delivery is started", started)
+    second = await api.hook(api.push(), "d-1")
+    assert (second.status_code, second.json()["status"]) == (200, "repeated")
+    assert second.json()["runs"] == runs
     (made,) = [one for one in await api.stack.runs_of("deploy/deploy") if "app:orders" in one["tags"]]
-    assert made["id"] == first.json()["runs"][0]["id"]
+    assert [made["id"]] == [one["id"] for one in runs]
     assert made["parameters"]["ref"] == api.commit
     assert (made["parameters"]["env"], made["parameters"]["actor"]) == ("staging", "gitlab:lchen")
     assert set(made["tags"]) == {"gopub", "app:orders", "env:staging"}
@@ -287,7 +294,9 @@ async def test_a_push_while_the_server_is_away_is_started_when_it_is_back(api: A
     before = {one["id"] for one in await stack.runs_of("deploy/deploy")}
     await prefect.stop(stack.server.running)
     answer = await api.hook(api.push(), "d-away")
-    assert (answer.status_code, answer.json()) == (202, {"status": "waiting", "runs": []})
+    queued = {"status": "queued", "delivery": "gitlab:d-away", "runs": []}
+    assert (answer.status_code, answer.json()) == (202, queued)
+    assert await api.get(answer.headers["location"]) == queued
     body = {"app": "orders", "version": "1.4.0", "env": "prod"}
     refused = await api.post("/v1/deploy", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
     assert (refused.status_code, refused.json()["code"]) == (503, "GP918")
