@@ -156,7 +156,7 @@ def settled(world: World, monkeypatch) -> dict | None:
         return project
 
     async def admitted(*_: object) -> Entry:
-        signed = SimpleNamespace(release_id=OLD, release=SimpleNamespace(release_id=OLD))
+        signed = SimpleNamespace(release_id=OLD, release=SimpleNamespace(release_id=OLD, version="1"))
         return Entry(SimpleNamespace(environment=world.environment, notes=()), signed)
 
     @asynccontextmanager

@@ -18,12 +18,13 @@ from gopub.rollout import back
 from gopub.rollout.close import still_owed
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
-from gopub.usecases.recover_edges import Debt, begin, debts
+from gopub.usecases.recover_edges import Debt, begin, debts, mend
 from gopub.usecases.recover_hosts import Found, look
 from gopub.views.reading import read_envs
 from gopub.views.status import cells, notes
 from gopub.views.summary import exit_of, summary
 from tests.support.rollout_world import OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
+from tests.unit.test_rollout_owed_edges import at_hand
 from tests.unit.views_world import world as views_world
 
 
@@ -142,6 +143,19 @@ def test_one_that_is_still_away_stays_owed_beside_one_that_is_mended(world):
     assert (summary(driver)["owed"], exit_of(summary(driver))) == (["app1"], Exit.PARTIAL)
     assert dict(world.env().owed_hosts) == {"app1": "GP413 app1 is away"}
     assert world.running() == {**dict.fromkeys(world.names, world.old), "app1": world.new}
+
+
+def test_recover_begins_it_once_the_host_answers_and_says_why_not_before(world, monkeypatch):
+    missed(world)
+    said: list[str] = []
+    at_hand(monkeypatch, world)
+    world.machines["app2"].reachable = False
+    assert asyncio.run(mend(world.journal, 0.0, by_hand=True, tell=said.append)) == 0
+    assert said == ["hello in lab: app2 stays owed: GP413 app2 cannot be reached"] and not world.env().active
+    world.machines["app2"].reachable = True
+    assert asyncio.run(mend(world.journal, 0.0)) == 1
+    recover(world)
+    assert mended(world) and not world.env().owes
 
 
 def test_why_one_cannot_be_mended(world):
