@@ -288,7 +288,7 @@ class LocalEdge:
             workers = self.workers()
             self.process.send_signal(number)
             await self.process.wait()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while any(map(_lives, workers)):  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(0.01)
             self.socket.unlink(missing_ok=True)  # as systemd does with the runtime directory
@@ -338,7 +338,7 @@ class LocalEdge:
 
     async def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name and labels, once the last answer is counted: that comes after it is sent."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while any(value for name, value in (await self._metrics()).items() if "inflight" in name):  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.01)
