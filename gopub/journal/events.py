@@ -148,12 +148,14 @@ class HostFailed:
 class HostOwed:
     """A host could not be confirmed; it leaves the pool as far as the others carry the load.
 
-    ``runs`` is the folder that the host itself named as its current one, empty where nobody knows.
+    ``runs`` is the folder that the host itself named as its current one, empty where nobody knows. ``reached`` False:
+    it refused nothing, since nobody reached it or it was booting; so it may be tried again unasked.
     """
 
     host: str
     why: str
     runs: str = ""
+    reached: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,8 @@ class EnvClosed:
     """The env is free again; ``stable`` and ``stable_version`` name what it runs (empty: unchanged).
 
     ``owed_edges`` did not take the rollout's last table; None: it put none, so what was owed before still is.
-    ``owed_hosts`` could not be confirmed, and why; None: it touched none, as before.
+    ``owed_hosts`` could not be confirmed, and why; None: it touched none, as before. Of these nobody had reached the
+    ``unreached_hosts``.
     """
 
     rollout: str
@@ -282,6 +285,7 @@ class EnvClosed:
     automatic: bool = False
     owed_edges: tuple[str, ...] | None = None
     owed_hosts: Mapping[str, str] | None = None
+    unreached_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class HostState:
     intends: str | None = None
     owed: str = ""
     found: str = ""
+    reached: bool = True
     since: float = 0.0
 
 
@@ -286,8 +287,8 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
             return {**hosts, **{n: replace(hosts[n], intends=to, owed="", found="") for n in names}}
         case ev.HostSwitched(host=name, to=to, track=track, at=at):
             return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="", since=at)}
-        case ev.HostOwed(host=name, why=why, runs=runs):
-            return {**hosts, name: replace(hosts[name], owed=why, found=runs)}
+        case ev.HostOwed(host=name, why=why, runs=runs, reached=reached):
+            return {**hosts, name: replace(hosts[name], owed=why, found=runs, reached=reached)}
         case _:
             return hosts
 
@@ -297,7 +298,7 @@ class EnvState:
     """What an env runs and whether a rollout is active there: the fold of the env's own stream.
 
     ``owed_edges`` did not take the last table, ``owed_hosts`` could not be confirmed (and why) by ``owed_by``, the
-    last rollout that told of any.
+    last rollout that told of any. Of these hosts nobody had reached the ``unreached_hosts``.
     """
 
     active: str = ""
@@ -307,6 +308,7 @@ class EnvState:
     automatic_rollbacks: int = 0
     owed_edges: tuple[str, ...] = ()
     owed_hosts: Mapping[str, str] = field(default_factory=dict)
+    unreached_hosts: frozenset[str] = frozenset()
     owed_by: str = ""
     version: int = 0
 
@@ -344,8 +346,9 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     if event.owed_edges is not None or event.owed_hosts is not None:
         edges = state.owed_edges if event.owed_edges is None else event.owed_edges
         hosts = state.owed_hosts if event.owed_hosts is None else event.owed_hosts
+        unreached = state.unreached_hosts if event.owed_hosts is None else frozenset(event.unreached_hosts)
         by = event.rollout if edges or hosts else ""
-        state = replace(state, owed_edges=edges, owed_hosts=hosts, owed_by=by)
+        state = replace(state, owed_edges=edges, owed_hosts=hosts, unreached_hosts=unreached, owed_by=by)
     quarantine -= {state.stable}  # what somebody made stable is allowed
     active = "" if state.active == event.rollout else state.active
     return replace(state, active=active, quarantine=quarantine, automatic_rollbacks=in_a_row)

@@ -84,8 +84,9 @@ async def _bring_back(run: Run, batch: Sequence[str]) -> None:
         if record.ok:
             run.record(ev.HostSwitched(name, record.values.get("runs", ""), "stable", dict(record.values)), must=False)
         else:
-            run.record(ev.HostOwed(name, f"{record.code} {record.message}", _found(record)), must=False)
-            run.alarm(f"{name} could not be confirmed: {record.code} {record.message}")
+            why = f"{record.code} {record.message}"
+            run.record(ev.HostOwed(name, why, _found(record), hosts.refused(record)), must=False)
+            run.alarm(f"{name} could not be confirmed: {why}")
     pools = run.pools()
     await run.edges.shift(pools, weight_going_back(run.plan, pools), why="back in", growing=False)
 

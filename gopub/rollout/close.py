@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
@@ -42,6 +42,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
     stable = state.plan.stable if state.plan else None
     if outcome is Outcome.PROMOTED:
         stable = ReleaseRef(state.release, state.release_version)
+    owed = still_owed(state, env.owed_hosts)
     event = ev.EnvClosed(
         run.rollout,
         outcome,
@@ -50,7 +51,8 @@ def free_env(run: Run, outcome: Outcome) -> None:
         quarantined=state.release if bad else "",
         automatic=bad and bool(state.back and state.back.rule),
         owed_edges=state.owed_edges if state.acks else None,
-        owed_hosts=still_owed(state, env.owed_hosts) if state.touched else None,
+        owed_hosts=owed if state.touched else None,
+        unreached_hosts=nobody_reached(state, env, owed) if state.touched else (),
     )
     journal.append(
         env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat
@@ -66,6 +68,13 @@ def still_owed(state: State, before: Mapping[str, str]) -> dict[str, str]:
     out = {host.name for host in hosts if host.idle and not state.hosts[host.name].runs}
     left = {name: why for name, why in before.items() if name in out}
     return left | {name: state.hosts[name].owed for name in state.owed}
+
+
+def nobody_reached(state: State, env: EnvState, owed: Iterable[str]) -> tuple[str, ...]:
+    """Those of the hosts that are owed which have refused nothing, by this rollout or else by those before it. Pure."""
+    now = set(state.owed)
+    refused_nothing = {name for name in now if not state.hosts[name].reached} | (env.unreached_hosts - now)
+    return tuple(name for name in owed if name in refused_nothing)
 
 
 def read_env(run: Run) -> EnvState:

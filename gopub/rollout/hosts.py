@@ -164,6 +164,11 @@ def was_reached(record: Record) -> bool:
     return record.values.get("reached") != "false"
 
 
+def refused(record: Record) -> bool:
+    """Whether the host itself failed; else nobody reached it, or it was booting, and it may do it the next time."""
+    return was_reached(record) and record.code != _IN_PASSING
+
+
 def blames_release(record: Record) -> bool:
     """Whether what went wrong is the release's doing."""
     return record.code in RELEASE_AT_FAULT

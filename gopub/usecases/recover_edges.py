@@ -54,6 +54,11 @@ class Debt:
         return {name: self.rollout.hosts[name].owed for name in self.rollout.owed} | dict(self.env.owed_hosts)
 
     @property
+    def unreached(self) -> frozenset[str]:
+        """Those of the hosts that refused nothing: nobody had reached them."""
+        return self.env.unreached_hosts
+
+    @property
     def says(self) -> str:
         """For people: what kind of things is owed where."""
         kinds = [*(("edges",) if self.env.owed_edges else ()), *(("hosts",) if self.env.owed_hosts else ())]
@@ -153,7 +158,7 @@ def begin(journal: Journal, debt: Debt, now: float, hosts: Found = _NO_HOST) -> 
         actor=whoami(),
         trace=new_trace_id(),
         owed=[
-            ev.HostOwed(name, hosts.stays.get(name, why), state.hosts[name].found)
+            ev.HostOwed(name, hosts.stays.get(name, why), state.hosts[name].found, name not in debt.unreached)
             for name, why in debt.hosts.items()
             if name in state.hosts and name not in hosts.ready and name not in hosts.gone
         ],
@@ -193,7 +198,8 @@ async def _look(debt: Debt, elsewhere: Elsewhere | None, *, by_hand: bool) -> Fo
     async with _opened(debt, elsewhere) as ports:
         asked = [host for host in ports.hosts if host.name in debt.hosts]
         facts, silent = await ask_all(ports.fleet, asked, plan.instance, patience=HOSTS_ANSWER_WITHIN)
-    return look(plan, debt.hosts, {host.name for host in asked}, facts, silent, by_hand=by_hand)
+    may_try = debt.hosts if by_hand else debt.unreached
+    return look(plan, debt.hosts, {host.name for host in asked}, facts, silent, may_try=may_try)
 
 
 @asynccontextmanager

@@ -6,16 +6,12 @@ answer, be the machine that the plan knows, and hold that release still; what it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts
 from gopub.plan.model import Plan, PlannedHost
-
-_NOBODY_REACHED_IT = re.compile(r"GP41[3-7] |GP451 |nobody knows ")
-"""Why a host is owed that has not refused anything: it did not answer, or was booting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +33,9 @@ def look(
     facts: Mapping[str, HostFacts],
     silent: Mapping[str, GopubError],
     *,
-    by_hand: bool,
+    may_try: Collection[str],
 ) -> Found:
-    """What can be mended of ``owed`` (and why it is): by a person, else only what nobody had reached.
+    """What can be mended of ``owed`` (and why it is), where it ``may_try``: all by hand, else what nobody had reached.
 
     A host that answered and failed would fail again every minute, and be restarted for it.
     """
@@ -50,7 +46,7 @@ def look(
     for name in (name for name in owed if name not in gone):
         folder = folder_of(plan, planned[name], facts.get(name))
         why = _why_not(plan, planned[name], facts.get(name), silent.get(name), folder)
-        if not why and not by_hand and not _NOBODY_REACHED_IT.match(owed[name]):
+        if not why and name not in may_try:
             why = f"{owed[name]}; it answers: `gopub recover`, run by hand, tries again"
         if why:
             stays[name] = why

@@ -154,7 +154,7 @@ def _lay_out(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: st
         after=read_env_state(journal, plan.app, plan.env).version,
         actor=run.actor,
         trace=run.trace,
-        owed=[ev.HostOwed(name, why) for name, why in owed.items()],
+        owed=[ev.HostOwed(name, why, reached=name in facts) for name, why in owed.items()],
         on_release=[name for name in elsewhere if name not in owed],
         seat=run.seat,
     )
