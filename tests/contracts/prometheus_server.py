@@ -34,11 +34,10 @@ def free_port() -> int:
 class Metrics:
     """Samples to be backfilled: name and labels → (time, value), in order of time."""
 
-    samples: dict[tuple[str, str], list[tuple[float, str]]] = field(default_factory=dict)
+    samples: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[float, str]]] = field(default_factory=dict)
 
     def add(self, name: str, labels: Mapping[str, str], at: float, value: float | str) -> None:
-        text = ",".join(f'{key}="{_escaped(labels[key])}"' for key in sorted(labels))
-        self.samples.setdefault((name, text), []).append((at, str(value)))
+        self.samples.setdefault((name, tuple(sorted(labels.items()))), []).append((at, str(value)))
 
     def text(self) -> str:
         """OpenMetrics: all lines of a family together, counters named without ``_total`` in their TYPE line."""
@@ -47,8 +46,16 @@ class Metrics:
             found = {labels: points for (family, labels), points in self.samples.items() if family == name}
             if found:
                 lines.append(f"# TYPE {family_name} {kind}")
-                lines += [f"{name}{{{ls}}} {value} {at:.3f}" for ls, points in found.items() for at, value in points]
+                lines += [
+                    f"{name}{{{_written(labels)}}} {value} {at:.3f}"
+                    for labels, points in found.items()
+                    for at, value in points
+                ]
         return "\n".join([*lines, "# EOF", ""])
+
+
+def _written(labels: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f'{key}="{_escaped(value)}"' for key, value in labels)
 
 
 def _escaped(value: str) -> str:

@@ -48,8 +48,8 @@ def an_order(**fields: object) -> Order:
     return Order("status", "h1", "", "orders", "orders", "prod", **fields)  # type: ignore[arg-type]
 
 
-class TestEveryFleet:
-    """Named in gopub.fleet.protocol; parametrize over backends when there is a second one."""
+class FleetContract:
+    """Named in gopub.fleet.protocol; a subclass gives ``server`` and ``fleet``."""
 
     async def test_the_channel_of_a_host_is_kept(self, server: Server, fleet: Fleet) -> None:
         host = server.host()
@@ -156,7 +156,9 @@ class TestEveryFleet:
             await channel.run(an_order())
 
 
-class TestSsh:
+class TestSsh(FleetContract):
+    KIND = "ssh"
+
     async def test_a_host_without_a_pinned_key_is_refused(self, server: Server, fleet: Fleet, tmp_path: Path) -> None:
         (tmp_path / "empty").write_text("")
         with pytest.raises(RefusedError, match="GP411 h1 has no host key in"):

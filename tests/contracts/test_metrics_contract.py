@@ -1,4 +1,4 @@
-"""The metric source against a real Prometheus: what it reads, and that it never takes silence for health."""
+"""What the judge may expect of any metric source, and of ours on a real Prometheus: silence is never health."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import cast
 
 import pytest
 
-from gopub.health.backends.prometheus import PrometheusSource
+from gopub.health.backends.prometheus import Prometheus, PrometheusSource
 from gopub.health.config import JudgeConfig, SloTarget
 from gopub.health.counters import increments, window
 from gopub.health.observe import Observer
 from gopub.health.quantile import quantile
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RuntimeSnapshot
+from gopub.health.sources import MetricSource
 from tests.contracts.prometheus_server import Metrics, free_port, histogram_lines, prometheus
 
 T0 = 1_700_000_000.0
@@ -78,171 +79,221 @@ def filled() -> Metrics:
     return metrics
 
 
+async def _counters(source: MetricSource, at: float, app: str = "hello") -> CounterSnapshot | NoData:
+    return await source.counters(app, "prod", (STABLE, CANARY), at)
+
+
+async def _good(source: MetricSource, at: float) -> CounterSnapshot:
+    found = await _counters(source, at)
+    assert isinstance(found, CounterSnapshot), found
+    return found
+
+
+class MetricsContract:
+    """What the judge may expect of any source.
+
+    A subclass gives ``source``, opened over what ``filled`` holds, and ``nothing``, opened where nothing can be read.
+    """
+
+    async def test_counts_between_two_looks_are_exact(self, source: MetricSource) -> None:
+        a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
+        seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=0.2)
+        assert seen.canary
+        assert seen.stable
+        assert (seen.canary.attempts, seen.canary.errors) == (220, 20)
+        assert (seen.canary.timed, seen.canary.slow) == (200, 200)
+        assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
+        assert a.interval == b.interval == 15.0
+
+    async def test_what_warming_hosts_answered_is_read_apart(self, source: MetricSource) -> None:
+        rows = {(row.release, row.host): row for row in (await _good(source, T0 + 3600)).series}
+        canary, stable = rows[CANARY, "h3"], rows[STABLE, "h1"]
+        assert canary.warming == {0.1: 0, 0.25: 1, 0.5: 3, 1.0: 3, float("inf"): 7}
+        assert canary.cumulative[float("inf")] == 400, "and is not among the others"
+        assert stable.warming == {}, "an edge that counts none apart"
+
+    async def test_a_restarted_counter_counts_from_zero(self, source: MetricSource) -> None:
+        a, b = await _good(source, T0 + 1500), await _good(source, T0 + 2100)
+        seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+        assert seen.canary is None, "the canary has no series yet: no data, not 0 errors"
+        assert seen.stable
+        assert {h.host: h.attempts for h in seen.stable.hosts} == {"h1": 4004, "h2": 2000}
+
+    async def test_a_series_born_between_two_looks_counts_from_zero(self, source: MetricSource) -> None:
+        a, b = await _good(source, T0 + 2985), await _good(source, T0 + 3030)
+        seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+        assert seen.canary
+        assert seen.canary.attempts == 22
+
+    async def test_one_stale_edge_is_noted_and_the_other_counts(self, source: MetricSource) -> None:
+        found = await _good(source, T0 + 800)
+        assert set(found.edges) == {"10.0.0.9:9145"}
+        [note] = found.notes
+        assert "10.0.0.8:9145" in note
+
+    @pytest.mark.parametrize(("age", "fresh"), [(0, True), (60, True), (120, False), (400, False)])
+    async def test_samples_of_long_ago_are_no_data(self, source: MetricSource, age: int, fresh: bool) -> None:
+        found = await _counters(source, T0 + 600 + age, "dead")
+        assert isinstance(found, CounterSnapshot) is fresh
+        assert fresh or found.reason  # type: ignore[union-attr]
+
+    async def test_an_unknown_app_is_no_data(self, source: MetricSource) -> None:
+        found = await _counters(source, T0 + 600, "unknown")
+        assert isinstance(found, NoData)
+        assert found.reason
+
+    async def test_a_counter_that_is_no_number_is_no_data(self, source: MetricSource) -> None:
+        assert isinstance(await _counters(source, T0 + 585, "nan"), CounterSnapshot)
+        found = await _counters(source, T0 + 600, "nan")
+        assert isinstance(found, NoData)
+        assert "gopub_edge_attempts_total of h1" in found.reason
+
+    async def test_a_hostile_label_value_stays_a_value(self, source: MetricSource) -> None:
+        found = await _counters(source, T0 + 600, HOSTILE)
+        assert isinstance(found, CounterSnapshot)
+        assert {series.release for series in found.series} == {CANARY}
+        assert isinstance(await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="'), NoData)
+
+    async def test_what_was_asked_gives_the_same_answer_again(self, source: MetricSource) -> None:
+        assert await _good(source, T0 + 3600) == await _good(source, T0 + 3600)
+
+    async def test_runtime_by_host(self, source: MetricSource) -> None:
+        found = await source.runtime("hello", "prod", ("h3", "h4", "h5", "h6"), T0 + 600)
+        assert isinstance(found, RuntimeSnapshot)
+        [sample] = found.hosts  # h4 has processes of nobody knows whom, h5 none, h6 two that nobody can tell apart
+        assert (sample.host, sample.heap, dict(sample.pauses)) == (
+            "h3",
+            2e8,
+            {0.01048576: 40.0, 0.117440512: 41.0, float("inf"): 42.0},
+        )
+
+    async def test_a_neighbours_runtime_is_not_ours(self, source: MetricSource) -> None:
+        """Two services, or two envs of one, share the label ``host``; one of them may export nothing."""
+        heaps = {}
+        for app, env in (
+            ("hello", "prod"),
+            ("other", "prod"),
+            ("silent", "prod"),
+            ("hell.", "prod"),
+            ("other", "test"),
+        ):
+            found = await source.runtime(app, env, ("h7",), T0 + 600)
+            assert isinstance(found, RuntimeSnapshot)
+            heaps[app, env] = [sample.heap for sample in found.hosts]
+        assert heaps == {
+            ("hello", "prod"): [7e6],
+            ("other", "prod"): [1e6],
+            ("silent", "prod"): [],
+            ("hell.", "prod"): [],
+            ("other", "test"): [],
+        }
+
+    async def test_history_is_counters_in_order(self, source: MetricSource) -> None:
+        found = await source.history("hello", "prod", (STABLE,), T0 + 3600)
+        assert isinstance(found, tuple)
+        moments = [snapshot.at - T0 for snapshot in found]
+        assert len(moments) > 2
+        assert moments == sorted(moments)
+        assert 0 <= moments[0] < moments[-1] <= 3600
+        assert sum(s.classes["2xx"] for s in increments(found[-2], found[-1])) > 0
+
+    async def test_an_observer_judges_by_it(self, source: MetricSource) -> None:
+        config = JudgeConfig("hello", "prod", "r-1", CANARY, STABLE, SloTarget(0.25, 0.01))
+        observer = Observer(source, None, config)
+        await observer.start(T0 + 2990)
+        for at in range(3000, 3601, 15):
+            seen = await observer.look(T0 + at, (ProcessHealth("h3"),), 0)
+        assert seen.no_data is None
+        assert seen.step_totals.canary_requests == 440
+        assert set(seen.slo_canary.broken) == {"error_rate", "latency_p95"}
+        assert not (seen.slo_stable and seen.slo_stable.broken)
+        assert seen.evidence.e_value > 10_000
+        assert seen.score.value is not None
+        assert seen.score.value <= 40
+
+    async def test_where_nothing_can_be_read_there_is_no_data(self, nothing: MetricSource) -> None:
+        for found in (
+            await _counters(nothing, T0),
+            await nothing.history("hello", "prod", (STABLE,), T0),
+            await nothing.runtime("hello", "prod", ("h1",), T0),
+        ):
+            assert isinstance(found, NoData)
+            assert found.reason
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with prometheus(tmp_path_factory.mktemp("prometheus"), filled()) as url:
         yield url
 
 
-@pytest.fixture
-async def source(server: str) -> AsyncIterator[PrometheusSource]:
-    made = PrometheusSource(server)
-    yield made
-    made.close()
+class TestPrometheus(MetricsContract):
+    KIND = "prometheus"
 
+    @pytest.fixture
+    async def source(self, server: str) -> AsyncIterator[PrometheusSource]:
+        made = Prometheus(url=server).open()
+        yield made
+        made.close()
 
-async def _counters(source: PrometheusSource, at: float, app: str = "hello") -> CounterSnapshot | NoData:
-    return await source.counters(app, "prod", (STABLE, CANARY), at)
+    @pytest.fixture
+    async def nothing(self) -> AsyncIterator[PrometheusSource]:
+        made = Prometheus(url=f"http://127.0.0.1:{free_port()}").open()
+        yield made
+        made.close()
 
+    async def test_p95_is_what_promql_says(self, source: PrometheusSource) -> None:
+        a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
+        seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
+        assert seen.canary
+        rates = f'increase(gopub_edge_request_seconds_bucket{{release="{CANARY}"}}[5m])'
+        text = f"histogram_quantile(0.95, sum by (le) ({rates}))"
+        [(_, [[_, theirs]])] = await source._ask(text, T0 + 3600, [])
+        ours = quantile(0.95, seen.canary.latency)
+        assert ours
+        assert ours.value == pytest.approx(float(theirs), rel=1e-3)
 
-async def _good(source: PrometheusSource, at: float) -> CounterSnapshot:
-    found = await _counters(source, at)
-    assert isinstance(found, CounterSnapshot), found
-    return found
+    async def test_a_stale_edge_is_told_with_its_age_and_the_limit(self, source: PrometheusSource) -> None:
+        found = await _good(source, T0 + 800)
+        assert found.notes == ("stale: the newest sample of 10.0.0.8:9145 is 200.0s old, the limit is 75s",)
 
+    @pytest.mark.parametrize(("age", "fresh"), [(0, True), (74, True), (76, False), (400, False)])
+    async def test_samples_older_than_five_scrapes_are_no_data(
+        self, source: PrometheusSource, age: int, fresh: bool
+    ) -> None:
+        found = await _counters(source, T0 + 600 + age, "dead")
+        assert isinstance(found, CounterSnapshot) is fresh
+        if isinstance(found, NoData):
+            assert "old, the limit is 75s" in found.reason or "is the edge scraped?" in found.reason
 
-async def test_counts_between_two_looks_are_exact(source: PrometheusSource) -> None:
-    a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
-    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=0.2)
-    assert seen.canary
-    assert seen.stable
-    assert (seen.canary.attempts, seen.canary.errors) == (220, 20)
-    assert (seen.canary.timed, seen.canary.slow) == (200, 200)
-    assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
-    assert a.interval == b.interval == 15.0
+    async def test_why_there_is_no_data_is_told(self, source: PrometheusSource) -> None:
+        found = await _counters(source, T0 + 600, "unknown")
+        assert isinstance(found, NoData)
+        assert "no edge exports gopub_edge_table_revision" in found.reason
+        found = await _counters(source, T0 + 600, "nan")
+        assert isinstance(found, NoData)
+        assert found.reason == "gopub_edge_attempts_total of h1 is NaN: no counter"
+        open_quote = await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="')
+        assert isinstance(open_quote, NoData)
+        assert "no edge exports" in open_quote.reason, "the query was well-formed and matched nothing"
 
+    async def test_every_query_is_kept_and_can_be_asked_again(self, source: PrometheusSource) -> None:
+        first, second = await _good(source, T0 + 3600), await _good(source, T0 + 3600)
+        assert first.queries == second.queries
+        assert [query.at for query in first.queries] == [T0 + 3600] * 2
+        assert all(len(query.answer) == 12 and query.series for query in first.queries)
 
-async def test_what_warming_hosts_answered_is_read_apart(source: PrometheusSource) -> None:
-    rows = {(row.release, row.host): row for row in (await _good(source, T0 + 3600)).series}
-    canary, stable = rows[CANARY, "h3"], rows[STABLE, "h1"]
-    assert canary.warming == {0.1: 0, 0.25: 1, 0.5: 3, 1.0: 3, float("inf"): 7}
-    assert canary.cumulative[float("inf")] == 400, "and is not among the others"
-    assert stable.warming == {}, "an edge that counts none apart"
-
-
-async def test_a_restarted_counter_counts_from_zero(source: PrometheusSource) -> None:
-    a, b = await _good(source, T0 + 1500), await _good(source, T0 + 2100)
-    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
-    assert seen.canary is None, "the canary has no series yet: no data, not 0 errors"
-    assert seen.stable
-    assert {h.host: h.attempts for h in seen.stable.hosts} == {"h1": 4004, "h2": 2000}
-
-
-async def test_a_series_born_between_two_looks_counts_from_zero(source: PrometheusSource) -> None:
-    a, b = await _good(source, T0 + 2985), await _good(source, T0 + 3030)
-    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
-    assert seen.canary
-    assert seen.canary.attempts == 22
-
-
-async def test_p95_is_what_promql_says(source: PrometheusSource) -> None:
-    a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
-    seen = window(a, b, canary=CANARY, stable=STABLE, slow_above=None)
-    assert seen.canary
-    text = (
-        f'histogram_quantile(0.95, sum by (le) (increase(gopub_edge_request_seconds_bucket{{release="{CANARY}"}}[5m])))'
-    )
-    [(_, [[_, theirs]])] = await source._ask(text, T0 + 3600, [])
-    ours = quantile(0.95, seen.canary.latency)
-    assert ours
-    assert ours.value == pytest.approx(float(theirs), rel=1e-3)
-
-
-async def test_one_stale_edge_is_noted_and_the_other_counts(source: PrometheusSource) -> None:
-    found = await _good(source, T0 + 800)
-    assert set(found.edges) == {"10.0.0.9:9145"}
-    assert found.notes == ("stale: the newest sample of 10.0.0.8:9145 is 200.0s old, the limit is 75s",)
-
-
-@pytest.mark.parametrize(("age", "fresh"), [(0, True), (74, True), (76, False), (400, False)])
-async def test_samples_older_than_five_scrapes_are_no_data(source: PrometheusSource, age: int, fresh: bool) -> None:
-    found = await _counters(source, T0 + 600 + age, "dead")
-    assert isinstance(found, CounterSnapshot) is fresh
-    if isinstance(found, NoData):
-        assert "old, the limit is 75s" in found.reason or "is the edge scraped?" in found.reason
-
-
-async def test_an_unknown_app_is_no_data(source: PrometheusSource) -> None:
-    found = await _counters(source, T0 + 600, "unknown")
-    assert isinstance(found, NoData)
-    assert "no edge exports gopub_edge_table_revision" in found.reason
-
-
-async def test_a_counter_that_is_no_number_is_no_data(source: PrometheusSource) -> None:
-    assert isinstance(await _counters(source, T0 + 585, "nan"), CounterSnapshot)
-    found = await _counters(source, T0 + 600, "nan")
-    assert isinstance(found, NoData)
-    assert found.reason == "gopub_edge_attempts_total of h1 is NaN: no counter"
-
-
-async def test_a_hostile_label_value_stays_a_value(source: PrometheusSource) -> None:
-    found = await _counters(source, T0 + 600, HOSTILE)
-    assert isinstance(found, CounterSnapshot)
-    assert {series.release for series in found.series} == {CANARY}
-    open_quote = await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="')
-    assert isinstance(open_quote, NoData)
-    assert "no edge exports" in open_quote.reason, "the query was well-formed and matched nothing"
-
-
-async def test_every_query_is_kept_and_can_be_asked_again(source: PrometheusSource) -> None:
-    first, second = await _good(source, T0 + 3600), await _good(source, T0 + 3600)
-    assert first.queries == second.queries
-    assert [query.at for query in first.queries] == [T0 + 3600] * 2
-    assert all(len(query.answer) == 12 and query.series for query in first.queries)
-
-
-async def test_runtime_by_host(source: PrometheusSource) -> None:
-    found = await source.runtime("hello", "prod", ("h3", "h4", "h5", "h6"), T0 + 600)
-    assert isinstance(found, RuntimeSnapshot)
-    [sample] = found.hosts  # h4 has processes of nobody knows whom, h5 none, h6 two that nobody can tell apart
-    assert (sample.host, sample.heap, dict(sample.pauses)) == (
-        "h3",
-        2e8,
-        {0.01048576: 40.0, 0.117440512: 41.0, float("inf"): 42.0},
-    )
-    chosen = PrometheusSource(source._client.url, runtime_match={"instance": ".*:2"})
-    found = await chosen.runtime("hello", "prod", ("h4",), T0 + 600)
-    assert isinstance(found, RuntimeSnapshot)
-    assert [sample.host for sample in found.hosts] == ["h4"]
-    chosen.close()
-
-
-async def test_a_neighbours_runtime_is_not_ours(source: PrometheusSource) -> None:
-    """Two services, or two envs of one, share the label ``host``; one of them may export nothing."""
-    heaps = {}
-    for app, env in (("hello", "prod"), ("other", "prod"), ("silent", "prod"), ("hell.", "prod"), ("other", "test")):
-        found = await source.runtime(app, env, ("h7",), T0 + 600)
+    async def test_a_process_is_chosen_by_its_labels(self, server: str) -> None:
+        chosen = PrometheusSource(server, runtime_match={"instance": ".*:2"})
+        found = await chosen.runtime("hello", "prod", ("h4",), T0 + 600)
         assert isinstance(found, RuntimeSnapshot)
-        heaps[app, env] = [sample.heap for sample in found.hosts]
-    assert heaps == {
-        ("hello", "prod"): [7e6],
-        ("other", "prod"): [1e6],
-        ("silent", "prod"): [],
-        ("hell.", "prod"): [],
-        ("other", "test"): [],
-    }
+        assert [sample.host for sample in found.hosts] == ["h4"]
+        chosen.close()
 
-
-async def test_history_is_counters_in_order(source: PrometheusSource) -> None:
-    found = await source.history("hello", "prod", (STABLE,), T0 + 3600)
-    assert isinstance(found, tuple)
-    assert [snapshot.at - T0 for snapshot in found][:3] == [0, 600, 1200]
-    assert sum(s.classes["2xx"] for s in increments(found[-2], found[-1])) > 0
-
-
-async def test_an_observer_on_a_real_server(source: PrometheusSource) -> None:
-    config = JudgeConfig("hello", "prod", "r-1", CANARY, STABLE, SloTarget(0.25, 0.01))
-    observer = Observer(source, None, config)
-    await observer.start(T0 + 2990)
-    for at in range(3000, 3601, 15):
-        seen = await observer.look(T0 + at, (ProcessHealth("h3"),), 0)
-    assert seen.no_data is None
-    assert seen.step_totals.canary_requests == 440
-    assert set(seen.slo_canary.broken) == {"error_rate", "latency_p95"}
-    assert not (seen.slo_stable and seen.slo_stable.broken)
-    assert seen.evidence.e_value > 10_000
-    assert seen.score.value is not None
-    assert seen.score.value <= 40
+    async def test_history_is_denser_towards_its_end(self, source: PrometheusSource) -> None:
+        found = await source.history("hello", "prod", (STABLE,), T0 + 3600)
+        assert isinstance(found, tuple)
+        assert [snapshot.at - T0 for snapshot in found][:3] == [0, 600, 1200]
 
 
 # --- a Prometheus that is ill: answers of our own making on a real socket

@@ -198,6 +198,8 @@ class StoreContract:
 
 
 class TestDirectoryStore(StoreContract):
+    KIND = "directory"
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> ArtifactStore:
         return Directory(path=tmp_path / "store").open()
@@ -279,6 +281,8 @@ def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
 
 @pytest.mark.s3
 class TestS3Store(StoreContract):
+    KIND = "s3"
+
     @pytest.fixture
     async def store(self, minio: Minio) -> AsyncIterator[S3Store]:
         store = S3Store.open(minio.connection(f"test-{secrets.token_hex(8)}"))

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema
@@ -21,10 +22,10 @@ from gopub.errors import ErrorGroup, GopubError, SpecError, UsageError
 from gopub.evidence import generate
 from gopub.evidence.keys import SignerConnection
 from gopub.fleet.protocol import FleetConnection
-from gopub.health.samples import NoData
-from gopub.health.sources import LogsConnection
+from gopub.health.samples import CounterSnapshot, LogCounts
+from gopub.health.sources import LogsConnection, LogTarget
 from gopub.journal.kit import Kit, read_kit, write_kit
-from gopub.process import Result, base_environment, run
+from gopub.process import Executor, Result, base_environment, run
 from gopub.spec.connections import Connections, parse_connections
 from gopub.spec.kinds import SecretRef, kind_of
 from gopub.spec.references import Reference
@@ -33,6 +34,7 @@ from gopub.store.protocol import StoreConnection
 from gopub.telemetry import REDACTOR
 from gopub.traffic.backends.nginx import Nginx
 from gopub.traffic.door import RouterConnection
+from gopub.traffic.protocol import EdgeStatus
 from gopub.wiring.backends import BACKENDS, DOORS, Backends
 from gopub.wiring.project import inventory_of
 from tests.support.plugin import LINES, MODULE, acme, install, loaded
@@ -41,12 +43,32 @@ from tests.support.rollout_world import World, in_memory
 FILE = """\
 things: {kind: shelf, folder: things}
 all: {kind: names, names: [h1, h2]}
-edges: {kind: paper, inventory: all, hosts: role=app}
-counts: {kind: abacus, token: {env: GOPUB_TEST_KEY}}
-lines: {kind: diary}
+edges: {kind: paper, folder: paper, inventory: all, hosts: role=app}
+counts: {kind: abacus, file: series, token: {env: GOPUB_TEST_KEY}}
+lines: {kind: diary, folder: diary}
 ssh: {kind: pigeon, loft: roof}
 wax: {kind: seal, private: {env: GOPUB_TEST_KEY}}
 """
+
+
+SERIES = (
+    '{"name": "gopub_edge_table_revision", "labels": {"app": "hello", "env": "lab", "instance": "e1"}, '
+    '"samples": [[0, 1], [15, 1]]}\n'
+)
+
+
+class Here:
+    """Programs are run in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        return await run(argv, stdin=stdin, cwd=self.folder, check=False)
+
+
+async def nobody(edge: str) -> Executor:
+    raise GopubError("GP413", f"{edge} is away")
 
 
 @pytest.fixture
@@ -79,15 +101,27 @@ def test_each_is_read_and_opened_by_its_line(
     monkeypatch.setenv("GOPUB_TEST_KEY", generate(tmp_path / "keys").private.read_text())
     hosts = inventory_of(known, "all").select(parse_selector("role=app"))
     assert [host.name for host in hosts] == ["h1", "h2"]
-    router = known.get("edges", RouterConnection).open(["h1", "h2"], None)  # type: ignore[arg-type]
-    assert [status.edge for status in asyncio.run(router.status("hello", "lab", "hello"))] == ["h1", "h2"]
+    router = known.get("edges", RouterConnection).open(["h1", "h2"], nobody)
+    unreached = [EdgeStatus("h1", error="h1 is away"), EdgeStatus("h2", error="h2 is away")]
+    assert list(asyncio.run(router.status("hello", "lab", "hello"))) == unreached
     assert known.get("ssh", FleetConnection).options().user == "roof"
     of = {
         name: known.get(name, DOORS[door].model)
         for name, door in (("counts", "metrics"), ("lines", "logs"), ("wax", "signer"))
     }
-    assert asyncio.run(of["counts"].open().counters("hello", "lab", [], 0.0)) == NoData("an abacus says nothing")
-    assert asyncio.run(known.get("lines", LogsConnection).open().read(None, 0.0)) == NoData("a diary says nothing")
+    (tmp_path / "series").write_text(SERIES)
+    counted = asyncio.run(of["counts"].open().counters("hello", "lab", [], 20.0))
+    assert isinstance(counted, CounterSnapshot)
+    assert counted.edges == {"e1": 15.0}
+    (tmp_path / "diary").mkdir()
+    (tmp_path / "diary" / "hello.service").write_text("4 level=error msg=old\n6 level=error msg=new\n")
+    lines = known.get("lines", LogsConnection).open()
+    target = LogTarget("h1", "r1", "hello.service", Here(tmp_path))
+    found = asyncio.run(lines.read(target, 5.0)), asyncio.run(lines.read(target, 5.0))
+    assert [(one.lines, one.classes.get("level:error", 0)) for one in found if isinstance(one, LogCounts)] == [
+        (2, 1),
+        (0, 0),
+    ]
     signer = known.get("wax", SignerConnection).open()
     assert signer.public.accepts(signer.sign(b"x"), digest=hashlib.sha256(b"x").digest())
 
@@ -111,7 +145,7 @@ def test_an_unknown_kind_is_told_with_its_place_and_all_that_there_are(plugin: B
     assert caught.value.hint == "one of " + ", ".join([*BACKENDS.ours(), *theirs])
 
 
-CLOSED = MODULE.replace("def open(self):", "def closed(self):").replace('"shelf"', '"tape"')
+CLOSED = MODULE.replace("def open(", "def closed(").replace('"shelf"', '"tape"')
 ALL = ", ".join([*DOORS, "secret"])
 BROKEN = {
     "raises": ("raise RuntimeError('no tape drive')", "store.tape", "tapes:Tape", "RuntimeError: no tape drive"),
@@ -226,7 +260,7 @@ def test_a_kit_of_before_is_read_and_one_with_our_own_kinds_is_written_as_before
 
 def test_a_block_is_made_of_a_kind(known: Connections) -> None:
     block = block_of(type(known.get("counts", DOORS["metrics"].model)))
-    made = block(token=SecretStr("hunter2-hunter2"))  # type: ignore[call-arg]
+    made = block(file="series", token=SecretStr("hunter2-hunter2"))  # type: ignore[call-arg]
     assert "hunter2" not in f"{made} {made.to_connection()!r}"
     assert made.to_connection().token.reveal() == "hunter2-hunter2"  # type: ignore[attr-defined]
     shelf = block_of(type(known.get("things", StoreConnection)))
