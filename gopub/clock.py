@@ -7,6 +7,9 @@ import secrets
 import time
 from typing import Protocol
 
+SILENT = 10.0
+"""Seconds after which whoever works on something long says again that it goes on."""
+
 
 class Clock(Protocol):
     """What the rest of gopub knows of time."""

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from prefect import get_run_logger
 from prefect.concurrency.asyncio import concurrency
 from prefect.runtime import flow_run
 from pydantic import Field
@@ -20,11 +19,13 @@ from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
 from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
+from gopub.release.progress import progress
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
 from gopub.spec.address import PATTERN
 from gopub.spec.projects import Projects, find_projects, load_projects
 from gopub.spec.refglob import EVERY
+from gopub.telemetry import log
 from gopub.usecases import refuse
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.wiring import folder
@@ -41,6 +42,9 @@ Made = dict[str, str]
 
 BUILDS = "gopub-build"
 """The global concurrency limit that `gopub setup` makes."""
+_log = log("release")
+_told = progress()
+"""A process makes one release at a time; the command prints what it says, and a run's page shows it."""
 
 
 Address: TypeAlias = Annotated[str, Field(pattern=PATTERN)]
@@ -68,7 +72,8 @@ def workshop(
 @box(name="checkout", limit=900, patient=True)
 async def checkout(shop: Shop) -> SourceTree:
     """A clean clone of the commit."""
-    return await core.checkout(shop.config)
+    async with _told.stage(f"checking out {shop.config.ref}"):
+        return await core.checkout(shop.config)
 
 
 @box(name="project", limit=900, patient=True)
@@ -77,7 +82,8 @@ async def project_folder(
 ) -> str:
     """The folder whose gopub.yaml, connections and inventories count, whatever the commit says."""
     place = folder.Place(repository, spec_file, project, project_ref, app, env)
-    return await folder.project_folder(place, registered=_registered if on_a_worker() else None)
+    async with _told.stage("looking for the project", brief=True):
+        return await folder.project_folder(place, registered=_registered if on_a_worker() else None)
 
 
 def _registered() -> Projects:
@@ -87,14 +93,16 @@ def _registered() -> Projects:
 @box(name="may it begin", limit=60, patient=True)
 async def may_begin(project: str, app: str, env: str, *, automatic: bool) -> str:
     """Refuse an unknown environment and one where a rollout is active; gives the project's app."""
-    ours = await marks.gone_on_with(app, env)
+    async with _told.stage("asking whether it may begin", brief=True):
+        ours = await marks.gone_on_with(app, env)
     return refuse.refuse_project(project, app, env, automatic=automatic, ours=ours)
 
 
 @box(name="may it enter", limit=60, patient=True)
 async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade: bool) -> None:
     """Refuse, before anything is built, an older version and a release that is quarantined where it is meant for."""
-    ours = await marks.gone_on_with(plan.app, env) if env else ""
+    async with _told.stage("asking whether it may enter", brief=True):
+        ours = await marks.gone_on_with(plan.app, env) if env else ""
     known = made["release_id"] if made else ""
     refuse.refuse_release(plan.app, env, plan.version, known, downgrade=downgrade, ours=ours)
 
@@ -102,48 +110,65 @@ async def may_enter(plan: ReleasePlan, env: str, made: Made | None, *, downgrade
 @box(name="plan release", limit=600)
 async def plan(shop: Shop, source: SourceTree) -> ReleasePlan:
     """Read gopub.yaml of that commit and decide version, targets, flags and toolchain."""
-    planned = await core.plan(shop.config, source, started=now())
+    async with _told.stage("preparing: gopub.yaml, the Go toolchain"):
+        planned = await core.plan(shop.config, source, started=now())
+    _log.info("%s", planned.says)
     for remark in planned.remarks:
-        get_run_logger().warning("%s", remark)
+        _log.warning("%s", remark)
     return planned
 
 
 @box(name="look it up", limit=300, patient=True)
 async def already_published(shop: Shop, plan: ReleasePlan) -> Made | None:
     """What this commit was published as under this version; a second run builds nothing."""
-    found = await core.already_published(await shop.store(plan), plan.app, plan.version, plan.tree.commit)
+    async with _told.stage("looking in the store", brief=True):
+        found = await core.already_published(await shop.store(plan), plan.app, plan.version, plan.tree.commit)
+    if found:
+        _log.info("%s %s was published before, as this commit: nothing is built", plan.app, plan.version)
     return _made(plan, found.release_id) if found else None
 
 
 @box(name="check modules", limit=1800, patient=True)
 async def check_modules(plan: ReleasePlan) -> ModuleReport:
     """Hold the commit's modules to the rules."""
-    return await core.check_modules(plan)
+    async with _told.stage("checking the modules"):
+        return await core.check_modules(plan)
 
 
 @box(name="unit tests", limit=3600)
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
     """Go vet and go test; a failure ends the release, and nothing is published."""
-    await core.unit_tests(plan, modules)
+    if not plan.spec.build.test.run:
+        _log.info("no tests: build.test is false")
+        return
+    async with _told.stage("go vet, go test"):
+        await core.unit_tests(plan, modules)
 
 
 @box(name="compile", run_name="compile-{target.os}-{target.arch}", limit=3600)
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target."""
-    return await core.compile_target(plan, modules, target)
+    async with _told.stage(f"compiling {target.text}"):
+        return await core.compile_target(plan, modules, target)
 
 
 @box(name="prove", run_name="prove-{built.target.os}-{built.target.arch}", limit=1800)
 async def prove(shop: Shop, plan: ReleasePlan, built: Built) -> SignedTarget:
     """Archive, SBOM, and the signatures over them."""
-    described = await core.sbom(plan, await core.archive(plan, built))
-    return await core.sign(described, await shop.key(plan))
+    name = built.target.text
+    async with _told.stage(f"packing {name}"):
+        packed = await core.archive(plan, built)
+    async with _told.stage(f"writing the SBOMs of {name}"):
+        described = await core.sbom(plan, packed)
+    async with _told.stage(f"signing {name}"):
+        return await core.sign(described, await shop.key(plan))
 
 
 @box(name="provenance", limit=300)
 async def provenance(shop: Shop, plan: ReleasePlan, modules: ModuleReport, signed: Sequence[SignedTarget]) -> LocalFile:
     """State how all of it was built."""
-    return await core.provenance(plan, modules, signed, await shop.key(plan), finished=now())
+    async with _told.stage("signing the provenance"):
+        return await core.provenance(plan, modules, signed, await shop.key(plan), finished=now())
 
 
 @box(name="manifest", limit=300)
@@ -151,13 +176,15 @@ async def manifest(
     shop: Shop, plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile
 ) -> PreparedRelease:
     """Write and sign release.json."""
-    return await core.write_manifest(plan, signed, provenance, await shop.key(plan), created=now())
+    async with _told.stage("signing release.json"):
+        return await core.write_manifest(plan, signed, provenance, await shop.key(plan), created=now())
 
 
 @box(name="publish", limit=1800, patient=True)
 async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> Made:
     """Put it into the store: the files, then release.json with its signature, then the version."""
-    published = await core.publish(await shop.store(plan), prepared)
+    async with _told.stage("uploading to the store"):
+        published = await core.publish(await shop.store(plan), prepared)
     await pages.release_page(published.release)
     return _made(plan, published.release_id)
 

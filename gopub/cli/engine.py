@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from gopub.canon import Json
+from gopub.cli.lines import awaited, hush
 from gopub.cli.signals import Wish, heeded
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, InterruptedByUser
@@ -32,19 +33,18 @@ if TYPE_CHECKING:
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
-"""Set before Prefect is imported, where the user has not set it: no telemetry, we tell the story ourselves, and the
-watchdog of a server hears of our runs as often as of a worker's."""
+"""Set before Prefect is imported, where the user has not set it: no telemetry, and the watchdog of a server hears of
+our runs as often as of a worker's. That we tell the story ourselves is set by `lines.hush`."""
 
 
 def load(dotted: str) -> Any:
     """An attribute of the Prefect project, such as ``flows.rollout:rollout``."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    hush()
     if "PREFECT_API_URL" not in os.environ:
         state_folder()
         private_folder(Path(os.environ.setdefault("PREFECT_HOME", str(engine_home()))))
@@ -104,8 +104,9 @@ def run_flows(
     The first Ctrl-C, SIGTERM or SIGHUP starts ``on_interrupt`` next to them, by default it cancels them; a Ctrl-C after
     that ends the process.
     """
-    _own_server()
-    flow, wish = load(f"flows.{name}:{name}"), Wish()
+    with awaited("starting the engine"):
+        _own_server()
+        flow, wish = load(f"flows.{name}:{name}"), Wish()
     return _in_a_thread(lambda: asyncio.run(_run(flow, parameters, beside, on_interrupt or _cancel, wish)), wish.say)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from gopub import __version__
 from gopub.cli import lazy
+from gopub.cli.lines import speak
 from gopub.cli.saying import forgive, say
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies, set_socks_aside
@@ -51,6 +52,7 @@ def run() -> None:
     bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
     set_socks_aside(os.environ)
     forgive(sys.stdout, sys.stderr)
+    speak()
     try:
         lazy.register(app, sys.argv[1:])
         app()

@@ -12,6 +12,7 @@ from gopub.canon import Json
 from gopub.cli.driving import drive
 from gopub.cli.saying import say
 from gopub.errors import UsageError
+from gopub.telemetry import log
 
 if TYPE_CHECKING:
     from gopub.spec.loader import Loaded
@@ -43,6 +44,7 @@ def release(
     parameters: dict[str, Json] = {
         "repository": where, "ref": ref, "version": version, "spec_file": file, "project": here(where, file),
     }  # fmt: skip
+    log("release").info("releasing %s of %s", ref, where)  # the engine takes its time before anybody else speaks
     made = cast("dict[str, str]", run_flow("release", parameters))
     if as_json:
         say(json.dumps({"schema_version": 1, **made}))
@@ -76,6 +78,7 @@ def rollout(
         from gopub.usecases.start import released
 
         clear(app, env, asyncio.run(released(project, app, env, version, server_blocks())), clear_quarantine)
+    log("release").info("rolling %s out into %s", version, env)
     drive(
         "rollout",
         app,
@@ -107,6 +110,7 @@ def deploy(
         "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     refuse_project(project, app, env)  # before an engine is started for what would be refused
+    log("release").info("releasing %s of %s, then rolling it out into %s", ref, path.parent, env)
     drive("deploy", app, env, parameters, as_json=as_json)
 
 

@@ -62,6 +62,13 @@ class ReleasePlan:
         return "network" if self.network or not self.sandbox else "loopback"
 
     @property
+    def says(self) -> str:
+        """What is to be made, in one line."""
+        targets = ", ".join(target.text for target in self.targets)
+        what = f"{self.app} {self.version}, commit {self.tree.commit[:12]}"
+        return f"{what}, for {targets}, with Go {self.toolchain.version}"
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What people are told before anything is built."""
         told = []
