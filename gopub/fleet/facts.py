@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
+from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
 
 _UNIT_PREFIX = "unit."
@@ -149,7 +150,8 @@ def _unit(said: Mapping[str, str]) -> UnitFacts:
 class Wanted:
     """What a host is to be brought to: one release with one render, and the arguments of each verb.
 
-    ``digests`` has ``archive``, ``binary`` and ``files``; ``arguments`` maps a verb to its arguments.
+    ``digests`` has ``archive``, ``binary`` and ``files``; ``arguments`` maps a verb to its arguments. ``keep`` releases
+    stay of those that ``known`` does not call bad.
     """
 
     app: str
@@ -161,6 +163,7 @@ class Wanted:
     arguments: Mapping[Verb, Mapping[str, str]] = field(default_factory=dict)
     keep: int = 5
     reason: str = ""
+    known: Known = field(default_factory=Known)
 
     @property
     def folder(self) -> str:
@@ -189,12 +192,12 @@ def needs(facts: HostFacts, wanted: Wanted) -> tuple[Verb, ...]:
     return (*verbs, "prune") if _surplus(facts, wanted) else tuple(verbs)
 
 
-def _surplus(facts: HostFacts, wanted: Wanted) -> set[str]:
-    """The folders that pruning would remove once the host is there; the same rule as in the host program."""
+def _surplus(facts: HostFacts, wanted: Wanted) -> tuple[str, ...]:
+    """The folders that pruning removes once the host is there."""
     now = facts.current.name if facts.current else ""
     after = facts.releases if wanted.folder in facts.releases else (wanted.folder, *facts.releases)
     previous = now if now != wanted.folder else facts.previous
-    return set(after[wanted.keep :]) - {wanted.folder, previous}
+    return surplus(after, now=wanted.folder, previous=previous, keep=wanted.keep, known=wanted.known)
 
 
 def order(facts: HostFacts, wanted: Wanted, verb: Verb, fence: Fence) -> Order:
@@ -212,7 +215,7 @@ def order(facts: HostFacts, wanted: Wanted, verb: Verb, fence: Fence) -> Order:
         release=wanted.release,
         render=wanted.render,
         digests=wanted.digests if verb == "stage" else {"binary": wanted.digests["binary"]},
-        arguments=wanted.arguments.get(verb, {"keep": str(wanted.keep)} if verb == "prune" else {}),
+        arguments=wanted.arguments.get(verb, {"remove": " ".join(_surplus(facts, wanted))} if verb == "prune" else {}),
         reason=wanted.reason,
     )
 

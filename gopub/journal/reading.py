@@ -7,13 +7,15 @@ import os
 import socket
 
 from gopub.errors import UsageError
+from gopub.fleet.keeping import Known
 from gopub.health.starts import Starts
 from gopub.health.wire import from_json
 from gopub.journal import events as ev
+from gopub.journal.good import known_at
 from gopub.journal.state import EnvState, State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of, env_stream, stream_of
-from gopub.plan.model import Outcome
+from gopub.plan.model import Outcome, Plan
 
 DAMAGED = frozenset({"GP702", "GP703", "GP733"})
 """Entries of one stream that cannot have happened, or cannot be read: what other streams tell is as good as ever."""
@@ -32,6 +34,12 @@ def whoami() -> str:
 def read_env_state(journal: Journal, app: str, env: str) -> EnvState:
     """What the env runs and whether a rollout is active there."""
     return fold_env(entry.event for entry in journal.read(env_stream(app, env)))
+
+
+def known_of(journal: Journal, plan: Plan) -> Known:
+    """Which releases the env was well with, once the plan's release is stable there."""
+    events = [entry.event for entry in journal.read(env_stream(plan.app, plan.env))]
+    return known_at(events, plan.release.release, plan.stable.release if plan.stable else "")
 
 
 def read_state(journal: Journal, rollout: str) -> State:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gopub.errors import GopubError
+from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
 from gopub.fleet.unit import stop_seconds
@@ -76,10 +77,12 @@ async def restore(run: Run, name: str) -> Record:
     return replace(proof, values={**proof.values, "runs": planned.before})
 
 
-async def prune(run: Run, name: str) -> Record:
-    """Remove the oldest releases; failing to is no failure of the rollout."""
-    keep = str(run.plan.keep_releases)
-    return await _ask(run, _order(run, name, "prune", arguments={"keep": keep}), timeout=300)
+async def prune(run: Run, name: str, known: Known) -> Record:
+    """Remove the releases that are not kept; failing to is no failure of the rollout."""
+    facts = await (await run.ports.fleet.channel(run.host(name))).facts(run.plan.instance)
+    now = run.plan.host(name).folder(run.plan.release.release)
+    gone = surplus(facts.releases, now=now, previous=facts.previous, keep=run.plan.keep_releases, known=known)
+    return await _ask(run, _order(run, name, "prune", arguments={"remove": " ".join(gone)}), timeout=300)
 
 
 async def process_health(run: Run, name: str) -> ProcessHealth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gopub.journal import events as ev
+from gopub.journal.reading import known_of
 from gopub.journal.transitions import Phase
 from gopub.plan.model import FULL, PlannedStep
 from gopub.rollout import hosts
@@ -26,4 +27,5 @@ async def settle(run: Run) -> None:
     await stand(run)
     serving = run.pools().at("canary")
     await run.edges.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
-    await on_each(serving, lambda name: hosts.prune(run, name))
+    known = known_of(run.ports.journal, run.plan)
+    await on_each(serving, lambda name: hosts.prune(run, name, known))

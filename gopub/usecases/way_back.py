@@ -24,12 +24,13 @@ from gopub.source.versions import without_v
 class Past:
     """What ran in an env: ``before`` are its stable releases before this one, the newest first, the bad ones left out.
 
-    ``went_back`` tells that the last rollout did not promote its release.
+    ``went_back`` tells that the last rollout did not promote its release; ``bad`` are the releases in quarantine.
     """
 
     stable: ReleaseRef | None
     before: tuple[ReleaseRef, ...] = ()
     went_back: bool = False
+    bad: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def past_of(events: Sequence[ev.Event], kit: Kit, facts: Mapping[str, HostFacts]
         ran.append(kit.plan.stable)  # the first rollout of a journal may have found a stable release on the hosts
     bad = {known.stable, *known.quarantine}
     before = tuple(dict.fromkeys(ref for ref in ran if ref.release not in bad))
-    return Past(ReleaseRef(known.stable, known.stable_version), before, closed[-1].outcome is not Outcome.PROMOTED)
+    went_back = closed[-1].outcome is not Outcome.PROMOTED
+    return Past(ReleaseRef(known.stable, known.stable_version), before, went_back, known.quarantine)
 
 
 def _past_of_kit(kit: Kit, facts: Mapping[str, HostFacts]) -> Past:
@@ -74,14 +76,15 @@ def way_back(kit: Kit, past: Past, facts: Mapping[str, HostFacts], to: str, roll
     """
     if to:
         wanted = _named(kit, past, to)
-        return WayBack(_plan(kit, facts, wanted, _to_go(kit, facts, wanted), rollout))
+        return WayBack(_plan(kit, past, facts, wanted, _to_go(kit, facts, wanted), rollout))
     if past.went_back and past.stable:
-        return WayBack(_plan(kit, facts, past.stable, _astray(kit, past.stable, facts), rollout), Outcome.MENDED)
+        to_go = _astray(kit, past, past.stable, facts)
+        return WayBack(_plan(kit, past, facts, past.stable, to_go, rollout), Outcome.MENDED)
     if not past.before:
         what = past.stable.version if past.stable else "what runs"
-        raise GopubError("GP725", f"no release before {what} is known; known: {_versions(kit)}",
-                         hint="name one with --to; a first release goes with `systemctl stop`")  # fmt: skip
-    return WayBack(_plan(kit, facts, past.before[0], past.stable or kit.plan.release, rollout))
+        raise GopubError("GP725", f"no release before {what} is known",
+                         hint=f"{_takeable(kit, past, facts)}; a first release goes with `systemctl stop`")  # fmt: skip
+    return WayBack(_plan(kit, past, facts, past.before[0], past.stable or kit.plan.release, rollout))
 
 
 def _named(kit: Kit, past: Past, to: str) -> ReleaseRef:
@@ -98,26 +101,58 @@ def _to_go(kit: Kit, facts: Mapping[str, HostFacts], wanted: ReleaseRef) -> Rele
     return _ref(kit, running.most_common(1)[0][0]) if running else wanted
 
 
-def _astray(kit: Kit, stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> ReleaseRef:
+def _astray(kit: Kit, past: Past, stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> ReleaseRef:
     """What most of the hosts run that are not on stable, where the last rollout went back."""
     silent = [host.name for host in kit.plan.hosts if host.name not in facts]
     astray = [fact for fact in facts.values() if not _is_on(stable, fact)]
     if not astray and not silent:
         raise GopubError("GP725", f"the last rollout went back already: {stable.version} is stable and runs everywhere",
-                         hint=f"name what you want with --to; known: {_versions(kit)}")  # fmt: skip
+                         hint=_takeable(kit, past, facts))  # fmt: skip
     running = _running(astray)
     return _ref(kit, running.most_common(1)[0][0]) if running else kit.plan.release
 
 
-def _plan(kit: Kit, facts: Mapping[str, HostFacts], wanted: ReleaseRef, to_go: ReleaseRef, rollout: str) -> Plan:
+def _plan(
+    kit: Kit, past: Past, facts: Mapping[str, HostFacts], wanted: ReleaseRef, to_go: ReleaseRef, rollout: str
+) -> Plan:
     plan = kit.plan
-    folders = {host.name: _folder(host, wanted, plan.release, facts.get(host.name)) for host in plan.hosts}
-    missing = [name for name, folder in folders.items() if not folder and name in facts]
-    if len(folders) > plan.max_load * (len(folders) - len(missing)):
+    folders = _folders(kit, wanted, facts)
+    missing = _missing(folders, facts)
+    if not _carried(kit, folders, missing):
         raise GopubError("GP725", f"release {wanted.version} is not on {', '.join(missing)}",
-                         hint="name one that the hosts still hold with --to, or roll it out")  # fmt: skip
+                         hint=f"{_takeable(kit, past, facts)}, or roll it out")  # fmt: skip
     hosts = tuple(replace(host, before=folders[host.name], before_digest="", idle=False) for host in plan.hosts)
     return replace(plan, rollout=rollout, release=to_go, stable=wanted, hosts=hosts, steps=())
+
+
+def _folders(kit: Kit, wanted: ReleaseRef, facts: Mapping[str, HostFacts]) -> dict[str, str]:
+    release = kit.plan.release
+    return {host.name: _folder(host, wanted, release, facts.get(host.name)) for host in kit.plan.hosts}
+
+
+def _missing(folders: Mapping[str, str], facts: Mapping[str, HostFacts]) -> list[str]:
+    """The hosts that say that they do not hold it."""
+    return [name for name, folder in folders.items() if not folder and name in facts]
+
+
+def _carried(kit: Kit, folders: Mapping[str, str], missing: Sequence[str]) -> bool:
+    """Whether the hosts that hold it carry the load of the others."""
+    return len(folders) <= kit.plan.max_load * (len(folders) - len(missing))
+
+
+def _takeable(kit: Kit, past: Past, facts: Mapping[str, HostFacts]) -> str:
+    """What `--to` would really take: held by enough hosts, not quarantined, and not what all of them run already."""
+    known = dict.fromkeys((*_known(kit), *past.before, *([past.stable] if past.stable else [])))
+    found = [ref.version for ref in known if ref.release not in past.bad and _would_go(kit, ref, facts)]
+    named = ", ".join(dict.fromkeys(found))
+    return f"name one that the hosts hold with --to: {named}" if named else "the hosts hold no other good release"
+
+
+def _would_go(kit: Kit, ref: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
+    folders = _folders(kit, ref, facts)
+    everywhere = bool(facts) and all(_is_on(ref, fact) for fact in facts.values())
+    held = any(folders.values()) and _carried(kit, folders, _missing(folders, facts))
+    return held and not everywhere
 
 
 def _folder(host: PlannedHost, wanted: ReleaseRef, release: ReleaseRef, facts: HostFacts | None) -> str:
@@ -141,7 +176,3 @@ def _known(kit: Kit) -> list[ReleaseRef]:
 
 def _ref(kit: Kit, short: str) -> ReleaseRef:
     return next((ref for ref in _known(kit) if ref.short == short), ReleaseRef(short, short))
-
-
-def _versions(kit: Kit) -> str:
-    return ", ".join(ref.version for ref in _known(kit)) or "none"

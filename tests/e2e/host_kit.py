@@ -100,6 +100,10 @@ class Cargo:
         now = {**self.wanted.arguments.get(verb, {}), **more}
         return replace(self, wanted=replace(self.wanted, arguments={**self.wanted.arguments, verb: now}))
 
+    def keeping(self, keep: int) -> Cargo:
+        """The same, of a team that keeps so many releases on a host."""
+        return replace(self, wanted=replace(self.wanted, keep=keep))
+
 
 @dataclass
 class Site:

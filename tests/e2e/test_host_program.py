@@ -301,10 +301,13 @@ async def test_pruning_keeps_what_runs_and_what_ran_before(site: Site) -> None:
         await site.run("stage", cargo)
     await site.run("switch", cargos[0])
     await site.run("switch", cargos[1])
-    record = await site.run("prune", cargos[1].with_arguments("prune", keep="1"))
+    record = await site.run("prune", cargos[1].keeping(1))
     assert record.changed
     assert set((await site.facts()).releases) == {cargos[0].folder, cargos[1].folder, cargos[3].folder}
-    assert not (await site.run("prune", cargos[1].with_arguments("prune", keep="1"))).changed
+    assert not (await site.run("prune", cargos[1].keeping(1))).changed
+    everything = " ".join(cargo.folder for cargo in cargos)
+    await site.run("prune", cargos[1].with_arguments("prune", remove=everything))
+    assert (await site.facts()).releases == (cargos[1].folder,), "whatever an order names, what runs stays"
     assert await site.whole() == cargos[1].folder
 
 

@@ -95,7 +95,7 @@ async def test_stage_killed_at_any_command_is_whole_when_repeated(site: Site, di
         assert record.ok, (step, record)
         assert await site.whole() == one.folder
         assert cargo.folder in (await site.facts()).releases
-        await site.run("prune", one.with_arguments("prune", keep="1"))
+        await site.run("prune", one.keeping(1))
     assert died >= 8, "control: it has to die nearly every time"
 
 

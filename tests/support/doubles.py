@@ -27,6 +27,7 @@ class MemoryHost:
     machine_id: str
     folders: dict[str, str] = field(default_factory=dict)
     current: str = ""
+    previous: str = ""
     epoch: int = 0
     token: str = ""
     n: int = 0
@@ -48,7 +49,8 @@ class MemoryHost:
             self.machine_id,
             arch="amd64",
             current=current,
-            releases=tuple(self.folders),
+            previous=self.previous,
+            releases=tuple(reversed(self.folders)),
             epoch=self.epoch,
             token=self.token,
             n=self.n,
@@ -88,11 +90,15 @@ class MemoryHost:
             case "switch" | "rollback":
                 if order.folder not in self.folders:
                     return self._record(order, "GP439", "not staged")
+                self.previous = self.current if self.current != order.folder else self.previous
                 self.current = order.folder
             case "stop":
                 self.current = ""
             case "verify":
                 return self._proof(order)
+            case "prune":
+                for name in order.arguments.get("remove", "").split():
+                    self.folders.pop(name, None)
             case _:
                 pass
         return self._record(order)

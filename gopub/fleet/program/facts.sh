@@ -159,8 +159,23 @@ END
 # staged_list: the folders of complete releases, newest first.
 staged_list() {
     [ -d "$releases" ] || return 0
-    # shellcheck disable=SC2012 # this program made the names: hex digits and one dash
-    ls -1t "$releases" 2>/dev/null | tr '\n' ' ' | sed 's/ $//'
+    listed=
+    # shellcheck disable=SC2010,SC2045 # of all names there only those of hex digits and one dash are taken
+    for name in $(ls -1t "$releases/" 2>/dev/null | grep -x '[0-9a-f]\{12\}-[0-9a-f]\{12\}'); do
+        ! is_ours "$name" || listed="$listed$name "
+    done
+    printf %s "${listed% }"
+}
+
+# is_ours DIR: whether this program made the release folder DIR: no link, and its manifest says what its name says.
+# What is not ours is neither counted nor removed.
+is_ours() {
+    [ -d "$releases/$1" ] && [ ! -L "$releases/$1" ] && [ ! -L "$releases/$1/.gopub-manifest" ] || return 1
+    manifest "$1"
+    short "$m_release"
+    of=$short
+    short "$m_render"
+    [ "$of-$short" = "$1" ]
 }
 
 # manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files.

@@ -7,7 +7,7 @@
 o_host='' o_verb='' o_epoch=0 o_token='' o_n=0 o_gopub='' o_machine_id='' o_instance='' o_app='' o_env=''
 o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_digest_files=''
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_arg_binary_size=0 o_arg_user=''
-o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_keep=5 o_arg_stop_timeout=90
+o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
 o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
@@ -33,7 +33,7 @@ take_line() {
     digest.archive | digest.binary | digest.files) ;;
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
-    arg.within | arg.settle | arg.keep | arg.stop_timeout | arg.lock_wait | arg.download_timeout) ;;
+    arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout) ;;
     arg.check.[0-9] | arg.check.[0-9][0-9]) checks=$((checks + 1)) ;;
     *) fail GP430 "the order has the key '$key', which this program does not know" ;;
     esac
@@ -52,7 +52,7 @@ check_order() {
     esac
     case $o_instance$o_app in *[!a-z0-9-]*) fail GP430 "'$o_instance', '$o_app': names have a-z, 0-9 and -" ;; esac
     for text in "$o_epoch" "$o_n" "$o_arg_archive_size" "$o_arg_files_size" "$o_arg_files_unpacked" \
-        "$o_arg_binary_size" "$o_arg_within" "$o_arg_settle" "$o_arg_keep" "$o_arg_stop_timeout" "$o_arg_lock_wait" "${o_arg_port:-0}" \
+        "$o_arg_binary_size" "$o_arg_within" "$o_arg_settle" "$o_arg_stop_timeout" "$o_arg_lock_wait" "${o_arg_port:-0}" \
         "${o_arg_traffic_port:-0}" "$o_arg_download_timeout"; do
         is_number "$text" || fail GP430 "'$text' is not a number that an order can hold"
     done

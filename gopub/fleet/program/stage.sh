@@ -13,7 +13,7 @@ do_stage() {
     [ -n "$o_release" ] && [ -n "$o_render" ] && [ -n "$o_digest_binary" ] ||
         fail GP430 "a stage order needs release, render and digest.binary"
     service_user
-    find "$releases" -mindepth 1 -maxdepth 1 -name '.*' -exec rm -rf {} +
+    sweep
     if [ -e "$releases/$dir" ]; then
         ! intact "$dir" || finish true '' "$dir is already staged"
         [ "$dir" != "$current" ] || fail GP429 "$dir, which is in use, was altered on this host: $why"
@@ -225,22 +225,42 @@ try_config() (
 # dollars WORD: systemd expands dollar signs in the words of a command; twice means one.
 dollars() { printf '%s' "$1" | sed 's/\$/$$/g'; }
 
+# sweep: what killed orders left half-staged or half-removed. A folder of somebody else stays, whatever its name.
+sweep() {
+    find "$releases/" -mindepth 1 -maxdepth 1 \( -name '.new-[0-9]*' -o -name '.altered-[0-9]*' -o -name '.pruned-*' \) \
+        -exec rm -rf {} +
+}
+
+# do_prune: removes the folders that the order names. Which they are is decided where it is known what was good; this
+# program sees to it that what runs is not among them, and that each is a folder of its own making.
 do_prune() {
-    keep=$o_arg_keep
-    previous=$(cat "$state/previous" 2>/dev/null)
-    removed=
-    for name in $(staged_list); do
-        keep=$((keep - 1))
-        [ "$keep" -lt 0 ] && [ "$name" != "$current" ] && [ "$name" != "$previous" ] || continue
-        mv "$releases/$name" "$releases/.pruned-$name" || fail GP448 "cannot prune $name"
+    case $o_arg_remove in *[!0-9a-f\ -]*) fail GP430 "'$o_arg_remove' are no folders of releases" ;; esac
+    removed='' in_use=''
+    used=$(find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -printf '%l/\n' 2>/dev/null)
+    for name in $o_arg_remove; do
+        [ "$name" != "$current" ] && is_ours "$name" || continue
+        if is_used "$name"; then
+            in_use="$in_use$name "
+            continue
+        fi
+        mv -T "$releases/$name" "$releases/.pruned-$name" || fail GP448 "cannot prune $name"
         removed="$removed$name "
     done
-    find "$releases" -mindepth 1 -maxdepth 1 -name '.*' -exec rm -rf {} + || fail GP448 "cannot remove everything"
+    sweep || fail GP448 "cannot remove everything"
     find "$state/jobs" -type f -mmin +60 -delete # what dead jobs left behind
     size "$state/history"
     [ "$size" -lt 1000000 ] || mv -f "$state/history" "$state/history.1"
     [ -z "$removed" ] || changed=true
     value removed "${removed% }"
     value kept "$(staged_list)"
+    value in_use "${in_use% }"
     finish true '' "pruned"
+}
+
+# is_used DIR: whether a process runs a file of it, or stands in it, by $used.
+is_used() {
+    place=$(readlink -f "$releases/$1")
+    case $used in "$place"/* | *"
+$place"/*) return 0 ;; esac
+    return 1
 }
