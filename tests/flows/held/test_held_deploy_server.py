@@ -14,10 +14,10 @@ from gopub.cli.engine import run_deployment
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
 from gopub.usecases.ask import ask
+from tests.flows.held.beside import Beside, Story
+from tests.flows.held.shown import Shown
 from tests.flows.serverkit import CLOCK, until
-from tests.flows.test_held_server import Shown, shown
 
-__all__ = ["shown"]
 pytestmark = [
     pytest.mark.prefect,
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
@@ -38,8 +38,21 @@ async def gone(shown: Shown, env: str) -> None:
     os.kill(int(seat.driver.rpartition(":")[2]), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("env", "reschedule"), [("parent", False), ("parent-again", True)])
-async def test_suspend_of_the_deploy_around_it_holds_and_resume_goes_on(shown: Shown, env: str, *, reschedule: bool):
+def test_a_command_that_started_a_run_does_not_wait_for_its_window(shown: Shown):
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        parameters = {"app": "hello", "env": "waits-for-ever", "version": "2", "project": "/nowhere"}
+        assert run_deployment("rollout/rollout", parameters) == "Waiting"
+
+
+async def suspend_of_the_deploy_around_it_holds_and_resume_goes_on(shown: Shown):
+    await suspended_and_resumed(shown, "parent", reschedule=False)
+
+
+async def suspend_of_it_as_prefects_own_command_does_it_holds_and_resume_goes_on(shown: Shown):
+    await suspended_and_resumed(shown, "parent-again", reschedule=True)
+
+
+async def suspended_and_resumed(shown: Shown, env: str, *, reschedule: bool) -> None:
     run = await shown.baking(env, "deploy")
     details = {"pause_reschedule": reschedule}
     body = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": details}, "force": True}
@@ -53,22 +66,22 @@ async def test_suspend_of_the_deploy_around_it_holds_and_resume_goes_on(shown: S
     await shown.named(run, "Promoted", "Gone on with")
 
 
-async def test_the_rollout_inside_a_deploy_is_known_by_the_run_that_somebody_started(shown: Shown):
+async def the_rollout_inside_a_deploy_is_known_by_the_run_that_somebody_started(shown: Shown):
     """By the journal: the tag, which is for whoever looks, may be late or lost."""
-    run = await shown.baking("asked", "deploy")
-    assert [event.run for event in shown.events("asked") if isinstance(event, ev.SeatTaken)] == [run]
-    within = (await inner(shown, run, "asked"))["id"]
+    run = await shown.baking("inside", "deploy")
+    assert [event.run for event in shown.events("inside") if isinstance(event, ev.SeatTaken)] == [run]
+    within = (await inner(shown, run, "inside"))["id"]
     for one in (run, within):
-        await shown.stack.ask("PATCH", f"/flow_runs/{one}", json={"tags": ["gopub", "app:hello", "env:asked"]})
+        await shown.stack.ask("PATCH", f"/flow_runs/{one}", json={"tags": ["gopub", "app:hello", "env:inside"]})
     with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
         known, control = await PrefectStarter().run(run), await PrefectStarter().run(within)
     assert known and control
-    assert (known.rollout, known.outcome, known.final) == ("r-asked", "active", False)
+    assert (known.rollout, known.outcome, known.final) == ("r-inside", "active", False)
     assert control.rollout == "", "nobody started the inner run"
-    await shown.closed("asked")
+    await shown.closed("inside")
 
 
-async def test_pause_of_the_deploy_around_it_holds_and_both_runs_end_by_name(shown: Shown):
+async def pause_of_the_deploy_around_it_holds_and_both_runs_end_by_name(shown: Shown):
     run = await shown.baking("around", "deploy")
     await shown.set_state(run, "PAUSED", "Paused")
     await shown.held("around")
@@ -80,21 +93,21 @@ async def test_pause_of_the_deploy_around_it_holds_and_both_runs_end_by_name(sho
     assert (await inner(shown, run, "around"))["state"]["name"] == "Promoted"
 
 
-async def test_a_deploy_that_waits_shows_it_on_both_runs_and_its_cancel_takes_it_back(shown: Shown):
+async def a_deploy_that_waits_shows_it_on_both_runs_and_its_cancel_takes_it_back(shown: Shown):
     """A run that waits has no process: Prefect calls it Cancelled at once, and tells nobody."""
-    run = await shown.baking("waits", "deploy")
+    run = await shown.baking("waits-inside", "deploy")
     await shown.named(run, "Waiting")
-    within = await inner(shown, run, "waits")
+    within = await inner(shown, run, "waits-inside")
     assert (within["state_type"], within["state"]["name"]) == ("PAUSED", "Waiting")
     await shown.stack.ask("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
     assert (await shown.run(run))["state_type"] == "CANCELLED"
-    closed = await shown.closed("waits", within=200)
+    closed = await shown.closed("waits-inside", within=200)
     assert closed.outcome is Outcome.WITHDRAWN
     assert "was cancelled" in closed.reason
     await shown.named(within["id"], "Withdrawn", "Cancelled", within=150)  # Prefect cancels what is inside as well
 
 
-async def test_cancel_of_a_suspended_run_takes_it_back_whoever_holds(shown: Shown):
+async def cancel_of_a_suspended_run_takes_it_back_whoever_holds(shown: Shown):
     run = await shown.baking("cancelled")
     ask(shown.journal, "r-cancelled", "hold", "lunch", actor="ann", clock=CLOCK)
     await shown.held("cancelled")
@@ -105,7 +118,7 @@ async def test_cancel_of_a_suspended_run_takes_it_back_whoever_holds(shown: Show
     assert (await shown.run(run))["state"]["name"] == "Cancelled"
 
 
-async def test_a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_ends_it(shown: Shown):
+async def a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_ends_it(shown: Shown):
     run = await shown.baking("killed-held")
     await shown.set_state(run, "PAUSED", "Suspended")
     await shown.held("killed-held")
@@ -128,7 +141,7 @@ async def test_a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_e
     await shown.named(other, "Promoted")
 
 
-async def test_a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_word(shown: Shown):
+async def a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_word(shown: Shown):
     run = await shown.baking("deleted", "deploy")
     await shown.stack.ask("DELETE", f"/flow_runs/{run}")
     within = [event.run for event in shown.events("deleted") if isinstance(event, ev.SeatTaken)]
@@ -136,7 +149,18 @@ async def test_a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_wor
     assert (await shown.closed("deleted", within=200)).outcome is Outcome.PROMOTED
 
 
-def test_a_command_that_started_a_run_does_not_wait_for_its_window(shown: Shown):
-    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
-        parameters = {"app": "hello", "env": "waits-for-ever", "version": "2", "project": "/nowhere"}
-        assert run_deployment("rollout/rollout", parameters) == "Waiting"
+STORIES = [
+    suspend_of_the_deploy_around_it_holds_and_resume_goes_on,
+    suspend_of_it_as_prefects_own_command_does_it_holds_and_resume_goes_on,
+    the_rollout_inside_a_deploy_is_known_by_the_run_that_somebody_started,
+    pause_of_the_deploy_around_it_holds_and_both_runs_end_by_name,
+    a_deploy_that_waits_shows_it_on_both_runs_and_its_cancel_takes_it_back,
+    cancel_of_a_suspended_run_takes_it_back_whoever_holds,
+    a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_ends_it,
+    a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_word,
+]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_story(told: Beside[Shown], story: Story[Shown]):
+    told.end_of(story)

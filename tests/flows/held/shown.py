@@ -1,0 +1,86 @@
+"""A real Prefect server with a worker that rolls out in memory: what the stories of held runs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gopub.journal import events as ev
+from gopub.journal.reading import read_state
+from gopub.journal.state import State
+from gopub.journal.store import Journal
+from gopub.journal.streams import stream_of
+from tests.flows.memory import BAKE
+from tests.flows.serverkit import CLOCK, Stack, until
+
+
+class Shown:
+    """The server, a worker that rolls out in memory, and the journal that both write."""
+
+    def __init__(self, stack: Stack, journal: Journal, bad: Path) -> None:
+        self.stack, self.journal, self.bad = stack, journal, bad
+
+    async def baking(self, env: str, flow: str = "rollout") -> str:
+        """Start a rollout as the form does; gives its run once it bakes."""
+        one = await self.stack.deployment(f"{flow}/{flow}")
+        parameters = {"env": env, "version": "2", "project": "/nowhere", "app": "hello"}
+        if flow == "deploy":
+            parameters["repository"] = "/nowhere"
+        made = await self.stack.ask(
+            "POST", f"/deployments/{one['id']}/create_flow_run", json={"parameters": parameters}
+        )
+
+        async def bakes() -> bool:
+            state = self.state(env)
+            return bool(state.reached or state.waiting)
+
+        await until(f"{env} bakes", bakes)
+        return str(made["id"])
+
+    def state(self, env: str) -> State:
+        return read_state(self.journal, f"r-{env}")
+
+    def events(self, env: str) -> list[ev.Event]:
+        return [entry.event for entry in self.journal.read(stream_of(f"r-{env}"))]
+
+    async def set_state(self, run: str, kind: str, name: str) -> None:
+        body = {"state": {"type": kind, "name": name}, "force": True}
+        await self.stack.ask("POST", f"/flow_runs/{run}/set_state", json=body)
+
+    async def run(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.stack.ask("GET", f"/flow_runs/{run}")
+        return found
+
+    async def kind(self, what: str, which: str) -> str:
+        """The type of the state of a flow run or a task run."""
+        return str((await self.stack.ask("GET", f"/{what}/{which}"))["state_type"])
+
+    async def held(self, env: str) -> ev.Held:
+        async def written() -> Any:
+            return self.state(env).held
+
+        held: ev.Held = await until(f"{env} is held", written, within=30)
+        return held
+
+    async def closed(self, env: str, within: float = 90) -> ev.Closed:
+        async def over() -> Any:
+            return self.state(env).closed
+
+        closed: ev.Closed = await until(f"{env} is over", over, within)
+        return closed
+
+    async def named(self, run: str, *names: str, within: float = 60) -> dict[str, Any]:
+        async def so() -> Any:
+            found = await self.run(run)
+            return found if found["state"]["name"] in names else None
+
+        found: dict[str, Any] = await until(f"{run} is {names}", so, within)
+        return found
+
+    async def not_passed(self, env: str) -> None:
+        """Well past the bake nothing has grown, and it is still looked at."""
+        await CLOCK.sleep(BAKE * 2)
+        state = self.state(env)
+        assert (state.passed, state.back, state.closed) == (frozenset(), None, None)
+        seated = self.journal.seated("hello", env)
+        assert seated and seated[1], "the canary is guarded"

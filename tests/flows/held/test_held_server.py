@@ -1,0 +1,139 @@
+"""What a real Prefect server shows of a rollout, and what its Pause, Suspend and Resume do to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from gopub.journal import events as ev
+from gopub.plan.model import Outcome
+from gopub.usecases.ask import ask, standing_hold
+from tests.flows.held.beside import Beside, Story
+from tests.flows.held.shown import Shown
+from tests.flows.serverkit import CLOCK, until
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
+
+
+async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown):
+    """The control of all that follows."""
+    run = await shown.baking("plain")
+    assert (await shown.closed("plain")).outcome is Outcome.PROMOTED
+    ended = await shown.stack.ended(run)
+    assert ended["state"]["name"] == "Promoted"
+    assert set(ended["tags"]) == {"gopub", "app:hello", "env:plain", "rollout:r-plain"}
+    tasks = await shown.stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
+    assert {tag for one in tasks for tag in one["tags"]} == set()
+
+
+async def suspend_holds_and_resume_goes_on(shown: Shown):
+    run = await shown.baking("suspended")
+    await shown.set_state(run, "PAUSED", "Suspended")
+    held = await shown.held("suspended")
+    assert held.by == "Prefect"
+    assert "was suspended in Prefect" in held.reason
+    await shown.not_passed("suspended")
+    assert (await shown.run(run))["state"]["name"] == "Suspended"
+    await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
+    assert (await shown.closed("suspended", within=150)).outcome is Outcome.PROMOTED
+    assert any(isinstance(event, ev.Resumed) for event in shown.events("suspended"))
+    await shown.named(run, "Promoted", "Gone on with")
+
+
+async def suspend_as_prefects_own_command_does_it_holds_and_resume_goes_on(shown: Shown):
+    """Such a run is scheduled again when it is resumed: the same run, in another process."""
+    run = await shown.baking("rescheduled")
+    body = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}}
+    await shown.stack.ask("POST", f"/flow_runs/{run}/set_state", json=body)
+    await shown.held("rescheduled")
+    await shown.not_passed("rescheduled")
+    await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
+    assert (await shown.closed("rescheduled", within=150)).outcome is Outcome.PROMOTED
+    await shown.named(run, "Promoted")
+
+
+async def pause_holds_and_resume_goes_on_in_the_same_process(shown: Shown):
+    run = await shown.baking("paused")
+    await shown.set_state(run, "PAUSED", "Paused")
+    await shown.held("paused")
+    await shown.not_passed("paused")
+    await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
+    assert (await shown.closed("paused")).outcome is Outcome.PROMOTED
+    await shown.named(run, "Promoted")
+    assert sum(isinstance(event, ev.SeatTaken) for event in shown.events("paused")) == 1
+
+
+async def a_suspended_run_takes_a_bad_canary_back(shown: Shown):
+    run = await shown.baking("bad")
+    await shown.set_state(run, "PAUSED", "Suspended")
+    await shown.held("bad")
+    (shown.bad / "bad").touch()
+    assert (await shown.closed("bad", within=30)).outcome is Outcome.ROLLED_BACK
+    await shown.named(run, "Rolled back", within=150)
+
+
+async def a_hold_by_command_stands_on_the_runs_page(shown: Shown):
+    run = await shown.baking("asked")
+    ask(shown.journal, "r-asked", "hold", "lunch", actor="ann", clock=CLOCK)
+    found = await shown.named(run, "Held", within=20)
+    assert "held by ann since" in found["state"]["message"]
+    assert ": lunch" in found["state"]["message"]
+    assert found["state_type"] == "RUNNING"
+    ask(shown.journal, "r-asked", "resume", "", actor="ann", clock=CLOCK)
+    assert (await shown.closed("asked")).outcome is Outcome.PROMOTED
+    await shown.named(run, "Promoted")
+
+
+async def what_waits_is_not_over_and_ends_with_its_rollout(shown: Shown):
+    run = await shown.baking("waits")
+    found = await shown.named(run, "Waiting")
+    assert found["state_type"] == "PAUSED"
+    assert "waits for the window 00:00-00:01 UTC" in found["state"]["message"]
+    assert standing_hold(shown.journal, "r-waits") is None
+    ask(shown.journal, "r-waits", "abort", "no longer", actor="ann", clock=CLOCK)
+    assert (await shown.closed("waits", within=150)).outcome is Outcome.WITHDRAWN
+    await shown.named(run, "Withdrawn", within=150)
+
+
+async def a_killed_run_leaves_nothing_running_and_both_runs_are_linked(shown: Shown):
+    run = await shown.baking("killed")
+    [seat] = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
+    assert seat.run == run
+    os.kill(int(seat.driver.rpartition(":")[2]), signal.SIGKILL)
+    assert (await shown.closed("killed", within=200)).outcome is Outcome.PROMOTED
+    seats = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
+    assert len({event.run for event in seats}) == 2
+    for event in seats:
+        wanted = {"flow_runs": {"id": {"any_": [event.run]}}, "artifacts": {"key": {"any_": ["hello-killed-runs"]}}}
+        [page] = await shown.stack.ask("POST", "/artifacts/filter", json=wanted)
+        assert all(event.run in page["data"] for event in seats)
+        assert "rollout:r-killed" in (await shown.run(event.run))["tags"]
+
+    async def none_runs() -> bool:
+        wanted = {"flow_runs": {"id": {"any_": [run]}}, "task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        return not await shown.stack.ask("POST", "/task_runs/filter", json=wanted)
+
+    assert (await shown.run(run))["state_type"] == "CRASHED"
+    await until("no task of the killed run runs", none_runs, within=200)
+
+
+STORIES = [
+    what_nobody_holds_is_promoted_and_its_run_bears_its_tags,
+    suspend_holds_and_resume_goes_on,
+    suspend_as_prefects_own_command_does_it_holds_and_resume_goes_on,
+    pause_holds_and_resume_goes_on_in_the_same_process,
+    a_suspended_run_takes_a_bad_canary_back,
+    a_hold_by_command_stands_on_the_runs_page,
+    what_waits_is_not_over_and_ends_with_its_rollout,
+    a_killed_run_leaves_nothing_running_and_both_runs_are_linked,
+]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_story(told: Beside[Shown], story: Story[Shown]):
+    told.end_of(story)
