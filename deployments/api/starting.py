@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from deployments.api.parts import Parts
+from deployments.api.pauses import RETRY_EVERY, Pause, Pauses, longer
 from deployments.deliveries import Delivery
 from deployments.refs import settled
 from deployments.starter import RunOrder
@@ -27,9 +27,6 @@ from gopub.errors import GopubError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 
-RETRY_EVERY = 5.0
-LONGEST_PAUSE = 30.0
-"""Seconds between two tries while the engine, a repository or an order fails."""
 LONGEST_WITHOUT_FILE = 300.0
 """Seconds between two tries while the file of deliveries itself cannot be used."""
 GIVE_UP_AFTER = 86400.0
@@ -46,24 +43,6 @@ _LOG = log("hooks")
 Lane = tuple[str, str]
 Made = tuple[str, dict[str, str]]
 """What became of an order: the list in the outcome that it stands in, and what stands there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """How long something that failed is left alone."""
-
-    length: float
-    until: float
-
-
-def longer(before: Pause | None, now: float, most: float = LONGEST_PAUSE) -> Pause:
-    """The pause after another failure: twice as long. Of several that failed together the first counts."""
-    if before is None:
-        return Pause(RETRY_EVERY, now + RETRY_EVERY)
-    if now < before.until:
-        return before
-    length = min(2 * before.length, most)
-    return Pause(length, now + length)
 
 
 def failing(error: Exception, order: RunOrder) -> str | Lane:
@@ -84,7 +63,7 @@ class Starting:
         self._within = within
         self._slots = asyncio.Semaphore(at_once)
         self._lanes: dict[Lane, asyncio.Task[None]] = {}
-        self._pauses: dict[str | Lane, Pause] = {}
+        self._pauses: Pauses[str | Lane] = Pauses(parts.clock)
         self._made: dict[str, Made] = {}
         self._finished: set[str] = set()
 
@@ -97,10 +76,10 @@ class Starting:
             if delivery.key in self._finished or await self._is_over(delivery):
                 continue
             for order in delivery.orders:
-                if order.key not in self._made and not self._rests(order.key):
+                if order.key not in self._made and not self._pauses.any_of(order.key):
                     todo.setdefault(_lane(order), []).append((delivery, order))
         for lane, items in todo.items():
-            if lane not in self._lanes and not self._rests(_ENGINE, lane):
+            if lane not in self._lanes and not self._pauses.any_of(_ENGINE, lane):
                 self._begin(lane, items)
 
     async def idle(self) -> None:
@@ -124,14 +103,14 @@ class Starting:
         del self._lanes[lane]
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error:
-            self._leave_alone(lane)
+            self._pauses.add(lane)
             _LOG.error("starting %s in %s broke off: %r", *lane, error or "cancelled")
         self._parts.fresh.set()
 
     async def _go_through(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
         for delivery, order in items:
             async with self._slots:
-                if self._rests(_ENGINE, lane) or self._too_old(delivery):
+                if self._pauses.any_of(_ENGINE, lane) or self._too_old(delivery):
                     return
                 if not await self._try(delivery, order):
                     return
@@ -143,14 +122,11 @@ class Starting:
                 made = await start_one(self._parts, delivery, order)
         except Exception as error:  # noqa: BLE001 - whatever one meets, it is kept and tried again
             what = failing(error, order)
-            self._leave_alone(what)
+            self._pauses.add(what)
             said = str(error) or "no answer in time"
             _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.env, said)
             return what == order.key
-        self._pauses.pop(order.key, None)
-        self._pauses.pop(_lane(order), None)
-        if made[0] == "runs":
-            self._pauses.pop(_ENGINE, None)
+        self._pauses.end(order.key, _lane(order), *((_ENGINE,) if made[0] == "runs" else ()))
         self._made[order.key] = made
         if self._whole(delivery):
             await self._finish(delivery)
@@ -178,20 +154,13 @@ class Starting:
         self._finished.add(delivery.key)
         for order in delivery.orders:
             self._made.pop(order.key, None)
-            self._pauses.pop(order.key, None)
+            self._pauses.end(order.key)
 
     def _whole(self, delivery: Delivery) -> bool:
         return all(order.key in self._made for order in delivery.orders)
 
     def _too_old(self, delivery: Delivery) -> bool:
         return self._parts.clock.now() - delivery.received > GIVE_UP_AFTER
-
-    def _rests(self, *what: str | Lane) -> bool:
-        now = self._parts.clock.now()
-        return any(now < self._pauses[one].until for one in what if one in self._pauses)
-
-    def _leave_alone(self, what: str | Lane) -> None:
-        self._pauses[what] = longer(self._pauses.get(what), self._parts.clock.now())
 
 
 async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:

@@ -13,16 +13,8 @@ from pathlib import Path
 import pytest
 
 from deployments.api.parts import Parts
-from deployments.api.starting import (
-    GIVE_UP_AFTER,
-    LONGEST_PAUSE,
-    RETRY_EVERY,
-    Pause,
-    Starting,
-    keep_starting,
-    longer,
-    start_one,
-)
+from deployments.api.pauses import LONGEST_PAUSE, RETRY_EVERY, Pause, longer
+from deployments.api.starting import GIVE_UP_AFTER, Starting, keep_starting, start_one
 from deployments.deliveries import Delivery
 from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError
