@@ -26,7 +26,8 @@ from gopub.paths import PROJECT_FILE
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Switch, Whole, Word, refuse
-from gopub.spec.loader import explained, read_text, together
+from gopub.spec.finding import read_text
+from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
 from gopub.spec.tree import Path as TreePath
 from gopub.spec.tree import plain

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
+from gopub.cli import completing
 from gopub.cli.driving import finish, go_on, go_on_with
 from gopub.cli.saying import say
 from gopub.cli.signals import heeded
@@ -17,8 +18,15 @@ from gopub.errors import Exit
 RolloutArgument = Annotated[
     str, typer.Argument(help="A rollout's id, or the beginning of it; else the one of this folder's app under way.")
 ]
-AppOption = Annotated[str, typer.Option("--app", help="The app whose rollout is meant; default: that of gopub.yaml.")]
-EnvOption = Annotated[str, typer.Option("--env", "-e", help="The env whose rollout is meant.")]
+AppOption = Annotated[
+    str,
+    typer.Option(
+        "--app", help="The app whose rollout is meant; default: that of gopub.yaml.", autocompletion=completing.apps
+    ),
+]
+EnvOption = Annotated[
+    str, typer.Option("--env", "-e", help="The env whose rollout is meant.", autocompletion=completing.environments)
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
 
@@ -56,9 +64,18 @@ def abort(
 
 
 def rollback(
-    app: Annotated[str, typer.Argument(help="The app; default: that of gopub.yaml here.")] = "",
-    env: Annotated[str, typer.Option("--env", "-e", help="The environment.")] = "",
-    to: Annotated[str, typer.Option("--to", help="A version or release id; default: the release before.")] = "",
+    app: Annotated[
+        str, typer.Argument(help="The app; default: that of gopub.yaml here.", autocompletion=completing.apps)
+    ] = "",
+    env: Annotated[
+        str, typer.Option("--env", "-e", help="The environment.", autocompletion=completing.environments)
+    ] = "",
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", help="A version or release id; default: the release before.", autocompletion=completing.versions
+        ),
+    ] = "",
     reason: ReasonOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -79,8 +96,13 @@ def rollback(
 
 
 def recover(
-    app: Annotated[str, typer.Option(help="Only rollouts of this app.")] = "",
-    env: Annotated[str, typer.Option("--env", "-e", help="Only rollouts into this environment.")] = "",
+    app: Annotated[str, typer.Option(help="Only rollouts of this app.", autocompletion=completing.apps)] = "",
+    env: Annotated[
+        str,
+        typer.Option(
+            "--env", "-e", help="Only rollouts into this environment.", autocompletion=completing.environments
+        ),
+    ] = "",
 ) -> None:
     """Go on with rollouts whose driver died: forward from the journal, or back; all at once."""
     from gopub.journal.adopt import adopt

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from gopub.cli import completing
 from gopub.cli.saying import say
 from gopub.errors import Exit, UsageError
 from gopub.units import seconds
@@ -71,7 +72,7 @@ def status(name: Name = "lab", as_json: Annotated[bool, typer.Option("--json")] 
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def exec(  # noqa: A001 - the name of the command
-    host: Annotated[str, typer.Argument(help="Its name, such as app1.")],
+    host: Annotated[str, typer.Argument(help="Its name, such as app1.", autocompletion=completing.lab_hosts)],
     argv: Annotated[list[str], typer.Argument(help="The command, after --.")],
     name: Name = "lab",
 ) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from gopub import __version__
-from gopub.cli import lazy
+from gopub.cli import completing, lazy
 from gopub.cli.lines import speak
 from gopub.cli.saying import forgive, say
 from gopub.errors import ErrorGroup, Exit, GopubError
@@ -22,8 +22,11 @@ OF_THE_MACHINE = frozenset({
 })  # fmt: skip
 """What a machine says that has no such place, no room or no permission for us."""
 
+PROGRAM = "gopub"
+"""Said in every help, and what a shell's completion goes by: also where Python was told to run this module."""
+
 app = typer.Typer(
-    name="gopub",
+    name=PROGRAM,
     help="Signed, health-judged canary releases for Go services on plain Linux hosts.",
     no_args_is_help=True,
     add_completion=True,
@@ -52,10 +55,12 @@ def run() -> None:
     bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
     set_socks_aside(os.environ)
     forgive(sys.stdout, sys.stderr)
+    if completing.asked(os.environ):
+        _complete()
     speak()
     try:
         lazy.register(app, sys.argv[1:])
-        app()
+        app(prog_name=PROGRAM)
     except GopubError as error:
         tell_error(error)
         sys.exit(int(error.exit))
@@ -68,6 +73,17 @@ def run() -> None:
     except KeyboardInterrupt:
         say("interrupted", err=True)
         sys.exit(int(Exit.INTERRUPTED))
+
+
+def _complete() -> NoReturn:
+    """Answer a shell; whatever goes wrong, the prompt that somebody is typing at stays as it is."""
+    completing.keep_quiet()
+    try:
+        lazy.register(app, completing.typed(os.environ))
+        app(prog_name=PROGRAM)
+    except Exception:  # noqa: BLE001 - nobody could read it
+        sys.exit(int(Exit.FAILED))
+    sys.exit(int(Exit.OK))
 
 
 def _machine_refuses(error: OSError) -> GopubError:

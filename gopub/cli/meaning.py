@@ -95,7 +95,8 @@ def unnamed(known: Sequence[Candidate], app: str, env: str, *, changes: bool) ->
 
 def this_folder(start: Path | None = None) -> Here:
     """The app whose gopub.yaml lies in a folder or above it."""
-    from gopub.spec.loader import find_spec, load_spec
+    from gopub.spec.finding import find_spec
+    from gopub.spec.loader import load_spec
 
     try:
         return Here(load_spec(find_spec(start or Path())).spec.app)

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from gopub.canon import Json
+from gopub.cli import completing
 from gopub.cli.saying import say, say_table
 from gopub.errors import Exit, GopubError
 
-AppOption = Annotated[str, typer.Option("--app", help="Only this app.")]
-EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.")]
+AppOption = Annotated[str, typer.Option("--app", help="Only this app.", autocompletion=completing.apps)]
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.", autocompletion=completing.environments)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 

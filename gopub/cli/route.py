@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.canon import read_json
+from gopub.cli import completing
 from gopub.cli.saying import say
 from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
@@ -29,7 +30,12 @@ app = typer.Typer(
     help="Explain and show routes at the edges.",
 )
 
-EnvOption = Annotated[str, typer.Option("--env", "-e", help="The env of gopub.yaml whose edges are asked.")]
+EnvOption = Annotated[
+    str,
+    typer.Option(
+        "--env", "-e", help="The env of gopub.yaml whose edges are asked.", autocompletion=completing.environments
+    ),
+]
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="gopub.yaml, or its folder.")]
 _MOST_BYTES = 16 << 20
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

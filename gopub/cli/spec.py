@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from gopub.cli import completing
 from gopub.cli.saying import cell, console, say
 from gopub.errors import GopubError, SpecError, UsageError, Where
 
@@ -40,7 +41,8 @@ def init(
     main: Annotated[str | None, typer.Option(help="The main package, such as ./cmd/orders.")] = None,
 ) -> None:
     """Write a first gopub.yaml for the Go program in DIR."""
-    from gopub.spec.loader import FILE, parse_spec
+    from gopub.spec.finding import FILE
+    from gopub.spec.loader import parse_spec
     from gopub.spec.starter import app_of, choose_main, module_of, starter
 
     root, go_mod = _go_mod(folder)
@@ -64,7 +66,9 @@ def check(
     file: Annotated[
         Path | None, typer.Option("-f", "--file", help="By default gopub.yaml here or in a folder above.")
     ] = None,
-    env: Annotated[str | None, typer.Option("-e", "--env", help="Only this environment.")] = None,
+    env: Annotated[
+        str | None, typer.Option("-e", "--env", help="Only this environment.", autocompletion=completing.environments)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of gopub.yaml.")] = False,
 ) -> None:
@@ -72,7 +76,8 @@ def check(
     if schema:
         _print_schema()
         return
-    from gopub.spec.loader import find_spec, load_spec, together
+    from gopub.spec.finding import find_spec
+    from gopub.spec.loader import load_spec, together
     from gopub.spec.references import broken, judged_on
     from gopub.wiring.project import load_connections
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from gopub.canon import Json
+from gopub.cli import completing
 from gopub.cli.driving import drive
 from gopub.cli.saying import say
 from gopub.errors import UsageError
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 SpecOption = Annotated[
     Path | None, typer.Option("--file", "-f", help="The gopub.yaml; default: the one here or in a folder above.")
 ]
-EnvOption = Annotated[str, typer.Option("--env", "-e", help="The environment.")]
+EnvOption = Annotated[str, typer.Option("--env", "-e", help="The environment.", autocompletion=completing.environments)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout at the end.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")]
 
 
 def release(
-    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
+    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.", autocompletion=completing.refs)] = "HEAD",
     repository: Annotated[
         str, typer.Option("--repository", "-r", help="A git repository: path or URL; default: that of gopub.yaml here.")
     ] = "",
@@ -53,7 +54,7 @@ def release(
 
 
 def rollout(
-    version: Annotated[str, typer.Argument(help="The version to bring in.")],
+    version: Annotated[str, typer.Argument(help="The version to bring in.", autocompletion=completing.versions)],
     env: EnvOption = "",
     file: SpecOption = None,
     reason: ReasonOption = "",
@@ -89,7 +90,7 @@ def rollout(
 
 
 def deploy(
-    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.")] = "HEAD",
+    ref: Annotated[str, typer.Argument(help="Branch, tag or commit.", autocompletion=completing.refs)] = "HEAD",
     env: EnvOption = "",
     file: SpecOption = None,
     version: Annotated[
@@ -132,7 +133,8 @@ def read_spec(file: Path | None = None) -> tuple[Path, Loaded]:
     Raises:
         SpecError: GP110 there is none; what is wrong with it.
     """
-    from gopub.spec.loader import find_spec, load_spec
+    from gopub.spec.finding import find_spec
+    from gopub.spec.loader import load_spec
 
     path = file.resolve() if file else find_spec(Path())
     return path, load_spec(path)
@@ -140,7 +142,7 @@ def read_spec(file: Path | None = None) -> tuple[Path, Loaded]:
 
 def project_of(path: Path) -> str:
     """What a rollout keeps as its project: the folder of gopub.yaml, or the file where it has another name."""
-    from gopub.spec.loader import FILE
+    from gopub.spec.finding import FILE
 
     return str(path.parent if path.name == FILE else path)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gopub.cli import completing
 from gopub.cli.saying import say
 from gopub.errors import GopubError, RefusedError
 
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 
 
 def verify(
-    release: Annotated[str, typer.Argument(help="A version, or a release id (at least 8 digits of it).")],
-    app: Annotated[str, typer.Option("--app", help="The app; by default that of gopub.yaml here.")] = "",
+    release: Annotated[
+        str,
+        typer.Argument(
+            help="A version, or a release id (at least 8 digits of it).", autocompletion=completing.versions
+        ),
+    ],
+    app: Annotated[
+        str, typer.Option("--app", help="The app; by default that of gopub.yaml here.", autocompletion=completing.apps)
+    ] = "",
     store: Annotated[
         str, typer.Option("--store", help="A connection or a folder; by default that of gopub.yaml here.")
     ] = "",
@@ -52,7 +60,8 @@ async def _verify(name: str, app: str, store: str, key: str) -> VerifyReport:
 
 def _surroundings(store: str) -> tuple[str, ArtifactStore]:
     """The app of the gopub.yaml here, if there is one, and the store."""
-    from gopub.spec.loader import find_spec, load_spec
+    from gopub.spec.finding import find_spec
+    from gopub.spec.loader import load_spec
     from gopub.store.protocol import StoreConnection
     from gopub.wiring.project import load_connections, store_in
 

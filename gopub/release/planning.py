@@ -15,7 +15,8 @@ from gopub.release.environments import environments_of
 from gopub.release.stages import ReleasePlan
 from gopub.source.goversions import GoLines
 from gopub.source.tree import SourceTree, version_of
-from gopub.spec.loader import Loaded, load_spec, parse_spec, read_text, together
+from gopub.spec.finding import read_text
+from gopub.spec.loader import Loaded, load_spec, parse_spec, together
 from gopub.spec.models import BuildSpec, ReleaseSpec
 from gopub.spec.references import no_main, placed
 from gopub.spec.templates import unreadable

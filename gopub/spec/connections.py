@@ -20,8 +20,9 @@ from gopub.errors import GopubError, SpecError
 from gopub.paths import config_dir, state_dir
 from gopub.spec import tree
 from gopub.spec.explain import Explainer, at, say
+from gopub.spec.finding import read_text
 from gopub.spec.kinds import INVENTORY_FILE, Connection, InventoryKind, Kinds, kind_of
-from gopub.spec.loader import not_yet, read_text, together
+from gopub.spec.loader import not_yet, together
 from gopub.spec.near import did_you_mean, nearest
 from gopub.spec.notyet import NOT_YET_IN_CONNECTIONS, take_out
 from gopub.spec.reading import read_tree

@@ -1,4 +1,4 @@
-"""gopub.yaml: find it, read it, check it, complete it.
+"""gopub.yaml: read it, check it, complete it.
 
 A file is read in five steps, each only when the one before left something to work on:
 
@@ -21,13 +21,13 @@ from gopub.errors import ErrorGroup, GopubError, SpecError, Where
 from gopub.spec import tree
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at, shown, type_at
+from gopub.spec.finding import read_text
 from gopub.spec.models import ReleaseSpec
 from gopub.spec.notyet import Found, take_out
-from gopub.spec.reading import MAX_BYTES, read_tree
+from gopub.spec.reading import read_tree
 from gopub.spec.rules import problems
 from gopub.spec.tree import Node, Path, Scalar, dotted, leaves
 
-FILE = "gopub.yaml"
 DEFAULT = "default"
 _MOST_ERRORS = 50
 _FROM_SIBLINGS = frozenset({"instance", "upstream", "port"})  # see models.fill_from_siblings
@@ -55,18 +55,6 @@ def parse_path(text: str) -> Path:
     return tuple(int(part) if part.isdigit() else part for part in parts if part)
 
 
-def find_spec(start: FilePath) -> FilePath:
-    """The gopub.yaml in ``start`` or in the nearest folder above it.
-
-    Raises:
-        SpecError: GP110 there is none.
-    """
-    for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-    raise SpecError("GP110", f"no {FILE} here or in a folder above", hint="`gopub init` writes one")
-
-
 def load_spec(path: FilePath) -> Loaded:
     """Read a spec from a file.
 
@@ -74,29 +62,6 @@ def load_spec(path: FilePath) -> Loaded:
         SpecError: what is wrong with the file; several mistakes together as an ErrorGroup.
     """
     return parse_spec(read_text(path), str(path))
-
-
-def read_text(path: FilePath) -> str:
-    """The text of a file of at most 1 MB.
-
-    Raises:
-        SpecError: GP110 it cannot be read, is too large or is no UTF-8.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        place = Where(str(path), line)
-        raise SpecError("GP110", "the file is not UTF-8", hint="save it as UTF-8", where=place) from None
-    except FileNotFoundError:
-        hint = "go to its folder, or name it with --file" if path.name == FILE else "mend its name"
-        raise SpecError("GP110", "there is no such file", hint=hint, where=Where(str(path))) from None
-    except OSError as error:
-        why = (error.strerror or type(error).__name__).lower()
-        hint = "mend its name or its rights"
-        raise SpecError("GP110", f"cannot read the file: {why}", hint=hint, where=Where(str(path))) from None
 
 
 def parse_spec(text: str, file: str) -> Loaded:

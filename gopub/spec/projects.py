@@ -21,8 +21,9 @@ from gopub.spec.address import refuse_password
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Word, matching, refuse, telling
+from gopub.spec.finding import read_text
 from gopub.spec.kinds import SecretRef
-from gopub.spec.loader import explained, read_text, together
+from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
 from gopub.spec.refglob import EVERY, full_ref, ref_pattern
 from gopub.spec.texts import Inside

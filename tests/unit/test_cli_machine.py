@@ -25,7 +25,7 @@ async def test_a_home_where_nothing_can_be_made_is_told_in_one_line():
 @pytest.mark.parametrize("error", [OSError("no number and no name"), OSError(errno.EIO, "broken", "/dev/x"),
                                    OSError(errno.EACCES, "no name")])  # fmt: skip
 def test_control_other_errors_are_not_swallowed(monkeypatch, error):
-    def broken() -> None:
+    def broken(**_: str) -> None:
         raise error
 
     monkeypatch.setattr(main, "app", broken)
