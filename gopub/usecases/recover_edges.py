@@ -117,10 +117,10 @@ def debts(journal: Journal, app: str = "", env: str = "") -> Iterator[Debt]:
         _, its_app, its_env = stream.split("/", 2)
         if app not in ("", its_app) or env not in ("", its_env):
             continue
-        known = fold_env(entry.event for entry in journal.read(stream))
-        if not known.owes or known.active:
-            continue
         try:
+            known = fold_env(entry.event for entry in journal.read(stream))
+            if not known.owes or known.active:
+                continue
             owes = read_state(journal, known.owed_by)
         except GopubError as error:
             if error.code not in DAMAGED:

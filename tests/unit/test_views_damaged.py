@@ -12,6 +12,7 @@ import pytest
 
 from gopub.cli import main
 from gopub.errors import GopubError
+from gopub.usecases.recover_edges import debts
 from gopub.views.reading import read_envs
 from gopub.views.status import cells
 from tests.unit.views_world import world
@@ -101,3 +102,12 @@ def test_a_journal_that_cannot_be_read_is_no_damage_of_one_env(tmp_path):
         db.commit()
     with pytest.raises(GopubError, match="GP701"):
         read_envs(journal, clock.now())
+
+
+def test_what_is_owed_elsewhere_is_mended_beside_a_damaged_env(tmp_path, caplog):
+    journal, _ = world(tmp_path)
+    owing = [(debt.rollout.app, debt.rollout.env) for debt in debts(journal)]
+    assert owing == [("orders", "lab")], "control"
+    damage(tmp_path, "env/hello/lab")
+    assert [(debt.rollout.app, debt.rollout.env) for debt in debts(journal)] == owing
+    assert "what is owed of hello in lab cannot be told: GP703" in caplog.text
