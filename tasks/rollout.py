@@ -34,6 +34,7 @@ from gopub.rollout.wish import Wish
 from gopub.usecases import recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 from gopub.views.summary import summary, summary_if_over
+from gopub.views.verdict import because
 from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
 from tasks.box import box
@@ -112,7 +113,7 @@ async def bake(run: Run, step: PlannedStep) -> None:
     await bake_box.bake(run, step, judging(run))
     await pages.verdict_page(run)
     if run.state.back:
-        get_run_logger().warning("going back: %s", run.state.back.reason)
+        get_run_logger().warning("going back: %s", because(run.state.verdict, run.state.back.reason))
 
 
 @box(name="settle", limit=None)

@@ -51,6 +51,8 @@ class Observation:
     compare: bool = True
     hosts: tuple[ProcessHealth, ...] = ()
     no_data: str | None = None
+    unseen: float | None = None
+    """Seconds between two scrapes, where sources answer and no edge has counted anything for the canary yet."""
     windows: tuple[Window, ...] = ()
     recent: Window | None = None
     idle: float | None = None

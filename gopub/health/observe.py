@@ -33,6 +33,8 @@ from gopub.health.sources import LogSource, LogTarget, MetricSource
 from gopub.health.starts import Starts
 from gopub.health.wire import from_json, to_json
 
+USUAL = 15.0
+"""Seconds between two scrapes, where nobody can say."""
 QUICK = 0.025
 """Seconds: answers quicker than this are never "slow" without an SLO, and never "late"."""
 _STABLE_RUNTIMES = 10
@@ -155,7 +157,7 @@ class Observer:
         queries = (*queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"no edge counts anything for the canary release {config.canary}"
-            return self._nothing(blank, reason, queries)
+            return replace(self._nothing(blank, reason, queries), unseen=answer.interval or USUAL)
         blank = replace(blank, aside=told(self._state.hosts, at))
         seen = self._judge(replace(blank, queries=queries, notes=notes), new)
         return await self._with_logs(seen, logs)

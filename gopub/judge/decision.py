@@ -8,7 +8,7 @@ from dataclasses import replace
 from gopub.health.leaving import goes_on, is_sure
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
-from gopub.judge.verdict import History, Kind, Policy, Verdict
+from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
     say_break,
@@ -81,14 +81,14 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         verdict = replace(verdict, reason=f"{verdict.reason}; {told}")
     if history.promoted is not None and history.gate is None and verdict.kind in (Kind.HOLD, Kind.WATCH):
         overrode = f"promoted by {history.promoted} over {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
-        verdict = _verdict(Kind.PROMOTE, 7, overrode, history)
+        verdict = _verdict(Kind.PROMOTE, 7, overrode, history, verdict.cause)
     return _at_the_gate(verdict, history)
 
 
 def _judge(observation: Observation, policy: Policy, history: History) -> Verdict:
     """The rules without what people may add to rule 7."""
     if failure := _hard_failure(observation.hosts, policy):  # rule 1
-        return _verdict(Kind.ROLLBACK, 1, failure, history)
+        return _verdict(Kind.ROLLBACK, 1, failure, history, Cause.HOSTS)
     if policy.health_only:
         return _bake(observation, history, "health-only: no router or no judge, hosts answered for themselves")
     if history.watch_since is None and (
@@ -109,9 +109,9 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
     )
 
 
-def _verdict(kind: Kind, rule: int, reason: str, history: History) -> Verdict:
+def _verdict(kind: Kind, rule: int, reason: str, history: History, cause: Cause) -> Verdict:
     quiet = kind in (Kind.PROMOTE, Kind.HOLD) and rule != 5
-    return Verdict(kind, rule, reason, history.now, alert=not quiet)
+    return Verdict(kind, rule, reason, history.now, alert=not quiet, cause=cause)
 
 
 # --- rule 1
@@ -145,7 +145,7 @@ def _few(observation: Observation, policy: Policy) -> bool:
 
 def _want_of_data(observation: Observation, policy: Policy, history: History) -> Verdict | None:
     if observation.no_data is not None:
-        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history)
+        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history, Cause.NO_DATA)
     if history.approved is not None:
         return None
     if not _few(observation, policy):
@@ -157,7 +157,7 @@ def _want_of_data(observation: Observation, policy: Policy, history: History) ->
     reason = f"too few to judge by: {few}{say_left(observation, policy)}"
     if not totals.canary_requests and totals.stable_requests >= policy.min_requests:
         reason += f"; stable had {totals.stable_requests}: `gopub route explain` says why a request goes there"
-    return _hold_or_withdraw(2, reason, history)
+    return _hold_or_withdraw(2, reason, history, Cause.FEW)
 
 
 def _host_gone(observation: Observation, policy: Policy, history: History) -> Verdict | None:
@@ -168,11 +168,11 @@ def _host_gone(observation: Observation, policy: Policy, history: History) -> Ve
     for host in ours.values():
         if host.silent >= GONE and host.silent_errors >= max(FAILED, FAILED_SHARE * host.silent_attempts):
             text = f"{host.host} has not answered for {say_seconds(round(host.silent))} and its users suffer"
-            return _verdict(Kind.WITHDRAW, 2, text, history)
+            return _verdict(Kind.WITHDRAW, 2, text, history, Cause.HOST_GONE)
     deaths = [ours[host.host].deaths if host.host in ours else 0 for host in observation.hosts]
     if min(deaths, default=0) and sum(deaths) >= DEATHS and sum(deaths) / len(deaths) > _stable_deaths(observation):
         text = "every canary host went down since it runs the release, more often than stable's"
-        return _verdict(Kind.WITHDRAW, 2, text, history)
+        return _verdict(Kind.WITHDRAW, 2, text, history, Cause.DEATHS)
     return None
 
 
@@ -190,7 +190,7 @@ def _silence(observation: Observation, policy: Policy, history: History) -> Verd
     if idle is not None and idle <= policy.quiet:
         return None
     since = "yet in this driver's life" if idle is None else f"for {say_seconds(idle)}"
-    return _hold_or_withdraw(2, f"no request on the canary {since}: the figures are old", history)
+    return _hold_or_withdraw(2, f"no request on the canary {since}: the figures are old", history, Cause.QUIET)
 
 
 def _despite_few(observation: Observation, policy: Policy, history: History) -> str:
@@ -201,10 +201,10 @@ def _despite_few(observation: Observation, policy: Policy, history: History) -> 
     return f"first release, on health alone: {seen}, none failed{left}"
 
 
-def _hold_or_withdraw(rule: int, reason: str, history: History, *, hold: Kind = Kind.HOLD) -> Verdict:
+def _hold_or_withdraw(rule: int, reason: str, history: History, cause: Cause, *, hold: Kind = Kind.HOLD) -> Verdict:
     if history.now >= history.deadline:
-        return _verdict(Kind.WITHDRAW, rule, f"{reason}; the deadline is over", history)
-    return _verdict(hold, rule, reason, history)
+        return _verdict(Kind.WITHDRAW, rule, f"{reason}; the deadline is over", history, cause)
+    return _verdict(hold, rule, reason, history, cause)
 
 
 # --- rule 3
@@ -215,7 +215,7 @@ def _overwhelming(observation: Observation, policy: Policy, history: History) ->
         return None
     mark = f"{OVERWHELMING:g}/α = {OVERWHELMING / policy.alpha:.4g}"
     why = f"{say_worse(observation)}: {say_e(observation)}, at least {mark}; {say_logs(observation)}"
-    return _verdict(Kind.ROLLBACK, 3, why, history)
+    return _verdict(Kind.ROLLBACK, 3, why, history, Cause.SURE)
 
 
 # --- rules 4 and 5
@@ -226,14 +226,14 @@ def _slo_break(observation: Observation, policy: Policy, history: History) -> Ve
     if history.watch_since is not None and not stable_broken and not _recovered(observation):
         return _watched(observation, policy, history, history.watch_since)
     if observation.no_data is not None:  # a watch ended with the data
-        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history)
+        return _hold_or_withdraw(2, f"no data: {observation.no_data}", history, Cause.NO_DATA)
     if not observation.slo_canary.broken:
         return None
     if not stable_broken and observation.evidence.log_e >= math.log(1 / policy.alpha):
         return _watched(observation, policy, history, history.now)
     why = "stable breaks it, too" if stable_broken else f"{say_e(observation)}: too little to blame the canary"
     reason = f"the canary breaks the SLO ({say_break(observation)}); {why}; {say_logs(observation)}"
-    return _hold_or_withdraw(5, reason, history)
+    return _hold_or_withdraw(5, reason, history, Cause.SLO_DOUBT)
 
 
 def _recovered(observation: Observation) -> bool:
@@ -247,11 +247,12 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
     state = say_break(observation) or observation.no_data or "not shown to have recovered"
     reason = f"the canary breaks the SLO ({state}), stable does not; {say_e(observation)}"
     if log is not None and log.value >= policy.log_score:
-        return _verdict(Kind.ROLLBACK, 4, f"{reason}; log score {log.value:.4g}", history)
+        return _verdict(Kind.ROLLBACK, 4, f"{reason}; log score {log.value:.4g}", history, Cause.SLO_ALONE)
     watched = f"watched for {say_seconds(policy.watch)}; {say_logs(observation)}"
     if left <= 0:
-        return _verdict(Kind.ROLLBACK, 4, f"{reason}; {watched}", history)
-    return _verdict(Kind.WATCH, 4, f"{reason}; {say_logs(observation)}; rolls back in {say_seconds(left)}", history)
+        return _verdict(Kind.ROLLBACK, 4, f"{reason}; {watched}", history, Cause.SLO_ALONE)
+    soon = f"{reason}; {say_logs(observation)}; rolls back in {say_seconds(left)}"
+    return _verdict(Kind.WATCH, 4, soon, history, Cause.SLO_ALONE)
 
 
 # --- rule 6
@@ -259,31 +260,31 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
 
 def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
     guilty, score = _guilty(observation, policy), observation.score
-    against = (*guilty, *_leaving(observation, policy))
+    against = (*guilty.values(), *_leaving(observation, policy))
     if not against and score.value is None:
         reason = (
             f"nothing to score the canary by, score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
         )
-        return _hold_or_withdraw(6, f"{reason}{say_left(observation, policy)}", history)
+        return _hold_or_withdraw(6, f"{reason}{say_left(observation, policy)}", history, Cause.UNSCORED)
     if not against:
         return None
-    said = "; ".join((*against, say_logs(observation)))
+    said, cause = "; ".join((*against, say_logs(observation))), next(iter(guilty), Cause.LEAVING)
     if history.now >= history.deadline:
         kind = Kind.ROLLBACK if guilty else Kind.WITHDRAW
-        return _verdict(kind, 6, f"{said}; the deadline is over", history)
-    return replace(_verdict(Kind.HOLD, 6, said, history), alert=True)
+        return _verdict(kind, 6, f"{said}; the deadline is over", history, cause)
+    return replace(_verdict(Kind.HOLD, 6, said, history, cause), alert=True)
 
 
-def _guilty(observation: Observation, policy: Policy) -> tuple[str, ...]:
+def _guilty(observation: Observation, policy: Policy) -> dict[Cause, str]:
     """What was measured of the canary itself and stands against it."""
-    score, log, guilty = observation.score, observation.log_score, []
+    score, log, guilty = observation.score, observation.log_score, dict[Cause, str]()
     if max(observation.evidence.log_e, observation.evidence.log_e_all) >= math.log(1 / policy.alpha):
-        guilty.append(f"{say_worse(observation)}, without an SLO break: {say_e_all(observation)}")
+        guilty[Cause.WORSE] = f"{say_worse(observation)}, without an SLO break: {say_e_all(observation)}"
     if log is not None and log.value >= policy.log_score and observation.config.rules >= 2:
-        guilty.append(say_lines(log, policy.log_score))
+        guilty[Cause.LOGS] = say_lines(log, policy.log_score)
     if score.value is not None and score.value < policy.pass_score:
-        guilty.append(say_score(observation, policy))
-    return tuple(guilty)
+        guilty[Cause.SCORE] = say_score(observation, policy)
+    return guilty
 
 
 def _leaving(observation: Observation, policy: Policy) -> tuple[str, ...]:
@@ -301,7 +302,7 @@ def _too_early(observation: Observation, history: History) -> Verdict | None:
         return None
     said = "; ".join(f"{dimension.name}: {dimension.note}" for dimension in early)
     reason = f"too early to say whether the canary leaks ({said}); waits for another {say_seconds(round(left))} at most"
-    return _hold_or_withdraw(6, f"{reason}; {say_logs(observation)}", history)
+    return _hold_or_withdraw(6, f"{reason}; {say_logs(observation)}", history, Cause.LEAK)
 
 
 # --- rule 7
@@ -313,7 +314,7 @@ def _cold(observation: Observation, policy: Policy, history: History) -> Verdict
     if not observation.warming.timed or timed >= policy.min_requests or history.approved is not None:
         return None
     few = f"{timed} answers of hosts that are warm, {policy.min_requests} are needed"
-    return _hold_or_withdraw(7, f"too few to judge by: {few}; {say_good(observation, policy)}", history)
+    return _hold_or_withdraw(7, f"too few to judge by: {few}; {say_good(observation, policy)}", history, Cause.COLD)
 
 
 def _left(history: History) -> float:
@@ -327,17 +328,18 @@ def _bake(observation: Observation, history: History, why: str) -> Verdict:
         seen = seen.replace(" observed", f" of {say_seconds(history.bake)} observed")
         text = f"bakes for another {say_seconds(left)}{seen}"
         if history.stands:
-            return _hold_or_withdraw(7, f"{text}; its clock stands: {history.stands}; {why}", history)
-        return _verdict(Kind.HOLD, 7, f"{text}; {why}", history)
+            return _hold_or_withdraw(7, f"{text}; its clock stands: {history.stands}; {why}", history, Cause.BAKES)
+        return _verdict(Kind.HOLD, 7, f"{text}; {why}", history, Cause.BAKES)
     silent = [host.host for host in observation.hosts if not host.reachable]
     if silent or not observation.hosts:
-        return _hold_or_withdraw(7, f"no answer about the health of {', '.join(silent) or 'any host'}", history)
-    return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}{seen}; {why}", history)
+        unheard = f"no answer about the health of {', '.join(silent) or 'any host'}"
+        return _hold_or_withdraw(7, unheard, history, Cause.SILENT)
+    return _verdict(Kind.PROMOTE, 7, f"baked for {say_seconds(history.bake)}{seen}; {why}", history, Cause.GOOD)
 
 
 def _at_the_gate(verdict: Verdict, history: History) -> Verdict:
     if history.held is not None and verdict.kind in (Kind.PROMOTE, Kind.HOLD):
-        return _hold_or_withdraw(verdict.rule, f"{history.held}; {verdict.reason}", history)
+        return _hold_or_withdraw(verdict.rule, f"{history.held}; {verdict.reason}", history, verdict.cause)
     if verdict.kind is not Kind.PROMOTE or history.gate is None:
         return verdict
-    return _hold_or_withdraw(7, f"{history.gate}; {verdict.reason}", history, hold=Kind.PROMOTE)
+    return _hold_or_withdraw(7, f"{history.gate}; {verdict.reason}", history, verdict.cause, hold=Kind.PROMOTE)

@@ -44,6 +44,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "config"), "warmup_seen", False),
     (("observation", "warming"), "stable_timed", 0),
     (("observation", "warming"), "stable_slow", 0),
+    (("observation",), "unseen", None),
+    (("verdict",), "cause", ""),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
 _NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}
@@ -135,6 +137,8 @@ def replay(record: VerdictRecord) -> Replay:
     old = seen.config.rules < _WORDS
     if old:
         verdict = replace(verdict, reason=record.verdict.reason, alert=record.verdict.alert)
+    if not record.verdict.cause:  # it is from before causes were kept; the digest holds that it was not taken away
+        verdict = replace(verdict, cause=record.verdict.cause)
     pairs = (
         ("slo_canary", seen.slo_canary, again.slo_canary),
         ("slo_stable", seen.slo_stable, again.slo_stable),

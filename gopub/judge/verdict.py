@@ -21,6 +21,31 @@ class Kind(StrEnum):
     WITHDRAW = "WITHDRAW"
 
 
+class Cause(StrEnum):
+    """What of its rule a verdict was drawn by: what people are told goes by it. UNSAID is one of before it was kept."""
+
+    UNSAID = ""
+    HOSTS = "hosts"
+    NO_DATA = "no data"
+    FEW = "few"
+    HOST_GONE = "host gone"
+    DEATHS = "deaths"
+    QUIET = "quiet"
+    SURE = "sure"
+    SLO_ALONE = "slo alone"
+    SLO_DOUBT = "slo doubt"
+    UNSCORED = "unscored"
+    WORSE = "worse"
+    LOGS = "logs"
+    SCORE = "score"
+    LEAVING = "leaving"
+    LEAK = "leak"
+    COLD = "cold"
+    BAKES = "bakes"
+    SILENT = "silent"
+    GOOD = "good"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The team's rules for one step.
@@ -97,13 +122,18 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do, the number of the rule that fired, and why in one sentence; ``alert``: a person should look."""
+    """What to do, the number of the rule that fired, and why, with figures; ``alert``: a person should look.
+
+    Where a person ended a HOLD or a WATCH by hand, or where the next step's gate is closed, ``cause`` is still that of
+    the rules.
+    """
 
     kind: Kind
     rule: int
     reason: str
     at: float
     alert: bool = False
+    cause: Cause = Cause.UNSAID
 
 
 @dataclass(frozen=True, slots=True)

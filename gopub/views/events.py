@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from gopub.journal import events as ev
 from gopub.spec.decides import IS_THE_PROJECTS
+from gopub.views.verdict import because, verdict_view
 
 
-def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event
-    """What happened, as one line; None for what people need not see."""
+def tell(event: ev.Event, judged: ev.Judged | None = None) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one case for each event
+    """What happened, as one line; None for what people need not see. ``judged`` is the last verdict before it."""
     match event:
         case ev.Opened():
             return f"rollout {event.rollout}: {event.app} {event.version} into {event.env}"
@@ -41,7 +42,12 @@ def tell(event: ev.Event) -> str | None:  # noqa: C901, PLR0911, PLR0912 - one c
             bad = [f"{edge}: {said}" for edge, said in event.acks.items() if said != "ok"]
             return f"edges: {'; '.join(bad)}" if bad else None
         case _:
-            return _tell_step(event)
+            return _tell_step(event, judged)
+
+
+def more(event: ev.Event) -> tuple[str, ...]:
+    """The lines that follow the one of ``tell``: of a verdict, its rule and figures, and what to do next."""
+    return verdict_view(event).lines[1:] if isinstance(event, ev.Judged) else ()
 
 
 def last_of(history: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Event | None:
@@ -49,12 +55,12 @@ def last_of(history: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Event | Non
     return next((event for event in reversed(tuple(history)) if isinstance(event, kind)), None)
 
 
-def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
+def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa: PLR0911 - as above
     match event:
         case ev.StepReached():
             return f"step {event.step + 1} reached, baking"
         case ev.Judged():
-            return f"step {event.step + 1}: {event.kind} by rule {event.rule}: {event.reason}"
+            return f"step {event.step + 1}: {verdict_view(event).says}"
         case ev.StepPassed():
             return f"step {event.step + 1} passed ({event.by})"
         case ev.Held():
@@ -64,7 +70,8 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
         case ev.Resumed():
             return f"resumed by {event.by}{': ' + event.reason if event.reason else ''}"
         case ev.GoingBack():
-            return f"going back: {event.reason}"
+            by = judged is not None and event.reason == judged.reason
+            return "going back, as that verdict says" if by else f"going back: {event.reason}"
         case ev.TrafficOff():
             return _traffic_off(event)
         case ev.Settling():
@@ -72,7 +79,8 @@ def _tell_step(event: ev.Event) -> str | None:  # noqa: PLR0911 - as above
         case ev.Closed():
             names = (*event.owed, *(f"edge {edge}" for edge in event.owed_edges))
             owed = f"; owed: {', '.join(names)}" if names else ""
-            return f"{event.outcome.value}{': ' + event.reason if event.reason else ''}{owed}"
+            why = because(judged, event.reason)
+            return f"{event.outcome.value}{': ' + why if why else ''}{owed}"
         case _:
             return None
 

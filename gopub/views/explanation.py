@@ -9,15 +9,17 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.events import encode
 from gopub.telemetry import one_line
-from gopub.views.events import tell
+from gopub.views.events import more, tell
 from gopub.views.verdict import Figures, LogView, number, verdict_view
 
 
 def explanation(entries: Sequence[Entry]) -> list[str]:
     """The lines that `gopub explain` prints; what others wrote adds no line and no control character of its own."""
     lines: list[str] = []
+    judged: ev.Judged | None = None
     for entry in entries:
-        told = tell(entry.event)
+        told = tell(entry.event, judged)
+        judged = entry.event if isinstance(entry.event, ev.Judged) else judged
         if told:
             lines.append(f"{entry.when}  {told}")
         lines += [f"    {detail}" for detail in _details(entry.event)]
@@ -48,7 +50,7 @@ def _details(event: ev.Event) -> list[str]:
         case ev.HostSwitched(values=values) if values.get("unit.exe_digest"):
             return [f"process {values.get('unit.main_pid')} runs sha256:{values['unit.exe_digest']}"]
         case ev.Judged():
-            return _verdict(verdict_view(event).figures)
+            return [*more(event), *_verdict(verdict_view(event).figures)]
         case _:
             return []
 

@@ -13,7 +13,8 @@ from gopub.journal.state import State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.telemetry import one_line
-from gopub.views.events import tell
+from gopub.views.events import more, tell
+from gopub.views.worth import Told, worth
 
 LOOK = 0.25
 
@@ -74,12 +75,35 @@ class Follower:
         self._known[stream], self.rollout = len(entries), rollout
 
 
+class Telling:
+    """Entries as lines for people who watch, in order: each as its first line and those that belong to it.
+
+    Remembers the last verdict of each rollout, and what was told of it: see ``worth``.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._judged: dict[str, ev.Judged] = {}
+        self._told: dict[str, Told] = {}
+
+    def lines(self, entry: Entry) -> tuple[str, ...]:
+        """What is told of this entry; empty where nothing is."""
+        event, stream = entry.event, entry.stream
+        if isinstance(event, ev.Judged):
+            self._judged[stream] = event
+            tells, self._told[stream] = worth(self._told.get(stream, Told()), event, entry.at)
+            if not tells:
+                return ()
+        told = tell(event, self._judged.get(stream))
+        return (told, *more(event)) if told else ()
+
+
 def line_printer(write: Callable[[str], None]) -> Callable[[Entry], None]:
     """Prints entries that are worth a line, with the time of day (UTC)."""
+    telling = Telling()
 
     def show(entry: Entry) -> None:
-        told = tell(entry.event)
-        if told:
-            write(f"{entry.when[11:19]}  {one_line(told)}")
+        for number, line in enumerate(telling.lines(entry)):
+            write(f"{' ' * 8 if number else entry.when[11:19]}  {one_line(line)}")
 
     return show

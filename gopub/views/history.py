@@ -17,6 +17,7 @@ from gopub.telemetry import one_line
 from gopub.units import say_seconds
 from gopub.views.events import last_of
 from gopub.views.standing import moment
+from gopub.views.verdict import because
 
 MOST_TEXT = 300
 """Characters of what others wrote; all of it is in `gopub explain`."""
@@ -90,7 +91,7 @@ def past_view(
 ) -> PastView:
     """What both streams tell of it; ``outcome`` is how it stands by its own, empty where nobody can tell."""
     history = [entry.event for entry in entries]
-    opened, closed = last_of(history, ev.Opened), last_of(history, ev.Closed)
+    opened, closed, judged = (last_of(history, kind) for kind in (ev.Opened, ev.Closed, ev.Judged))
     opened = opened if isinstance(opened, ev.Opened) else ev.Opened("", told.app, told.env, told.release, "")
     over = closed if isinstance(closed, ev.Closed) else None
     ended = next((entry.at for entry in entries if isinstance(entry.event, ev.Closed)), told.ended)
@@ -103,7 +104,7 @@ def past_view(
         outcome=outcome or told.outcome or UNKNOWN,
         asked_by=_short(entries[0].actor if entries else told.actor),
         because=_short(opened.reason),
-        reason=_short(over.reason if over else ""),
+        reason=_short(because(judged if isinstance(judged, ev.Judged) else None, over.reason) if over else ""),
         rule=_rule(history),
         began=moment(told.began) if told.began else "",
         ended=moment(ended) if ended is not None else "",

@@ -15,7 +15,7 @@ from gopub.telemetry import one_line
 from gopub.views.events import tell
 from gopub.views.plan import plan_lines
 from gopub.views.runs import SeatView
-from gopub.views.verdict import Figures, number, verdict_view
+from gopub.views.verdict import Figures, because, number, verdict_view
 
 _MARKUP = re.compile(r"[\\`*_\[\]|#>!]")
 
@@ -75,7 +75,8 @@ def verdict_page(state: State) -> TextPage | None:
         return None
     verdict = verdict_view(state.verdict)
     where = f"{state.app} {state.release_version} in {state.env}, step {verdict.step + 1}"
-    head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {shown(verdict.reason)}\n"
+    said = "\n\n".join(shown(line) for line in (verdict.lines if verdict.proof else (verdict.reason,)))
+    head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {said}\n"
     text = f"{head}\n{_figures(verdict.figures)}\nThe whole record: `gopub explain {state.rollout}`\n"
     return TextPage(_key(state, "verdict"), f"The last verdict on {state.rollout}", text)
 
@@ -101,12 +102,17 @@ def back_page(result: Mapping[str, Json]) -> TextPage:
 
 def _stands(state: State) -> str:
     if state.closed:
-        return state.closed.outcome.value + (f" ({state.closed.reason})" if state.closed.reason else "")
+        why = because(state.verdict, state.closed.reason)
+        return state.closed.outcome.value + (f" ({why})" if why else "")
     if state.waiting:
         return state.waiting
     if state.held:
         return tell(state.held) or ""
-    return f"going back: {state.back.reason}" if state.back else f"step {max(state.reached, default=0) + 1}"
+    return (
+        f"going back: {because(state.verdict, state.back.reason)}"
+        if state.back
+        else f"step {max(state.reached, default=0) + 1}"
+    )
 
 
 def _rows(state: State, plan: Plan) -> list[dict[str, Json]]:

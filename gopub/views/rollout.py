@@ -11,7 +11,7 @@ from gopub.journal.state import State, next_action
 from gopub.judge.gates import hold_of
 from gopub.plan.model import Outcome
 from gopub.views.standing import HoldView, hold_view, standing
-from gopub.views.verdict import VerdictView, verdict_view
+from gopub.views.verdict import VerdictView, because, verdict_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: 
         driver=driver,
         owed=state.owed,
         dead_edges={edge: said for edge, said in state.acks.items() if said != "ok"},
-        back=state.back.reason if state.back else "",
+        back=because(state.verdict, state.back.reason) if state.back else "",
     )
 
 
@@ -113,7 +113,8 @@ class Outline:
 def outline_of(state: State) -> Outline:
     """A rollout as far as it takes to name it; all of it is empty where the journal does not know it."""
     ended = state.closed
-    return Outline(state.rollout, state.app, state.env, ended.outcome if ended else None, ended.reason if ended else "")
+    why = because(state.verdict, ended.reason) if ended else ""
+    return Outline(state.rollout, state.app, state.env, ended.outcome if ended else None, why)
 
 
 def _observed(state: State) -> Observed | None:

@@ -27,7 +27,7 @@ def _of_active(active: RolloutView | None) -> list[str]:
         return []
     verdict = active.verdict
     return [
-        *([f"last verdict, on step {verdict.step + 1}: {verdict.says}"] if verdict else []),
+        *([f"last verdict, on step {verdict.step + 1}: {verdict.says}", *verdict.lines[1:]] if verdict else []),
         *(f"edge {edge} did not take the last table: {said}" for edge, said in active.dead_edges.items()),
     ]
 

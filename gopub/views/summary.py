@@ -11,6 +11,7 @@ from gopub.journal.state import State
 from gopub.journal.store import Journal
 from gopub.plan.model import Outcome
 from gopub.rollout.run import Run
+from gopub.views.verdict import because
 
 WAITING = "waiting"
 _CODES = {
@@ -40,7 +41,7 @@ def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
         "version": state.release_version,
         "release": state.release,
         "outcome": closed.outcome.value if closed else WAITING if state.waiting else "active",
-        "reason": closed.reason if closed else state.waiting,
+        "reason": because(verdict, closed.reason) if closed else state.waiting,
         "runs": state.release_version if promoted else stable,
         "rule": back.rule if back else verdict.rule if verdict else None,
         "owed": list(state.owed),

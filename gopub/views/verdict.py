@@ -6,11 +6,17 @@ What is kept with a verdict is JSON of this gopub or an older one: a figure that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from gopub.canon import Json
+from gopub.errors import UsageError
 from gopub.journal import events as ev
+from gopub.judge.replay import record_from_json
+from gopub.judge.verdict import VerdictRecord
+from gopub.views.advice import advice
+from gopub.views.amounts import names
+from gopub.views.sentence import not_yet, sentence
 
 Tree = Mapping[str, Json]
 
@@ -53,25 +59,71 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class VerdictView:
-    """The verdict on a step, counted from 0; ``figures`` are None where nothing was observed for it."""
+    """The verdict on a step, counted from 0; ``figures`` are None where nothing was observed for it.
+
+    ``says`` is a sentence for people, ``proof`` the rule with E and φ, ``todo`` what to do next. Of a verdict of before
+    causes were kept ``says`` is kind, rule and reason, and the others are empty.
+    """
 
     step: int
     kind: str
     rule: int
     reason: str
     figures: Figures | None
+    says: str = ""
+    proof: str = ""
+    todo: str = ""
+    matter: tuple[str, ...] = ()
+    """What of it makes it another one than the verdict before; counts and times are no part of it."""
 
     @property
-    def says(self) -> str:
-        """One line for people: ``HOLD by rule 4: too few requests``."""
-        return f"{self.kind} by rule {self.rule}: {self.reason}"
+    def lines(self) -> tuple[str, ...]:
+        """All that is said, the sentence first."""
+        return tuple(filter(None, (self.says, self.proof, self.todo and f"next: {self.todo}")))
 
 
 def verdict_view(judged: ev.Judged) -> VerdictView:
     """The verdict as it is told."""
     record = cast("Tree", judged.record.get("record") or {})
     seen = cast("Tree", record.get("observation") or {})
-    return VerdictView(judged.step, judged.kind, judged.rule, judged.reason, _figures(seen) if seen else None)
+    view = VerdictView(judged.step, judged.kind, judged.rule, judged.reason, _figures(seen) if seen else None)
+    whole = _whole(judged)
+    if whole is None:
+        plain = f"{judged.kind} by rule {judged.rule}: {judged.reason}"
+        return replace(view, says=plain, matter=(judged.kind, str(judged.rule)))
+    return replace(view, says=sentence(whole), proof=_proof(whole), todo=advice(whole), matter=_matter(whole))
+
+
+def _matter(record: VerdictRecord) -> tuple[str, ...]:
+    verdict, history = record.verdict, record.history
+    stands = "not yet" if not_yet(record) else "stands" if history.stands else ""
+    return (str(verdict.kind), str(verdict.rule), str(verdict.cause), history.gate or history.held or "", stands)
+
+
+def _whole(judged: ev.Judged) -> VerdictRecord | None:
+    """The record, where it can be read, is that of this verdict, and says by what it was drawn."""
+    try:
+        record = record_from_json(cast("Json", judged.record.get("record")))
+    except UsageError:
+        return None
+    verdict = record.verdict
+    same = (str(verdict.kind), verdict.rule, verdict.reason) == (judged.kind, judged.rule, judged.reason)
+    return record if same and verdict.cause else None
+
+
+def _proof(record: VerdictRecord) -> str:
+    """The rule and its figures: what the sentence leaves out."""
+    verdict, hosts = record.verdict, names([host.host for host in record.observation.hosts])
+    on = f", canary {hosts}" if hosts else ""
+    return f"{verdict.kind} by rule {verdict.rule}{on}: {verdict.reason}"
+
+
+def because(judged: ev.Judged | None, reason: str) -> str:
+    """Why a rollout turned around or ended, in the words of its verdict where it was a verdict; else as it is kept."""
+    if judged is None or not reason or judged.reason != reason:
+        return reason
+    view = verdict_view(judged)
+    return view.says if view.proof else reason
 
 
 def number(value: Json, missing: str) -> str:

@@ -188,7 +188,11 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
         older["observation"]["warming"].pop("stable_timed") == older["observation"]["warming"].pop("stable_slow") == 0
     )
     assert older["observation"]["config"].pop("warmup_seen") is False
+    assert older["observation"].pop("unseen") is None
+    assert older["verdict"].pop("cause") == "logs"
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()
     older["observation"]["warming"]["stable_timed"] = 1
     assert "something in the record was changed" in str(replay(record_from_json(older)).differences)
+    kept["verdict"]["cause"] = ""
+    assert "something in the record was changed" in str(replay(record_from_json(kept)).differences), "made older"

@@ -14,8 +14,8 @@ from gopub.cli.demo.ground import Ground, Seen
 from gopub.cli.demo.talk import Talk
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.views.events import last_of, tell
-from gopub.views.follow import Follower
+from gopub.views.events import last_of
+from gopub.views.follow import Follower, Telling
 from gopub.wiring import settings
 
 BAD = {"error_rate": 0.2, "extra_latency_ms": 120, "after_requests": 40, "log_errors": True}
@@ -80,11 +80,11 @@ def play(ground: Ground, wanted: Scene, seen: Seen, talk: Talk) -> Act:
     repository = ground.commit(wanted.service, wanted.version, dict(_changes(ground, wanted)))
     began, before = time.monotonic(), seen.now()
     entries: list[Entry] = []
+    telling = Telling()
 
     def on_entry(entry: Entry) -> None:
         entries.append(entry)
-        told = tell(entry.event)
-        if told:
+        for told in telling.lines(entry):
             talk.line(told)
 
     follower = Follower(settings.journal(), wanted.service, "lab", on_entry)

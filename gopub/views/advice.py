@@ -1,0 +1,44 @@
+"""What whoever reads a verdict can do next: one line, by cause and kind; empty where there is nothing to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gopub.judge.verdict import Cause, Kind, VerdictRecord
+from gopub.views.amounts import names
+from gopub.views.sentence import BENIGN, not_yet, unwell
+
+_LOOK: Mapping[Cause, str] = {
+    Cause.NO_DATA: "is Prometheus up, and does it scrape every edge",
+    Cause.FEW: "does the canary get traffic: `gopub route explain` says where a request goes, and why",
+    Cause.QUIET: "does the canary get traffic: `gopub route explain` says where a request goes, and why",
+    Cause.SILENT: "are the canary's hosts up, and do they answer ssh",
+    Cause.HOST_GONE: "mend or remove that host",
+    Cause.DEATHS: "why do these hosts go down: out of memory, or the machines under them",
+    Cause.SLO_DOUBT: "look at what both tracks use: a database, a network, the edge itself",
+    Cause.UNSCORED: "does the service export what judge.score asks for",
+}
+
+
+def advice(record: VerdictRecord) -> str:
+    """What to do next."""
+    verdict, history = record.verdict, record.history
+    look = _LOOK.get(verdict.cause, "") if _applies(record) else ""
+    if verdict.kind is Kind.ROLLBACK:
+        hosts = names([host.host for host in unwell(record) or record.observation.hosts])
+        return f"mend the release (its logs are on {hosts or 'the canary hosts'}); until then it is quarantined"
+    if verdict.kind is Kind.WITHDRAW:
+        return f"{look}; then roll the same release out again" if look else "roll the same release out again"
+    if verdict.kind is Kind.PROMOTE:
+        return "`gopub status` shows who or what opens the next step" if history.gate else ""
+    if not_yet(record) or (verdict.cause in BENIGN and not look) or history.held is not None:
+        return ""
+    return look if verdict.cause in BENIGN else f"{f'{look}; ' if look else ''}`gopub abort` takes it back now"
+
+
+def _applies(record: VerdictRecord) -> bool:
+    """Whether there is something to look at: not where answers come in, nor where stable keeps the SLO."""
+    seen, verdict = record.observation, record.verdict
+    if verdict.cause is Cause.FEW and verdict.kind is Kind.HOLD:
+        return not seen.step_totals.canary_requests
+    return verdict.cause is not Cause.SLO_DOUBT or bool(seen.slo_stable and seen.slo_stable.broken)
