@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parent / "support" / "site"))
 
 # A deadline for an example would be an assertion about absolute time, and so is the health check for slow data: both
 # measure the machine. Examples are drawn anew in every run; a failure prints what repeats it.

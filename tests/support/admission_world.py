@@ -29,9 +29,9 @@ from gopub.store import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.backends.directory import DirectoryStore
 from gopub.usecases.rehearse import Rehearsal, rehearse
 from gopub.usecases.start import already_there, open_run
-from gopub.wiring import outside
 from tests.releases import SPEC, a_plan, prepare
-from tests.support.doubles import MemoryFleet, MemoryHost
+from tests.support.doubles import MemoryHost, MemoryRouter
+from tests.support.memory import known_as
 
 Change = Callable[[dict[str, Any]], object]
 REPOSITORY = "https://git.example.org/hello"
@@ -46,15 +46,14 @@ class Shop:
         monkeypatch.setenv("XDG_CONFIG_HOME", str(path / "none"))
         monkeypatch.setenv("GOPUB_JOURNAL", str(path / "journal.db"))
         monkeypatch.delenv("PREFECT_API_URL", raising=False)
-        self.path, self.project, self.monkeypatch = path, path / "project", monkeypatch
+        self.path, self.project = path, path / "project"
+        self.machines: dict[str, MemoryHost] = {}
+        self.router = MemoryRouter()
         self.store = DirectoryStore(path / "store")
         self.spec(SPEC)
         pinned = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
         (path / "known_hosts").write_text(f"192.0.2.1 {pinned}")
-        (self.project / "connections.yaml").write_text(
-            f"artifacts: {{kind: directory, path: {path / 'store'}}}\n"
-            f"ssh: {{kind: ssh, known_hosts: {path / 'known_hosts'}}}\n"
-        )
+        self.reached_by(f"{{kind: ssh, known_hosts: {path / 'known_hosts'}}}")
         (self.project / "hosts.ini").write_text("h1 ansible_host=192.0.2.1 role=app port=8080\n")
         self.signed = self.publish("1.0.0")
         shutil.copytree(path / "keys", local_keys())
@@ -66,6 +65,11 @@ class Shop:
         self.project.mkdir(exist_ok=True)
         (self.project / "gopub.yaml").write_text(f"{text}publish: {{store: artifacts}}\n")
 
+    def reached_by(self, fleet: str) -> None:
+        """Let hosts be reached by that connection."""
+        store = f"{{kind: directory, path: {self.path / 'store'}}}"
+        (self.project / "connections.yaml").write_text(f"artifacts: {store}\nssh: {fleet}\n")
+
     def publish(self, version: str, spec: str = SPEC, commit: str = "") -> SignedRelease:
         """A proper release in the store."""
         plan = a_plan(self.path, version=version, spec=spec, **({"commit": commit} if commit else {}))
@@ -73,9 +77,9 @@ class Shop:
 
     def hosts_in_memory(self) -> dict[str, MemoryHost]:
         """Let no SSH be spoken."""
-        machines = {"h1": MemoryHost("h1", "id-h1")}
-        self.monkeypatch.setattr(outside, "open_fleet", lambda *_: MemoryFleet(machines))
-        return machines
+        self.machines = {"h1": MemoryHost("h1", "id-h1")}
+        self.reached_by(f"{{kind: memory, world: {known_as(self)}}}")
+        return self.machines
 
     def forge(self, change: Change, signer: KeySigner, version: str = "1.0.0") -> str:
         """Whoever can write the store changes release.json, signs it, and points the version to it; gives its id."""

@@ -28,6 +28,7 @@ from gopub.rollout.wish import Wish
 from gopub.spec.loader import parse_spec
 from gopub.wiring.ports import Ports
 from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
+from tests.support.memory import Edges, Memory, known_as
 
 OLD, NEW = "a" * 64, "b" * 64
 SPEC = """
@@ -84,11 +85,29 @@ class World:
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
         self.kits = path / "kits"
         self.project = "."
+        self.way = Memory(world=known_as(self))
+        self.edges_known = Edges(inventory="hosts.ini", hosts="role=edge", world=known_as(self))
 
     def ports(self, journal: Journal | None = None) -> Ports:
         known = tuple(Host(name, f"198.18.0.{n}") for n, name in enumerate(self.names))
         return Ports(journal or self.journal, self.clock, MemoryFleet(self.machines), known, self.environment,
                      None, self.kits, router=self.router)  # fmt: skip
+
+    def at_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Go to a project that says all of it: whoever reads it reaches these hosts and edges, and this journal."""
+        home = self.kits.parent / "project"
+        home.mkdir()
+        (home / "gopub.yaml").write_text(SPEC + "publish: {store: artifacts}\n")
+        (home / "connections.yaml").write_text(
+            f"artifacts: {{kind: directory, path: {home / 'artifacts'}}}\n"
+            f"ssh: {{kind: memory, world: {self.way.world}}}\n"
+            f"edge: {{kind: memory-edges, world: {self.way.world}, inventory: hosts.ini, hosts: role=edge}}\n"
+        )
+        lines = [f"{name} ansible_host=198.18.0.{n} role=app" for n, name in enumerate(self.names)]
+        (home / "hosts.ini").write_text("\n".join([*lines, "edge1 role=edge", "edge2 role=edge", ""]))
+        monkeypatch.chdir(home)
+        monkeypatch.setenv("GOPUB_JOURNAL", str(self.kits.parent / "journal.db"))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(self.kits.parent / "none"))
 
     def plan(self) -> Plan:
         planned = tuple(

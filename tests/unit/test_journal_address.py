@@ -13,7 +13,6 @@ from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
 from gopub.journal.store import open_journal
 from gopub.usecases import rollback
 from gopub.wiring.backends import BACKENDS
-from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
 POSTGRES = "postgresql+psycopg://USER@HOST"
@@ -51,9 +50,8 @@ def test_a_rollback_goes_on_without_a_journal_whose_address_is_wrong(tmp_path, m
     asyncio.run(chart(run, "good"))
     kits = tmp_path / "gopub" / "kits"
     known = (("1", OLD), ("2", NEW))
-    write_kit(kits, Kit(run.seat.epoch, run.plan, world.ports().hosts, world.environment, known=known))
+    write_kit(kits, Kit(run.seat.epoch, run.plan, world.ports().hosts, world.environment, known=known, fleet=world.way))
     monkeypatch.setenv("GOPUB_JOURNAL", url)
-    monkeypatch.setattr(rollback, "open_fleet", lambda *_: MemoryFleet(world.machines))
     (alarm,) = asyncio.run(rollback.take_back("hello", "lab", reason="bad"))["alarms"]
     assert alarm.startswith("the journal is down (the journal at postgres")
     assert "hunter2" not in alarm

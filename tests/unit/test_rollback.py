@@ -13,6 +13,7 @@ import pytest
 
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.fleet.orders import Order, Record
 from gopub.journal import events as ev
 from gopub.journal.adopt import adopt, spools
 from gopub.journal.kit import Kit, read_kit, write_kit
@@ -26,12 +27,11 @@ from gopub.rollout.back import go_back
 from gopub.rollout.run import Run
 from gopub.rollout.seat import start
 from gopub.rollout.wish import Wish
-from gopub.traffic.backends.nginx import Nginx
 from gopub.usecases import rollback
 from gopub.usecases.recover import active
 from gopub.wiring import settings
 from gopub.wiring.backends import BACKENDS
-from tests.support.doubles import MemoryFleet
+from tests.support.doubles import MemoryHost
 from tests.support.rollout_world import NEW, OLD, World, chart, in_memory
 
 PROJECT = "/srv/hello"
@@ -46,10 +46,17 @@ class Canary(World):
         run = self.driver()
         asyncio.run(_first_step(run))
         hosts, edges = self.ports().hosts, (Host("edge1", "198.18.0.100"),)
-        router = Nginx(kind="nginx", inventory="lab", hosts="role=edge")
-        kit = Kit(run.seat.epoch, run.plan, hosts, self.environment, edges, router, (("1", OLD), ("2", NEW)))
+        kit = Kit(run.seat.epoch, run.plan, hosts, self.environment, edges, self.edges_known, (("1", OLD), ("2", NEW)),
+                  fleet=self.way)  # fmt: skip
         write_kit(self.kits, kit)
         self.journal.close()
+
+
+class Fatal(MemoryHost):
+    """Whoever orders it anything is killed."""
+
+    def answer(self, order: Order) -> Record:
+        raise KeyboardInterrupt
 
 
 async def _first_step(run: Run) -> None:
@@ -67,8 +74,6 @@ def world(tmp_path, monkeypatch) -> Canary:
     made = Canary(tmp_path)
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(rollback, "LOCKED", 0.1)
-    monkeypatch.setattr(rollback, "open_fleet", lambda *_: MemoryFleet(made.machines))
-    monkeypatch.setattr(rollback, "open_router", lambda *_: made.router)
     assert made.running()["app1"] == made.new
     return made
 
@@ -207,24 +212,21 @@ def _knows_nothing(world: World) -> Plan:
 
 
 @pytest.fixture
-def died(world: Canary, tmp_path: Path, monkeypatch) -> Canary:
-    """The rollback without the journal was killed before it had reached a host; the journal is there again."""
+def died(world: Canary, tmp_path: Path) -> Canary:
+    """The rollback without the journal was killed before it had changed a host; the journal is there again."""
     journal = tmp_path / "journal.db"
     kept = journal.read_bytes()
     garbage(journal)
-    monkeypatch.setattr(rollback, "go_back", _killed)
+    machine = world.machines["app1"]
+    world.machines["app1"] = Fatal(**vars(machine))
     with pytest.raises(KeyboardInterrupt):
         back(world)
+    world.machines["app1"] = machine
     for left in tmp_path.glob("journal.db*"):
         left.unlink()
     journal.write_bytes(kept)
     assert world.running()["app1"] == world.new
     return world
-
-
-async def _killed(run: Run) -> None:
-    del run
-    raise KeyboardInterrupt
 
 
 def test_recover_finds_the_rollback_that_died_and_its_project(died: Canary):

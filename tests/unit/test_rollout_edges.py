@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.kit import Kit, write_kit
 from gopub.plan.model import Outcome
 from gopub.rollout import back, lease, switch
 from gopub.rollout.run import Run
@@ -19,7 +18,6 @@ from gopub.rollout.turn import edges_first, turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeAck
 from gopub.usecases import ask, start
-from gopub.usecases.enter import Entry
 from tests.support.rollout_world import TwoEdges, chart, in_memory, reach
 
 
@@ -43,41 +41,29 @@ def canary(world: TwoEdges) -> Run:
 # Somebody takes over while an edge is down
 
 
-def taken_over(world: TwoEdges, monkeypatch) -> Run:
-    """What `recover` and `abort` do with an orphan, its hosts and edges opened in memory."""
+def taken_over(world: TwoEdges, driver: Run, monkeypatch) -> Run:
+    """What `recover` and `abort` do with an orphan: its plan's kit is there, its release is not at hand."""
+    world.at_home(monkeypatch)
+    kit = Kit(driver.seat.epoch, driver.plan, world.ports().hosts, world.environment, router=world.edges_known,
+              fleet=world.way)  # fmt: skip
+    write_kit(world.kits, kit)
     held = []
 
-    async def without_release(*_: object) -> Entry:
-        return Entry(SimpleNamespace(environment=world.environment, notes=()))
-
-    @asynccontextmanager
-    async def ports(*_: object, **__: object):
-        yield world.ports()
-
-    async def same(*_: object) -> SimpleNamespace:
-        return project
-
-    project = SimpleNamespace(folder=world.kits, naming_store=same, naming=same)
-    monkeypatch.setenv("GOPUB_JOURNAL", str(world.kits.parent / "journal.db"))
-    monkeypatch.setattr(start, "open_project", lambda _: project)
-    monkeypatch.setattr(start, "going_on", without_release)
-    monkeypatch.setattr(start, "open_ports", ports)
-
     async def drive() -> None:
-        async with start.open_run(Wish(app="hello", env="lab", version="2", rollout="r1")) as driver:
-            held.append(driver)
-            await back.go_back(driver)
+        async with start.open_run(Wish(app="hello", env="lab", version="2", rollout="r1")) as run:
+            held.append(run)
+            await back.go_back(run)
 
     asyncio.run(drive())
     return held[0]
 
 
 def test_recover_with_an_edge_down_takes_the_canary_back_at_once(world, monkeypatch):
-    canary(world)
+    left = canary(world)
     world.router.edges["edge2"].down = True
     until = world.router.edges["edge1"].table.canary_until
     known = len(world.router.edges["edge1"].tables)
-    driver = taken_over(world, monkeypatch)
+    driver = taken_over(world, left, monkeypatch)
     assert driver.state.closed and driver.state.closed.outcome is Outcome.WITHDRAWN
     assert "edge2: cannot be reached" in driver.state.closed.reason
     later = world.router.edges["edge1"].tables[known:]
@@ -87,10 +73,10 @@ def test_recover_with_an_edge_down_takes_the_canary_back_at_once(world, monkeypa
 
 
 def test_an_abort_is_heard_before_the_canary_is_taken_over(world, monkeypatch):
-    canary(world)
+    left = canary(world)
     ask.ask(world.journal, "r1", "abort", "please stop")
     known = len(world.router.edges["edge1"].tables)
-    driver = taken_over(world, monkeypatch)
+    driver = taken_over(world, left, monkeypatch)
     assert driver.state.closed and driver.state.closed.reason.startswith("aborted: please stop")
     assert {table.weight for table in world.router.edges["edge1"].tables[known:]} == {0}
     assert set(world.running().values()) == {world.old}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -21,10 +19,8 @@ from gopub.rollout.seat import start
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
-from gopub.usecases import recover_edges
 from gopub.usecases.recover_edges import answers, begin, debts, mend
 from gopub.views.summary import exit_of, summary
-from gopub.wiring.ports import Ports
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
 
 
@@ -154,21 +150,11 @@ def test_mending_waits_until_one_of_the_owed_answers():
     assert answers(("edge2",), (status("edge1"),)), "it was taken out of the inventory"
 
 
-def at_hand(monkeypatch: pytest.MonkeyPatch, world: TwoEdges) -> None:
-    """Let `recover` reach the hosts and edges of this world."""
-
-    @asynccontextmanager
-    async def opened(*_: object) -> AsyncIterator[Ports]:
-        yield world.ports()
-
-    monkeypatch.setattr(recover_edges, "_opened", opened)
-
-
 @pytest.mark.parametrize("down", [False, True])
 def test_recover_begins_it_once_the_edge_answers(world, monkeypatch, down):
     missed(world)
     world.router.edges["edge2"].down = down
-    at_hand(monkeypatch, world)
+    world.at_home(monkeypatch)
     assert asyncio.run(mend(world.journal, 0.0)) == (0 if down else 1)
     assert bool(world.env().active) is not down
     if world.env().active:

@@ -24,7 +24,6 @@ from gopub.views.reading import read_envs
 from gopub.views.status import cells, notes
 from gopub.views.summary import exit_of, summary
 from tests.support.rollout_world import OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
-from tests.unit.test_rollout_owed_edges import at_hand
 from tests.unit.views_world import world as views_world
 
 
@@ -148,7 +147,7 @@ def test_one_that_is_still_away_stays_owed_beside_one_that_is_mended(world):
 def test_recover_begins_it_once_the_host_answers_and_says_why_not_before(world, monkeypatch):
     missed(world)
     said: list[str] = []
-    at_hand(monkeypatch, world)
+    world.at_home(monkeypatch)
     world.machines["app2"].reachable = False
     assert asyncio.run(mend(world.journal, 0.0, by_hand=True, tell=said.append)) == 0
     assert said == ["hello in lab: app2 stays owed: GP413 app2 cannot be reached"] and not world.env().active
@@ -162,7 +161,7 @@ def test_one_that_answered_and_failed_is_tried_again_by_hand_alone(world, monkey
     """Else the watchdog would restart it every minute. What is said of it decides nothing: only whether it answered."""
     world.machines["app2"].bad = frozenset({world.old})
     missed(world, "app1")
-    at_hand(monkeypatch, world)
+    world.at_home(monkeypatch)
     assert dict(world.env().owed_hosts).keys() == {"app1", "app2"}
     assert world.env().unreached_hosts == {"app1"}
     world.machines["app1"].reachable = False

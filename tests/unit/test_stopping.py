@@ -7,26 +7,30 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
 from prefect.utilities.engine import capture_sigterm
 
-from gopub.cli import control, driving, engine
+from gopub.cli import control, driving
 from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
 from gopub.errors import GopubError
+from gopub.fleet.orders import Order, Record
 from gopub.journal import events as ev
 from gopub.journal.store import Journal
 from gopub.process import base_environment, run
-from gopub.rollout import seat
 from gopub.views.follow import Follower
+from tests.support.doubles import MemoryHost
 from tests.support.rollout_world import World, chart, in_memory
+from tests.unit.test_rollback import Canary
 
 ROOT = Path(__file__).parents[2]
-COLLEAGUE = "colleague@elsewhere:7"
+COLLEAGUE = "colleague"
 
 
 @pytest.fixture
@@ -43,16 +47,17 @@ def world(tmp_path, monkeypatch) -> Iterator[World]:
 
 
 def driven_by(world: World, who: str, monkeypatch):
+    """Begun by a process of another user's."""
     with monkeypatch.context() as there:
-        there.setattr(seat, "whoami", lambda: who)
+        there.setattr("getpass.getuser", lambda: who)
         return world.driver()
 
 
 def run_as_flow(monkeypatch, flow, how=driving.drive, **options):
-    """Run it as the command runs a flow: with a loop, signals and all, without Prefect."""
-    monkeypatch.setattr(engine, "load", lambda _name: flow)
+    """Run it as the command runs a flow, one of the tests' own: with a loop, signals and all, without Prefect."""
+    monkeypatch.setitem(sys.modules, "flows.of_the_tests", SimpleNamespace(of_the_tests=flow))
     with pytest.raises((GopubError, typer.Exit)) as caught:
-        how("deploy", "hello", "lab", {}, as_json=False, **options)
+        how("of_the_tests", "hello", "lab", {}, as_json=False, **options)
     return caught.value
 
 
@@ -164,20 +169,25 @@ def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when
     assert world.env().active == ""
 
 
-def test_gopub_rollback_is_not_stopped_half_way(monkeypatch, capsys):
-    done = []
+class Interrupting(MemoryHost):
+    """Signals come while it does what it was ordered to."""
 
-    async def take_back(_app, _env, **_options):
+    def answer(self, order: Order) -> Record:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
             os.kill(os.getpid(), number)
-            await asyncio.sleep(0.01)
-        done.append("whole")
-        return {"app": "hello", "env": "lab", "version": "2", "outcome": "rolled back", "reason": "", "alarms": []}
+            time.sleep(0.01)
+        return super().answer(order)
 
-    monkeypatch.setattr("gopub.usecases.rollback.take_back", take_back)
+
+def test_gopub_rollback_is_not_stopped_half_way(tmp_path, monkeypatch, capsys):
+    in_memory(monkeypatch)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    world = Canary(tmp_path)
+    world.machines = {name: Interrupting(**vars(machine)) for name, machine in world.machines.items()}
+    assert world.running()["app1"] == world.new
     with pytest.raises(typer.Exit) as ended:
         control.rollback("hello", "lab")
-    assert (done, ended.value.exit_code) == (["whole"], 0)
+    assert (set(world.running().values()), ended.value.exit_code) == ({world.old}, 0)
     assert capsys.readouterr().err.count("going back is not stopped half-way") == 1
 
 

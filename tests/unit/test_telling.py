@@ -63,6 +63,6 @@ async def test_who_awaits_a_flow_gets_the_error_itself(monkeypatch: pytest.Monke
 
     with pytest.raises(RefusedError):
         await plainly(refuses)()
-    monkeypatch.setattr("tasks.telling.executed_by_a_worker", lambda: True)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the-run")  # as a worker tells the process that it starts for it
     state = await plainly(refuses)()
     assert (state.type.value, state.message) == ("FAILED", in_one_line(RefusedError("GP730", "older", hint="go back")))  # type: ignore[attr-defined] # Prefect's state
