@@ -8,9 +8,10 @@ find every run that drove a rollout. All of it is for whoever looks: a server th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from prefect import tags
@@ -45,6 +46,8 @@ from gopub.views.reading import outline
 from gopub.views.rollout import Outline
 from gopub.wiring import settings
 
+T = TypeVar("T")
+
 WAITING = "Waiting"
 GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"
 SERVER_ANSWERS_WITHIN = 5.0
@@ -67,14 +70,19 @@ def tagged(app: str = "", env: str = "") -> Iterator[None]:
         yield
 
 
-@asynccontextmanager
-async def asking(what: str, patience: float = SERVER_ANSWERS_WITHIN) -> AsyncIterator[PrefectClient]:
-    """A client for what is only shown: it is given little time, and its failure is a line in the log."""
+async def from_prefect(
+    what: str, work: Callable[[PrefectClient], Awaitable[T]], otherwise: T, patience: float = SERVER_ANSWERS_WITHIN
+) -> T:
+    """What this work with Prefect's client gives: it is only shown, so it has little time, and fails as a logged line.
+
+    Where no client can be had, or the server is away, it gives ``otherwise``.
+    """
     try:
         async with asyncio.timeout(patience), get_client() as client:
-            yield client
+            return await work(client)
     except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
         _log.warning("%s: Prefect does not answer: %s", what, str(error) or type(error).__name__)
+        return otherwise
 
 
 def runs_here() -> tuple[UUID, ...]:
@@ -94,11 +102,15 @@ async def read_run(client: PrefectClient, known: UUID) -> FlowRun | None:
 async def tag_runs(run: Run) -> None:
     """Let the runs of this process bear the rollout's tags."""
     wanted = {GOPUB, APP + run.state.app, ENV + run.state.env, ROLLOUT + run.rollout}
-    async with asking("the runs are not tagged") as client:
+
+    async def tag(client: PrefectClient) -> None:
         for known in runs_here():
             before = set((await client.read_flow_run(known)).tags)
             if wanted - before:
                 await client.update_flow_run(known, tags=sorted(before | wanted))
+
+    if runs_here():
+        await from_prefect("the runs are not tagged", tag, None)
 
 
 async def gone_on_with(app: str, env: str) -> str:
@@ -106,13 +118,16 @@ async def gone_on_with(app: str, env: str) -> str:
 
     Empty where it is over, or there is none.
     """
-    async with asking("what this run drove before is not known") as client:
+
+    async def drove(client: PrefectClient) -> str:
         for known in runs_here():
             for name in rollouts_of((await client.read_flow_run(known)).tags):
                 known_as = _known(name)
                 if known_as and app in {"", known_as.app} and env == known_as.env and not known_as.outcome:
                     return name
-    return ""
+        return ""
+
+    return await from_prefect("what this run drove before is not known", drove, "") if runs_here() else ""
 
 
 def rollouts_of(named: list[str]) -> list[str]:
@@ -127,10 +142,14 @@ async def sweep() -> int:
     was suspended, while its rollout came to an end in another run ends as the rollout did.
     """
     changed = 0
-    async with asking("lost runs are not marked", SWEEP) as client:
+
+    async def look(client: PrefectClient) -> None:
+        nonlocal changed
         changed += await _bury(client)
         changed += await end_paused(client)
         await heed_cancelled(client, settings.journal())
+
+    await from_prefect("lost runs are not marked", look, None, SWEEP)
     return changed
 
 
@@ -160,10 +179,13 @@ async def name_inner(rollout: str, state: State) -> None:
         return
     ended = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Completed"]))
     inner = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB, ROLLOUT + rollout]), state=ended)
-    async with asking("the inner run does not show how its rollout stands") as client:
+
+    async def name(client: PrefectClient) -> None:
         for one in await client.read_flow_runs(flow_run_filter=inner, limit=AT_ONCE):
             if one.parent_task_run_id:
                 await client.set_flow_run_state(one.id, state, force=True)
+
+    await from_prefect("the inner run does not show how its rollout stands", name, None)
 
 
 async def end_paused(client: PrefectClient, rollout: str = "") -> int:

@@ -90,10 +90,12 @@ async def look(run: Run, client: PrefectClient) -> None:
 
 async def _hold_at_once(run: Run) -> None:
     """Hold for the pause by which this run gets no more tasks: the next task may be sooner than the next look."""
-    looked = False
-    async with marks.asking("how the run stands is not known") as client:
+
+    async def see(client: PrefectClient) -> bool:
         await look(run, client)
-        looked = True
+        return True
+
+    looked = await marks.from_prefect("how the run stands is not known", see, otherwise=False)
     if not looked and not run.state.back and hold_of(run.asked()) is None:
         here = str(next(iter(marks.runs_here()), ""))
         reason = "its run was suspended in Prefect"
@@ -207,7 +209,8 @@ async def _hand_over(run: Run, pause: Pause) -> None:
     if run.state.closed or hold_of(run.asked()) or (state is not None and state.state_details.pause_reschedule):
         return
     one: Found = found(run.state, run.ports.journal)
-    async with marks.asking(f"{run.rollout} is gone on with by recover") as client:
+
+    async def hand_over(client: PrefectClient) -> None:
         made = await arun_deployment(
             "rollout/rollout",
             client=client,
@@ -220,3 +223,5 @@ async def _hand_over(run: Run, pause: Pause) -> None:
         gone_on = gone_on_in(str(made.id), made.name)
         for known in marks.runs_here():
             await client.set_flow_run_state(known, gone_on, force=True)
+
+    await marks.from_prefect(f"{run.rollout} is gone on with by recover", hand_over, None)
