@@ -161,7 +161,7 @@ async def sweep() -> int:
 @box(name="take back", limit=None)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.usecases.rollback."""
-    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor)
+    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor, tell=get_run_logger().info)
     await pages.back_page(result)
     return result
 

@@ -84,7 +84,7 @@ def rollback(
 
     app, env = _which(app, env)
     with heeded(_not_now):
-        result = asyncio.run(take_back(app, env, to=to, reason=reason))
+        result = asyncio.run(take_back(app, env, to=to, reason=reason, tell=_tell))
     for alarm in cast("list[str]", result["alarms"]):
         say(f"alarm: {alarm}", err=True)
     try:
@@ -133,6 +133,14 @@ def recover(
         go_on_with([parameters(one) for one in found], owing=bool(stays))
     if stays:
         raise typer.Exit(int(Exit.PARTIAL))
+
+
+def _tell(line: str) -> None:
+    """With the time of day, as a rollout is told."""
+    from gopub.views.standing import moment
+
+    with suppress(OSError):  # nobody listens any more: no reason to leave a rollback half-way
+        say(f"{moment(SystemClock().now())[11:19]}  {line}", err=True)
 
 
 def _not_now(why: str) -> None:

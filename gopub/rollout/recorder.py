@@ -6,6 +6,8 @@ does take.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal.late import Late, drop, keep
@@ -24,7 +26,10 @@ _log = log("rollout")
 
 
 class Recorder:
-    """Writes and reads one rollout; ``state`` is what the journal and what it did not take yet make together."""
+    """Writes and reads one rollout; ``state`` is what the journal and what it did not take yet make together.
+
+    ``heard`` gets every event once it is kept, wherever that is: for a person who watches.
+    """
 
     def __init__(self, ports: Ports, seat: Seat, rollout: str, *, actor: str, trace: str) -> None:
         """Read the rollout's state; the seat must have been taken already."""
@@ -37,6 +42,7 @@ class Recorder:
         self.state = self.read()
         self.unwritten: list[ev.Event] = []
         self.alarms: list[str] = []
+        self.heard: Callable[[ev.Event], None] | None = None
         if self.state.back:
             self.hurry()
 
@@ -62,6 +68,9 @@ class Recorder:
             self._keep_unwritten()
         elif before:
             drop(self._ports.kits, self.rollout)
+        if heard := self.heard:
+            for event in events:
+                heard(event)
 
     def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
         """Write what waits, and give what waits still."""

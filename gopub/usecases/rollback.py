@@ -7,7 +7,8 @@ journal of its own that is adopted later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from gopub.canon import Json
@@ -33,9 +34,10 @@ from gopub.rollout.seat import resume
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
-from gopub.telemetry import log
+from gopub.telemetry import log, one_line
 from gopub.traffic.protocol import Router
 from gopub.usecases.way_back import WayBack, past_of, way_back
+from gopub.views.progress import progress_of, say_begin, say_progress
 from gopub.views.summary import summary
 from gopub.wiring import settings
 from gopub.wiring.backends import BACKENDS
@@ -51,8 +53,12 @@ LOCKED = 5.0
 _log = log("rollback")
 
 
-async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
+async def take_back(
+    app: str, env: str, *, to: str = "", reason: str = "", actor: str = "", tell: Callable[[str], None] | None = None
+) -> dict[str, Json]:
     """Take the active rollout back, or bring the release before (or ``to``) back; gives the summary.
+
+    ``tell`` gets a line for each thing that is begun or done, as it happens.
 
     Raises:
         GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
@@ -60,11 +66,15 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
     kit = read_kit(settings.kits_folder(), app, env, BACKENDS)
     fleet = open_fleet(kit.fleet)
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
+    tell = _safely(tell)
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
     try:
+        tell(f"asking {_hosts(len(kit.hosts))} of {app} in {env} what they run")
         facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=HOSTS_ANSWER_WITHIN)
         epoch = await _highest(router, kit, facts)
         run = _open(kit, fleet, router, facts, epoch, wish)
+        tell(f"{len(facts)} of {_hosts(len(kit.hosts))} answered")
+        _tell_from_here(run, tell)
         run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
         async with run.driving():
             if run.state.plan:
@@ -75,6 +85,34 @@ async def take_back(app: str, env: str, *, to: str = "", reason: str = "", actor
         if router:
             await router.close()
         await fleet.close()
+
+
+def _tell_from_here(run: Run, tell: Callable[[str], None]) -> None:
+    """Tell what is begun, and everything that is kept from now on; it needs no journal."""
+    known = [progress_of(run.state)]
+
+    def heard(event: ev.Event) -> None:
+        known[0] = known[0].after(event)
+        for line in say_progress(known[0], event):
+            tell(line)
+
+    tell(say_begin(run.state))
+    run.recorder.heard = heard
+
+
+def _hosts(number: int) -> str:
+    return f"{number} host{'' if number == 1 else 's'}"
+
+
+def _safely(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+    """Telling is never a reason to stop half-way, whatever becomes of it."""
+
+    def told(line: str) -> None:
+        with suppress(Exception):
+            if tell:
+                tell(one_line(line))
+
+    return told
 
 
 def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, HostFacts], epoch: int, wish: Wish) -> Run:

@@ -13,7 +13,7 @@ from gopub.journal.state import State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.telemetry import one_line
-from gopub.views.events import more, tell
+from gopub.views.progress import Progress, say_progress
 from gopub.views.worth import Told, worth
 
 LOOK = 0.25
@@ -85,17 +85,18 @@ class Telling:
         """Nothing was told yet."""
         self._judged: dict[str, ev.Judged] = {}
         self._told: dict[str, Told] = {}
+        self._progress: dict[str, Progress] = {}
 
     def lines(self, entry: Entry) -> tuple[str, ...]:
         """What is told of this entry; empty where nothing is."""
         event, stream = entry.event, entry.stream
+        known = self._progress[stream] = self._progress.get(stream, Progress()).after(event)
         if isinstance(event, ev.Judged):
             self._judged[stream] = event
             tells, self._told[stream] = worth(self._told.get(stream, Told()), event, entry.at)
             if not tells:
                 return ()
-        told = tell(event, self._judged.get(stream))
-        return (told, *more(event)) if told else ()
+        return say_progress(known, event, self._judged.get(stream))
 
 
 def line_printer(write: Callable[[str], None]) -> Callable[[Entry], None]:

@@ -13,7 +13,7 @@ from gopub.plan.model import Outcome, Plan
 from gopub.release.model import Release
 from gopub.telemetry import one_line
 from gopub.views.events import tell
-from gopub.views.plan import plan_lines
+from gopub.views.plan import named, plan_lines
 from gopub.views.runs import SeatView
 from gopub.views.verdict import Figures, because, number, verdict_view
 
@@ -120,20 +120,13 @@ def _rows(state: State, plan: Plan) -> list[dict[str, Json]]:
     return [
         {
             "host": name,
-            "runs": _release(plan, host.runs or plan.host(name).before),
+            "runs": named(plan, host.runs or plan.host(name).before),
             "track": "stable" if promoted else host.track,
             "new release": _new_release(plan, host),
             "owed": one_line(host.owed) or "-",
         }
         for name, host in state.hosts.items()
     ]
-
-
-def _release(plan: Plan, folder: str) -> str:
-    """A host's folder as people know it: the version where the plan knows it, and the release's short id."""
-    short = folder.partition("-")[0]
-    known = [ref.version for ref in (plan.release, plan.stable) if ref and ref.short == short and ref.version != short]
-    return f"{known[0]} ({short})" if known else short or "-"
 
 
 def _new_release(plan: Plan, host: HostState) -> str:

@@ -31,3 +31,10 @@ def plan_lines(plan: Plan) -> list[str]:
 def _gate(step: PlannedStep) -> str:
     between = f", between {step.between}" if step.between else ""
     return between + (f", approved by {step.approve}" if step.approve else "")
+
+
+def named(plan: Plan, folder: str) -> str:
+    """A host's folder as people know it: the version where the plan knows it, and the release's short id."""
+    short = folder.partition("-")[0]
+    known = [ref.version for ref in (plan.release, plan.stable) if ref and ref.short == short and ref.version != short]
+    return f"{known[0]} ({short})" if known else short or "-"
