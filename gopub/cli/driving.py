@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from gopub.canon import Json
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import Exit, GopubError, InterruptedByUser
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False)
     """Print a rollout's summary and end with its exit code."""
     from gopub.views.summary import exit_of
 
-    say(json.dumps({"schema_version": 1, **result}) if as_json else _line(result))
+    if as_json:
+        say_document(json.dumps({"schema_version": 1, **result}))
+    else:
+        say(_line(result))
     raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
 
 

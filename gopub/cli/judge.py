@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.canon import Json, JsonError, read_json
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def replay(
         raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
     replays = [_again(found, record) for found, record in zip(kept, records, strict=True)]
     if as_json:
-        say(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
+        say_document(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
     else:
         for record, found in zip(records, replays, strict=True):
             say("\n".join(_lines(record, found)))
@@ -82,7 +82,10 @@ def score(
         SloTarget(seconds(slo_p95) if slo_p95 else None, fraction(slo_errors) if slo_errors else None),
         ScoreWeights(profile=profile),
     )
-    say(_score_json(found) if as_json else "\n".join(score_lines(found)))
+    if as_json:
+        say_document(_score_json(found))
+    else:
+        say("\n".join(score_lines(found)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gopub.cli import completing
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import Exit, UsageError
 from gopub.units import seconds
 
@@ -61,7 +61,7 @@ def status(name: Name = "lab", as_json: Annotated[bool, typer.Option("--json")] 
 
     seen = asyncio.run(Lab.open(name).status())
     if as_json:
-        say(json.dumps(seen.to_json()))
+        say_document(json.dumps(seen.to_json()))
     else:
         for host in seen.hosts:
             say(f"{host.name:8} {host.role:5} {host.address:15} {'up' if host.pid else 'DOWN'}")
@@ -119,7 +119,7 @@ def traffic(
         asyncio.run(sender.run(seconds(lasting)))
     except KeyboardInterrupt:
         _tell("stopped")
-    say(json.dumps(sender.counts.to_json()))
+    say_document(json.dumps(sender.counts.to_json()))
 
 
 def _check(host_header: str, mix: Sequence[str]) -> None:

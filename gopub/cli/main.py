@@ -11,8 +11,9 @@ import typer
 
 from gopub import __version__
 from gopub.cli import completing, lazy
+from gopub.cli.folding import NARROWEST
 from gopub.cli.lines import speak
-from gopub.cli.saying import forgive, say
+from gopub.cli.saying import forgive, keep_plain, narrow, say
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies, set_socks_aside
 
@@ -55,10 +56,12 @@ def run() -> None:
     bypass_proxies(os.environ)  # before any client reads it: the engine's own server listens on loopback
     set_socks_aside(os.environ)
     forgive(sys.stdout, sys.stderr)
+    keep_plain(os.environ, sys.stdout, sys.stderr)
     if completing.asked(os.environ):
         _complete()
     speak()
     try:
+        _without_frames(narrow())
         lazy.register(app, sys.argv[1:])
         app(prog_name=PROGRAM)
     except GopubError as error:
@@ -84,6 +87,13 @@ def _complete() -> NoReturn:
     except Exception:  # noqa: BLE001 - nobody could read it
         sys.exit(int(Exit.FAILED))
     sys.exit(int(Exit.OK))
+
+
+def _without_frames(width: int) -> None:
+    """Let help and usage be plain text where a terminal has only so many columns."""
+    if width and app.info.context_settings is not None:
+        app.rich_markup_mode = None
+        app.info.context_settings["terminal_width"] = max(width, NARROWEST)
 
 
 def _machine_refuses(error: OSError) -> GopubError:

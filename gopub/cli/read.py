@@ -10,7 +10,7 @@ import typer
 
 from gopub.canon import Json
 from gopub.cli import completing
-from gopub.cli.saying import say, say_table
+from gopub.cli.saying import say, say_document, say_table
 from gopub.errors import Exit, GopubError
 
 AppOption = Annotated[str, typer.Option("--app", help="Only this app.", autocompletion=completing.apps)]
@@ -35,7 +35,7 @@ def status(
     rows = read_envs(journal, SystemClock().now(), app, env)
     if as_json:
         envs: list[Json] = [row.to_json() for row in rows]
-        say(json.dumps({"schema_version": 1, "envs": envs, "entries_verified": entries}, indent=2))
+        say_document(json.dumps({"schema_version": 1, "envs": envs, "entries_verified": entries}, indent=2))
     else:
         if entries is not None:
             say(f"journal: {entries} entries, the chain holds", err=True)
@@ -68,7 +68,7 @@ def history(
         lost: list[Json] = [{"app": one.app, "env": one.env, "damaged": says(one.damage)} for one in found.lost]
         rollouts: list[Json] = [past.to_json() for past in found.rollouts]
         whole: Json = {"schema_version": 1, "rollouts": rollouts, "older": found.older, "damaged_envs": lost}
-        say(json.dumps(whole, indent=2, ensure_ascii=False))
+        say_document(json.dumps(whole, indent=2, ensure_ascii=False))
     else:
         for past in found.rollouts:
             say("\n".join(past_lines(past)))
@@ -97,7 +97,7 @@ def explain(
     journal = settings.journal()
     entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
     if as_json:
-        say(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
+        say_document(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
     say("\n".join(explanation(entries)))
 

@@ -14,7 +14,7 @@ import typer
 
 from gopub.canon import read_json
 from gopub.cli import completing
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
@@ -66,7 +66,7 @@ def explain_command(
         for edge, one in tables.items()
     }
     if as_json:
-        say(json.dumps(_explained_json(found, tables), indent=2))
+        say_document(json.dumps(_explained_json(found, tables), indent=2))
         return
     for edge, explanation in found.items():
         say(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
@@ -78,7 +78,7 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
     statuses = _ask(file, env)
     if as_json:
         edges = [status_json(status) for status in statuses]
-        say(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
+        say_document(json.dumps({"schema_version": 1, "edges": edges}, indent=2))
     else:
         say("\n".join(say_status(status, SystemClock().now()) for status in statuses))
     if any(status.error for status in statuses):

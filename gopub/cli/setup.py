@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 
 
 def setup(
@@ -25,7 +25,7 @@ def setup(
     changes = asyncio.run(load("deployments.setup:set_up")(root))
     if as_json:
         done = [{"kind": change.kind, "name": change.name, "did": change.did} for change in changes]
-        say(json.dumps({"schema_version": 1, "changes": done}))
+        say_document(json.dumps({"schema_version": 1, "changes": done}))
         return
     for change in changes:
         say(str(change))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from gopub.cli import completing
-from gopub.cli.saying import cell, console, say
+from gopub.cli.saying import cell, console, say, say_document
 from gopub.errors import GopubError, SpecError, UsageError, Where
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def _show(
     from gopub.spec.effective import as_document, lines
 
     if as_json:
-        say(json.dumps(as_document(loaded, env, selected, judged), indent=2, ensure_ascii=False))
+        say_document(json.dumps(as_document(loaded, env, selected, judged), indent=2, ensure_ascii=False))
         return
     _print_lines(lines(loaded, env))
     for name, (found, total) in selected.items():
@@ -271,18 +271,20 @@ def _print_lines(listed: tuple[Line, ...]) -> None:
     from gopub.spec.effective import as_text, column
 
     if not sys.stdout.isatty():
-        say(as_text(listed), nl=False)
+        say_document(as_text(listed), nl=False)
         return
     out, width = console(soft_wrap=True), column(listed)
     for line in listed:
+        origin = cell(f"  # {line.origin}" if line.origin else "", "dim" if line.is_default else "green")
         shown = cell(f"{line.text:<{width}}" if line.origin else line.text)
-        if line.origin:
-            shown.append_text(cell(f"  # {line.origin}", "dim" if line.is_default else "green"))
-        out.print(shown)
+        if origin and shown.cell_len + origin.cell_len > out.width:  # beneath it, where there is no room beside it
+            out.print(cell(line.text))
+            shown = cell(" " * (len(line.text) - len(line.text.lstrip())))
+        out.print(shown.append_text(origin))
 
 
 def _print_schema() -> None:
     from gopub.schemas import schema
     from gopub.spec.schema import as_text
 
-    say(as_text(schema("gopub")), nl=False)
+    say_document(as_text(schema("gopub")), nl=False)

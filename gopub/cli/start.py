@@ -11,7 +11,7 @@ import typer
 from gopub.canon import Json
 from gopub.cli import completing
 from gopub.cli.driving import drive
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import UsageError
 from gopub.telemetry import log
 
@@ -48,7 +48,7 @@ def release(
     log("release").info("releasing %s of %s", ref, where)  # the engine takes its time before anybody else speaks
     made = cast("dict[str, str]", run_flow("release", parameters))
     if as_json:
-        say(json.dumps({"schema_version": 1, **made}))
+        say_document(json.dumps({"schema_version": 1, **made}))
         return
     say(f"{made['app']} {made['version']}  {made['release_id']}")
 
@@ -122,7 +122,10 @@ def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -
     from gopub.usecases.rehearse import rehearse
 
     found = asyncio.run(rehearse(app, env, version, project, server_blocks()))
-    say(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))
+    if as_json:
+        say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
+    else:
+        say("\n".join(found.lines()))
     if found.refusal:
         raise found.refusal
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.cli import completing
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import GopubError, RefusedError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def verify(
     """Check every digest, signature, statement and archive of a release. Nothing but the store is contacted."""
     report = asyncio.run(_verify(release, app, store, key))
     if as_json:
-        say(json.dumps({"schema_version": 1, **report.to_json()}, indent=2))
+        say_document(json.dumps({"schema_version": 1, **report.to_json()}, indent=2))
     else:
         _print(report)
     if not report.accepted:

@@ -8,7 +8,7 @@ from typing import cast
 from gopub.canon import Json
 from gopub.cli.demo.story import Act
 from gopub.cli.demo.talk import Talk
-from gopub.cli.saying import say_table
+from gopub.cli.saying import say_framed
 from gopub.journal import events as ev
 
 COLUMNS = ("release", "steps", "observed on the canary", "score", "verdict (rule)", "bad → off", "sent / lost", "took")
@@ -16,7 +16,7 @@ COLUMNS = ("release", "steps", "observed on the canary", "score", "verdict (rule
 
 def print_table(acts: Sequence[Act], talk: Talk) -> None:
     """Print it on stdout, one row for each act, and where to look further."""
-    say_table(COLUMNS, map(row, acts), title="What was released, and how it was judged", width=160)
+    say_framed(COLUMNS, map(row, acts), title="What was released, and how it was judged", width=160)
     last = acts[-1].result.get("rollout")
     talk.line(f"look further: gopub explain {last}; gopub status; the journal's path is in GOPUB_JOURNAL")
 

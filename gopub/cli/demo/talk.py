@@ -16,17 +16,20 @@ class Talk:
         """Find out whether a person watches."""
         self.console = console(err=True)
         self._status = self.console.status("") if self.console.is_terminal else None
+        self._piped = not self.console.is_terminal
         self._began = time.monotonic()
 
     def headline(self, text: str) -> None:
         """A new act."""
         self.console.print()
-        self.console.print(cell(text, "bold") if self.console.is_terminal else cell(f"== {text}"), soft_wrap=True)
+        self.console.print(
+            cell(text, "bold") if self.console.is_terminal else cell(f"== {text}"), soft_wrap=self._piped
+        )
 
     def line(self, text: str) -> None:
         """One thing that happened."""
         passed = time.monotonic() - self._began
-        self.console.print(cell(f"{passed:7.1f}s  {text}"), soft_wrap=True)
+        self.console.print(cell(f"{passed:7.1f}s  {text}"), soft_wrap=self._piped)
 
     @contextmanager
     def live(self) -> Iterator[None]:
