@@ -85,18 +85,18 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
         raise typer.Exit(int(Exit.PARTIAL))
 
 
-def read_headers(lines: Sequence[str]) -> dict[str, str]:
-    """``["X-A: 1"]`` as a mapping.
+def read_headers(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """``["X-A: 1"]`` as pairs, in their order; the same name may come again.
 
     Raises:
-        UsageError: GP505 a line has no name before a colon.
+        UsageError: GP505 a line has no name before a colon, or one that no request can have.
     """
-    headers: dict[str, str] = {}
+    headers: list[tuple[str, str]] = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        if not colon or not name.strip() or any(letter <= " " or letter == "\x7f" for letter in name.strip()):
             raise UsageError("GP505", f"{line!r} is no header", hint='write "name: value"')
-        headers.setdefault(name.strip(), value.strip())
+        headers.append((name.strip(), value.strip(" \t")))
     return headers
 
 

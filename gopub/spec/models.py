@@ -171,7 +171,7 @@ class Traffic(Model):
     latency: Literal["auto", "header", "total"] = "auto"
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()
-    """Networks whose client address and gray headers are believed."""
+    """Networks whose X-Forwarded-* and gray headers are believed."""
 
 
 class Route(Model):

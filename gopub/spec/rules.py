@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gopub.spec.fields import say_fraction
+from gopub.spec.heard import deaf_to, never_equal, useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
 from gopub.spec.tree import Path, dotted
 from gopub.units import say_seconds
@@ -41,6 +42,7 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         path: Path = ("environments", name)
         yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
         yield from _traffic(environment, path)
+        yield from _heard(environment, path)
         yield from _deadline(environment, path)
         yield from _score(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
@@ -97,6 +99,20 @@ def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
             yield Problem((*here, "route", "header"), "GP129", f"{len(header)} headers", "write exactly one")
     if environment.traffic is None:
         yield from _unjudged(environment.judge, (*path, "judge"))
+
+
+def _heard(environment: Environment, path: Path) -> Iterator[Problem]:
+    """What chooses requests must be something that edges hear of them."""
+    traffic, steps = environment.traffic, environment.rollout.steps
+    if traffic is None:
+        return
+    trust = bool(traffic.trust)
+    if found := useless_key(traffic.sticky, trust=trust):
+        yield Problem((*path, "traffic", "sticky"), "GP129", *found)
+    for index, step in enumerate(steps):
+        for name, value in ((step.route and step.route.header) or {}).items():
+            if found := deaf_to(name, trust=trust) or never_equal(value):
+                yield Problem((*path, "rollout", "steps", index, "route", "header"), "GP129", *found)
 
 
 def _unjudged(judge: Judge, path: Path) -> Iterator[Problem]:

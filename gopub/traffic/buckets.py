@@ -12,5 +12,8 @@ from gopub.traffic.table import FULL
 
 
 def bucket(salt: str, subject: str) -> int:
-    """The subject's place among 0..9999; the canary takes those below its weight."""
-    return mmh3.mmh3_32_uintdigest(f"{salt}:{subject}".encode()) % FULL
+    """The subject's place among 0..9999; the canary takes those below its weight.
+
+    Bytes that are no UTF-8 are what they were where they came in as Python reads arguments (``surrogateescape``).
+    """
+    return mmh3.mmh3_32_uintdigest(f"{salt}:{subject}".encode("utf-8", "surrogateescape")) % FULL

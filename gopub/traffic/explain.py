@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from gopub.canon import Json
 from gopub.traffic.buckets import bucket
+from gopub.traffic.headers import Headers, Seen, is_read, looked_for
 from gopub.traffic.table import RouteTable, Track
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _WRITTEN = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """What load balancers write into x-forwarded-for: ``ip:port``, ``[v6]:port``, ``[v6]``."""
-
-OURS = ("x-gray-", "x-gopub-")
-"""Headers that speak to routers; they count only from trusted addresses and are taken off other requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Request:
     """What of a request decides: the connection's address, its headers (any case), the time in seconds."""
 
     address: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict)
     at: float = 0.0
 
 
@@ -91,7 +88,7 @@ def _by_weight(table: RouteTable, stable: Track, canary: Track, seen: _Seen) -> 
         return _to("stable", stable, "default", "the canary's weight is 0")
     subject = seen.subject()
     if not subject:
-        return _to("stable", stable, "no-subject", f"the request has no {table.sticky}")
+        return _to("stable", stable, "no-subject", f"the request has no {table.sticky}{seen.lost()}")
     place, weight = bucket(table.salt, subject), table.weight_at(seen.at)
     inside = place < weight
     why = f"bucket {place} of {table.sticky} {subject!r} is {'below' if inside else 'not below'} {weight}"
@@ -122,40 +119,37 @@ def _to(
 
 
 class _Seen:
-    """The request as the edge sees it: lower-case names, gray headers only from trusted addresses."""
+    """The request as the edge sees it: whether it is trusted, and what of its headers is read."""
 
     def __init__(self, table: RouteTable, request: Request) -> None:
         self._table = table
         self.at = request.at
         self._address = request.address
         self._trust = [ipaddress.ip_network(text, strict=False) for text in table.trust]
-        trusted = self._is_trusted(request.address)
-        self._headers = {
-            name.lower(): value.strip(" \t")
-            for name, value in request.headers.items()
-            if trusted or not name.lower().startswith(OURS)
-        }
+        self._headers = Seen(request.headers, trusted=self._is_trusted(request.address))
 
     def header(self, name: str) -> str | None:
-        return self._headers.get(name.lower())
+        return self._headers.first(name)
 
     def subject(self) -> str | None:
         kind, _, name = self._table.sticky.partition(":")
         if kind == "header":
             return self.header(name)
-        return self._cookie(name) if kind == "cookie" else self._client()
+        return self._headers.cookie(name) if kind == "cookie" else self._client()
 
-    def _cookie(self, wanted: str) -> str | None:
-        for part in self._headers.get("cookie", "").split(";"):
-            name, is_pair, value = part.strip().partition("=")
-            if is_pair and name == wanted:
-                return value
-        return None
+    def lost(self) -> str:
+        """Why it has none although one seems to be there: the header that nginx drops."""
+        kind, _, name = self._table.sticky.partition(":")
+        wanted = looked_for(name)
+        dropped = next((one for one in self._headers.dropped if looked_for(one) == wanted), None)
+        if kind != "header" or (dropped is None and is_read(wanted)):
+            return ""
+        return f": nginx drops {dropped or name}, whose name has more than letters, digits and hyphens"
 
     def _client(self) -> str:
         """The rightmost untrusted hop; what is no address ends the chain."""
         client = _bare(self._address) or self._address
-        for written in reversed(self._headers.get("x-forwarded-for", "").replace(",", " ").split()):
+        for written in reversed(self._headers.chain()):
             hop = _bare(written)
             if hop is None or not self._is_trusted(client):
                 return client

@@ -207,13 +207,15 @@ def test_every_default_of_the_layout_stands_in_a_shipped_file():
 
 
 def test_another_layout_leaves_no_default_behind():
-    other = EdgeLayout("/x/conf", "/x/state", "/x/sock", "/x/pid", "/x/log", "user nobody;", "listen 8", "listen 9")
+    places = ("/x/conf", "/x/state", "/x/sock", "/x/pid", "/x/log", "user nobody;", "listen 8", "listen 9")
+    other = EdgeLayout(*places, body="client_max_body_size 7m")
     files = edge_files(other)
     assert "/x/conf/lua/gopub/router.lua" in files
     text = files["/etc/nginx/nginx.conf"] + files["/x/conf/gopub-http.conf"]
     assert b"/var/lib" not in text
     assert b"/run/" not in text
     assert b"listen 9;" in text
+    assert text.count(b"client_max_body_size 7m;") == 1, "requests alone; a table has a limit of its own"
 
 
 def test_connections_are_kept_after_the_balancer():

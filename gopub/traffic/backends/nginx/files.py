@@ -14,7 +14,8 @@ _HERE = files("gopub.traffic.backends.nginx")
 class EdgeLayout:
     """Where an edge keeps its things and listens; each default stands word for word in the shipped files.
 
-    ``data`` and ``metrics`` are what follows ``listen``: a port, or ``address:port``.
+    ``data`` and ``metrics`` are what follows ``listen``: a port, or ``address:port``. ``body`` is the largest body of a
+    request, above which the edge answers 413.
     """
 
     config: str = "/etc/nginx/gopub"
@@ -25,6 +26,7 @@ class EdgeLayout:
     user: str = "user www-data;"
     data: str = "listen 80"
     metrics: str = "listen 9145"
+    body: str = "client_max_body_size 1m"
 
     def apply(self, text: str) -> str:
         """The text with each default replaced by this layout's value."""

@@ -180,7 +180,7 @@ function _M.client(networks, remote, chain)
     return remote
   end
   local hops = {}
-  for hop in chain:gmatch("[^,%s]+") do
+  for hop in chain:gmatch("[^, \t]+") do
     hops[#hops + 1] = hop
   end
   local client = remote

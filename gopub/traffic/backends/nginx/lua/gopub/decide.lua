@@ -2,6 +2,7 @@
 
 local address = require "gopub.address"
 local murmur3 = require "gopub.murmur3"
+local texts = require "gopub.text"
 
 local _M = {}
 
@@ -20,7 +21,7 @@ end
 local function compile_rules(rules)
   local compiled = {}
   for at, rule in ipairs(rules) do
-    compiled[at] = { id = rule.id, name = rule.header.name:lower(), value = rule.header.value }
+    compiled[at] = { id = rule.id, name = texts.header_name(rule.header.name), value = rule.header.value }
   end
   return compiled
 end
@@ -86,7 +87,7 @@ function _M.compile(doc)
     cold = compile_cold(doc),
     salt = doc.salt,
     sticky = kind or "address",
-    sticky_name = kind == "header" and name:lower() or name,
+    sticky_name = kind == "header" and texts.header_name(name) or name,
     trust = compile_trust(doc.trust),
   }
 end
@@ -109,22 +110,16 @@ local function header(request, name)
   if type(value) == "table" then
     value = value[1]
   end
-  return value
-end
-
-local function joined(value)
-  return type(value) == "table" and table.concat(value, ",") or value
+  return value and texts.trim(value)
 end
 
 local function cookie(request, name)
-  local line = request.headers.cookie
-  if type(line) == "table" then
-    line = table.concat(line, ";")
-  end
+  local line = texts.joined(request.headers.cookie, ";")
   for part in (line or ""):gmatch("[^;]+") do
-    local key, value = part:match("^%s*([^=%s]+)=(.-)%s*$")
-    if key == name then
-      return value
+    local pair = texts.trim(part)
+    local ends = pair:find("=", 1, true)
+    if ends and pair:sub(1, ends - 1) == name then
+      return pair:sub(ends + 1)
     end
   end
   return nil
@@ -134,7 +129,7 @@ end
 function _M.subject(route, request)
   local found
   if route.sticky == "address" then
-    found = address.client(route.trust, request.address, joined(request.headers["x-forwarded-for"]))
+    found = address.client(route.trust, request.address, texts.joined(request.headers["x-forwarded-for"], ","))
   elseif route.sticky == "header" then
     found = header(request, route.sticky_name)
   else

@@ -130,7 +130,7 @@ local FAMILIES = {
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
   { "gopub_edge_table_revision", "gauge", "Revision of the route table in force, and who counts here." },
   { "gopub_edge_no_subject_total", "counter", "Requests without the sticky key, sent to stable." },
-  { "gopub_edge_unrouted_total", "counter", "Requests answered 503 by the edge itself." },
+  { "gopub_edge_unrouted_total", "counter", "Requests answered by the edge itself: 503, or 413 (too-large)." },
   { "gopub_edge_tables_refused_total", "counter", "Route tables that were put and not taken." },
   { "gopub_edge_bad_files", "gauge", "Files in the state directory that could not be used at the start." },
 }
@@ -192,7 +192,7 @@ local function show_upstream(lines, upstream, held)
 end
 
 local function show_own(lines)
-  for _, reason in ipairs({ "no-table", "no-peer" }) do
+  for _, reason in ipairs({ "no-table", "no-peer", "too-large" }) do
     say(lines, "gopub_edge_unrouted_total", "", ('reason="%s"'):format(reason), counters:get(reason) or 0)
   end
   say(lines, "gopub_edge_tables_refused_total", "", "", counters:get("refused") or 0)

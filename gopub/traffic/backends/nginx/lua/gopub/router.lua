@@ -6,6 +6,7 @@ local address = require "gopub.address"
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 local decide = require "gopub.decide"
+local forwarded = require "gopub.forwarded"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
 local tables = require "gopub.tables"
@@ -33,16 +34,16 @@ local function refuse(counter, text)
   return ngx.exit(ngx.HTTP_OK)
 end
 
-local function strip_ours(headers)
+local function strip_claims(headers)
   for name in pairs(headers) do
-    if decide.is_ours(name) then
+    if forwarded.is_claim(name) then
       ngx.req.clear_header(name)
     end
   end
 end
 
 local function look_at(route)
-  local remote = (route.trust or route.sticky == "address") and ngx.var.remote_addr or nil
+  local remote = ngx.var.remote_addr
   local request = {
     headers = ngx.req.get_headers(0), -- all of them: a header beyond the hundredth must not slip through
     address = remote,
@@ -50,9 +51,17 @@ local function look_at(route)
     now = ngx.now(),
   }
   if not request.trusted then
-    strip_ours(request.headers)
+    strip_claims(request.headers)
   end
   return request
+end
+
+local function tell_origin(request)
+  local var = ngx.var
+  local values = forwarded.values(request, { proto = var.scheme, host = var.http_host, port = var.server_port })
+  for _, name in ipairs(forwarded.NAMES) do
+    ngx.req.set_header(name, values[name]) -- one line; without a value: none
+  end
 end
 
 local function settle(flight)
@@ -63,14 +72,22 @@ local function settle(flight)
   end
 end
 
---- Access phase: chooses track and rule, or answers 503.
-function _M.decide()
+-- How long a connection to a peer may take to come about, in seconds; what is no such number is as if not said.
+local function patience()
+  local seconds = tonumber(ngx.var.gopub_connect_timeout)
+  return seconds and seconds >= 0.001 and seconds <= 60 and seconds or 2
+end
+
+--- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
+-- the request came from: an older one adds lines of its own.
+function _M.decide(tells)
   local upstream = ngx.var.gopub_upstream or ""
   local route = tables.get(upstream)
   if not route then
     return refuse("no-table", "this edge has no table for that upstream")
   end
-  local track, rule = decide.decide(route, look_at(route))
+  local request = look_at(route)
+  local track, rule = decide.decide(route, request)
   if rule == "no-subject" then
     counters:incr(route.no_subject, 1) -- made with the table: an initial value could push others out of a full dict
   end
@@ -78,8 +95,12 @@ function _M.decide()
     return refuse("no-peer", "no peer can take requests for that upstream")
   end
   local key = id()
-  settle(flights[key]) -- left over only where a location replaced our log phase
-  flights[key] = { route = route, track = route.tracks[track], rule = rule, tried = {} }
+  local earlier = flights[key] -- error_page sent it here, or a location replaced our log phase
+  settle(earlier)
+  if tells and not (earlier and ngx.req.is_internal()) then -- told once: the address must not be added again
+    tell_origin(request)
+  end
+  flights[key] = { route = route, track = route.tracks[track], rule = rule, tried = {}, patience = patience() }
 end
 
 -- Balancing ----------------------------------------------------------------------------------------------------
@@ -172,6 +193,7 @@ function _M.balance()
   if more > 0 then
     balancer.set_more_tries(more)
   end
+  balancer.set_timeouts(flight.patience, nil, nil)
   local fine, problem = balancer.set_current_peer(peer.ip, peer.port)
   if not fine then
     ngx.log(ngx.ERR, "gopub: ", peer.host, ": ", problem)
@@ -188,6 +210,12 @@ end
 
 -- Answering ----------------------------------------------------------------------------------------------------
 
+-- Whether nginx itself refused the body (client_max_body_size): by its length before any phase of ours, or while it
+-- was read.
+local function is_refused_body()
+  return ngx.status == 413 and not ngx.var.upstream_status
+end
+
 --- Header filter: says which peer of which release answered, by which rule of which revision. `ends` says that the
 -- location calls note_end, too: one that somebody wrote himself, or that is older, may not.
 function _M.name_peer(ends)
@@ -199,6 +227,8 @@ function _M.name_peer(ends)
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = flight.rule .. flight.route.at_revision
     flight.answering = ends
+  elseif is_refused_body() then
+    ngx.header["x-gopub-rule"] = "none" -- the edge's own word, and not that of the service
   end
 end
 
@@ -215,6 +245,9 @@ end
 function _M.log()
   local key = id()
   local flight = flights[key]
+  if is_refused_body() and (flight or ngx.header["x-gopub-rule"] or (ngx.var.gopub_upstream or "") ~= "") then
+    counters:incr("too-large", 1) -- not what other locations of this nginx refused
+  end
   if flight then
     flights[key] = nil
     settle(flight)

@@ -274,7 +274,7 @@ end
 function _M.load(path)
   directory = path
   identity.ensure()
-  for _, key in ipairs({ "refused", "no-table", "no-peer" }) do
+  for _, key in ipairs({ "refused", "no-table", "no-peer", "too-large" }) do
     counters:safe_add(key, 0)
   end
   counters:set("bad-files", 0)
