@@ -189,7 +189,7 @@ class Journal:
 def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journal:
     """Open the journal at a SQLAlchemy URL or a file path, bringing its schema up to date.
 
-    ``patience`` is how many seconds SQLite waits for somebody else's lock.
+    ``patience`` is how many seconds SQLite waits for somebody else's lock, then and for as long as it is open.
 
     Raises:
         GopubError: GP701 it cannot be opened.
@@ -202,7 +202,7 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise GopubError("GP701", f"the journal at {shown(url)} cannot be opened: {cause(error)}",
                          hint=advice(url, error)) from error  # fmt: skip
-    return Journal(engine, clock)
+    return Journal(engine, clock, patience=patience)
 
 
 def _row(place: tuple[int, str, int], event: Event, by: tuple[str, str], at: float) -> dict[str, Json]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
+from gopub.journal.database import PATIENCE
 from gopub.journal.seat import Seat
 from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
@@ -126,6 +127,17 @@ def test_what_the_database_refuses_is_told_without_the_statement_and_its_values(
             journal.take_seat(wanted, rollout="r1", lease=30)
     assert str(caught.value).startswith("GP701 the journal cannot be written: database is locked")
     assert wanted.token not in str(caught.value)
+
+
+def test_it_waits_for_a_lock_as_long_as_it_was_opened_for(tmp_path):
+    """A rollback of a night has a few seconds for a journal that somebody holds locked, not half a minute."""
+
+    def waits(**given: float) -> float:
+        journal = open_journal(str(tmp_path / "journal.db"), ManualClock(), **given)
+        with journal._transaction() as db:
+            return float(db.exec_driver_sql("PRAGMA busy_timeout").scalar() or 0) / 1000
+
+    assert (waits(patience=0.05), waits(patience=5.0), waits()) == (0.05, 5.0, PATIENCE)
 
 
 def test_who_only_reads_waits_for_nobody_and_keeps_nobody_waiting(journal, tmp_path):
