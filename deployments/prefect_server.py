@@ -7,6 +7,8 @@ Prefect 3.8.8 on Python 3.11, in a busy server every few minutes). A thread of i
 
 **It may end with its parent** (``--with-parent``): a server that one command starts for itself must not outlive it,
 however that command ends.
+
+**It may serve on a socket that it inherits** (``--listening``), without Prefect's own command, which knows of none.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 _YOUNG, _FULL = 1, 2  # generations of Python's collector
 _EVERY = 1.0  # seconds between collections of the young
@@ -57,11 +60,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
+    parser.add_argument("--listening", type=int, metavar="NUMBER", help="serve on this open socket instead")
+    parser.add_argument("--templates", type=Path, metavar="FOLDER", help="keep migrated, empty databases there")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when this parent ends")
     options = parser.parse_args()
     if options.with_parent:
         end_with(options.with_parent)
     collect_beside()
+    if options.templates or options.listening is not None:
+        from deployments import serving  # noqa: PLC0415 - importing Prefect takes long: first who ends us, and garbage
+
+        if options.templates:
+            serving.prepare(options.templates)
+        if options.listening is not None:
+            serving.serve_on(options.listening)
+            return
     sys.argv = ["prefect", "server", "start", "--host", options.host, "--port", str(options.port)]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 

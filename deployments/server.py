@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ import httpx
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, InconclusiveError
-from gopub.paths import private_folder, project_root
+from gopub.paths import cache_dir, private_folder, project_root
 from gopub.process import base_environment, spawn
 
 POOL = "gopub"
 _STEP = 0.2
+_BACKLOG = 128  # connections that may wait for a server that is not up yet
 _NEWER_DATABASE = "Can't locate revision"
 """What alembic says of a database that a later version has migrated."""
 
@@ -82,31 +83,67 @@ _SMALL: Mapping[str, str] = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # a note that it was done would keep another server from it
 }
-"""For a server without deployments and workers: nothing to schedule, to watch or to look at."""
+"""For a server without deployments and workers: nothing to schedule, to watch or to look at, and no Blocks."""
 
 
-async def start_server(home: Path, port: int | None = None, *, own: bool = False, wait: float = 180.0) -> Server:
+async def start_server(home: Path, port: int | None = None, *, wait: float = 180.0) -> Server:
     """Start a server on 127.0.0.1 and wait until it answers; SQLite in ``home``.
-
-    ``own``: only for flows of this process, with which it ends.
 
     Raises:
         InconclusiveError: GP916 it did not answer within ``wait`` seconds.
         GopubError: GP917 it ended before it answered.
     """
-    private_folder(home)
     port = port or free_port()
+    server = _launched(home, port, ["--port", str(port)], {})
+    await answering(server, wait=wait)
+    return server
+
+
+def launch_own(home: Path) -> Server:
+    """Start a server for flows of this process, with which it ends; see `answering`. SQLite in ``home``.
+
+    It is given a socket that listens already: its port is its own from the first moment, nobody else's and no guess,
+    and whoever asks before it is up is answered as soon as it is.
+    """
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(_BACKLOG)
+        argv = ["--listening", str(listening.fileno()), "--with-parent", str(os.getpid())]
+        return _launched(home, int(listening.getsockname()[1]), argv, _SMALL, [listening.fileno()])
+
+
+def _launched(
+    home: Path, port: int, options: Sequence[str], settings: Mapping[str, str], files: Sequence[int] = ()
+) -> Server:
+    private_folder(home)
     url = f"http://127.0.0.1:{port}/api"
-    argv = [sys.executable, "-m", "deployments.prefect_server", "--port", str(port)]
-    if own:
-        argv += ["--with-parent", str(os.getpid())]
+    argv = [sys.executable, "-m", "deployments.prefect_server", *options, *_templates()]
     log = home / "server.log"
-    extra = {**client_environment(home, url), **_SERVER, **(_SMALL if own else {}), "PYTHONPATH": str(project_root())}
-    environment = base_environment(extra=extra)
-    running = Running("Prefect server", spawn(argv, log=log, cwd=home, env=environment), log)
-    await _until_healthy(running, url, wait)
-    return Server(running, home, url)
+    extra = {**client_environment(home, url), **_SERVER, **settings, "PYTHONPATH": str(project_root())}
+    pid = spawn(argv, log=log, cwd=home, env=base_environment(extra=extra), files=files)
+    return Server(Running("Prefect server", pid, log), home, url)
+
+
+def _templates() -> list[str]:
+    """Where migrated databases are kept, unless nobody can write there."""
+    folder = cache_dir() / "prefect"
+    try:
+        return ["--templates", str(private_folder(folder))]
+    except OSError:
+        return []
+
+
+async def answering(server: Server, *, wait: float = 180.0) -> None:
+    """Wait until a server answers that was started a moment ago.
+
+    Raises:
+        InconclusiveError: GP916 it did not within ``wait`` seconds.
+        GopubError: GP917 it ended before it did.
+    """
+    await _until_healthy(server.running, server.url, wait)
 
 
 async def start_worker(

@@ -176,8 +176,17 @@ def _end_group(pid: int) -> None:
         return
 
 
-def spawn(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> int:
+def spawn(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    files: Sequence[int] = (),
+) -> int:
     """Start a program that outlives us, in a session of its own, its output appended to ``log``; gives its pid.
+
+    It inherits the open ``files``, and no others.
 
     Raises:
         GopubError: GP901 not found.
@@ -192,6 +201,7 @@ def spawn(argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mappi
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
+                pass_fds=files,
             )
         except FileNotFoundError as error:
             raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?") from error

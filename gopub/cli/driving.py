@@ -14,6 +14,7 @@ import typer
 from gopub.canon import Json
 from gopub.cli.saying import say, say_document
 from gopub.errors import Exit, GopubError, InterruptedByUser
+from gopub.telemetry import log
 
 if TYPE_CHECKING:
     from gopub.journal.store import Journal
@@ -37,6 +38,7 @@ def go_on(journal: Journal, app: str, env: str, *, as_json: bool = False) -> Non
 
     for one in active(journal, app, env):
         if not one.driven:
+            log("release").info("going on with %s", one.state.rollout)
             drive("rollout", app, env, parameters(one).to_json(), as_json=as_json)
 
 
@@ -45,6 +47,7 @@ def go_on_with(found: Sequence[Found], *, owing: bool = False) -> None:
 
     Each is told as it ends; the exit code is that of the worst, ``owing`` telling that something is owed elsewhere.
     """
+    log("release").info("going on with %s", ", ".join(one.rollout for one in found))
     results, interrupted = _driven("rollout", [(one.app, one.env, one.to_json()) for one in found])
     codes = [Exit.INTERRUPTED] if interrupted else [Exit.PARTIAL] if owing else [Exit.OK]
     for one, result in zip(found, results, strict=True):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import gc
 import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -71,6 +73,11 @@ def server_blocks() -> Elsewhere | None:
     return cast("Elsewhere", load("blocks.resolve:ServerBlocks")())
 
 
+def needs_own_server() -> bool:
+    """Whether no server is set up, so that flows of this process need one."""
+    return "PREFECT_API_URL" not in os.environ
+
+
 WAITING = "Waiting"
 """What `tasks.marks` calls the state of a run whose rollout waits."""
 Beside = Callable[[], Coroutine[Any, Any, None]]
@@ -105,19 +112,40 @@ def run_flows(
     that ends the process.
     """
     with awaited("starting the engine"):
-        _own_server()
-        flow, wish = load(f"flows.{name}:{name}"), Wish()
+        up = _own_server()
+        with collecting_later():
+            flow, wish = load(f"flows.{name}:{name}"), Wish()
+        up()
     return _in_a_thread(lambda: asyncio.run(_run(flow, parameters, beside, on_interrupt or _cancel, wish)), wish.say)
 
 
-def _own_server() -> None:
-    """Where no server is set up, start one for this process. Prefect reads its settings once, when it is imported."""
-    if "PREFECT_API_URL" in os.environ:
-        return
-    start, stop = load("deployments.server:start_server"), load("deployments.server:stop")
-    server = asyncio.run(start(Path(os.environ["PREFECT_HOME"]), own=True))
-    os.environ["PREFECT_API_URL"] = server.url
+def _own_server() -> Callable[[], object]:
+    """Where no server is set up, start one for this process; gives what waits until it answers.
+
+    It comes up while the flows are imported. Prefect reads its settings once, when it is imported: the address is known
+    before.
+    """
+    if not needs_own_server():
+        return bool
+    with collecting_later():
+        launch, answering = load("deployments.server:launch_own"), load("deployments.server:answering")
+        stop = load("deployments.server:stop")
+    server = launch(Path(os.environ["PREFECT_HOME"]))
     atexit.register(lambda: asyncio.run(stop(server.running, wait=5.0)))
+    os.environ["PREFECT_API_URL"] = server.url
+    return lambda: asyncio.run(answering(server))
+
+
+@contextmanager
+def collecting_later() -> Iterator[None]:
+    """Collect no garbage within the block: an import makes much that stays, and every look at it is in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> str:

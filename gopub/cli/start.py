@@ -71,14 +71,7 @@ def rollout(
     if dry_run:
         _print_plan(app, env, version, project, as_json)
         return
-    if clear_quarantine:
-        import asyncio
-
-        from gopub.cli.engine import server_blocks
-        from gopub.usecases.clear_quarantine import clear
-        from gopub.usecases.start import released
-
-        clear(app, env, asyncio.run(released(project, app, env, version, server_blocks())), clear_quarantine)
+    _refuse(app, env, version, project, clear_quarantine)
     log("release").info("rolling %s out into %s", version, env)
     drive(
         "rollout",
@@ -113,6 +106,20 @@ def deploy(
     refuse_project(project, app, env)  # before an engine is started for what would be refused
     log("release").info("releasing %s of %s, then rolling it out into %s", ref, path.parent, env)
     drive("deploy", app, env, parameters, as_json=as_json)
+
+
+def _refuse(app: str, env: str, version: str, project: str, clear_quarantine: str) -> None:
+    """What would be refused is refused before an engine is started for it."""
+    import asyncio
+
+    from gopub.cli.engine import server_blocks
+    from gopub.usecases.clear_quarantine import clear
+    from gopub.usecases.refuse import refuse_rollout
+    from gopub.usecases.start import released
+
+    if clear_quarantine:
+        clear(app, env, asyncio.run(released(project, app, env, version, server_blocks())), clear_quarantine)
+    asyncio.run(refuse_rollout(project, app, env, version, server_blocks()))
 
 
 def _print_plan(app: str, env: str, version: str, project: str, as_json: bool) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from gopub.errors import GopubError, LockedError, RefusedError, UsageError
 from gopub.journal.reading import read_env_state
 from gopub.rollout.seat import refuse_start
 from gopub.rollout.wish import Wish
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.usecases.start import released
 from gopub.wiring import settings
+from gopub.wiring.naming import Elsewhere
 from gopub.wiring.project import open_project
 
 
@@ -45,6 +48,25 @@ def refuse_release(
     refuse_start(settings.journal(), Wish(app=app, env=env, release=release, version=version))
     if not downgrade:
         refuse_downgrade(app, env, version)
+
+
+async def refuse_rollout(folder: str, app: str, env: str, version: str, elsewhere: Elsewhere | None = None) -> None:
+    """Refuse what :func:`refuse_project` does, and a version that the store does not have, or that is not ours.
+
+    A store that is away is no reason: the rollout asks it again, with more patience.
+
+    Raises:
+        UsageError: GP321 the store has no such version.
+        RefusedError: GP310 to GP312, GP322, GP324 it is not signed by the project's key, malformed, or another app's.
+        LockedError: GP707, GP708 a rollout is active there.
+    """
+    refuse_project(folder, app, env)
+    try:
+        await released(folder, app, env, version, elsewhere)
+    except (UsageError, RefusedError, LockedError):
+        raise
+    except (GopubError, OSError):
+        return
 
 
 def _is_active(app: str, env: str, rollout: str) -> bool:

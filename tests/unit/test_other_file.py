@@ -24,11 +24,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+async def published(*_given: object) -> str:
+    """Instead of a look into a store that has the version."""
+    return "some release"
+
+
 @pytest.mark.parametrize(("name", "app"), [("gopub.yaml", "orders"), ("other.yaml", "billing")])
 def test_the_rollout_reads_the_file_that_was_named(folder: Path, monkeypatch, name: str, app: str) -> None:
     asked: list[dict[str, object]] = []
     monkeypatch.setattr(start, "drive", lambda _flow, _app, _env, given, **_: asked.append(given))
-    monkeypatch.setattr("gopub.usecases.refuse.refuse_project", lambda *_, **__: "")
+    monkeypatch.setattr("gopub.usecases.refuse.released", published)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(folder / "journal.db"))
     start.deploy(file=folder / name)
     start.rollout("1.0.0", file=folder / name)
     assert [one["app"] for one in asked] == [app, app]
