@@ -49,7 +49,7 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
         note_hold(run)
         record = await look(run, step, judging, history)
         verdict, history = record.verdict, record.history
-        says = f"{verdict.kind}{verdict.rule}{history.gate}"
+        says = f"{verdict.kind}{verdict.rule}{verdict.cause}{history.gate}"
         if says != told or history.now - told_at >= retell:
             told, told_at = says, history.now
             write(run, step, record, judging)

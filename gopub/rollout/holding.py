@@ -41,7 +41,7 @@ async def stand(run: Run) -> None:
         if step := _guarded(run):
             history = replace(_history(run, step, hold), watch_since=watch)
             record = await look(run, step, judge, history)
-            says = f"{record.verdict.kind}{record.verdict.rule}{history.held}"
+            says = f"{record.verdict.kind}{record.verdict.rule}{record.verdict.cause}{history.held}"
             if says != told or history.now - told_at >= RETELL:
                 told, told_at = says, history.now
                 write(run, step, record, judge)

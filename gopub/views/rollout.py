@@ -67,6 +67,8 @@ class RolloutView:
             "held": self.held.to_json() if self.held else None,
             "until": self.until or None,
             "verdict": self.verdict.says if self.verdict else None,
+            "verdict_kind": self.verdict.kind if self.verdict else None,
+            "verdict_rule": self.verdict.rule if self.verdict else None,
             "driver": self.driver.name or None,
             "driver_alive": self.driver.alive,
             "owed": list(self.owed),

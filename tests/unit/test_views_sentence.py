@@ -117,6 +117,7 @@ def test_it_is_the_same_sentence_everywhere(tmp_path):
     shown = rollout_view("r-1", state, (), Driver(), NOON)
     page, hosts = verdict_page(state), hosts_page(over)
     assert shown.verdict and page and hosts
+    assert (shown.to_json()["verdict_kind"], shown.to_json()["verdict_rule"]) == ("ROLLBACK", 3), "for programs"
     assert [shown.to_json()["verdict"], shown.back, summary_of(over, ())["reason"]] == [SAYS] * 3
     assert past_view(Told("r-1", "hello", "prod", 1, 1.0), entries, "rolled back", 2.0).reason == SAYS
     assert f"in prod, step 1: {SAYS}\n\nROLLBACK by rule 3, canary web3: " in page.text

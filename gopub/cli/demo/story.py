@@ -84,8 +84,8 @@ def play(ground: Ground, wanted: Scene, seen: Seen, talk: Talk) -> Act:
 
     def on_entry(entry: Entry) -> None:
         entries.append(entry)
-        for told in telling.lines(entry):
-            talk.line(told)
+        for number, told in enumerate(telling.lines(entry)):
+            talk.line(f"  {told}" if number else told)
 
     follower = Follower(settings.journal(), wanted.service, "lab", on_entry)
     parameters: dict[str, Json] = {"repository": str(repository), "project": str(repository), "env": "lab",

@@ -1,0 +1,54 @@
+"""The first seconds of a bake as somebody reads them who watches: what is known yet, and what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gopub.health.samples import CounterSnapshot, NoData
+from gopub.journal.streams import stream_of
+from gopub.views.follow import line_printer
+from tests.support.rollout_world import NEW
+from tests.unit.test_bake_clock import Served, bake_until_it_dies, world
+
+__all__ = ["world"]
+
+
+class LateCanary(Served):
+    """The edges count the canary only ``late`` seconds after its step began; scraped each five seconds."""
+
+    def __init__(self, clock, late: float) -> None:
+        super().__init__(clock)
+        self.first = clock.now() + late
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        answer = await super().counters(app, env, releases, at)
+        assert isinstance(answer, CounterSnapshot)
+        seen = tuple(one for one in answer.series if at >= self.first or one.release != NEW[:12])
+        return replace(answer, series=seen, interval=5.0)
+
+
+def watched(world, late: float, life: float) -> list[str]:
+    """The sentences of the verdicts, as they are printed."""
+    asyncio.run(bake_until_it_dies(world, LateCanary(world.clock, late), life))
+    lines: list[str] = []
+    show = line_printer(lines.append)
+    for entry in world.journal.read(stream_of("r1")):
+        show(entry)
+    found = [line.partition("  ")[2] for line in lines if "  step 1: " in line or line.startswith(" ")]
+    return [line for line in found if line.startswith("step 1: ")]
+
+
+def test_before_the_first_scrape_nothing_is_wrong(world):
+    first, second = lines = watched(world, late=8.0, life=20.0)
+    assert first == "step 1: the edges' first counts of the canary are not in yet (due within 15s): waits"
+    good = "step 1: nothing against the canary so far, none of its 20,160 answers failed: bakes for another 17s"
+    assert second == good
+    assert not [line for line in lines if "no edge" in line]
+
+
+def test_after_it_something_is(world):
+    first, second = watched(world, late=1000.0, life=40.0)
+    assert first.endswith("(due within 15s): waits")
+    assert second.startswith("step 1: no edge has counted an answer of the canary since its step began 20s ago: ")
