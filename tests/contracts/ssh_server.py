@@ -17,6 +17,7 @@ import asyncssh
 
 from gopub.fleet.host import Host, SshOptions
 
+MAX_AUTH_TRIES = 6
 _THREADS = ThreadPoolExecutor(64)
 
 
@@ -35,6 +36,7 @@ class Server:
     greeting: bytes = b""
     instead: str = ""
     tunnels: int = 0
+    refused_keys: list[asyncssh.SSHKey] = field(default_factory=list)
     address: str = "127.0.0.1"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
@@ -45,6 +47,11 @@ class Server:
         public = (self.keys / f"{key}.pub").read_text()
         path.write_text(f"[{self.address}]:{self.port} {public}")
         return path
+
+    def show(self, *names: str) -> None:
+        """Show these host keys from the next connection on."""
+        assert self.acceptor
+        self.acceptor.update(server_host_keys=[str(self.keys / name) for name in names])
 
     def host(self, name: str = "h1", **options: object) -> Host:
         """This server as a host of an inventory."""
@@ -63,6 +70,8 @@ class _Guest(asyncssh.SSHServer):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._counted = False
+        self._refused = 0
+        self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._server.handshakes += 1
@@ -70,6 +79,7 @@ class _Guest(asyncssh.SSHServer):
         self._server.most_at_once = max(self._server.most_at_once, self._server.at_once)
         self._counted = True
         self._server.connections.append(conn)
+        self._connection = conn
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -79,6 +89,15 @@ class _Guest(asyncssh.SSHServer):
         del username
         await asyncio.sleep(self._server.slow)
         return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Asked for keys that may not log in: sshd ends it at the sixth, as shipped."""
+        del username
+        self._server.refused_keys.append(key)
+        self._refused += 1
+        if self._refused == MAX_AUTH_TRIES and self._connection:
+            self._connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, "Too many authentication failures")
+        return False
 
     def auth_completed(self) -> None:
         self._leave()

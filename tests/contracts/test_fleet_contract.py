@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.fleet.backends import handshake, ssh
+from gopub.fleet.backends import ssh
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order
@@ -209,18 +209,6 @@ class TestSsh(FleetContract):
         host = Host("h1", "127.0.0.1", port=1, ssh=server.host().ssh)
         with pytest.raises(GopubError, match=r"GP413 h1 \(127\.0\.0\.1\) cannot be reached"):
             await fleet.channel(host)
-
-    async def test_a_server_that_never_speaks(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ssh, "TRIES", 1)
-        monkeypatch.setattr(handshake, "LOGIN_SECONDS", 0.3)
-        guests: list[asyncio.StreamWriter] = []
-        silent = await asyncio.start_server(lambda _, writer: guests.append(writer), "127.0.0.1", 0)
-        port = silent.sockets[0].getsockname()[1]
-        async with SshFleet() as fleet:
-            with pytest.raises(GopubError, match="GP413"):
-                await fleet.channel(Host("h1", "127.0.0.1", port=port, ssh=server.host().ssh))
-        guests[0].close()
-        silent.close()
 
     async def test_at_most_eight_handshakes_at_a_time(self, server: Server, fleet: Fleet) -> None:
         server.slow = 0.05

@@ -1,124 +1,230 @@
-"""One login: pinned key, the right user, fast ciphers, and every way it can fail told for what it is."""
+"""One login: pinned key, the right user and keys, fast ciphers, and every way it can fail told for what it is."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import shlex
+import socket
 from dataclasses import dataclass
-from pathlib import Path
+from errno import ENOENT
 from typing import Any, TypeAlias
 
 import asyncssh
 
 from gopub.canon import bounded
-from gopub.errors import GopubError, UsageError
+from gopub.errors import UsageError
+from gopub.fleet.backends.config import settings_of
+from gopub.fleet.backends.identities import Wallet, wallet
 from gopub.fleet.backends.known import Pinned
+from gopub.fleet.backends.trouble import Phase, Seen, failed, say
 from gopub.fleet.host import SshOptions
 from gopub.fleet.jump import DIRECT, leads, parse_hop
+from gopub.fleet.sshconfig import Asked, Settings
+from gopub.process import which
 
-LOGIN_SECONDS = 20.0
 KEEPALIVE_SECONDS = 5.0
 _FAST_FIRST = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr"
+_FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_ALGORITHMS = {"kexalgorithms": "kex_algs", "macs": "mac_algs", "casignaturealgorithms": "signature_algs"}
+_QUIET = "exec 9>&2 2>/dev/null"
 Connection: TypeAlias = asyncssh.SSHClientConnection
 
 asyncssh.set_log_level(logging.WARNING)  # its INFO has every command line, and ours carry a whole program
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds are waited: for a whole login, and for a session on a connection that is there."""
+
+    login: float = 15.0
+    session: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
-    """A place to connect to: a host or a bastion."""
+    """A place to connect to, a host or a bastion, and what ~/.ssh/config says of it."""
 
     name: str
-    address: str
-    port: int | None
     options: SshOptions
+    settings: Settings
+
+    @property
+    def jump(self) -> str | None:
+        """The bastions on the way; the inventory's word counts before the configuration's."""
+        if self.options.jump or self.options.proxy_command:
+            return self.options.jump if leads(self.options.jump) else None
+        return self.settings.get("proxyjump")
+
+    @property
+    def jump_options(self) -> SshOptions:
+        """How they are reached: as the host, if the inventory names them; else as they stand in the configuration."""
+        return self.options if self.options.jump else SshOptions()
 
 
-async def handshake(server: Server, tunnel: Connection | None) -> Connection:
-    """Connect and log in, through ``tunnel`` if there is one.
+async def server(name: str, address: str, options: SshOptions) -> Server:
+    """The place, with what the configuration says of it.
 
     Raises:
-        GopubError: GP352 a bad ~/.ssh/config, GP411 unknown key, GP412 changed key, GP414 not let in, GP418 no pins.
-        asyncssh.Error | OSError: it may work the next time.
+        UsageError: GP352 a bad ~/.ssh/config.
     """
-    options = server.options
-    pinned = Pinned(options.known_hosts)
-    arguments: dict[str, Any] = {
-        "known_hosts": pinned.match,
-        "encryption_algs": _FAST_FIRST,
-        "connect_timeout": LOGIN_SECONDS,
-        "login_timeout": LOGIN_SECONDS,
-        "keepalive_interval": KEEPALIVE_SECONDS,
-        "keepalive_count_max": 3,
-    }
-    given = {
-        "port": server.port,
-        "username": options.user,
-        "client_keys": [str(_home(server, options.key))] if options.key else None,
-        "proxy_command": None if tunnel else _proxy(server),
-        "tunnel": tunnel,
-    }
-    direct = {"tunnel": None, "proxy_command": None} if options.jump and not leads(options.jump) else {}
-    arguments |= direct | {name: value for name, value in given.items() if value}  # whatever ~/.ssh/config says
-    try:
-        return await asyncssh.connect(server.address, **arguments)
-    except asyncssh.HostKeyNotVerifiable as error:
-        raise pinned.refusal(server.name, error) from error
-    except asyncssh.KeyExchangeFailed as error:
-        if pinned.listed and "host key" in str(error):  # it shows only keys of other kinds than the pinned one
-            raise pinned.refusal(server.name, error) from error
-        raise
-    except asyncssh.PermissionDenied as error:
-        raise GopubError(
-            "GP414",
-            f"{server.name} does not let {options.user or 'this user'} in: {say(error)}",
-            hint="which key and user does the inventory name?",
-        ) from error
-    except (asyncssh.KeyImportError, FileNotFoundError) as error:
-        raise GopubError("GP414", f"{server.name}: the key {options.key} cannot be used: {error}") from error
-    except (ValueError, LookupError, RecursionError) as error:  # asyncssh reads ~/.ssh/config while it connects
-        raise _bad_config(server, error) from error
+    return Server(name, options, await settings_of(Asked(address, options.user, options.port)))
 
 
-def bastion(jump: str, options: SshOptions) -> Server:
+async def bastion(jump: str, options: SshOptions) -> Server:
     """The bastion that ``[user@]host[:port]`` names; it is reached with the host's own key and pins.
 
     Raises:
-        UsageError: GP413 when it names none.
+        UsageError: GP413 when it names none, GP352.
     """
     try:
         hop = parse_hop(jump)
     except ValueError as error:
         hint = f"write [user@]host[:port], with brackets around an IPv6 address, or {DIRECT}"
         raise UsageError("GP413", str(error), hint=hint) from error
-    return Server(
-        jump, hop.address, hop.port, SshOptions(user=hop.user, key=options.key, known_hosts=options.known_hosts)
-    )
+    way = SshOptions(hop.user, hop.port, options.key, options.known_hosts)
+    return await server(jump, hop.address, way)
 
 
-def _home(server: Server, key: Path) -> Path:
+class _Client(asyncssh.SSHClient):
+    """What asyncssh asks on the way, and what it lets us see."""
+
+    def __init__(self, keys: Wallet) -> None:
+        self._keys = keys
+        self.connection: Connection | None = None
+        self.shown: asyncssh.SSHKey | None = None
+
+    def connection_made(self, conn: Connection) -> None:
+        self.connection = conn
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        del host, addr, port
+        self.shown = key  # not one of those that are pinned
+        return False
+
+    def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        del host, addr, port
+        self.shown = key
+        return False
+
+    def public_key_auth_requested(self) -> Any:
+        return self._keys.take()
+
+    @property
+    def phase(self) -> Phase:
+        if self.connection is None:
+            return Phase.CONNECTING
+        if not self.connection.get_extra_info("server_version"):
+            return Phase.GREETING
+        return Phase.LOGIN if self.connection.get_server_host_key() else Phase.KEYS
+
+
+async def handshake(server: Server, tunnel: Connection | None, patience: Patience) -> Connection:
+    """Connect and log in, through ``tunnel`` if there is one.
+
+    Raises:
+        GopubError: GP411 unknown key, GP412 changed key, GP413 it makes no sense to try again, GP414 not let in,
+            GP352 or GP418 a file that cannot be read.
+        AgainError: it may work the next time.
+    """
+    options, settings = server.options, server.settings
+    pinned = Pinned(options.known_hosts, settings.pinned_as, _pinned_port(settings), settings)
+    keys = await wallet(server.name, options.key, settings)
+    client = _Client(keys)
     try:
-        return key.expanduser()
-    except RuntimeError as error:  # ~user, and there is no such user
-        raise GopubError("GP414", f"{server.name}: the key {key} cannot be used: {error}") from error
+        async with asyncio.timeout(patience.login):
+            return await asyncssh.connect(settings.hostname, **_arguments(server, tunnel, pinned, client))
+    except (asyncssh.Error, OSError) as error:
+        raise failed(error, _seen(server, client, keys, patience), pinned) from error
+    except (ValueError, LookupError) as error:
+        problem = f"{server.name}: asyncssh cannot act on what ~/.ssh/config says: {bounded(say(error))}"
+        raise UsageError("GP352", problem, hint="see what `ssh -G HOST` makes of it") from error
+    finally:
+        keys.close()
 
 
-def _bad_config(server: Server, error: Exception) -> UsageError:
-    return UsageError(
-        "GP352",
-        f"{server.name}: ~/.ssh/config cannot be read: {bounded(say(error))}",
-        hint="mend the line that it names; `ssh -G HOST` reads the same file",
-    )
+def _arguments(server: Server, tunnel: Connection | None, pinned: Pinned, client: _Client) -> dict[str, Any]:
+    settings = server.settings
+    arguments: dict[str, Any] = {
+        "config": None,
+        "client_factory": lambda: client,
+        "port": settings.port,
+        "username": settings.user,
+        "known_hosts": pinned.match,
+        "server_host_key_algs": pinned.algorithms(settings.get("hostkeyalgorithms")),
+        "host_key_alias": settings.pinned_as,
+        "client_keys": None,
+        "public_key_auth": settings.one.get("pubkeyauthentication", "yes").lower() not in {"no", "false"},
+        "encryption_algs": _FAST_FIRST,
+        "connect_timeout": None,
+        "login_timeout": 0,  # ours holds for all of it
+        "keepalive_interval": KEEPALIVE_SECONDS,
+        "keepalive_count_max": 3,
+        "family": _FAMILIES.get(settings.one.get("addressfamily", "any").lower(), socket.AF_UNSPEC),
+    }
+    if tunnel:
+        return arguments | {"tunnel": tunnel} | _wished(settings)
+    bind = settings.get("bindaddress")
+    way = {"proxy_command": _proxy(server), "local_addr": (bind, 0) if bind else None}
+    return arguments | {name: value for name, value in way.items() if value} | _wished(settings)
+
+
+def _wished(settings: Settings) -> dict[str, str]:
+    """Algorithms that the configuration names, without those that asyncssh does not speak."""
+    found = {}
+    for option, name in _ALGORITHMS.items():
+        wish = settings.get(option) or ""
+        sign = wish[0] if wish[:1] in {"+", "-", "^"} else ""
+        spoken = [one for one in wish[len(sign) :].split(",") if one and _speaks(name, one)]
+        if spoken:
+            found[name] = sign + ",".join(spoken)
+    return found
+
+
+def _speaks(name: str, algorithm: str) -> bool:
+    try:
+        asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, known_hosts=None, **{name: algorithm})
+    except ValueError:
+        return False
+    return True
+
+
+def _pinned_port(settings: Settings) -> int:
+    return 22 if settings.get("hostkeyalias") else settings.port
 
 
 def _proxy(server: Server) -> list[str]:
-    """The words of a proxy command with OpenSSH's tokens filled in."""
-    tokens = {"%h": server.address, "%p": str(server.port or 22), "%r": server.options.user or "", "%%": "%"}
-    words = shlex.split(server.options.proxy_command or "")
-    return [re.sub("%[hpr%]", lambda found: tokens[found[0]], word) for word in words]
+    """The words of a proxy command: the inventory's with its tokens filled in, or the configuration's for a shell.
+
+    Its complaints are kept out of the way: asyncssh takes them for the host's words, and their end for the end.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+    """
+    options, settings = server.options, server.settings
+    if options.jump:
+        return []
+    if not options.proxy_command:
+        command = settings.get("proxycommand")
+        return ["sh", "-c", f"{_QUIET}; {command}"] if command else []
+    tokens = {"%h": settings.hostname, "%p": str(settings.port), "%r": settings.user, "%%": "%"}
+    words = [re.sub("%[hpr%]", lambda found: tokens[found[0]], word) for word in shlex.split(options.proxy_command)]
+    if words and not which(words[0]):
+        raise FileNotFoundError(ENOENT, "there is no such program", words[0])
+    return ["sh", "-c", f'{_QUIET}; exec "$@"', "sh", *words]
 
 
-def say(error: BaseException) -> str:
-    """What an error says, or at least its name."""
-    return str(error) or type(error).__name__
+def _seen(server: Server, client: _Client, keys: Wallet, patience: Patience) -> Seen:
+    return Seen(
+        name=server.name,
+        address=server.settings.hostname,
+        user=server.settings.user,
+        phase=client.phase,
+        limit=patience.login,
+        bastion=server.jump,
+        shown_key=client.shown,
+        keys_shown=keys.shown,
+        complaint=keys.complaint(),
+        advice=keys.advice(),
+    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,13 +22,14 @@ from pydantic import Field
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.fleet import program
-from gopub.fleet.backends.handshake import Connection, Server, bastion, handshake, say
-from gopub.fleet.backends.stream import KILLED, talk
+from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, handshake, server
+from gopub.fleet.backends.stream import KILLED, NoSessionError, talk
+from gopub.fleet.backends.trouble import AgainError, say
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
-from gopub.fleet.jump import leads
 from gopub.fleet.orders import Order, Record
 from gopub.fleet.protocol import FleetConnection, Payload
+from gopub.fleet.shells import command_line
 from gopub.process import Result
 from gopub.spec.fields import Switch, Whole, Word
 from gopub.spec.kinds import LocalPath
@@ -72,19 +72,23 @@ class Ssh(FleetConnection):
 class SshFleet:
     """Channels to hosts; made once, closed once."""
 
-    def __init__(self, defaults: SshOptions | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, defaults: SshOptions | None = None, *, clock: Clock | None = None, patience: Patience | None = None
+    ) -> None:
         """``defaults`` hold where the inventory says nothing."""
+        self.patience = patience or Patience()
         self._defaults = defaults or SshOptions()
         self._clock = clock or SystemClock()
         self._channels: dict[str, SshChannel] = {}
-        self._bastions: dict[str, asyncio.Task[Connection]] = {}
+        self._bastions: dict[tuple[str, SshOptions], asyncio.Task[Connection]] = {}
         self._gates: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
 
     async def channel(self, host: Host) -> SshChannel:
         """The channel to that host, connected.
 
         Raises:
-            GopubError: GP411 unknown key, GP412 changed key, GP413 not reachable, GP414 not let in, GP418 no pins.
+            GopubError: GP411 unknown key, GP412 changed key, GP413 not reachable, GP414 not let in, GP418 no pins,
+                GP352 a bad ~/.ssh/config.
         """
         channel = self._channels.get(host.name)
         if channel is None or channel.host != host:  # the inventory may say something else by now
@@ -116,37 +120,38 @@ class SshFleet:
         """A new connection to the host, through its bastion if it has one."""
         options = host.ssh.over(self._defaults)
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
-        server = Server(host.name, host.address, options.port, options)
-        if options.jump is None or not leads(options.jump):
-            return await self._open(server, None, gate=f"{host.address}:{options.port}")
-        through = await self._bastion(options.jump, options)  # a jump goes before a proxy command
-        return await self._open(server, through, gate=options.jump)
+        to = await server(host.name, host.address, options)
+        if not to.jump:
+            return await self._open(to, None, gate=f"{to.settings.hostname}:{to.settings.port}")
+        through = await self._bastion(to.jump, to.jump_options)  # a jump goes before a proxy command
+        return await self._open(to, through, gate=to.jump)
 
-    async def _bastion(self, jump: str, options: SshOptions) -> Connection:
-        task = self._bastions.get(jump)
+    async def _bastion(self, jump: str, options: SshOptions, *, behind: frozenset[str] = frozenset()) -> Connection:
+        way = (jump, options)
+        task = self._bastions.get(way)
         if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().is_closed())):
-            task = asyncio.create_task(self._hop(jump, options))
-            self._bastions[jump] = task
+            task = asyncio.create_task(self._hop(jump, options, behind | {jump}))
+            self._bastions[way] = task
         return await asyncio.shield(task)
 
-    async def _hop(self, jump: str, options: SshOptions) -> Connection:
+    async def _hop(self, jump: str, options: SshOptions, behind: frozenset[str]) -> Connection:
         before, _, last = jump.rpartition(",")
-        tunnel = await self._bastion(before, options) if before else None
-        return await self._open(bastion(last, options), tunnel, gate=jump)
+        to = await bastion(last, options)
+        tunnel = await self._bastion(before, options, behind=behind) if before else None
+        if not before and to.jump and to.jump not in behind:  # a bastion behind one of its own, as ssh has it
+            tunnel = await self._bastion(to.jump, SshOptions(), behind=behind)
+        return await self._open(to, tunnel, gate=jump)
 
-    async def _open(self, server: Server, tunnel: Connection | None, *, gate: str) -> Connection:
+    async def _open(self, to: Server, tunnel: Connection | None, *, gate: str) -> Connection:
         for attempt in range(1, TRIES + 1):
             try:
                 async with self._gates[gate]:
-                    return await handshake(server, tunnel)
-            except (asyncssh.Error, OSError) as error:
+                    return await handshake(to, tunnel, self.patience)
+            except AgainError as error:
                 if attempt == TRIES:
-                    raise GopubError(
-                        "GP413",
-                        f"{server.name} ({server.address}) cannot be reached: {say(error)}",
-                        hint="is it up, and does its sshd listen there?",
-                    ) from error
-                _log.info("%s: try %d: %s", server.name, attempt, say(error))
+                    told = error.told
+                    raise GopubError(told.code, f"{told.problem} (tried {TRIES} times)", hint=told.hint) from error
+                _log.info("%s: try %d: %s", to.name, attempt, error)
                 await self.pause(attempt)
         raise AssertionError  # the loop returns or raises
 
@@ -208,7 +213,7 @@ class SshChannel:
     async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
         """Run a program on the host (as root, where ``sudo`` is set); asked once, repeated by nobody."""
         async with self._limit(argv[0], timeout), self._lost(argv[0]):
-            return await talk(await self.connect(), self._command(argv), (stdin,), tuple(argv))
+            return await self._talk(argv, (stdin,))
 
     async def close(self) -> None:
         """End the connection, also one that is only being made."""
@@ -224,7 +229,7 @@ class SshChannel:
 
     async def _ask(self, order: Order, payload: Payload) -> Record:
         argv = ("sh", "-c", program.text(), "gopub", order.verb)
-        result = await talk(await self.connect(), self._command(argv), (order.lines(), *payload), argv)
+        result = await self._talk(argv, (order.lines(), *payload))
         if b"gopub-record=" in result.out:
             return Record.parse(result.out.decode(errors="replace"), host=self._host.name)
         if result.code == KILLED:
@@ -236,8 +241,19 @@ class SshChannel:
             hint="it needs root (ansible_become or sudo: true), sh and systemd",
         )
 
+    async def _talk(self, argv: Sequence[str], pieces: Payload) -> Result:
+        opening = self._fleet.patience.session
+        try:
+            return await talk(await self.connect(), self._command(argv), pieces, tuple(argv), opening=opening)
+        except NoSessionError as error:
+            raise GopubError(
+                "GP415",
+                f"{self._host.name} let us in and then opened no session for {opening:g}s",
+                hint="its sshd, or the machine, is stuck or overloaded: look at its console",
+            ) from error
+
     def _command(self, argv: Sequence[str]) -> str:
-        return shlex.join(("sudo", "-n", "--", *argv) if self._sudo else argv)
+        return command_line(("sudo", "-n", "--", *argv) if self._sudo else tuple(argv))
 
     @asynccontextmanager
     async def _limit(self, what: str, seconds: float) -> AsyncIterator[None]:

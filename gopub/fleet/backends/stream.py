@@ -16,11 +16,17 @@ KILLED = -1  # the exit code of a program that a signal ended
 MOST_OUTPUT = 4 * 1024 * 1024
 
 
+class NoSessionError(Exception):
+    """A server let us in and then left the request for a session without an answer."""
+
+
 async def talk(
     connection: asyncssh.SSHClientConnection,
     command: str,
     pieces: Sequence[bytes | Path],
     argv: tuple[str, ...],
+    *,
+    opening: float | None = None,
 ) -> Result:
     """Run ``command``, feed it the pieces one after another, and collect what it prints.
 
@@ -28,9 +34,14 @@ async def talk(
 
     Raises:
         ConnectionError: the connection ended before the program did.
+        NoSessionError: the server opened no session within ``opening`` seconds.
         GopubError: GP416 when the program prints more than 4 MiB.
     """
-    process = await connection.create_process(command, encoding=None)
+    try:
+        async with asyncio.timeout(opening):
+            process = await connection.create_process(command, encoding=None)
+    except TimeoutError as error:
+        raise NoSessionError from error
     try:
         feeding = asyncio.create_task(_feed(process.stdin, pieces))
         try:
