@@ -11,6 +11,7 @@ _FEW = 20
 _PLAIN = 10_000
 """Numbers below have no separator."""
 _NAMED = 3
+_MOST_TEXT = 120
 
 
 def count(number: int) -> str:
@@ -83,3 +84,8 @@ def clock(at: float, now: float) -> str:
     """The time of day, with the date where it is another day: ``12:34 UTC``."""
     then, today = datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC)
     return f"{then:%H:%M} UTC" if then.date() == today.date() else f"{then:%Y-%m-%d %H:%M} UTC"
+
+
+def short(text: str) -> str:
+    """What others wrote, as far as it fits into a sentence; all of it is in the verdict's reason."""
+    return text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…"

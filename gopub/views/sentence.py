@@ -16,14 +16,14 @@ from gopub.health.sequential import MetricEvidence
 from gopub.judge.decision import OVERWHELMING
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_seconds
-from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, times, took
+from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
 
-MOST_DETAIL = 120
-"""Characters of what a host says of itself; all of it is in the reason."""
 BENIGN = frozenset(
     {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT}
 )
 """What holds a rollout without anything against the canary."""
+_CLASSES = ("level", "error", "template")
+"""What classes of log lines there are, the most general first."""
 _LATE = 2.0
 _GRACE = 5.0
 
@@ -126,8 +126,7 @@ def _hosts(record: VerdictRecord) -> str:
         found.setdefault(_wrong(host, record.policy.max_restarts), []).append(host.host)
     said = ", and ".join(f"{text} on {names(hosts)}" for text, hosts in found.items())
     detail = next((host.detail for host in unwell(record) if host.detail), "")
-    short = detail if len(detail) <= MOST_DETAIL else f"{detail[: MOST_DETAIL - 1]}…"
-    return f"{said or 'a canary host is not well'}{f' ({short})' if short else ''}"
+    return f"{said or 'a canary host is not well'}{f' ({short(detail)})' if detail else ''}"
 
 
 def unwell(record: VerdictRecord) -> tuple[ProcessHealth, ...]:
@@ -152,9 +151,9 @@ def _no_data(record: VerdictRecord) -> str:
         left = say_seconds(max(1, round(_due(record) - history.now)))
         return f"the edges' first counts of the canary are not in yet (due within {left})"
     if seen.unseen is not None and not seen.rollout_totals.canary_requests:
-        waited = say_seconds(round(history.now - history.step_started))
+        waited = say_seconds(max(0, round(history.now - history.step_started)))
         return f"no edge has counted an answer of the canary since its step began {waited} ago"
-    return f"nothing is known of the canary's answers ({seen.no_data})"
+    return f"nothing is known of the canary's answers ({short(seen.no_data or '')})"
 
 
 def _few(record: VerdictRecord) -> str:
@@ -229,7 +228,7 @@ def _slo_alone(record: VerdictRecord) -> str:
     if now := _broken(record):
         return f"{now}; stable keeps the SLO"
     if why := record.observation.no_data:
-        return f"the canary broke the SLO alone, and nothing is known of it since ({why})"
+        return f"the canary broke the SLO alone, and nothing is known of it since ({short(why)})"
     return "the canary broke the SLO alone, and has not shown that it recovered"
 
 
@@ -241,20 +240,26 @@ def _slo_doubt(record: VerdictRecord) -> str:
 
 
 def _unscored(record: VerdictRecord) -> str:
-    notes = "; ".join(record.observation.score.notes)
+    notes = short("; ".join(record.observation.score.notes))
     return f"nothing to score the canary by{f' ({notes})' if notes else ''}"
 
 
 def _logs(record: VerdictRecord) -> str:
+    """The line that speaks loudest, by its most specific class: a template, else an error, else a level."""
     log = record.observation.log_score
-    loud = next((found for found in log.classes if found.counted), None) if log else None
-    if loud is None:
+    counted = [found for found in log.classes if found.counted] if log else []
+    loud = max(counted, key=lambda found: (_specific(found.name), found.canary), default=None)
+    if loud is None or log is None:
         return "the canary logs errors that stable does not"
-    return f"the canary logs an error more often than stable does: {loud.name!r}, {_often(loud.canary, loud.stable)}"
+    kind, _, text = loud.name.partition(":")
+    what = f"lines of level {text}" if kind == "level" else repr(short(text or kind))
+    ours = f"{times(loud.canary)} in {count(log.canary_requests)} requests"
+    theirs = f"on stable {times(loud.stable)} in {count(log.stable_requests)}"
+    return f"the canary logs an error more often than stable does ({what}: {ours}, {theirs})"
 
 
-def _often(canary: int, stable: int) -> str:
-    return f"{times(canary)} on the canary, {times(stable)} on stable"
+def _specific(name: str) -> int:
+    return _CLASSES.index(kind) if (kind := name.partition(":")[0]) in _CLASSES else 0
 
 
 def _score(record: VerdictRecord) -> str:

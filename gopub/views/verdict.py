@@ -87,11 +87,14 @@ def verdict_view(judged: ev.Judged) -> VerdictView:
     record = cast("Tree", judged.record.get("record") or {})
     seen = cast("Tree", record.get("observation") or {})
     view = VerdictView(judged.step, judged.kind, judged.rule, judged.reason, _figures(seen) if seen else None)
-    whole = _whole(judged)
-    if whole is None:
-        plain = f"{judged.kind} by rule {judged.rule}: {judged.reason}"
-        return replace(view, says=plain, matter=(judged.kind, str(judged.rule)))
-    return replace(view, says=sentence(whole), proof=_proof(whole), todo=advice(whole), matter=_matter(whole))
+    plain = f"{judged.kind} by rule {judged.rule}: {judged.reason}"
+    known = replace(view, says=plain, matter=(judged.kind, str(judged.rule)))
+    if (whole := _whole(judged)) is None:
+        return known
+    try:
+        return replace(view, says=sentence(whole), proof=_proof(whole), todo=advice(whole), matter=_matter(whole))
+    except (ArithmeticError, ValueError, OSError):  # a time or a count that no judge writes: it was changed
+        return known
 
 
 def _matter(record: VerdictRecord) -> tuple[str, ...]:

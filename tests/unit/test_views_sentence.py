@@ -25,7 +25,7 @@ from gopub.views.rollout import Driver, rollout_view
 from gopub.views.sentence import SEEN
 from gopub.views.summary import summary_of
 from gopub.views.verdict import verdict_view
-from tests.unit.verdicts import FORMS, NOON, event
+from tests.unit.verdicts import FORMS, NOON, drawn, event
 from tests.unit.views_world import moving
 
 KEPT = Path(__file__).parent.parent / "cases" / "views" / "sentences.json"
@@ -104,6 +104,19 @@ def test_a_verdict_of_before_causes_were_kept_reads_as_it_did():
     assert verdict_view(replace(event(record), kind="HOLD")).says.startswith("HOLD by rule 3"), (
         "the entry's word stands"
     )
+
+
+@pytest.mark.parametrize("far", [1e300, -1e300])
+def test_a_record_that_no_judge_writes_is_still_read(far):
+    record = FORMS["both break"]
+    changed = event(replace(record, history=replace(record.history, deadline=far)))
+    assert verdict_view(changed).lines == (f"HOLD by rule 5: {record.verdict.reason}",)
+
+
+def test_what_others_wrote_is_cut_in_the_sentence_and_whole_in_the_figures():
+    record = drawn(no_data="x" * 500)
+    says, proof, *_ = verdict_view(event(record)).lines
+    assert ("x" * 119 + "…)" in says, "x" * 500 in proof) == (True, True)
 
 
 def test_it_is_the_same_sentence_everywhere(tmp_path):

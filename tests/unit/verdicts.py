@@ -61,7 +61,17 @@ SLOW = metric("slow", (60, 500), (3, 2954))
 ERRORS = SloCheck(846, 19 / 846, 0.1, above=("error_rate",), broken=("error_rate",), enough=True)
 LATE = SloCheck(846, 0.0, 0.31, above=("latency_p95",), broken=("latency_p95",), enough=True)
 BROKEN = SloCheck(2954, 0.02, 0.1, above=("error_rate",), broken=("error_rate",), enough=True)
-LOUD = LogScore(0.99, 9.0, 846, 2954, (LogClass("nil map", 4, 0, 5.0, True),))
+LOUD = LogScore(
+    0.99,
+    9.0,
+    846,
+    2954,
+    (
+        LogClass("level:error", 9, 5, 5.0, True),
+        LogClass("error:panic", 4, 0, 5.0, True),
+        LogClass("template:quiet *", 9, 0, 1.0, False),
+    ),
+)
 LOW = Score(48.6, (Dimension("latency", 40, 5.0, 0.31, 0.2), Dimension("errors", 40, 99.0, 0.0, 0.01)))
 GROWS = Score(70.0, (Dimension("memory_growth", 15, 5.0, 3.25, 0.5),))
 FILES = Score(70.0, (Dimension("memory_growth", 15, 5.0, 12.0, 0.5, "open files"),))
@@ -117,6 +127,9 @@ FORMS: dict[str, VerdictRecord] = {
     "worse within the SLO": drawn(evidence=evidence(200, SLOW)),
     "worse at the deadline": drawn(OVER, evidence=evidence(200, SLOW)),
     "logs": drawn(log_score=LOUD),
+    "logs, by a template": drawn(log_score=replace(LOUD, classes=(
+        *LOUD.classes, LogClass("template:cannot charge *", 2, 1, 5.0, True)))),
+    "logs, by a level": drawn(log_score=replace(LOUD, classes=LOUD.classes[:1])),
     "score, late": drawn(score=LOW),
     "score, memory": drawn(score=GROWS),
     "score, files": drawn(OVER, score=FILES),
