@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import ssl
 import sys
 from pathlib import Path
@@ -50,11 +51,13 @@ def serve(
     tls_key: Path | None = None,
     tls_client_ca: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are answered first."""
+    """Serve until SIGTERM, Ctrl-C or a closed terminal; requests under way are answered first."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     # One line per run that is started is ours to say; requests and Prefect's own talk are not.
     for name in ("httpx", "httpcore", "prefect", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     uvicorn.run(
         create_app(parts),
         host=host,

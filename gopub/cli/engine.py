@@ -13,6 +13,7 @@ import contextvars
 import gc
 import importlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -94,10 +95,14 @@ def run_flow(name: str, parameters: Mapping[str, Json], beside: Beside | None = 
     """
     (result,) = run_flows(name, [parameters], beside)
     if isinstance(result, asyncio.CancelledError):
-        raise InterruptedByUser("GP952", "stopped before a rollout was begun", hint="nothing was rolled out")
+        raise _nothing_begun()
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+def _nothing_begun() -> InterruptedByUser:
+    return InterruptedByUser("GP952", "stopped before a rollout was begun", hint="nothing was rolled out")
 
 
 def run_flows(
@@ -111,11 +116,14 @@ def run_flows(
     The first Ctrl-C, SIGTERM or SIGHUP starts ``on_interrupt`` next to them, by default it cancels them; a Ctrl-C after
     that ends the process.
     """
-    with awaited("starting the engine"):
-        up = _own_server()
-        with collecting_later():
-            flow, wish = load(f"flows.{name}:{name}"), Wish()
-        up()
+    try:
+        with awaited("starting the engine"):
+            up = _own_server()
+            with collecting_later():
+                flow, wish = load(f"flows.{name}:{name}"), Wish()
+            up()
+    except KeyboardInterrupt:
+        raise _nothing_begun() from None
     return _in_a_thread(lambda: asyncio.run(_run(flow, parameters, beside, on_interrupt or _cancel, wish)), wish.say)
 
 
@@ -131,7 +139,13 @@ def _own_server() -> Callable[[], object]:
         launch, answering = load("deployments.server:launch_own"), load("deployments.server:answering")
         stop = load("deployments.server:stop")
     server = launch(Path(os.environ["PREFECT_HOME"]))
-    atexit.register(lambda: asyncio.run(stop(server.running, wait=5.0)))
+
+    def end() -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the process ends already, with a code of its own
+        asyncio.run(stop(server.running, wait=5.0))
+
+    atexit.register(end)
     os.environ["PREFECT_API_URL"] = server.url
     return lambda: asyncio.run(answering(server))
 

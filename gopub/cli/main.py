@@ -14,6 +14,7 @@ from gopub.cli import completing, lazy
 from gopub.cli.folding import NARROWEST
 from gopub.cli.lines import speak
 from gopub.cli.saying import forgive, keep_plain, narrow, say
+from gopub.cli.signals import ending
 from gopub.errors import ErrorGroup, Exit, GopubError
 from gopub.process import bypass_proxies, set_socks_aside
 
@@ -61,6 +62,16 @@ def run() -> None:
         _complete()
     speak()
     try:
+        with ending():
+            _call()
+    except KeyboardInterrupt:
+        say("interrupted", err=True)
+        sys.exit(int(Exit.INTERRUPTED))
+
+
+def _call() -> None:
+    """Do what the command line says, and end with its exit code."""
+    try:
         _without_frames(narrow())
         lazy.register(app, sys.argv[1:])
         app(prog_name=PROGRAM)
@@ -73,9 +84,6 @@ def run() -> None:
         known = _machine_refuses(error)
         tell_error(known)
         sys.exit(int(known.exit))
-    except KeyboardInterrupt:
-        say("interrupted", err=True)
-        sys.exit(int(Exit.INTERRUPTED))
 
 
 def _complete() -> NoReturn:

@@ -58,6 +58,30 @@ def heeded(first: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def ending() -> Iterator[None]:
+    """Within the block SIGTERM and SIGHUP end the work as Ctrl-C does, wherever it is; :func:`heeded` goes before it.
+
+    For all that a command does before it begins a rollout, and for commands that begin none: nothing is half done that
+    it would leave behind, and whoever called it reads that it was interrupted. More of them change nothing.
+    """
+    heard: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _mute()
+        if not heard:
+            heard.append(number)
+            raise KeyboardInterrupt
+
+    with ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup, and nobody's own
+                with suppress(ValueError):  # no main thread: signals are somebody else's
+                    stack.callback(signal.signal, number, signal.signal(number, end))
+        yield
+
+
 def _mute() -> None:
     """The terminal is gone: what is said from here on goes nowhere, and stops nobody."""
     with Path(os.devnull).open("r+b") as nowhere:
