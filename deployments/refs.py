@@ -19,6 +19,7 @@ from gopub.errors import GopubError
 from gopub.paths import private_folder, state_folder
 from gopub.source.git import Origin, git, lines, origin_of
 from gopub.source.reach import not_taken, refs_with
+from gopub.source.versions import rank, without_v
 from gopub.spec.refglob import is_commit, is_ref, matches
 
 ANSWER_WITHIN = 15.0
@@ -58,6 +59,9 @@ async def settled(refs: Refs, repository: str, ref: str, patterns: Sequence[str]
         return ref if held else None
     names = full_names(ref)
     found = await refs.named(repository, names) if names else ()
+    if not found and rank(ref) is not None:  # a version: the ``v`` of its tag does not count
+        plain = without_v(ref)
+        found = await refs.named(repository, [f"refs/tags/{plain if plain != ref else f'v{ref}'}"])
     if len(found) > 1:
         raise GopubError("GP934", f"{ref!r} is a branch and a tag", hint="write refs/heads/… or refs/tags/…")
     if found and not matches(found[0], patterns):

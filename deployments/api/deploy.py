@@ -33,6 +33,7 @@ from deployments.starter import RunOrder, RunView
 from gopub.canon import JsonError, bounded, digest_of, read_json
 from gopub.clock import new_token
 from gopub.errors import GopubError, RefusedError
+from gopub.source.versions import without_v
 from gopub.spec.projects import VERSION, Project
 from gopub.spec.refglob import EVERY, is_ref
 from gopub.telemetry import log
@@ -131,7 +132,7 @@ async def _started(
     parts: Parts, app: Project, asked: DeployRequest, caller: str, key: str
 ) -> tuple[Mapping[str, Any], bool]:
     """The answer, and whether it was given before."""
-    digest = digest_of(asked.model_dump())
+    digest = digest_of(asked.model_dump() | {"version": without_v(asked.version)})
     seen = await parts.deliveries.aside(parts.deliveries.find, key)
     if seen and _same_request(seen, digest).outcome:
         return await _with_rollout(parts, asked, seen), True

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gopub.errors import GopubError
+from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit
@@ -72,10 +72,14 @@ def way_back(kit: Kit, past: Past, facts: Mapping[str, HostFacts], to: str, roll
     A host that holds none of it (it came late), or does not answer and may not hold it, has no ``before``.
 
     Raises:
+        UsageError: GP725 no host holds the release that was named.
         GopubError: GP725 there is nothing to go back to, or too few hosts hold it.
     """
     if to:
         wanted = _named(kit, past, to)
+        if not any(_folders(kit, wanted, facts).values()):
+            raise UsageError("GP725", f"no host holds a release {to}", hint=f"{_takeable(kit, past, facts)}, "
+                             "or roll it out")  # fmt: skip
         return WayBack(_plan(kit, past, facts, wanted, _to_go(kit, facts, wanted), rollout))
     if past.went_back and past.stable:
         to_go = _astray(kit, past, past.stable, facts)
