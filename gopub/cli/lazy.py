@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("gopub.cli.verify:verify", "Check a release and its evidence offline."),
     "serve": ("gopub.cli.serve:serve", "Serve the REST API and the webhooks."),
     "setup": ("gopub.cli.setup:setup", "Set up a Prefect server: pool, limits, blocks, deployments."),
-    "route": ("gopub.cli.route:app", "Explain and show routes at the edges."),
+    "route": ("gopub.cli.route:app", "Explain and show routes at the edges; check and install the edges' own files."),
     "judge": ("gopub.cli.judge:app", "Replay verdicts."),
     "lab": ("gopub.cli.lab:app", "A real fleet on this machine."),
     "demo": ("gopub.cli.demo:demo", "Show the main job on the lab."),

@@ -18,16 +18,17 @@ from gopub.cli.saying import say, say_document
 from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
-from gopub.traffic.saying import say_explanation, say_status, status_json
+from gopub.traffic.saying import say_explanation, say_files, say_status, status_json
 
 if TYPE_CHECKING:
     from gopub.spec.models import Traffic
-    from gopub.wiring.project import Edges
+    from gopub.traffic.protocol import EdgeFiles
+    from gopub.wiring.project import Edges, Project
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Explain and show routes at the edges.",
+    help="Explain and show routes at the edges; check and install the edges' own files.",
 )
 
 EnvOption = Annotated[
@@ -85,6 +86,18 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
         raise typer.Exit(int(Exit.PARTIAL))
 
 
+@app.command("check")
+def check_command(env: EnvOption = "", file: FileOption = Path()) -> None:
+    """Ask nginx on each edge whether its files are right (nginx -t); exit code 5 when one is not. Nothing changes."""
+    _say_files(file, env, install=False)
+
+
+@app.command()
+def install(env: EnvOption = "", file: FileOption = Path()) -> None:
+    """Lay gopub's own nginx files on each edge and reload it; where nginx refuses them the old ones stay in force."""
+    _say_files(file, env, install=True)
+
+
 def read_headers(lines: Sequence[str]) -> list[tuple[str, str]]:
     """``["X-A: 1"]`` as pairs, in their order; the same name may come again.
 
@@ -125,6 +138,18 @@ def _explained_json(found: dict[str, Explanation], tables: dict[str, RouteTable]
 
 
 def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
+    project, edges, traffic = _edges(file, env)
+    return asyncio.run(_status(edges, traffic, project.spec.app, env or next(iter(project.spec.environments))))
+
+
+def _say_files(file: Path, env: str, *, install: bool) -> None:
+    found = asyncio.run(_files(_edges(file, env)[1], install=install))
+    say("\n".join(say_files(one) for one in found))
+    if not all(one.fine for one in found):
+        raise typer.Exit(int(Exit.PARTIAL))
+
+
+def _edges(file: Path, env: str) -> tuple[Project, Edges, Traffic]:
     from gopub.wiring.project import edges_of, open_project
 
     project = open_project(file)
@@ -133,7 +158,7 @@ def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
     if edges is None or traffic is None:
         problem = "this env has no traffic, so there is no edge to ask"
         raise UsageError("GP507", problem, hint="add traffic: {router: NAME} to it in gopub.yaml")
-    return asyncio.run(_status(edges, traffic, project.spec.app, env or next(iter(project.spec.environments))))
+    return project, edges, traffic
 
 
 def _only(environments: tuple[str, ...]) -> str:
@@ -146,5 +171,15 @@ async def _status(edges: Edges, traffic: Traffic, application: str, env: str) ->
     fleet = open_fleet()
     try:
         return await open_router(edges.connection, edges.hosts, fleet).status(application, env, traffic.upstream)
+    finally:
+        await fleet.close()
+
+
+async def _files(edges: Edges, *, install: bool) -> tuple[EdgeFiles, ...]:
+    from gopub.wiring.outside import look_at_files, open_fleet
+
+    fleet = open_fleet()
+    try:
+        return await look_at_files(edges, fleet, install=install)
     finally:
         await fleet.close()

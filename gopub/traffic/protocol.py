@@ -68,6 +68,15 @@ class EdgeStatus:
         return self.table.n if self.table else 0
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeFiles:
+    """Whether an edge takes its own files, and what it said of them."""
+
+    edge: str
+    fine: bool
+    said: str = ""
+
+
 class Router(Protocol):
     """All edges of an environment."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gopub.canon import Json
 from gopub.traffic.explain import Explanation
-from gopub.traffic.protocol import MOST_SKEW, EdgeStatus, say_skew
+from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeStatus, say_skew
 from gopub.traffic.table import FULL, RouteTable, Track, to_json
 from gopub.units import say_seconds
 
@@ -16,6 +16,14 @@ def say_explanation(found: Explanation, *, revision: int, edge: str = "", skew: 
     where = f"{found.track} {found.release}: {', '.join(found.hosts)}" if found.hosts else "nowhere: 503"
     whose = f"edge {edge}, " if edge else ""
     return "\n  ".join([where, f"rule {found.rule} ({whose}revision {revision}): {found.why}", *_clock(skew)])
+
+
+def say_files(found: EdgeFiles) -> str:
+    """One edge and its files; what nginx said stands below, word for word."""
+    first, *more = found.said.splitlines() or ["its files are right"]
+    if found.fine:
+        return f"edge {found.edge}: its files are right"
+    return "\n  ".join([f"edge {found.edge}: {first}", *more])
 
 
 def say_status(status: EdgeStatus, now: float) -> str:

@@ -13,8 +13,8 @@ from gopub.journal.store import Journal
 from gopub.process import Executor
 from gopub.spec.connections import built_in
 from gopub.spec.models import Environment
-from gopub.traffic.door import RouterConnection
-from gopub.traffic.protocol import Router
+from gopub.traffic.door import Connect, RouterConnection
+from gopub.traffic.protocol import EdgeFiles, Router
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
 from gopub.wiring.backends import BACKENDS, DOORS
@@ -29,12 +29,22 @@ def open_fleet(connection: FleetConnection | None = None) -> Fleet:
 
 def open_router(connection: RouterConnection, edges: Sequence[Host], fleet: Fleet) -> Router:
     """The edges of a connection, over the fleet's own channels."""
+    return connection.open(tuple(host.name for host in edges), _channels(edges, fleet))
+
+
+async def look_at_files(edges: Edges, fleet: Fleet, *, install: bool) -> tuple[EdgeFiles, ...]:
+    """Whether every edge takes its files, or gopub's new ones, over the fleet's own channels."""
+    names = tuple(host.name for host in edges.hosts)
+    return await edges.connection.look_at_files(names, _channels(edges.hosts, fleet), install=install)
+
+
+def _channels(edges: Sequence[Host], fleet: Fleet) -> Connect:
     hosts = {host.name: host for host in edges}
 
     async def connect(name: str) -> Executor:
         return await fleet.channel(hosts[name])
 
-    return connection.open(tuple(hosts), connect)
+    return connect
 
 
 def _usual() -> FleetConnection:

@@ -242,9 +242,10 @@ class LocalEdge:
     def at(cls, root: Path) -> LocalEdge:
         return cls(root, free_port(), free_port())
 
-    def write(self, *, extra: str = "", workers: int = 2) -> None:
-        """The shipped files, moved to this prefix and these ports."""
-        layout = EdgeLayout(
+    @property
+    def layout(self) -> EdgeLayout:
+        """This prefix and these ports."""
+        return EdgeLayout(
             config=f"{self.root}/gopub",
             state=str(self.state),
             socket=str(self.socket),
@@ -254,9 +255,12 @@ class LocalEdge:
             data=f"listen 127.0.0.1:{self.port}",
             metrics=f"listen 127.0.0.1:{self.metrics_port}",
         )
+
+    def write(self, *, extra: str = "", workers: int = 2) -> None:
+        """The shipped files, moved to this layout."""
         for name in ("log", "state", "temp"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
-        for path, content in edge_files(layout).items():
+        for path, content in edge_files(self.layout).items():
             local = self.root / path.rpartition("/")[2] if not path.startswith(str(self.root)) else Path(path)
             local.parent.mkdir(parents=True, exist_ok=True)
             local.write_bytes(content)

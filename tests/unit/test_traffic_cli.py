@@ -112,3 +112,37 @@ def test_an_edge_is_told_in_a_few_lines():
     assert say_status(EdgeStatus("e1"), 0) == "edge e1: no table"
     assert say_status(EdgeStatus("e1", error="out of reach"), 0) == "edge e1: out of reach"
     assert status_json(status)["inflight"] == {"a1": 2, "a2": 0, "b1": 0, "c1": 1}
+
+
+PROJECT = """\
+app: orders
+environments:
+  prod:
+    inventory: hosts.ini
+    hosts: role=app
+    health: http://127.0.0.1:8080/healthz
+    traffic: edge
+"""
+
+
+def project(folder: Path, connection: str) -> str:
+    """A project with one edge, behind a port on which nobody listens."""
+    (folder / "gopub.yaml").write_text(PROJECT)
+    (folder / "connections.yaml").write_text(f"edge: {{{connection}, inventory: hosts.ini, hosts: role=edge}}\n")
+    (folder / "hosts.ini").write_text("[edge]\ne1 ansible_host=127.0.0.1 ansible_port=1\n[edge:vars]\nrole=edge\n")
+    return str(folder)
+
+
+@pytest.mark.parametrize("verb", ["check", "install"])
+def test_an_edge_whose_files_cannot_be_seen_is_told_by_exit_code_5(tmp_path, verb):
+    done = CliRunner().invoke(route.app, [verb, "-f", project(tmp_path, "kind: nginx")], catch_exceptions=False)
+    assert done.exit_code == 5
+    assert done.stdout.startswith("edge e1: ")
+    assert "its files are right" not in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["check", "install"])
+def test_edges_of_another_kind_have_no_files_of_ours(tmp_path, verb):
+    folder = project(tmp_path, "kind: memory-edges, world: w")
+    with pytest.raises(UsageError, match="GP511 edges of kind memory-edges have no files of gopub's"):
+        CliRunner().invoke(route.app, [verb, "-f", folder], catch_exceptions=False)

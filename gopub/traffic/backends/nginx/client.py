@@ -12,8 +12,10 @@ from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.process import Result
 from gopub.spec.fields import Word
+from gopub.traffic.backends.nginx.files import EdgeLayout
+from gopub.traffic.backends.nginx.install import look_at_files
 from gopub.traffic.door import Connect, RouterConnection
-from gopub.traffic.protocol import EdgeAck, EdgeStatus
+from gopub.traffic.protocol import EdgeAck, EdgeFiles, EdgeStatus
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
 
@@ -33,6 +35,11 @@ class Nginx(RouterConnection):
     def open(self, edges: Sequence[str], connect: Connect) -> NginxRouter:
         """The edges, over channels that ``connect`` gives."""
         return NginxRouter(tuple(edges), connect, socket=self.socket)
+
+    async def look_at_files(self, edges: Sequence[str], connect: Connect, *, install: bool) -> tuple[EdgeFiles, ...]:
+        """As nginx -t says it; ``install``: gopub's files first, and back again where it refuses them."""
+        layout = replace(EdgeLayout(), socket=self.socket)
+        return await look_at_files(edges, connect, install=install, layout=layout)
 
 
 class NginxRouter:
