@@ -9,7 +9,7 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.events import encode
 from gopub.telemetry import one_line
-from gopub.views.events import more, tell
+from gopub.views.events import tell
 from gopub.views.verdict import Figures, LogView, number, verdict_view
 
 
@@ -50,7 +50,8 @@ def _details(event: ev.Event) -> list[str]:
         case ev.HostSwitched(values=values) if values.get("unit.exe_digest"):
             return [f"process {values.get('unit.main_pid')} runs sha256:{values['unit.exe_digest']}"]
         case ev.Judged():
-            return [*more(event), *_verdict(verdict_view(event).figures)]
+            view = verdict_view(event)
+            return [*view.lines[1:], *_verdict(view.figures)]
         case _:
             return []
 

@@ -19,6 +19,7 @@ from gopub.views.amounts import names
 from gopub.views.sentence import not_yet, sentence
 
 Tree = Mapping[str, Json]
+_COUNTS = frozenset({"windows", "before", "scored", "queries"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,20 @@ def _matter(record: VerdictRecord) -> tuple[str, ...]:
 def _whole(judged: ev.Judged) -> VerdictRecord | None:
     """The record, where it can be read, is that of this verdict, and says by what it was drawn."""
     try:
-        record = record_from_json(cast("Json", judged.record.get("record")))
+        record = record_from_json(_without_counts(judged.record.get("record")))
     except UsageError:
         return None
     verdict = record.verdict
     same = (str(verdict.kind), verdict.rule, verdict.reason) == (judged.kind, judged.rule, judged.reason)
     return record if same and verdict.cause else None
+
+
+def _without_counts(kept: Json) -> Json:
+    """Without what no sentence needs: the counts of each host are most of a large fleet's record, and slow to read."""
+    seen = kept.get("observation") if isinstance(kept, dict) else None
+    if not isinstance(kept, dict) or not isinstance(seen, dict):
+        return kept
+    return {**kept, "observation": {name: value for name, value in seen.items() if name not in _COUNTS}}
 
 
 def _proof(record: VerdictRecord) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from gopub.clock import ManualClock
+from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.score import ScoreInput
 from gopub.journal import events as ev
 from gopub.journal.state import fold
 from gopub.journal.store import open_journal
@@ -22,7 +24,7 @@ from gopub.views.explanation import explanation
 from gopub.views.history import Told, past_view
 from gopub.views.pages import hosts_page, verdict_page
 from gopub.views.rollout import Driver, rollout_view
-from gopub.views.sentence import SEEN
+from gopub.views.sentence import SEEN, sentence
 from gopub.views.summary import summary_of
 from gopub.views.verdict import verdict_view
 from tests.unit.verdicts import FORMS, NOON, drawn, event
@@ -117,6 +119,14 @@ def test_what_others_wrote_is_cut_in_the_sentence_and_whole_in_the_figures():
     record = drawn(no_data="x" * 500)
     says, proof, *_ = verdict_view(event(record)).lines
     assert ("x" * 119 + "…)" in says, "x" * 500 in proof) == (True, True)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sentence_needs_none_of_the_counts_that_are_left_unread(name):
+    track = TrackWindow("c" * 12, (HostCounts("web3", 9, 1),))
+    seen = replace(FORMS[name].observation, windows=(Window(0.0, 1.0, track, track),), scored=ScoreInput(track, track))
+    record = replace(FORMS[name], observation=seen)
+    assert verdict_view(event(record)).says == sentence(record) == said()[name][1]
 
 
 def test_it_is_the_same_sentence_everywhere(tmp_path):
