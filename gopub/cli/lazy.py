@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("gopub.cli.serve:serve", "Serve the REST API and the webhooks."),
     "setup": ("gopub.cli.setup:setup", "Set up a Prefect server: pool, limits, blocks, deployments."),
     "route": ("gopub.cli.route:app", "Explain and show routes at the edges; check and install the edges' own files."),
+    "host": ("gopub.cli.host:app", "Take over hosts on which a service was before."),
     "judge": ("gopub.cli.judge:app", "Replay verdicts."),
     "lab": ("gopub.cli.lab:app", "A real fleet on this machine."),
     "demo": ("gopub.cli.demo:demo", "Show the main job on the lab."),

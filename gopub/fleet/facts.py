@@ -9,6 +9,7 @@ from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
+from gopub.fleet.standing import Standing
 
 _UNIT_PREFIX = "unit."
 
@@ -69,6 +70,7 @@ class HostFacts:
     n: int = 0
     half: str | None = None
     unit: UnitFacts = field(default_factory=UnitFacts)
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def runs(self) -> str:
@@ -100,7 +102,8 @@ class HostFacts:
         unit: dict[str, Json] = {name: getattr(self.unit, name) for name in UnitFacts.__slots__}
         plain = {name: getattr(self, name) for name in HostFacts.__slots__}
         lists: dict[str, Json] = {"releases": list(self.releases), "current": current}
-        return plain | lists | {"unit": unit | {"listening": list(self.unit.listening)}}
+        unit |= {"listening": list(self.unit.listening)}
+        return plain | lists | {"unit": unit, "standing": self.standing.to_json()}
 
 
 def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
@@ -121,6 +124,7 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         n=int(said["n"]),
         half=said["half"] or None,
         unit=_unit(said),
+        standing=Standing.parse(said),
     )
 
 

@@ -14,7 +14,9 @@ from typing import Literal, TypeAlias, get_args
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 
-Verb: TypeAlias = Literal["facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune"]
+Verb: TypeAlias = Literal[
+    "facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune", "adopt", "disown"
+]
 VERBS: tuple[Verb, ...] = get_args(Verb)
 _FORMAT = "1"
 

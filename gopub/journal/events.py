@@ -296,11 +296,20 @@ class QuarantineCleared:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class HostsAdopted:
+    """A person let gopub take the place of what was on these hosts before it; ``undone``: took that back."""
+
+    hosts: tuple[str, ...]
+    reason: str = ""
+    undone: bool = False
+
+
 Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged
     | TableIntended | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached
     | Judged | StepPassed | Asked | Held | Resumed | GoingBack | TrafficOff | Settling | Closed
-    | EnvOpened | EnvClosed | QuarantineCleared
+    | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted
 )  # fmt: skip
 
 _TYPES: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

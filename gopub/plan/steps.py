@@ -12,6 +12,7 @@ from gopub.fleet.host import Host
 from gopub.health.starts import Starts, say_seen, warmup_of
 from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.plan.preflight import adopted_notes
 from gopub.release.model import Release
 from gopub.spec.models import Environment, Step
 
@@ -181,6 +182,7 @@ def _notes(
         notes.append("health-only: no router or no metrics, so promotion rests on the health checks alone")
     if stable is None:
         notes.append("first release: judged by health and absolute SLO; going back stops the unit")
+        notes.extend(adopted_notes(facts))
     else:
         idle = [host.name for host in hosts if host.idle]
         other = sorted(name for name, fact in facts.items() if not _is_on(stable, fact) and name not in idle)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gopub.canon import Json
-from gopub.errors import RefusedError
+from gopub.errors import GopubError
 from gopub.evidence.admission import Admission
 from gopub.journal.reading import read_env_state
 from gopub.plan.model import Plan
+from gopub.plan.preflight import trouble
 from gopub.release.admitting import Considered, decide
 from gopub.rollout.plan import make_plan
 from gopub.rollout.policy import considered_by
@@ -28,11 +29,12 @@ class Rehearsal:
     considered: Considered
     admission: Admission
     plan: Plan | None = None
+    trouble: GopubError | None = None
 
     @property
-    def refusal(self) -> RefusedError | None:
-        """GP315 with the reasons; None where the release may enter."""
-        return None if self.admission.accepted else refusal(self.considered, self.admission)
+    def refusal(self) -> GopubError | None:
+        """GP315 with the reasons, or what is in the way on the hosts; None where a rollout would begin."""
+        return self.trouble if self.admission.accepted else refusal(self.considered, self.admission)
 
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
@@ -70,5 +72,5 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
         admission = await decide(ports.store, considered, targets)
         if not admission.accepted:
             return Rehearsal(considered, admission)
-        return Rehearsal(considered, admission,
-                         await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes))  # fmt: skip
+        plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
+        return Rehearsal(considered, admission, plan, trouble(env, ports.environment, facts))

@@ -11,6 +11,7 @@ from gopub.errors import GopubError
 from gopub.journal.adopt import adopt
 from gopub.journal.reading import read_env_state, read_state, whoami
 from gopub.journal.store import Journal
+from gopub.plan.preflight import refuse_trouble
 from gopub.release.model import SignedRelease
 from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
@@ -45,6 +46,7 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
             run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
         else:
             insist(facts, silent)
+            refuse_trouble(wish.env, ports.environment, facts)
             run = start(ports, _of(wish, project, entry.signed), facts, epoch)
         run.release = entry.signed.release if entry.signed else None
         run.facts, run.considered, run.refused = facts, entry.considered, entry.refused

@@ -22,6 +22,7 @@ ENVS = (
     Env("judge", 18104, more=rollout("{hosts: 1, weight: 50%, bake: 12s}")),
     Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s")),
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),
+    Env("old", 18107, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("plug", 18109, warmup="3s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),

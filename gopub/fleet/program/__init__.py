@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-PARTS = ("base", "order", "facts", "stage", "switch", "verify", "host")
+PARTS = ("base", "order", "facts", "stage", "switch", "verify", "before", "host")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 
 

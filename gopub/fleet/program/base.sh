@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 1 of 7: words that every other part uses. The parts are one program, so each
+# The host program of gopub, part 1 of 8: words that every other part uses. The parts are one program, so each
 # of them uses names that another one sets; `a && b || fail` is meant as it reads: fail ends the program.
 #
-# The parts are joined in the order base, order, facts, stage, switch, verify, host and run as root by
+# The parts are joined in the order base, order, facts, stage, switch, verify, before, host and run as root by
 #     sh -c PROGRAM gopub VERB            an order on standard input, a record on standard output
 #     sh FILE VERB ORDER ANSWER           the same as a job of systemd, from and to files
 # Needs: coreutils, util-linux (flock), tar, gzip, awk, sed, systemd; curl for URLs. Speaks POSIX sh (dash).
@@ -90,6 +90,14 @@ load() {
 
 is_number() {
     case $1 in '' | *[!0-9]* | ????????????????*) return 1 ;; esac
+}
+
+# is_name TEXT: whether it is the name of a release's folder.
+is_name() {
+    case $1 in
+    ????????????-????????????) is_hex "${1%-*}" && is_hex "${1#*-}" ;;
+    *) return 1 ;;
+    esac
 }
 
 is_hex() {

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 7 of 7: which verb does what, and jobs that outlive the connection.
+# The host program of gopub, part 8 of 8: which verb does what, and jobs that outlive the connection.
 
 main() {
     verb=$1
@@ -10,13 +10,17 @@ main() {
     case $verb in
     facts) do_facts ;;
     status) do_status ;;
-    stage | switch | verify | stop | rollback | prune) ;;
+    stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
     *) fail GP430 "'$verb' is no verb of this program" ;;
     esac
     needs_root
     right_machine
     case $verb in switch | stop | rollback) [ $# -eq 3 ] || as_job ;; esac
     locked
+    case $verb in
+    adopt) do_adopt ;; # a person's word, not a driver's order: the lock is enough
+    disown) do_disown ;;
+    esac
     fence
     case $verb in
     stage) settle && do_stage ;;

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 2 of 7: reading an order, and the fence that lets it in.
+# The host program of gopub, part 2 of 8: reading an order, and the fence that lets it in.
 #
 # An order is key=value lines up to an empty line; what follows on standard input is the payload.
 # The fence: a higher epoch, or the same epoch and token with a higher n. The same n gives the kept record.
@@ -71,6 +71,8 @@ paths() {
     state=$home/.gopub
     unit=$o_instance.service
     unit_file=/etc/systemd/system/$unit
+    before=$state/before           # what was there before gopub, where somebody gave the word for it
+    aside=$releases/before-gopub   # where a folder `current` of that time lies; no name of a release
     short "$o_release"
     dir=$short
     short "$o_render"
@@ -78,10 +80,12 @@ paths() {
     [ -n "$o_release$o_render" ] || dir=
 }
 
-# read_current: the name of the release folder that `current` points to, in $current; empty when there is none.
+# read_current: the name of the release folder that `current` points to, in $current; empty when there is none, also
+# where another tool made the link.
 read_current() {
     current=$(readlink "$home/current" 2>/dev/null)
     current=${current##*/}
+    is_name "$current" || current=
 }
 
 # right_machine: a machine that was replaced under the same name must not take the old one's orders.

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 5 of 7: making a staged release the one that runs.
+# The host program of gopub, part 5 of 8: making a staged release the one that runs.
 #
 # The unit file that systemd gets names the release's own folder where the release's unit says
 # /opt/INSTANCE/current. So binary, arguments and config always belong together: whatever restarts the
@@ -38,10 +38,11 @@ remember_previous() {
     durable "$state/previous" "$current" || unwritten "$state/previous"
 }
 
-# do_stop: back to nothing, for the first release of an instance has nothing to go back to.
+# do_stop: back to nothing, or to what was there before gopub: a first release has nothing else to go back to.
 do_stop() {
     converge ''
     value current ''
+    [ ! -f "$before/manifest" ] || finish true '' "what was there before gopub is there again"
     finish true '' "$o_instance is stopped"
 }
 
@@ -60,29 +61,20 @@ converge() {
     }
     [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1, which current names, is not staged on this host"
     manifest "$1"
-    own_unit
-    unit_facts
+    own_place
     place_unit "$1"
     place_link "$1"
     systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
         refused "systemd does not enable $unit"
     exe_facts
-    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || [ "$exe" != "$releases/$1/bin/$m_app" ]; then
+    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
         restart "$1"
     fi
     note_start "$1"
 }
 
-# own_unit: a unit of that name that gopub did not write stays as it is.
-own_unit() {
-    if [ -e "$unit_file" ]; then
-        read -r line <"$unit_file"
-        case $line in "$MARK"*) return 0 ;; esac
-        fail GP440 "$unit_file was not written by gopub"
-    fi
-    unit_facts
-    case $u_path in '' | "$unit_file") ;; *) fail GP440 "this host already has $u_path" ;; esac
-}
+# runs_file FILE: whether the unit's process runs it. /opt may be a link: the kernel names the real file.
+runs_file() { [ "$exe" = "$(readlink -f "$1")" ]; }
 
 place_unit() {
     unit_changed=
@@ -108,6 +100,7 @@ refused() {
 
 place_link() {
     [ "$current" != "$1" ] || return 0
+    put_aside
     rm -f "$home/.current"
     ln -s "releases/$1" "$home/.current" && mv -fT "$home/.current" "$home/current" && sync "$home" ||
         unwritten "$home/current"
@@ -178,17 +171,22 @@ restarts=$4" ||
 }
 
 converge_stopped() {
-    if [ -e "$home/current" ] || [ -L "$home/current" ]; then
+    unit_facts
+    foreign
+    if read_before; then
+        bring_back
+        return
+    fi
+    if [ -n "$current" ]; then
         rm -f "$home/current" && sync "$home" || fail GP448 "cannot remove $home/current"
         current=
         changed=true
     fi
-    unit_facts
+    own_place
     [ -e "$unit_file" ] || {
         [ "$u_reload" != yes ] || reload_units
         return 0
     }
-    own_unit
     systemctl disable --quiet "$unit" 2>/dev/null
     systemctl stop "$unit" || refused "systemd does not stop $unit"
     systemctl reset-failed "$unit" 2>/dev/null

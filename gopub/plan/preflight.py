@@ -1,0 +1,82 @@
+"""Whether hosts are free for a release: what stands there that gopub did not make is told before anything is staged.
+
+Pure: one decision over what the hosts reported. It is asked before a rollout takes its seat, and by a dry run.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from gopub.errors import ErrorGroup, GopubError, UsageError
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.standing import Standing
+from gopub.spec.models import Environment
+
+ADOPT = (
+    "`gopub host adopt -e {env}` shows how gopub takes it over at the next rollout, and how it comes back; "
+    "or give the environment another `instance`"
+)
+
+
+def trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> GopubError | None:
+    """What is in the way on which hosts; None where every host is free, or was adopted.
+
+    The error is GP454 for what gopub did not make, GP455 for ports that others hold, or both.
+    """
+    found = [*_foreign(env, facts), *_held(environment, facts)]
+    if len(found) > 1:
+        return ErrorGroup(found)
+    return found[0] if found else None
+
+
+def refuse_trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> None:
+    """Nothing is staged where something is in the way.
+
+    Raises:
+        UsageError: as :func:`trouble`.
+    """
+    if found := trouble(env, environment, facts):
+        raise found
+
+
+def adopted_notes(facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
+    """What a plan says of hosts whose old service gopub takes over."""
+    taken_over = [name for name, fact in facts.items() if fact.standing.adopted and fact.current is None]
+    if not taken_over:
+        return ()
+    names = ", ".join(taken_over)
+    return (f"adopted: {names} run what was there before gopub until they switch; going back brings it back",)
+
+
+def in_the_way(standing: Standing) -> bool:
+    """Whether something stands there that nobody gave the word for."""
+    return bool(standing.found) and not standing.adopted
+
+
+def _foreign(env: str, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for name, fact in facts.items():
+        if in_the_way(fact.standing):
+            hosts["; ".join(fact.standing.found)].append(name)
+    for what, names in hosts.items():
+        problem = f"{', '.join(names)}: there already, and not made by gopub: {what}; nothing was changed"
+        yield UsageError("GP454", problem, hint=ADOPT.format(env=env))
+
+
+def _held(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:
+    wanted = {environment.health.port: "of the health check"}
+    if environment.traffic:
+        wanted[environment.traffic.port] = "of the traffic"
+    hosts: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for name, fact in facts.items():
+        for one in fact.standing.taken:
+            if one.port in wanted:
+                holder = f"{one.name or 'a process'}" if one.pid else "the kernel"
+                hosts[one.port, holder].append(f"{name} ({one.says})")
+    for (port, _), names in hosts.items():
+        problem = (
+            f"port {port} {wanted[port]} is held by another than {environment.instance}.service: {', '.join(names)}"
+        )
+        yield UsageError("GP455", f"{problem}; nothing was changed",
+                         hint="stop it for good, or give the service another port")  # fmt: skip
