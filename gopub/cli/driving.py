@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -21,15 +22,27 @@ if TYPE_CHECKING:
     from gopub.usecases.recover import Found
 
 Ended = Json | BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class _Driven:
+    """What each ended with, whether somebody pressed Ctrl-C, and for each the failures of hosts that were told."""
+
+    results: list[Ended]
+    interrupted: bool
+    told: tuple[str, ...]
+
+
 _RISING = (Exit.OK, Exit.INCONCLUSIVE, Exit.ROLLED_BACK, Exit.PARTIAL, Exit.INTERRUPTED)
 
 
 def drive(flow: str, app: str, env: str, parameters: dict[str, Json], *, as_json: bool) -> None:
     """Run a flow that drives a rollout, telling what happens; ends with its exit code."""
-    (result,), interrupted = _driven(flow, [(app, env, parameters)])
+    driven = _driven(flow, [(app, env, parameters)])
+    (result,), (told,) = driven.results, driven.told
     if isinstance(result, BaseException):
         raise _in_words(result)
-    finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=interrupted)
+    finish(cast("dict[str, Json]", result), as_json=as_json, interrupted=driven.interrupted, told=told)
 
 
 def go_on(journal: Journal, app: str, env: str, *, as_json: bool = False) -> None:
@@ -48,26 +61,26 @@ def go_on_with(found: Sequence[Found], *, owing: bool = False) -> None:
     Each is told as it ends; the exit code is that of the worst, ``owing`` telling that something is owed elsewhere.
     """
     log("release").info("going on with %s", ", ".join(one.rollout for one in found))
-    results, interrupted = _driven("rollout", [(one.app, one.env, one.to_json()) for one in found])
-    codes = [Exit.INTERRUPTED] if interrupted else [Exit.PARTIAL] if owing else [Exit.OK]
-    for one, result in zip(found, results, strict=True):
-        codes.append(_ended(one, result))
+    driven = _driven("rollout", [(one.app, one.env, one.to_json()) for one in found])
+    codes = [Exit.INTERRUPTED] if driven.interrupted else [Exit.PARTIAL] if owing else [Exit.OK]
+    for one, result, told in zip(found, driven.results, driven.told, strict=True):
+        codes.append(_ended(one, result, told))
     raise typer.Exit(int(max(codes, key=_badness)))
 
 
-def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False) -> None:
-    """Print a rollout's summary and end with its exit code."""
+def finish(result: dict[str, Json], *, as_json: bool, interrupted: bool = False, told: str = "") -> None:
+    """Print a rollout's summary and end with its exit code; a reason that was ``told`` before is not told again."""
     from gopub.views.summary import exit_of
 
     if as_json:
         say_document(json.dumps({"schema_version": 1, **result}))
     else:
-        say(_line(result))
+        say(_line(result, told))
     raise typer.Exit(int(Exit.INTERRUPTED if interrupted else exit_of(result)))
 
 
-def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tuple[list[Ended], bool]:
-    """What each of them ended with, and whether somebody pressed Ctrl-C."""
+def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> _Driven:
+    """Run them, telling what happens."""
     from gopub.cli.engine import run_flows
     from gopub.cli.stopping import stop
     from gopub.views.follow import Follower, line_printer
@@ -75,8 +88,10 @@ def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tu
 
     journal = settings.journal()
     tellers = [_teller(f"{app} in {env}: " if len(wanted) > 1 else "") for app, env, _ in wanted]
+    printers = [line_printer(tell) for tell in tellers]
     followers = [
-        Follower(journal, app, env, line_printer(tell)) for (app, env, _), tell in zip(wanted, tellers, strict=True)
+        Follower(journal, app, env, printer, printer.pause)
+        for (app, env, _), printer in zip(wanted, printers, strict=True)
     ]
     interrupted: list[bool] = []
 
@@ -91,9 +106,10 @@ def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> tu
     try:
         results = run_flows(flow, [parameters for _, _, parameters in wanted], follow, on_interrupt)
     finally:
-        for follower in followers:
+        for follower, printer in zip(followers, printers, strict=True):
             follower.catch_up()
-    return results, bool(interrupted)
+            printer.pause()
+    return _Driven(results, bool(interrupted), tuple(printer.reason for printer in printers))
 
 
 def _teller(before: str) -> Callable[[str], None]:
@@ -111,7 +127,7 @@ def _in_words(error: BaseException) -> BaseException:
     return error
 
 
-def _ended(one: Found, result: Ended) -> Exit:
+def _ended(one: Found, result: Ended, told: str) -> Exit:
     """Tell how one of several ended; a fault of ours keeps its traceback."""
     from gopub.views.summary import exit_of
 
@@ -128,14 +144,20 @@ def _ended(one: Found, result: Ended) -> Exit:
         say("".join(traceback.format_exception(error)), err=True)
         return Exit.FAILED
     summary = cast("dict[str, Json]", result)
-    say(_line(summary))
+    say(_line(summary, told))
     return exit_of(summary)
 
 
-def _line(result: dict[str, Json]) -> str:
+def _line(result: dict[str, Json], told: str = "") -> str:
     runs = f", {result['runs']} runs" if result.get("runs") not in (None, result["version"]) else ""
-    why = f" ({result['reason']})" if result.get("reason") else ""
-    return f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
+    reason = (
+        "hosts failed: `gopub explain` has what each said" if told == result.get("reason") else result.get("reason")
+    )
+    why = f" ({reason})" if result.get("reason") else ""
+    end = f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
+    if left := cast("list[str]", result.get("left") or []):
+        end += f"\nthere was nothing before: {', '.join(left)} hold a failed release, which is stopped; deploy again"
+    return end
 
 
 def _badness(code: Exit) -> int:

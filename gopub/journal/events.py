@@ -135,13 +135,14 @@ class HostSwitched:
 
 @dataclass(frozen=True, slots=True)
 class HostFailed:
-    """A host did not do what it was told; ``code`` tells why."""
+    """A host did not do what it was told; ``code`` tells why, ``values`` what it found."""
 
     host: str
     verb: str
     code: str
     message: str
     reached: bool = True
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,9 +157,11 @@ async def _in_reach(run: Run, name: str) -> HostChannel:
 
 
 def unreached(name: str, error: GopubError) -> Record:
-    """The record of a host that did not answer."""
+    """The record of a host that did not answer; its cause is kept as what it is, beside the words."""
+    cause = error.__cause__
+    kind = {"cause": f"{type(cause).__name__} {getattr(cause, 'errno', None) or ''}".strip()} if cause else {}
     return Record(name, "status", 0, "", 0, ok=False, changed=False, code=error.code, message=error.problem,
-                  values={"reached": "false"})  # fmt: skip
+                  values={"reached": "false", **kind})  # fmt: skip
 
 
 def was_reached(record: Record) -> bool:

@@ -12,6 +12,7 @@ from gopub.journal.state import to_stage
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
 from gopub.rollout.box import Trouble, box
+from gopub.rollout.failing import say_failures
 from gopub.rollout.holding import stand
 from gopub.rollout.run import Run
 
@@ -36,7 +37,7 @@ async def stage(run: Run, batch: Sequence[str]) -> None:
     records = await on_each(batch, lambda name: hosts.stage(run, name))
     for name, record in records.items():
         run.record(_failed(name, record) if not record.ok else ev.HostStaged(name, record.changed))
-    _stop_at_failure(records)
+    _stop_at_failure(run, records)
 
 
 async def on_each(names: Sequence[str], work: Callable[[str], Awaitable[Record]]) -> dict[str, Record]:
@@ -52,14 +53,16 @@ async def on_each(names: Sequence[str], work: Callable[[str], Awaitable[Record]]
 
 
 def _failed(name: str, record: Record) -> ev.HostFailed:
-    return ev.HostFailed(name, record.verb, record.code, record.message, hosts.was_reached(record))
+    return ev.HostFailed(
+        name, record.verb, record.code, record.message, hosts.was_reached(record), values=dict(record.values)
+    )
 
 
-def _stop_at_failure(records: dict[str, Record]) -> None:
+def _stop_at_failure(run: Run, records: dict[str, Record]) -> None:
     bad = {name: record for name, record in records.items() if not record.ok}
     if not bad:
         return
-    text = "; ".join(f"{name}: {record.code} {record.message}" for name, record in bad.items())
+    text = say_failures([_failed(name, record) for name, record in bad.items()], len(run.plan.hosts))
     if all(hosts.was_reached(record) and hosts.blames_release(record) for record in bad.values()):
         raise Trouble(Outcome.ROLLED_BACK, 1, text)
     raise Trouble(Outcome.WITHDRAWN, 1, text)

@@ -53,7 +53,7 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     await drain(run, batch, out, weight_on_the_way(out, before, step), step=_rules(run, step))
     records = await on_each(batch, lambda name: hosts.switch(run, name))
     settle_records(run, records, "canary")
-    _stop_at_failure(records)
+    _stop_at_failure(run, records)
     pools = run.pools()
     await run.edges.shift(
         pools, weight_on_the_way(pools, before, step), why=f"{_say(batch)} in", step=_rules(run, step)

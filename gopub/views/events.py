@@ -33,7 +33,7 @@ def tell(event: ev.Event, judged: ev.Judged | None = None) -> str | None:  # noq
         case ev.HostSwitched() if event.track == "canary":
             return f"{event.host} runs the new release, proven by its process"
         case ev.HostSwitched():
-            return f"{event.host} is back on {event.to or 'nothing'}"
+            return f"{event.host} is back on {event.to}" if event.to else stopped(event.host)
         case ev.HostFailed():
             return f"{event.host}: {event.verb} failed: {event.code} {event.message}"
         case ev.HostOwed():
@@ -48,6 +48,11 @@ def tell(event: ev.Event, judged: ev.Judged | None = None) -> str | None:  # noq
 def more(event: ev.Event) -> tuple[str, ...]:
     """The lines that follow the one of ``tell``: of a verdict, its rule and figures, and what to do next."""
     return verdict_view(event).lines[1:] if isinstance(event, ev.Judged) else ()
+
+
+def stopped(host: str) -> str:
+    """What a way back came to on a host that had nothing before."""
+    return f"{host} is stopped: there was nothing before"
 
 
 def last_of(history: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Event | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
@@ -12,6 +13,7 @@ from gopub.journal.reading import whoami
 from gopub.journal.state import State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
+from gopub.rollout.failing import grouped, say_failures
 from gopub.telemetry import one_line
 from gopub.views.progress import Progress, say_progress
 from gopub.views.worth import Told, worth
@@ -22,9 +24,17 @@ LOOK = 0.25
 class Follower:
     """Gives every new entry of an env's rollouts to ``on_entry``, in order, once."""
 
-    def __init__(self, journal: Journal, app: str, env: str, on_entry: Callable[[Entry], None]) -> None:
-        """Begin after what the journal holds now."""
+    def __init__(
+        self,
+        journal: Journal,
+        app: str,
+        env: str,
+        on_entry: Callable[[Entry], None],
+        on_pause: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin after what the journal holds now; ``on_pause`` is called at a look that found nothing new."""
         self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
+        self._on_pause = on_pause
         self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
         self._opened = len(journal.read(env_stream(app, env)))
         self._before, self._opened_before = dict(self._known), self._opened
@@ -61,18 +71,22 @@ class Follower:
             # One that is refused opens and closes between two looks.
             opened = [one.event.rollout for one in env[self._opened :] if isinstance(one.event, ev.EnvOpened)]
             active = fold_env(entry.event for entry in env).active
-            for rollout in filter(None, dict.fromkeys((self.rollout, *opened, active))):
-                self._tell(rollout)
+            told = [self._tell(one) for one in filter(None, dict.fromkeys((self.rollout, *opened, active)))]
         except GopubError:
             return
         self._opened = len(env)
+        if not any(told):
+            self._on_pause()
 
-    def _tell(self, rollout: str) -> None:
+    def _tell(self, rollout: str) -> bool:
+        """Whether there was anything new."""
         stream = stream_of(rollout)
         entries = self._journal.read(stream)
-        for entry in entries[self._known.get(stream, 0) :]:
+        new = entries[self._known.get(stream, 0) :]
+        for entry in new:
             self._on_entry(entry)
         self._known[stream], self.rollout = len(entries), rollout
+        return bool(new)
 
 
 class Telling:
@@ -98,13 +112,52 @@ class Telling:
                 return ()
         return say_progress(known, event, self._judged.get(stream))
 
+    def hosts(self, stream: str) -> int:
+        """Of how many hosts a rollout is, 0 where its plan was not seen."""
+        plan = self._progress.get(stream, Progress()).plan
+        return len(plan.hosts) if plan else 0
 
-def line_printer(write: Callable[[str], None]) -> Callable[[Entry], None]:
+
+class Printer:
+    """Prints entries that are worth a line, with the time of day (UTC); equal failures of hosts in one line.
+
+    Failures wait for the entry after them, or for ``pause``: the journal has one for each host.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        """Write lines with ``write``; nothing was told yet."""
+        self._write, self._telling = write, Telling()
+        self._failed: list[Entry] = []
+        self.reason = ""
+
+    def __call__(self, entry: Entry) -> None:
+        """Tell of it, or keep it for a moment."""
+        lines = self._telling.lines(entry)
+        if isinstance(entry.event, ev.HostFailed):
+            self._failed.append(entry)
+            return
+        self.pause()
+        if isinstance(entry.event, ev.GoingBack | ev.Closed) and entry.event.reason == self.reason:
+            lines = self._telling.lines(replace(entry, event=replace(entry.event, reason="")))
+        self._show(entry, lines)
+
+    def pause(self) -> None:
+        """Tell what waits."""
+        failed, self._failed = self._failed, []
+        if not failed:
+            return
+        failures = [entry.event for entry in failed if isinstance(entry.event, ev.HostFailed)]
+        total = self._telling.hosts(failed[0].stream)
+        self.reason = say_failures(failures, total)
+        for one in grouped(failures):
+            told = f"{one.who(total)}: {one.verb} failed: {one.code} {one.says}"
+            self._show(failed[0], (told, f"hint: {one.next}"))
+
+    def _show(self, entry: Entry, lines: Sequence[str]) -> None:
+        for number, line in enumerate(lines):
+            self._write(f"{' ' * 8 if number else entry.when[11:19]}  {one_line(line)}")
+
+
+def line_printer(write: Callable[[str], None]) -> Printer:
     """Prints entries that are worth a line, with the time of day (UTC)."""
-    telling = Telling()
-
-    def show(entry: Entry) -> None:
-        for number, line in enumerate(telling.lines(entry)):
-            write(f"{' ' * 8 if number else entry.when[11:19]}  {one_line(line)}")
-
-    return show
+    return Printer(write)

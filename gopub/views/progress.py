@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from gopub.journal import events as ev
 from gopub.journal.state import State
 from gopub.plan.model import Plan
-from gopub.views.events import more, tell
+from gopub.views.events import more, stopped, tell
 from gopub.views.plan import named
 
 
@@ -56,7 +56,7 @@ def say_progress(progress: Progress, event: ev.Event, judged: ev.Judged | None =
     if not told:
         return ()
     if progress.plan and isinstance(event, ev.HostSwitched) and event.track != "canary":
-        told = f"{event.host} is back on {named(progress.plan, event.to) if event.to else 'nothing'}"
+        told = f"{event.host} is back on {named(progress.plan, event.to)}" if event.to else stopped(event.host)
     return (f"{told}{_of_how_many(progress, event)}", *more(event))
 
 
@@ -78,6 +78,9 @@ def say_begin(state: State) -> str:
     plan = state.plan
     if plan is None:
         return f"rollback {state.rollout}: nothing was changed yet, so nothing is brought back"
-    to, hosts = plan.stable.version if plan.stable else "nothing", len(state.canary)
+    hosts = len(state.canary)
     what = f"{hosts} host{'' if hosts == 1 else 's'} to bring back" if hosts else "no host to bring back"
-    return f"rollback {state.rollout}: {plan.app} in {plan.env} from {plan.release.version} to {to}, {what}"
+    begun = f"rollback {state.rollout}: {plan.app} in {plan.env} from {plan.release.version}"
+    if plan.stable is None:
+        return f"{begun}; there was nothing before, so it is stopped: {what}"
+    return f"{begun} to {plan.stable.version}, {what}"

@@ -47,7 +47,16 @@ def summary_of(state: State, alarms: Sequence[str]) -> dict[str, Json]:
         "owed": list(state.owed),
         "owed_edges": list(closed.owed_edges) if closed else [],
         "alarms": list(alarms),
+        "left": _left(state),
     }
+
+
+def _left(state: State) -> list[Json]:
+    """The hosts on which a first release failed: they had nothing before, and hold it stopped."""
+    if state.closed is None or state.closed.outcome is Outcome.PROMOTED or state.plan is None or state.plan.stable:
+        return []
+    held = [host.name for host in state.plan.hosts if not host.before and state.hosts[host.name].staged]
+    return [name for name in held if name not in state.owed]
 
 
 def read_summary(journal: Journal, rollout: str) -> dict[str, Json]:

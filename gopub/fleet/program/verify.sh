@@ -55,6 +55,7 @@ judge() {
     value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
     value restarts "$restarts"
     value result "$u_result"
+    value exit_status "$u_status"
     value check.unit "$c_unit"
     value check.restarts "$c_restarts"
     value check.exe "$c_exe"
@@ -63,6 +64,7 @@ judge() {
     value check.traffic "$c_traffic"
     value check.health "$c_health"
     unit_values
+    case $bad in GP442 | GP443 | GP445) taken ;; esac
     [ "$bad" != GP451 ] || fail_unkept "$bad" "$why"
     [ -z "$bad" ] || finish false "$bad" "$why"
     finish true '' "${dir:-nothing} serves"
@@ -133,16 +135,45 @@ holds() {
 
 # who_listens PORT: another process that holds it, for the message.
 who_listens() {
-    hex=$(printf '%04X' "$1")
-    inode=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$4 == "0A" && $2 ~ port { print $10; exit }')
+    inode=$(listener "$1")
     [ -n "$inode" ] || {
         echo "nobody does"
         return
     }
-    # shellcheck disable=SC2012 # link texts are wanted, names are numbers
-    holder=$(ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v inode="socket:[$inode]" '
-        /^\/proc/ { split($1, part, "/") } index($0, inode) { print part[3]; exit }')
+    holder=$(holder_of "$inode")
     echo "held by process ${holder:-?} $(cat "/proc/$holder/comm" 2>/dev/null)"
+}
+
+# taken: who else holds a port that the service needs, as values: whoever reads of several hosts compares these.
+taken() {
+    for port in $o_arg_port $o_arg_traffic_port; do
+        inode=$(listener "$port")
+        [ -n "$inode" ] || continue
+        holder=$(holder_of "$inode")
+        [ -n "$holder" ] && ! is_ours "$holder" || continue
+        value taken.port "$port"
+        value taken.pid "$holder"
+        value taken.by "$(cat "/proc/$holder/comm" 2>/dev/null)"
+        return
+    done
+}
+
+# is_ours PID: whether it is a process of the unit.
+is_ours() {
+    [ "$1" = "$u_pid" ] || { [ -n "$u_cgroup" ] && grep -qF -- "$u_cgroup" "/proc/$1/cgroup" 2>/dev/null; }
+}
+
+# listener PORT: the socket that listens there; on any address, IPv4 or IPv6.
+listener() {
+    hex=$(printf '%04X' "$1")
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$4 == "0A" && $2 ~ port { print $10; exit }'
+}
+
+# holder_of INODE: the process that holds the socket.
+holder_of() {
+    # shellcheck disable=SC2012 # link texts are wanted, names are numbers
+    ls -l /proc/[0-9]*/fd 2>/dev/null | awk -v inode="socket:[$1]" '
+        /^\/proc/ { split($1, part, "/") } index($0, inode) { print part[3]; exit }'
 }
 
 look_health() {
