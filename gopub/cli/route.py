@@ -21,6 +21,7 @@ from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain,
 from gopub.traffic.saying import say_explanation, say_files, say_status, status_json
 
 if TYPE_CHECKING:
+    from gopub.fleet.protocol import FleetConnection
     from gopub.spec.models import Traffic
     from gopub.traffic.protocol import EdgeFiles
     from gopub.wiring.project import Edges, Project
@@ -138,12 +139,18 @@ def _explained_json(found: dict[str, Explanation], tables: dict[str, RouteTable]
 
 
 def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
+    from gopub.wiring.project import fleet_of
+
     project, edges, traffic = _edges(file, env)
-    return asyncio.run(_status(edges, traffic, project.spec.app, env or next(iter(project.spec.environments))))
+    name = env or next(iter(project.spec.environments))
+    return asyncio.run(_status(fleet_of(project), edges, traffic, project.spec.app, name))
 
 
 def _say_files(file: Path, env: str, *, install: bool) -> None:
-    found = asyncio.run(_files(_edges(file, env)[1], install=install))
+    from gopub.wiring.project import fleet_of
+
+    project, edges, _ = _edges(file, env)
+    found = asyncio.run(_files(fleet_of(project), edges, install=install))
     say("\n".join(say_files(one) for one in found))
     if not all(one.fine for one in found):
         raise typer.Exit(int(Exit.PARTIAL))
@@ -165,20 +172,22 @@ def _only(environments: tuple[str, ...]) -> str:
     return environments[0] if len(environments) == 1 else ""
 
 
-async def _status(edges: Edges, traffic: Traffic, application: str, env: str) -> tuple[EdgeStatus, ...]:
+async def _status(
+    way: FleetConnection, edges: Edges, traffic: Traffic, application: str, env: str
+) -> tuple[EdgeStatus, ...]:
     from gopub.wiring.outside import open_fleet, open_router
 
-    fleet = open_fleet()
+    fleet = open_fleet(way)
     try:
         return await open_router(edges.connection, edges.hosts, fleet).status(application, env, traffic.upstream)
     finally:
         await fleet.close()
 
 
-async def _files(edges: Edges, *, install: bool) -> tuple[EdgeFiles, ...]:
+async def _files(way: FleetConnection, edges: Edges, *, install: bool) -> tuple[EdgeFiles, ...]:
     from gopub.wiring.outside import look_at_files, open_fleet
 
-    fleet = open_fleet()
+    fleet = open_fleet(way)
     try:
         return await look_at_files(edges, fleet, install=install)
     finally:

@@ -12,6 +12,9 @@ from gopub.cli import route
 from gopub.errors import UsageError
 from gopub.traffic import EdgeStatus, Peer, RouteTable, Rule, Track, encode
 from gopub.traffic.saying import say_status, status_json
+from tests.support.doubles import MemoryEdges, MemoryHost
+from tests.support.memory import known_as
+from tests.support.rollout_world import SPEC
 
 TABLE = RouteTable(
     app="hello",
@@ -52,18 +55,45 @@ def test_a_request_is_explained_from_a_file(file):
     )
 
 
-def test_a_request_is_explained_by_the_clock_of_the_edge(monkeypatch):
+class Outside:
+    """Edges in memory, and their hosts."""
+
+    def __init__(self, *names: str) -> None:
+        self.router = MemoryEdges(*names)
+        self.machines = {name: MemoryHost(name, f"id-{name}") for name in names}
+
+    def project(self, folder: Path, router: str) -> str:
+        """A folder whose project has these edges behind that connection."""
+        (folder / "gopub.yaml").write_text(SPEC)
+        (folder / "hosts.ini").write_text("".join(f"{name} role=edge\n" for name in self.machines))
+        ssh = f"{{kind: memory, world: {known_as(self)}}}"
+        (folder / "connections.yaml").write_text(f"ssh: {ssh}\nedge: {router.format(known_as(self))}\n")
+        return str(folder)
+
+
+def test_edges_are_reached_the_way_that_the_project_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    edges = Outside("e1")
+    folder = edges.project(tmp_path, "{{kind: nginx, inventory: hosts.ini, hosts: role=edge}}")
+    done = CliRunner().invoke(route.app, ["show", "--file", folder], catch_exceptions=False)
+    assert (done.exit_code, "not in memory" in done.stdout) == (5, True), done.output
+
+
+def test_a_request_is_explained_by_the_clock_of_the_edge(tmp_path, monkeypatch):
     """The edge is 45 s ahead: for it the term is over, whatever time it is here."""
     table = replace(TABLE, canary_until=time.time() + 30, rules=(), weight=10_000)
-    statuses = (EdgeStatus("e1", table, skew=45.0), EdgeStatus("e2", table, skew=0.1), EdgeStatus("e3", table))
-    monkeypatch.setattr(route, "_ask", lambda file, env: statuses)
-    lines = said("explain").splitlines()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    edges = Outside("e1", "e2", "e3")
+    for edge, skew in zip(edges.router.edges.values(), (45.0, 0.1, None), strict=True):
+        edge.table, edge.skew = table, skew
+    folder = edges.project(tmp_path, "{{kind: memory-edges, world: {}, inventory: hosts.ini, hosts: role=edge}}")
+    lines = said("explain", "--file", folder).splitlines()
     assert lines[0] == "stable aaaaaaaaaaaa: a1, a2"
     assert lines[1].startswith("  rule lapsed (edge e1, revision 7): the canary's term ended 1")
     assert lines[2] == "  its clock is 45s ahead of this machine's: no canary can grow; set the one that is wrong"
     assert [lines[3], lines[5]] == ["canary bbbbbbbbbbbb: b1"] * 2
     assert len(lines) == 7
-    assert said("explain", "--at", "1").count("canary bbbbbbbbbbbb") == 3
+    assert said("explain", "--file", folder, "--at", "1").count("canary bbbbbbbbbbbb") == 3
 
 
 def test_headers_are_given_as_lines(file):
