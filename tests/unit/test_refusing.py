@@ -16,7 +16,9 @@ from flows import release as releasing
 from gopub.cli import engine
 from gopub.cli.start import deploy as command
 from gopub.errors import GopubError
+from gopub.journal import events as ev
 from gopub.journal.seat import Seat
+from gopub.plan.model import Outcome
 from gopub.usecases.clear_quarantine import clear
 from gopub.wiring import settings
 from gopub.wiring.shop import open_shop
@@ -130,14 +132,11 @@ async def test_a_quarantined_release_is_told_before_anything_is_built(world, tmp
 
 
 async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("gopub.usecases.refuse.refuse_downgrade", refuse_below_two)
+    closed = ev.EnvClosed("r0", Outcome.PROMOTED, stable=NEW, stable_version="2.0.0")
+    world.journal.append("env/hello/lab", 0, [ev.EnvOpened("r0", NEW), closed], actor="me")
+    assert await deployed(monkeypatch, tmp_path, version="2.0.1") == ["cloned", "built"]
     assert await deployed(monkeypatch, tmp_path, version="1.0.0") == ["cloned", "GP730"]
     assert await deployed(monkeypatch, tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
-
-
-def refuse_below_two(_app: str, _env: str, version: str) -> None:
-    if version < "2":
-        raise GopubError("GP730", "older")
 
 
 def test_the_command_is_refused_before_an_engine_is_started(world, tmp_path, monkeypatch):

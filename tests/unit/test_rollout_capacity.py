@@ -13,7 +13,7 @@ from gopub.journal import events as ev
 from gopub.journal.state import fold
 from gopub.plan.capacity import carried
 from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
-from gopub.rollout import back, survey
+from gopub.rollout import back
 from gopub.rollout.run import Run
 from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
@@ -163,15 +163,11 @@ def settled(world: World, monkeypatch) -> dict | None:
     async def ports(*_: object, **__: object):
         yield world.ports()
 
-    async def facts(*_: object) -> dict:
-        return {name: SimpleNamespace(runs=machine.current) for name, machine in world.machines.items()}
-
     project.naming_store = project.naming = same
     monkeypatch.setattr(start, "open_project", lambda _: project)
     monkeypatch.setenv("GOPUB_JOURNAL", str(world.kits.parent / "journal.db"))
     monkeypatch.setattr(start, "beginning", admitted)
     monkeypatch.setattr(start, "open_ports", ports)
-    monkeypatch.setattr(survey, "read_facts", facts)
     return asyncio.run(already_there(Wish(app="hello", env="lab", version="1")))
 
 

@@ -10,14 +10,13 @@ import pytest
 
 from gopub.clock import ManualClock
 from gopub.errors import RefusedError, UsageError
-from gopub.health.samples import ProcessHealth
 from gopub.journal import events as ev
 from gopub.journal.reading import read_state
 from gopub.journal.state import fold, to_stage
 from gopub.journal.streams import stream_of
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan
-from gopub.rollout import back, hosts, settle, stage, switch, wait
+from gopub.rollout import back, settle, stage, switch, wait
 from gopub.rollout import bake as baking
 from gopub.rollout import reach as reach_box
 from gopub.rollout.close import close
@@ -58,7 +57,12 @@ class Desk(World):
         super().__init__(path)
         self.clock = Clock()
         self.journal._clock = self.clock
-        self.windows, self.bad = windows, False
+        self.windows = windows
+
+    def turn_bad(self) -> None:
+        """The release that runs on the canary no longer answers."""
+        for machine in self.machines.values():
+            machine.bad = frozenset({self.new})
 
     def plan(self) -> Plan:
         plan = super().plan()
@@ -82,13 +86,7 @@ class Desk(World):
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Desk:
     in_memory(monkeypatch)
-    made = Desk(tmp_path)
-
-    async def health(_run: Run, name: str) -> ProcessHealth:
-        return ProcessHealth(name, active=not made.bad)
-
-    monkeypatch.setattr(hosts, "process_health", health)
-    return made
+    return Desk(tmp_path)
 
 
 async def chart(run: Run) -> None:
@@ -143,7 +141,7 @@ def test_a_held_bake_is_not_passed_and_goes_on_when_it_is_resumed(desk):
 
 def test_a_hold_never_stops_the_way_back(desk):
     desk.clock.after(5, desk.hold)
-    desk.clock.after(60, lambda: setattr(desk, "bad", True))
+    desk.clock.after(60, desk.turn_bad)
     run = drive(desk)
     assert (run.state.closed.outcome, run.state.back.rule) == (Outcome.ROLLED_BACK, 1)
     assert desk.clock.now() < 1_700_000_000 + 100

@@ -6,8 +6,12 @@ import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
+from typing import Self
+from uuid import UUID, uuid4
 
 import pytest
+from prefect.states import Cancelling, Running
 from prefect.utilities.engine import capture_sigterm
 
 from gopub.plan.model import Outcome
@@ -20,24 +24,34 @@ ENDLESS = 30.0
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Run:
-    async def cancelled(_asked_for: str) -> bool:
-        return True
-
     in_memory(monkeypatch)
     ANNOUNCED.clear()
     monkeypatch.setattr(stopping, "get_intent", lambda: "cancel" if ANNOUNCED else None)
     monkeypatch.setattr(stopping, "LISTEN", 0.01)
     monkeypatch.setattr(stopping, "GRACE", 0.05)
-    monkeypatch.setattr(stopping, "_was_cancelled", cancelled)
+    monkeypatch.setattr(stopping, "get_client", Server)
 
     async def no_page(_run: Run) -> None: ...
 
     monkeypatch.setattr(stopping.pages, "progress_page", no_page)
-    monkeypatch.setattr(stopping.flow_run, "get_root_flow_run_id", lambda: "")
+    monkeypatch.setattr(stopping.flow_run, "get_root_flow_run_id", lambda: str(CANCELLED))
     return World(tmp_path).driver()
 
 
 ANNOUNCED: list[str] = []
+CANCELLED = uuid4()
+
+
+class Server:
+    """Prefect's, on which somebody cancelled that run."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def read_flow_run(self, run: UUID) -> SimpleNamespace:
+        return SimpleNamespace(state=Cancelling() if run == CANCELLED else Running())
 
 
 def killed() -> None:
