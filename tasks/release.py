@@ -29,6 +29,7 @@ from gopub.telemetry import log
 from gopub.usecases import refuse
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.wiring import folder
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.shop import Shop, now, open_shop
 from tasks import marks, pages
 from tasks.box import box
@@ -87,7 +88,7 @@ async def project_folder(
 
 
 def _registered() -> Projects:
-    return load_projects(find_projects())
+    return load_projects(find_projects(), BACKENDS)
 
 
 @box(name="may it begin", limit=60, patient=True)

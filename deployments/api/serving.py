@@ -18,6 +18,7 @@ from deployments.projects import hook_secrets, token_digests
 from deployments.refs import GitRefs
 from gopub.clock import SystemClock
 from gopub.spec.projects import find_projects, load_projects
+from gopub.wiring.backends import BACKENDS
 
 _MOST_CONNECTIONS = 256
 
@@ -29,7 +30,7 @@ def open_parts(projects_file: Path | None, state: Path) -> Parts:
         UsageError: the file, a secret or the server's address is missing or wrong.
         GopubError: GP915 the file of deliveries cannot be used.
     """
-    projects = load_projects(find_projects(projects_file))
+    projects = load_projects(find_projects(projects_file), BACKENDS)
     require_server()
     return Parts(
         projects=projects,

@@ -15,14 +15,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from gopub.errors import SpecError, UsageError
+from gopub.errors import GopubError, SpecError, UsageError
 from gopub.paths import config_dir
 from gopub.spec.address import refuse_password
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Word, matching, refuse, telling
 from gopub.spec.finding import read_text
-from gopub.spec.kinds import SecretRef
+from gopub.spec.kinds import Kinds, SecretRef
 from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
 from gopub.spec.refglob import EVERY, full_ref, ref_pattern
@@ -187,26 +187,29 @@ def find_projects(named: Path | None = None) -> Path:
     )
 
 
-def load_projects(path: Path) -> Projects:
-    """Read the projects file.
+def load_projects(path: Path, kinds: Kinds) -> Projects:
+    """Read the projects file; ``kinds`` know the ways to secrets that plug-ins bring.
 
     Raises:
         SpecError: what is wrong with it; several mistakes together as an ErrorGroup.
     """
-    return parse_projects(read_text(path), str(path), path.parent)
+    return parse_projects(read_text(path), str(path), path.parent, kinds)
 
 
-def parse_projects(text: str, file: str, base: Path | None = None) -> Projects:
+def parse_projects(text: str, file: str, base: Path | None = None, kinds: Kinds | None = None) -> Projects:
     """Read the projects file from text; ``file`` is the name that errors show, secret files lie relative to ``base``.
 
     Raises:
-        SpecError: what is wrong with the text; several mistakes together as an ErrorGroup.
+        SpecError: what is wrong with the text; several mistakes together as an ErrorGroup. GP968 a way to secrets that
+            it names cannot be used.
     """
     root = read_tree(text, file)
     try:
-        projects = Projects.model_validate(plain(root), context={"base": base})
+        projects = Projects.model_validate(plain(root), context={"base": base, "kinds": kinds})
     except ValidationError as error:
         raise together(explained(error, Explainer(root, Projects))) from None
+    except GopubError as error:
+        raise at(root, (), error.code, error.problem, error.hint) from None
     errors = [*_without_project(projects, root), *_unknown_names(projects, root), *_unreachable(projects, root)]
     if errors:
         raise together(errors)

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 import gopub
 from blocks.derived import block_of
+from deployments.projects import hook_secrets, token_digests
 from gopub import schemas
 from gopub.errors import ErrorGroup, GopubError, SpecError, UsageError
 from gopub.evidence import generate
@@ -28,6 +29,7 @@ from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.process import Executor, Result, base_environment, run
 from gopub.spec.connections import Connections, parse_connections
 from gopub.spec.kinds import SecretRef, kind_of
+from gopub.spec.projects import load_projects, parse_projects
 from gopub.spec.references import Reference
 from gopub.spec.selector import parse_selector
 from gopub.store.protocol import StoreConnection
@@ -39,6 +41,9 @@ from gopub.wiring.backends import BACKENDS, DOORS, Backends
 from gopub.wiring.project import inventory_of
 from tests.support.plugin import LINES, MODULE, acme, install, loaded
 from tests.support.rollout_world import World, in_memory
+
+INSTALLED = BACKENDS.names()
+"""Asked before a test installs anything: they are read once in a process."""
 
 FILE = """\
 things: {kind: shelf, folder: things}
@@ -194,6 +199,38 @@ def test_a_secret_is_fetched_where_a_plug_in_says(plugin: Backends, tmp_path: Pa
         parse_connections("a: {kind: drawer, drawer: top}\n", "c.yaml", tmp_path, plugin)
 
 
+PROJECTS = """\
+apps:
+  hello:
+    repository: https://git.example.org/hello
+    project: /srv/hello
+    envs: [lab]
+    gitlab: {token: {drawer: top}}
+    rules: [{tag: "v*", env: lab}]
+tokens: {ci: {secret: {drawer: top}}}
+"""
+
+
+def test_projects_yaml_fetches_its_secrets_where_a_plug_in_says(plugin: Backends, tmp_path: Path) -> None:
+    path = tmp_path / "projects.yaml"
+    path.write_text(PROJECTS)
+    projects = load_projects(path, plugin)
+    secret = "of-the-top-drawer"
+    assert token_digests(projects)["ci"] == hashlib.sha256(secret.encode()).hexdigest()
+    assert hook_secrets(projects)["hello"].tokens == (secret,)
+    with pytest.raises(SpecError) as caught:
+        load_projects(path, BACKENDS)
+    assert "drawer" in str(caught.value), "control: without the plug-in nobody knows a drawer"
+
+
+def test_a_broken_way_to_secrets_in_projects_yaml_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = install(tmp_path, monkeypatch, "tapes", MODULE, {"secret.tape": "tapes:Drawer"})
+    with pytest.raises(SpecError) as caught:
+        parse_projects(PROJECTS.replace("drawer: top", "tape: top"), "projects.yaml", tmp_path, kinds)
+    why = "the backend 'tape' of tapes 1.0 cannot be used: tapes:Drawer has no field 'tape'"
+    assert (caught.value.code, caught.value.problem) == ("GP968", why)
+
+
 def test_a_broken_way_to_secrets_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = install(tmp_path, monkeypatch, "tapes", MODULE, {"secret.tape": "tapes:Drawer"})
     text = "b: {kind: directory, path: b}\na: {kind: prometheus, url: 'http://p:9090', token: {tape: top}}\n"
@@ -210,7 +247,7 @@ def test_a_name_that_is_ours_stays_ours(
 ) -> None:
     kinds = install(tmp_path, monkeypatch, "tapes", "raise RuntimeError", {"store.s3": "tapes:S3"})
     with caplog.at_level("WARNING"):
-        assert kinds.names() == BACKENDS.names()
+        assert kinds.names() == INSTALLED
     assert kinds.find("s3") is BACKENDS.find("s3")
     assert "the backend 's3' of tapes 1.0 cannot be used: its name is taken by one of gopub's own" in caplog.text
     assert loaded("tapes") is None

@@ -164,7 +164,7 @@ PARSERS = [
     Parser("go version -m", lambda data: parse_build_info(data.decode(errors="replace")), BUILD_INFO),
     Parser("gopub.yaml", of_file("gopub.yaml", load_spec), SPEC.encode()),
     Parser("connections.yaml", connections, EVERY_KIND.encode()),
-    Parser("projects.yaml", of_file("projects.yaml", load_projects), PROJECTS.encode()),
+    Parser("projects.yaml", of_file("projects.yaml", lambda path: load_projects(path, BACKENDS)), PROJECTS.encode()),
     Parser("webhook", _event, (HERE / "webhooks/push.json").read_bytes(), is_json=True),
     Parser("REST body", read_request, REQUEST, is_json=True),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from deployments.projects import hook_secrets, token_digests
 from gopub import schemas
 from gopub.errors import SpecError, UsageError
 from gopub.spec.projects import Projects, find_projects, load_projects, parse_projects
+from gopub.wiring.backends import BACKENDS
 
 CASES = Path(__file__).parents[1] / "cases" / "deployments" / "projects.bad.yaml"
 
@@ -78,7 +79,7 @@ tokens:
     monkeypatch.setenv("HOOK", "shared-secret")
     monkeypatch.setenv("HOOK_BEFORE", "older-secret")
     monkeypatch.setenv("TOKEN", "1")
-    projects = load_projects(tmp_path / "projects.yaml")
+    projects = load_projects(tmp_path / "projects.yaml", BACKENDS)
     assert hook_secrets(projects) == {
         "orders": HookSecrets(tokens=("orders-secret",)),
         "audit": HookSecrets(tokens=("shared-secret", "older-secret")),
