@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from gopub.cli.main import app as command
 from gopub.cli.meaning import Here, meant, named, this_folder, unnamed
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, UsageError
@@ -16,6 +14,7 @@ from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import asked_of
 from gopub.plan.model import Outcome
 from gopub.views.known import Candidate, candidates
+from tests.support.engine_home import EngineHome
 
 ORDERS = Here("orders")
 
@@ -128,24 +127,15 @@ def test_this_folder_is_found_upward_and_a_broken_file_names_no_app(tmp_path):
     assert "cannot be read" in this_folder(tmp_path / "orders").why
 
 
-def test_abort_in_one_services_folder_asks_its_own_rollout_only(tmp_path, monkeypatch):
+async def test_abort_in_one_services_folder_asks_its_own_rollout_only(tmp_path):
     path = tmp_path / "journal.db"
-    monkeypatch.setenv("GOPUB_JOURNAL", str(path))
     journal = open_journal(str(path), ManualClock())
     opened(journal, "orders-1", "orders")
     opened(journal, "billing-1", "billing")
-    driven: list[str] = []
-    monkeypatch.setattr("gopub.cli.driving.drive", lambda *args, **options: driven.append(args[1]))
-    monkeypatch.chdir(folder_of(tmp_path, "orders"))
-    result = CliRunner().invoke(_whole_command(), ["abort", "--reason", "x"])
-    assert (result.exit_code, driven) == (0, ["orders"])
-    assert "orders-1 (orders into prod)" in result.output
+    engine = EngineHome(tmp_path / "engine")
+    here = folder_of(tmp_path, "orders")
+    said = await engine.gopub("abort", "--reason", "x", cwd=here, env={"GOPUB_JOURNAL": str(path)})
+    assert (said.code, [(name, given["app"]) for name, given in engine.told]) == (0, [("rollout", "orders")]), said
+    assert "orders-1 (orders into prod)" in said.text + said.err.decode()
     assert [entry.event.what for entry in journal.read(asked_of("orders-1"))] == ["abort"]
     assert journal.read(asked_of("billing-1")) == []
-
-
-def _whole_command():
-    from gopub.cli import lazy
-
-    lazy.register(command, ["abort"])
-    return command

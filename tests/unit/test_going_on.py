@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import typer
 
-from gopub.cli import control, engine
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, UsageError
 from gopub.journal import events as ev
@@ -15,6 +13,7 @@ from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
 from gopub.usecases.recover import Found, orphans
 from tasks.going_on import go_on
+from tests.support.engine_home import EngineHome
 
 MISSING = UsageError("GP110", "/gone/gopub.yaml: no such file")
 
@@ -39,9 +38,6 @@ class Rollouts:
             self.quick.set()
         self.ended.append(rollout_id)
         return {"app": app, "env": env, "version": version, "outcome": "withdrawn" if env == "slow" else "promoted"}
-
-    async def as_flow(self, app, env, version, project, rollout_id):
-        return await self(app, env, version, project, rollout_id=rollout_id)
 
 
 async def test_a_rollout_that_fails_and_one_that_bakes_for_long_hold_up_no_other_one():
@@ -79,17 +75,14 @@ def journal(tmp_path, monkeypatch) -> Journal:
 
 
 @pytest.mark.parametrize(("envs", "code"), [(["gone", "slow", "quick"], 2), (["slow", "quick"], 7), (["quick"], 0)])
-def test_gopub_recover_goes_on_with_all_and_ends_with_the_code_of_the_worst(journal, monkeypatch, capsys, envs, code):
+async def test_gopub_recover_goes_on_with_all_and_ends_with_the_code_of_the_worst(journal, tmp_path, envs, code):
     for env in envs:
         orphan(journal, env)
-    rollouts = Rollouts()
-    monkeypatch.setattr(engine, "load", lambda _name: rollouts.as_flow)
-    with pytest.raises(typer.Exit) as ended:
-        control.recover("", "")
-    said = capsys.readouterr()
-    assert ended.value.exit_code == code
-    assert set(rollouts.ended) == {f"r-{env}" for env in envs if env != "gone"}
-    assert ("hello 2 in quick: promoted" in said.out, "GP110" in said.err) == (True, "gone" in envs)
+    engine = EngineHome(tmp_path / "engine")
+    said = await engine.gopub("recover", cwd=tmp_path, env={"GOPUB_JOURNAL": str(tmp_path / "journal.db")})
+    assert said.code == code, said
+    assert {given["rollout_id"] for _, given in engine.told} == {f"r-{env}" for env in envs if env != "gone"}
+    assert ("hello 2 in quick: promoted" in said.text, b"GP110" in said.err) == (True, "gone" in envs)
 
 
 def test_a_stream_that_is_damaged_hides_no_other_orphan(journal):

@@ -8,13 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from flows import deploy as deploying
 from flows import release as releasing
-from gopub.cli import engine
-from gopub.cli.start import deploy as command
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.seat import Seat
@@ -23,6 +19,7 @@ from gopub.usecases.clear_quarantine import clear
 from gopub.wiring import settings
 from gopub.wiring.shop import open_shop
 from tasks import release as tasks
+from tests.support.engine_home import EngineHome
 from tests.support.rollout_world import NEW, SPEC, World, chart, in_memory
 
 
@@ -139,16 +136,13 @@ async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path
     assert await deployed(monkeypatch, tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
 
 
-def test_the_command_is_refused_before_an_engine_is_started(world, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    app.command()(command)
-    started: list[str] = []
-    monkeypatch.setattr(engine, "run_flows", lambda name, *_more: started.append(name) or [{}])
+async def test_the_command_is_refused_before_an_engine_is_started(world, tmp_path):
+    engine, env = EngineHome(tmp_path / "engine"), {"GOPUB_JOURNAL": str(tmp_path / "journal.db")}
+    said = await engine.gopub("deploy", "--env", "lab", cwd=tmp_path, env=env)
+    assert (said.code, [name for name, _ in engine.told]) == (0, ["deploy"]), "control: nothing is under way"
     world.driver()
-    result = CliRunner().invoke(app, ["--env", "lab"])
-    assert isinstance(result.exception, GopubError)
-    assert (result.exception.code, started) == ("GP708", [])
+    said = await engine.gopub("deploy", "--env", "lab", cwd=tmp_path, env=env)
+    assert (said.code, b"GP708" in said.err, len(engine.told)) == (6, True, 1), said
 
 
 def test_store_and_key_are_the_project_s_whatever_the_commit_names(tmp_path):
