@@ -43,6 +43,20 @@ def open_parts(projects_file: Path | None, state: Path) -> Parts:
     )
 
 
+def log_to_stderr() -> None:
+    """The log of a service: what the libraries complain of as well, which a command for a person keeps to itself.
+
+    One line per run that is started is ours to say; requests and Prefect's own talk are not.
+    """
+    told = "%(asctime)s %(name)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=told, force=True)
+    for name in ("gopub", "prefect", "uvicorn"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    for name in ("httpx", "httpcore", "prefect", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def serve(
     parts: Parts,
     *,
@@ -53,10 +67,7 @@ def serve(
     tls_client_ca: Path | None = None,
 ) -> None:
     """Serve until SIGTERM, Ctrl-C or a closed terminal; requests under way are answered first."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    # One line per run that is started is ours to say; requests and Prefect's own talk are not.
-    for name in ("httpx", "httpcore", "prefect", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    log_to_stderr()
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     uvicorn.run(
