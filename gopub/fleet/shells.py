@@ -17,6 +17,21 @@ _UNSAFE = "\n\r\\!"
 _UNPACK = 'set -e; p=$(printf %s "$@" | base64 -d | gzip -dc); eval "exec $p"'
 
 
+_MARK = "gopub-begins=1"
+_MARKED = 'echo "$1"; shift; exec "$@"'
+
+
+def marked(argv: Sequence[str]) -> tuple[str, ...]:
+    """The words for a program that first says that it begins: what came before are words of the login shell's files."""
+    return ("sh", "-c", _MARKED, "sh", _MARK, *argv)
+
+
+def after_mark(out: bytes) -> bytes | None:
+    """What the program itself printed; None where it was never begun."""
+    _, mark, rest = out.partition(f"{_MARK}\n".encode())
+    return rest if mark else None
+
+
 @lru_cache(maxsize=64)
 def command_line(argv: tuple[str, ...]) -> str:
     """The words as one line that sh, bash, zsh, csh, tcsh and fish take for the same."""

@@ -36,10 +36,11 @@ asyncssh.set_log_level(logging.WARNING)  # its INFO has every command line, and 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How many seconds are waited: for a whole login, and for a session on a connection that is there."""
+    """How many seconds are waited: for a whole login, a session on a connection that is there, and the agent's list."""
 
     login: float = 15.0
     session: float = 15.0
+    agent: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Server:
     @property
     def jump_options(self) -> SshOptions:
         """How they are reached: as the host, if the inventory names them; else as they stand in the configuration."""
-        return self.options if self.options.jump else SshOptions()
+        if not self.options.jump:
+            return SshOptions()
+        return SshOptions(key=self.options.key, known_hosts=self.options.known_hosts)
 
 
 async def server(name: str, address: str, options: SshOptions) -> Server:
@@ -130,7 +133,7 @@ async def handshake(server: Server, tunnel: Connection | None, patience: Patienc
     """
     options, settings = server.options, server.settings
     pinned = Pinned(options.known_hosts, settings.pinned_as, _pinned_port(settings), settings)
-    keys = await wallet(server.name, options.key, settings)
+    keys = await wallet(server.name, options.key, settings, patience=patience.agent)
     client = _Client(keys)
     try:
         async with asyncio.timeout(patience.login):

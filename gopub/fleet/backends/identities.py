@@ -17,7 +17,6 @@ from gopub.fleet.offers import KeyFile, Offer, State, advice, offers, troubles
 from gopub.fleet.sshconfig import Settings
 
 USUAL = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
-_AGENT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -56,14 +55,14 @@ class Wallet:
             self.agent.close()
 
 
-async def wallet(name: str, key: Path | None, settings: Settings) -> Wallet:
-    """All that may be shown to that host: ``key`` is the inventory's.
+async def wallet(name: str, key: Path | None, settings: Settings, *, patience: float) -> Wallet:
+    """All that may be shown to that host: ``key`` is the inventory's; the agent has ``patience`` seconds to answer.
 
     Raises:
         GopubError: GP414 ``key`` belongs to a user who is not there.
     """
     files = _files(name, key, settings)
-    agent, held = await _agent(settings)
+    agent, held = await _agent(settings, patience)
     order = offers(files, tuple(held), only_named=settings.identities_only)
     return Wallet(files, list(order), held, _certificates(settings, files), agent)
 
@@ -118,18 +117,20 @@ def _certificates(settings: Settings, files: Sequence[KeyFile]) -> list[asyncssh
     return found
 
 
-async def _agent(settings: Settings) -> tuple[asyncssh.SSHAgentClient | None, dict[bytes, asyncssh.SSHKeyPair]]:
+async def _agent(
+    settings: Settings, patience: float
+) -> tuple[asyncssh.SSHAgentClient | None, dict[bytes, asyncssh.SSHKeyPair]]:
     """The agent and what it holds; one that does not answer holds nothing, as for ssh."""
     path = settings.one.get("identityagent") or os.environ.get("SSH_AUTH_SOCK", "")
     if not path or path == "none":
         return None, {}
     try:
-        async with asyncio.timeout(_AGENT_SECONDS):
+        async with asyncio.timeout(patience):
             agent = await asyncssh.connect_agent(_expanded(path))
     except (OSError, ValueError, asyncssh.Error):
         return None, {}
     try:
-        async with asyncio.timeout(_AGENT_SECONDS):
+        async with asyncio.timeout(patience):
             keys = await agent.get_keys()
     except (OSError, ValueError, asyncssh.Error):
         agent.close()

@@ -29,7 +29,7 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
 from gopub.fleet.protocol import FleetConnection, Payload
-from gopub.fleet.shells import command_line
+from gopub.fleet.shells import after_mark, command_line, marked
 from gopub.process import Result
 from gopub.spec.fields import Switch, Whole, Word
 from gopub.spec.kinds import LocalPath
@@ -211,9 +211,22 @@ class SshChannel:
         return HostFacts.parse(await self.run(order, timeout=timeout))
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
-        """Run a program on the host (as root, where ``sudo`` is set); asked once, repeated by nobody."""
+        """Run a program on the host (as root, where ``sudo`` is set); asked once, repeated by nobody.
+
+        Raises:
+            GopubError: GP41x; GP415 after ``timeout`` seconds, GP416 when it was not even begun.
+        """
         async with self._limit(argv[0], timeout), self._lost(argv[0]):
-            return await self._talk(argv, (stdin,))
+            result = await self._talk(marked(argv), (stdin,))
+            printed = after_mark(result.out)
+            if printed is None and result.code != KILLED:
+                raise GopubError(
+                    "GP416",
+                    f"{self._host.name}: {argv[0]} was not begun (exit {result.code}): "
+                    f"{result.complaint or 'the login shell was silent'}",
+                    hint="it needs a user who may log in and run commands, and sudo without a password",
+                )
+            return replace(result, argv=tuple(argv), out=printed or b"")
 
     async def close(self) -> None:
         """End the connection, also one that is only being made."""

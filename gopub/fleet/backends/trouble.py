@@ -13,6 +13,7 @@ from gopub.errors import GopubError
 from gopub.fleet.backends.known import Pinned
 
 _UP = "is it up, and does its sshd listen there?"
+_SLOW = "its sshd waits for something (names, PAM, a disk), or the agent here for a touch or a confirmation"
 _STUCK = "its sshd, or the machine, is stuck or overloaded: look at its console"
 
 
@@ -73,7 +74,8 @@ def failed(error: Exception, seen: Seen, pinned: Pinned) -> GopubError | AgainEr
 
 def _not_reached(error: Exception, seen: Seen) -> GopubError | AgainError:
     if isinstance(error, TimeoutError) and not error.errno:  # ours; the system's has a number
-        return GopubError("GP413", _silence(seen), hint=_UP if seen.phase is Phase.CONNECTING else _STUCK)
+        hint = {Phase.CONNECTING: _UP, Phase.LOGIN: _SLOW}.get(seen.phase, _STUCK)
+        return GopubError("GP413", _silence(seen), hint=hint)
     if isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN:
         problem = f"{seen.who} cannot be reached: its name is not known here: {say(error)}"
         return GopubError("GP413", problem, hint="check ansible_host, or HostName in ~/.ssh/config")
