@@ -10,13 +10,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import TypeAlias
 
 from gopub.errors import GopubError
 
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 NAMES = {
     signal.SIGINT: "Ctrl-C",
     signal.SIGTERM: "SIGTERM",
@@ -78,8 +80,13 @@ def ending() -> Iterator[None]:
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:  # not under nohup, and nobody's own
                 with suppress(ValueError):  # no main thread: signals are somebody else's
-                    stack.callback(signal.signal, number, signal.signal(number, end))
+                    stack.callback(_let, number, signal.signal(number, end), heard)
         yield
+
+
+def _let(number: int, before: Handler, heard: Sequence[int]) -> None:
+    """Put back what there was; once one was heard the process is ending, and more of them shall not change its code."""
+    signal.signal(number, signal.SIG_IGN if heard else before)
 
 
 def _mute() -> None:

@@ -58,7 +58,8 @@ async def already_published(store: ArtifactStore, app: str, version: str, commit
     raise RefusedError(
         "GP320",
         f"{app} {version} is published from commit {published.release.commit[:12]}, this is {commit[:12]}",
-        hint="a version never changes what it is: give this commit a new version",
+        hint="a version never changes what it is, its environments in gopub.yaml included: give this commit a new "
+        f"version; what the project decides (inventory, hosts, connections) counts at once: gopub rollout {version}",
     )
 
 

@@ -18,13 +18,18 @@ from gopub.journal import events as ev
 from gopub.plan.capacity import largest_batch
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
-from gopub.rollout.close import close
+from gopub.rollout.close import close, was_never_judged
 from gopub.rollout.run import Run
 from gopub.rollout.stage import on_each
 from gopub.rollout.switch import drain
 from gopub.rollout.tables import kept_in, last_table, weight_going_back
 from gopub.rollout.turn import edges_first, turn_around
 
+AGAIN = (
+    "it was never judged, so it is not quarantined: mend the hosts, or the project's inventory, hosts and connections, "
+    "and roll the same version out again; a port or health path that the release itself holds takes a new version"
+)
+"""What somebody can do after a first release that its hosts did not take."""
 TRIES = 3
 UNREACHABLE = "GP413"
 """The fleet has tried to connect several times already; the other hosts wait while we ask again."""
@@ -44,7 +49,7 @@ async def go_back(run: Run) -> None:
         for batch in _batches(run):
             await _bring_back(run, batch)  # 3, 4
         await _stable_only(run)  # 5
-    close(run, back.outcome, back.reason)
+    close(run, back.outcome, f"{back.reason}; {AGAIN}" if was_never_judged(run.state) else back.reason)
 
 
 async def withdraw(run: Run, reason: str) -> None:

@@ -38,7 +38,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
     env = read_env(run)
     if env.active != run.rollout:
         return
-    bad = outcome is Outcome.ROLLED_BACK
+    bad = outcome is Outcome.ROLLED_BACK and not was_never_judged(state)
     stable = state.plan.stable if state.plan else None
     if outcome is Outcome.PROMOTED:
         stable = ReleaseRef(state.release, state.release_version)
@@ -49,7 +49,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
         stable=stable.release if stable else "",
         stable_version=stable.version if stable else "",
         quarantined=state.release if bad else "",
-        automatic=bad and bool(state.back and state.back.rule),
+        automatic=outcome is Outcome.ROLLED_BACK and bool(state.back and state.back.rule),
         owed_edges=state.owed_edges if state.acks else None,
         owed_hosts=owed if state.touched else None,
         unreached_hosts=nobody_reached(state, env, owed) if state.touched else (),
@@ -57,6 +57,17 @@ def free_env(run: Run, outcome: Outcome) -> None:
     journal.append(
         env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat
     )
+
+
+def was_never_judged(state: State) -> bool:
+    """Whether a first release failed on its hosts before any verdict: the host, its port or health path may be wrong.
+
+    Nothing ran there before, so nothing tells a fault of the release from one of what it came into. Whoever mends the
+    latter may try the same version again; a verdict, a person's rollback, or a stable release that ran on the same
+    hosts says more. Pure.
+    """
+    back, plan = state.back, state.plan
+    return plan is not None and plan.stable is None and back is not None and back.rule == 1 and not state.reached
 
 
 def still_owed(state: State, before: Mapping[str, str]) -> dict[str, str]:

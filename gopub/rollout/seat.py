@@ -145,7 +145,8 @@ def _check_allowed(env: EnvState, wish: Wish) -> None:
         raise RefusedError(
             "GP721",
             f"release {wish.release[:12]} ({wish.version}) was rolled back in {wish.env} and is quarantined there",
-            hint='mend it and release a new version, or pass --clear-quarantine "why"',
+            hint="mend it and release a new version; if it was not at fault: gopub rollout VERSION "
+            '--clear-quarantine "why"',
         )
     if wish.automatic and env.automatic_rollbacks >= MOST_IN_A_ROW:
         raise RefusedError(

@@ -30,7 +30,11 @@ def load(name):
     raise SystemExit(3)
 
 engine.load = load
-main.run()
+try:
+    main.run()
+finally:  # on its way out, as a supervisor's second signal meets it
+    for number in numbers[:1] * (numbers[0] != signal.SIGINT):
+        os.kill(os.getpid(), number)
 """
 
 
