@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -15,6 +16,7 @@ from blocks import block_for
 from blocks.connection import ConnectionBlock
 from blocks.derived import slug_of
 from gopub.errors import GopubError, SpecError
+from gopub.paths import OWN_SERVER
 from gopub.spec.kinds import Connection
 from gopub.spec.references import Reference
 from gopub.wiring.backends import BACKENDS
@@ -28,7 +30,7 @@ class ServerBlocks:
 
     def words(self) -> str:
         """The place as an error names it."""
-        address = PREFECT_API_URL.value()
+        address = "" if OWN_SERVER in os.environ else PREFECT_API_URL.value()
         return f"the Prefect Blocks of {address}" if address else "the Prefect Blocks of this machine"
 
     async def find(self, reference: Reference) -> Connection | None:

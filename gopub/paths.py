@@ -14,6 +14,8 @@ from pathlib import Path
 from gopub.errors import UsageError
 
 PROJECT_FILE = "prefect.yaml"
+OWN_SERVER = "_GOPUB_OWN_SERVER"
+"""Set in a process whose Prefect server is its own and ends with it: nobody looks at it or knows its address."""
 
 
 def project_root() -> Path:

@@ -28,7 +28,7 @@ from gopub.cli.lines import awaited, hush
 from gopub.cli.signals import Wish, heeded
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, InterruptedByUser
-from gopub.paths import private_folder, project_root, state_dir, state_folder
+from gopub.paths import OWN_SERVER, private_folder, project_root, state_dir, state_folder
 
 if TYPE_CHECKING:
     from gopub.wiring.naming import Elsewhere
@@ -146,6 +146,7 @@ def _own_server() -> Callable[[], object]:
         asyncio.run(stop(server.running, wait=5.0))
 
     atexit.register(end)
+    os.environ[OWN_SERVER] = "1"
     os.environ["PREFECT_API_URL"] = server.url
     return lambda: asyncio.run(answering(server))
 

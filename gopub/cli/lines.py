@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 
 from gopub.cli.saying import say
 from gopub.clock import SILENT
+from gopub.paths import OWN_SERVER
 from gopub.telemetry import log
 from gopub.units import say_seconds
 
@@ -62,7 +63,7 @@ def hush(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set before Prefect is imported: it stays silent here, and a server that is set up is sent what gopub says."""
     for name, value in QUIET.items():
         environment.setdefault(name, value)
-    if "PREFECT_API_URL" in environment:
+    if "PREFECT_API_URL" in environment and OWN_SERVER not in environment:
         environment.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "gopub")
 
 

@@ -17,6 +17,12 @@ PREFECT = re.compile(
     r"prefect|flow run|task run|engine execution|finished in state|\x1b|traceback|warning", re.IGNORECASE
 )
 
+SPEC = """schema: gopub/v1
+app: orders
+publish: {store: nowhere}
+environments: {lab: {inventory: hosts.ini, hosts: all, health: {http: "http://host.example/"}}}
+"""
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
@@ -45,6 +51,15 @@ def test_a_failure_is_told_in_words_of_ours_alone(repository: Path) -> None:
     assert [line for line in lines if not OURS.match(line)] == []
     assert "checking out nosuch …" in err and "checking out nosuch: failed after" in err
     assert not PREFECT.search(err)
+
+
+def test_a_name_that_is_nowhere_is_told_without_the_address_of_a_server_that_is_gone(repository: Path) -> None:
+    (repository / "gopub.yaml").write_text(SPEC)
+    process = begun(repository, "rollout", "1.0.0")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode not in (0, None)
+    assert "nowhere" in err and "127.0.0.1" not in err
+    assert [line for line in err.splitlines() if not OURS.match(line)] == []
 
 
 def test_a_stop_is_told_in_words_of_ours_alone(repository: Path) -> None:
