@@ -434,6 +434,19 @@ class TestWays:
         assert await gets_in(fleet, server.host(key=None))
         assert server.tunnels == 1
 
+    async def test_bastions_that_name_one_another_do_not_wait_for_one_another(
+        self, server: Server, fleet: SshFleet, home: Path
+    ) -> None:
+        (home / ".ssh/known_hosts").write_text(server.pin().read_text())
+        here = f"  HostName 127.0.0.1\n  Port {server.port}\n"
+        (home / ".ssh/config").write_text(
+            f"Host *\n  IdentityFile {server.keys}/user_key\n  User ops\n"
+            f"Host a\n  ProxyJump b\n{here}Host b\n  ProxyJump a\n{here}"
+        )
+        async with asyncio.timeout(60):
+            found = await asyncio.gather(gets_in(fleet, Host("h1", "a")), gets_in(fleet, Host("h2", "b")))
+        assert found == [True, True]
+
     async def test_a_proxy_command_of_the_configuration_is_the_shell_s(
         self, server: Server, fleet: SshFleet, home: Path, tmp_path: Path
     ) -> None:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import asyncssh
 from pydantic import Field
@@ -40,6 +40,7 @@ HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes wit
 TRIES = 4
 ASK_AGAIN = frozenset({"GP424", "GP449", "GP450", "GP451"})  # what broke off; the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
+_Way: TypeAlias = tuple[str, SshOptions, frozenset[str]]
 _log = log("fleet.ssh")
 
 
@@ -80,7 +81,7 @@ class SshFleet:
         self._defaults = defaults or SshOptions()
         self._clock = clock or SystemClock()
         self._channels: dict[str, SshChannel] = {}
-        self._bastions: dict[tuple[str, SshOptions], asyncio.Task[Connection]] = {}
+        self._bastions: dict[_Way, asyncio.Task[Connection]] = {}
         self._gates: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
 
     async def channel(self, host: Host) -> SshChannel:
@@ -126,20 +127,21 @@ class SshFleet:
         through = await self._bastion(to.jump, to.jump_options)  # a jump goes before a proxy command
         return await self._open(to, through, gate=to.jump)
 
-    async def _bastion(self, jump: str, options: SshOptions, *, behind: frozenset[str] = frozenset()) -> Connection:
-        way = (jump, options)
+    async def _bastion(self, jump: str, options: SshOptions, behind: frozenset[str] = frozenset()) -> Connection:
+        """The connection to a bastion; ``behind`` are those whose own ProxyJump led here: nobody waits in a ring."""
+        way = (jump, options, behind)
         task = self._bastions.get(way)
         if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().is_closed())):
-            task = asyncio.create_task(self._hop(jump, options, behind | {jump}))
+            task = asyncio.create_task(self._hop(jump, options, behind))
             self._bastions[way] = task
         return await asyncio.shield(task)
 
     async def _hop(self, jump: str, options: SshOptions, behind: frozenset[str]) -> Connection:
         before, _, last = jump.rpartition(",")
         to = await bastion(last, options)
-        tunnel = await self._bastion(before, options, behind=behind) if before else None
-        if not before and to.jump and to.jump not in behind:  # a bastion behind one of its own, as ssh has it
-            tunnel = await self._bastion(to.jump, SshOptions(), behind=behind)
+        tunnel = await self._bastion(before, options, behind) if before else None
+        if not before and to.jump and to.jump not in behind | {jump}:  # a bastion behind one of its own, as ssh has it
+            tunnel = await self._bastion(to.jump, SshOptions(), behind | {jump})
         return await self._open(to, tunnel, gate=jump)
 
     async def _open(self, to: Server, tunnel: Connection | None, *, gate: str) -> Connection:
