@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.views.amounts import names
-from gopub.views.sentence import BENIGN, not_yet, unwell
+from gopub.views.sentence import BENIGN, not_yet, unwell, warms_up
 
 _LOOK: Mapping[Cause, str] = {
     Cause.NO_DATA: "is Prometheus up, and does it scrape every edge",
@@ -37,8 +37,10 @@ def advice(record: VerdictRecord) -> str:
 
 
 def _applies(record: VerdictRecord) -> bool:
-    """Whether there is something to look at: not where answers come in, nor where stable keeps the SLO."""
+    """Whether there is something to look at: not where answers come, hosts warm up or stable keeps the SLO."""
     seen, verdict = record.observation, record.verdict
     if verdict.cause is Cause.FEW and verdict.kind is Kind.HOLD:
         return not seen.step_totals.canary_requests
+    if verdict.cause is Cause.UNSCORED and verdict.kind is Kind.HOLD:
+        return not warms_up(record)
     return verdict.cause is not Cause.SLO_DOUBT or bool(seen.slo_stable and seen.slo_stable.broken)

@@ -240,8 +240,16 @@ def _slo_doubt(record: VerdictRecord) -> str:
 
 
 def _unscored(record: VerdictRecord) -> str:
+    if warms_up(record):
+        return "the canary's hosts are still warming up, and none of their answers is timed yet"
     notes = short("; ".join(record.observation.score.notes))
     return f"nothing to score the canary by{f' ({notes})' if notes else ''}"
+
+
+def warms_up(record: VerdictRecord) -> bool:
+    """Whether no answer of a warm canary host was timed in this step, though some of warming ones were."""
+    seen = record.observation
+    return bool(seen.warming.timed) and not seen.step_totals.canary_timed
 
 
 def _logs(record: VerdictRecord) -> str:

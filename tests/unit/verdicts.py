@@ -134,6 +134,8 @@ FORMS: dict[str, VerdictRecord] = {
     "score, memory": drawn(score=GROWS),
     "score, files": drawn(OVER, score=FILES),
     "no score": drawn(score=Score(None, notes=("gc_pause: not exposed",))),
+    "warming up": drawn(score=Score(None, notes=("latency: no timed requests",)), warming=Warming(30, 20),
+                        step_totals=Totals(60, 0, 2954, 0, 0)),
     "clients leave": drawn(evidence=replace(GOOD.evidence, left=LEFT)),
     "clients leave until the deadline": drawn(OVER, evidence=replace(GOOD.evidence, left=LEFT)),
     "too early for a leak": drawn(score=EARLY, watched=60.0),
