@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gopub.cli.route import app
 from gopub.traffic import Request, RouteTable, Rule, explain, to_json
-from tests.contracts.edge_nginx import LocalEdge, route_table
+from tests.contracts.edge_nginx import LocalEdge, route_table, running_edge
 from tests.contracts.edge_witness import send
 from tests.unit.traffic_lua import HOPS, dice
 
@@ -98,6 +98,17 @@ async def test_explain_agrees_with_the_edge_on_any_odd_header(edge, backends):
         assert await disagreements(edge, table, requests) == [], table
         rules |= {explain(table, Request("127.0.0.1", lines)).rule for lines in requests}
     assert {"weight", "default", "no-subject", "tag", "user"} <= rules
+
+
+async def test_explain_agrees_with_an_edge_that_lets_underscores_pass(tmp_path, backends):
+    """Somebody's own nginx may: they are passed on to the service, and choose nobody."""
+    draw = dice()
+    async with running_edge(tmp_path, extra="underscores_in_headers on;") as edge:
+        for turn in range(1, len(STICKY) + 1):
+            table = any_odd_table(draw, route_table(backends[:1], backends[1:]), turn)
+            assert (await edge.put(table))[0] == 200
+            requests = [[("x_user_id", "beta")], [("X_Gray_Tag", "beta")], *(any_lines(draw, table) for _ in range(15))]
+            assert await disagreements(edge, table, requests) == [], table
 
 
 async def test_each_odd_value_is_one_subject_for_both(edge, backends):

@@ -107,6 +107,12 @@ def test_a_table_comes_from_stdin_and_the_answer_as_json():
     assert (row["revision"], row["track"], row["rule"], row["bucket"]) == (7, "canary", "weight", 523)
 
 
+def test_of_several_lines_of_a_header_the_first_counts_whatever_its_case(file):
+    told = said("explain", "--table", file, "--at", "1", "-H", "X-Canary:\ttrue", "-H", "x-canary: no")
+    assert "rule me (revision 7): header x-canary is 'true'" in told
+    assert "rule me" not in said("explain", "--table", file, "--at", "1", "-H", "x-canary: no", "-H", "X-Canary: true")
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
@@ -116,6 +122,7 @@ def test_a_table_comes_from_stdin_and_the_answer_as_json():
         ),
         (["explain", "--table", __file__], "GP506 .* cannot be read as a route table: .*Expecting value"),
         (["explain", "--table", "-", "-H", "x"], "GP505 'x' is no header\nhint: write"),
+        (["explain", "--table", "-", "-H", "x y: 1"], "GP505 'x y: 1' is no header\nhint: write"),
     ],
 )
 def test_mistakes_are_told(arguments, problem):
