@@ -42,7 +42,8 @@ def refuse_trouble(env: str, environment: Environment, facts: Mapping[str, HostF
 
 def adopted_notes(facts: Mapping[str, HostFacts]) -> tuple[str, ...]:
     """What a plan says of hosts whose old service gopub takes over."""
-    taken_over = [name for name, fact in facts.items() if fact.standing.adopted and fact.current is None]
+    adopted = [name for name, fact in facts.items() if fact.standing.adopted and fact.standing.found]
+    taken_over = [name for name in adopted if facts[name].current is None]
     if not taken_over:
         return ()
     names = ", ".join(taken_over)

@@ -23,6 +23,7 @@ from gopub.process import base_environment, run, which
 
 SOURCE = Path(__file__).parent / "service"
 APP = "service"
+OLD_UNIT = "[Service]\nExecStart={home}/current/bin/old 1000\n[Install]\nWantedBy=multi-user.target\n"
 ARGUMENTS_OF = {"verify": ("port", "health", "within", "settle"), "status": ("port", "health")}
 
 
@@ -199,6 +200,15 @@ class Site:
             assert facts.runs == facts.current.name, facts
         return facts.current.name if facts.current else ""
 
+    async def word(self, verb: Verb) -> Record:
+        """A person's word for what was there before, or against it: no driver's order, so nothing fences it."""
+        return await self.channel.run(await self.word_order(verb))
+
+    async def word_order(self, verb: Verb) -> Order:
+        """The order that carries it."""
+        facts = await self.facts()
+        return Order(verb, self.name, facts.machine_id, self.instance, APP, "lab", reason="it is ours")
+
     async def close(self) -> None:
         unit = f"{self.instance}.service"
         await self.sh(
@@ -214,3 +224,23 @@ async def open_site(lab: Any, fleet: SshFleet, name: str) -> Site:
     assert host is not None
     instance = f"t-{secrets.token_hex(3)}"
     return Site(lab, name, await fleet.channel(host), instance, 20000 + secrets.randbelow(10000))
+
+
+@dataclass(frozen=True)
+class Old:
+    """A service that somebody else set up: where its unit lies, and what ``current`` is."""
+
+    unit: str
+    stands: str
+
+
+async def old_service(site: Site, folder: str, *, link: bool) -> Old:
+    """By hand (a folder), or as Capistrano lays it out (a link)."""
+    unit, home = f"{folder}/systemd/system/{site.instance}.service", site.home
+    place = f"{home}/releases/20240101120000" if link else f"{home}/current"
+    await site.sh(f"""
+        mkdir -p {place}/bin {home}/shared && cp /bin/sleep {place}/bin/old && echo kept > {place}/data
+        {f"ln -s {place} {home}/current" if link else ":"}
+        cat > {unit} <<'END'\n{OLD_UNIT.format(home=home)}END
+        systemctl daemon-reload && systemctl enable -q --now {site.instance}""")
+    return Old(unit, f"a link to {place}" if link else "a folder")

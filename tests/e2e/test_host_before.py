@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,19 +14,9 @@ from gopub.fleet.facts import HostFacts
 from gopub.plan.preflight import refuse_trouble
 from gopub.spec.loader import parse_spec
 
-from .host_kit import Site, open_site
+from .host_kit import OLD_UNIT, Site, old_service, open_site
 
 pytestmark = pytest.mark.e2e
-
-UNIT = "[Service]\nExecStart={home}/current/bin/old 1000\n[Install]\nWantedBy=multi-user.target\n"
-
-
-@dataclass(frozen=True)
-class Old:
-    """A service that somebody else set up: where its unit lies, and what ``current`` is."""
-
-    unit: str
-    stands: str
 
 
 @pytest.fixture
@@ -37,18 +26,6 @@ async def site(lab: Any) -> AsyncIterator[Site]:
         yield made
         await made.sh(f"rm -f /lib/systemd/system/{made.instance}.service", check=False)
         await made.close()
-
-
-async def old_service(site: Site, folder: str, *, link: bool) -> Old:
-    """By hand (a folder), or as Capistrano lays it out (a link)."""
-    unit, home = f"{folder}/systemd/system/{site.instance}.service", site.home
-    place = f"{home}/releases/20240101120000" if link else f"{home}/current"
-    await site.sh(f"""
-        mkdir -p {place}/bin {home}/shared && cp /bin/sleep {place}/bin/old && echo kept > {place}/data
-        {f"ln -s {place} {home}/current" if link else ":"}
-        cat > {unit} <<'END'\n{UNIT.format(home=home)}END
-        systemctl daemon-reload && systemctl enable -q --now {site.instance}""")
-    return Old(unit, f"a link to {place}" if link else "a folder")
 
 
 async def told(site: Site) -> HostFacts:
@@ -67,10 +44,6 @@ def refusal(site: Site, facts: HostFacts) -> str:
     return ""
 
 
-async def word(site: Site, verb: Any) -> Any:
-    return await site.do(verb, await site.cargo("1"), epoch=0, token="", n=0, release="", render="", digests={})
-
-
 @pytest.mark.parametrize(("folder", "link"), [("/etc", False), ("/lib", True), ("/etc", True)])
 async def test_an_old_service_runs_on_until_the_switch_and_comes_back(site: Site, folder: str, link: bool) -> None:
     old = await old_service(site, folder, link=link)
@@ -87,9 +60,9 @@ async def test_an_old_service_runs_on_until_the_switch_and_comes_back(site: Site
     assert (refused.ok, refused.code) == (False, "GP440"), "control: nobody gave the word"
     assert (await site.facts()).unit == before.unit
 
-    done = await word(site, "adopt")
+    done = await site.word("adopt")
     assert (done.ok, done.changed) == (True, True), done
-    assert not (await word(site, "adopt")).changed
+    assert not (await site.word("adopt")).changed
     adopted = await told(site)
     assert (adopted.standing.adopted, refusal(site, adopted)) == (True, "")
     assert adopted.unit == before.unit, "it runs on"
@@ -98,23 +71,23 @@ async def test_an_old_service_runs_on_until_the_switch_and_comes_back(site: Site
     await site.run("verify", cargo)
     assert (await site.facts()).runs == cargo.folder
     assert (await told(site)).standing.found == ()
-    assert (await word(site, "disown")).code == "GP456"
+    assert (await site.word("disown")).code == "GP456"
 
     back = await site.run("stop", cargo)
     assert back.message == "what was there before gopub is there again"
     again = await told(site)
     assert (again.standing, again.current) == (adopted.standing, None)
     assert (again.unit.active, again.unit.exe) == ("active", before.unit.exe)
-    assert await site.sh(f"cat {old.unit}; cat {site.home}/current/data") == f"{UNIT.format(home=site.home)}kept"
+    assert await site.sh(f"cat {old.unit}; cat {site.home}/current/data") == f"{OLD_UNIT.format(home=site.home)}kept"
     assert await site.sh(f"systemctl is-enabled {site.instance}") == "enabled"
     assert not (await site.run("stop", cargo)).changed, "nothing is started twice"
-    assert (await word(site, "disown")).ok
+    assert (await site.word("disown")).ok
     assert refusal(site, await told(site)).startswith("GP454"), "the word is taken back"
 
 
 async def test_a_unit_that_changed_since_it_was_adopted_is_nobody_s_word(site: Site) -> None:
     old = await old_service(site, "/etc", link=False)
-    await word(site, "adopt")
+    await site.word("adopt")
     await site.sh(f"echo '# by hand' >> {old.unit} && systemctl daemon-reload")
     facts = await told(site)
     assert (facts.standing.adopted, refusal(site, facts)[:5]) == (False, "GP454")
@@ -145,7 +118,7 @@ async def test_drop_ins_that_are_left_of_an_old_unit_are_told(site: Site) -> Non
     await site.sh(f"mkdir {folder} && printf '[Service]\\nNice=5\\n' > {folder}/nice.conf")
     try:
         assert f"the drop-in {folder}/nice.conf" in refusal(site, await told(site))
-        await word(site, "adopt")
+        await site.word("adopt")
         assert refusal(site, await told(site)) == ""
         cargo = await site.cargo("1")
         await site.release(cargo)

@@ -16,7 +16,7 @@ from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order, Record
 from gopub.rollout.hosts import RELEASE_AT_FAULT, health_of
 
-from .host_kit import Cargo, Site, open_site
+from .host_kit import Cargo, Site, old_service, open_site
 
 pytestmark = pytest.mark.e2e
 
@@ -72,7 +72,7 @@ async def steps_of(site: Site, cargo: Cargo, verb: Any) -> int:
     order = await site.order(verb, cargo)
     text = counting + program.text()
     argv = ["env", "GOPUB_KILL_AT=0", "bash", "-c", text, "gopub", verb]
-    if verb == "switch":
+    if verb in ("switch", "stop"):
         await site.lab.exec(site.name, ("sh", "-c", f"cat > {site.home}/.gopub/o"), stdin=order.lines())
         argv += [f"{site.home}/.gopub/o", f"{site.home}/.gopub/a"]
     payload = b"".join(cargo.payload) if verb == "stage" else b""
@@ -152,6 +152,38 @@ async def test_a_first_switch_killed_at_any_command(site: Site, dice: random.Ran
             facts = await site.facts()
             assert facts.half is None
             assert (facts.runs, facts.unit.load) in {(cargo.folder, "loaded"), ("", "not-found")}, (step, facts)
+
+
+async def test_taking_over_an_old_service_killed_at_any_command_ends_whole_or_as_it_was(
+    site: Site, dice: random.Random
+) -> None:
+    await old_service(site, "/etc", link=dice.random() < 0.5)
+    before = await site.facts()
+    order, died = await site.word_order("adopt"), 0
+    for step in sorted(dice.sample(range(1, 200), 4)):
+        await site.word("disown")
+        died += await killed_at(site, order, b"", step)
+        assert (await site.facts()).unit == before.unit, f"step {step}: it runs on"
+    assert (await site.word("adopt")).ok
+    adopted = await site.facts()
+    assert (adopted.standing.adopted, adopted.unit) == (True, before.unit)
+    cargo = await site.cargo("1")
+    await site.run("stage", cargo)
+    steps = {verb: await steps_of(site, cargo, verb) for verb in ("switch", "stop")}
+    for verb in ("switch", "stop", "switch", "stop", "switch", "stop"):
+        step = dice.randrange(1, steps[verb] + 1)
+        order = await site.order(verb, cargo)
+        died += await killed_at(site, order, b"", step)
+        if dice.random() < 0.5:
+            assert (await site.channel.run(order)).ok, (verb, step)
+        else:  # another order settles what was left half-way
+            await site.run("stage", cargo)
+        facts = await site.facts()
+        assert facts.half is None
+        taken_over = facts.runs == cargo.folder and not facts.standing.found
+        as_it_was = facts.standing == adopted.standing and facts.unit.exe == before.unit.exe
+        assert (taken_over or as_it_was, facts.unit.active) == (True, "active"), (verb, step, facts)
+    assert died >= 4, "control: it has to die nearly every time"
 
 
 async def test_a_driver_killed_at_random_moments_repeats_its_orders(site: Site, dice: random.Random) -> None:

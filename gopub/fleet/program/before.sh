@@ -147,6 +147,9 @@ bring_back() {
             changed=true
             systemctl reset-failed "$unit" 2>/dev/null
             systemctl restart "$unit" || refused "$unit, which was there before gopub, does not start"
+            sleep 1
+            unit_facts
+            case $u_active in failed | inactive) refused "$unit, which was there before gopub, does not stay up" ;; esac
         fi
         ;;
     *)
@@ -168,8 +171,7 @@ bring_current_back() {
         ln -s "${b_current#a link to }" "$home/.current" && mv -fT "$home/.current" "$home/current"
         ;;
     *)
-        [ -e "$aside" ] || fail GP456 "$aside is gone, so what was there before gopub cannot come back"
-        rm -f "$home/current" && mv -T "$aside" "$home/current"
+        rm -f "$home/current" && { [ ! -e "$aside" ] || mv -T "$aside" "$home/current"; } # somebody may have removed it
         ;;
     esac && sync "$home" || fail GP448 "cannot bring back $home/current"
     current=
