@@ -149,14 +149,17 @@ def _ended(one: Found, result: Ended, told: str) -> Exit:
 
 
 def _line(result: dict[str, Json], told: str = "") -> str:
+    from gopub.rollout.failing import untold
+
     runs = f", {result['runs']} runs" if result.get("runs") not in (None, result["version"]) else ""
-    reason = (
-        "hosts failed: `gopub explain` has what each said" if told == result.get("reason") else result.get("reason")
-    )
-    why = f" ({reason})" if result.get("reason") else ""
+    reason = str(result.get("reason") or "")
+    if (rest := untold(reason, told)) != reason:
+        reason = f"hosts failed: `gopub explain` has what each said{f'; {rest}' if rest else ''}"
+    why = f" ({reason})" if reason else ""
     end = f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
     if left := cast("list[str]", result.get("left") or []):
-        end += f"\nthere was nothing before: {', '.join(left)} hold a failed release, which is stopped; deploy again"
+        held = f"{', '.join(left)} hold a failed release, which is stopped"
+        end += f"\nthere was nothing before: {held}; mend what failed, then deploy again"
     return end
 
 

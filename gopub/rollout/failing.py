@@ -94,6 +94,12 @@ def say_failures(failures: Sequence[ev.HostFailed], total: int) -> str:
     return "; ".join(f"{one.who(total)}: {one.code} {one.says}" for one in grouped(failures))
 
 
+def untold(reason: str, told: str) -> str:
+    """What of a reason is left where the failures at its beginning were ``told`` before."""
+    rest = reason.removeprefix(told)
+    return rest.removeprefix("; ") if told and reason.startswith(told) and (not rest or rest[0] == ";") else reason
+
+
 def _group(same: Sequence[ev.HostFailed]) -> Group:
     first, hosts = same[0], tuple(one.host for one in same)
     if port := first.values.get("taken.port"):

@@ -13,7 +13,7 @@ from gopub.journal.reading import whoami
 from gopub.journal.state import State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
-from gopub.rollout.failing import grouped, say_failures
+from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.telemetry import one_line
 from gopub.views.progress import Progress, say_progress
 from gopub.views.worth import Told, worth
@@ -137,8 +137,9 @@ class Printer:
             self._failed.append(entry)
             return
         self.pause()
-        if isinstance(entry.event, ev.GoingBack | ev.Closed) and entry.event.reason == self.reason:
-            lines = self._telling.lines(replace(entry, event=replace(entry.event, reason="")))
+        if isinstance(entry.event, ev.GoingBack | ev.Closed) and self.reason:
+            event = replace(entry.event, reason=untold(entry.event.reason, self.reason))
+            lines = self._telling.lines(replace(entry, event=event))
         self._show(entry, lines)
 
     def pause(self) -> None:

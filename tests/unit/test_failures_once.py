@@ -18,7 +18,8 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.streams import stream_of
 from gopub.plan.model import Plan, PlannedStep
-from gopub.rollout.failing import grouped, say_failures
+from gopub.rollout.back import AGAIN
+from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.rollout.hosts import unreached
 from gopub.views.follow import line_printer
 from gopub.views.summary import summary_of
@@ -143,7 +144,17 @@ def test_a_rollout_tells_it_once_and_its_journal_holds_each(occupied: World) -> 
     assert BUSY not in text
     cause = "GP443 port 8080 is in use by nginx (process 12 on app1, 34 on app2, 56 on app3)"
     assert f"app1, app2, app3 (3 of 3): verify failed: {cause}" in text
-    assert state.closed is not None and state.closed.reason == f"app1, app2, app3 (3 of 3): {cause}"
+    assert state.closed is not None
+    assert state.closed.reason == f"app1, app2, app3 (3 of 3): {cause}; {AGAIN}"
+    assert untold(state.closed.reason, reason) == AGAIN
+
+
+@pytest.mark.parametrize(
+    ("reason", "left"), [("a: GP440 no", ""), ("a: GP440 no; mend it", "mend it"), ("a: GP440 no room",) * 2, ("",) * 2]
+)
+def test_of_a_reason_only_what_was_told_is_left_out(reason: str, left: str) -> None:
+    assert untold(reason, "a: GP440 no") == left
+    assert untold(reason, "") == reason
 
 
 def test_control_told_one_by_one_it_comes_for_each_host(occupied: World) -> None:
@@ -162,7 +173,8 @@ def test_a_first_release_that_failed_goes_back_on_nothing(occupied: World) -> No
     summary = summary_of(state, ())
     assert summary["left"] == ["app1", "app2", "app3"]
     said = _line(summary, reason).splitlines()
-    assert said[1] == "there was nothing before: app1, app2, app3 hold a failed release, which is stopped; deploy again"
+    left = "there was nothing before: app1, app2, app3 hold a failed release, which is stopped"
+    assert said[1] == f"{left}; mend what failed, then deploy again"
     assert not any("nothing" in line and "back on" in line for line in lines)
     assert not [name for name, runs in occupied.running().items() if runs]
 
