@@ -12,12 +12,12 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
-from gopub.clock import Clock, SystemClock
+from gopub.clock import Clock, SystemClock, new_token
 from gopub.errors import GopubError, InconclusiveError
 from gopub.paths import cache_dir, private_folder, project_root
 from gopub.process import base_environment, spawn
@@ -53,11 +53,12 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A Prefect server on the loopback address; ``home`` holds its database."""
+    """A Prefect server on the loopback address; ``home`` holds its database, ``login`` lets in, where it is needed."""
 
     running: Running
     home: Path
     url: str
+    login: str = field(default="", repr=False)
 
     @property
     def ui(self) -> str:
@@ -106,13 +107,17 @@ def launch_own(home: Path) -> Server:
     """Start a server for flows of this process, with which it ends; see `answering`. SQLite in ``home``.
 
     It is given a socket that listens already: its port is its own from the first moment, nobody else's and no guess,
-    and whoever asks before it is up is answered as soon as it is.
+    and whoever asks before it is up is answered as soon as it is. Loopback is everybody's on this machine: it hears
+    only who knows its login, as this process does.
     """
+    login = f"gopub:{new_token()}"
+    settings = {**_SMALL, "PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_API_AUTH_STRING": login}
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(_BACKLOG)
         argv = ["--listening", str(listening.fileno()), "--with-parent", str(os.getpid())]
-        return _launched(home, int(listening.getsockname()[1]), argv, _SMALL, [listening.fileno()])
+        made = _launched(home, int(listening.getsockname()[1]), argv, settings, [listening.fileno()])
+    return replace(made, login=login)
 
 
 def _launched(

@@ -146,8 +146,7 @@ def _own_server() -> Callable[[], object]:
         asyncio.run(stop(server.running, wait=5.0))
 
     atexit.register(end)
-    os.environ[OWN_SERVER] = "1"
-    os.environ["PREFECT_API_URL"] = server.url
+    os.environ |= {OWN_SERVER: "1", "PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": server.login}
     return lambda: asyncio.run(answering(server))
 
 

@@ -10,9 +10,10 @@ from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import pytest
 
-from deployments.server import descendants
+from deployments.server import Server, answering, descendants, launch_own, stop
 from gopub.clock import SystemClock
 from gopub.journal.store import open_journal
 from gopub.process import base_environment, run, spawn
@@ -60,8 +61,35 @@ def test_it_ends_with_its_command(home: Path) -> None:
     behind = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
     done = run_sync(run(command(home), env=environment(home) | behind, cwd=home, timeout=300))
     assert "small 1.4.0" in done.text
-    assert list(home.rglob("prefect.db")), "the flow told no server at all"
+    (database,) = home.glob("state/gopub/prefect-*/prefect.db")
+    with closing(sqlite3.connect(database)) as db:
+        assert db.execute("SELECT name, state_type FROM flow_run").fetchall() == [("release-small-v1.4.0", "COMPLETED")]
+        boxes = [name for (name,) in db.execute("SELECT name FROM task_run WHERE state_type = 'COMPLETED'")]
+    assert {"checkout", "publish"} <= set(boxes)
     assert servers(home) == []
+
+
+async def told_to(server: Server, auth: tuple[str, str] | None) -> int:
+    """What it answers to whoever asks for its runs."""
+    async with httpx.AsyncClient(trust_env=False, timeout=30.0, auth=auth) as http:
+        return (await http.post(f"{server.url}/flow_runs/count", json={})).status_code
+
+
+def test_nobody_else_on_the_machine_can_tell_it_anything(tmp_path: Path) -> None:
+    """Who could, could cancel a rollout: loopback is everybody's."""
+    server = launch_own(tmp_path / "prefect")
+
+    async def asked() -> list[int]:
+        await answering(server)
+        user, _, word = server.login.partition(":")
+        return [await told_to(server, auth) for auth in (None, (user, "guessed"), (user, word))]
+
+    try:
+        assert run_sync(asked()) == [401, 401, 200]
+        assert server.login.partition(":")[2] not in repr(server)
+    finally:
+        run_sync(stop(server.running))
+    assert oct((tmp_path / "prefect").stat().st_mode & 0o777) == "0o700"
 
 
 def test_each_version_of_the_engine_keeps_a_database_of_its_own(home: Path) -> None:
