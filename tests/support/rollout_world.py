@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
+from gopub.build.artifact import FileRef
 from gopub.clock import ManualClock
 from gopub.fleet.host import Host
+from gopub.fleet.templates import Rendered
 from gopub.journal import events as ev
 from gopub.journal.reading import read_env_state
 from gopub.journal.state import EnvState
 from gopub.journal.store import Journal, open_journal
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
-from gopub.rollout import back, hosts, seat, settle, stage, switch
+from gopub.release.model import EnvironmentFiles, Release, TargetFiles
+from gopub.rollout import back, seat, settle, stage, switch
 from gopub.rollout import reach as reach_box
 from gopub.rollout.box import box
 from gopub.rollout.close import close
-from gopub.rollout.payload import Cargo
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
 from gopub.rollout.turn import turn_around
@@ -39,14 +41,31 @@ environments:
 
 
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Carry no files (that is the business of other tests); whoever comes next comes after a dead driver's lease."""
-
-    async def cargo(run: Run, name: str) -> Cargo:
-        del run, name
-        return Cargo({"archive": "8" * 64, "binary": "9" * 64, "files": "7" * 64}, {}, ())
-
-    monkeypatch.setattr(hosts, "cargo_for", cargo)
+    """Whoever comes next comes after a dead driver's lease."""
     monkeypatch.setattr(seat, "LEASE", 0.0)
+
+
+UNIT = "[Unit]\nDescription=hello\n"
+RELEASE = Release(
+    "hello",
+    "2",
+    "c" * 40,
+    "https://git.example.org/hello",
+    1_700_000_000.0,
+    {"linux/amd64": TargetFiles(FileRef("hello.tar.gz", "8" * 64, 1), FileRef("hello", "9" * 64, 1), {}, {})},
+    {"lab": EnvironmentFiles({}, {}, UNIT)},
+    {},
+)
+"""What is brought in; its unit says nothing of a host, so that all of them get the same files."""
+RENDER = Rendered.of({"hello.service": UNIT.encode()}).render_id
+
+
+class Linked:
+    """A store that hosts fetch from by themselves: nothing is carried to them but their rendered files."""
+
+    async def url(self, key: str, *, expires: float) -> str:
+        del expires
+        return f"https://store.example.org/{key}"
 
 
 class Killed(BaseException):
@@ -73,11 +92,12 @@ class MortalJournal(Journal):
 class World:
     """Hosts, an edge and a journal that outlive drivers."""
 
-    def __init__(self, path: Path, count: int = 4) -> None:
+    def __init__(self, path: Path, count: int = 4, stable: str = OLD) -> None:
         self.clock = ManualClock()
         self.journal = open_journal(str(path / "journal.db"), self.clock)
         self.names = [f"app{n}" for n in range(1, count + 1)]
-        self.old, self.new = f"{OLD[:12]}-{'1' * 12}", f"{NEW[:12]}-{'2' * 12}"
+        self.stable = stable
+        self.old, self.new = f"{stable[:12]}-{'1' * 12}", f"{NEW[:12]}-{RENDER[:12]}"
         self.machines = {
             n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7) for n in self.names
         }
@@ -91,12 +111,12 @@ class World:
     def ports(self, journal: Journal | None = None) -> Ports:
         known = tuple(Host(name, f"198.18.0.{n}") for n, name in enumerate(self.names))
         return Ports(journal or self.journal, self.clock, MemoryFleet(self.machines), known, self.environment,
-                     None, self.kits, router=self.router)  # fmt: skip
+                     Linked(), self.kits, router=self.router)  # fmt: skip
 
     def at_home(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Go to a project that says all of it: whoever reads it reaches these hosts and edges, and this journal."""
         home = self.kits.parent / "project"
-        home.mkdir()
+        home.mkdir(exist_ok=True)
         (home / "gopub.yaml").write_text(SPEC + "publish: {store: artifacts}\n")
         (home / "connections.yaml").write_text(
             f"artifacts: {{kind: directory, path: {home / 'artifacts'}}}\n"
@@ -111,11 +131,12 @@ class World:
 
     def plan(self) -> Plan:
         planned = tuple(
-            PlannedHost(n, f"{n}:8080", f"id-{n}", "linux/amd64", "2" * 64, self.old, "0" * 64) for n in self.names
+            PlannedHost(n, f"{n}:8080", f"id-{n}", "linux/amd64", RENDER, self.old, "0" * 64) for n in self.names
         )
         steps = (PlannedStep(0, ("app1",), 2500, 1.0), PlannedStep(1, ("app1", "app2"), 5000, 1.0))
-        return Plan("r1", "hello", "lab", "hello", ReleaseRef(NEW, "2"), ReleaseRef(OLD, "1"), planned, steps, 1, 1.5,
-                    3600.0, 5.0, "judged", upstream="hello", binaries=(("linux/amd64", "9" * 64),))  # fmt: skip
+        wanted, stable = ReleaseRef(NEW, "2"), ReleaseRef(self.stable, "1")
+        return Plan("r1", "hello", "lab", "hello", wanted, stable, planned, steps, 1, 1.5, 3600.0, 5.0,
+                    "judged", upstream="hello", binaries=(("linux/amd64", "9" * 64),))  # fmt: skip
 
     def driver(self, journal: Journal | None = None, rollout: str = "r1") -> Run:
         """Begin the rollout, or take it over where it is active: as the command and `recover` do."""
@@ -127,6 +148,7 @@ class World:
         else:
             wish = Wish(app="hello", env="lab", release=NEW, version="2", rollout=rollout, project=self.project)
             run = start(ports, wish, facts, epoch)
+        run.release = RELEASE
         if run.state.phase is Phase.OPENED:
             run.record(ev.Admitted())
         if run.state.phase is Phase.ADMITTED:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,17 +12,19 @@ from gopub.journal import events as ev
 from gopub.journal.state import fold
 from gopub.plan.capacity import carried
 from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
+from gopub.release import publish
+from gopub.release.config import local_keys
 from gopub.rollout import back
 from gopub.rollout.run import Run
 from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
+from gopub.store.backends.directory import DirectoryStore
 from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable
-from gopub.usecases import start
-from gopub.usecases.enter import Entry
 from gopub.usecases.start import already_there
+from tests.releases import SPEC, a_plan, prepare
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
 
@@ -148,42 +149,35 @@ def test_how_many_must_serve(total: int, serving: int, enough: bool):
     assert carried(total, serving, 1.5) is enough
 
 
-def settled(world: World, monkeypatch) -> dict | None:
-    """What `gopub rollout 1` finds."""
-    project = SimpleNamespace(store=lambda: None)
-
-    async def same(*_: object) -> SimpleNamespace:
-        return project
-
-    async def admitted(*_: object) -> Entry:
-        signed = SimpleNamespace(release_id=OLD, release=SimpleNamespace(release_id=OLD, version="1"))
-        return Entry(SimpleNamespace(environment=world.environment, notes=()), signed)
-
-    @asynccontextmanager
-    async def ports(*_: object, **__: object):
-        yield world.ports()
-
-    project.naming_store = project.naming = same
-    monkeypatch.setattr(start, "open_project", lambda _: project)
-    monkeypatch.setenv("GOPUB_JOURNAL", str(world.kits.parent / "journal.db"))
-    monkeypatch.setattr(start, "beginning", admitted)
-    monkeypatch.setattr(start, "open_ports", ports)
-    return asyncio.run(already_there(Wish(app="hello", env="lab", version="1")))
+@pytest.fixture
+def published(tmp_path, monkeypatch) -> World:
+    """What is stable is a release in the project's store, signed by the local key."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    prepared = asyncio.run(prepare(tmp_path / "work", a_plan(tmp_path / "work", spec=f"{SPEC}    traffic: edge\n")))
+    signed = asyncio.run(publish(DirectoryStore(tmp_path / "project" / "artifacts"), prepared))
+    shutil.copytree(tmp_path / "work" / "keys", local_keys())
+    world = World(tmp_path, stable=signed.release_id)
+    world.at_home(monkeypatch)
+    return world
 
 
-def test_there_is_something_to_do_where_an_edge_does_not_send_to_all_hosts(tmp_path, monkeypatch):
-    world = World(tmp_path)
+def settled() -> dict | None:
+    """What `gopub rollout 1.0.0` finds."""
+    return asyncio.run(already_there(Wish(app="hello", env="lab", version="1.0.0")))
+
+
+def test_there_is_something_to_do_where_an_edge_does_not_send_to_all_hosts(published):
+    world = published
     taken_back(world, unreachable("app2"))
     unreached, world.machines["app2"].current = world.machines["app2"], world.old
     unreached.reachable = True
-    assert world.env().stable == OLD
-    assert settled(world, monkeypatch) is None
+    assert world.env().stable == world.stable
+    assert settled() is None
 
 
-def test_control_nothing_to_do_where_all_serve(tmp_path, monkeypatch):
-    world = World(tmp_path)
-    drive(world, "bad")
-    found = settled(world, monkeypatch)
+def test_control_nothing_to_do_where_all_serve(published):
+    drive(published, "bad")
+    found = settled()
     assert found is not None and found["outcome"] == "nothing to do"
 
 

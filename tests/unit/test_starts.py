@@ -28,7 +28,7 @@ from gopub.spec.models import Environment
 from gopub.views.plan import plan_lines
 from tests.bench.judge_simulator import draw
 from tests.releases import SPEC, a_plan, prepare
-from tests.support.rollout_world import NEW, OLD, World, chart, in_memory, reach
+from tests.support.rollout_world import NEW, OLD, RELEASE, World, chart, in_memory, reach
 from tests.unit.judge_world import Bake
 
 SLO = SloTarget(0.2, 0.01)
@@ -184,6 +184,7 @@ def test_only_the_starts_of_what_was_promoted_count(tmp_path, monkeypatch):
         facts,
         world.router.table.epoch,
     )
+    run.release = RELEASE
     planned = tuple(replace(host, before=world.new) for host in world.plan().hosts)
     run.record(ev.Admitted())
     plan = replace(world.plan(), rollout="r2", release=bad, stable=ReleaseRef(NEW, "2"), hosts=planned)
