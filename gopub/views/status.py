@@ -45,7 +45,7 @@ def _under_way(row: EnvView) -> str:
         which = f"{row.active.rollout}: " if row.active else ""
         return f"{which}cannot be told: {row.damage.code}"
     if row.active:
-        return f"{row.active.version}: {_doing(row.active)}"
+        return f"{row.active.version}: {_doing(row.active)}".removeprefix(": ")
     return _owed(row)
 
 
@@ -75,5 +75,6 @@ def _doing(active: RolloutView) -> str:
 def _driver(active: RolloutView | None) -> str:
     if active is None or active.waiting:
         return "-"
-    alive = "" if active.driver.alive else " (gone; run `gopub recover`)"
-    return f"{active.driver.name or None}{alive}"
+    if not active.driver.name:
+        return "nobody (run `gopub recover`)"
+    return active.driver.name if active.driver.alive else f"{active.driver.name} (gone; run `gopub recover`)"

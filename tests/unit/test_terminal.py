@@ -37,7 +37,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, **extra: str) -> dict[str, str]:
-    dropped = ("NO_COLOR", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS", "TERM")
+    dropped = (
+        "NO_COLOR",
+        "COLUMNS",
+        "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+        "PY_COLORS",
+        "TERM",
+        "_TYPER_FORCE_DISABLE_TERMINAL",
+    )
     kept = {name: text for name, text in os.environ.items() if name not in dropped and not name.startswith("PREFECT")}
     places = {"GOPUB_JOURNAL": str(folder / "journal.db"), "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / "s")}
     return {**kept, **places, "TERM": "xterm-256color", "XDG_CONFIG_HOME": str(folder / "c"), **extra}
