@@ -22,8 +22,8 @@ from gopub.lab.traffic import Load, Traffic
 from gopub.spec.selector import parse_selector
 from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
 from gopub.traffic.backends.nginx import Nginx
-from gopub.wiring.outside import open_router
-from gopub.wiring.project import inventory_of, load_connections
+from gopub.wiring.outside import look_at_files, open_router
+from gopub.wiring.project import Edges, inventory_of, load_connections
 from tests.support.changing import without_peer
 
 pytestmark = pytest.mark.e2e
@@ -45,6 +45,8 @@ class World:
 
     lab: Lab
     router: Router
+    fleet: SshFleet
+    edges: Edges
     peers: tuple[Peer, ...]
     seat: str
     n: int = 0
@@ -92,7 +94,7 @@ async def world(lab: Lab) -> AsyncIterator[World]:
     edges = inventory_of(connections, connection.inventory).select(parse_selector(connection.hosts))
     peers = tuple(Peer(host.name, f"{host.address}:{PORT}") for host in hosts)
     async with SshFleet() as fleet:
-        yield World(lab, open_router(connection, edges, fleet), peers, seat)
+        yield World(lab, open_router(connection, edges, fleet), fleet, Edges(connection, edges), peers, seat)
     for host in hosts:
         await lab.exec(host.name, ("systemctl", "stop", unit), check=False)
 
@@ -173,3 +175,23 @@ async def test_an_edge_that_was_restarted_serves_its_last_table(world: World, ho
     counts = await world.traffic().run(0.5)
     assert dict(counts.classes) == {"2xx": counts.sent}
     assert set(counts.releases) == {CANARY[:12]}
+
+
+async def test_new_files_get_onto_an_edge_over_ssh_and_what_it_refuses_is_told(world: World):
+    await world.put(world.table())
+    location, mine = "/etc/nginx/gopub/gopub-location.conf", "/etc/nginx/gopub.d/mine.conf"
+    new = await world.edge("cat", location)
+    await world.edge("sh", "-c", f"echo '# older' >>{location}")
+    [laid] = await look_at_files(world.edges, world.fleet, install=True)
+    assert laid.fine, laid
+    assert await world.edge("cat", location) == new
+    try:
+        await world.edge("sh", "-c", f"mkdir -p /etc/nginx/gopub.d; echo 'nonsense 1;' >{mine}")
+        [refused] = await look_at_files(world.edges, world.fleet, install=True)
+        assert not refused.fine
+        assert f'unknown directive "nonsense" in {mine}:1' in refused.said
+    finally:
+        await world.edge("rm", "-f", mine)
+    assert (await look_at_files(world.edges, world.fleet, install=False))[0].fine
+    counts = await world.traffic().run(0.5)
+    assert dict(counts.classes) == {"2xx": counts.sent}
