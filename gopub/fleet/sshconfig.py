@@ -39,7 +39,7 @@ _ONE = frozenset(
 _TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
 _FAMILIES = frozenset({"any", "inet", "inet6"})
 _WAYS = frozenset({"proxycommand", "proxyjump"})
-_NEVER = frozenset({"canonical", "localnetwork", "version", "sessiontype", "command"})
+_NEVER = frozenset({"localnetwork", "version", "sessiontype", "command"})
 """Conditions that gopub cannot look at: their blocks do not hold, as for an ssh for which they are not met."""
 
 
@@ -106,7 +106,7 @@ def resolve(read: tuple[Line, ...], asked: Asked, around: Around, answers: Mappi
         reading = _Reading(asked, around, answers)
         reading.take(read)
         if reading.has_final:  # ssh, too, reads it all again, with what it knows by now
-            reading.final = True
+            reading.settle_name()
             reading.take(read)
     except _UnansweredError as wanted:
         return Unanswered(wanted.command)
@@ -127,6 +127,7 @@ class _Reading:
         self._one: dict[str, str] = {}
         self._many: dict[str, list[str]] = {}
         self._where: dict[str, Where] = {}
+        self._named = asked.host
         self.has_final = self.final = False
 
     def take(self, read: tuple[Line, ...], *, holds: bool = True) -> None:
@@ -136,7 +137,7 @@ class _Reading:
             if line.option in {"host", "match", "include"} and not line.words:
                 raise wrong(line.where, f"{line.option} says nothing")
             if line.option == "host":
-                active = holds and matches(self._asked.host, line.words)
+                active = holds and matches(self._named, line.words)
             elif line.option == "match":
                 active = self._matches(line) and holds
             elif line.option == "include":
@@ -144,6 +145,13 @@ class _Reading:
                     self.take(file, holds=active)
             elif active:
                 self._keep(line)
+
+    def settle_name(self) -> None:
+        """Before the second pass, for which the name is what it is by now, also for ``Host``."""
+        self.final = True
+        self._named = self._hostname()
+        if "hostname" not in self._where:
+            self._one["hostname"], self._where["hostname"] = "%h", Where("")
 
     def _keep(self, line: Line) -> None:
         option = line.option
@@ -188,7 +196,7 @@ class _Reading:
                 continue
             if name in {"canonical", "final"}:
                 self.has_final |= name == "final"
-                holds = holds and negated != (name == "final" and self.final)
+                holds = holds and negated != self.final
                 continue
             value = next(left, None)
             if value is None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gopub.errors import UsageError, Where
 from gopub.fleet.backends.config import settings_of
@@ -47,6 +52,10 @@ Match exec "test %n = web1"
   HostKeyAlias alias
 Match final host web1.corp
   IdentityFile ~/final
+Match canonical
+  IdentityFile ~/canonical
+Host web1.corp
+  IdentityFile ~/second
 Include /no/such/file none/*
 Host *
   ProxyCommand nc %h '%p' | tee "a b" # part of it
@@ -58,27 +67,69 @@ Host *
 
 
 @pytest.mark.parametrize("host", ["web1", "web9", "other"])
-async def test_the_same_as_ssh_makes_of_it(tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".ssh").mkdir()
-    path = tmp_path / ".ssh/config"
-    path.write_text(SKIPPED)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    ours = await settings_of(Asked(host))
+def test_the_same_as_ssh_makes_of_it(tmp_path: Path, host: str) -> None:
+    same(tmp_path, SKIPPED, host)
+
+
+PATTERNS = ["web1", "web*", "!web1", "w?b1", "*", "db", "!db*", "web1.corp", '"*.corp"', "web1,db"]
+VALUES = {
+    "Host": [*PATTERNS, "db web1", "* !web1"],
+    "Match": [
+        "all",
+        "final",
+        "canonical all",
+        *(f"{kind} {one}" for kind in ("host", "!originalhost") for one in PATTERNS),
+    ],
+    "Port": ["22", '"2200"'],
+    "User": ["ops", '"a b"'],
+    "HostName": ["%h.corp", "web1.corp"],
+    "IdentityFile": ["~/a", "/k/b", '"a\'b"'],
+    "HostKeyAlias": ["al", "none"],
+    "IdentitiesOnly": ["yes", "no"],
+    "ProxyJump": ["none", "u@j2:22"],
+    "ProxyCommand": ["none", "nc a 'b c' # d"],
+}
+WHOLE = ("ProxyJump", "ProxyCommand")
+LINES = st.sampled_from(sorted(VALUES)).flatmap(
+    lambda option: st.builds(
+        lambda before, between, value, after: f"{before}{option}{between}{value}{'' if option in WHOLE else after}",
+        st.sampled_from(["", "  ", "\t"]),
+        st.sampled_from([" ", "\t"] if option in {"Host", "Match"} else [" ", "=", " = ", "= "]),
+        st.sampled_from(VALUES[option]),
+        st.sampled_from(["", " ", " # why"]),
+    )
+)
+
+
+@given(st.lists(LINES, min_size=1, max_size=12), st.sampled_from(["web1", "db"]))
+@hypothesis.settings(max_examples=60, deadline=None)
+def test_the_same_as_ssh_makes_of_drawn_lines(drawn: list[str], host: str) -> None:
+    with TemporaryDirectory() as folder:
+        same(Path(folder), "\n".join(drawn), host)
+
+
+def same(home: Path, text: str, host: str) -> None:
+    """ssh, asked beside, makes the same of it."""
+    (home / ".ssh").mkdir()
+    path = home / ".ssh/config"
+    path.write_text(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOME", str(home))
+        ours = asyncio.run(settings_of(Asked(host)))
     ssh = shutil.which("ssh")
     assert ssh, "scripts/apt.sh installs it"
-    said = subprocess.run((ssh, "-G", "-F", str(path), host), check=True, capture_output=True, text=True)  # noqa: ASYNC221
+    said = subprocess.run((ssh, "-G", "-F", str(path), host), check=True, capture_output=True, text=True)
     theirs: dict[str, list[str]] = {}
     for line in said.stdout.splitlines():
         name, _, value = line.partition(" ")
         theirs.setdefault(name, []).append(value)
     assert ours.hostname == theirs["hostname"][0]
     assert [str(ours.port), ours.user] == theirs["port"] + theirs["user"]
-    assert list(ours.identities or ()) == theirs["identityfile"]
-    assert ours.get("hostkeyalias") == theirs.get("hostkeyalias", [None])[0]
-    assert ours.get("proxyjump") is None and "proxyjump" not in theirs
-    assert ours.get("proxycommand") == theirs["proxycommand"][0].replace("%h", ours.hostname).replace(
-        "%p", str(ours.port)
-    )
+    assert ours.identities is None or list(ours.identities) == theirs["identityfile"]
+    assert (ours.identities is None) == ("~/.ssh/id_rsa" in theirs["identityfile"])
+    for option in ("hostkeyalias", "proxyjump", "proxycommand"):
+        said_of_it = theirs.get(option, ["none"])[0]
+        assert (ours.get(option) or "none") == said_of_it.replace("%h", ours.hostname).replace("%p", str(ours.port))
     assert ours.identities_only == (theirs["identitiesonly"] == ["yes"])
 
 
@@ -89,7 +140,7 @@ def test_every_option_of_that_text_counts_somewhere() -> None:
         settings(SKIPPED, "web9", {"test web9 = web1": False}),
     )
     assert (one.port, nine.port, one.user, nine.user) == (2200, 99, "dep loy", "wrong")
-    assert one.identities == ("~/.ssh/none", "~/with space", "~/m", "~/final")
+    assert one.identities == ("~/.ssh/none", "~/with space", "~/m", "~/final", "~/canonical", "~/second")
     assert (one.get("hostkeyalias"), nine.get("hostkeyalias")) == ("alias", None)
 
 
