@@ -324,3 +324,10 @@ async def test_a_machine_has_go_s_name(machine: str, arch: str) -> None:
     part = (files("gopub.fleet.program") / "facts.sh").read_text("utf-8")
     done = await run(("sh", "-c", f"{part}\nuname() {{ echo {machine}; }}\narchitecture"))
     assert done.text == arch
+
+
+def test_each_function_of_the_host_program_has_a_name_of_its_own() -> None:
+    """Its parts are joined to one: of two functions of a name the later one is called by both parts."""
+    names = re.findall(r"^([a-z_]+)\(\)", program.text(), re.MULTILINE)
+    assert {"is_ours", "taken"} < set(names)
+    assert sorted({name for name in names if names.count(name) > 1}) == []

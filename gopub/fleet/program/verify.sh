@@ -64,7 +64,7 @@ judge() {
     value check.traffic "$c_traffic"
     value check.health "$c_health"
     unit_values
-    case $bad in GP442 | GP443 | GP445) taken ;; esac
+    case $bad in GP442 | GP443 | GP445) holders_of_ports ;; esac
     [ "$bad" != GP451 ] || fail_unkept "$bad" "$why"
     [ -z "$bad" ] || finish false "$bad" "$why"
     finish true '' "${dir:-nothing} serves"
@@ -144,13 +144,13 @@ who_listens() {
     echo "held by process ${holder:-?} $(cat "/proc/$holder/comm" 2>/dev/null)"
 }
 
-# taken: who else holds a port that the service needs, as values: whoever reads of several hosts compares these.
-taken() {
+# holders_of_ports: who else holds a port that the service needs, as values: whoever reads of several hosts compares these.
+holders_of_ports() {
     for port in $o_arg_port $o_arg_traffic_port; do
         inode=$(listener "$port")
         [ -n "$inode" ] || continue
         holder=$(holder_of "$inode")
-        [ -n "$holder" ] && ! is_ours "$holder" || continue
+        [ -n "$holder" ] && ! is_the_units "$holder" || continue
         value taken.port "$port"
         value taken.pid "$holder"
         value taken.by "$(cat "/proc/$holder/comm" 2>/dev/null)"
@@ -158,8 +158,8 @@ taken() {
     done
 }
 
-# is_ours PID: whether it is a process of the unit.
-is_ours() {
+# is_the_units PID: whether it is a process of the unit.
+is_the_units() {
     [ "$1" = "$u_pid" ] || { [ -n "$u_cgroup" ] && grep -qF -- "$u_cgroup" "/proc/$1/cgroup" 2>/dev/null; }
 }
 
