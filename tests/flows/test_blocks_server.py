@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +109,19 @@ async def test_it_was_signed_with_the_key_of_the_block(stack: Stack, released: d
     assert wrong.code != 0
 
 
+def contents(path: Path) -> str:
+    """What lies there, the server's encrypted database too; one that is let go of takes files of its own away."""
+    with suppress(FileNotFoundError, IsADirectoryError):
+        return path.read_text("utf-8", errors="replace")
+    return ""
+
+
 async def test_secrets_of_blocks_are_in_nothing_that_the_server_keeps(stack: Stack, released, keys: KeyFiles) -> None:
     rollout = await stack.gopub("rollout", "1.0.0", "--env", "prod", "--file", str(stack.folder / "small/gopub.yaml"))
     kept = [await stack.ask("POST", f"/{what}/filter", json={})
             for what in ("logs", "artifacts", "flow_runs", "task_runs")]  # fmt: skip
     told = json.dumps(kept) + rollout.text + rollout.complaint
-    written = [path for path in stack.folder.rglob("*") if path.is_file()]  # the server's database, encrypted, too
-    files = "".join(path.read_text("utf-8", errors="replace") for path in written if path != keys.private)
+    files = "".join(contents(path) for path in stack.folder.rglob("*") if path != keys.private)
     assert released["id"] in told  # the control: what was looked through is about these runs
     pem = keys.private.read_text().splitlines()[1]
     for secret in (TOKEN, pem):

@@ -19,7 +19,7 @@ from gopub.spec.loader import parse_spec
 from gopub.spec.notyet import NOT_YET, NOT_YET_IN_CONNECTIONS
 from gopub.spec.selector import parse_selector
 from gopub.spec.windows import parse_window
-from gopub.wiring.backends import BACKENDS
+from gopub.wiring.backends import Backends
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests/cases/spec"
@@ -41,6 +41,8 @@ TEXTS: dict[str, Callable[[str], object]] = {
     "secret": lambda name: SecretRef(env=name).reveal(),
     "ca file": lambda path: authorities(Path(path)),
 }
+OURS = Backends(tuple)
+"""Without plug-ins: the tests bring along some of their own."""
 
 
 def cases(name: str) -> Any:
@@ -63,7 +65,7 @@ def test_a_mistake_in_gopub_yaml_is_told_exactly(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("connections.bad.yaml"), ids=by_name)
 def test_a_mistake_in_connections_yaml_is_told_exactly(case: dict[str, Any]) -> None:
     with pytest.raises(SpecError) as caught:
-        parse_connections(case["input"], "connections.yaml", Path("/etc"), BACKENDS)
+        parse_connections(case["input"], "connections.yaml", Path("/etc"), OURS)
     assert f"{caught.value}\n" == case["error"]
 
 
