@@ -27,7 +27,8 @@ _VALUE = r"[A-Za-z0-9_.:/@+-]+"
 _EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
 _MEMBERSHIP = re.compile(rf"({_KEY})\s+(in|notin|not\s+in)\s*\(([^()]*)\)")
 _PRESENCE = re.compile(rf"(!?)\s*({_KEY})")
-_COMMA_OUTSIDE_SET = re.compile(r",(?![^()]*\))")
+_SET_OR_COMMA = re.compile(r"\([^()]*\)|,")  # one pass: a selector of a stranger may be as long as a gopub.yaml
+_SHOWN = 80
 _HINT = 'write terms such as "role=orders,region in (a,b),!quarantine"'
 
 
@@ -92,7 +93,9 @@ def parse_selector(text: str) -> Selector:
     Raises:
         SpecError: GP132 with the term that is wrong; an empty selector is one, for it would mean all hosts.
     """
-    return Selector(tuple(_term(part.strip(), text) for part in _COMMA_OUTSIDE_SET.split(text)))
+    commas = [found.start() for found in _SET_OR_COMMA.finditer(text) if found[0] == ","]
+    bounds = zip([0, *(comma + 1 for comma in commas)], [*commas, len(text)], strict=True)
+    return Selector(tuple(_term(text[begin:end].strip(), text) for begin, end in bounds))
 
 
 def _term(part: str, text: str) -> Term:
@@ -105,9 +108,28 @@ def _term(part: str, text: str) -> Term:
         if all(re.fullmatch(_VALUE, value) for value in values):
             return Term(found[1], Operator.IN if found[2] == "in" else Operator.NOT_IN, values)
     if not part:
-        raise SpecError("GP132", f"a term of {text!r} is empty", hint=_HINT)
-    hint = f"for a group write group={part}" if re.fullmatch(_VALUE, part) else _HINT
-    raise SpecError("GP132", f"{part!r} in {text!r} is not a label term", hint=hint)
+        raise SpecError("GP132", f"a term of {_shown(text)} is empty", hint=_HINT)
+    raise SpecError("GP132", f"{_shown(part)} in {_shown(text)} is not a label term", hint=_meant(part))
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _meant(part: str) -> str:
+    """How to write what somebody meant who wrote a host, a group or a pattern of Ansible's (``app:&web:!broken``)."""
+    if len(part) > _SHOWN:
+        return _HINT
+    names = part.split(":")
+    if not all(re.fullmatch(rf"[&!]?{_VALUE}", name) for name in names):
+        return _HINT
+    if len(names) == 1:
+        return f"for a group write group={part}, for a host inventory_hostname={part}" if part[0] != "!" else _HINT
+    either = [name for name in names if name[0] not in "&!"]
+    terms = [f"group in ({','.join(either)})" if len(either) > 1 else f"group={name}" for name in either[:1]]
+    terms += [f"group={name[1:]}" for name in names if name[0] == "&"]
+    terms += [f"group!={name[1:]}" for name in names if name[0] == "!"]
+    return f"where {part} is a pattern of Ansible's, write {','.join(terms)}"
 
 
 def _values(labels: Labels, key: str) -> frozenset[str]:
@@ -140,6 +162,8 @@ def _instead(key: str, keys: set[str], hosts: list[Labels]) -> str:
     groups = {name for labels in hosts for name in _values(labels, "group")}
     if key in groups:
         return f"; for the group write group={key}"
+    if any(key in _values(labels, "inventory_hostname") for labels in hosts):
+        return f"; for the host write inventory_hostname={key}"
     near, group = nearest(key, keys), nearest(key, groups)
     meant = near or (group and f"group={group}")
     return f"; did you mean {meant}?" if meant else ""

@@ -118,6 +118,33 @@ def test_a_truth_in_another_spelling_is_told(wanted: str) -> None:
     assert meant(inventory, "quarantine!=no") == ["w1", "w2"], "control: the other truth is no spelling of it"
 
 
+@pytest.mark.parametrize("wanted", ["true", "True", "yes", "on", "1"])
+@pytest.mark.parametrize("written", ["yes", "true", "On", "True", "1", "'1'"])
+def test_a_quarantine_in_any_spelling_is_left_out_or_told(written: str, wanted: str) -> None:
+    inventory = fleet(f"w1\nw2 quarantine={written}\n", {})
+    if inventory.hosts[1].labels["quarantine"] == wanted:
+        assert meant(inventory, f"quarantine!={wanted}") == ["w1"]
+    else:
+        assert refusal(inventory, f"quarantine!={wanted}").code == "GP404"
+    assert meant(fleet("w1\nw2 quarantine=no\n", {}), f"quarantine!={wanted}") == ["w1", "w2"], "control: it is in use"
+
+
+def test_a_truth_that_is_text_is_told_as_it_stands() -> None:
+    error = refusal(fleet("w1 quarantine=yes\n", {}), "quarantine!=true")
+    assert str(error) == (
+        "hosts.ini: GP404 the selector asks for quarantine, which is yes for host w1: true is the same in another "
+        "spelling\nhint: write yes"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"), [("0x10", "0x10"), ("16", "0x10"), ("0b11", "0b11"), ("1_000", "1_000")]
+)
+def test_a_number_with_another_base_is_told(written: str, wanted: str) -> None:
+    assert refusal(fleet(f"w1 rev={written}\n", {}), f"rev!={wanted}").code == "GP404"
+    assert meant(fleet(f"w1 rev={written}\n", {}), "rev!=0x11") == ["w1"], "control: another number"
+
+
 @given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans()))
 def test_a_label_is_the_same_as_its_value(value: float) -> None:
     assert same(value, str(label(value)))
@@ -153,6 +180,7 @@ def test_a_name_that_is_a_group_and_a_label_of_other_hosts_is_refused() -> None:
         ("order", "no host has a label order; did you mean group=orders?"),
         ("orders=x", "no host has a label orders; for the group write group=orders"),
         ("zzzz", "no host has a label zzzz"),
+        ("w1", "no host has a label w1; for the host write inventory_hostname=w1"),
     ],
 )
 def test_a_name_that_is_nearly_a_group_says_how_to_write_it(selector: str, hint: str) -> None:
@@ -160,11 +188,31 @@ def test_a_name_that_is_nearly_a_group_says_how_to_write_it(selector: str, hint:
     assert (error.code, error.hint) == ("GP405", hint)
 
 
-def test_a_group_whose_name_is_no_label_says_how_to_write_it() -> None:
+@pytest.mark.parametrize(
+    ("selector", "hint"),
+    [
+        ("2024", "for a group write group=2024, for a host inventory_hostname=2024"),
+        ("app:web", "where app:web is a pattern of Ansible's, write group in (app,web)"),
+        ("app:&web:!out", "where app:&web:!out is a pattern of Ansible's, write group=app,group=web,group!=out"),
+        ("app:", 'write terms such as "role=orders,region in (a,b),!quarantine"'),
+    ],
+)
+def test_a_name_or_pattern_that_is_no_label_says_how_to_write_it(selector: str, hint: str) -> None:
     with pytest.raises(SpecError) as caught:
-        parse_selector("2024")
-    assert (caught.value.code, caught.value.hint) == ("GP132", "for a group write group=2024")
+        parse_selector(selector)
+    assert (caught.value.code, caught.value.hint) == ("GP132", hint)
+    _, written = hint.rsplit("write ", 1)
+    if ":" in selector and "group" in written:
+        assert parse_selector(written), "what is advised is a selector"
     assert meant(fleet("[2024]\nw1\n", {}), "group=2024") == ["w1"]
+
+
+@pytest.mark.parametrize("text", ["(" * 300_000, ",(" * 150_000, "(" + "a," * 150_000, "role in (" + "x," * 150_000])
+def test_a_selector_as_long_as_a_file_is_refused_in_a_few_words(text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_selector(text)
+    assert caught.value.code == "GP132"
+    assert len(str(caught.value)) < 400
 
 
 def test_a_host_knows_its_name_and_its_groups_whatever_its_variables_say() -> None:

@@ -75,5 +75,5 @@ def _doubt(term: Term, host: Host, file: str) -> SpecError | None:
     if wanted is None:
         return None
     problem = f"{asked}, which is {text} for host {host.name}: {wanted} is the same in another spelling"
-    hint = f"write {text}; to keep what the inventory says as text, quote it there"
-    return SpecError("GP404", problem, hint=hint, where=Where(file))
+    unquoted = "" if isinstance(value, str) else "; to keep what the inventory says as text, quote it there"
+    return SpecError("GP404", problem, hint=f"write {text}{unquoted}", where=Where(file))

@@ -13,8 +13,8 @@ from gopub.canon import Json
 from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 
 _TEMPLATE = ("{{", "{%", "{#")
-_TRUE = frozenset({"true", "yes", "on"})
-_FALSE = frozenset({"false", "no", "off"})
+# As Ansible's filter `bool`; in an INI inventory `true` and `yes` are text, so text is held against them as well.
+_TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 
 
 def literal(text: str) -> Json:
@@ -75,12 +75,13 @@ def unlabelled(value: Json) -> str:
 
 def same(value: Json, word: str) -> bool:
     """Whether a word means the value though it may be spelled otherwise: ``yes`` for true, ``1.10`` for 1.1."""
-    if isinstance(value, bool):
-        return word.lower() in (_TRUE if value else _FALSE)
-    if not isinstance(value, int | float):
+    truth = _TRUTHS.get(str(value).lower())
+    if truth is not None and truth is _TRUTHS.get(word.lower()):
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return word == value
     try:
-        return value == int(word)
+        return value == int(word, 0)  # 0x10 as inventories spell numbers, too
     except ValueError:
         try:
             return value == float(word)
