@@ -88,11 +88,17 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     found = False
     for pattern in patterns:
         negated = pattern.startswith("!")
-        if _regex(pattern.removeprefix("!")).fullmatch(name):
+        if _is(name, pattern.removeprefix("!")):
             if negated:
                 return False
             found = True
     return found
+
+
+def _is(name: str, pattern: str) -> bool:
+    if "*" not in pattern and "?" not in pattern:  # nearly all of a long file
+        return name == pattern
+    return bool(_regex(pattern).fullmatch(name))
 
 
 def _regex(pattern: str) -> re.Pattern[str]:

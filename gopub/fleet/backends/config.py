@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from functools import lru_cache
 from glob import glob
 from pathlib import Path
 
@@ -63,7 +64,13 @@ def _read(path: Path, where: Where, depth: int) -> tuple[Line, ...]:
     except OSError as error:
         raise wrong(where, f"{path}: {error.strerror}") from error
     name = where.file if depth == 0 else str(path)
-    return tuple(_with_files(line, depth) if line.option == "include" else line for line in lines(text, name))
+    return tuple(_with_files(line, depth) if line.option == "include" else line for line in _lines(text, name))
+
+
+@lru_cache(maxsize=64)
+def _lines(text: str, name: str) -> tuple[Line, ...]:
+    """Once for a text, not once for a host: who is busy with it hears no server meanwhile."""
+    return tuple(lines(text, name))
 
 
 def _with_files(line: Line, depth: int) -> Line:

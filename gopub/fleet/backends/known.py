@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Pinned:
         if not texts:
             raise UsageError("GP418", f"no file with pinned host keys is there: {_listed(wanted)}", hint=_HINT)
         self._paths = list(texts)
-        keys = asyncssh.import_known_hosts("\n".join(texts.values()))
+        keys = _keys("\n".join(texts.values()))
         self._found = asyncssh.match_known_hosts(keys, name, "", None if port == SSH_PORT else port)
 
     @property
@@ -139,12 +140,26 @@ def _read(path: Path, *, needed: bool) -> str | None:
         return None
     except (OSError, ValueError) as error:
         raise _unreadable(path, getattr(error, "strerror", "") or str(error)) from error
+    if bad := _bad_line(text):  # a revoked key may be what stands there: nothing is guessed
+        raise _unreadable(path, bad[1], Where(str(path), bad[0]))
+    return text
+
+
+# Once for a text, not once for a host: all hosts of a fleet are looked up in the same files at the same time, and who
+# parses thousands of lines for each of them meanwhile hears no server, until logins run out of time.
+@lru_cache(maxsize=16)
+def _bad_line(text: str) -> tuple[int, str] | None:
     for number, line in enumerate(text.split("\n"), 1):
         try:
             asyncssh.import_known_hosts(line)
-        except ValueError as error:  # a revoked key may be what stands there: nothing is guessed
-            raise _unreadable(path, str(error), Where(str(path), number)) from error
-    return text
+        except ValueError as error:
+            return number, str(error)
+    return None
+
+
+@lru_cache(maxsize=16)
+def _keys(text: str) -> asyncssh.SSHKnownHosts:
+    return asyncssh.import_known_hosts(text)
 
 
 def _unreadable(path: Path, why: str, where: Where | None = None) -> UsageError:
