@@ -22,7 +22,7 @@ def cells(text: str) -> int:
     return len(text) if text.isascii() else sum(map(_cells, text))
 
 
-def fold(text: str, width: int) -> str:
+def broken(text: str, width: int) -> str:
     """Each line broken where it is wider, between words or wide characters; the rest stands a little further in.
 
     A word that is wider than a whole line, such as a path, stays whole: a terminal breaks it, and what is copied from

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gopub.cli.saying import say
+from gopub.cli.saying import say, say_document
 from gopub.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Hosts on which a service was before gopub.")
@@ -40,7 +40,10 @@ def adopt(
     env = choose_env(loaded, env)
     found = asyncio.run(give_word(project_of(path), env, hosts or (), undo=undo, do=yes and not dry_run,
                                   reason=reason, elsewhere=server_blocks()))  # fmt: skip
-    say(json.dumps({"schema_version": 1, **found.to_json()}, indent=2) if as_json else "\n".join(found.lines()))
+    if as_json:
+        say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
+    else:
+        say("\n".join(found.lines()))
     if found.failed:
         raise found.failed
     for name, record in (found.done or {}).items():

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
-from gopub.cli.folding import fold, table
+from gopub.cli.folding import broken, table
 from gopub.telemetry import REDACTOR, one_line, visible
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ FRAMED = 64
 
 def say(text: str, *, err: bool = False) -> None:
     """Print a text for people; line feeds and tabs stay, every other control character is written out."""
-    _put(fold(visible(REDACTOR.clean(text)), _width(_stream(err=err))), err=err)
+    _put(broken(visible(REDACTOR.clean(text)), _width(_stream(err=err))), err=err)
 
 
 def say_document(text: str, *, nl: bool = True) -> None:

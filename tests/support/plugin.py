@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from gopub.wiring.backends import GROUP, Backends
+from gopub.wiring.backends import BACKENDS, GROUP, Backends
 
 MODULE = Path(__file__).with_name("acme_gopub.py").read_text("utf-8")
 LINES = {
@@ -39,6 +39,11 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: st
 def acme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Backends:
     """The distribution with a backend behind every door."""
     return install(folder, monkeypatch, "acme_gopub", MODULE, LINES)
+
+
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process know no plug-in, not those of the tests either: for words that list every kind there is."""
+    monkeypatch.setitem(vars(BACKENDS), "_plugins", {})
 
 
 def loaded(name: str) -> ModuleType | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gopub.cli.folding import NARROWEST, cells, fold, table
+from gopub.cli.folding import NARROWEST, broken, cells, table
 
 CLI = Path(__file__).parents[2] / "gopub" / "cli"
 HEAD = ("app", "under way", "driver")
@@ -37,12 +37,12 @@ def test_columns_are_counted_as_a_terminal_counts(text: str, columns: int) -> No
     ],
 )
 def test_lines_are_broken_between_words(text: str, folded: str) -> None:
-    assert fold(text, 22) == folded
+    assert broken(text, 22) == folded
 
 
 @pytest.mark.parametrize("width", [0, NARROWEST - 1])
 def test_where_nobody_reads_nothing_is_broken(width: int) -> None:
-    assert fold("word " * 50, width) == "word " * 50
+    assert broken("word " * 50, width) == "word " * 50
 
 
 def test_no_word_is_lost_and_no_line_is_too_wide() -> None:
@@ -52,7 +52,7 @@ def test_no_word_is_lost_and_no_line_is_too_wide() -> None:
     for _ in range(300):
         words = ["".join(draw.choices("ab→é发布ü", k=draw.randint(1, 9))) for _ in range(draw.randint(1, 40))]
         width = draw.randint(NARROWEST, 60)
-        folded = fold(" ".join(words), width)
+        folded = broken(" ".join(words), width)
         assert "".join(folded.split()) == "".join(words)
         assert max(cells(line) for line in folded.split("\n")) <= width
 
