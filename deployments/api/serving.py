@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 
 from deployments.api.app import create_app
+from deployments.api.connections import LISTENING
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.engine import PrefectStarter, require_server
@@ -19,8 +20,6 @@ from deployments.refs import GitRefs
 from gopub.clock import SystemClock
 from gopub.spec.projects import find_projects, load_projects
 from gopub.wiring.backends import BACKENDS
-
-_MOST_CONNECTIONS = 256
 
 
 def open_parts(projects_file: Path | None, state: Path) -> Parts:
@@ -77,10 +76,9 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
-        timeout_graceful_shutdown=15,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
         ssl_ca_certs=str(tls_client_ca) if tls_client_ca else None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if tls_client_ca else ssl.CERT_NONE,
+        **LISTENING,
     )
