@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deployments.starter import RunOrder
 from gopub.errors import GopubError
 from gopub.paths import private_database, private_folder
+from gopub.telemetry import log
 
 KEPT = 7 * 86400.0
 """Seconds for which a repeated request is recognised."""
@@ -47,6 +48,9 @@ _INDEXES = (
     sa.Index("deliveries_waiting", _ROWS.c.received, sqlite_where=_WAITS),
 )
 _THREADS = 16
+_LOCKED_FOR = 4.0
+"""Seconds that a locked file is waited for: GitLab gives up on an answer after 10, and one may wait for two tries."""
+_LOG = log("deliveries")
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
 
@@ -89,22 +93,9 @@ class Deliveries:
         self._writing = threading.Lock()
         # Threads of its own: whatever else of this process hangs in one, an answer does not wait for it.
         self._threads = ThreadPoolExecutor(_THREADS, "deliveries")
-        try:
-            private_folder(file.parent)
-            private_database(file)
-            url = sa.URL.create("sqlite", database=str(file))
-            self._engine = sa.create_engine(url, connect_args={"timeout": 10.0}, hide_parameters=True)
-            sa.event.listen(self._engine, "connect", _make_durable)
-            with self._engine.begin() as db:
-                db.execute(sa.schema.CreateTable(_ROWS, if_not_exists=True))
-                for index in _INDEXES:
-                    db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
-        except (OSError, SQLAlchemyError) as error:
-            raise GopubError(
-                "GP915",
-                f"the file of deliveries, {file}, cannot be used: {getattr(error, 'orig', error)}",
-                hint="gopub serve must be able to write there; --state names another folder",
-            ) from error
+        self._file = file
+        self._engine = self._opened()
+        self._place = _place(file)
 
     async def aside(
         self, ask: Callable[_Given, _Found], *args: _Given.args, **kwargs: _Given.kwargs
@@ -128,8 +119,11 @@ class Deliveries:
             while True:
                 wishes.append(self._wishes.get_nowait())
         try:
-            with self._engine.begin() as db:
-                found = [_written(db, wish) for wish in wishes]
+            with self._usable():
+                if self._place != _place(self._file):
+                    self._go_on_in_a_new_file()
+                with self._engine.begin() as db:
+                    found = [_written(db, wish) for wish in wishes]
         except Exception as error:  # noqa: BLE001 - each of them is told
             for wish in wishes:
                 wish.answer.set_exception(error)
@@ -137,26 +131,63 @@ class Deliveries:
             for wish, began in zip(wishes, found, strict=True):
                 wish.answer.set_result(began)
 
+    def _opened(self) -> sa.Engine:
+        with self._usable():
+            private_folder(self._file.parent)
+            private_database(self._file)
+            url = sa.URL.create("sqlite", database=str(self._file))
+            engine = sa.create_engine(url, connect_args={"timeout": _LOCKED_FOR}, hide_parameters=True)
+            sa.event.listen(engine, "connect", _make_durable)
+            with engine.begin() as db:
+                db.execute(sa.schema.CreateTable(_ROWS, if_not_exists=True))
+                for index in _INDEXES:
+                    db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
+        return engine
+
+    def _go_on_in_a_new_file(self) -> None:
+        """The file was removed or replaced: rows written to the old one would be gone when this process ends."""
+        _LOG.error("%s was removed or replaced while it was in use: its rows are written anew", self._file)
+        with self._engine.connect() as old:
+            rows = [dict(row) for row in old.execute(_ROWS.select()).mappings()]
+        opened = self._opened()
+        with opened.begin() as db:
+            if rows:
+                db.execute(sqlite.insert(_ROWS).on_conflict_do_nothing(), rows)
+        before, self._engine, self._place = self._engine, opened, _place(self._file)
+        before.dispose()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Tell what the file does as GP915."""
+        try:
+            yield
+        except (OSError, SQLAlchemyError) as error:
+            raise GopubError(
+                "GP915",
+                f"the file of deliveries, {self._file}, cannot be used: {getattr(error, 'orig', error)}",
+                hint="gopub serve must be able to write there; --state names another folder",
+            ) from error
+
     def find(self, key: str) -> Delivery | None:
         """The row of a key, if there is one."""
-        with self._engine.connect() as db:
+        with self._usable(), self._engine.connect() as db:
             row = db.execute(_of(key)).one_or_none()
         return _delivery(row) if row else None
 
     def finish(self, key: str, outcome: dict[str, Any]) -> None:
         """Record the answer; a repeated request gets it again."""
-        with self._engine.begin() as db:
+        with self._usable(), self._engine.begin() as db:
             db.execute(_ROWS.update().where(_ROWS.c.key == key).values(outcome=json.dumps(outcome)))
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
         query = _ROWS.select().where(_WAITS).order_by(_ROWS.c.received, sa.literal_column("rowid"))
-        with self._engine.connect() as db:
+        with self._usable(), self._engine.connect() as db:
             return [_delivery(row) for row in db.execute(query)]
 
     def count(self) -> int:
         """How many wait."""
-        with self._engine.connect() as db:
+        with self._usable(), self._engine.connect() as db:
             return int(db.execute(sa.select(sa.func.count()).select_from(_ROWS).where(_WAITS)).scalar_one())
 
     def close(self) -> None:
@@ -171,9 +202,18 @@ def _make_durable(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
+def _place(file: Path) -> tuple[int, int] | None:
+    """Which file lies there now."""
+    with suppress(FileNotFoundError):
+        found = file.stat()
+        return found.st_dev, found.st_ino
+    return None
+
+
 def _written(db: sa.Connection, wish: _Wish) -> Began:
     new = sqlite.insert(_ROWS).values(key=wish.key, digest=wish.digest, received=wish.now, orders=wish.orders)
-    db.execute(_ROWS.delete().where(_ROWS.c.received < wish.now - KEPT))  # a write first: it waits for its turn
+    # A write first: it waits for its turn. What waits is nobody's to drop: a clock that leaps makes nothing old.
+    db.execute(_ROWS.delete().where(_ROWS.c.received < wish.now - KEPT, sa.not_(_WAITS)))
     made = db.execute(new.on_conflict_do_nothing()).rowcount
     return _delivery(db.execute(_of(wish.key)).one()), bool(made)
 

@@ -22,12 +22,16 @@ class Pause:
     length: float
     until: float
 
+    def lasts(self, now: float) -> bool:
+        """Whether it is not over; a clock that was set back makes it no longer than it is."""
+        return 0 < self.until - now <= self.length
+
 
 def longer(before: Pause | None, now: float, most: float = LONGEST_PAUSE) -> Pause:
     """The pause after another failure: twice as long. Of several that failed together the first counts."""
     if before is None:
         return Pause(RETRY_EVERY, now + RETRY_EVERY)
-    if now < before.until:
+    if before.lasts(now):
         return before
     length = min(2 * before.length, most)
     return Pause(length, now + length)
@@ -43,7 +47,7 @@ class Pauses(Generic[What]):
     def any_of(self, *what: What) -> bool:
         """Whether one of these is left alone still."""
         now = self._clock.now()
-        return any(now < self._of[one].until for one in what if one in self._of)
+        return any(self._of[one].lasts(now) for one in what if one in self._of)
 
     def add(self, what: What) -> None:
         """It failed (again)."""

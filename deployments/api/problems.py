@@ -21,6 +21,7 @@ MEDIA_TYPE = "application/problem+json"
 _LOG = log("api")
 
 _TITLES: Mapping[str, tuple[int, str]] = {
+    "GP915": (503, "The file of deliveries cannot be used"),
     "GP918": (503, "The engine does not answer"),
     "GP919": (503, "The engine does not know what to start"),
     "GP930": (401, "A token is needed"),

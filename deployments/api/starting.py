@@ -214,10 +214,15 @@ async def keep_starting(parts: Parts, *, within: float = START_WITHIN) -> None:
                 _LOG.exception("what waits cannot be read or marked; tried again in %gs", trouble.length)
                 await parts.clock.sleep(trouble.length)
                 continue
-            await parts.clock.sleep(max(_NOT_SOONER, _REST * (parts.clock.now() - since)))
+            await parts.clock.sleep(rest(parts.clock.now() - since))
             await _something_new(parts)
     finally:
         await starting.stop()
+
+
+def rest(took: float) -> float:
+    """Seconds to rest after a look that took so long; a clock that leaps meanwhile makes it no longer than a retry."""
+    return min(max(_NOT_SOONER, _REST * took), RETRY_EVERY)
 
 
 async def _something_new(parts: Parts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -109,7 +110,7 @@ def test_each_of_a_transaction_that_failed_is_told(tmp_path: Path) -> None:
             db.execute(sa.text("DROP TABLE deliveries"))
         with file._writing:
             begun = [threads.submit(file.begin, f"k{n}", "d", (), 1000.0) for n in range(4)]
-        assert [type(one.exception()).__name__ for one in begun] == ["OperationalError"] * 4
+        assert [getattr(one.exception(), "code", "") for one in begun] == ["GP915"] * 4
 
 
 def test_what_waits_is_found_without_reading_what_does_not(tmp_path: Path) -> None:
@@ -128,6 +129,44 @@ def test_after_a_week_a_request_is_new_again(tmp_path: Path) -> None:
         assert file.begin("k", "d", (), 1000.0)[1]
         assert not file.begin("k", "d", (), 1000.0 + KEPT)[1]
         assert file.begin("k", "other", (), 1000.1 + KEPT)[1]
+
+
+def test_what_waits_is_kept_however_far_the_clock_leaps(tmp_path: Path) -> None:
+    with closing(Deliveries(tmp_path / "deliveries.sqlite")) as file:
+        file.begin("waits", "d", [ORDER], 1000.0)
+        file.begin("asked", "d", (), 1000.0)
+        file.begin("started", "d", [ORDER], 1000.0)
+        file.finish("started", {"runs": ["r"]})
+        file.begin("later", "d", [ORDER], 1001.0 + KEPT)
+        assert [row.key for row in file.waiting()] == ["waits", "later"]
+        assert (file.find("asked"), file.find("started")) == (None, None), "control: the others are dropped"
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "nothing"])
+def test_rows_outlive_the_removal_of_the_file(what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "state" / "deliveries.sqlite"
+    with closing(Deliveries(path)) as file:
+        file.begin("k1", "d", [ORDER], 1000.0)
+        if what == "folder":
+            shutil.rmtree(path.parent)
+        elif what == "file":
+            for one in path.parent.iterdir():
+                one.unlink()
+        file.begin("k2", "d", [ORDER], 1001.0)
+        assert [row.key for row in file.waiting()] == ["k1", "k2"]
+    with closing(Deliveries(path)) as again:
+        assert [row.key for row in again.waiting()] == ["k1", "k2"], "what was answered with 202 is on disk"
+    assert ("was removed or replaced" in caplog.text) == (what != "nothing")
+
+
+def test_a_locked_file_is_told_within_the_time_of_an_answer(tmp_path: Path) -> None:
+    path = tmp_path / "deliveries.sqlite"
+    with closing(Deliveries(path)) as file, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(GopubError, match=r"GP915 .*cannot be used: database is locked"):
+            file.begin("k", "d", [ORDER], 1000.0)
+        other.execute("ROLLBACK")
+        assert file.begin("k", "d", [ORDER], 1000.0)[1], "control: it goes on where the lock is gone"
 
 
 def test_a_file_that_is_no_database_is_said_in_its_own_words(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from deployments.api.parts import Parts
 from deployments.api.pauses import LONGEST_PAUSE, RETRY_EVERY, Pause, longer
-from deployments.api.starting import GIVE_UP_AFTER, Starting, keep_starting, start_one
+from deployments.api.starting import GIVE_UP_AFTER, Starting, keep_starting, rest, start_one
 from deployments.deliveries import Delivery
 from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError
@@ -301,3 +301,10 @@ def test_a_pause_doubles_up_to_a_limit_and_failures_at_one_moment_count_once() -
         lengths.append(pause.length)
     assert lengths == [10.0, 20.0, 30.0, 30.0, 30.0, 30.0]
     assert longer(Pause(200.0, 0.0), 1.0, 300.0) == Pause(300.0, 301.0)
+
+
+def test_a_clock_that_is_set_makes_nothing_wait_longer() -> None:
+    pause = Pause(30.0, 1030.0)
+    assert [pause.lasts(now) for now in (1000.0, 1029.9)] == [True, True]
+    assert [pause.lasts(now) for now in (1030.0, 999.0, -80000.0)] == [False, False, False]
+    assert [rest(took) for took in (-3600.0, 0.0, 0.5, 3600.0)] == [0.05, 0.05, 2.0, RETRY_EVERY]
