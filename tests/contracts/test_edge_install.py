@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -113,6 +114,32 @@ async def test_files_that_nginx_refuses_are_taken_back_and_the_next_edge_is_not_
     }  # fmt: skip
     assert (await ask(serving, install=False))[0].fine
     assert (await serving.client().ask()).peer == "a1"
+
+
+async def test_files_that_the_nginx_that_runs_cannot_use_are_taken_back_and_told(serving):
+    """`nginx -t` binds nothing: that a port belongs to somebody else shows in the log of the master alone."""
+    location = serving.root / "gopub/gopub-location.conf"
+    location.write_text(location.read_text() + "# older\n")
+    old, workers = laid(serving), serving.workers()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        path = serving.root / "gopub.d" / "mine.conf"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"server {{ listen 127.0.0.1:{port}; }}\n")
+        assert (await ask(serving, install=False))[0].fine, "control: it reads well"
+        found, following = await ask(serving, serving, install=True)
+    assert not found.fine
+    assert found.said.startswith("the nginx that runs did not take its files up, and goes on: ")
+    assert f"bind() to 127.0.0.1:{port} failed (98: " in found.said
+    assert not following.fine
+    assert laid(serving) == old
+    assert serving.workers() == workers
+    assert (await serving.client().ask()).peer == "a1"
+    [again] = await ask(serving, install=True)
+    assert again.fine, "the port is free by now"
+    assert laid(serving) != old
 
 
 @pytest.mark.parametrize("tried", [False, True])

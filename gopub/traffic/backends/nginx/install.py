@@ -16,7 +16,7 @@ from gopub.traffic.door import Connect
 from gopub.traffic.protocol import EdgeFiles
 
 _SCRIPT = files("gopub.traffic.backends.nginx").joinpath("install.sh").read_text(encoding="utf-8")
-_REFUSED, _NOT_RUNNING = 3, 4
+_REFUSED, _NOT_RUNNING, _NOT_TAKEN_UP = 3, 4, 5
 _MOST = 20
 """Lines of what nginx says."""
 _LIMIT = 60.0
@@ -32,10 +32,12 @@ async def look_at_files(
 ) -> tuple[EdgeFiles, ...]:
     """Ask the nginx of every edge about its files; ``install``: one edge after another gets ours first.
 
-    An edge whose nginx refuses them has its old ones again, and the next ones are not touched.
+    An edge whose nginx refuses them, or tries them and cannot use them, has its old ones again, and the next ones are
+    not touched.
     """
     chosen = layout or EdgeLayout()
-    argv = ("sh", "-c", _SCRIPT, "sh", chosen.config, "install" if install else "check", *nginx)
+    mode, error_log = "install" if install else "check", f"{chosen.log}/error.log"
+    argv = ("sh", "-c", _SCRIPT, "sh", chosen.config, chosen.pid, error_log, mode, *nginx)
     body = archive(chosen) if install else b""
     if not install:
         return tuple(await asyncio.gather(*(_ask(edge, connect, argv, body) for edge in edges)))
@@ -78,6 +80,9 @@ def _read(edge: str, done: Result) -> EdgeFiles:
         return EdgeFiles(edge, fine=False, said=f"its files are right, but nginx does not run: {said}")
     if done.code == _REFUSED:
         return EdgeFiles(edge, fine=False, said=f"nginx refuses its files: {said}")
+    if done.code == _NOT_TAKEN_UP:
+        why = said or "look into its error log"
+        return EdgeFiles(edge, fine=False, said=f"the nginx that runs did not take its files up, and goes on: {why}")
     if done.code:
         return EdgeFiles(edge, fine=False, said=said or f"exit code {done.code}")
     return EdgeFiles(edge, fine=True, said=said)

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Lays gopub's files of an edge, and keeps them only where nginx takes them; what it says goes to stdout.
-#   sh -c "$(cat install.sh)" sh DIR check|install NGINX [ARGUMENT...]
+#   sh -c "$(cat install.sh)" sh DIR PID_FILE ERROR_LOG check|install NGINX [ARGUMENT...]
 # On stdin is a tar archive of what belongs into DIR. Files of others in DIR stay.
-# Ends with 0 (fine), 3 (nginx refuses; the old files lie there again) or 4 (fine, and nginx does not run).
+# Ends with 0 (fine), 3 (nginx refuses), 4 (fine, and nginx does not run) or 5 (the nginx that runs did not take them up:
+# `nginx -t` binds no port and asks for no memory). After 3 and 5 the old files lie there again.
 
 set -eu
 dir=$1
-mode=$2
-shift 2
+pid_file=$2
+error_log=$3
+mode=$4
+shift 4
 
 if [ "$mode" = check ]; then
     cat >/dev/null
@@ -39,6 +42,39 @@ fi
 trap - HUP INT TERM
 same=no
 ! diff -r "$dir.old" "$dir" >/dev/null 2>&1 || same=yes
+
+# workers: the processes that the master started, a line each; none where nobody knows the master.
+workers() {
+    [ -n "$master" ] || return 0
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/ (.*) / /' | awk -v master="$master" '$3 == master { print $1 }'
+}
+
+# taken_up: whether the master started workers anew, which it does where it could use what it read.
+taken_up() {
+    tries=200
+    while [ "$tries" -gt 0 ]; do
+        for worker in $(workers); do
+            case " $before " in *" $worker "*) ;; *) return 0 ;; esac
+        done
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+    return 1
+}
+
+if [ "$same" = no ]; then
+    master=$(cat "$pid_file" 2>/dev/null) || master=
+    before=$(workers | tr '\n' ' ')
+    lines=$(wc -l 2>/dev/null <"$error_log") || lines=0
+    if ! "$@" -s reload 2>&1; then
+        rm -rf "$dir.old"
+        exit 4
+    fi
+    if [ -n "$before" ] && ! taken_up; then
+        tail -n "+$((lines + 1))" "$error_log" 2>/dev/null | grep -F '[emerg]' | head -n 3 || :
+        back
+        exit 5
+    fi
+fi
 mv "$dir.old" "$dir.gone" # at once: half of it must never come back
 rm -rf "$dir.gone"
-[ "$same" = yes ] || "$@" -s reload 2>&1 || exit 4
