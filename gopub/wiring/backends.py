@@ -29,9 +29,12 @@ from gopub.store.protocol import StoreConnection
 from gopub.telemetry import log
 from gopub.traffic import backends as routers
 from gopub.traffic.door import RouterConnection
+from gopub.wiring.guard import ASIDE, FETCHED_WITHIN, as_broken, guarded, in_time
 
 GROUP = "gopub.backends"
 _log = log("backends")
+Name = tuple[bool, str]
+"""Whether it is a way to secrets, and its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,16 @@ class Backend:
     fault: str = ""
     """Why it cannot be used, as far as its name tells."""
 
+    @property
+    def of_secrets(self) -> bool:
+        """Whether it is a way to secrets: these have names apart from those of connections."""
+        return self.door == SecretRef.door
+
+    @property
+    def name(self) -> Name:
+        """What it is found by."""
+        return self.of_secrets, self.kind
+
     def load(self) -> type[Connection | SecretRef]:
         """Import its connection, or its way to refer to secrets.
 
@@ -79,16 +92,17 @@ class Backend:
         module, _, name = self.place.partition(":")
         if not self.whose:
             return getattr(import_module(module), name)  # type: ignore[no-any-return]
-        try:
-            found = getattr(import_module(module), name)
-        except (Exception, SystemExit) as error:
-            raise self.broken(f"{type(error).__name__}: {error}") from error
-        return self._checked(found)
+        with ASIDE, as_broken(self.broken, "its module failed", most=FETCHED_WITHIN):
+            found = in_time(lambda: getattr(import_module(module), name), FETCHED_WITHIN)
+        return guarded(self._checked(found), self._model, self.broken)
+
+    @property
+    def _model(self) -> type[Connection | SecretRef]:
+        return SecretRef if self.of_secrets else DOORS[self.door].model
 
     def _checked(self, found: object) -> type[Connection | SecretRef]:
-        model: type[Connection | SecretRef] = SecretRef if self.door == SecretRef.door else DOORS[self.door].model
-        if not (isinstance(found, type) and issubclass(found, model)):
-            raise self.broken(f"{self.place} is no {model.__name__}")
+        if not (isinstance(found, type) and issubclass(found, self._model)):
+            raise self.broken(f"{self.place} is no {self._model.__name__}")
         if issubclass(found, SecretRef):
             return self._of_secrets(found)
         if kind_of(found) != self.kind:
@@ -123,20 +137,21 @@ class Backends:
         self._ours = {
             kind: Backend(name, kind, place) for name, door in DOORS.items() for kind, place in door.ours.items()
         }
-        self._loaded: dict[str, type[Connection | SecretRef]] = {}
+        self._loaded: dict[Name, type[Connection | SecretRef]] = {}
 
     @cached_property
-    def _plugins(self) -> Mapping[str, Backend]:
-        found: dict[str, Backend] = {}
+    def _plugins(self) -> Mapping[Name, Backend]:
+        found: dict[Name, Backend] = {}
         for point in sorted(self._installed(), key=lambda point: (point.name, _whose(point))):
             one = _plugin(point)
-            if one.kind in self._ours:
+            taken = SecretRef.model_fields if one.of_secrets else self._ours
+            if one.kind in taken:
                 _log.warning("%s", one.broken("its name is taken by one of gopub's own").problem)
-            elif other := found.get(one.kind):
+            elif other := found.get(one.name):
                 both = f"{other.whose} and {one.whose} both have one of that name"
-                found[one.kind] = Backend(other.door, one.kind, other.place, other.whose, both)
+                found[one.name] = Backend(other.door, one.kind, other.place, other.whose, both)
             else:
-                found[one.kind] = one
+                found[one.name] = one
         return found
 
     def names(self, door: str = "") -> tuple[str, ...]:
@@ -150,7 +165,7 @@ class Backends:
         Raises:
             GopubError: GP968 it is a plug-in's, and cannot be used.
         """
-        found = self._load(kind)
+        found = self._load((False, kind))
         return found if found is not None and issubclass(found, Connection) else None
 
     def find_secret(self, kind: str) -> type[SecretRef] | None:
@@ -159,16 +174,17 @@ class Backends:
         Raises:
             GopubError: GP968 it cannot be used.
         """
-        found = self._load(kind) if kind in self.names(SecretRef.door) else None
+        found = self._load((True, kind))
         return found if found is not None and issubclass(found, SecretRef) else None
 
-    def _load(self, kind: str) -> type[Connection | SecretRef] | None:
-        if kind not in self._loaded:
-            backend = self._ours.get(kind) or self._plugins.get(kind)
+    def _load(self, name: Name) -> type[Connection | SecretRef] | None:
+        if name not in self._loaded:
+            of_secrets, kind = name
+            backend = self._plugins.get(name) if of_secrets else self._ours.get(kind) or self._plugins.get(name)
             if backend is None:
                 return None
-            self._loaded[kind] = backend.load()
-        return self._loaded[kind]
+            self._loaded[name] = backend.load()
+        return self._loaded[name]
 
     def ours(self) -> dict[str, type[Connection]]:
         """Our own kinds, imported: for schemas, Blocks and pages."""

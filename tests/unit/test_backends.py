@@ -154,9 +154,12 @@ def test_an_unknown_kind_is_told_with_its_place_and_all_that_there_are(plugin: B
 CLOSED = MODULE.replace("def open(", "def closed(").replace('"shelf"', '"tape"')
 ALL = ", ".join([*DOORS, "secret"])
 BROKEN = {
-    "raises": ("raise RuntimeError('no tape drive')", "store.tape", "tapes:Tape", "RuntimeError: no tape drive"),
-    "exits": ("raise SystemExit(3)", "store.tape", "tapes:Tape", "SystemExit: 3"),
-    "names nothing": ("", "store.tape", "tapes:Tape", "AttributeError: module 'tapes' has no attribute 'Tape'"),
+    "raises": ("raise RuntimeError('no tape drive')", "store.tape", "tapes:Tape",
+               "its module failed: RuntimeError: no tape drive"),
+    "exits": ("raise SystemExit(3)", "store.tape", "tapes:Tape",
+               "its module failed: SystemExit: 3"),
+    "names nothing": ("", "store.tape", "tapes:Tape",
+               "its module failed: AttributeError: module 'tapes' has no attribute 'Tape'"),
     "is no connection": ("class Tape: pass", "store.tape", "tapes:Tape", "tapes:Tape is no StoreConnection"),
     "is for another door": (MODULE, "store.tape", "tapes:Diary", "tapes:Diary is no StoreConnection"),
     "is of another kind": (MODULE, "store.tape", "tapes:Shelf", "the kind of tapes:Shelf is 'shelf', not its name"),

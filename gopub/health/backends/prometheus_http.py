@@ -128,4 +128,5 @@ def say(error: Exception) -> str:
         return "the answer is not JSON (a login page?)"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return REDACTOR.clean(bounded(f"{type(error).__name__}: {error}"))
+    # Cleaned before it is cut: half a secret is not known as one.
+    return bounded(REDACTOR.clean(f"{type(error).__name__}: {error}"))
