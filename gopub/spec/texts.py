@@ -101,13 +101,21 @@ def _target(value: str) -> str:
 
 
 def _network(value: str) -> str:
+    """As edges read it: ``2001:DB8::/32`` and ``::ffff:10.0.0.0/104`` have a plainer way to be written."""
     try:
-        network = ipaddress.ip_network(value, strict=False)
+        network = ipaddress.ip_network("" if "%" in value else value, strict=False)
     except ValueError:
         raise refuse("GP130", f"{value!r} is not a network", 'write it as "10.0.0.0/8"') from None
-    if str(network) != value and str(network.network_address) != value:
+    if "/" in value and network.network_address != ipaddress.ip_address(value.partition("/")[0]):
         raise refuse("GP130", f"{value!r} has host bits set", f'write "{network}"')
-    return value
+    plain = _unmapped(network)
+    return str(plain) if "/" in value else str(plain.network_address)
+
+
+def _unmapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """The network of IPv4 that one of IPv6 stands for; a peer is an IPv4 address where the edge does not listen on both."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def _selector(value: str) -> str:

@@ -97,6 +97,18 @@ async def test_a_unit_that_changed_since_it_was_adopted_is_nobody_s_word(site: S
     assert "# by hand" in await site.sh(f"cat {old.unit}")
 
 
+async def test_a_current_that_is_a_mount_is_told_when_it_is_adopted(site: Site) -> None:
+    """No rename moves it: the first switch would have failed, with gopub's unit in place of the old one already."""
+    await old_service(site, "/etc", link=False)
+    await site.sh(f"mount --bind {site.home}/current {site.home}/current")
+    refused = await site.word("adopt")
+    assert (refused.ok, refused.code) == (False, "GP456")
+    assert "is a mount, which cannot be moved aside" in refused.message
+    assert not (await told(site)).standing.adopted
+    await site.sh(f"umount -l {site.home}/current")
+    assert (await site.word("adopt")).ok, "control"
+
+
 async def test_a_port_of_another_process_is_told_with_its_name(site: Site) -> None:
     name, cargo = f"holder-{secrets.token_hex(2)}", await site.cargo("1")
     await site.run("stage", cargo)

@@ -86,10 +86,21 @@ do_adopt() {
     [ ! -e "$aside" ] || fail GP456 "$aside is still there from an earlier time"
     [ -n "$foreign$stands$dropped" ] || finish true '' "nothing is there that gopub did not make"
     ! is_adopted || finish true '' "adopted already"
+    movable
     case $stands$dropped in *[![:print:]]*) fail GP456 "$home/current or a drop-in has a name that is no plain line" ;; esac
     write_before
     changed=true
     finish true '' "adopted; nothing else was changed"
+}
+
+# movable: the switch moves what `current` is by one rename, which no mount and no border of file systems takes.
+movable() {
+    case $stands in 'a folder' | 'a file') ;; *) return 0 ;; esac
+    real=$(readlink -f "$home/current")
+    ! awk -v at="$real" '$5 == at { found = 1 } END { exit !found }' /proc/self/mountinfo ||
+        fail GP456 "$home/current is a mount, which cannot be moved aside: unmount it, or make it a link"
+    [ "$(stat -c %d "$home/current")" = "$(stat -c %d "$releases")" ] ||
+        fail GP456 "$home/current and $releases lie on two file systems: between them it cannot be moved in one step"
 }
 
 write_before() {
