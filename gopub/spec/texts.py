@@ -113,7 +113,7 @@ def _network(value: str) -> str:
 
 
 def _unmapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """The network of IPv4 that one of IPv6 stands for; a peer is an IPv4 address where the edge does not listen on both."""
+    """The network of IPv4 that one of IPv6 stands for: what an edge that listens for IPv4 alone sees of its peers."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     return ipaddress.IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 

@@ -23,13 +23,16 @@ def release(home: Path, letter: str, *, says: str = "") -> str:
     return name
 
 
-def prune(folder: Path, current: str, *names: str, without: str = "") -> dict[str, str]:
-    """Order it; gives the values of the record."""
+def prune(folder: Path, current: str, *names: str, without: str = "", mounts: str = "") -> dict[str, str]:
+    """Order it; gives the values of the record. Under ``mounts`` something is mounted, as the kernel lists it."""
     (folder / "opt/.gopub/jobs").mkdir(parents=True, exist_ok=True)
     text = "".join((PROGRAM / part).read_text() for part in ("base.sh", "order.sh", "facts.sh", "stage.sh"))
     if without:
         assert without in text
         text = text.replace(without, "true")
+    if mounts:
+        (folder / "opt/mounts").write_text(f"36 35 98:0 / {mounts} rw,noatime shared:1 - ext4 /dev/sda1 rw\n")
+        text = text.replace("/proc/self/mountinfo", f"{folder}/opt/mounts")
     shell = shutil.which("dash") or "/bin/sh"
     ran = subprocess.run(
         (shell, "-c", text + HARNESS, "gopub", current, " ".join(names)),
@@ -105,6 +108,33 @@ def test_one_in_which_a_process_stands_stays_too_where_opt_is_a_link(tmp_path: P
         said = prune(tmp_path, one, old)
         running.terminate()
     assert (said["value.removed"], said["value.in_use"]) == ("", old)
+
+
+def test_a_folder_in_which_something_is_mounted_stays_whole(tmp_path: Path) -> None:
+    """What is removed there would be the files of whoever mounted it."""
+    home = tmp_path / "opt"
+    one, old, idle = (release(home, letter) for letter in "abc")
+    (home / "releases" / old / "data").mkdir()
+    (home / "releases" / old / "data/precious").touch()
+    said = prune(tmp_path, one, old, idle, mounts=f"{home}/releases/{old}/data")
+    assert (said["ok"], said["value.removed"], said["value.in_use"]) == ("true", idle, old)
+    assert (home / "releases" / old / "data/precious").exists()
+    said = prune(tmp_path, one, old, mounts=f"{home}/releases/{old}-2/data")
+    assert said["value.removed"] == old, "control: a mount elsewhere is none of it"
+
+
+def test_what_cannot_be_removed_is_named_and_keeps_nothing_else_back(tmp_path: Path) -> None:
+    home = tmp_path / "opt"
+    one, old, idle = (release(home, letter) for letter in "abc")
+    left = home / "releases" / f".pruned-{old}"
+    (left / "data").mkdir(parents=True)
+    said = prune(tmp_path, one, old, idle, mounts=f"{left}/data")
+    assert (said["ok"], said["code"], said["changed"]) == ("false", "GP448", "true")
+    assert said["message"] == f"cannot remove from {home}/releases: {old} .pruned-{old}"
+    assert said["value.removed"] == idle
+    assert there(tmp_path) == {one, old, left.name}
+    assert prune(tmp_path, one, old)["value.removed"] == old, "control: unmounted, both go"
+    assert there(tmp_path) == {one}
 
 
 def test_names_that_are_none_of_a_release_are_refused(tmp_path: Path) -> None:

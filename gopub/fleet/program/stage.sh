@@ -17,6 +17,7 @@ do_stage() {
     if [ -e "$releases/$dir" ]; then
         ! intact "$dir" || finish true '' "$dir is already staged"
         [ "$dir" != "$current" ] || fail GP429 "$dir, which is in use, was altered on this host: $why"
+        ! holds_mount "$releases/$dir" || fail GP448 "something is mounted in $releases/$dir, which was altered: unmount it"
         mv "$releases/$dir" "$releases/.altered-$$" && rm -rf "$releases/.altered-$$"
     fi
     enough_space
@@ -225,28 +226,41 @@ try_config() (
 # dollars WORD: systemd expands dollar signs in the words of a command; twice means one.
 dollars() { printf '%s' "$1" | sed 's/\$/$$/g'; }
 
-# sweep: what killed orders left half-staged or half-removed. A folder of somebody else stays, whatever its name.
+# sweep: what killed orders left half-staged or half-removed; $unswept is what of it stays. A folder of somebody else
+# stays, whatever its name.
 sweep() {
-    find "$releases/" -mindepth 1 -maxdepth 1 \( -name '.new-[0-9]*' -o -name '.altered-[0-9]*' -o -name '.pruned-*' \) \
-        -exec rm -rf {} +
+    unswept=
+    for place in "$releases"/.new-[0-9]* "$releases"/.altered-[0-9]* "$releases"/.pruned-*; do
+        [ -e "$place" ] || [ -L "$place" ] || continue
+        ! holds_mount "$place" && rm -rf "$place" || unswept="$unswept${place##*/} "
+    done
+}
+
+# holds_mount FOLDER: whether something is mounted on it or in it: what is removed there would be somebody else's files.
+holds_mount() {
+    awk -v at="$(readlink -f "$1")" 'BEGIN { found = 1 } $5 == at || index($5, at "/") == 1 { found = 0; exit }
+        END { exit found }' /proc/self/mountinfo
 }
 
 # do_prune: removes the folders that the order names. Which they are is decided where it is known what was good; this
 # program sees to it that what runs is not among them, and that each is a folder of its own making.
 do_prune() {
     case $o_arg_remove in *[!0-9a-f\ -]*) fail GP430 "'$o_arg_remove' are no folders of releases" ;; esac
-    removed='' in_use=''
+    removed='' in_use='' stuck=''
+    sweep # one of a name that is left over would be in the way of its next one
     used=$(find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -printf '%l/\n' 2>/dev/null)
     for name in $o_arg_remove; do
         [ "$name" != "$current" ] && is_ours "$name" || continue
-        if is_used "$name"; then
+        if is_used "$name" || holds_mount "$releases/$name"; then
             in_use="$in_use$name "
-            continue
+        elif mv -T "$releases/$name" "$releases/.pruned-$name" 2>/dev/null; then
+            removed="$removed$name "
+        else
+            stuck="$stuck$name "
         fi
-        mv -T "$releases/$name" "$releases/.pruned-$name" || fail GP448 "cannot prune $name"
-        removed="$removed$name "
     done
-    sweep || fail GP448 "cannot remove everything"
+    sweep
+    stuck=$stuck$unswept
     find "$state/jobs" -type f -mmin +60 -delete # what dead jobs left behind
     size "$state/history"
     [ "$size" -lt 1000000 ] || mv -f "$state/history" "$state/history.1"
@@ -254,6 +268,7 @@ do_prune() {
     value removed "${removed% }"
     value kept "$(staged_list)"
     value in_use "${in_use% }"
+    [ -z "$stuck" ] || fail GP448 "cannot remove from $releases: ${stuck% }" # the others are gone all the same
     finish true '' "pruned"
 }
 
