@@ -75,8 +75,7 @@ def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa
         case ev.Resumed():
             return f"resumed by {event.by}{': ' + event.reason if event.reason else ''}"
         case ev.GoingBack():
-            by = judged is not None and event.reason == judged.reason
-            return "going back, as that verdict says" if by else f"going back: {event.reason}"
+            return _going_back(event, judged)
         case ev.TrafficOff():
             return _traffic_off(event)
         case ev.Settling():
@@ -88,6 +87,13 @@ def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa
             return f"{event.outcome.value}{': ' + why if why else ''}{owed}"
         case _:
             return None
+
+
+def _going_back(event: ev.GoingBack, judged: ev.Judged | None) -> str:
+    """Why, unless it was told a line above: by the verdict, or as failures of hosts."""
+    if judged is not None and event.reason == judged.reason:
+        return "going back, as that verdict says"
+    return f"going back: {event.reason}" if event.reason else "going back for that"
 
 
 def _traffic_off(event: ev.TrafficOff) -> str | None:

@@ -15,26 +15,30 @@ from gopub.views.plan import named
 class Progress:
     """The plan, where its entry was seen, and the hosts that a stage is done with.
 
-    ``going`` are the hosts that are to be brought back, None before the rollout turned around.
+    ``touched`` are those that the release was begun on, whether it came up there or not; ``going`` the hosts that are
+    to be brought back, None before the rollout turned around.
     """
 
     plan: Plan | None = None
     staged: frozenset[str] = frozenset()
     canary: frozenset[str] = frozenset()
+    touched: frozenset[str] = frozenset()
     going: frozenset[str] | None = None
     back: frozenset[str] = frozenset()
 
-    def after(self, event: ev.Event) -> Progress:
+    def after(self, event: ev.Event) -> Progress:  # noqa: PLR0911 - one case per kind, each a line
         """With one more entry."""
         match event:
             case ev.Planned(plan=plan):
                 return replace(self, plan=plan)
             case ev.HostStaged(host=host):
                 return replace(self, staged=self.staged | {host})
+            case ev.SwitchIntended(hosts=hosts, track="canary"):
+                return replace(self, touched=self.touched | set(hosts))
             case ev.HostSwitched(host=host, track="canary"):
-                return replace(self, canary=self.canary | {host})
+                return replace(self, canary=self.canary | {host}, touched=self.touched | {host})
             case ev.GoingBack():
-                return replace(self, going=self.canary)
+                return replace(self, going=self.touched)
             case ev.HostSwitched(host=host) | ev.HostOwed(host=host) if self.going is not None:
                 return replace(self, back=self.back | {host}, going=self.going | {host})
             case _:
@@ -45,7 +49,8 @@ def progress_of(state: State) -> Progress:
     """As it stands after the entries of ``state``."""
     going = frozenset(state.canary) if state.back else None
     staged = frozenset(name for name, host in state.hosts.items() if host.staged)
-    return Progress(state.plan, staged, frozenset(state.canary), going)
+    canary = frozenset(state.canary)
+    return Progress(state.plan, staged, canary, canary, going)
 
 
 def say_progress(progress: Progress, event: ev.Event, judged: ev.Judged | None = None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from gopub.health.aside import Aside
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
-from gopub.judge.decision import OVERWHELMING
+from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_seconds
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
@@ -69,9 +69,17 @@ def _hold(record: VerdictRecord) -> str:
         return f"bakes for another {say_seconds(left)}"
     if not_yet(record):
         return "waits"
+    if cause is Cause.LEAK:
+        return f"waits for another {say_seconds(round(_leak_said_in(record)))} at most"
     if cause in BENIGN:
         return f"waits, until {_deadline(record)} at most"
     return f"nothing moves, and it goes back at {_deadline(record)} unless this ends"
+
+
+def _leak_said_in(record: VerdictRecord) -> float:
+    """Seconds after which nobody waits for a slope any more; the rollout's end may come first."""
+    history = record.history
+    return max(min(EARLY - record.observation.watched, history.deadline - history.now), 0.0)
 
 
 def _watch(record: VerdictRecord) -> str:

@@ -147,6 +147,11 @@ def test_a_rollout_tells_it_once_and_its_journal_holds_each(occupied: World) -> 
     assert state.closed is not None
     assert state.closed.reason == f"app1, app2, app3 (3 of 3): {cause}; {AGAIN}"
     assert untold(state.closed.reason, reason) == AGAIN
+    back = [line.partition("  ")[2] for line in lines if "going back" in line or " is stopped" in line]
+    assert back == [
+        "going back for that",
+        *(f"app{n} is stopped: there was nothing before ({n} of 3)" for n in (1, 2, 3)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -194,9 +199,8 @@ def test_a_host_names_who_holds_the_port(whose: str) -> None:
         port = taken.getsockname()[1]
         ours = os.getpid() if whose == "the unit's" else 1
         text = "".join((PROGRAM / part).read_text() for part in ("base.sh", "order.sh", "verify.sh"))
-        text += (
-            f"\nvalues='' u_pid={ours} u_cgroup='' o_arg_port={port} o_arg_traffic_port=''\ntaken\necho \"$values\"\n"
-        )
+        text += f"\nvalues='' u_pid={ours} u_cgroup='' o_arg_port={port} o_arg_traffic_port=''\n"
+        text += 'holders_of_ports\necho "$values"\n'
         ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
     found = dict(line.split("=", 1) for line in ran.stdout.split("\n") if "=" in line)
     if whose == "the unit's":
