@@ -68,7 +68,10 @@ def versions(ctx: typer.Context, incomplete: str) -> list[str]:
     if app := _app(_project(ctx)):
         with suppress(OSError):
             there = sorted(one.name for one in (state_dir() / "store" / "apps" / app).iterdir())
-    return _offered(there or _git_names("refs/tags"), incomplete)
+    names = there or _git_names("refs/tags")
+    if incomplete.startswith("v"):  # as tags have it; a version means the same with and without
+        names = [name if name.startswith("v") else f"v{name}" for name in names]
+    return _offered(names, incomplete)
 
 
 def refs(incomplete: str) -> list[str]:

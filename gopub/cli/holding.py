@@ -53,11 +53,12 @@ def resume(
 def _held(name: str, one: Active, hold: ev.Asked) -> str:
     """What a person must know of the hold: whose it is, how long it lasts, and whether anybody guards the canary."""
     from gopub.judge.gates import say_hold
+    from gopub.views.amounts import day
     from gopub.views.standing import until
 
     text = f"{name} ({one.state.app} into {one.state.env}) is {say_hold(hold)}; it may still go back"
     if end := until(one.state, hold):
-        text += f", and does at {end}"
+        text += f", and does at {day(end)}"
     if one.state.touched and not one.driven:
         text += "; nobody drives it, so its canary leaves the traffic: `gopub recover` guards it"
     return text

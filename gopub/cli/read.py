@@ -44,7 +44,7 @@ def status(
             if said := [line for row in rows for line in notes(row)]:
                 say("\n".join(("", *said)))
         else:
-            say("nothing was released here yet", err=True)
+            say(f"nothing{f' of {app}' if app else ''} was released {f'into {env} ' if env else ''}here yet", err=True)
     _raise_all([row.damage for row in rows if row.damage])
     if any(row.owes for row in rows):
         raise typer.Exit(int(Exit.PARTIAL))

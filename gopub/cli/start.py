@@ -165,8 +165,8 @@ def choose_env(loaded: Loaded, wanted: str) -> str:
     if not wanted and len(names) == 1:
         return names[0]
     known = ", ".join(names) or "none"
-    what = f"there is no environment {wanted!r}" if wanted else "which environment?"
-    raise UsageError("GP942", f"{what} gopub.yaml has: {known}", hint="pass --env NAME")
+    what = f"there is no environment {wanted!r}" if wanted else "no environment is named"
+    raise UsageError("GP942", f"{what}; gopub.yaml has {known}", hint="pass --env NAME")
 
 
 def _here(repository: str) -> str:

@@ -143,10 +143,14 @@ def _check(name: str, complaint: str, otherwise: str) -> Check:
 
 def _signer(facts: AdmissionFacts, policy: AdmissionPolicy) -> Check:
     if not policy.accepted_keys:
-        return Check("signer", passed=False, reason=f"{facts.env} accepts no key at all")
+        return Check("signer", passed=False, reason=f"{facts.env or 'nobody'} accepts no key at all")
     accepted = facts.signer in policy.accepted_keys
     verb = "is" if accepted else "is not"
-    return Check("signer", accepted, f"key {facts.signer[:16] or 'unknown'} {verb} accepted in {facts.env}")
+    return Check(
+        "signer",
+        accepted,
+        f"key {facts.signer[:16] or 'unknown'} {verb} accepted{f' in {facts.env}' if facts.env else ''}",
+    )
 
 
 def _bad_signatures(facts: AdmissionFacts) -> str:

@@ -86,6 +86,11 @@ def clock(at: float, now: float) -> str:
     return f"{then:%H:%M} UTC" if then.date() == today.date() else f"{then:%Y-%m-%d %H:%M} UTC"
 
 
+def day(moment: str) -> str:
+    """A time of RFC 3339, all of ours in UTC, as sentences have it: ``2026-11-15 12:00:00 UTC``."""
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def short(text: str) -> str:
     """What others wrote, as far as it fits into a sentence; all of it is in the verdict's reason."""
     return text if len(text) <= _MOST_TEXT else f"{text[: _MOST_TEXT - 1]}…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gopub.telemetry import one_line
+from gopub.views.amounts import day
 from gopub.views.env import EnvView
 from gopub.views.history import PastView, past_says
 from gopub.views.rollout import RolloutView
@@ -68,8 +69,8 @@ def _doing(active: RolloutView) -> str:
         observed = f" (observed {baked.seconds:.0f}s of {baked.needed:g}s)" if baked else ""
         return f"{active.waiting or active.step or active.next}{observed}"
     why = f" ({held.reason})" if held.reason else ""
-    end = f"; goes back at {held.until}" if held.until else ""
-    return f"held by {held.by} since {held.since}{why}{end}; `gopub resume` goes on"
+    end = f"; goes back at {day(held.until)}" if held.until else ""
+    return f"held by {held.by} since {day(held.since)}{why}{end}; `gopub resume` goes on"
 
 
 def _driver(active: RolloutView | None) -> str:

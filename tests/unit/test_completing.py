@@ -96,6 +96,7 @@ async def test_versions_are_those_of_the_store_and_refs_those_of_the_repository(
         await run(["git", *words], cwd=project, env=environment(folder))
     assert await filled_in(command, folder, "rollout", "1.") == {"1.0.0", "1.1.0"}
     assert await filled_in(command, folder, "rollback", "--to", "") == {"1.0.0", "1.1.0"}
+    assert await filled_in(command, folder, "rollout", "v1.") == {"v1.0.0", "v1.1.0"}
     assert await filled_in(command, folder, "deploy", "") == {"main", "v1.0.0"}
     (kept / "1.0.0").unlink()
     (kept / "1.1.0").unlink()

@@ -34,6 +34,7 @@ def test_a_good_release_is_told_check_by_check(capsys: pytest.CaptureFixture[str
     assert out[0].startswith("hello 1.0.0  ")
     assert all(line.startswith("  ok    ") for line in out[1:])
     assert len(out) == 10
+    assert next(line for line in out if " signer " in line).endswith(" is accepted"), "no env is asked of"
 
 
 @pytest.mark.usefixtures("signed")

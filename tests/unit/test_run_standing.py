@@ -12,6 +12,7 @@ from prefect.server.events.schemas.automations import EventTrigger
 from deployments.engine import told
 from deployments.setup.watchdog import watchdog
 from deployments.starter import RunView
+from gopub.cli.holding import hold
 from gopub.cli.read import status
 from gopub.journal.reading import asked, read_state
 from gopub.plan.model import Outcome, Plan
@@ -80,7 +81,23 @@ def test_status_says_it_as_well(tmp_path, monkeypatch, capsys):
         "by": "ann", "reason": "lunch", "since": "2023-11-14T22:13:20+00:00", "until": "2023-11-14T23:13:20+00:00",
     }  # fmt: skip
     status()
-    assert "held by ann since" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "held by ann since 2023-11-14 22:13:20 UTC (lunch); goes back at 2023-11-14 23:13:20 UTC;" in said
+    assert hold_said(world, capsys).endswith("; it may still go back, and does at 2023-11-14 23:13:20 UTC")
+
+
+def hold_said(world, capsys):
+    """What `gopub hold` says of one that is held already."""
+    hold("r1")
+    return capsys.readouterr().err.splitlines()[0]
+
+
+def test_status_of_what_was_never_released_says_of_what(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    for words, said in (({}, "nothing was released here yet"), ({"app": "x"}, "nothing of x was released here yet"),
+                        ({"app": "x", "env": "prod"}, "nothing of x was released into prod here yet")):  # fmt: skip
+        status(**words)
+        assert capsys.readouterr().err.strip() == said
 
 
 @pytest.mark.parametrize("name", ["Promoted", "Rolled back", "Waiting", "Gone on with", "Crashed", "heartbeat"])
