@@ -40,6 +40,9 @@ class Server:
     address: str = "127.0.0.1"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     serving: set[asyncio.Task[None]] = field(default_factory=set)
+    most_sessions: int | None = None
+    open_sessions: int = 0
+    refused_sessions: int = 0
 
     def pin(self, name: str = "known_hosts", key: str = "host_key") -> Path:
         """A known_hosts file that pins a key of this folder for this server."""
@@ -99,6 +102,16 @@ class _Guest(asyncssh.SSHServer):
             self._connection.disconnect(asyncssh.DISC_PROTOCOL_ERROR, "Too many authentication failures")
         return False
 
+    def session_requested(self) -> Any:
+        """Asked for each session where only some are allowed, as with MaxSessions."""
+        if self._server.open_sessions >= (self._server.most_sessions or 0):
+            self._server.refused_sessions += 1
+            return False
+        self._server.open_sessions += 1
+        assert self._connection
+        process = asyncssh.SSHServerProcess(lambda process: _serve(self._server, process), None, 3, False)
+        return self._connection.create_server_channel(encoding=None), process
+
     def auth_completed(self) -> None:
         self._leave()
 
@@ -141,6 +154,7 @@ async def _serve(server: Server, process: asyncssh.SSHServerProcess[bytes]) -> N
         for pipe in (child.stdin, child.stdout, child.stderr):
             with suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
+        server.open_sessions -= 1
         await process.wait_closed()
 
 
@@ -164,20 +178,22 @@ async def _aside(work: Callable[..., Any], *words: Any) -> Any:
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, algorithm: str = "ssh-ed25519", address: str = "127.0.0.1") -> AsyncIterator[Server]:
+async def serving(
+    folder: Path, *, algorithm: str = "ssh-ed25519", address: str = "127.0.0.1", most_sessions: int | None = None
+) -> AsyncIterator[Server]:
     """A server with fresh keys; ``user_key`` may log in, ``host_key`` is pinned in ``known_hosts``."""
     for name, kind in (("host_key", algorithm), ("user_key", "ssh-ed25519"), ("other_key", "ssh-ed25519")):
         key = asyncssh.generate_private_key(kind)
         key.write_private_key(folder / name)
         key.write_public_key(folder / f"{name}.pub")
-    server = Server(0, folder, address=address)
+    server = Server(0, folder, address=address, most_sessions=most_sessions)
     server.acceptor = await asyncssh.create_server(
         lambda: _Guest(server),
         address,
         0,
         server_host_keys=[str(folder / "host_key")],
         authorized_client_keys=str(folder / "user_key.pub"),
-        process_factory=lambda process: _serve(server, process),
+        process_factory=(lambda process: _serve(server, process)) if most_sessions is None else None,
         encoding=None,
     )
     server.port = server.acceptor.get_port()

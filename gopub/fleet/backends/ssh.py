@@ -171,6 +171,7 @@ class SshChannel:
         self._host = host
         self._sudo = host.ssh.over(fleet._defaults).sudo  # noqa: SLF001 - two halves of one backend
         self._connection: Connection | None = None
+        self._sessions = 0
         self._connecting: asyncio.Task[Connection] | None = None
 
     @property
@@ -259,13 +260,33 @@ class SshChannel:
     async def _talk(self, argv: Sequence[str], pieces: Payload) -> Result:
         opening = self._fleet.patience.session
         try:
-            return await talk(await self.connect(), self._command(argv), pieces, tuple(argv), opening=opening)
+            return await self._session(argv, pieces, opening)
         except NoSessionError as error:
             raise GopubError(
                 "GP415",
                 f"{self._host.name} let us in and then opened no session for {opening:g}s",
                 hint="its sshd, or the machine, is stuck or overloaded: look at its console",
             ) from error
+
+    async def _session(self, argv: Sequence[str], pieces: Payload, opening: float) -> Result:
+        """What an sshd refuses beyond its ``MaxSessions`` was not begun; a session of ours that ends makes room."""
+        refused = 0
+        while True:
+            connection = await self.connect()
+            self._sessions += 1
+            try:
+                return await talk(connection, self._command(argv), pieces, tuple(argv), opening=opening)
+            except asyncssh.ChannelOpenError as error:
+                refused += 1
+                if self._sessions == 1 and refused == TRIES:  # no session of ours holds the place
+                    raise GopubError(
+                        "GP416",
+                        f"{self._host.name} let us in and opens no session: {say(error)}",
+                        hint="its sshd_config says how many there may be on one connection (MaxSessions): at least one",
+                    ) from error
+            finally:
+                self._sessions -= 1
+            await self._fleet.pause(min(refused, 2))
 
     def _command(self, argv: Sequence[str]) -> str:
         return command_line(("sudo", "-n", "--", *argv) if self._sudo else tuple(argv))
