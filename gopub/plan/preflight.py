@@ -18,6 +18,11 @@ ADOPT = (
     "or give the environment another `instance`"
 )
 
+REPLACED = (
+    "a release of gopub runs there already: move away what is named, and say `systemctl daemon-reload`, which stops "
+    "nothing; the next rollout writes gopub's own again"
+)
+
 
 def trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> GopubError | None:
     """What is in the way on which hosts; None where every host is free, or was adopted.
@@ -56,13 +61,13 @@ def in_the_way(standing: Standing) -> bool:
 
 
 def _foreign(env: str, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:
-    hosts: dict[str, list[str]] = defaultdict(list)
+    hosts: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for name, fact in facts.items():
         if in_the_way(fact.standing):
-            hosts["; ".join(fact.standing.found)].append(name)
-    for what, names in hosts.items():
+            hosts["; ".join(fact.standing.found), fact.current is not None].append(name)
+    for (what, ours), names in hosts.items():
         problem = f"{', '.join(names)}: there already, and not made by gopub: {what}; nothing was changed"
-        yield UsageError("GP454", problem, hint=ADOPT.format(env=env))
+        yield UsageError("GP454", problem, hint=REPLACED if ours else ADOPT.format(env=env))
 
 
 def _held(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:

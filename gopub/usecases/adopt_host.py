@@ -17,7 +17,7 @@ from gopub.fleet.orders import Order, Record, Verb
 from gopub.journal import events as ev
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
-from gopub.plan.preflight import in_the_way
+from gopub.plan.preflight import REPLACED, in_the_way
 from gopub.rollout.stage import on_each
 from gopub.rollout.survey import read_facts
 from gopub.wiring.allowed import of_project
@@ -63,7 +63,9 @@ def meant(facts: Mapping[str, HostFacts], *, undo: bool) -> tuple[str, ...]:
 
 
 def _is_meant(fact: HostFacts, *, undo: bool) -> bool:
-    return fact.standing.adopted and fact.current is None if undo else in_the_way(fact.standing)
+    if fact.current is not None:  # a release of gopub took the place already: nothing is left to adopt or to take back
+        return False
+    return fact.standing.adopted if undo else in_the_way(fact.standing)
 
 
 async def adopt(
@@ -119,6 +121,10 @@ def _told(name: str, fact: HostFacts, all_of: Adoption) -> list[str]:
     if not standing.found:
         free = f"runs {fact.current.name}, which gopub made" if fact.current else "nothing is there; it is free"
         return [f"{name}: {free}"]
+    if fact.current is not None and not standing.adopted:
+        found = "; ".join(standing.found)
+        return [f"{name}: runs {fact.current.name}, which gopub made, and there is, not made by it: {found}",
+                f"  cannot be adopted: {REPLACED}"]  # fmt: skip
     state = "adopted" if standing.adopted else "not made by gopub"
     lines = [f"{name}: {state}: {'; '.join(standing.found)}"]
     if standing.unit.startswith("/etc/systemd/system/"):

@@ -109,6 +109,24 @@ async def test_a_current_that_is_a_mount_is_told_when_it_is_adopted(site: Site) 
     assert (await site.word("adopt")).ok, "control"
 
 
+async def test_a_unit_that_was_written_over_under_gopub_is_told_and_its_removal_stops_nothing(site: Site) -> None:
+    unit = f"/etc/systemd/system/{site.instance}.service"
+    cargo = await site.cargo("1")
+    await site.release(cargo)
+    await site.sh(f"sed -i 1d {unit} && systemctl daemon-reload")
+    before = await told(site)
+    said = refusal(site, before)
+    assert said.startswith(f"GP454 app1: there already, and not made by gopub: the unit {unit}; nothing was changed")
+    assert "move away what is named" in said
+    assert (await site.word("adopt")).code == "GP456"
+    await site.sh(f"rm {unit} && systemctl daemon-reload")
+    after = await told(site)
+    assert (refusal(site, after), after.unit.main_pid) == ("", before.unit.main_pid), "it runs on"
+    await site.run("switch", cargo)
+    await site.run("verify", cargo)
+    assert (await site.sh(f"head -n 1 {unit}")).startswith("# Written by gopub for")
+
+
 async def test_a_port_of_another_process_is_told_with_its_name(site: Site) -> None:
     name, cargo = f"holder-{secrets.token_hex(2)}", await site.cargo("1")
     await site.run("stage", cargo)

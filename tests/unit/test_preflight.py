@@ -56,6 +56,22 @@ def test_what_gopub_did_not_make_is_told_with_what_to_do(standing: Standing, wor
     assert said(app1=replace(standing, adopted=True), app2=Standing()) is None, "control: the word was given"
 
 
+def test_what_lies_over_gopub_s_own_unit_is_to_be_moved_away_for_it_cannot_be_adopted() -> None:
+    ours = replace(hosts(app1=Standing(unit=UNIT))["app1"], current=ReleaseDir("a" * 64, "b" * 64, "c" * 64))
+    facts = {"app1": ours, **hosts(app2=Standing(unit=UNIT))}
+    error = trouble("prod", ENVIRONMENT, facts)
+    assert isinstance(error, ErrorGroup)
+    over, before = error.errors
+    assert (over.problem.partition(":")[0], before.problem.partition(":")[0]) == ("app1", "app2")
+    assert "move away what is named" in over.hint
+    assert "gopub host adopt" not in over.hint
+    assert "gopub host adopt -e prod" in before.hint, "control: no release of gopub runs there"
+    assert meant(facts, undo=False) == ("app2",)
+    line, hint = Adoption("svc", {"app1": ours}).lines()
+    assert line == f"app1: runs {'a' * 12}-{'b' * 12}, which gopub made, and there is, not made by it: the unit {UNIT}"
+    assert hint.startswith("  cannot be adopted: a release of gopub runs there already: move away what is named")
+
+
 def test_equal_findings_of_many_hosts_are_told_once() -> None:
     error = said(app1=BY_HAND, app2=BY_HAND, app3=CAPISTRANO)
     assert isinstance(error, ErrorGroup)
