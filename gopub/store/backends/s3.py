@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import getproxies, proxy_bypass
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error
 
+from gopub.canon import bounded
 from gopub.connecting import Trouble, Words, authorities, denied, trouble, wants_tls
 from gopub.errors import GopubError
 from gopub.spec.fields import Switch, Word
@@ -44,12 +46,18 @@ LONGEST_URL = timedelta(days=7)
 _RETRIES = urllib3.Retry(total=3, backoff_factor=0.3, backoff_jitter=0.3, status_forcelist=(500, 502, 503, 504))
 _ABSENT = frozenset({"NoSuchKey", "NoSuchObject"})
 _BLOCK = 1 << 20
+MOST_SAID = 8 << 20
+"""Bytes of an answer that is no object; a thousand names of a list are about one MB."""
 _KEYS = "access_key and secret_key of the connection"
 _DENIED = {
     "AccessDenied": f"give the account of {_KEYS} the right to read and write this bucket",
     "InvalidAccessKeyId": f"check {_KEYS}: the server does not know the first",
     "SignatureDoesNotMatch": f"check {_KEYS}: the second does not fit the first",
 }
+_NO_XML = Trouble(
+    "its answer is not what S3 answers (a login page?)",
+    "is it the address of S3 itself, and does no proxy in between answer in its place?",
+)
 _STATUS = re.compile(r"Response code: (\d{3})")
 _WORDS = Words(
     ca="`ca: FILE.pem` in the connection",
@@ -235,12 +243,14 @@ class S3Store:
         except S3Error as error:
             if error.code in _ABSENT:
                 raise missing(key) from None
-            raise _refused(self.connection, _answered(error) or f"{error.code}: {error.message}"[:300]) from error
+            raise _refused(self.connection, _answered(error) or _repeated(f"{error.code}: {error.message}")) from error
         except InvalidResponseError as error:
             # The server is none of S3: it may be one that answers plain HTTP on a port for TLS.
             raise _refused(self.connection, _no_s3(error)) from error
+        except ParseError as error:
+            raise _refused(self.connection, _NO_XML) from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise _refused(self.connection, trouble(error, _WORDS) or REDACTOR.clean(str(error))) from error
+            raise _refused(self.connection, trouble(error, _WORDS) or _repeated(str(error))) from error
 
 
 def _client(connection: S3, endpoint: str, region: str | None, pool: urllib3.PoolManager) -> Minio:
@@ -254,13 +264,47 @@ def _client(connection: S3, endpoint: str, region: str | None, pool: urllib3.Poo
     )
 
 
+class _Bounded(urllib3.PoolManager):
+    """Reads no answer without an end but objects, which whoever reads them counts."""
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, *, preload_content: bool = True, **more: Any
+    ) -> urllib3.BaseHTTPResponse:
+        answer = super().urlopen(method, url, redirect, preload_content=False, **more)
+        if not preload_content:
+            return answer
+        body = b""
+        try:
+            body = answer.read(MOST_SAID + 1, decode_content=True)
+        finally:
+            if answer.length_remaining or len(body) > MOST_SAID:
+                answer.close()  # what is left of it is not for the next question
+            else:
+                answer.release_conn()
+        if len(body) > MOST_SAID:
+            raise urllib3.exceptions.HTTPError(f"an answer larger than {MOST_SAID} bytes")
+        return urllib3.HTTPResponse(
+            io.BytesIO(body),
+            answer.headers,
+            answer.status,
+            answer.version,
+            reason=answer.reason,
+            decode_content=False,
+            enforce_content_length=False,
+        )
+
+
+class _BoundedByProxy(_Bounded, urllib3.ProxyManager):
+    """The same, by a proxy."""
+
+
 def _pool(endpoint: str, *, secure: bool, ca: Path | None) -> urllib3.PoolManager:
     proxy = getproxies().get("https" if secure else "http")
     limits = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
     context = authorities(ca) if ca else None
     if proxy and not proxy_bypass(endpoint):
-        return urllib3.ProxyManager(proxy, timeout=limits, retries=_RETRIES, ssl_context=context)
-    return urllib3.PoolManager(timeout=limits, retries=_RETRIES, ssl_context=context)
+        return _BoundedByProxy(proxy, timeout=limits, retries=_RETRIES, ssl_context=context)
+    return _Bounded(timeout=limits, retries=_RETRIES, ssl_context=context)
 
 
 def _answered(error: S3Error) -> Trouble | None:
@@ -273,7 +317,12 @@ def _answered(error: S3Error) -> Trouble | None:
 def _no_s3(error: InvalidResponseError) -> Trouble | str:
     said = str(error)
     status = int(found[1]) if (found := _STATUS.search(said)) else 0
-    return wants_tls(status, said.encode(), _WORDS) or denied(status, _KEYS) or REDACTOR.clean(said)[:300]
+    return wants_tls(status, said.encode(), _WORDS) or denied(status, _KEYS) or _repeated(said)
+
+
+def _repeated(said: str) -> str:
+    """What others said; cleaned before it is cut, since half a secret is not known as one."""
+    return bounded(REDACTOR.clean(said), 300)
 
 
 def _refused(connection: S3, why: Trouble | str) -> GopubError:
