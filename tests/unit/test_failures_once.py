@@ -202,9 +202,19 @@ def test_a_host_names_who_holds_the_port(whose: str) -> None:
         text += f"\nvalues='' u_pid={ours} u_cgroup='' o_arg_port={port} o_arg_traffic_port=''\n"
         text += 'holders_of_ports\necho "$values"\n'
         ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
+    assert ran.stderr == "", "control: it was called"
     found = dict(line.split("=", 1) for line in ran.stdout.split("\n") if "=" in line)
     if whose == "the unit's":
         assert found == {}
     else:
         comm = Path("/proc/self/comm").read_text().strip()
         assert found == {"value.taken.port": str(port), "value.taken.pid": str(os.getpid()), "value.taken.by": comm}
+
+
+@pytest.mark.parametrize(("times", "said"), [(1, "once"), (3, "3 times")])
+def test_a_host_says_how_often_its_service_restarted(times: int, said: str) -> None:
+    text = "".join((PROGRAM / part).read_text() for part in ("base.sh", "order.sh", "verify.sh"))
+    text += f"\nlast_end() {{ echo end; }}\nlast_words() {{ echo no; }}\nbad='' s_restarts=2 u_restarts={2 + times}\n"
+    text += 'unit=x.service u_active=active u_sub=running\nlook_unit\necho "$bad $why"\n'
+    ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == (f"GP443 x.service restarted {said} by itself (end): no\n", "")

@@ -95,7 +95,9 @@ look_unit() {
     c_restarts=$restarts
     if [ "$restarts" -gt 0 ]; then
         hopeless=1
-        wrong GP443 "$unit restarted $restarts times by itself ($(last_end)): $(last_words)"
+        again="$restarts times"
+        [ "$restarts" -gt 1 ] || again=once
+        wrong GP443 "$unit restarted $again by itself ($(last_end)): $(last_words)"
     fi
     c_unit=$u_active/$u_sub
     [ "$u_active" != active ] || return 0
