@@ -31,7 +31,7 @@ pytestmark = [
     # gopub.process.spawn starts programs that outlive us, and subprocess warns when it forgets one of them.
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
-AHEAD = 120.0
+AHEAD = 180.0
 """Seconds until the window opens, at least: the rollout that waits for it must be there by then."""
 
 
@@ -98,7 +98,7 @@ def waiting(triggers: Triggers, second: dict[str, Any], opens: float) -> str:
         async def waits() -> bool:
             return bool((await triggers.stack.ask("GET", f"/flow_runs/{started}"))["state"]["name"] == "Waiting")
 
-        await until("its run says that it waits", waits)
+        await until("its run says that it waits", waits, within=opens - time.time())
         return triggers.known("night").active
 
     folder = triggers.last_folder()
