@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gopub.canon import Json
 from gopub.cli import completing
 from gopub.cli.saying import say, say_document, say_table
-from gopub.errors import Exit, GopubError
+from gopub.errors import Exit, GopubError, UsageError
+from gopub.telemetry import REDACTOR
+
+if TYPE_CHECKING:
+    from gopub.journal.entry import Entry
+
+
+class Lang(StrEnum):
+    """The languages that a rollout is explained in."""
+
+    EN = "en"
+    ZH = "zh"
+
 
 AppOption = Annotated[str, typer.Option("--app", help="Only this app.", autocompletion=completing.apps)]
 EnvOption = Annotated[str, typer.Option("--env", "-e", help="Only this env.", autocompletion=completing.environments)]
+LangOption = Annotated[Lang | None, typer.Option("--lang", help="The language; else that of LANG.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -87,19 +103,46 @@ def explain(
     app: AppOption = "",
     env: EnvOption = "",
     as_json: JsonOption = False,
+    plot: Annotated[str, typer.Option("--plot", metavar="FILE.svg", help="Draw it into this file as well.")] = "",
+    lang: LangOption = None,
 ) -> None:
     """Print the chain from commit to verdict of a rollout: every entry, and for each verdict what it was drawn from."""
     from gopub.cli.meaning import meant
     from gopub.journal.streams import stream_of
     from gopub.views.explanation import explanation, explanation_json
+    from gopub.views.wording import language
     from gopub.wiring import settings
 
     journal = settings.journal()
     entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
+    if plot:
+        _draw(entries, Path(plot), language(lang or "", os.environ))
     if as_json:
         say_document(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
     say("\n".join(explanation(entries)))
+
+
+def _draw(entries: Sequence[Entry], file: Path, lang: str) -> None:
+    """Write the picture in its place at once.
+
+    Raises:
+        UsageError: GP969 it is no place for a picture.
+    """
+    from gopub.views.plots import plot
+
+    if file.suffix.lower() != ".svg":
+        raise UsageError("GP969", f"{str(file)!r} is no name of an SVG file", hint="write --plot FILE.svg")
+    drawn = REDACTOR.clean(plot(entries, lang)).encode()
+    draft = file.with_name(f"{file.name}.part")
+    try:
+        draft.write_bytes(drawn)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        problem = f"the picture cannot be written to {str(file)!r}: {error.strerror or error}"
+        raise UsageError("GP969", problem, hint="name a file in a folder that you may write to") from error
+    say(f"drew {file}", err=True)
 
 
 def _raise_all(damaged: Sequence[GopubError]) -> None:
