@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import sha1
 
 from gopub.errors import Where
-from gopub.fleet.sshwords import Line, filled, matches, with_environment, wrong
+from gopub.fleet.sshwords import Line, filled, matches, seconds, with_environment, wrong
 
 _MANY = frozenset({"identityfile", "certificatefile"})
 _LISTS = frozenset({"userknownhostsfile", "globalknownhostsfile"})
@@ -20,6 +20,7 @@ _ONE = frozenset(
         "addressfamily",
         "bindaddress",
         "casignaturealgorithms",
+        "connecttimeout",
         "hostkeyalgorithms",
         "hostkeyalias",
         "hostname",
@@ -89,6 +90,11 @@ class Settings:
         """The value of an option with one value; None also for ``none``."""
         value = self.one.get(option)
         return None if value is None or value.lower() == "none" else value
+
+    @property
+    def connect_timeout(self) -> float:
+        """For how many seconds a login may take; 0 where nothing is said."""
+        return seconds(self.get("connecttimeout") or "") or 0.0
 
     @property
     def pinned_as(self) -> str:
@@ -181,6 +187,8 @@ class _Reading:
             raise wrong(line.where, f"port {value!r} is none")
         if option == "identitiesonly" and value.lower() not in _TRUTHS:
             raise wrong(line.where, f"{option} {value!r} is neither yes nor no")
+        if option == "connecttimeout" and value.lower() != "none" and seconds(value) is None:
+            raise wrong(line.where, f"{option} {value!r} is no time")
         if option == "addressfamily" and value.lower() not in _FAMILIES:
             raise wrong(line.where, f"{option} {value!r} is none of any, inet, inet6")
         return value

@@ -15,6 +15,8 @@ _PART = re.compile(r"""\\(["'\\ ])|"((?:\\.|[^"\\])*)"|'((?:\\.|[^'\\])*)'|(.)""
 _ESCAPED = re.compile(r"""\\(["'\\])""")
 _ENVIRONMENT = re.compile(r"\$\{([^}]*)\}")
 _TOKEN = re.compile("%(.?)")
+_TIME = re.compile(r"([0-9]{1,9})([smhdw]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 WHOLE = frozenset({"proxycommand", "remotecommand", "localcommand", "knownhostscommand"})
 """Options whose value is the rest of the line, quotes and all."""
 
@@ -136,3 +138,11 @@ def with_environment(text: str, environment: Mapping[str, str], where: Where) ->
         return environment[found[1]]
 
     return _ENVIRONMENT.sub(fill, text)
+
+
+def seconds(text: str) -> float | None:
+    """A time as ssh writes it, ``90`` or ``1m30s``; None: it is none."""
+    parts = _TIME.findall(text.lower())
+    if not parts or "".join(map("".join, parts)) != text.lower():
+        return None
+    return float(sum(int(number) * _UNITS[unit] for number, unit in parts))

@@ -1,4 +1,4 @@
-"""A server that opens few sessions on one connection (MaxSessions): those that it refuses wait for those that run."""
+"""Servers that give little: few sessions on one connection (MaxSessions), and logins that take long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import GopubError
+from gopub.fleet.backends.handshake import Patience
 from gopub.fleet.backends.ssh import SshFleet
+from gopub.fleet.sshwords import seconds
 
 from .ssh_server import serving
 
@@ -30,6 +32,41 @@ async def test_what_finds_no_room_is_run_once_there_is(tmp_path: Path) -> None:
         assert sorted((tmp_path / "ran").read_text().split()) == ["0", "1", "2", "3"], "each once"
         assert server.refused_sessions, "control: there was no room for all of them"
         assert server.handshakes == 1
+
+
+@pytest.mark.parametrize(("said", "in_time"), [("", False), ("ConnectTimeout 1", False), ("ConnectTimeout 1m", True)])
+async def test_a_login_over_a_long_way_has_the_time_that_the_configuration_gives_it(
+    tmp_path: Path, said: str, in_time: bool
+) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh/config").write_text(said, "utf-8")
+    async with serving(tmp_path) as server, SshFleet(patience=Patience(login=2.0)) as fleet:
+        server.slow = 3.0
+        if in_time:
+            assert (await (await fleet.channel(server.host())).exec(("echo", "there"))).out == b"there\n"
+            return
+        with pytest.raises(GopubError) as caught:
+            await fleet.channel(server.host())
+        assert caught.value.problem.endswith("did not finish the login of ops within 2s"), "never shorter than ours"
+        assert "ConnectTimeout" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("90", 90.0),
+        ("1m30s", 90.0),
+        ("2H", 7200.0),
+        ("0", 0.0),
+        ("", None),
+        ("1.5", None),
+        ("m", None),
+        ("5x", None),
+        ("-1", None),
+    ],
+)
+def test_times_are_read_as_ssh_writes_them(text: str, found: float | None) -> None:
+    assert seconds(text) == found
 
 
 async def test_a_server_that_opens_none_at_all_is_told(tmp_path: Path) -> None:

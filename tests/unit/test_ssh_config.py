@@ -159,6 +159,7 @@ def test_every_option_of_that_text_counts_somewhere() -> None:
         ("Match host", "c:1: GP352 the SSH configuration cannot be read: Match host says nothing"),
         ("IdentityFile %z", "c:1: GP352 the SSH configuration cannot be read: '%z' in '%z' stands for nothing here"),
         ("IdentityFile ${NO}", "c:1: GP352 the SSH configuration cannot be read: the variable 'NO' is not set"),
+        ("ConnectTimeout 1.5", "c:1: GP352 the SSH configuration cannot be read: connecttimeout '1.5' is no time"),
         ("AddressFamily six", "c:1: GP352 the SSH configuration cannot be read: addressfamily 'six' is none of"),
     ],
 )

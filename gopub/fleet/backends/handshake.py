@@ -25,6 +25,7 @@ from gopub.fleet.sshconfig import Asked, Settings
 from gopub.process import which
 
 KEEPALIVE_SECONDS = 5.0
+_LONGEST_LOGIN = 120.0  # an sshd as shipped waits no longer (LoginGraceTime)
 _FAST_FIRST = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr"
 _FAMILIES = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _ALGORITHMS = {"kexalgorithms": "kex_algs", "macs": "mac_algs", "casignaturealgorithms": "signature_algs"}
@@ -136,7 +137,7 @@ async def handshake(server: Server, tunnel: Connection | None, patience: Patienc
     keys = await wallet(server.name, options.key, settings, patience=patience.agent)
     client = _Client(keys)
     try:
-        async with asyncio.timeout(patience.login):
+        async with asyncio.timeout(_limit(settings, patience)):
             return await asyncssh.connect(settings.hostname, **_arguments(server, tunnel, pinned, client))
     except (asyncssh.Error, OSError) as error:
         raise failed(error, _seen(server, client, keys, patience), pinned) from error
@@ -145,6 +146,11 @@ async def handshake(server: Server, tunnel: Connection | None, patience: Patienc
         raise UsageError("GP352", problem, hint="see what `ssh -G HOST` makes of it") from error
     finally:
         keys.close()
+
+
+def _limit(settings: Settings, patience: Patience) -> float:
+    """For how long a login may take: who has slow ways says so with ConnectTimeout; a shorter one is for ssh alone."""
+    return min(max(patience.login, settings.connect_timeout), _LONGEST_LOGIN)
 
 
 def _arguments(server: Server, tunnel: Connection | None, pinned: Pinned, client: _Client) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def _seen(server: Server, client: _Client, keys: Wallet, patience: Patience) -> 
         address=server.settings.hostname,
         user=server.settings.user,
         phase=client.phase,
-        limit=patience.login,
+        limit=_limit(server.settings, patience),
         bastion=server.jump,
         shown_key=client.shown,
         keys_shown=keys.shown,

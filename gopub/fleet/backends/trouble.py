@@ -13,7 +13,10 @@ from gopub.errors import GopubError
 from gopub.fleet.backends.known import Pinned
 
 _UP = "is it up, and does its sshd listen there?"
-_SLOW = "its sshd waits for something (names, PAM, a disk), or the agent here for a touch or a confirmation"
+_SLOW = (
+    "its sshd waits for something (names, PAM, a disk), or the agent here for a touch or a confirmation; "
+    "where the way is long, ConnectTimeout in ~/.ssh/config gives a login more time"
+)
 _STUCK = "its sshd, or the machine, is stuck or overloaded: look at its console"
 
 
