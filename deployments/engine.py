@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import httpx
@@ -19,6 +20,8 @@ from prefect.settings import get_current_settings
 from deployments.journal import rollout_of_run, stands
 from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError, UsageError
+from gopub.source.git import without_password
+from gopub.telemetry import REDACTOR
 from gopub.views.standing import Standing
 
 ANSWER_WITHIN = 8.0
@@ -101,10 +104,19 @@ def answering() -> Iterator[None]:
     except (httpx.HTTPError, OSError, TimeoutError, RuntimeError) as error:
         raise GopubError(
             "GP918",
-            f"the Prefect server at {get_current_settings().api.url} does not answer: "
-            f"{error.__class__.__name__} {error}".rstrip(),
+            f"the Prefect server at {_shown()} does not answer: "
+            f"{error.__class__.__name__} {REDACTOR.clean(str(error))}".rstrip(),
             hint="is it up, and is PREFECT_API_URL right?",
         ) from error
+
+
+def _shown() -> str:
+    """Its address, for clients of the API too: without the password, which is masked from now on."""
+    url = get_current_settings().api.url or ""
+    for password in filter(None, [urlsplit(url).password]):
+        REDACTOR.learn(password)
+        REDACTOR.learn(unquote(password))
+    return without_password(url)
 
 
 def _refused(problem: str) -> GopubError:
