@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = 3
+RULES = 4
 """The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
-2: answers that clients left were not counted, nor errors by their class."""
+2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
+figures without any stable traffic beside them could blame a release."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 
@@ -86,3 +87,8 @@ class JudgeConfig:
     def looks_at_left(self) -> bool:
         """Whether answers that clients left are compared."""
         return self.rules >= 3
+
+    @property
+    def shares_alpha(self) -> bool:
+        """Whether all that can blame a release is within α together."""
+        return self.rules >= 4

@@ -8,6 +8,8 @@
     known beforehand, and these weights sum to 1 whatever comes.
 4.  The score is π·E/(π·E + 1 - π) with the prior π = 0.1 %. So 0.85 needs E ≥ 5 661: with an innocent canary it is
     reached in at most 0.018 % of all rollouts.
+5.  Error lines alone can blame a release, so they have a share of α of their own, a tenth: whatever mark a team writes
+    down, E must reach 10/α as well (``least``).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from gopub.health.eprocess import Process, against_stable, log_sum
 from gopub.health.samples import LogCounts
 
 PRIOR = 1e-3
+LOG_SHARE = 0.1
+"""Of α."""
 FLOOR = 5
 RATIO = 3.0
 MARGIN = 0.25
@@ -119,6 +123,11 @@ def log_score(state: LogState) -> LogScore:
         stable_requests=state.stable_requests,
         classes=tuple(loud[:10]),
     )
+
+
+def least(alpha: float) -> float:
+    """The lowest score that condemns within the log's own share of α."""
+    return _probability(-math.log(LOG_SHARE * alpha))
 
 
 def again_from(score: LogScore) -> LogScore:

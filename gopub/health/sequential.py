@@ -11,10 +11,12 @@ takes it for worth its stake at most. So both together are wrong no more often t
 Answers that clients left are a test of their own, against stable alone (``leaving``): no part of E, for nobody knows
 whose doing it is.
 
-A window with traffic on both tracks is held against stable. A window without comparable stable traffic (a first
-release, the last step, a step that only a header rule feeds) is held against the SLO, if there is one, and only while
-stable keeps the SLO itself: a shared incident must not count. Per-host offsets from before the rollout are not
-subtracted yet; they would correct ``HostCounts`` before the fold.
+A window with traffic on both tracks is held against stable. A window of a step that only a header rule feeds is held
+against the SLO, if there is one, and only while stable has traffic and keeps the SLO itself: a shared incident must not
+count. A window without any stable traffic (a first release, the last step) is no evidence at all: what fails there may
+fail everywhere. Nine tenths of the coin are bet on counts; the last one is what error lines may be wrong
+(``logscore``). Per-host offsets from before the rollout are not subtracted yet; they would correct ``HostCounts``
+before the fold.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from dataclasses import dataclass, field, replace
 from gopub.health.config import SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
+from gopub.health.logscore import LOG_SHARE
 from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
@@ -35,6 +38,8 @@ STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
 """How the coin is split where late is looked at; else in halves."""
 RECENT = 10.0
 """Seconds for which counts of one track wait for the other one's."""
+ON_COUNTS = 1 - LOG_SHARE
+"""The share of the coin that is bet on counts."""
 AGAINST_STABLE = 0.8
 """The share of a metric's coin that is bet against stable, where a metric can also be held against the SLO."""
 
@@ -110,7 +115,7 @@ class Evidence:
     log_e: float = 0.0
     metrics: tuple[MetricEvidence, ...] = ()
     basis: str = "none"
-    """What the newest window was held against: ``stable``, ``slo``, or ``none`` where neither was possible."""
+    """What the newest window was held against: ``stable``, ``slo``, or ``none`` where there is nothing to compare."""
     phi: float = 1.0
     slow_above: float | None = None
     """Seconds: what counts as slow."""
@@ -144,7 +149,13 @@ def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
 
 
 def fold(
-    state: EvidenceState, windows: Iterable[Window], slo: SloTarget, *, compare: bool, stable_broken: bool
+    state: EvidenceState,
+    windows: Iterable[Window],
+    slo: SloTarget,
+    *,
+    compare: bool,
+    stable_broken: bool,
+    alone: bool = False,
 ) -> EvidenceState:
     """Take in new windows.
 
@@ -154,6 +165,7 @@ def fold(
         slo: what to hold the canary against where stable is not comparable.
         compare: False for a step whose canary users chose themselves.
         stable_broken: stable itself breaks the SLO at the moment.
+        alone: hold windows without any stable traffic against the SLO, too, as rules before 4 did.
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
     for new in windows:
@@ -163,7 +175,7 @@ def fold(
         if compare and _waits(window, state.stable_seen):
             state = replace(state, waiting=window)
             continue
-        basis = _basis(window, slo, compare=compare, stable_broken=stable_broken)
+        basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=alone)
         state = replace(
             state,
             errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
@@ -184,22 +196,27 @@ def _waits(window: Window, stable_seen: float) -> bool:
     return recent and sum(busy) == 1
 
 
-def evidence(state: EvidenceState, slo: SloTarget, *, late: bool = False, left: bool = False) -> Evidence:
-    """What the windows so far say; ``late``: how stable's own quantile is kept counts, too; ``left``: who left."""
-    found = _evidence(state, slo, late=late)
+def evidence(
+    state: EvidenceState, slo: SloTarget, *, late: bool = False, left: bool = False, whole: bool = False
+) -> Evidence:
+    """What the windows so far say.
+
+    ``late``: how stable's own quantile is kept counts, too; ``left``: who left; ``whole``: with all of the coin.
+    """
+    found = _evidence(state, slo, late=late, coin=1.0 if whole else ON_COUNTS)
     if not left or not (state.left.canary.bad or state.left.stable.bad):
         return found
     return replace(found, left=_metric("left", state.left, can_slo=False))
 
 
-def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool) -> Evidence:
+def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float) -> Evidence:
     metrics = (
         _metric("errors", state.errors, can_slo=slo.error_rate is not None),
         _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),
     )
     if late:
-        return _with_late(state, (*metrics, _metric("late", state.late, can_slo=False)))
-    log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics))
+        return _with_late(state, (*metrics, _metric("late", state.late, can_slo=False)), coin)
+    log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)) + math.log(coin)
     return Evidence(
         log_e=log_e,
         metrics=metrics,
@@ -210,10 +227,10 @@ def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool) -> Evidence:
     )
 
 
-def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...]) -> Evidence:
+def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...], coin: float) -> Evidence:
     stakes = [math.log(STAKES[metric.name]) + metric.log_e for metric in metrics]
     blame = [*stakes[:-1], math.log(STAKES["late"]) + min(0.0, metrics[-1].log_e)]
-    log_e, log_e_all = log_sum(blame), log_sum(stakes)
+    log_e, log_e_all = log_sum(blame) + math.log(coin), log_sum(stakes) + math.log(coin)
     return Evidence(
         log_e=log_e,
         metrics=metrics,
@@ -231,13 +248,16 @@ def _shown(log_e: float) -> float:
     return math.exp(min(log_e, 690.0))
 
 
-def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool) -> str:
+def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool, alone: bool) -> str:
     """``stable``, ``slo``, ``none``, or an empty text for a window without canary requests."""
     canary, stable = window.canary, window.stable
     if canary is None or not canary.attempts:
         return ""
-    if compare and stable is not None and stable.attempts:
+    beside = stable is not None and stable.attempts > 0
+    if compare and beside:
         return "stable"
+    if not beside and not alone:
+        return "none"
     has_slo = slo.error_rate is not None or slo.latency_p95 is not None
     return "slo" if has_slo and not stable_broken else "none"
 

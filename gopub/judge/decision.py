@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from gopub.health.leaving import goes_on, is_sure
+from gopub.health.logscore import least
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
@@ -57,12 +58,15 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         A watch once begun is finished by this rule even when data stop or E falls: what has not shown
         that it recovered did not. It ends early when the canary keeps the SLO again, or stable breaks it, too.
     5.  Any other SLO break (both tracks, or too little evidence): HOLD and alert, for a shared incident must not kill
-        an innocent; at the deadline WITHDRAW.
+        an innocent; at the deadline WITHDRAW. So is a break while stable has no traffic, in a first release or the last
+        step: what fails there may fail everywhere, and nobody can tell.
     6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
         mark, a score below ``pass_score``, clients that leave more often than stable's (``health.leaving``), or an
-        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK, or WITHDRAW if INCONCLUSIVE
-        or clients that left are all there is against it: nobody knows how those answers would have ended, so the
-        canary's users are spared and the release is not blamed.
+        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK by E or error lines. WITHDRAW
+        if the score, INCONCLUSIVE or clients that left are all there is against it: a score is no test, how often it is
+        wrong of a good release nobody can say, and nobody knows how answers that were left would have ended. So the
+        canary's users are spared and the release is not blamed. What blames a release is within α together: E has nine
+        tenths of it, error lines one (``logscore.least``).
         Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
         was watched for ``EARLY`` seconds in this rollout; then it is left out, and the reason of every verdict says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
@@ -73,8 +77,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
         While somebody holds the rollout a PROMOTE is a HOLD that says who; at the deadline every HOLD is a WITHDRAW.
 
-    Where stable gets no comparable traffic (a first release, the last step, a step that only a header rule
-    feeds), E is the test against the SLO, and "stable does not break it" holds of a track without traffic.
+    Where the canary's users chose themselves (a step that only a header rule feeds), E is the test against the SLO
+    while stable has traffic and keeps it. Without any stable traffic E stays what it was, and blames by that alone.
     """
     verdict = _judge(observation, policy, history)
     if told := say_aside(observation):
@@ -231,9 +235,11 @@ def _slo_break(observation: Observation, policy: Policy, history: History) -> Ve
         return None
     if not stable_broken and observation.evidence.log_e >= math.log(1 / policy.alpha):
         return _watched(observation, policy, history, history.now)
+    alone = observation.config.shares_alpha and not (observation.slo_stable and observation.slo_stable.requests)
     why = "stable breaks it, too" if stable_broken else f"{say_e(observation)}: too little to blame the canary"
+    why = f"stable has no traffic beside it, so all may fail alike; {say_e(observation)}" if alone else why
     reason = f"the canary breaks the SLO ({say_break(observation)}); {why}; {say_logs(observation)}"
-    return _hold_or_withdraw(5, reason, history, Cause.SLO_DOUBT)
+    return _hold_or_withdraw(5, reason, history, Cause.ALONE if alone else Cause.SLO_DOUBT)
 
 
 def _recovered(observation: Observation) -> bool:
@@ -270,7 +276,8 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
         return None
     said, cause = "; ".join((*against, say_logs(observation))), next(iter(guilty), Cause.LEAVING)
     if history.now >= history.deadline:
-        kind = Kind.ROLLBACK if guilty else Kind.WITHDRAW
+        blamed = guilty.keys() - ({Cause.SCORE} if observation.config.shares_alpha else set())
+        kind = Kind.ROLLBACK if blamed else Kind.WITHDRAW
         return _verdict(kind, 6, f"{said}; the deadline is over", history, cause)
     return replace(_verdict(Kind.HOLD, 6, said, history, cause), alert=True)
 
@@ -280,8 +287,9 @@ def _guilty(observation: Observation, policy: Policy) -> dict[Cause, str]:
     score, log, guilty = observation.score, observation.log_score, dict[Cause, str]()
     if max(observation.evidence.log_e, observation.evidence.log_e_all) >= math.log(1 / policy.alpha):
         guilty[Cause.WORSE] = f"{say_worse(observation)}, without an SLO break: {say_e_all(observation)}"
-    if log is not None and log.value >= policy.log_score and observation.config.rules >= 2:
-        guilty[Cause.LOGS] = say_lines(log, policy.log_score)
+    mark = max(policy.log_score, least(policy.alpha) if observation.config.shares_alpha else 0.0)
+    if log is not None and log.value >= mark and observation.config.rules >= 2:
+        guilty[Cause.LOGS] = say_lines(log, mark)
     if score.value is not None and score.value < policy.pass_score:
         guilty[Cause.SCORE] = say_score(observation, policy)
     return guilty

@@ -39,6 +39,7 @@ class Cause(StrEnum):
     LOGS = "logs"
     SCORE = "score"
     LEAVING = "leaving"
+    ALONE = "alone"
     LEAK = "leak"
     COLD = "cold"
     BAKES = "bakes"

@@ -16,6 +16,7 @@ _LOOK: Mapping[Cause, str] = {
     Cause.HOST_GONE: "mend or remove that host",
     Cause.DEATHS: "why do these hosts go down: out of memory, or the machines under them",
     Cause.SLO_DOUBT: "look at what both tracks use: a database, a network, the edge itself",
+    Cause.ALONE: "look at what the service uses: a database, a network, the edge itself",
     Cause.UNSCORED: "does the service export what judge.score asks for",
 }
 
@@ -28,6 +29,8 @@ def advice(record: VerdictRecord) -> str:
         hosts = names([host.host for host in unwell(record) or record.observation.hosts])
         return f"mend the release (its logs are on {hosts or 'the canary hosts'}); until then it is quarantined"
     if verdict.kind is Kind.WITHDRAW:
+        if verdict.cause is Cause.SCORE:
+            return "mend what it fell short of, or the target in gopub.yaml; nothing is quarantined"
         return f"{look}; then roll the same release out again" if look else "roll the same release out again"
     if verdict.kind is Kind.PROMOTE:
         return "`gopub status` shows who or what opens the next step" if history.gate else ""

@@ -247,6 +247,11 @@ def _slo_doubt(record: VerdictRecord) -> str:
     return f"{_broken(record) or 'the canary breaks the SLO'}; too little is known to blame it"
 
 
+def _alone(record: VerdictRecord) -> str:
+    broken = _broken(record) or "the canary breaks the SLO"
+    return f"{broken}; stable has no traffic to compare with, so it may be an incident that any release would have"
+
+
 def _unscored(record: VerdictRecord) -> str:
     if warms_up(record):
         return "the canary's hosts are still warming up, and none of their answers is timed yet"
@@ -370,6 +375,7 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.LOGS: _logs,
     Cause.SCORE: _score,
     Cause.LEAVING: _leaving,
+    Cause.ALONE: _alone,
     Cause.LEAK: _leak,
     Cause.COLD: _cold,
     Cause.BAKES: _good_so_far,

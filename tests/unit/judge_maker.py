@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from gopub.health.config import JudgeConfig
+from gopub.health.config import RULES, JudgeConfig
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
@@ -21,7 +22,7 @@ CONFIG = JudgeConfig("hello", "prod", "r-1", "c" * 12, "5" * 12)
 def observation(case: Mapping[str, Any]) -> Observation:
     log_score = case["log_score"]
     return Observation(
-        config=CONFIG,
+        config=replace(CONFIG, rules=case.get("rules", RULES)),
         step=0,
         at=float(case["now"]),
         hosts=tuple(ProcessHealth(**host) for host in case["hosts"]),
@@ -36,7 +37,7 @@ def observation(case: Mapping[str, Any]) -> Observation:
             broken=tuple(case["canary_broken"]),
             enough=case["enough"],
         ),
-        slo_stable=SloCheck(9000, 0.0, 0.1, broken=tuple(case["stable_broken"]), enough=True),
+        slo_stable=SloCheck(case.get("stable_seen", 9000), 0.0, 0.1, broken=tuple(case["stable_broken"]), enough=True),
         watched=case.get("watched", 0.0),
         score=Score(case["score"], _early(case), () if case["score"] is not None else ("latency: no requests",)),
         evidence=Evidence(

@@ -294,7 +294,7 @@ def resident(rate: float) -> Callable[[float], ProcessHealth]:
 async def test_a_leak_is_never_promoted(seed: int, rate: int) -> None:
     for bake in (Bake(seed, heap=leak(rate), bake=120.0), Bake(seed, health=resident(rate), bake=120.0)):
         verdict, age = await bake.verdict()
-        assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+        assert (verdict.kind, verdict.rule, age) == (Kind.WITHDRAW, 6, 600.0), verdict
         assert "memory_growth at 0" in verdict.reason
 
 
@@ -302,7 +302,7 @@ async def test_a_leak_is_never_promoted(seed: int, rate: int) -> None:
 async def test_a_leak_is_held_in_a_bake_too_short_for_a_settled_slope(seed: int, rate: float) -> None:
     for bake in (Bake(seed, heap=leak(rate), bake=15.0), Bake(seed, health=resident(rate), bake=15.0)):
         verdict, age = await bake.verdict()
-        assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+        assert (verdict.kind, verdict.rule, age) == (Kind.WITHDRAW, 6, 600.0), verdict
         assert "memory_growth at 0" in verdict.reason
 
 
@@ -319,7 +319,7 @@ def opening(rate: float) -> Callable[[float], ProcessHealth]:
 @pytest.mark.parametrize("rate", [90, 1200])
 async def test_files_that_are_never_closed_are_never_promoted(seed: int, rate: float) -> None:
     verdict, age = await Bake(seed, health=opening(rate), bake=15.0).verdict()
-    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+    assert (verdict.kind, verdict.rule, age) == (Kind.WITHDRAW, 6, 600.0), verdict
     assert "open files" in verdict.reason
 
 
@@ -375,7 +375,7 @@ async def test_what_leaks_in_bursts_is_not_taken_for_flat_between_them(
     seed: int, health: Callable[[float], ProcessHealth]
 ) -> None:
     verdict, age = await Bake(seed, health=health).verdict()
-    assert (verdict.kind, verdict.rule, age) == (Kind.ROLLBACK, 6, 600.0), verdict
+    assert (verdict.kind, verdict.rule, age) == (Kind.WITHDRAW, 6, 600.0), verdict
     assert verdict.reason.startswith("the canary keeps what it should give back: ")
 
 

@@ -157,7 +157,7 @@ async def test_without_stable_traffic_it_is_told_and_holds_nobody(seed: int) -> 
 
 
 async def test_where_nobody_left_nothing_is_said_and_nothing_is_otherwise(seed: int) -> None:
-    now, before = Bake(seed), Bake(seed, rules=2)
+    now, before = Bake(seed, rules=3), Bake(seed, rules=2)
     ends = await now.verdict(), await before.verdict()
     assert ends[0] == ends[1]
     assert [seen.evidence for seen in now.seen] == [seen.evidence for seen in before.seen]

@@ -157,6 +157,31 @@ def test_a_record_from_before_answers_that_were_left_is_the_same_to_the_last_bit
     assert missed == []
 
 
+BLAMED = {
+    "logs": "HOLD",
+    "score at the deadline": "ROLLBACK",
+    "the SLO alone": "ROLLBACK",
+    "against stable": "ROLLBACK",
+}
+"""What was said by rules 3, where a score alone and figures without stable traffic could blame a release."""
+
+
+@pytest.mark.parametrize("name", BLAMED)
+def test_a_record_from_before_all_blame_was_within_alpha_is_the_same_to_the_last_bit(name):
+    whole = json.loads((CASES / "kept-rules-3.json").read_text("utf-8"))[name]
+    assert (whole["kind"], whole["record"]["record"]["observation"]["config"]["rules"]) == (BLAMED[name], 3)
+    assert differences(whole) == []
+
+
+@pytest.mark.parametrize("name", ["score at the deadline", "the SLO alone", "against stable"])
+def test_control_by_the_present_rules_it_would_be_another(name):
+    whole = json.loads((CASES / "kept-rules-3.json").read_text("utf-8"))[name]
+    whole["record"]["record"]["observation"]["config"]["rules"] = RULES
+    found = differences(whole)
+    assert any(text.startswith("evidence:") for text in found)
+    assert any(text.startswith("verdict:") for text in found)
+
+
 def test_what_is_added_to_such_a_record_is_found():
     whole = of_rules_2()
     whole["record"]["record"]["observation"]["windows"][0]["canary"]["hosts"][0]["left"] = 1
