@@ -262,9 +262,23 @@ def _show(
     for name, (found, total) in selected.items():
         how = f"judged on {judged[name]}" if judged[name] else "health-only, for there is no traffic or no metrics"
         say(f"{name}: {found} of {total} hosts, {how}", err=True)
+        for line in _sight(loaded, name, found) if judged[name] else ():
+            say(f"{name}: {line}", err=True)
     for line in admitted:
         say(line, err=True)
     say(f"{loaded.file} is right", err=True)
+
+
+def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
+    """What its steps can see, for round numbers of requests: nobody knows the traffic here."""
+    from gopub.health.config import SloTarget
+    from gopub.plan.sight import Wanted, table
+    from gopub.plan.steps import spec_steps
+
+    environment = loaded.spec.environments[name]
+    steps = spec_steps(environment, [str(number) for number in range(hosts)])
+    slo = environment.judge.slo
+    return table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
 
 
 def _print_lines(listed: tuple[Line, ...]) -> None:

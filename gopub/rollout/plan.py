@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gopub.fleet.facts import HostFacts
+from gopub.health.config import SloTarget
+from gopub.health.samples import NoData
+from gopub.health.usual import usual
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Plan, ReleaseRef
+from gopub.plan.sight import Wanted, told
 from gopub.plan.steps import plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
@@ -57,8 +62,24 @@ async def make_plan(
     tables = [status.table for status in await statuses_of(ports, release.app, env, ports.environment)]
     serving = {host for table in tables if table for host in table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
-    return plan_rollout(
+    planned = plan_rollout(
         rollout, release, env, ports.environment, hosts, facts, renders, stable,
         counted=ports.metrics is not None, serving=serving, notes=notes,
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
+    return replace(planned, notes=(*planned.notes, *await _sight(planned, ports)))
+
+
+async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
+    """What the steps can see, where somebody counts what stable's traffic is."""
+    if planned.mode != "judged" or ports.metrics is None or planned.stable is None:
+        return ()
+    now, releases = ports.clock.now(), (planned.stable.short,)
+    past = await ports.metrics.history(planned.app, planned.env, releases, now)
+    if isinstance(past, NoData):
+        return (f"what the steps can see is not known: {past.reason}",)
+    if (found := usual(past, planned.stable.short)) is None:
+        return ()
+    judge = ports.environment.judge
+    wanted = Wanted(SloTarget(judge.slo.latency_p95, judge.slo.error_rate), judge.alpha)
+    return told(planned.steps, found, wanted)
