@@ -184,6 +184,13 @@ def test_a_first_release_that_failed_goes_back_on_nothing(occupied: World) -> No
     assert not [name for name, runs in occupied.running().items() if runs]
 
 
+def test_the_last_line_names_what_could_not_be_confirmed(occupied: World) -> None:
+    summary = {**summary_of(drive(occupied, "good").state, ()), "left": []}
+    owed = _line({**summary, "owed": ["app1"], "owed_edges": ["edge1"]}).splitlines()
+    assert owed[1:] == ["could not be confirmed, and owed: app1, edge edge1; `gopub recover` mends that when reachable"]
+    assert _line(summary).splitlines() == owed[:1], "control: nothing is owed"
+
+
 def test_control_with_something_before_nothing_of_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_memory(monkeypatch)
     state = drive(Occupied(tmp_path, first=False), "good").state
