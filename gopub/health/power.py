@@ -1,11 +1,11 @@
 """What a step can see: the least error rate that the test on errors finds, before a request was sent.
 
-The test is the judge's own (``eprocess``, ``sequential``): the bets of ``against_stable`` where stable has traffic,
-of ``against_rate`` where it has none, from their first start on, combined as ``evidence`` does while nothing else is
-wrong. Only what they will count is not known, and is drawn by chance:
+The test is the judge's own (``eprocess``, ``sequential``): the bets of ``against_stable`` from their first start on,
+combined as ``evidence`` does while nothing else is wrong. Without stable traffic nothing is evidence, so nothing is
+seen. Only what will be counted is not known, and is drawn by chance:
 
-1.  Of n bad events each lies on the canary with probability ρ (against the SLO: each of n requests fails with ρ). The
-    value of the bets follows from n and x of them alone, so after each n there is a least x at which E has its mark.
+1.  Of n bad events each lies on the canary with probability ρ. What the bets are worth follows from n and the x of
+    them on the canary alone, so after each n there is a least x at which E has its mark.
 2.  The chance to have been there by n is that of a walk which is taken away where it crosses: the judge looks all the
     time. It is computed over ``SLICES`` parts of n, exactly for few x, and as a walk of three ways for many.
 3.  How many bad events come is Poisson's, too.
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gopub.health.config import SloTarget
-from gopub.health.eprocess import BURST, FIRST, GRID, Process, against_rate, against_stable, log_sum
+from gopub.health.eprocess import BURST, FIRST, GRID, Process, against_stable, log_sum
 from gopub.health.sequential import MARGIN, EvidenceState, MetricState, evidence
 
 SHARE = 0.8
@@ -38,7 +38,7 @@ _NEVER = 1 << 60
 class Sight:
     """One step: requests per second on both tracks, for how long, and what fails of them usually.
 
-    ``stable`` 0 is a step without comparable stable traffic. Evidence is divided by ``phi``; ``cluster`` bad events
+    ``stable`` 0 is a step beside which stable has no traffic. Evidence is divided by ``phi``; ``cluster`` bad events
     come at once, on one track. ``every``: seconds between two windows, each of which multiplies a bet by ``BURST`` at
     most.
     """
@@ -72,7 +72,7 @@ class _Bets:
 def least(sight: Sight, times: float = 1.0) -> float | None:
     """The least error rate of the canary that is found with ``SHARE``: E reaches ``times``/α within the step.
 
-    None where none is: too few requests, too few windows, or nothing to hold the canary against.
+    None where none is: too few requests, too few windows, or no stable traffic to hold the canary against.
     """
     if chance(sight, 1.0, times) < SHARE:
         return None
@@ -85,36 +85,25 @@ def least(sight: Sight, times: float = 1.0) -> float | None:
 
 def chance(sight: Sight, rate: float, times: float = 1.0) -> float:
     """How likely E reaches ``times``/α within the step, if so many of the canary's requests fail."""
-    alone = sight.stable <= 0
-    needed = _needed(sight, math.log(times / sight.alpha), alone=alone)
-    if needed is None or sight.canary <= 0 or not _windows_allow(sight, needed):
+    needed = _needed(sight, math.log(times / sight.alpha))
+    ours, others = sight.canary * rate, sight.stable * sight.base
+    if ours <= 0 or others <= 0 or not _windows_allow(sight, needed):
         return 0.0
     scale = sight.cluster / max(1.0, sight.phi)
-    if alone:
-        allowed, delta = sight.slo.error_rate or 0.0, MARGIN["errors"]
-        pairs = against_rate(1, 1, allowed, delta), against_rate(0, 1, allowed, delta)
-        units, share = sight.canary * sight.seconds, rate
-    else:
-        # Exposures count as a ratio alone: thousandths are fine enough.
-        n, m = round(1e6 * sight.canary / (sight.canary + sight.stable)) or 1, 0
-        m = max(1, 1_000_000 - n)
-        pairs = against_stable(1, n, 0, m, MARGIN["errors"]), against_stable(0, n, 1, m, MARGIN["errors"])
-        ours, others = sight.canary * rate, sight.stable * sight.base
-        units, share = (ours + others) * sight.seconds, ours / (ours + others)
+    # Exposures count as a ratio alone: millionths are fine enough.
+    n = min(999_999, max(1, round(1e6 * sight.canary / (sight.canary + sight.stable))))
+    pairs = (against_stable(x, n, 1 - x, 1_000_000 - n, MARGIN["errors"]) for x in (1, 0))
     bad, other = (tuple(scale * gain for gain in gains) for gains in pairs)
-    return _crossed(_Bets(bad, other, needed), units / sight.cluster, share, fixed=alone)
+    return _crossed(_Bets(bad, other, needed), (ours + others) * sight.seconds / sight.cluster, ours / (ours + others))
 
 
-def _needed(sight: Sight, mark: float, *, alone: bool) -> float | None:
+def _needed(sight: Sight, mark: float) -> float:
     """Log E of the one test at which the judge's whole E has its mark, all others at 1."""
-    if alone and sight.slo.error_rate is None:
-        return None
 
     def whole(log_e: float) -> float:
         process = Process((log_e - math.log(FIRST),) * len(GRID), blocks=_NEVER)
-        metric = MetricState(versus_slo=process) if alone else MetricState(versus_stable=process)
         late = sight.slo.latency_p95 is not None
-        return evidence(EvidenceState(errors=metric), sight.slo, late=late).log_e
+        return evidence(EvidenceState(errors=MetricState(versus_stable=process)), sight.slo, late=late).log_e
 
     low, high = 0.0, mark + 10
     for _ in range(40):
@@ -128,11 +117,11 @@ def _windows_allow(sight: Sight, needed: float) -> bool:
     return log_sum((math.log(FIRST) + windows * math.log(BURST), math.log(1 - FIRST))) >= needed
 
 
-def _crossed(bets: _Bets, units: float, share: float, *, fixed: bool) -> float:
+def _crossed(bets: _Bets, units: float, share: float) -> float:
     """The chance that a walk of so many units, of which ``share`` are bad, is ever far enough."""
     if units * share > _MANY:
         return _three_ways(bets, units, min(share, 1 - 1e-9))
-    most = units if fixed else units + 6 * math.sqrt(units) + 6
+    most = units + 6 * math.sqrt(units) + 6
     size = max(1, math.ceil(units / SLICES))
     ends = [size * k for k in range(1, math.ceil(most / size) + 1)]
     bounds, x = [], 0
@@ -140,10 +129,7 @@ def _crossed(bets: _Bets, units: float, share: float, *, fixed: bool) -> float:
         while x <= n and not bets.won(x, n):
             x += 1
         bounds.append(x)
-    gone = _absorbed(_binomial(size, share), bounds, 0)
-    if fixed:
-        return gone[min(len(gone), max(1, round(units / size))) - 1]
-    return _over_poisson(gone, size, units)
+    return _over_poisson(_absorbed(_binomial(size, share), bounds, 0), size, units)
 
 
 def _over_poisson(gone: Sequence[float], size: int, mean: float) -> float:

@@ -16,6 +16,7 @@ AT_ONCE = 100.0
 ROUND = (10.0, 100.0, 1000.0)
 """Requests per second that are told of where nobody knows the traffic."""
 DOUBLE = 2.0
+BLIND = "has no stable traffic beside it: what fails there may fail everywhere, so it blames nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +32,21 @@ def told(steps: Sequence[PlannedStep], usual: Usual, wanted: Wanted) -> tuple[st
     """For each step what it finds of a rise of the errors, and whether that is too little to guard the SLO."""
     lines, best = [], None
     for step in (step for step in steps if _has_share(step)):
+        if step.weight == FULL:
+            lines.append(f"step {step.index + 1} {_with(step, usual.requests)} {BLIND}")
+            continue
         sight = _sight(step, usual, wanted)
         seen = least(sight)
         lines.append(f"step {step.index + 1} {_with(step, usual.requests)} {_finds(sight, seen)}")
         best = seen if best is None or (seen is not None and seen < best) else best
-    return (*lines, *_too_short(best, wanted.slo)) if lines else ()
+    compared = any(_has_share(step) and step.weight < FULL for step in steps)
+    return (*lines, *_too_short(best, wanted.slo)) if compared else tuple(lines)
 
 
 def table(steps: Sequence[PlannedStep], wanted: Wanted) -> tuple[str, ...]:
     """The same for round numbers of requests, where as many fail as the SLO allows; () without such a promise."""
     allowed = wanted.slo.error_rate
-    shown = [step for step in steps if _has_share(step)]
+    shown = [step for step in steps if _has_share(step) and step.weight < FULL]
     if not allowed or not shown:
         return ()
     rows = {step: [least(_sight(step, Usual(rate, allowed), wanted)) for rate in ROUND] for step in shown}
@@ -68,7 +73,7 @@ def _sight(step: PlannedStep, usual: Usual, wanted: Wanted) -> Sight:
     share = step.weight / FULL
     return Sight(
         canary=usual.requests * share,
-        stable=usual.requests * (1 - share) if step.weight < FULL else 0.0,
+        stable=usual.requests * (1 - share),
         seconds=step.bake,
         base=usual.errors,
         slo=wanted.slo,
@@ -80,10 +85,9 @@ def _sight(step: PlannedStep, usual: Usual, wanted: Wanted) -> Sight:
 
 
 def _finds(sight: Sight, seen: float | None) -> str:
-    against = "" if sight.stable else ", held against the SLO alone,"
     if seen is None:
-        return f"is too short{against} to find any rise of the errors"
-    rise = f"finds{against} errors that rise from {_share(sight.base)} to {_share(seen)} in about 4 of 5 cases"
+        return "is too short to find any rise of the errors"
+    rise = f"finds errors that rise from {_share(sight.base)} to {_share(seen)} in about 4 of 5 cases"
     sure = least(sight, AT_ONCE)
     return f"{rise}, and goes back at once from {_share(sure)} on" if sure is not None else rise
 

@@ -84,10 +84,14 @@ def test_both_ways_to_compute_it_agree():
     assert max(around) - min(around) < 0.06, around
 
 
-def test_without_stable_the_slo_is_what_it_is_held_against():
-    alone = Sight(20.0, 0.0, 300.0, 0.001, SLO)
-    assert 0.01 < least(alone) < 0.03
-    assert least(replace(alone, slo=SloTarget(0.2, None))) is None
+def test_without_stable_nothing_is_seen_as_nothing_is_evidence():
+    world = World(rps=20, looks=40, history=60, errors=0.01, hosts=1)
+    assert least(Sight(20.0, 0.0, 80.0, 0.01, SLO)) is None
+    assert not found(world, 1.0, 1.0, 1)
+    assert found(replace(world, hosts=2), 1.0, 1.0, 1)  # control
+    lines = told([STEP, replace(STEP, index=1, weight=10_000)], Usual(200.0, 0.001), Wanted(SLO, 0.01))
+    assert lines[1].startswith("step 2 (100% of 200 requests/s for 5m) has no stable traffic beside it")
+    assert table([STEP, replace(STEP, index=1, weight=10_000)], Wanted(SLO, 0.01)) == table([STEP], Wanted(SLO, 0.01))
 
 
 def test_one_window_is_never_enough():
