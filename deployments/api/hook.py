@@ -8,7 +8,7 @@ until the row is on disk, and neither for the repository nor for the engine (dep
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -47,10 +47,11 @@ def router(parts: Parts) -> APIRouter:
             parts.deliveries.begin, f"gitlab:{key}", sha256(body), orders, parts.clock.now()
         )
         where = {"Location": f"/v1/deliveries/{quote(delivery.key, safe=':')}"}
+        mine = {(one.app, one.env) for one in delivery.orders if one.app in allowed}  # a key may be another's
         if delivery.outcome:
-            return JSONResponse({"status": "repeated", **delivery.outcome}, 200, headers=where)
+            return JSONResponse({"status": "repeated", **_of(delivery.outcome, mine)}, 200, headers=where)
         parts.fresh.set()
-        return JSONResponse(standing(delivery), 202, headers=where)
+        return JSONResponse(standing(delivery, mine), 202, headers=where)
 
     @routes.get("/deliveries/{key:path}")
     async def delivery(request: Request, key: str) -> JSONResponse:
@@ -92,15 +93,20 @@ def _event(body: bytes) -> Push | Ignored:
         raise GopubError("GP933", f"no GitLab event: {error}") from None
 
 
-def standing(delivery: Delivery, mine: Collection[tuple[str, str]] | None = None) -> dict[str, Any]:
-    """How a delivery stands: queued, started, refused or given_up, what became of its orders, or of ``mine`` only."""
-    outcome = delivery.outcome or {}
-    runs, refused = (
-        [one for one in outcome.get(what, []) if mine is None or (one["app"], one["env"]) in mine]
-        for what in ("runs", "refused")
-    )
+def standing(delivery: Delivery, mine: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """How a delivery stands: queued, started, refused or given_up, and what became of the orders that are ``mine``."""
+    outcome = _of(delivery.outcome or {}, mine)
+    runs, refused = outcome.get("runs", []), outcome.get("refused", [])
     if delivery.outcome is None:
         status = "queued"
     else:
         status = "given_up" if outcome.get("given_up") else "started" if runs else "refused"
     return {"status": status, "delivery": delivery.key, "runs": runs} | ({"refused": refused} if refused else {})
+
+
+def _of(outcome: Mapping[str, Any], mine: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """The part of an outcome that is about these apps and envs."""
+    return {
+        what: [one for one in found if (one["app"], one["env"]) in mine] if isinstance(found, list) else found
+        for what, found in outcome.items()
+    }

@@ -130,13 +130,12 @@ class Kit:
         return found.json()
 
 
-def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None) -> Kit:
+def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None, projects: str = PROJECTS) -> Kit:
     """A kit whose deliveries lie in ``folder``; made twice in the same folder it is the same server restarted."""
-    projects = parse_projects(PROJECTS, "projects.yaml")
     starter, clock = RecordingStarter(), ManualClock()
     known: dict[tuple[str, str, str], str] = {}
     parts = Parts(
-        projects=projects,
+        projects=parse_projects(projects, "projects.yaml"),
         tokens={name: hashlib.sha256(word.encode()).hexdigest() for name, word in TOKENS.items()},
         hooks=hooks if hooks is not None else {"orders": HookSecrets(tokens=(HOOK_TOKEN,))},
         deliveries=Deliveries(folder / "deliveries.sqlite"),

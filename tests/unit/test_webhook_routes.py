@@ -12,7 +12,7 @@ import pytest
 
 from deployments.api.hook import LIMIT
 from deployments.hooks.signing import HookSecrets, sign
-from tests.unit.apikit import HOOK_TOKEN, OFFERED, TOKENS, Kit, make_kit
+from tests.unit.apikit import HOOK_TOKEN, OFFERED, PROJECTS, TOKENS, Kit, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -65,6 +65,21 @@ async def test_a_repeated_delivery_starts_nothing_and_is_answered_with_2xx(kit: 
     runs = (await kit.told(early[0]))["runs"]
     assert [one["id"] for one in runs] == ["run-1"]
     assert late[0].json() == {"status": "repeated", "runs": runs}
+
+
+async def test_a_sender_sees_nothing_of_another_apps_delivery_by_its_id(tmp_path: Path) -> None:
+    """Ids are no secrets: they stand in GitLab's list of deliveries, and in a proxy's log."""
+    secrets = {"orders": HookSecrets(tokens=(HOOK_TOKEN,)), "audit": HookSecrets(tokens=("theirs",))}
+    rule = "rules: [{branch: release/*, env: prod}]"
+    kit = make_kit(
+        tmp_path, secrets, PROJECTS.replace("envs: [prod], version_tag", f"envs: [prod], {rule}, version_tag")
+    )
+    await kit.hook(payload(), **headers())
+    await kit.settle()
+    theirs = await kit.hook(payload().replace(b"trade/orders", b"trade/audit"), **headers(token="theirs"))
+    assert theirs.json() == {"status": "repeated", "runs": []}
+    again = await kit.hook(payload(), **headers())
+    assert [one["id"] for one in again.json()["runs"]] == ["run-1"], "control"
 
 
 async def test_deliveries_at_the_same_moment_start_one_run(kit: Kit) -> None:
