@@ -7,7 +7,9 @@ from dataclasses import dataclass
 RULES = 4
 """The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
 2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
-figures without any stable traffic beside them could blame a release."""
+figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to."""
+SHARED = 4
+"""The first rules by which all that can blame a release is within α together."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 
@@ -91,4 +93,4 @@ class JudgeConfig:
     @property
     def shares_alpha(self) -> bool:
         """Whether all that can blame a release is within α together."""
-        return self.rules >= 4
+        return self.rules >= SHARED

@@ -6,7 +6,11 @@ over the stable hosts, per degree of freedom: 1 where the hosts differ as chance
 clusters of k. Two views are taken and the larger one counts: bins of half a minute and more (bursts), and totals
 (hosts that differ all the time). Each starts from a prior worth ``PRIOR`` degrees of freedom, so that three hosts and
 a few errors do not shout; for bursts the prior is 1.5, for who has seen none cannot say that there are none. φ is
-never below 1.
+never below 1. It is applied only to what comes after all that it was learnt from: a φ that knows a window depends on
+how many bad events stable happened to have in it, and of what it tempers then no theorem holds.
+
+What is a theorem and what is measured: where events are independent given the past, E is an e-value whatever φ ≥ 1 is
+(Jensen). Under clusters it is one only as far as φ is right, and the false rate is measured (``tests/bench``).
 """
 
 from __future__ import annotations

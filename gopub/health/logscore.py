@@ -179,14 +179,13 @@ def _step(
         counts.host: Tally(theirs.get(counts.host, 0), reading.requests.get(counts.host, 0))
         for counts in reading.stable
     }
-    spread = state.spread.add(tallies, reading.end)
     ratios = against_stable(x, n, y, m, MARGIN)
     return replace(
         state,
-        process=state.process.step(ratios, spread.phi, reading.start),
+        process=state.process.step(ratios, state.spread.phi, reading.start),  # φ of before this reading
         canary=state.canary + Tally(x, n),
         stable=state.stable + Tally(y, m),
-        spread=spread,
+        spread=state.spread.add(tallies, reading.end),
     )
 
 

@@ -103,12 +103,13 @@ def conclude(
     stable = recent.stable if recent else None
     slo_stable = check_slo(stable, config.slo, config.min_requests) if stable else None
     broken = bool(slo_stable and slo_stable.broken)
-    shared = config.shares_alpha
-    state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, alone=not shared)
+    state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules)
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
         slo_stable=slo_stable,
         score=score(scored, config.slo, config.score),
-        evidence=evidence(state, config.slo, late=config.looks_at_late, left=config.looks_at_left, whole=not shared),
+        evidence=evidence(
+            state, config.slo, late=config.looks_at_late, left=config.looks_at_left, whole=not config.shares_alpha
+        ),
         state=state,
     )

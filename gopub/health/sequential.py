@@ -24,8 +24,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from gopub.health.config import SloTarget
+from gopub.health.config import RULES, SHARED, SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.logscore import LOG_SHARE
@@ -155,7 +156,7 @@ def fold(
     *,
     compare: bool,
     stable_broken: bool,
-    alone: bool = False,
+    rules: int = RULES,
 ) -> EvidenceState:
     """Take in new windows.
 
@@ -165,7 +166,8 @@ def fold(
         slo: what to hold the canary against where stable is not comparable.
         compare: False for a step whose canary users chose themselves.
         stable_broken: stable itself breaks the SLO at the moment.
-        alone: hold windows without any stable traffic against the SLO, too, as rules before 4 did.
+        rules: those before 4 hold windows without any stable traffic against the SLO, too, and take φ from the window
+            that it is applied to as well.
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
     for new in windows:
@@ -175,14 +177,15 @@ def fold(
         if compare and _waits(window, state.stable_seen):
             state = replace(state, waiting=window)
             continue
-        basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=alone)
+        basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=rules < SHARED)
+        fold_metric = partial(_fold_metric, window=window, within=rules < SHARED)
         state = replace(
             state,
-            errors=_fold_metric(state.errors, window, "errors", basis=basis, allowed=slo.error_rate),
-            slow=_fold_metric(state.slow, window, "slow", basis=basis, allowed=allowed_slow),
-            late=_fold_metric(state.late, window, "late", basis=basis, allowed=None),
+            errors=fold_metric(state.errors, name="errors", basis=basis, allowed=slo.error_rate),
+            slow=fold_metric(state.slow, name="slow", basis=basis, allowed=allowed_slow),
+            late=fold_metric(state.late, name="late", basis=basis, allowed=None),
             # Where everybody leaves there is no attempt, hence no basis, but all the more to compare.
-            left=_fold_metric(state.left, window, "left", basis="stable" if compare else "none", allowed=None),
+            left=fold_metric(state.left, name="left", basis="stable" if compare else "none", allowed=None),
             basis=basis or state.basis,
             waiting=None,
         )
@@ -262,17 +265,21 @@ def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool
     return "slo" if has_slo and not stable_broken else "none"
 
 
-def _fold_metric(state: MetricState, window: Window, name: str, *, basis: str, allowed: float | None) -> MetricState:
+def _fold_metric(
+    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, within: bool
+) -> MetricState:
+    """``within``: φ knows the window that it is applied to; no theorem holds of that."""
     of, delta = _READERS[name], MARGIN[name]
     spread = _seen(state, window, of)
+    phi = (spread if within else state.spread).phi
     canary, stable = _total(window.canary, of), _total(window.stable, of)
     state = replace(state, spread=spread, canary=state.canary + canary, stable=state.stable + stable)
     if basis == "stable" and canary.exposed and stable.exposed:
         ratios = against_stable(canary.bad, canary.exposed, stable.bad, stable.exposed, delta)
-        return replace(state, versus_stable=state.versus_stable.step(ratios, spread.phi, window.start))
+        return replace(state, versus_stable=state.versus_stable.step(ratios, phi, window.start))
     if basis == "slo" and allowed is not None and canary.exposed:
         ratios = against_rate(canary.bad, canary.exposed, allowed, delta)
-        return replace(state, versus_slo=state.versus_slo.step(ratios, spread.phi, window.start))
+        return replace(state, versus_slo=state.versus_slo.step(ratios, phi, window.start))
     return state
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gopub.health.config import SloTarget
+from gopub.health.config import RULES, SloTarget
 from gopub.health.dispersion import Dispersion, Tally, pearson
 from gopub.health.eprocess import BURST, GRID, Process, against_rate, against_stable, log_sum
 from gopub.health.samples import HostCounts, TrackWindow, Window
@@ -27,9 +27,9 @@ def window(canary, stable, start=0.0):
     return Window(start, start + 2, track("c", canary), track("s", stable))
 
 
-def run(windows, slo=SLO, *, compare=True, stable_broken=False, alone=False):
+def run(windows, slo=SLO, *, compare=True, stable_broken=False, rules=RULES):
     state = EvidenceState(slow_above=0.2)
-    state = fold(state, windows, slo, compare=compare, stable_broken=stable_broken, alone=alone)
+    state = fold(state, windows, slo, compare=compare, stable_broken=stable_broken, rules=rules)
     return evidence(state, slo)
 
 
@@ -131,7 +131,7 @@ def test_without_stable_traffic_nothing_is_evidence(stable):
     """What fails there may fail everywhere: the same windows are a bad release and a database that is down."""
     bad = [window((100, 60, 60), stable, 20.0 * i) for i in range(30)]
     assert (run(bad).log_e, run(bad).basis) == (pytest.approx(NOTHING), "none")
-    by_rules_3 = run(bad, alone=True)
+    by_rules_3 = run(bad, rules=3)
     assert by_rules_3.basis == "slo"
     assert by_rules_3.log_e > math.log(10_000), "control: it was enough to blame the release"
 
@@ -169,8 +169,8 @@ def test_counts_do_not_wait_for_a_track_that_is_gone():
     both = [window((100, 0, 0), (300, 0, 0), 2.0 * i) for i in range(5)]
     alone = [window((100, 20, 0), (0, 0, 0), 10 + 2.0 * i) for i in range(12)]
     assert run([*both, *alone]).basis == "none"
-    assert run([*both, *alone], alone=True).basis == "slo"
-    assert run([*both, *alone], alone=True).log_e > math.log(10_000)
+    assert run([*both, *alone], rules=3).basis == "slo"
+    assert run([*both, *alone], rules=3).log_e > math.log(10_000)
 
 
 def test_an_idle_canary_does_not_pile_up_stable_counts():
@@ -263,6 +263,30 @@ def test_the_past_is_not_compared_with_the_present():
     ]
     state = fold(state, now, SLO, compare=True, stable_broken=False)
     assert state.errors.spread.phi == 1.0
+
+
+def _two_ways(rules):
+    """E after one window whose 20 errors of stable lie on one host of four, or five on each."""
+    canary = TrackWindow("c", (HostCounts("h0", 500, 30),))
+    said = []
+    for split in ((20, 0, 0, 0), (5, 5, 5, 5)):
+        stable = TrackWindow("s", tuple(HostCounts(f"h{k}", 500, bad) for k, bad in enumerate(split, 1)))
+        state = fold(
+            EvidenceState(), [Window(0.0, 2.0, canary, stable)], SLO, compare=True, stable_broken=False, rules=rules
+        )
+        said.append((state.errors.versus_stable.log_e, state.errors.spread.phi))
+    return said
+
+
+def test_phi_is_of_the_time_before_the_window_that_it_is_applied_to():
+    (burst, phi_burst), (even, phi_even) = _two_ways(RULES)
+    assert burst == even
+    assert phi_burst > 5 * phi_even, "the next window is divided by what this one taught"
+
+
+def test_control_by_rules_3_the_window_was_divided_by_itself():
+    (burst, _), (even, _) = _two_ways(3)
+    assert burst < even - 1
 
 
 def test_unknown_clustering_is_assumed():

@@ -123,6 +123,20 @@ def test_silence_is_the_prior():
     assert (found.canary_requests, found.stable_requests) == (1000, 3000)
 
 
+def test_a_reading_is_not_divided_by_the_spread_that_it_shows_itself():
+    """Control: the next one is."""
+    hosts = ("h1", "h2", "h3")
+
+    def read(split, start):
+        stable = tuple(LogCounts(h, "s", {"level:error": n}, 9, "") for h, n in zip(hosts, split, strict=True))
+        canary = (LogCounts("h0", "c", {"level:error": 9}, 9, ""),)
+        return LogReading(start, start + 10, canary, stable, dict.fromkeys(("h0", *hosts), 100))
+
+    burst, even = (9, 0, 0), (3, 3, 3)
+    assert scored(read(burst, 0.0)).log_e == scored(read(even, 0.0)).log_e
+    assert scored(read(burst, 0.0), read(even, 10.0)).log_e < scored(read(even, 0.0), read(even, 10.0)).log_e
+
+
 def test_a_new_kind_of_error_is_found():
     bad = {"level:error": 20, "error:connection refused": 20, "template:cannot load order": 20}
     found = scored(*[reading(bad, {}, start=10.0 * i) for i in range(5)])
