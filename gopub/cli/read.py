@@ -106,10 +106,14 @@ def explain(
     plot: Annotated[str, typer.Option("--plot", metavar="FILE.svg", help="Draw it into this file as well.")] = "",
     lang: LangOption = None,
 ) -> None:
-    """Print the chain from commit to verdict of a rollout: every entry, and for each verdict what it was drawn from."""
+    """Tell what was seen of a rollout, what was concluded, what that rested on and what was not seen; then the chain.
+
+    The chain has every entry from commit to verdict, and for each verdict what it was drawn from.
+    """
     from gopub.cli.meaning import meant
     from gopub.journal.streams import stream_of
     from gopub.views.explanation import explanation, explanation_json
+    from gopub.views.story import story
     from gopub.views.wording import language
     from gopub.wiring import settings
 
@@ -120,7 +124,8 @@ def explain(
     if as_json:
         say_document(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
         return
-    say("\n".join(explanation(entries)))
+    told = story(entries, language(lang or "", os.environ))
+    say("\n".join([*told, "", *explanation(entries)] if told else explanation(entries)))
 
 
 def _draw(entries: Sequence[Entry], file: Path, lang: str) -> None:

@@ -84,13 +84,13 @@ def _evidence(looks: Sequence[Look], words: Mapping[str, str]) -> Chart:
     if alpha:
         sure, far = -math.log10(alpha), math.log10(OVERWHELMING / alpha)
         limits = tuple(
-            (at, words[key].format(value=_power(at))) for at, key in ((sure, "limit_sure"), (far, "limit_far"))
+            (at, words[key].format(value=power(at))) for at, key in ((sure, "limit_sure"), (far, "limit_far"))
         )
     top = (limits[-1][0] if limits else 4.0) + _BEYOND
     points = _points(looks, lambda look: look.log_e)
     highest = max((point.value for point in points if point.value is not None), default=0.0)
-    more = words["beyond"].format(value=_power(highest)) if highest > top else ""
-    return Chart(words["evidence"], words["evidence_says"] + more, (Line("E", "ours", points),), _power,
+    more = words["beyond"].format(value=power(highest)) if highest > top else ""
+    return Chart(words["evidence"], words["evidence_says"] + more, (Line("E", "ours", points),), power,
                  words["no_evidence"], limits, least=1.0, bottom=-_BEYOND, top=top, whole=True)  # fmt: skip
 
 
@@ -150,13 +150,15 @@ def _points(looks: Sequence[Look], read: Callable[[Look], float | None]) -> tupl
 def _gapped(points: Sequence[Point]) -> tuple[Point, ...]:
     """With a gap where nobody looked; times that go back are put in order."""
     ordered = sorted(points, key=lambda one: one.at)
-    apart = [after.at - before.at for before, after in pairwise(ordered)]
-    long = max(_SILENT, _TIMES * statistics.median(apart)) if apart else _SILENT
-    out = ordered[:1]
-    for before, after in pairwise(ordered):
-        out += [Point(before.at, None)] if after.at - before.at > long else []
-        out.append(after)
-    return tuple(out)
+    gaps = {before for before, _ in unwatched([one.at for one in ordered])}
+    return tuple(one for point in ordered for one in ((point, Point(point.at, None)) if point.at in gaps else (point,)))
+
+
+def unwatched(times: Sequence[float]) -> list[tuple[float, float]]:
+    """From when to when nobody looked, by the times of all looks."""
+    apart = list(pairwise(sorted(times)))
+    usual = statistics.median(after - before for before, after in apart) if apart else 0.0
+    return [(before, after) for before, after in apart if after - before > max(_SILENT, _TIMES * usual)]
 
 
 def _told(chart: Chart, words: Mapping[str, str]) -> str:
@@ -170,13 +172,18 @@ def _told(chart: Chart, words: Mapping[str, str]) -> str:
     return words["told"].format(title=chart.title, what=what)
 
 
-def _power(log: float) -> str:
+def power(log: float) -> str:
     """The number with this decimal logarithm: ``0.01``, ``1``, ``100``, ``2.5e7``."""
     if -3 <= log < 4.5:
         return f"{10**log:.3g}" if log < 2.9 else f"{round(10**log, 2 - math.floor(log)):,.0f}"
     whole = math.floor(log + 1e-9)
     head = f"{10 ** (log - whole):.2g}"
     return f"1e{whole + 1}" if head == "10" else f"{head}e{whole}"
+
+
+def mebibytes(value: float) -> str:
+    """Bytes in words: ``31.2 MiB``."""
+    return _size(value / _MIB)
 
 
 def _size(mib: float) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gopub.judge.verdict import Cause, Kind
+from gopub.plan.model import Outcome
+
 ZH: Mapping[str, str] = {
     "title": "{app} {version} 发布到 {env}",
     "from": "发布 {rollout}，自 {start} UTC 起观察 {looks} 次",
@@ -34,4 +37,76 @@ ZH: Mapping[str, str] = {
     "stable": "稳定版",
     "last": "{name} {value}",
     "told": "{title}：{what}。",
+    "part_seen": "看到的",
+    "part_concluded": "结论",
+    "part_rested": "依据",
+    "part_unseen": "没看到的",
+    "looks": "{time} 内观察 {looks} 次，{planned} 步中开始了 {steps} 步",
+    "failed_of": "{name}：{of} 个应答中失败 {bad} 个",
+    "p95": "最后一次观察时，95 % 的应答：金丝雀不超过 {canary}，稳定版不超过 {stable}",
+    "unknown": "未知",
+    "grew": "{host} 的内存：起初 {first}，最后 {last}",
+    "concluded": "{outcome}：{why}",
+    "under_way": "进行中",
+    "going_back": "正在退回",
+    "nothing_yet": "尚无",
+    "rule": "规则 {rule} 判定 {kind}：{reason}",
+    "e": "最后 E = {e}，对照：{basis}；达到 1/α = {limit} 算作证据，达到 100/α = {far} 单独决定",
+    "basis_stable": "稳定版",
+    "basis_slo": "SLO",
+    "basis_none": "无",
+    "queries": "最后一次观察有 {queries} 条查询，每条都留有应答摘要",
+    "checks": "准入前 {checks} 项检查",
+    "kept": "日志 {entries} 条，末尾哈希 {hash}",
+    "no_looks": "没有任何观察",
+    "blind": "{looks} 次观察中有 {count} 次没有可判定的数据，最后一次的原因：{why}",
+    "silent": "{looks} 次观察中有 {count} 次没有回应的金丝雀主机：{hosts}",
+    "gaps": "有 {time} 无人观察",
+    "first": "没有可比较的稳定版",
+    "no_logs": "没有比较日志：{why}",
+    "no_reason": "没有记录原因",
+    "no_score": "没有可用于评分的数据",
+    "aside": "{hosts} 宕机或失联：其计数不在任何数字中",
+    "warming": "仍在预热的主机的 {count} 个应答不计入时延",
+    "all_seen": "观察所需的数据无一缺失",
 }  # fmt: skip
+
+OUTCOMES: Mapping[Outcome, str] = {
+    Outcome.PROMOTED: "已发布",
+    Outcome.ROLLED_BACK: "已回滚，此版本被隔离",
+    Outcome.WITHDRAWN: "已撤回，不归咎于此版本",
+    Outcome.REFUSED: "未获准入",
+    Outcome.FAILED: "失败",
+    Outcome.MENDED: "已修复",
+}
+KINDS: Mapping[Kind, str] = {
+    Kind.PROMOTE: "通过",
+    Kind.HOLD: "等待",
+    Kind.WATCH: "继续观察，流量不变",
+    Kind.ROLLBACK: "退回",
+    Kind.WITHDRAW: "撤回",
+}
+CAUSES: Mapping[Cause, str] = {
+    Cause.UNSAID: "原因未记录",
+    Cause.HOSTS: "金丝雀主机状态不正常",
+    Cause.NO_DATA: "不知道金丝雀的应答情况",
+    Cause.FEW: "金丝雀的应答太少，无法判定",
+    Cause.HOST_GONE: "一台金丝雀主机失联，其用户受影响",
+    Cause.DEATHS: "所有金丝雀主机运行此版本后都宕机过，比稳定版频繁",
+    Cause.QUIET: "近来没有请求到达金丝雀",
+    Cause.SURE: "金丝雀比稳定版差，证据确凿",
+    Cause.SLO_ALONE: "只有金丝雀违反 SLO",
+    Cause.SLO_DOUBT: "金丝雀违反 SLO，但不能确定是它的责任",
+    Cause.UNSCORED: "没有可用于评分的数据",
+    Cause.WORSE: "金丝雀比稳定版差",
+    Cause.LOGS: "金丝雀比稳定版更多地记录错误日志",
+    Cause.SCORE: "金丝雀的评分不够",
+    Cause.LEAVING: "客户端更常在金丝雀应答结束前离开",
+    Cause.ALONE: "金丝雀违反 SLO，但稳定版没有流量可比较",
+    Cause.LEAK: "观察期已满，但还不能判断是否泄漏",
+    Cause.COLD: "已预热的金丝雀主机的应答太少，不知其快慢",
+    Cause.BAKES: "至今没有不利于金丝雀的迹象，观察期未满",
+    Cause.SILENT: "观察期已满，但有主机没有回应",
+    Cause.GOOD: "金丝雀表现良好",
+}
+"""What people are told of a verdict in Chinese; its own reason, with the figures, stays as it is kept."""

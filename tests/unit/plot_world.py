@@ -26,10 +26,11 @@ def track(release: str, of: int, bad: int, slow: int = 0) -> TrackWindow:
 def seen(at: float, e: float, bad: int, hosts: int) -> Observation:
     """A look: 100 answers of the canary, 400 of stable; ``e`` is the decimal logarithm of E."""
     log_e = e * math.log(10)
+    metric = MetricEvidence("errors", log_e, bad, 100, 1, 400, 1.5)
     return replace(
         GOOD, at=at, recent=Window(at - 60, at, track("c" * 12, 100, bad, 20), track("5" * 12, 400, 1)),
         hosts=tuple(ProcessHealth(f"web{3 + n}", memory=(30 + 9 * n) * 2**20 + at - NOON) for n in range(hosts)),
-        evidence=Evidence(log_e, (MetricEvidence("errors", log_e, bad, 100, 1, 400, 1.5),), "stable"),
+        evidence=Evidence(log_e, (metric,), "stable", 1.5, e_value=10 ** min(e, 290)),
     )  # fmt: skip
 
 
