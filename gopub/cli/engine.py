@@ -95,7 +95,8 @@ def run_flow(name: str, parameters: Mapping[str, Json], beside: Beside | None = 
     """
     (result,) = run_flows(name, [parameters], beside)
     if isinstance(result, asyncio.CancelledError):
-        raise _nothing_begun()
+        hint = "`gopub verify VERSION` says whether a release was published, `gopub status` what runs"
+        raise InterruptedByUser("GP952", f"the {name} was stopped before its end", hint=hint)
     if isinstance(result, BaseException):
         raise result
     return result

@@ -16,7 +16,7 @@ import pytest
 import typer
 from prefect.utilities.engine import capture_sigterm
 
-from gopub.cli import control, driving
+from gopub.cli import control, driving, engine
 from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
 from gopub.errors import GopubError
@@ -79,6 +79,18 @@ def test_ctrl_c_before_a_rollout_was_begun_begins_none(world, monkeypatch, capsy
     assert "no rollout was begun here" in capsys.readouterr().err
     assert world.journal.streams("") == []
     assert set(world.running().values()) == {world.old}
+
+
+@pytest.mark.usefixtures("world")
+def test_a_flow_alone_that_was_stopped_says_so_and_claims_nothing(monkeypatch):
+    """It does not know how far it had come: a demo stood on three of four hosts when it said that nothing was done."""
+
+    async def flow() -> None:
+        await ctrl_c()
+
+    error = run_as_flow(monkeypatch, flow, how=lambda name, *_, **__: engine.run_flow(name, {}))
+    assert str(error).startswith("GP952 the of_the_tests was stopped before its end")
+    assert "nothing" not in str(error)
 
 
 @pytest.mark.parametrize("when", ["before us", "after us"])
