@@ -103,6 +103,8 @@ def conclude(
     stable = recent.stable if recent else None
     slo_stable = check_slo(stable, config.slo, config.min_requests) if stable else None
     broken = bool(slo_stable and slo_stable.broken)
+    if config.shares_alpha:  # few requests of stable are too few to call it broken, and to say that it is well
+        broken = broken or not (slo_stable and slo_stable.enough)
     state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules)
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),

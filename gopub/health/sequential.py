@@ -165,7 +165,7 @@ def fold(
         windows: in order of time.
         slo: what to hold the canary against where stable is not comparable.
         compare: False for a step whose canary users chose themselves.
-        stable_broken: stable itself breaks the SLO at the moment.
+        stable_broken: stable itself breaks the SLO at the moment, or is not known to keep it.
         rules: those before 4 hold windows without any stable traffic against the SLO, too, and take φ from the window
             that it is applied to as well.
     """

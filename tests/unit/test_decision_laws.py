@@ -117,6 +117,15 @@ def test_only_rules_1_3_4_6_roll_back(look):
 
 
 @given(looks())
+def test_only_what_is_within_alpha_a_host_or_a_watch_rolls_back(look):
+    """No score does, nor any SLO, nor the deadline."""
+    look = look | {"watch_since": None, "hosts": [{"host": "h1"}], "e": min(look["e"], 99.9)}
+    if look["log_score"] is not None:
+        look["log_score"] = min(look["log_score"], 0.849)
+    assert _decide(look).kind is not Kind.ROLLBACK
+
+
+@given(looks())
 def test_no_rollback_of_a_healthy_canary_that_nothing_speaks_against(look):
     look = look | {"e": 1.0, "canary_above": [], "canary_broken": [], "score": 100.0, "enough": True}
     look |= {"hosts": [{"host": "h1"}], "no_data": None, "log_score": 0.001}
