@@ -117,7 +117,8 @@ def recover(
         say(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
     stays: list[str] = []
     if mended := asyncio.run(mend(journal, SystemClock().now(), None, app, env, by_hand=True, tell=stays.append)):
-        say(f"hosts or edges that are owed can be mended: {mended} env(s)", err=True)
+        where = "1 environment" if mended == 1 else f"{mended} environments"
+        say(f"hosts or edges that are owed can be mended in {where}", err=True)
     for line in stays:
         say(line, err=True)
     there = list(active(journal, app, env))

@@ -90,7 +90,7 @@ def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> _D
     tellers = [_teller(f"{app} in {env}: " if len(wanted) > 1 else "") for app, env, _ in wanted]
     printers = [line_printer(tell) for tell in tellers]
     followers = [
-        Follower(journal, app, env, printer, printer.pause)
+        Follower(journal, app, env, printer, printer.pause, printer.known)
         for (app, env, _), printer in zip(wanted, printers, strict=True)
     ]
     interrupted: list[bool] = []
@@ -156,9 +156,13 @@ def _line(result: dict[str, Json], told: str = "") -> str:
     if (rest := untold(reason, told)) != reason:
         reason = f"hosts failed: `gopub explain` has what each said{f'; {rest}' if rest else ''}"
     why = f" ({reason})" if reason else ""
-    end = f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
     edges = (f"edge {name}" for name in cast("list[str]", result.get("owed_edges") or []))
-    if owed := ", ".join((*cast("list[str]", result.get("owed") or []), *edges)):
+    owed = ", ".join((*cast("list[str]", result.get("owed") or []), *edges))
+    end = f"{result['app']} {result['version']} in {result['env']}: {result['outcome']}{runs}{why}"
+    if result["outcome"] == "mended":  # the version is that of the release that left it
+        again = "not all that was owed is right yet" if owed else "what was owed is right again now"
+        end = f"{result['app']} in {result['env']}: mended after {result['version']}{runs}; {again}{why}"
+    if owed:
         end += f"\ncould not be confirmed, and owed: {owed}; `gopub recover` mends that when reachable"
     if left := cast("list[str]", result.get("left") or []):
         held = f"{', '.join(left)} hold a failed release, which is stopped"

@@ -171,8 +171,8 @@ def begin(journal: Journal, debt: Debt, now: float, hosts: Found = _NO_HOST) -> 
 def _why(debt: Debt, hosts: Found) -> str:
     """Why it is begun, for whoever reads the journal."""
     by, edges = debt.rollout.rollout, ", ".join(debt.env.owed_edges)
-    said = [f"{edges} missed the last table of {by}"] if edges else []
-    said += [f"{', '.join(hosts.ready)} could not be confirmed by {by}"] if hosts.ready else []
+    said = [f"edges without the last table of {by}: {edges}"] if edges else []
+    said += [f"hosts owed by {by}: {', '.join(hosts.ready)}"] if hosts.ready else []
     said += [f"{', '.join(sorted(hosts.gone))} left the inventory"] if hosts.gone else []
     return "; ".join(said)
 

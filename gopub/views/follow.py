@@ -31,14 +31,20 @@ class Follower:
         env: str,
         on_entry: Callable[[Entry], None],
         on_pause: Callable[[], None] = lambda: None,
+        on_known: Callable[[Entry], None] = lambda _entry: None,
     ) -> None:
-        """Begin after what the journal holds now; ``on_pause`` is called at a look that found nothing new."""
+        """Begin after what the journal holds now; ``on_pause`` is called at a look that found nothing new.
+
+        ``on_known`` gets what the journal held before of a rollout that goes on: its plan names the releases.
+        """
         self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
-        self._on_pause = on_pause
+        self._on_pause, self._on_known = on_pause, on_known
+        self._begun: set[str] = set()
         self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
-        self._opened = len(journal.read(env_stream(app, env)))
+        begun = journal.read(env_stream(app, env))
+        self._opened = len(begun)
         self._before, self._opened_before = dict(self._known), self._opened
-        self.rollout = ""
+        self.rollout = fold_env(entry.event for entry in begun).active  # it may be over at the first look
 
     async def follow(self) -> None:
         """Follow until cancelled; the last entries are told by ``catch_up``."""
@@ -83,6 +89,10 @@ class Follower:
         stream = stream_of(rollout)
         entries = self._journal.read(stream)
         new = entries[self._known.get(stream, 0) :]
+        if new and stream not in self._begun:
+            self._begun.add(stream)
+            for entry in entries[: self._before.get(stream, 0)]:
+                self._on_known(entry)
         for entry in new:
             self._on_entry(entry)
         self._known[stream], self.rollout = len(entries), rollout
@@ -111,6 +121,10 @@ class Telling:
             if not tells:
                 return ()
         return say_progress(known, event, self._judged.get(stream))
+
+    def known(self, entry: Entry) -> None:
+        """Take in an entry that is told to nobody: it was there before anybody watched."""
+        self._progress[entry.stream] = self._progress.get(entry.stream, Progress()).after(entry.event)
 
     def hosts(self, stream: str) -> int:
         """Of how many hosts a rollout is, 0 where its plan was not seen."""
@@ -141,6 +155,10 @@ class Printer:
             event = replace(entry.event, reason=untold(entry.event.reason, self.reason))
             lines = self._telling.lines(replace(entry, event=event))
         self._show(entry, lines)
+
+    def known(self, entry: Entry) -> None:
+        """Take in an entry from before anybody watched."""
+        self._telling.known(entry)
 
     def pause(self) -> None:
         """Tell what waits."""

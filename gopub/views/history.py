@@ -13,6 +13,7 @@ from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
+from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
 from gopub.units import say_seconds
 from gopub.views.events import last_of
@@ -118,7 +119,8 @@ def past_view(
 def past_lines(past: PastView) -> list[str]:
     """The lines that `gopub history` prints of it; the first says most, the others are indented."""
     began = past.began[:19].replace("T", " ") + "Z" if past.began else "-"
-    where = f" {past.version or 'nothing yet'} into {past.env}" if past.app else ""
+    what = "" if past.outcome == Outcome.MENDED else f" {past.version or 'nothing yet'}"  # it rolled out none
+    where = f"{what} into {past.env}" if past.app else ""
     lines = [f"{began}  {past.app or past.rollout}{where}: {past_says(past)}", f"    {_asked(past)}"]
     lines += [f"    {past.reason}"] if past.reason and past.reason != past.because else []
     names = (*past.owed, *(f"edge {edge}" for edge in past.owed_edges))
@@ -132,6 +134,8 @@ def past_says(past: PastView) -> str:
     took = say_seconds(round(past.seconds))
     if past.outcome in UNDER_WAY:
         return f"{past.outcome} for {took}"
+    if past.outcome == Outcome.MENDED:
+        return f"mended after {past.version or 'the rollout before'}{f', in {took}' if past.ended else ''}"
     return f"{past.outcome}{f' by rule {past.rule}' if past.rule else ''}{f' after {took}' if past.ended else ''}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
 from gopub.views.amounts import day
 from gopub.views.env import EnvView
@@ -38,6 +39,8 @@ def _of_last(last: PastView | None) -> list[str]:
         return []
     why = f": {last.reason}" if last.reason else ""
     broken = f"; damaged: {last.damage.code} {last.damage.problem}" if last.damage else ""
+    if last.outcome == Outcome.MENDED:  # not the end of that version's own rollout
+        return [f"{past_says(last)} ({last.rollout}){why}{broken}"]
     return [f"last rollout {last.version or '-'} ({last.rollout}): {past_says(last)}{why}{broken}"]
 
 

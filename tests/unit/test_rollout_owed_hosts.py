@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
 
 from gopub.cli import main
+from gopub.cli.driving import _line
 from gopub.errors import Exit, GopubError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
@@ -20,6 +22,7 @@ from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
 from gopub.usecases.recover_edges import Debt, begin, debts, mend
 from gopub.usecases.recover_hosts import Found, look
+from gopub.views.follow import Follower, line_printer
 from gopub.views.reading import read_envs
 from gopub.views.status import cells, notes
 from gopub.views.summary import exit_of, summary
@@ -101,6 +104,28 @@ def test_when_it_answers_again_it_gets_its_release_back_proven_and_is_in_the_poo
     assert (world.env().stable, list(debts(world.journal))) == (OLD, [])
     (row,) = read_envs(world.journal, 0.0)
     assert not row.owes
+
+
+def test_the_command_tells_which_version_it_is_back_on_and_that_it_is_right_again(world):
+    missed(world)
+    (debt,) = debts(world.journal)
+    rollout = begin(world.journal, debt, 0.0, found(world, debt))
+    lines: list[str] = []
+    show = line_printer(lines.append)
+    follower = Follower(world.journal, "hello", "lab", show, show.pause, show.known)
+    driver = recover(world)
+    follower.catch_up()
+    told = [line.partition("  ")[2] for line in lines]
+    assert f"app2 is back on 1 ({world.old.partition('-')[0]}) (1 of 1)" in told
+    assert _line(summary(driver)) == (
+        "hello in lab: mended after 2, 1 runs; what was owed is right again now (hosts owed by r1: app2)"
+    )
+    (row,) = read_envs(world.journal, 0.0)
+    (said,) = notes(row)
+    assert (
+        re.sub("in [^ ]+ [(]", "in T (", said)
+        == f"hello in lab: mended after 2, in T ({rollout}): hosts owed by r1: app2"
+    )
 
 
 def test_while_it_is_brought_back_it_gets_no_traffic(world):
