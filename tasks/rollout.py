@@ -133,6 +133,7 @@ async def go_back(run: Run) -> None:
 async def report(run: Run) -> dict[str, Json]:
     """What came of it, as plain values and as pages in the UI."""
     await pages.progress_page(run)
+    await pages.plot_page(run)
     return summary(run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,22 @@ def verdict_page(state: State) -> TextPage | None:
     head = f"## {verdict.kind} (rule {verdict.rule})\n\n{where}: {said}\n"
     text = f"{head}\n{_figures(verdict.figures)}\nThe whole record: `gopub explain {state.rollout}`\n"
     return TextPage(_key(state, "verdict"), f"The last verdict on {state.rollout}", text)
+
+
+def plot_page(state: State, told: Sequence[str], drawn: str) -> TextPage | None:
+    """The rollout's story and its picture, an SVG file; None where nothing was judged.
+
+    The picture stands in the page itself, as Prefect's Markdown shows an image: an ``<img>`` in which nothing runs.
+    """
+    if state.verdict is None:
+        return None
+    head, *lines = told
+    data = base64.b64encode(drawn.encode()).decode()
+    picture = f"![evidence, failures, latency and memory over time](data:image/svg+xml;base64,{data})"
+    text = (
+        f"## {shown(head)}\n\n" + "\n".join(f"- {shown(' '.join(line.split()))}" for line in lines) + f"\n\n{picture}\n"
+    )
+    return TextPage(_key(state, "plot"), f"What was seen of rollout {state.rollout}", text)
 
 
 def runs_page(state: State, seats: Sequence[SeatView], linked: Callable[[str], str]) -> TextPage | None:

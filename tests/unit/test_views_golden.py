@@ -79,7 +79,7 @@ def read(folder: Path, patched: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]
         summary = summary_of(read_state(journal, rollout), ["an `alarm`"])
         yield f"summary {rollout}", f"{json.dumps(summary)} {exit_of(summary)!r}"
         run = run_of(journal, clock, rollout)
-        for draw in (pages.plan_page, pages.progress_page, pages.verdict_page, pages.runs_page):
+        for draw in (pages.plan_page, pages.progress_page, pages.verdict_page, pages.plot_page, pages.runs_page):
             server.told.clear()
             asyncio.run(draw(run))
             yield f"page {draw.__name__} {rollout}", "\n".join(server.told)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 import string
@@ -19,9 +20,12 @@ from gopub.cli.read import Lang, explain
 from gopub.errors import UsageError
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
+from gopub.journal.state import fold
 from gopub.views.chart import LEFT, TALL, Frame, Point, marks, thinned
 from gopub.views.looks import looks_of
+from gopub.views.pages import plot_page
 from gopub.views.plots import plot
+from gopub.views.story import story
 from gopub.views.svg import WIDTH
 from gopub.views.wording import WORDS, language
 from tests.unit.plot_world import journal
@@ -214,6 +218,20 @@ def test_no_other_file_is_written_over(tmp_path, monkeypatch, name):
         explain("r-back", plot=str(tmp_path / name))
     assert (tmp_path / "gopub.yaml").read_text() == "app: x\n"
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_page_has_the_picture_as_an_image_and_no_markup_of_others():
+    entries = journal(3, version=NASTY)
+    opened = fold([entries[0].event])
+    judged = entries[-2].event
+    assert isinstance(judged, ev.Judged)
+    page = plot_page(replace(opened, verdict=judged), story(entries), plot(entries))
+    assert page
+    text, _, data = page.text.partition("](data:image/svg+xml;base64,")
+    assert base64.b64decode(data.strip(" )\n")).decode() == plot(entries)
+    assert "<" not in text.replace("&lt;", "")
+    assert page.key == "hello-prod-plot"
+    assert plot_page(opened, story(journal(0)), "") is None
 
 
 def test_nothing_is_wider_than_the_page():
