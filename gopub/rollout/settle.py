@@ -28,4 +28,6 @@ async def settle(run: Run) -> None:
     serving = run.pools().at("canary")
     await run.edges.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
     known = known_of(run.ports.journal, run.plan)
-    await on_each(serving, lambda name: hosts.prune(run, name, known))
+    for name, record in (await on_each(serving, lambda name: hosts.prune(run, name, known))).items():
+        if not record.ok:  # no failure of the rollout, but a disk fills in silence otherwise
+            run.alarm(f"{name} keeps old releases: {record.code} {record.message}")

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts, ReleaseDir
 from gopub.fleet.keeping import Known, surplus
+from gopub.fleet.orders import Order, Record
 from gopub.journal import events as ev
 from gopub.journal.good import known_at
 from gopub.journal.kit import Kit
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, ReleaseRef
 from gopub.usecases.way_back import past_of, way_back
+from tests.support.doubles import MemoryHost
 from tests.support.rollout_world import OLD, World, drive, in_memory
 
 UP, BACK, WITHDRAWN, REFUSED = Outcome.PROMOTED, Outcome.ROLLED_BACK, Outcome.WITHDRAWN, Outcome.REFUSED
@@ -209,3 +211,24 @@ def test_a_promoted_rollout_prunes_the_failed_ones_and_keeps_what_was_good(tmp_p
     assert run.state.closed.outcome is UP
     left = {world.new, world.old, folder("1"), folder("2"), folder("3")}
     assert all(set(machine.folders) == left for machine in world.machines.values())
+
+
+class Immutable(MemoryHost):
+    """Lets nobody remove anything."""
+
+    def _do(self, order: Order) -> Record:
+        if order.verb == "prune":
+            return self._record(order, "GP448", "cannot remove from /opt/hello/releases: old")
+        return super()._do(order)
+
+
+def test_what_cannot_be_removed_is_told_and_the_rollout_is_promoted_all_the_same(tmp_path, monkeypatch) -> None:
+    """Else the disk of that host fills in silence."""
+    in_memory(monkeypatch)
+    world = World(tmp_path)
+    before = world.machines["app1"]
+    world.machines["app1"] = Immutable("app1", before.machine_id, before.folders, before.current, before.epoch)
+    run = drive(world, "good")
+    assert run.state.closed and run.state.closed.outcome is Outcome.PROMOTED
+    told = [alarm for alarm in run.alarms if "old releases" in alarm]
+    assert told == ["app1 keeps old releases: GP448 cannot remove from /opt/hello/releases: old"], "not the others"
