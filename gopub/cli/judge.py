@@ -52,6 +52,29 @@ def replay(
 
 
 @app.command()
+def backtest(
+    policy: Annotated[Path, typer.Option("--policy", help="A file with the keys of `judge` in gopub.yaml.")],
+    since: Annotated[str, typer.Option("--since", help="How far back, such as 90d.")] = "90d",
+    only_app: Annotated[str, typer.Option("--app", help="Only this app.")] = "",
+    env: Annotated[str, typer.Option("--env", "-e", help="Only this env.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell for each past rollout what another policy would have decided, and when."""
+    from gopub.clock import SystemClock
+    from gopub.spec.loader import load_judge
+    from gopub.units import seconds
+    from gopub.views.backtests import backtest_json, backtest_lines, read_backtest
+    from gopub.wiring import settings
+
+    begin = SystemClock().now() - seconds(since)
+    found = read_backtest(settings.journal(), load_judge(policy), begin, only_app, env)
+    if as_json:
+        say_document(json.dumps(backtest_json(found), ensure_ascii=False, indent=2))
+    else:
+        say("\n".join(backtest_lines(found)))
+
+
+@app.command()
 def score(
     p95: Annotated[str, typer.Option(help="The canary's 95th percentile, such as 120ms.")],
     errors: Annotated[str, typer.Option(help="The canary's share of errors, such as 0.2%.")] = "0%",

@@ -8,17 +8,17 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from gopub.canon import Json
-from gopub.health.config import DIMENSIONS, JudgeConfig, ScoreWeights, SloTarget
+from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
+from gopub.judge.backtest import under
 from gopub.judge.observed import BakeClock
 from gopub.judge.verdict import History, Policy
 from gopub.plan.model import PlannedStep
 from gopub.rollout import hosts
 from gopub.rollout.run import Run
-from gopub.spec.models import Judge
 
 LOOK = 2.0
 """Seconds between two looks unless the spec says otherwise; at most a quarter of the shortest bake."""
@@ -93,25 +93,13 @@ def config_of(run: Run) -> JudgeConfig:
     """The observer's configuration from the effective spec."""
     judge = run.ports.environment.judge
     plan = run.plan
-    return JudgeConfig(
+    known = JudgeConfig(
         app=plan.app,
         env=plan.env,
         rollout=plan.rollout,
         canary=plan.release.short,
         stable=plan.stable.short if plan.stable else None,
-        slo=SloTarget(judge.slo.latency_p95, judge.slo.error_rate),
-        score=_weights(judge),
-        pass_score=judge.score.pass_,
-        min_requests=judge.min_requests,
-        alpha=judge.alpha,
-        log_score=judge.rollback.log_score,
-        watch=judge.rollback.watch,
         warmup=plan.warmup,
         warmup_seen=plan.warmup_seen,
     )
-
-
-def _weights(judge: Judge) -> ScoreWeights:
-    declared = tuple(name for name in DIMENSIONS if name in judge.score.model_fields_set)
-    score = judge.score
-    return ScoreWeights(score.latency, score.errors, score.gc_pause, score.memory_growth, score.profile, declared)
+    return under(known, judge)

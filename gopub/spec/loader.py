@@ -22,7 +22,7 @@ from gopub.spec import tree
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at, shown, type_at
 from gopub.spec.finding import read_text
-from gopub.spec.models import ReleaseSpec
+from gopub.spec.models import Judge, ReleaseSpec
 from gopub.spec.notyet import Found, take_out
 from gopub.spec.reading import read_tree
 from gopub.spec.rules import problems
@@ -83,6 +83,21 @@ def parse_spec(text: str, file: str) -> Loaded:
     if errors or spec is None:
         raise together(errors)
     return Loaded(spec, text, file, root, dict(_origins(spec, root)))
+
+
+def load_judge(path: FilePath) -> Judge:
+    """Read the ``judge`` part of an environment from a file of its own, with the word ``judge`` above it or without.
+
+    Raises:
+        SpecError: what is wrong with the file; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(read_text(path), str(path))
+    above = ("judge",) if tree.child(root, "judge") is not None else ()
+    data = tree.plain(root)
+    try:
+        return Judge.model_validate(data["judge"] if above else data)
+    except ValidationError as error:
+        raise together(explained(error, Explainer(root, Judge, above))) from error
 
 
 def together(errors: Sequence[GopubError]) -> GopubError:

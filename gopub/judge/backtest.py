@@ -1,0 +1,116 @@
+"""What another policy would have decided of a rollout, from the looks that the journal kept. Pure.
+
+Each kept look is judged again from its counts, as ``replay`` does, with the other policy's marks, SLO and weights; a
+watch lasts as long as that policy says. The evidence before each look is the kept one, so a look that was not kept is
+missed as an instant and not as evidence. What people said (an approval, a hold) stands as it was.
+
+Where the policy would have gone on watching when the rollout went on or ended, nobody knows what it would have seen:
+``censored``. Counts of slow answers were taken above the SLO of their time; the SLO itself is held against quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gopub.health.config import DIMENSIONS, JudgeConfig, ScoreWeights, SloTarget
+from gopub.health.logscore import again_from
+from gopub.health.observation import conclude
+from gopub.judge.decision import decide
+from gopub.judge.verdict import Kind, Policy, Verdict, VerdictRecord
+from gopub.spec.models import Judge
+
+CENSORED = "censored"
+_BACK = (Kind.ROLLBACK, Kind.WITHDRAW)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the policy would have done in the end: PROMOTE, ROLLBACK, WITHDRAW or ``censored``, when, and why.
+
+    ``after`` is seconds since the first kept look; ``step`` counts from 0; ``looks`` is how many were judged.
+    """
+
+    what: str
+    step: int = 0
+    after: float = 0.0
+    rule: int = 0
+    reason: str = ""
+    looks: int = 0
+
+
+def under(config: JudgeConfig, judge: Judge) -> JudgeConfig:
+    """The configuration with what this ``judge`` part of a spec says."""
+    score = judge.score
+    declared = tuple(name for name in DIMENSIONS if name in score.model_fields_set)
+    weights = (score.latency, score.errors, score.gc_pause, score.memory_growth)
+    return replace(
+        config,
+        slo=SloTarget(judge.slo.latency_p95, judge.slo.error_rate),
+        score=ScoreWeights(*weights, score.profile, declared),
+        pass_score=score.pass_,
+        min_requests=judge.min_requests,
+        alpha=judge.alpha,
+        log_score=judge.rollback.log_score,
+        watch=judge.rollback.watch,
+    )
+
+
+def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: str = "") -> Decided:
+    """What ``judge`` would have decided, where ``records`` are a rollout's kept looks in order.
+
+    Args:
+        records: in order of time.
+        judge: the other policy.
+        steps: how many steps the rollout had.
+        ended: how it ended, for people.
+    """
+    since, passed, looks = None, -1, 0
+    last: Decided | None = None
+    for record in records:
+        step = record.observation.step
+        if step <= passed:  # the policy was done with this step already
+            continue
+        if step > passed + 1 and last is not None:
+            return replace(last, what=CENSORED, reason=f"the rollout went on while it said {last.reason}")
+        looks += 1
+        verdict = _again(record, judge, since)
+        since = replace(record.history, watch_since=since).after(verdict).watch_since
+        last = Decided(
+            verdict.kind.value, step, record.history.now - records[0].history.now, verdict.rule, _says(verdict), looks
+        )
+        if verdict.kind in _BACK:
+            return last
+        if verdict.kind is Kind.PROMOTE and record.history.gate is None:
+            passed, since = step, None
+    if last is None:
+        return Decided(CENSORED, reason="no look of it was kept")
+    if passed >= steps - 1:
+        return last
+    end = f"ended ({ended})" if ended else "is under way"
+    return replace(last, what=CENSORED, reason=f"the rollout {end} while it said {last.reason}")
+
+
+def _again(record: VerdictRecord, judge: Judge, since: float | None) -> Verdict:
+    """The verdict on one kept look, whose watch began at ``since`` if one runs."""
+    seen, config = record.observation, under(record.observation.config, judge)
+    found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
+    again = replace(
+        seen,
+        config=config,
+        slo_canary=found.slo_canary,
+        slo_stable=found.slo_stable,
+        score=found.score,
+        evidence=found.evidence,
+        log_score=again_from(seen.log_score) if seen.log_score else None,
+    )
+    policy = replace(
+        Policy.of(config, compare=record.policy.compare),
+        health_only=record.policy.health_only,
+        max_restarts=record.policy.max_restarts,
+    )
+    return decide(again, policy, replace(record.history, watch_since=since))
+
+
+def _says(verdict: Verdict) -> str:
+    return f"{verdict.kind} by rule {verdict.rule}: {verdict.reason}"
