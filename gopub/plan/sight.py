@@ -16,6 +16,8 @@ AT_ONCE = 100.0
 ROUND = (10.0, 100.0, 1000.0)
 """Requests per second that are told of where nobody knows the traffic."""
 DOUBLE = 2.0
+LOOK = 2.0
+"""Seconds between two looks unless the spec says otherwise; at most a quarter of the shortest bake."""
 BLIND = "has no stable traffic beside it: what fails there may fail everywhere, so it blames nobody"
 
 
@@ -25,7 +27,7 @@ class Wanted:
 
     slo: SloTarget
     alpha: float
-    every: float = 2.0
+    every: float = LOOK
 
 
 def told(steps: Sequence[PlannedStep], usual: Usual, wanted: Wanted) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from gopub.journal import events as ev
 from gopub.judge.gates import heard, held_until, hold_of, say_hold
 from gopub.judge.verdict import History
 from gopub.plan.model import Outcome, PlannedStep
+from gopub.plan.sight import LOOK
 from gopub.rollout.bake import RETELL, go_back_if_told, look, note_hold, write
 from gopub.rollout.box import Trouble, box, obey_abort
-from gopub.rollout.judging import LOOK, Judging, judging
+from gopub.rollout.judging import Judging, judging
 from gopub.rollout.run import Run
 
 

@@ -17,11 +17,9 @@ from gopub.judge.backtest import under
 from gopub.judge.observed import BakeClock
 from gopub.judge.verdict import History, Policy
 from gopub.plan.model import PlannedStep
+from gopub.plan.sight import LOOK
 from gopub.rollout import hosts
 from gopub.rollout.run import Run
-
-LOOK = 2.0
-"""Seconds between two looks unless the spec says otherwise; at most a quarter of the shortest bake."""
 
 
 class Judging:

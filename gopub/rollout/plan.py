@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from gopub.fleet.facts import HostFacts
 from gopub.health.config import SloTarget
-from gopub.health.samples import NoData
+from gopub.health.samples import CounterSnapshot, NoData
 from gopub.health.usual import usual
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Plan, ReleaseRef
-from gopub.plan.sight import Wanted, told
+from gopub.plan.sight import LOOK, Wanted, told
 from gopub.plan.steps import plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
@@ -80,6 +80,8 @@ async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
         return (f"what the steps can see is not known: {past.reason}",)
     if (found := usual(past, planned.stable.short)) is None:
         return ()
-    judge = ports.environment.judge
-    wanted = Wanted(SloTarget(judge.slo.latency_p95, judge.slo.error_rate), judge.alpha)
+    judge, last = ports.environment.judge, await ports.metrics.counters(planned.app, planned.env, releases, now)
+    scraped = last.interval if isinstance(last, CounterSnapshot) else None
+    slo = SloTarget(judge.slo.latency_p95, judge.slo.error_rate)
+    wanted = Wanted(slo, judge.alpha, max(judge.look or LOOK, scraped or 0.0))
     return told(planned.steps, found, wanted)

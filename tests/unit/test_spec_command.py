@@ -184,7 +184,9 @@ def test_check_says_what_a_rollout_is_judged_on() -> None:
     write({"connections.yaml": f"{connections}prom: {{kind: prometheus, url: http://prom:9090}}\n"})
     with Path("gopub.yaml").open("a", encoding="utf-8") as file:
         file.write("    traffic: edge\n")
-    assert "prod: 2 of 3 hosts, judged on prom\n" in told("check").stderr
+    said = told("check").stderr
+    assert "prod: 2 of 3 hosts, judged on prom\nprod: the least error rate that a step finds" in said
+    assert "prod:   step 1: 50% for 1m " in said
 
 
 def test_check_prints_the_schema_without_a_file() -> None:

@@ -1,0 +1,87 @@
+"""A plan says what its steps can see, from what the metrics count of stable; nobody who counts nothing is believed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from gopub.health.samples import CounterSnapshot, NoData, RawSeries, RuntimeSnapshot
+from gopub.release.environments import effective
+from gopub.rollout.plan import make_plan
+from gopub.spec.decides import joined
+from gopub.spec.models import Environment
+from tests.releases import SPEC, a_plan, prepare
+from tests.support.rollout_world import World, in_memory
+
+
+class Counts:
+    """Metrics of a stable release that has ``rps`` requests per second, of which one in a hundred fails."""
+
+    def __init__(self, rps: float, interval: float = 1.0, reason: str = "") -> None:
+        self.rps, self.interval, self.reason = rps, interval, reason
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        del app, env
+        if self.reason:
+            return NoData(self.reason)
+        bad = self.rps * at / 100
+        counts = {"2xx": self.rps * at - bad, "5xx": bad}
+        rows = tuple(RawSeries("e1", name, "app1", counts, {0.1: counts["2xx"]}) for name in releases)
+        return CounterSnapshot(at, rows, {"e1": at}, self.interval)
+
+    async def history(
+        self, app: str, env: str, releases: Sequence[str], at: float
+    ) -> tuple[CounterSnapshot, ...] | NoData:
+        found = [await self.counters(app, env, releases, at - ago) for ago in (600, 300, 0)]
+        known = tuple(one for one in found if isinstance(one, CounterSnapshot))
+        return known or NoData(self.reason)
+
+    async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
+        del app, env, hosts
+        return RuntimeSnapshot(at)
+
+
+@pytest.fixture
+def notes_with(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    world = World(tmp_path)
+    source = a_plan(tmp_path, spec=f"{SPEC}    traffic: edge\n")
+    release = asyncio.run(prepare(tmp_path, source)).release
+    project = source.spec.environments["lab"]
+    carried = Environment.model_validate(effective(project))
+    world.environment, _ = joined(carried, project)
+    facts = {name: machine.facts() for name, machine in world.machines.items()}
+    ports = world.ports()
+    ports = replace(ports, hosts=tuple(replace(host, variables={"port": 8080}) for host in ports.hosts))
+
+    def notes(metrics: Counts | None) -> list[str]:
+        made = asyncio.run(make_plan("r2", release, "lab", replace(ports, metrics=metrics), facts))
+        return [note for note in made.notes if note.startswith(("step ", "no step", "what the steps"))]
+
+    return notes
+
+
+def test_the_plan_tells_what_its_steps_see_of_stables_traffic(notes_with):
+    found = notes_with(Counts(200.0))
+    assert found[0].startswith("step 1 (")
+    assert "of 200 requests/s for" in found[0]
+    assert "finds errors that rise from 1% to" in found[0]
+    assert found[0] != notes_with(Counts(20.0))[0]
+    assert notes_with(Counts(20.0))[-1].startswith("no step can be relied on to find 2% of errors")
+
+
+def test_counts_that_come_seldom_are_too_few_windows(notes_with):
+    seldom = notes_with(Counts(200.0, interval=3600.0))
+    assert seldom[0].endswith("is too short to find any rise of the errors")
+    assert seldom[-1].startswith("no step can be relied on")
+
+
+def test_what_nobody_counts_is_not_told_and_why_it_is_not_known_is(notes_with):
+    assert notes_with(None) == []
+    assert notes_with(Counts(200.0, reason="Prometheus is down")) == [
+        "what the steps can see is not known: Prometheus is down"
+    ]
+    assert notes_with(Counts(0.0)) == []
