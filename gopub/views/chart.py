@@ -19,6 +19,8 @@ _APART = 34.0
 """Labels of steps nearer than this would lie on each other."""
 _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 _MOST_TIMES = 5
+_NAME = 0.15
+"""Of a limit: how far the axis goes on above it, so that its name has room there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def _legend(lines: Sequence[Line], at: float) -> tuple[list[str], float]:
 def _reach(chart: Chart) -> tuple[float, float]:
     seen = [value for line in chart.lines for point in line.points
             for value in (point.value, point.high) if value is not None]  # fmt: skip
-    high = max(*seen, *(value for value, _ in chart.limits), chart.least) if seen else chart.least
+    room = (value + _NAME * abs(value) for value, _ in chart.limits)
+    high = max(*seen, *room, chart.least) if seen else chart.least
     low = max(min([0.0, *seen]), chart.bottom)
     return low, max(min(high * 1.08, chart.top), low + 1e-12)
 
