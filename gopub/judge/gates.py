@@ -41,7 +41,7 @@ def opens_at(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> floa
 def heard(history: History, plan: Plan, index: int, asked: Sequence[Asked]) -> History:
     """With what people said of leaving step ``index``, and what the step after it waits for at ``history.now``."""
     found = [one for one in asked if one.what == f"promote:{index + 1}"]
-    who = f"{found[-1].actor}: {found[-1].reason or 'promoted by hand'}" if found else None
+    who = ": ".join(filter(None, (found[-1].actor, found[-1].reason))) if found else None
     gated = index + 1 < len(plan.steps) and bool(plan.steps[index + 1].approve)
     hold = hold_of(asked)
     held = say_hold(hold) if hold else None

@@ -113,7 +113,9 @@ class History:
     @property
     def passed_by(self) -> str:
         """On whose word a PROMOTE with an open gate passes the step."""
-        return self.promoted or (f"verdict, approved by {self.approved}" if self.approved else "verdict")
+        if self.promoted:
+            return f"promoted by hand, {self.promoted}"
+        return f"verdict, approved by {self.approved}" if self.approved else "verdict"
 
     def after(self, verdict: Verdict) -> History:
         """The history for the next look: a watch lasts as long as verdicts say WATCH."""

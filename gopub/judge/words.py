@@ -203,7 +203,7 @@ def _origin(observation: Observation) -> str:
 def say_good(observation: Observation, policy: Policy) -> str:
     """Why nothing stands in the way: the figures, and what was left out."""
     value = observation.score.value
-    score = f"score {value:.4g} of {policy.pass_score:g}" if value is not None else "no score"
+    score = f"a score of {value:.4g}, {policy.pass_score:g} are needed" if value is not None else "no score"
     late = [d.note for d in observation.score.dimensions if d.early and d.value is not None]
     notes = "".join(f"; {note}" for note in (*observation.score.notes, *late))
     first = "first release, held against the SLO alone; " if policy.first else ""

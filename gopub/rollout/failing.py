@@ -23,7 +23,9 @@ _FACTS: Mapping[str, tuple[str, ...]] = {
     "GP447": (),
 }
 """What a host found that makes a failure of this code the same as another's."""
-_READ_LOG = "read its log there (`journalctl -u UNIT`), mend it and release it anew"
+_NO_UNIT = "INSTANCE"
+"""Stands for the unit's name, as in the docs, where nobody knows the plan."""
+_READ_LOG = "read its log there (`journalctl -u INSTANCE`), mend it and release it anew"
 _NEXT = {
     "GP441": _READ_LOG,
     "GP442": _READ_LOG,
@@ -69,12 +71,12 @@ class Group:
         return f"{names} ({count} of {total})" if total >= count else f"{names} ({count} hosts)"
 
 
-def grouped(failures: Sequence[ev.HostFailed]) -> tuple[Group, ...]:
-    """The failures, the same ones together, in the order of their first hosts."""
+def grouped(failures: Sequence[ev.HostFailed], unit: str = "") -> tuple[Group, ...]:
+    """The failures of a service ``unit``, the same ones together, in the order of their first hosts."""
     found: dict[tuple[str, ...], list[ev.HostFailed]] = {}
     for one in failures:
         found.setdefault(what(one), []).append(one)
-    return tuple(map(_group, found.values()))
+    return tuple(_group(same, unit or _NO_UNIT) for same in found.values())
 
 
 def what(failure: ev.HostFailed) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ def untold(reason: str, told: str) -> str:
     return rest.removeprefix("; ") if told and reason.startswith(told) and (not rest or rest[0] == ";") else reason
 
 
-def _group(same: Sequence[ev.HostFailed]) -> Group:
+def _group(same: Sequence[ev.HostFailed], unit: str) -> Group:
     first, hosts = same[0], tuple(one.host for one in same)
     if port := first.values.get("taken.port"):
         pids = {one.host: one.values.get("taken.pid", "?") for one in same}
@@ -110,7 +112,8 @@ def _group(same: Sequence[ev.HostFailed]) -> Group:
     said = first.message if len(same) == 1 else _without_name(first)
     if len({_without_name(one) for one in same}) > 1:
         said = f"{said} (so on {first.host}; `gopub explain` has what each said)"
-    return Group(hosts, first.verb, first.code, said, _NEXT.get(first.code, f"see docs/errors/{first.code}.md"))
+    do = _NEXT.get(first.code, f"see docs/errors/{first.code}.md").replace(_NO_UNIT, unit)
+    return Group(hosts, first.verb, first.code, said, do)
 
 
 def _without_name(failure: ev.HostFailed) -> str:

@@ -13,6 +13,7 @@ from gopub.journal.reading import whoami
 from gopub.journal.state import State, fold, fold_env
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
+from gopub.plan.model import Plan
 from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.telemetry import one_line
 from gopub.views.progress import Progress, say_progress
@@ -32,13 +33,16 @@ class Follower:
         on_entry: Callable[[Entry], None],
         on_pause: Callable[[], None] = lambda: None,
         on_known: Callable[[Entry], None] = lambda _entry: None,
+        *,
+        own: bool = False,
     ) -> None:
         """Begin after what the journal holds now; ``on_pause`` is called at a look that found nothing new.
 
         ``on_known`` gets what the journal held before of a rollout that goes on: its plan names the releases.
+        ``own`` leaves out what another process drives in the same env.
         """
         self._journal, self._app, self._env, self._on_entry = journal, app, env, on_entry
-        self._on_pause, self._on_known = on_pause, on_known
+        self._on_pause, self._on_known, self._own = on_pause, on_known, own
         self._begun: set[str] = set()
         self._known = {stream: len(journal.read(stream)) for stream in journal.streams("rollout/")}
         begun = journal.read(env_stream(app, env))
@@ -64,11 +68,15 @@ class Follower:
         opened = [event.rollout for event in env[self._opened_before :] if isinstance(event, ev.EnvOpened)]
         for rollout in dict.fromkeys(filter(None, (*reversed(opened), fold_env(env).active))):
             entries = self._journal.read(stream_of(rollout))
-            since = [entry.event for entry in entries[self._before.get(stream_of(rollout), 0) :]]
-            drivers = [event.driver for event in since if isinstance(event, ev.SeatTaken)]
-            if drivers and drivers[-1] == whoami():
+            if self._drives(entries, rollout):
                 return fold(entry.event for entry in entries)
         return None
+
+    def _drives(self, entries: Sequence[Entry], rollout: str) -> bool:
+        """Whether this process took the rollout's seat since we began, and nobody after it."""
+        since = [entry.event for entry in entries[self._before.get(stream_of(rollout), 0) :]]
+        drivers = [event.driver for event in since if isinstance(event, ev.SeatTaken)]
+        return bool(drivers) and drivers[-1] == whoami()
 
     def catch_up(self) -> None:
         """Tell what is new; a journal that is away for a moment is asked again next time."""
@@ -88,6 +96,8 @@ class Follower:
         """Whether there was anything new."""
         stream = stream_of(rollout)
         entries = self._journal.read(stream)
+        if self._own and stream not in self._begun and not self._drives(entries, rollout):
+            return False
         new = entries[self._known.get(stream, 0) :]
         if new and stream not in self._begun:
             self._begun.add(stream)
@@ -126,10 +136,9 @@ class Telling:
         """Take in an entry that is told to nobody: it was there before anybody watched."""
         self._progress[entry.stream] = self._progress.get(entry.stream, Progress()).after(entry.event)
 
-    def hosts(self, stream: str) -> int:
-        """Of how many hosts a rollout is, 0 where its plan was not seen."""
-        plan = self._progress.get(stream, Progress()).plan
-        return len(plan.hosts) if plan else 0
+    def plan(self, stream: str) -> Plan | None:
+        """That of a rollout; None where it was not seen."""
+        return self._progress.get(stream, Progress()).plan
 
 
 class Printer:
@@ -166,9 +175,10 @@ class Printer:
         if not failed:
             return
         failures = [entry.event for entry in failed if isinstance(entry.event, ev.HostFailed)]
-        total = self._telling.hosts(failed[0].stream)
+        plan = self._telling.plan(failed[0].stream)
+        total, unit = (len(plan.hosts), plan.instance) if plan else (0, "")
         self.reason = say_failures(failures, total)
-        for one in grouped(failures):
+        for one in grouped(failures, unit):
             told = f"{one.who(total)}: {one.verb} failed: {one.code} {one.says}"
             self._show(failed[0], (told, f"hint: {one.next}"))
 

@@ -48,6 +48,13 @@ def test_a_port_that_another_holds_is_one_cause_whatever_the_service_died_of() -
     assert "deploy again" in one.next and "sport = :8080" in one.next
 
 
+def test_the_advice_names_the_unit_whose_log_is_to_be_read() -> None:
+    (one,) = grouped([ended("app1", "1", "no config")], "gopub-hello-lab")
+    assert one.next == "read its log there (`journalctl -u gopub-hello-lab`), mend it and release it anew"
+    (unknown,) = grouped([ended("app1", "1", "no config")])
+    assert "`journalctl -u INSTANCE`" in unknown.next, "control: as in the docs, where nobody knows the plan"
+
+
 def test_different_failures_stay_separate() -> None:
     failures = [
         busy("app1"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from gopub.clock import ManualClock
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
+from gopub.journal.reading import whoami
 from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
 from gopub.views.follow import Follower
@@ -46,3 +47,22 @@ def test_each_entry_is_told_once_and_a_rollout_that_was_over_at_once_is_told_too
     closed(journal, "long")
     follower.catch_up()
     assert (told[-1].event, len(told), follower.rollout) == (ev.Settling(), 4, "long")
+
+
+def test_one_that_another_process_drives_is_not_told_as_ours(tmp_path: Path) -> None:
+    journal = open_journal(str(tmp_path / "journal.db"), ManualClock())
+    opened(journal, "theirs")
+    journal.append("rollout/theirs", 1, [ev.SeatTaken(1, "ann@there:1")], actor="ann")
+    told: list[Entry] = []
+    everything: list[Entry] = []
+    own = Follower(journal, "hello", "lab", told.append, own=True)
+    control = Follower(journal, "hello", "lab", everything.append)
+    journal.append("rollout/theirs", 2, [ev.Settling()], actor="ann")
+    own.catch_up()
+    control.catch_up()
+    assert (told, [entry.event for entry in everything]) == ([], [ev.Settling()])
+    closed(journal, "theirs")
+    opened(journal, "ours")
+    journal.append("rollout/ours", 1, [ev.SeatTaken(2, whoami())], actor="me")
+    own.catch_up()
+    assert [entry.stream for entry in told] == ["rollout/ours"] * 2

@@ -27,7 +27,7 @@ from gopub.views.rollout import Driver, rollout_view
 from gopub.views.sentence import SEEN, sentence
 from gopub.views.summary import summary_of
 from gopub.views.verdict import verdict_view
-from tests.unit.verdicts import FORMS, NOON, drawn, event
+from tests.unit.verdicts import BAKING, FORMS, NOON, drawn, event
 from tests.unit.views_world import moving
 
 KEPT = Path(__file__).parent.parent / "cases" / "views" / "sentences.json"
@@ -162,3 +162,9 @@ def test_another_reason_than_the_verdicts_is_told_as_it_is():
 
 if __name__ == "__main__":
     KEPT.write_text(json.dumps(said(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def test_who_promoted_by_hand_and_the_score_that_was_needed_are_told_once():
+    said = sentence(drawn(BAKING | {"promoted": "bob"}))
+    assert (said.count("by hand"), said.startswith("promoted by hand (bob); until then: ")) == (1, True)
+    assert "; a score of 95, 80 are needed; " in drawn().verdict.reason
