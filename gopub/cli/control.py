@@ -13,7 +13,7 @@ from gopub.cli.driving import finish, go_on, go_on_with
 from gopub.cli.saying import say
 from gopub.cli.signals import heeded
 from gopub.clock import SystemClock
-from gopub.errors import Exit
+from gopub.errors import Exit, GopubError
 
 RolloutArgument = Annotated[
     str, typer.Argument(help="A rollout's id, or the beginning of it; else the one of this folder's app under way.")
@@ -80,11 +80,17 @@ def rollback(
     as_json: JsonOption = False,
 ) -> None:
     """Bring the release before, or --to one, back at once. Needs only hosts, edges and the rollback kit."""
+    from gopub.cli.meaning import insist_known
     from gopub.usecases.rollback import take_back
 
     app, env = _which(app, env)
-    with heeded(_not_now):
-        result = asyncio.run(take_back(app, env, to=to, reason=reason, tell=_tell))
+    try:
+        with heeded(_not_now):
+            result = asyncio.run(take_back(app, env, to=to, reason=reason, tell=_tell))
+    except GopubError as error:
+        if error.code == "GP716":
+            insist_known(app, env)
+        raise
     for alarm in cast("list[str]", result["alarms"]):
         say(f"alarm: {alarm}", err=True)
     try:

@@ -73,6 +73,28 @@ def named(known: Sequence[Candidate], name: str, app: str = "", env: str = "") -
     raise UsageError("GP941", f"{what} {name!r}", hint=f"the newest are: {newest}")
 
 
+def insist_known(app: str, env: str, here: Here | None = None) -> None:
+    """Insist that an app and env without a rollback kit are no slip of the pen: the journal or this folder knows them.
+
+    A journal that cannot be read, or knows nothing at all, says nothing against them.
+
+    Raises:
+        UsageError: GP941 others are known, and these are not.
+    """
+    from gopub.wiring import settings
+
+    try:
+        there = [tuple(stream.split("/", 2)[1:]) for stream in settings.journal().streams("env/")]
+    except GopubError:
+        return
+    here = here or this_folder()
+    if not there or (app, env) in there or here.app == app:
+        return
+    known = ", ".join(f"{its_app} in {its_env}" for its_app, its_env in sorted(there)[:_MOST_SHOWN])
+    raise UsageError("GP941", f"there is no rollout of {app} in {env}", hint=f"there are: {known}; "
+                     "if it was driven on another machine, run it there")  # fmt: skip
+
+
 def unnamed(known: Sequence[Candidate], app: str, env: str, *, changes: bool) -> str:
     """The one rollout of an app that can be meant without a name: the active one; to read, else the newest.
 

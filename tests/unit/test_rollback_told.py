@@ -11,6 +11,7 @@ import typer
 
 from gopub.cli import control
 from gopub.clock import ManualClock
+from gopub.errors import Exit, GopubError
 from gopub.journal import events as ev
 from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
@@ -93,3 +94,22 @@ def test_a_rollout_counts_its_hosts_both_ways(tmp_path: Path):
         f"app1 is back on 1.0.0 ({OLD_FOLDER[:12]}) (1 of 1)",
     ]
     assert NEW_FOLDER[:12] not in "".join(lines)
+
+
+@pytest.mark.parametrize(("app", "env"), [("helo", "lab"), ("hello", "prod")])
+def test_an_app_that_is_not_known_is_a_usage_mistake_with_what_there_is(world: Canary, app: str, env: str):
+    with pytest.raises(GopubError, match=f"GP941 there is no rollout of {app} in {env}") as refused:
+        control.rollback(app, env)
+    assert refused.value.exit == Exit.USAGE
+    assert refused.value.hint == "there are: hello in lab; if it was driven on another machine, run it there"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["the app is known", "its journal is gone as well"])
+def test_a_known_app_without_its_kit_is_no_usage_mistake(world: Canary, tmp_path: Path, lost: bool):
+    for kit in world.kits.glob("*.json"):
+        kit.unlink()
+    if lost:
+        garbage(tmp_path / "journal.db")
+    with pytest.raises(GopubError, match="GP716") as refused:
+        control.rollback("hello", "lab")
+    assert refused.value.exit == Exit.FAILED
