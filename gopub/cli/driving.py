@@ -90,7 +90,7 @@ def _driven(flow: str, wanted: Sequence[tuple[str, str, dict[str, Json]]]) -> _D
     tellers = [_teller(f"{app} in {env}: " if len(wanted) > 1 else "") for app, env, _ in wanted]
     printers = [line_printer(tell) for tell in tellers]
     followers = [
-        Follower(journal, app, env, printer, printer.pause, printer.known, own=True)
+        Follower(journal, app, env, printer, printer.idle, printer.known, own=True)
         for (app, env, _), printer in zip(wanted, printers, strict=True)
     ]
     interrupted: list[bool] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from gopub.clock import SystemClock
+from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
@@ -17,6 +17,8 @@ from gopub.plan.model import Plan
 from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.telemetry import one_line
 from gopub.views.progress import Progress, say_progress
+from gopub.views.standing import moment
+from gopub.views.waiting import Waiting
 from gopub.views.worth import Told, worth
 
 LOOK = 0.25
@@ -147,14 +149,16 @@ class Printer:
     Failures wait for the entry after them, or for ``pause``: the journal has one for each host.
     """
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    def __init__(self, write: Callable[[str], None], clock: Clock | None = None) -> None:
         """Write lines with ``write``; nothing was told yet."""
         self._write, self._telling = write, Telling()
+        self._clock, self._waiting, self._told = clock or SystemClock(), Waiting(), 0.0
         self._failed: list[Entry] = []
         self.reason = ""
 
     def __call__(self, entry: Entry) -> None:
         """Tell of it, or keep it for a moment."""
+        self._waiting = self._waiting.after(entry.event, self._clock.now())
         lines = self._telling.lines(entry)
         if isinstance(entry.event, ev.HostFailed):
             self._failed.append(entry)
@@ -167,7 +171,16 @@ class Printer:
 
     def known(self, entry: Entry) -> None:
         """Take in an entry from before anybody watched."""
+        self._waiting = self._waiting.after(entry.event, self._clock.now())
         self._telling.known(entry)
+
+    def idle(self) -> None:
+        """Tell what waits, and which hosts are waited for where nothing was told for long."""
+        self.pause()
+        now = self._clock.now()
+        if line := self._waiting.says(now, self._told):
+            self._told = now
+            self._write(f"{moment(now)[11:19]}  {one_line(line)}")
 
     def pause(self) -> None:
         """Tell what waits."""
@@ -184,9 +197,10 @@ class Printer:
 
     def _show(self, entry: Entry, lines: Sequence[str]) -> None:
         for number, line in enumerate(lines):
+            self._told = self._clock.now()
             self._write(f"{' ' * 8 if number else entry.when[11:19]}  {one_line(line)}")
 
 
-def line_printer(write: Callable[[str], None]) -> Printer:
+def line_printer(write: Callable[[str], None], clock: Clock | None = None) -> Printer:
     """Prints entries that are worth a line, with the time of day (UTC)."""
-    return Printer(write)
+    return Printer(write, clock)

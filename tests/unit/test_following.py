@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from gopub.clock import ManualClock
@@ -10,7 +11,7 @@ from gopub.journal.entry import Entry
 from gopub.journal.reading import whoami
 from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
-from gopub.views.follow import Follower
+from gopub.views.follow import Follower, line_printer
 
 ENV = "env/hello/lab"
 
@@ -66,3 +67,30 @@ def test_one_that_another_process_drives_is_not_told_as_ours(tmp_path: Path) -> 
     journal.append("rollout/ours", 1, [ev.SeatTaken(2, whoami())], actor="me")
     own.catch_up()
     assert [entry.stream for entry in told] == ["rollout/ours"] * 2
+
+
+def test_hosts_that_are_waited_for_are_named_again_after_ten_silent_seconds(tmp_path: Path) -> None:
+    clock, lines = ManualClock(), list[str]()
+    journal = open_journal(str(tmp_path / "journal.db"), clock)
+    opened(journal, "r-1")
+    show = line_printer(lines.append, clock)
+    follower = Follower(journal, "hello", "lab", show, show.idle, show.known)
+
+    def told_after(seconds: float) -> list[str]:
+        lines.clear()
+        asyncio.run(clock.sleep(seconds))
+        follower.catch_up()
+        return [line.partition("  ")[2] for line in lines]
+
+    journal.append("rollout/r-1", 1, [ev.SwitchIntended(("app1", "app2"), "2", "canary")], actor="me")
+    follower.catch_up()
+    assert told_after(9.0) == [], "control: not yet"
+    waits = "to run the new release and pass the health check"
+    assert told_after(3.0) == [f"still waiting for app1, app2 {waits}, 12s"]
+    assert told_after(1.0) == []
+    journal.append("rollout/r-1", 2, [ev.HostSwitched("app1", "2", "canary")], actor="me")
+    assert told_after(1.0) == ["app1 runs the new release, proven by its process"]
+    assert told_after(10.0) == [f"still waiting for app2 {waits}, 24s"]
+    journal.append("rollout/r-1", 3, [ev.HostSwitched("app2", "2", "canary")], actor="me")
+    follower.catch_up()
+    assert told_after(60.0) == [], "nobody is waited for any more"
