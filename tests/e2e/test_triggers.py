@@ -117,13 +117,15 @@ async def test_a_tag_push_is_built_proven_and_rolled_out(triggers: Triggers, fir
 async def test_its_pages_are_in_prefect(triggers: Triggers, first: dict[str, Any]):
     found = await triggers.stack.ask("POST", "/artifacts/filter", json={})  # in the order of their random ids
     pages = {one["key"]: one for one in sorted(found, key=lambda one: one["created"])}
-    assert set(pages) == {"clock-release", "clock-prod-plan", "clock-prod-hosts", "clock-prod-verdict"}
+    kinds = ("plan", "hosts", "verdict", "plot")
+    assert set(pages) == {"clock-release", *(f"clock-prod-{kind}" for kind in kinds)}
     assert all(one["description"] for one in pages.values())
     digests = {row["sha256"] for row in json.loads(pages["clock-release"]["data"])}
     assert (await triggers.release("1.0.0")).targets["linux/amd64"].archive.digest in digests
     hosts = json.loads(pages["clock-prod-hosts"]["data"])
     assert {(row["track"], row["runs"].split()[0]) for row in hosts} == {("stable", "1.0.0")}
     assert "PROMOTE (rule 7)" in pages["clock-prod-verdict"]["data"]
+    assert "](data:image/svg+xml;base64," in pages["clock-prod-plot"]["data"]
 
 
 async def test_every_parameter_of_a_form_is_explained(triggers: Triggers):

@@ -20,6 +20,7 @@ REACH = {
     "gopub.build.ldflags": TEMPLATES,
     "gopub.fleet.inventory.connect": TEMPLATES,
     "gopub.usecases.way_back": BESIDE,
+    "gopub.views.waiting": BESIDE,
 }
 """What imports something that touches the world all the same, and why."""
 
