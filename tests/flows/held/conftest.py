@@ -1,4 +1,4 @@
-"""One server, worker and journal for all stories of held runs, which are told beside each other."""
+"""One server, worker and journal for the stories of a module, which are told beside each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.flows.held.shown import Shown
 from tests.flows.serverkit import Stack, changes, run_sync, start
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     folder = tmp_path_factory.mktemp("held")
     bad = folder / "bad"
@@ -32,9 +32,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
             run_sync(stack.stop())
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def told(shown: Shown, request: pytest.FixtureRequest) -> Iterator[Beside[Shown]]:
-    beside = Beside(shown, selected(request.session.items))
+    beside = Beside(shown, selected(item for item in request.session.items if item.path == request.path))
     yield beside
     beside.close()
 

@@ -6,10 +6,12 @@ import os
 import signal
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
 from gopub.usecases.ask import ask, standing_hold
+from tasks import marks
 from tests.flows.held.beside import Beside, Story
 from tests.flows.held.shown import Shown
 from tests.flows.serverkit import CLOCK, until
@@ -18,6 +20,39 @@ pytestmark = [
     pytest.mark.prefect,
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
+
+
+async def test_what_runs_inside_a_run_that_has_ended_is_marked_and_nothing_else(shown: Shown, monkeypatch):
+    """Before the stories, for what it marks, it marks on the whole server."""
+    monkeypatch.setattr(marks, "SETTLED", -5.0)
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        dead, alive = await family(shown, "CRASHED"), await family(shown, "RUNNING")
+        assert await marks.sweep() >= 3
+    assert [await shown.kind(what, which) for what, which in dead] == ["CRASHED"] * 4
+    assert [await shown.kind(what, which) for what, which in alive] == ["RUNNING"] * 4
+
+
+async def family(shown: Shown, kind: str) -> list[tuple[str, str]]:
+    """A flow run in this state with a subflow that runs, and a task that runs in that: outermost first."""
+    flow = await shown.stack.ask("POST", "/flows/", json={"name": "family"})
+
+    async def flow_run(parent: str | None, tags: list[str]) -> str:
+        body = {"flow_id": flow["id"], "tags": tags, "parent_task_run_id": parent, "state": {"type": "RUNNING"}}
+        made = await shown.stack.ask("POST", "/flow_runs/", json=body)
+        return str(made["id"])
+
+    async def task_run(inside: str) -> str:
+        body = {"flow_run_id": inside, "task_key": "t", "dynamic_key": "0", "state": {"type": "RUNNING"}}
+        made = await shown.stack.ask("POST", "/task_runs/", json=body)
+        return str(made["id"])
+
+    root = await flow_run(None, ["gopub"])
+    stand_in = await task_run(root)
+    inner = await flow_run(stand_in, [])
+    baking = await task_run(inner)
+    if kind != "RUNNING":
+        await shown.set_state(root, kind, kind.capitalize())
+    return [("flow_runs", root), ("task_runs", stand_in), ("flow_runs", inner), ("task_runs", baking)]
 
 
 async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown):
