@@ -16,7 +16,7 @@ from gopub.errors import GopubError, UsageError
 
 if TYPE_CHECKING:
     from gopub.health.samples import TrackWindow
-    from gopub.health.score import Score
+    from gopub.health.score import Dimension, Score
     from gopub.judge.replay import Replay
     from gopub.judge.verdict import VerdictRecord
 
@@ -139,9 +139,14 @@ def score_lines(score: Score) -> list[str]:
     for d in score.dimensions:
         shown = (f"{value:.4g}" if value is not None else "-" for value in (d.weight, d.measured, d.target, d.value))
         weight, measured, target, points = shown
-        lines.append(f"{d.name:15} {weight:>6} {measured:>10} {target:>10} {points:>7}  {d.note}".rstrip())
+        lines.append(f"{d.name:15} {weight:>6} {measured:>10} {target:>10} {points:>7}  {_why(d)}".rstrip())
     value = f"{score.value:g}" if score.value is not None else "INCONCLUSIVE"
     return [*lines, f"{'score':15} {value:>36}", *(f"  {note}" for note in score.notes)]
+
+
+def _why(found: Dimension) -> str:
+    """Where its target came from, and what else is to be said."""
+    return "; ".join(filter(None, (found.origin and f"target: {found.origin}", found.note)))
 
 
 def _again(kept: Kept, record: VerdictRecord) -> Replay:

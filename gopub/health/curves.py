@@ -26,6 +26,10 @@ _NOTICED = 0.05
 _QUICK = 0.025
 """Seconds: without an SLO nobody minds answers this quick, and below it buckets and schedulers speak."""
 
+OF_THE_SLO = "the SLO"
+OF_THE_PROFILE = "the profile's"
+FILES_ORIGIN = "the default: one a second"
+
 
 def sigmoid(x: float) -> float:
     """Points for a value ``x`` times its target: 100 at 0, 98.2 at half, 50 at the target, 1.8 at one and a half."""
@@ -71,7 +75,7 @@ def latency_origin(slo: float | None, stable: float | None) -> str:
     if slo is None:
         return "twice stable's p95" if target > _QUICK else f"{_QUICK * 1000:g} ms, which nobody minds"
     if target == slo:
-        return "the SLO"
+        return OF_THE_SLO
     if stable is not None and target == _TOLERANCE * stable:
         return f"{_TOLERANCE:g} times stable's p95"
     return f"{_WITHIN_SLO:g} times stable's p95" if target > _NOTICED else f"{_NOTICED * 1000:g} ms, far within the SLO"
@@ -82,6 +86,27 @@ def error_target(slo: float | None, stable: float | None) -> float:
     if slo is not None:
         return max(slo, _TOLERANCE * (stable or 0.0), 1e-6)
     return max(DEFAULT_ERROR_RATE, _WITHOUT_SLO * (stable or 0.0))
+
+
+def error_origin(slo: float | None, stable: float | None) -> str:
+    """In words, what ``error_target`` took the target from."""
+    target = error_target(slo, stable)
+    if slo is not None:
+        if target == slo:
+            return OF_THE_SLO
+        return f"{_TOLERANCE:g} times stable's rate" if stable else "the least that is told apart from none"
+    return "twice stable's rate" if target > DEFAULT_ERROR_RATE else "the default, for there is no SLO"
+
+
+def pause_origin(stable: float | None) -> str:
+    """In words, how many long pauses are usual."""
+    return "stable's own" if stable else "stable has none" if stable is not None else "none is usual"
+
+
+def growth_origin(target: float, stable: float | None) -> str:
+    """In words, what ``growth_target`` took the target from."""
+    what = "the default" if target == GROWTH else f"{_HEAP_SHARE:.0%} of the live heap"
+    return f"{what} beyond stable's growth" if stable else what
 
 
 def growth_target(heap: float | None) -> float:

@@ -41,6 +41,8 @@ class Dimension:
     note: str = ""
     early: bool = False
     """Left out because it is too early to say: a little later there will be a figure."""
+    origin: str = ""
+    """Where ``target`` came from, in words; empty where there is none, and in records of before it was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,15 @@ def _latency(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Dimens
         return _none("latency", weights, "no timed requests on the canary")
     note = f"above the last bucket: the true p95 is more than {p95.value:g}s" if p95.saturated else ""
     if weights.profile == "article":
-        return Dimension("latency", weights.latency, curves.article_latency(p95.value), p95.value, 0.5, note)
+        value = curves.article_latency(p95.value)
+        return Dimension("latency", weights.latency, value, p95.value, 0.5, note, origin=curves.OF_THE_PROFILE)
     stable = quantile(0.95, given.stable.latency) if given.stable else None
-    target = curves.latency_target(slo.latency_p95, stable.value if stable else None)
+    usual = stable.value if stable else None
+    target = curves.latency_target(slo.latency_p95, usual)
     if target is None:
         return _none("latency", weights, "neither an SLO nor stable traffic to hold it against", p95.value)
-    return Dimension("latency", weights.latency, curves.sigmoid(p95.value / target), p95.value, target, note)
+    value, origin = curves.sigmoid(p95.value / target), curves.latency_origin(slo.latency_p95, usual)
+    return Dimension("latency", weights.latency, value, p95.value, target, note, origin=origin)
 
 
 def _errors(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Dimension:
@@ -121,18 +126,21 @@ def _errors(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Dimensi
     stable = given.stable.error_rate if given.stable else None
     if weights.profile == "article":
         target = slo.error_rate or curves.DEFAULT_ERROR_RATE
+        origin = curves.OF_THE_SLO if slo.error_rate else curves.OF_THE_PROFILE
     else:
-        target = curves.error_target(slo.error_rate, stable)
-    return Dimension("errors", weights.errors, curves.sigmoid(rate / target), rate, target)
+        target, origin = curves.error_target(slo.error_rate, stable), curves.error_origin(slo.error_rate, stable)
+    return Dimension("errors", weights.errors, curves.sigmoid(rate / target), rate, target, origin=origin)
 
 
 def _gc_pause(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     if runtime.canary_pauses is None:
         return _none("gc_pause", weights, runtime.gc_note or "too little data")
-    usual = 0.0 if weights.profile == "article" else runtime.stable_pauses or 0.0
+    article = weights.profile == "article"
+    usual = 0.0 if article else runtime.stable_pauses or 0.0
     value = curves.article_pauses(max(0.0, runtime.canary_pauses - usual))
     note = f"pauses over {runtime.pauses_over * 1000:.3g} ms" if runtime.pauses_over else ""
-    return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note)
+    origin = curves.OF_THE_PROFILE if article else curves.pause_origin(runtime.stable_pauses)
+    return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note, origin=origin)
 
 
 def _growth(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
@@ -150,16 +158,17 @@ def _growth(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
 def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     article = weights.profile == "article"
     target = curves.GROWTH if article else curves.growth_target(runtime.canary_heap)
+    origin = curves.OF_THE_PROFILE if article else curves.growth_origin(target, runtime.stable_growth)
     if runtime.memory is not None:
         stable = 0.0 if article else runtime.stable_growth or 0.0
-        return _sloped(runtime.memory, stable, target, weights, "MiB", runtime.heap_note)
+        return replace(_sloped(runtime.memory, stable, target, weights, "MiB", runtime.heap_note), origin=origin)
     slope = runtime.canary_growth
     if slope is None:
         early = runtime.intervals and not runtime.heap_missing
         note = runtime.heap_note or "too little data"
         return replace(_none("memory_growth", weights, f"too early to say: {note}" if early else note), early=early)
     value = curves.article_growth(slope) if article else curves.excess_growth(slope, runtime.stable_growth, target)
-    return Dimension("memory_growth", weights.memory_growth, value, slope, target, runtime.heap_note)
+    return Dimension("memory_growth", weights.memory_growth, value, slope, target, runtime.heap_note, origin=origin)
 
 
 def _files(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension | None:
@@ -167,7 +176,8 @@ def _files(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension | None:
         return None
     if runtime.files is None:
         return replace(_none("memory_growth", weights, "too early to say of open files"), early=True)
-    return _sloped(runtime.files, 0.0, curves.FILES, weights, "open files", "open files")
+    found = _sloped(runtime.files, 0.0, curves.FILES, weights, "open files", "open files")
+    return replace(found, origin=curves.FILES_ORIGIN)
 
 
 def _sloped(

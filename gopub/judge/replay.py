@@ -15,6 +15,7 @@ from gopub.canon import Json, digest_of
 from gopub.errors import UsageError
 from gopub.health.logscore import again_from
 from gopub.health.observation import Observation, conclude
+from gopub.health.score import Score
 from gopub.health.sequential import MetricState
 from gopub.health.wire import from_json, schema_of, to_json
 from gopub.judge.decision import decide
@@ -46,6 +47,7 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "warming"), "stable_slow", 0),
     (("observation",), "unseen", None),
     (("verdict",), "cause", ""),
+    (("observation", "score", "dimensions"), "origin", ""),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
 _NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}
@@ -58,8 +60,9 @@ def _as_before(document: Json) -> Json:
         found: Json = document
         for part in path:
             found = found.get(part) if isinstance(found, dict) else None
-        if isinstance(found, dict) and found.get(name) == default:
-            del found[name]
+        for place in found if isinstance(found, list) else [found]:
+            if isinstance(place, dict) and place.get(name) == default:
+                del place[name]
     return document
 
 
@@ -129,7 +132,7 @@ def replay(record: VerdictRecord) -> Replay:
         seen,
         slo_canary=found.slo_canary,
         slo_stable=found.slo_stable,
-        score=found.score,
+        score=_as_told(found.score, seen.score),
         evidence=found.evidence,
         log_score=again_from(seen.log_score) if seen.log_score else None,
     )
@@ -149,6 +152,13 @@ def replay(record: VerdictRecord) -> Replay:
     )
     differences = [f"{name}: {a} is now {b}" for name, a, b in pairs if a != b]
     return Replay(verdict, (*differences, *_changed(record, old=old)))
+
+
+def _as_told(found: Score, kept: Score) -> Score:
+    """Without where targets came from, where the record is of before that was kept; its digest holds that it is."""
+    if any(one.origin for one in kept.dimensions):
+        return found
+    return replace(found, dimensions=tuple(replace(one, origin="") for one in found.dimensions))
 
 
 def _changed(record: VerdictRecord, *, old: bool) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def _verdict(figures: Figures | None) -> list[str]:
         f"{canary}, stable {figures.stable_errors} in {figures.stable_requests}",
         f"score {number(figures.score, '-')}; evidence E {number(figures.e_value, '-')}"
         + (f"; no data: {figures.no_data}" if figures.no_data else ""),
+        *(f"score of {part}" for part in figures.parts),
         _logs(figures.logs, figures.log_note),
         *asked,
     ]

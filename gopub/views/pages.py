@@ -160,7 +160,8 @@ def _figures(seen: Figures | None) -> str:
     table = ["| | requests | errors |", "|---|---|---|", *(f"| {name} | {of} | {bad} |" for name, of, bad in rows)]
     no_data = f", no data: {seen.no_data}" if seen.no_data else ""
     score, e_value = number(seen.score, "none"), number(seen.e_value, "none")
-    return "\n".join([*table, "", f"Score {score}, evidence E {e_value}{no_data}", ""])
+    parts = [*(f"- {shown(part)}" for part in seen.parts), ""] if seen.parts else []
+    return "\n".join([*table, "", f"Score {score}, evidence E {e_value}{no_data}", "", *parts])
 
 
 def _key(state: State, what: str) -> str:

@@ -16,6 +16,7 @@ from gopub.judge.replay import record_from_json
 from gopub.judge.verdict import VerdictRecord
 from gopub.views.advice import advice
 from gopub.views.amounts import names
+from gopub.views.parts import parts_of
 from gopub.views.sentence import not_yet, sentence
 
 Tree = Mapping[str, Json]
@@ -56,6 +57,8 @@ class Figures:
     logs: LogView | None
     log_note: str
     queries: tuple[Query, ...]
+    parts: tuple[str, ...] = ()
+    """What the score is made of: each part with its measured value, its target and where that came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ def _figures(seen: Tree) -> Figures:
         logs=_logs(seen),
         log_note=str(seen.get("log_note") or ""),
         queries=tuple(Query(one.get("text"), one.get("series"), one.get("answer")) for one in queries),
+        parts=parts_of(score),
     )
 
 

@@ -217,6 +217,7 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert older["observation"]["config"].pop("warmup_seen") is False
     assert older["observation"].pop("unseen") is None
     assert older["verdict"].pop("cause") == "logs"
+    assert "" in [one.pop("origin") for one in older["observation"]["score"]["dimensions"]]
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()
     older["observation"]["warming"]["stable_timed"] = 1
