@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Literal
 
 FULL = 10_000
+Mode = Literal["judged", "health-only"]
+"""What promotion rests on: a verdict on requests, or the health checks alone."""
 
 
 class Outcome(StrEnum):
@@ -99,7 +101,7 @@ class Plan:
     max_load: float
     deadline: float
     drain: float
-    mode: Literal["judged", "health-only"]
+    mode: Mode
     upstream: str = ""
     sticky: str = "address"
     trust: tuple[str, ...] = ()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from dataclasses import replace
 
 from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.health.starts import Starts, say_seen, warmup_of
 from gopub.plan.capacity import WantedStep, steps
-from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep, ReleaseRef
+from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
 from gopub.release.model import Release
-from gopub.spec.models import Environment, Step
+from gopub.spec.models import Environment, Step, Traffic
 
 
 def plan_rollout(
@@ -48,9 +48,24 @@ def plan_rollout(
     )
     _check_targets(release, planned)
     traffic = environment.traffic
-    mode: Literal["judged", "health-only"] = "judged" if traffic and counted else "health-only"
+    mode: Mode = "judged" if traffic and counted else "health-only"
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
-    notes = notes if seen is None else (*notes, say_seen(seen))
+    told = (*notes, *((say_seen(seen),) if seen is not None else ()), *_notes(mode, stable, planned, facts))
+    plan = _frozen(rollout, release, env, environment, stable, planned, mode, told)
+    return _at_the_edge(plan, traffic, seen) if traffic else plan
+
+
+def _frozen(
+    rollout: str,
+    release: Release,
+    env: str,
+    environment: Environment,
+    stable: ReleaseRef | None,
+    hosts: tuple[PlannedHost, ...],
+    mode: Mode,
+    notes: tuple[str, ...],
+) -> Plan:
+    """The plan of these hosts, with no edge before them."""
     return Plan(
         rollout=rollout,
         app=release.app,
@@ -58,27 +73,34 @@ def plan_rollout(
         instance=environment.instance,
         release=ReleaseRef(release.release_id, release.version),
         stable=stable,
-        hosts=planned,
-        steps=_steps(environment, planned, first=stable is None),
-        max_unavailable=environment.max_unavailable.down(len(planned)),
+        hosts=hosts,
+        steps=_steps(environment, hosts, first=stable is None),
+        max_unavailable=environment.max_unavailable.down(len(hosts)),
         max_load=environment.max_load,
         deadline=environment.rollout.ends_within,
-        drain=traffic.drain if traffic else 0.0,
+        drain=0.0,
         mode=mode,
-        upstream=traffic.upstream if traffic else "",
-        sticky=traffic.sticky if traffic else "address",
-        trust=traffic.trust if traffic else (),
-        latency=traffic.latency if traffic else "auto",
-        warmup=seen or (traffic.warmup if traffic else 0.0),
-        warmup_seen=seen is not None,
         windows=environment.rollout.window,
-        notes=(*notes, *_notes(mode, stable, planned, facts)),
+        notes=notes,
         keep_releases=environment.keep_releases,
-        binaries=tuple((text, files.binary.digest) for text, files in release.targets.items()),
+        binaries=tuple((target, of.binary.digest) for target, of in release.targets.items()),
         archives=tuple(
-            (text, files.archive.digest, files.archive.size, files.binary.size)
-            for text, files in release.targets.items()
+            (target, of.archive.digest, of.archive.size, of.binary.size) for target, of in release.targets.items()
         ),
+    )
+
+
+def _at_the_edge(plan: Plan, traffic: Traffic, warmup_seen: float | None) -> Plan:
+    """The plan with how its edges give requests to these hosts."""
+    return replace(
+        plan,
+        drain=traffic.drain,
+        upstream=traffic.upstream,
+        sticky=traffic.sticky,
+        trust=traffic.trust,
+        latency=traffic.latency,
+        warmup=warmup_seen or traffic.warmup,
+        warmup_seen=warmup_seen is not None,
     )
 
 

@@ -226,3 +226,27 @@ def drive(world: World, verdict: str, journal: Journal | None = None) -> Run:
     run = world.driver(journal)
     asyncio.run(chart(run, verdict))
     return run
+
+
+def missed(world: TwoEdges, *hosts: str, edge: str = "") -> Run:
+    """Rolled back while these were away that have the new release; they are back, and have it still."""
+    run = world.driver()
+    asyncio.run(reach(run, 2))
+    for name in hosts:
+        world.machines[name].reachable = False
+    if edge:
+        world.router.edges[edge].down = True
+    turn_around(run, Outcome.ROLLED_BACK, 3, "errors")
+    asyncio.run(back.go_back(run))
+    for name in hosts:
+        world.machines[name].reachable = True
+    if edge:
+        world.router.edges[edge].down = False
+    return run
+
+
+def recover(world: World, journal: Journal | None = None) -> Run:
+    """What `recover` does with the rollout that is now active."""
+    run = world.driver(journal, rollout=world.env().active)
+    asyncio.run(chart(run, "good"))
+    return run

@@ -10,18 +10,15 @@ from gopub.errors import Exit, LockedError
 from gopub.journal import events as ev
 from gopub.journal.reading import read_state
 from gopub.journal.state import fold
-from gopub.journal.store import Journal
 from gopub.plan.model import Outcome
-from gopub.rollout import back
 from gopub.rollout.close import close
 from gopub.rollout.run import Run
 from gopub.rollout.seat import start
-from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.traffic.protocol import EdgeStatus
 from gopub.usecases.recover_edges import answers, begin, debts, mend
 from gopub.views.summary import exit_of, summary
-from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
+from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, missed, recover
 
 
 @pytest.fixture(autouse=True)
@@ -34,35 +31,23 @@ def world(tmp_path) -> TwoEdges:
     return TwoEdges(tmp_path)
 
 
-def missed(world: TwoEdges) -> Run:
-    """Rolled back while edge2 was away; it is back, with the bad release in its table."""
-    driver = world.driver()
-    asyncio.run(reach(driver, 2))
-    world.router.edges["edge2"].down = True
-    turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
-    asyncio.run(back.go_back(driver))
-    world.router.edges["edge2"].down = False
+def away(world: TwoEdges, *hosts: str) -> Run:
+    """Rolled back while edge2 was away, and these hosts; edge2 is back, with the bad release in its table."""
+    driver = missed(world, *hosts, edge="edge2")
     assert world.holds("edge2")[1]
     return driver
 
 
 def test_it_is_owed(world):
-    driver = missed(world)
+    driver = away(world)
     told = summary(driver)
     assert (told["outcome"], told["owed"], told["owed_edges"]) == ("rolled back", [], ["edge2"])
     assert exit_of(told) is Exit.PARTIAL
     assert (world.env().owed_edges, world.env().owed_by) == (("edge2",), "r1")
 
 
-def recover(world: TwoEdges, journal: Journal | None = None) -> Run:
-    """What `recover` does with the rollout that is now active."""
-    driver = world.driver(journal, rollout=world.env().active)
-    asyncio.run(chart(driver, "good"))
-    return driver
-
-
 def test_when_it_answers_again_it_gets_the_stable_table(world):
-    missed(world)
+    away(world)
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0)
     driver = recover(world)
@@ -78,7 +63,7 @@ def test_when_it_answers_again_it_gets_the_stable_table(world):
 
 
 def test_still_away_it_stays_owed(world):
-    missed(world)
+    away(world)
     world.router.edges["edge2"].down = True
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0)
@@ -88,13 +73,8 @@ def test_still_away_it_stays_owed(world):
 
 
 def test_hosts_that_are_owed_stay_out_of_the_table(world):
-    driver = world.driver()
-    asyncio.run(reach(driver, 2))
-    world.router.edges["edge2"].down = True
+    away(world, "app2")
     world.machines["app2"].reachable = False
-    turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
-    asyncio.run(back.go_back(driver))
-    world.router.edges["edge2"].down = False
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0)
     told = summary(recover(world))
@@ -103,7 +83,7 @@ def test_hosts_that_are_owed_stay_out_of_the_table(world):
 
 
 def test_two_who_mend_at_once_begin_one_rollout(world):
-    missed(world)
+    away(world)
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0)
     with pytest.raises(LockedError):
@@ -112,7 +92,7 @@ def test_two_who_mend_at_once_begin_one_rollout(world):
 
 
 def test_the_next_rollout_mends_it_as_well(world):
-    missed(world)
+    away(world)
     world.journal.append("env/hello/lab", world.env().version, [ev.QuarantineCleared(NEW, "again")], actor="test")
     driver = world.driver(rollout="r2")
     asyncio.run(chart(driver, "good"))
@@ -121,7 +101,7 @@ def test_the_next_rollout_mends_it_as_well(world):
 
 
 def test_a_rollout_that_touched_nothing_leaves_the_debt(world):
-    missed(world)
+    away(world)
     world.journal.append("env/hello/lab", world.env().version, [ev.QuarantineCleared(NEW, "again")], actor="test")
     refused = start(world.ports(), Wish(app="hello", env="lab", release=NEW, version="2", rollout="r2"), {}, 0)
     refused.record(ev.Refused(("not signed",)))
@@ -152,7 +132,7 @@ def test_mending_waits_until_one_of_the_owed_answers():
 
 @pytest.mark.parametrize("down", [False, True])
 def test_recover_begins_it_once_the_edge_answers(world, monkeypatch, down):
-    missed(world)
+    away(world)
     world.router.edges["edge2"].down = down
     world.at_home(monkeypatch)
     assert asyncio.run(mend(world.journal, 0.0)) == (0 if down else 1)
@@ -163,7 +143,7 @@ def test_recover_begins_it_once_the_edge_answers(world, monkeypatch, down):
 
 def test_what_cannot_be_asked_does_not_keep_recover_from_the_rest(world, monkeypatch, caplog):
     """The project's gopub.yaml is not there: nobody can say where its edges are."""
-    missed(world)
+    away(world)
     monkeypatch.chdir(world.kits.parent)
     assert asyncio.run(mend(world.journal, 0.0)) == 0
     assert "the edges of hello in lab stay owed: there is no such file" in caplog.text
@@ -175,7 +155,7 @@ def test_killed_at_any_entry_the_next_driver_mends_it(tmp_path, after):
         folder = tmp_path / str(at)
         folder.mkdir()
         world = TwoEdges(folder)
-        missed(world)
+        away(world)
         (debt,) = debts(world.journal)
         begin(world.journal, debt, 0.0)
         with pytest.raises(Killed):

@@ -14,19 +14,14 @@ from gopub.errors import Exit, GopubError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
 from gopub.journal.state import fold
-from gopub.journal.store import Journal
-from gopub.plan.model import Outcome
-from gopub.rollout import back
 from gopub.rollout.close import still_owed
-from gopub.rollout.run import Run
-from gopub.rollout.turn import turn_around
 from gopub.usecases.recover_edges import Debt, begin, debts, mend
 from gopub.usecases.recover_hosts import Found, look
 from gopub.views.follow import Follower, line_printer
 from gopub.views.reading import read_envs
 from gopub.views.status import cells, notes
 from gopub.views.summary import exit_of, summary
-from tests.support.rollout_world import OLD, Killed, MortalJournal, TwoEdges, chart, in_memory, reach
+from tests.support.rollout_world import OLD, Killed, MortalJournal, TwoEdges, in_memory, missed, recover
 from tests.unit.views_world import world as views_world
 
 
@@ -40,32 +35,12 @@ def world(tmp_path) -> TwoEdges:
     return TwoEdges(tmp_path)
 
 
-def missed(world: TwoEdges, *away: str) -> Run:
-    """Rolled back while hosts were away that run the new release; they are back, and run it still."""
-    driver = world.driver()
-    asyncio.run(reach(driver, 2))
-    for name in away or ("app2",):
-        world.machines[name].reachable = False
-    turn_around(driver, Outcome.ROLLED_BACK, 3, "errors")
-    asyncio.run(back.go_back(driver))
-    for name in away or ("app2",):
-        world.machines[name].reachable = True
-    return driver
-
-
 def found(world: TwoEdges, debt: Debt) -> Found:
     """What `recover` finds of the owed hosts."""
     facts = {name: machine.facts() for name, machine in world.machines.items() if machine.reachable}
     silent = {name: GopubError("GP413", f"{name} is away") for name in world.names if name not in facts}
     assert debt.rollout.plan
     return look(debt.rollout.plan, debt.hosts, world.names, facts, silent, may_try=debt.hosts)
-
-
-def recover(world: TwoEdges, journal: Journal | None = None) -> Run:
-    """What `recover` does with the rollout that is now active."""
-    driver = world.driver(journal, rollout=world.env().active)
-    asyncio.run(chart(driver, "good"))
-    return driver
 
 
 def mended(world: TwoEdges) -> bool:
@@ -77,7 +52,7 @@ def mended(world: TwoEdges) -> bool:
 
 
 def test_it_is_owed_after_the_rollout_is_over_and_status_says_so(world):
-    driver = missed(world)
+    driver = missed(world, "app2")
     assert (summary(driver)["owed"], exit_of(summary(driver))) == (["app2"], Exit.PARTIAL)
     (why,) = world.env().owed_hosts.values()
     assert (list(world.env().owed_hosts), world.env().owed_by) == (["app2"], "r1")
@@ -90,7 +65,7 @@ def test_it_is_owed_after_the_rollout_is_over_and_status_says_so(world):
 
 
 def test_when_it_answers_again_it_gets_its_release_back_proven_and_is_in_the_pool(world):
-    missed(world)
+    missed(world, "app2")
     (debt,) = debts(world.journal)
     hosts = found(world, debt)
     assert (dict(hosts.ready), dict(hosts.stays), hosts.gone) == ({"app2": world.old}, {}, frozenset())
@@ -107,7 +82,7 @@ def test_when_it_answers_again_it_gets_its_release_back_proven_and_is_in_the_poo
 
 
 def test_the_command_tells_which_version_it_is_back_on_and_that_it_is_right_again(world):
-    missed(world)
+    missed(world, "app2")
     (debt,) = debts(world.journal)
     rollout = begin(world.journal, debt, 0.0, found(world, debt))
     lines: list[str] = []
@@ -129,7 +104,7 @@ def test_the_command_tells_which_version_it_is_back_on_and_that_it_is_right_agai
 
 
 def test_while_it_is_brought_back_it_gets_no_traffic(world):
-    missed(world)
+    missed(world, "app2")
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0, found(world, debt))
     recover(world)
@@ -170,7 +145,7 @@ def test_one_that_is_still_away_stays_owed_beside_one_that_is_mended(world):
 
 
 def test_recover_begins_it_once_the_host_answers_and_says_why_not_before(world, monkeypatch):
-    missed(world)
+    missed(world, "app2")
     said: list[str] = []
     world.at_home(monkeypatch)
     world.machines["app2"].reachable = False
@@ -213,7 +188,7 @@ def test_one_that_stays_away_is_unreached_still_after_the_others_were_mended(wor
 
 
 def test_why_one_cannot_be_mended(world):
-    missed(world)
+    missed(world, "app2")
     (debt,) = debts(world.journal)
     plan = debt.rollout.plan
     assert plan
@@ -234,7 +209,7 @@ def test_why_one_cannot_be_mended(world):
 
 
 def test_one_that_left_the_inventory_is_owed_no_more(world):
-    missed(world)
+    missed(world, "app2")
     (debt,) = debts(world.journal)
     begin(world.journal, debt, 0.0, Found(gone=frozenset({"app2"})))
     assert exit_of(summary(recover(world))) is Exit.OK
@@ -243,7 +218,7 @@ def test_one_that_left_the_inventory_is_owed_no_more(world):
 
 def test_a_later_rollout_that_leaves_it_out_owes_it_still(world):
     """It is idle by the later plan: not on stable, and without traffic."""
-    driver = missed(world)
+    driver = missed(world, "app2")
     plan = replace(world.plan(), hosts=tuple(replace(host, idle=host.name == "app2") for host in world.plan().hosts))
     begun = [ev.Opened("r2", "hello", "lab", "c" * 64, "3"), ev.Admitted(), ev.Planned(plan)]
 
@@ -262,7 +237,7 @@ def test_killed_at_any_entry_the_next_driver_mends_it(tmp_path, after):
         folder = tmp_path / str(at)
         folder.mkdir()
         world = TwoEdges(folder)
-        missed(world)
+        missed(world, "app2")
         (debt,) = debts(world.journal)
         begin(world.journal, debt, 0.0, found(world, debt))
         with pytest.raises(Killed):
