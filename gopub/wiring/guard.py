@@ -17,7 +17,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from threading import Lock, Thread
-from typing import Any, TypeVar, get_type_hints
+from types import new_class
+from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import ValidationError
 
@@ -64,8 +65,12 @@ ASIDE = _Aside()
 
 
 def guarded(found: _Found, door: type[Connection | SecretRef], broken: Broken) -> _Found:
-    """The class of a plug-in, which from now on is held to its door."""
-    promised, opens, validates = get_type_hints(door.open)["return"], found.open, found.model_validate  # type: ignore[union-attr]
+    """A class over that of a plug-in, held to its door; the plug-in's own stays as its author wrote it.
+
+    Raises:
+        GopubError: GP968 nothing can be derived from it.
+    """
+    promised, opens = get_type_hints(door.open)["return"], found.open  # type: ignore[union-attr]
     hidden, fetched = issubclass(found, SecretRef), promised in (str, Inventory)
 
     @functools.wraps(opens)
@@ -81,14 +86,15 @@ def guarded(found: _Found, door: type[Connection | SecretRef], broken: Broken) -
             return Reading(made, broken)
         return made if fetched else Guarded(made, broken)
 
-    @functools.wraps(validates)
-    def validated(data: object, **more: Any) -> object:
+    def validated(cls: type[Any], data: object, /, **more: Any) -> object:
         with ASIDE, as_broken(broken, "its check of the keys failed", hidden=hidden, passing=ValidationError):
-            return validates(data, **more)
+            return super(held, cls).model_validate(data, **more)
 
-    setattr(found, "open", opened)  # noqa: B010 - pydantic's class declares it otherwise
-    setattr(found, "model_validate", staticmethod(validated))  # noqa: B010
-    return found
+    body = {name: getattr(found, name) for name in ("__module__", "__qualname__", "__doc__")}
+    body |= {"open": opened, "model_validate": classmethod(validated)}
+    with ASIDE, as_broken(broken, "nothing can be derived from its class"):
+        held: Any = new_class(found.__name__, (found,), exec_body=lambda its: its.update(body))
+    return cast("_Found", held)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ LINES = {
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: str, lines: dict[str, str]) -> Backends:
     """Put a distribution of that name, version 1.0, on the path; gives the backends that there are now."""
+    BACKENDS.names()  # those of this process are read once: whoever asks them later knows none that a test installs
     site = folder / f"site-{name}"
     info = site / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
@@ -39,11 +40,6 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, module: st
 def acme(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Backends:
     """The distribution with a backend behind every door."""
     return install(folder, monkeypatch, "acme_gopub", MODULE, LINES)
-
-
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process know no plug-in, not those of the tests either: for words that list every kind there is."""
-    monkeypatch.setitem(vars(BACKENDS), "_plugins", {})
 
 
 def loaded(name: str) -> ModuleType | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -60,6 +61,35 @@ def test_what_it_raises_and_what_it_gives_instead_are_one_error(door: str, broke
     with pytest.raises(GopubError) as caught:
         found.open(*GIVEN.get(door, ()))  # type: ignore[attr-defined]
     assert (caught.value.code, caught.value.problem) == ("GP968", who + "its open() failed: KeyError: '**********'")
+
+
+def test_what_somebody_else_wrote_stays_as_it_is(broken: Install, tmp_path: Path) -> None:
+    kinds = broken(failing("store", "raise KeyError('rows')"))
+    found, _ = entry("store", kinds, tmp_path)
+    theirs = sys.modules["acme_gopub"].Shelf
+    assert type(found) is not theirs
+    assert isinstance(found, theirs), "its own code may ask"
+    assert (type(found).__name__, type(found).__doc__, repr(found)) == (
+        "Shelf",
+        "A shelf.",
+        repr(theirs(**dict(found))),
+    )
+    with pytest.raises(KeyError, match="rows"):
+        theirs(folder=tmp_path).open()
+    with pytest.raises(GopubError, match=r"GP968 .*its open\(\) failed: KeyError"):
+        found.open()
+
+
+def test_a_class_that_nothing_can_be_derived_from_is_told(broken: Install, tmp_path: Path) -> None:
+    change = """
+class Last(Shelf):
+    def __init_subclass__(cls, **_):
+        raise TypeError("there are no more")
+"""
+    with pytest.raises(
+        GopubError, match=r"GP968 .*nothing can be derived from its class: TypeError: there are no more"
+    ):
+        entry("store", broken(change, lines=LINES | {"store.shelf": "acme_gopub:Last"}), tmp_path)
 
 
 @pytest.mark.parametrize("door", FILE)

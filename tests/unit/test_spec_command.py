@@ -17,7 +17,6 @@ from gopub.cli import spec as commands
 from gopub.errors import Exit, GopubError
 from gopub.spec.loader import load_spec, parse_spec
 from gopub.spec.starter import app_of, module_of
-from tests.support.plugin import alone
 
 CASES = YAML(typ="safe").load(Path(__file__).parents[1] / "cases/spec/command.bad.yaml")
 MAIN = "// Orders.\npackage main\n\nfunc main() {}\n"
@@ -33,7 +32,6 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent-config")
     monkeypatch.delenv("GOPUB_CONNECTIONS", raising=False)
     monkeypatch.chdir(tmp_path)
-    alone(monkeypatch)
 
 
 def write(files: dict[str, str]) -> None:
