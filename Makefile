@@ -52,7 +52,7 @@ e2e: tools lab-check ## The tests on the lab only.
 	@$(PYTEST) tests/e2e $(ARGS)
 
 soak: tools lab-check ## The crash tests with many more kills (GOPUB_KILLS says how many).
-	@GOPUB_SOAK=1 GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
+	@GOPUB_SOAK=1 GOPUB_SEED=$${GOPUB_SEED:-new} GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
 
 bench: tools ## Measure, each against a named peer.
 	@for bench in tests/bench/bench_*.py; do echo "--- $$bench"; $(RUN) python "$$bench"; done

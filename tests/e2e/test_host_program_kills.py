@@ -15,6 +15,7 @@ from gopub.fleet import program
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order, Record
 from gopub.rollout.hosts import RELEASE_AT_FAULT, health_of
+from tests.support.chance import seed as chance_seed
 
 from .host_kit import Cargo, Site, old_service, open_site
 
@@ -43,8 +44,7 @@ async def site(spare_lab: Any, fleet: SshFleet) -> AsyncIterator[Site]:
 
 @pytest.fixture
 def dice() -> random.Random:
-    seed = int(os.environ.get("GOPUB_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"seed {seed} (GOPUB_SEED={seed} repeats it)")
+    seed = chance_seed()
     return random.Random(seed)
 
 

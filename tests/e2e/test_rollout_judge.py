@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import secrets
 from typing import Any
 
 import pytest
@@ -15,14 +13,14 @@ from gopub.lab.faults import without_prometheus
 from gopub.lab.lab import Lab
 from tests.e2e.story import STORY, a_fleet
 from tests.e2e.story_ground import Ground
+from tests.support.chance import seed
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
 pytestmark = STORY
-SEED = int(os.environ.get("GOPUB_SEED") or secrets.randbits(32))
 
 
 def drawn(kind: str) -> dict[str, Any]:
-    chance = random.Random(f"{SEED}{kind}")
+    chance = random.Random(f"{seed()}{kind}")
     after = chance.randrange(200)
     faults = {
         "errors": {"error_rate": round(chance.uniform(0.05, 0.6), 3), "log_errors": chance.random() < 0.5},
@@ -36,7 +34,7 @@ def drawn(kind: str) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["errors", "cut", "slow", "crash"])
 async def test_a_bad_release_is_caught(ground: Ground, kind: str):
     behaviour = drawn(kind)
-    print(f"GOPUB_SEED={SEED} {behaviour}")
+    print(behaviour)
     version = {"errors": "3.0.0", "slow": "3.1.0", "crash": "3.2.0", "cut": "3.3.0"}[kind]
     story = await a_fleet(ground, "judge").given_stable("1.0.0").given_releases(version, **behaviour)
     await (

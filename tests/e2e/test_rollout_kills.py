@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import secrets
 from dataclasses import dataclass
 
 import pytest
@@ -17,12 +16,12 @@ import pytest
 from gopub.usecases.recover import orphans
 from tests.e2e.story import PAIR, STORY, Story, a_fleet
 from tests.e2e.story_ground import Driver, Ground, until
+from tests.support.chance import seed
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
 pytestmark = [*STORY, pytest.mark.timeout(7200)]
 
 KILLS = int(os.environ.get("GOPUB_KILLS") or 4)
-SEED = int(os.environ.get("GOPUB_SEED") or secrets.randbits(32))
 LEASE = 3.0
 BAD = {"error_rate": 0.5, "after_requests": 10}
 APPENDS = 25
@@ -41,7 +40,7 @@ class Death:
 
 def deaths() -> list[Death]:
     """The first ones are those that every run has; the others are drawn."""
-    chance = random.Random(SEED)
+    chance = random.Random(seed())
     drawn = [Death(chance.random() < 0.5, at=chance.randrange(1, APPENDS), after=chance.random() < 0.5)
              if chance.random() < 0.6 else Death(chance.random() < 0.5, seconds=chance.uniform(0.5, 14.0))
              for _ in range(KILLS)]  # fmt: skip
@@ -58,7 +57,6 @@ async def mortal(ground: Ground) -> Story:
 
 
 async def test_killed_at_any_moment_recover_leaves_everything_whole(ground: Ground, mortal: Story):
-    print(f"GOPUB_SEED={SEED}")
     spare = ground.driver()
     for death in deaths():
         driver, spare = spare, ground.driver()  # the next one warms up meanwhile

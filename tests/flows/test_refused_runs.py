@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gopub.process import run
-from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start
+from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start, until
 
 pytestmark = [
     pytest.mark.prefect,
@@ -51,10 +51,17 @@ async def refused(stack: Stack, name: str, **parameters: Any) -> tuple[str, str,
     ended = await stack.ended(made["id"], within=120.0)
     assert ended["state_type"] == "FAILED", ended["state"]
     mine = {"flow_runs": {"id": {"any_": [made["id"]]}}}
-    logs = await stack.ask("POST", "/logs/filter", json={"logs": {"flow_run_id": {"any_": [made["id"]]}}})
+    logged = await until("the run's last line is on the server", lambda: _logged_to_the_end(stack, made["id"]), 60.0)
     boxes = await stack.ask("POST", "/task_runs/filter", json=mine)
     names = [box["name"] for box in sorted(boxes, key=lambda box: box["created"])]
-    return ended["state"]["message"], "\n".join(log["message"] for log in logs), names
+    return ended["state"]["message"], logged, names
+
+
+async def _logged_to_the_end(stack: Stack, run_id: str) -> str | None:
+    """What a run logged, once its end is among it: the server takes lines in batches, some after the run's end."""
+    logs = await stack.ask("POST", "/logs/filter", json={"logs": {"flow_run_id": {"any_": [run_id]}}})
+    logged = "\n".join(log["message"] for log in logs)
+    return logged if "Finished in state Failed" in logged else None
 
 
 async def test_a_repository_that_nobody_vouches_for_is_refused_in_one_line(stack: Stack) -> None:

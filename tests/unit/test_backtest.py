@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from gopub.schemas import schema
 from gopub.spec.loader import load_judge
 from gopub.spec.models import Judge
 from gopub.views.backtests import Backtest, backtest_lines, read_backtest
+from tests.support.chance import seed as chance_seed
 from tests.unit.judge_world import LOOK, T0, Bake
 from tests.unit.views_world import NEW, OLD, went_back, world
 
@@ -43,15 +43,13 @@ def kept(bake):
 
 @pytest.fixture(scope="module")
 def bad():
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     return kept(Bake(seed, extra_errors=0.3))
 
 
 @pytest.fixture(scope="module")
 def good():
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     return kept(Bake(seed, errors=0.0001))
 
 

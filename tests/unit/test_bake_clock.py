@@ -24,6 +24,7 @@ from gopub.rollout.bake import bake
 from gopub.rollout.judging import Judging
 from gopub.rollout.run import Run
 from gopub.wiring.ports import Ports
+from tests.support.chance import seed as chance_seed
 from tests.support.rollout_world import NEW, OLD, Killed, World, in_memory, reach
 
 CONFIG = JudgeConfig("hello", "prod", "r-1", "c" * 12, "5" * 12)
@@ -123,8 +124,7 @@ def test_looks_at_a_large_fleet_are_slow_but_all_of_them():
 
 def test_whatever_happens_the_clock_never_runs_ahead():
     """Drawn looks, requests, gaps and steps of the clock: never more than the time that really passed."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     chance = random.Random(seed)
     for _ in range(300):
         bake, real, shown, clock = chance.uniform(1, 600), 0.0, 0.0, BakeClock(60.0, 2.0)

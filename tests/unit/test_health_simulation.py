@@ -6,13 +6,13 @@ The controls (a naive rule, no knowledge of clusters) show that this can fail.
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import replace
 
 import pytest
 
 from gopub.health.config import SloTarget
 from tests.bench.judge_simulator import Fault, Fleet, World, first_look
+from tests.support.chance import seed as chance_seed
 
 SLO = SloTarget(0.2, 0.01)
 WATCH, ROLLBACK = 100.0, 10_000.0
@@ -22,9 +22,7 @@ SHORT = World(looks=40, history=15)
 
 @pytest.fixture(scope="module")
 def seed():
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 def alarms(world, fault, seed, level, traces=TRACES):

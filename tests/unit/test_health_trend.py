@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gopub.health.runtime import RuntimeTrail, nearest
 from gopub.health.samples import NoData, ProcessHealth, RuntimeSample, RuntimeSnapshot
 from gopub.health.trend import MIB, slope
+from tests.support.chance import seed as chance_seed
 
 INF = float("inf")
 
@@ -24,9 +25,7 @@ def noisy(points, spread, seed):
 
 @pytest.fixture(scope="module")
 def seed():
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 @pytest.mark.parametrize("rate", [1, 15, 20, 600])

@@ -20,6 +20,7 @@ from gopub.health.observe import Observer
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RawSeries, RuntimeSnapshot
 from gopub.judge.replay import judge, record_from_json, record_to_json, replay
 from gopub.judge.verdict import History, Kind, Policy, Verdict
+from tests.support.chance import seed as chance_seed
 
 CANARY, STABLE = "c" * 12, "5" * 12
 T0, LOOK, RPS = 1_700_000_000.0, 2.0, 20
@@ -245,9 +246,7 @@ def _refuse(host: Host, rng: random.Random, start: float) -> None:
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 async def test_whatever_hosts_die_an_innocent_is_never_rolled_back(seed):

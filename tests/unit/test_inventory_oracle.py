@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from gopub.fleet.inventory import load_inventory
 from gopub.fleet.inventory.load import Inventory
 from gopub.process import base_environment, run, which
+from tests.support.chance import seed as chance_seed
 
 from .inventory_maker import Maker
 
@@ -72,8 +72,7 @@ def _needs_ansible() -> None:
 
 
 async def test_random_inventories_mean_what_ansible_says(tmp_path: Path) -> None:
-    seed = int(os.environ.get("GOPUB_SEED") or random.SystemRandom().randrange(10**9))
-    print(f"inventories from seed {seed} (GOPUB_SEED={seed} repeats them)")
+    seed = chance_seed()
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> list[str]:

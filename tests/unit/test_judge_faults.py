@@ -26,6 +26,7 @@ from gopub.health.samples import (
 from gopub.judge.verdict import Kind
 from gopub.judge.words import say_break
 from gopub.rollout.hosts import health_of
+from tests.support.chance import seed as chance_seed
 from tests.unit.judge_maker import observation
 from tests.unit.judge_world import MIB, T0, Bake
 from tests.unit.test_health_wire import TABLE
@@ -37,9 +38,7 @@ QUICK = {"median": 0.004, "slo": SloTarget(0.1, 0.01)}
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 # --- good releases

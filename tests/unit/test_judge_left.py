@@ -5,7 +5,6 @@ Seeds are drawn at run time. One canary host with 20 requests a second, three st
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from gopub.health.leaving import goes_on
 from gopub.health.samples import CounterSnapshot, HostCounts, NoData, TrackWindow, Window
 from gopub.health.sequential import MetricEvidence
 from gopub.judge.verdict import Kind, Verdict
+from tests.support.chance import seed as chance_seed
 from tests.unit.judge_world import CANARY, T0, Bake
 
 CALM = {"errors": 0.0, "median": 0.001}
@@ -26,9 +26,7 @@ TOLD = "left by clients before the end: "
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 def held(told: Sequence[Verdict]) -> list[Verdict]:

@@ -18,6 +18,7 @@ from gopub.judge.replay import judge
 from gopub.judge.verdict import History, Kind, Policy, Verdict
 from gopub.views.explanation import explanation
 from tests.bench.judge_simulator import draw
+from tests.support.chance import seed as chance_seed
 from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
 
 WHERE = targets("h1", "h2", "h3")
@@ -108,15 +109,13 @@ def simulated(seed: int, rates: dict[str, float], extra: float = 0.0, cluster: i
     ids=["often", "rarely", "in clusters"],
 )
 def test_the_logs_of_an_innocent_canary_hold_it_rarely(rates, cluster):
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     false = sum(simulated(seed + i, rates, cluster=cluster) for i in range(150))
     assert false <= 6, f"{false} of 150: at 1 % more than 6 would come less than once in 1000 times"
 
 
 def test_control_new_error_lines_are_found():
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     assert sum(simulated(seed + i, {"level:error": 0.005}, extra=0.05) for i in range(30)) == 30
 
 

@@ -19,6 +19,7 @@ from gopub.health.wire import to_json
 from gopub.judge import replay as replaying
 from gopub.judge.replay import judge, record_from_json, record_to_json, replay, sealed
 from gopub.judge.verdict import History, Policy
+from tests.support.chance import seed as chance_seed
 from tests.unit.test_health_observer import CONFIG, T0, Logs, rollout, started, targets
 
 DRAWN = 250
@@ -93,8 +94,7 @@ async def test_a_change_of_any_leaf_is_found():
     whole = await entry()
     assert whole["kind"] == "HOLD"
     assert differences(whole) == []
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     paths = list(leaves(whole))
     assert len(paths) > 300
     missed = [path for path in random.Random(seed).sample(paths, DRAWN) if not differences(altered(whole, path))]
@@ -149,8 +149,7 @@ def test_a_record_from_before_answers_that_were_left_is_the_same_to_the_last_bit
     assert differences(whole) == []
     record = record_from_json(whole["record"]["record"])
     assert record.observation.evidence.left is None
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     missed = [
         path for path in random.Random(seed).sample(list(leaves(whole)), 60) if not differences(altered(whole, path))
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from gopub.health.usual import Usual, usual
 from gopub.plan.model import PlannedStep
 from gopub.plan.sight import Wanted, table, told
 from tests.bench.judge_simulator import Fault, Fleet, World
+from tests.support.chance import seed as chance_seed
 
 SLO = SloTarget(0.2, 0.01)
 TRACES = 50
@@ -30,9 +30,7 @@ STEP = PlannedStep(0, ("h0",), 1000, 300.0)
 
 @pytest.fixture(scope="module")
 def seed():
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 def found(world, rate, times, seed):

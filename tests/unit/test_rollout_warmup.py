@@ -10,6 +10,7 @@ import pytest
 
 from gopub.plan.capacity import load
 from gopub.rollout.tables import may_leave, warming
+from tests.support.chance import seed as chance_seed
 from tests.support.rollout_world import World, chart, in_memory, reach
 
 WARMUP = 10.0
@@ -102,8 +103,7 @@ def test_going_back_waits_for_no_warmup(world):
 
 def test_whatever_the_peers_the_weight_only_grows():
     """Drawn canaries: peers come in, time goes on, and the next table begins where the edges were."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     chance = random.Random(seed)
     for _ in range(200):
         now, given = 1000.0, 0

@@ -28,6 +28,7 @@ from gopub.spec.models import Environment
 from gopub.views.plan import plan_lines
 from tests.bench.judge_simulator import draw
 from tests.releases import SPEC, a_plan, prepare
+from tests.support.chance import seed as chance_seed
 from tests.support.rollout_world import NEW, OLD, RELEASE, World, chart, in_memory, reach
 from tests.unit.judge_world import Bake
 
@@ -36,9 +37,7 @@ SLO = SloTarget(0.2, 0.01)
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 def seen(rng: random.Random, young: float, old: float, until: float, each: int = 200) -> Starts:

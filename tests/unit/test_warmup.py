@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from gopub.health.config import SloTarget
 from gopub.health.counters import Gained, gained, warmed
 from gopub.health.samples import CounterSnapshot, ProcessHealth, RawSeries
 from gopub.judge.verdict import Kind
+from tests.support.chance import seed as chance_seed
 from tests.unit.judge_world import CANARY, Bake
 
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    drawn = random.SystemRandom().randrange(2**32)
-    print(f"seed {drawn}")
-    return drawn
+    return chance_seed()
 
 
 SLO = SloTarget(0.2, 0.01)

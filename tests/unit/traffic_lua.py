@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from gopub.process import run
+from tests.support.chance import seed as chance_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases" / "traffic"
@@ -69,10 +70,8 @@ def lua(what: str, inputs: Iterable[Any]) -> list[Any]:
 
 
 def dice() -> random.Random:
-    """Chance with a new seed in each run, printed so that a failure can be drawn again."""
-    seed = random.SystemRandom().randrange(2**32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+    """Chance whose seed is printed, so that a failure can be drawn again."""
+    return random.Random(chance_seed())
 
 
 ADDRESSES = (
