@@ -156,7 +156,7 @@ class Observer:
         new = self._windows(answer, hosts, others)
         queries = (*queries, *await self._ask_runtime(at, hosts))
         if not any(series.release == config.canary for series in answer.series):
-            reason = f"no edge counts anything for the canary release {config.canary}"
+            reason = f"the edges have counted no answer of the canary release {config.canary} so far"
             return replace(self._nothing(blank, reason, queries), unseen=answer.interval or USUAL)
         blank = replace(blank, aside=told(self._state.hosts, at))
         seen = self._judge(replace(blank, queries=queries, notes=notes), new)

@@ -59,7 +59,8 @@ async def already_published(store: ArtifactStore, app: str, version: str, commit
         "GP320",
         f"{app} {version} is published from commit {published.release.commit[:12]}, this is {commit[:12]}",
         hint="a version never changes what it is, its environments in gopub.yaml included: give this commit a new "
-        f"version; what the project decides (inventory, hosts, connections) counts at once: gopub rollout {version}",
+        f"version (without that tag it has one of its own: gopub deploy {commit[:12]}); what the project decides "
+        f"(inventory, hosts, connections) counts at once: gopub rollout {version}",
     )
 
 

@@ -31,13 +31,18 @@ class LateCanary(Served):
 
 def watched(world, late: float, life: float) -> list[str]:
     """The sentences of the verdicts, as they are printed."""
+    found = [line.partition("  ")[2] for line in printed(world, late, life)]
+    return [line for line in found if line.startswith("step 1: ")]
+
+
+def printed(world, late: float, life: float) -> list[str]:
+    """All that is printed of a bake, figures too."""
     asyncio.run(bake_until_it_dies(world, LateCanary(world.clock, late), life))
     lines: list[str] = []
     show = line_printer(lines.append)
     for entry in world.journal.read(stream_of("r1")):
         show(entry)
-    found = [line.partition("  ")[2] for line in lines if "  step 1: " in line or line.startswith(" ")]
-    return [line for line in found if line.startswith("step 1: ")]
+    return lines
 
 
 def test_before_the_first_scrape_nothing_is_wrong(world):
@@ -46,6 +51,14 @@ def test_before_the_first_scrape_nothing_is_wrong(world):
     good = "step 1: nothing against the canary so far, none of its 20,160 answers failed: bakes for another 17s"
     assert second == good
     assert not [line for line in lines if "no edge" in line]
+
+
+def test_the_figures_under_it_raise_no_alarm_either(world):
+    lines = printed(world, late=8.0, life=20.0)
+    at = next(number for number, line in enumerate(lines) if "are not in yet" in line)
+    assert "no edge" not in lines[at + 1]
+    because = f"no data: the edges have counted no answer of the canary release {NEW[:12]} so far"
+    assert lines[at + 1].strip() == f"HOLD by rule 2, canary app1: {because}"
 
 
 def test_after_it_something_is(world):

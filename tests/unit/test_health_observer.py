@@ -146,7 +146,7 @@ async def test_no_series_of_the_canary_is_no_data():
     world, observer = await started()
     world.serve(STABLE, "h2", 40)
     seen = await observer.look(T0 + 2, WELL, 0)
-    assert seen.no_data == f"no edge counts anything for the canary release {CANARY}"
+    assert seen.no_data == f"the edges have counted no answer of the canary release {CANARY} so far"
     assert (seen.score.value, seen.unseen) == (None, 1.0), "sources answer, and an edge is scraped each second"
     world.serve(CANARY, "h1", 40)
     assert (await observer.look(T0 + 4, WELL, 0)).unseen is None

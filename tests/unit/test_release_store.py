@@ -130,8 +130,9 @@ async def test_a_version_never_changes_its_commit(
     signed: SignedRelease, store: DirectoryStore, tmp_path: Path, key: PublicKey
 ) -> None:
     other = await prepare(tmp_path / "other", a_plan(tmp_path / "other", commit="f" * 40))
-    with pytest.raises(RefusedError, match=r"GP320 hello 1\.0\.0 is published from commit 0123456789ab"):
+    with pytest.raises(RefusedError, match=r"GP320 hello 1\.0\.0 is published from commit 0123456789ab") as refused:
         await publish(store, other)
+    assert "gopub deploy ffffffffffff" in str(refused.value)  # what somebody does who only mended a port
     assert await load_release(store, "hello", "1.0.0", key) == signed
 
 

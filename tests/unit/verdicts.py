@@ -80,6 +80,7 @@ GONE = Aside("web3", True, silent=40.0, silent_attempts=40, silent_errors=12, at
 LEFT = metric("left", (180, 1380), (3, 4100), math.log(900))
 OVER = {"now": NOON + 3600}
 BAKING = {"observed": 11.0}
+UNCOUNTED = "the edges have counted no answer of the canary release c so far"
 FORMS: dict[str, VerdictRecord] = {
     "promoted": drawn(),
     "promoted, some failed": drawn(step_totals=Totals(50_000, 20, 0, 0, 50_000)),
@@ -101,9 +102,9 @@ FORMS: dict[str, VerdictRecord] = {
     "no host was asked": drawn(hosts=()),
     "Prometheus is down": drawn(no_data="Prometheus is not reached: connection refused"),
     "Prometheus stays down": drawn(OVER, no_data="Prometheus is not reached: connection refused"),
-    "not counted yet": drawn({"step_started": NOON - 2}, no_data="no edge counts anything for the canary release c",
+    "not counted yet": drawn({"step_started": NOON - 2}, no_data=UNCOUNTED,
                              unseen=15.0, rollout_totals=Totals()),
-    "still not counted": drawn({"step_started": NOON - 70}, no_data="no edge counts anything for the canary release c",
+    "still not counted": drawn({"step_started": NOON - 70}, no_data=UNCOUNTED,
                                unseen=15.0, rollout_totals=Totals()),
     "few": drawn(step_totals=Totals(3, 0, 900, 0)),
     "none, stable has": drawn(step_totals=Totals(0, 0, 41_000, 0)),
