@@ -49,6 +49,19 @@ class ScoreWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetTarget:
+    """What of the error budget is looked at: the share below which nothing grows, and by which rule it burns too fast.
+
+    ``window`` is seconds; ``query`` gives the share left in the place of the edges' counters.
+    """
+
+    freeze_below: float | None = None
+    burn: str = "ignore"
+    window: float = 30 * 86400.0
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeConfig:
     """Everything an observer needs to know about one rollout.
 
@@ -77,6 +90,8 @@ class JudgeConfig:
     """``warmup`` is what stable's own starts took."""
     log_warmup: float = 5.0
     """Seconds after a process' first line that count as start-up and are not judged."""
+    budget: BudgetTarget | None = None
+    """What of the error budget is looked at; None where nobody asked for it."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
 

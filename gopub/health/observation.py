@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gopub.health.aside import Aside, Warming
+from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
 from gopub.health.logscore import LogScore
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
@@ -76,6 +77,8 @@ class Observation:
     notes: tuple[str, ...] = ()
     watched: float = 0.0
     """Seconds for which the growth of this rollout's canaries was watched, by all drivers."""
+    spending: Spending | None = None
+    """What was spent of the error budget, as last read; None where nobody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from gopub.health.samples import (
 from gopub.health.score import ScoreInput
 from gopub.health.sequential import EvidenceState, learn
 from gopub.health.sources import LogSource, LogTarget, MetricSource
+from gopub.health.spending import SpendWatch
 from gopub.health.starts import Starts
 from gopub.health.wire import from_json, to_json
 
@@ -92,6 +93,7 @@ class Observer:
         self._waiting: tuple[Gained, ...] = ()
         self._since: Mapping[str, float] = {}
         self._logs = LogWatch(logs, config)
+        self._spend = SpendWatch(metrics, config)
 
     def state(self) -> Json:
         """What must survive the driver, for the journal: evidence, totals, log evidence."""
@@ -160,7 +162,7 @@ class Observer:
             return replace(self._nothing(blank, reason, queries), unseen=answer.interval or USUAL)
         blank = replace(blank, aside=told(self._state.hosts, at))
         seen = self._judge(replace(blank, queries=queries, notes=notes), new)
-        return await self._with_logs(seen, logs)
+        return replace(await self._with_logs(seen, logs), spending=await self._spend.read(at))
 
     def suspects(self) -> tuple[str, ...]:
         """The stable hosts that should be asked at the next look whether they are there."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from gopub.health.burn import Spending
+from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RuntimeSnapshot
 from gopub.process import Executor
 from gopub.spec.kinds import LogsKind, MetricsKind
@@ -25,6 +27,16 @@ class MetricSource(Protocol):
 
     async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
         """Runtime metrics of this (app, env) on those of ``hosts`` where it exposes any; never those of another one."""
+
+
+@runtime_checkable
+class SpendSource(Protocol):
+    """A ``MetricSource`` that can look back for as long as an error budget counts; not every one can."""
+
+    async def spending(
+        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, at: float
+    ) -> Spending | NoData:
+        """What was asked and failed in the windows of ``wanted`` before ``at``."""
 
 
 class MetricsConnection(MetricsKind):

@@ -9,6 +9,7 @@ from gopub.health.leaving import goes_on, is_sure
 from gopub.health.logscore import least
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
+from gopub.judge.budget import why_not
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
@@ -75,18 +76,31 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
         is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
+        Where the policy asks for the error budget (``judge.budget``) a PROMOTE that would grow the rollout is a HOLD by
+        rule 5 while too little of it is left, while it burns too fast, or while it cannot be read. The approval of the
+        next step lets it grow, and the reason says so; no other verdict knows the budget.
         While somebody holds the rollout a PROMOTE is a HOLD that says who; at the deadline every HOLD is a WITHDRAW.
 
     Where the canary's users chose themselves (a step that only a header rule feeds), E is the test against the SLO
     while stable has traffic and keeps it. Without any stable traffic E stays what it was, and blames by that alone.
     """
-    verdict = _judge(observation, policy, history)
+    verdict = _within_budget(_judge(observation, policy, history), observation, policy, history)
     if told := say_aside(observation):
         verdict = replace(verdict, reason=f"{verdict.reason}; {told}")
     if history.promoted is not None and history.gate is None and verdict.kind in (Kind.HOLD, Kind.WATCH):
         overrode = f"promoted by {history.promoted} over {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
         verdict = _verdict(Kind.PROMOTE, 7, overrode, history, verdict.cause)
     return _at_the_gate(verdict, history)
+
+
+def _within_budget(verdict: Verdict, observation: Observation, policy: Policy, history: History) -> Verdict:
+    """Rule 7's PROMOTE may be more than the error budget allows."""
+    if verdict.kind is not Kind.PROMOTE or not (why := why_not(observation, policy)):
+        return verdict
+    if policy.health_only or history.approved is not None:
+        by = "health-only" if policy.health_only else f"approved by {history.approved}"
+        return replace(verdict, reason=f"{verdict.reason}; {by}, although {why}")
+    return _hold_or_withdraw(5, f"{why}; {verdict.reason}", history, Cause.BUDGET)
 
 
 def _judge(observation: Observation, policy: Policy, history: History) -> Verdict:

@@ -47,6 +47,10 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "warming"), "stable_slow", 0),
     (("observation",), "unseen", None),
     (("verdict",), "cause", ""),
+    (("observation", "config"), "budget", None),
+    (("observation",), "spending", None),
+    (("policy",), "freeze_below", None),
+    (("policy",), "burn", "ignore"),
     (("observation", "score", "dimensions"), "origin", ""),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""

@@ -45,6 +45,7 @@ class Cause(StrEnum):
     BAKES = "bakes"
     SILENT = "silent"
     GOOD = "good"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,10 @@ class Policy:
     compare: bool = True
     first: bool = False
     health_only: bool = False
+    freeze_below: float | None = None
+    """The share of the error budget below which nothing grows; None where nobody asks, or nothing is left to grow."""
+    burn: str = "ignore"
+    """By which rule the budget burns too fast to grow: see ``health.burn``."""
 
     @classmethod
     def of(cls, config: JudgeConfig, *, compare: bool = True) -> Policy:
@@ -79,7 +84,14 @@ class Policy:
             quiet=config.horizon,
             compare=compare,
             first=config.stable is None,
+            freeze_below=config.budget.freeze_below if config.budget else None,
+            burn=config.budget.burn if config.budget else "ignore",
         )
+
+    @property
+    def of_the_end(self) -> Policy:
+        """The same in the last step: after it nothing grows, so there is nothing for the error budget to stop."""
+        return replace(self, freeze_below=None, burn="ignore")
 
 
 @dataclass(frozen=True, slots=True)

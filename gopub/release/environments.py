@@ -12,6 +12,7 @@ from gopub.canon import Json
 from gopub.errors import RefusedError, SpecError
 from gopub.release.model import EnvironmentFiles
 from gopub.source.lfs import refuse_pointer
+from gopub.spec.budget import BudgetSpec
 from gopub.spec.models import Environment, ReleaseSpec
 
 LARGEST_TEMPLATE = 1 << 20
@@ -41,6 +42,10 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
     )
 
 
+NEWER: Mapping[str, object] = {"budget": BudgetSpec()}
+"""Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
+
+
 def effective(environment: Environment) -> dict[str, Json]:
     """The whole environment as JSON, defaults resolved; of score and warm-up only what the team wrote down.
 
@@ -52,7 +57,12 @@ def effective(environment: Environment) -> dict[str, Json]:
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if environment.traffic and "warmup" not in environment.traffic.model_fields_set:
         whole["traffic"] = {key: value for key, value in _traffic(whole).items() if key != "warmup"}
-    return {**whole, "judge": {**judge, "score": declared}}
+    kept = {
+        name: value
+        for name, value in judge.items()
+        if name not in NEWER or getattr(environment.judge, name) != NEWER[name]
+    }
+    return {**whole, "judge": {**kept, "score": declared}}
 
 
 def _traffic(whole: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -71,6 +71,10 @@ DECIDES: Mapping[str, Decides] = {
     "judge.rollback.watch": R,
     "judge.min_requests": R,
     "judge.alpha": R,
+    "judge.budget.freeze_below": R,
+    "judge.budget.burn": R,
+    "judge.budget.window": R,
+    "judge.budget.query": P,
     "judge.look": R,
     "keep_releases": R,
 }
@@ -97,12 +101,14 @@ class Overruled:
 def joined(release: Environment, project: Environment) -> tuple[Environment, tuple[Overruled, ...]]:
     """The environment that a rollout uses: the release's, with every key that is the project's taken from there."""
     overruled = tuple(_differences(release, project))
-    judge = release.judge.model_copy(update={"metrics": project.judge.metrics, "logs": project.judge.logs})
+    budget = release.judge.budget.model_copy(update={"query": project.judge.budget.query})
+    told = {"metrics": project.judge.metrics, "logs": project.judge.logs, "budget": budget}
+    judge = release.judge.model_copy(update=told)
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
-    told = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit}
-    return release.model_copy(update={**told, "traffic": traffic, "judge": judge}), overruled
+    places = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit}
+    return release.model_copy(update={**places, "traffic": traffic, "judge": judge}), overruled
 
 
 def _differences(release: Environment, project: Environment) -> Iterator[Overruled]:

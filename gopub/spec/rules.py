@@ -137,6 +137,10 @@ def _score(judge: Judge, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "score"), "GP133", "all weights are 0", "give at least one dimension a weight")
     if judge.slo.latency_p95 is None and judge.slo.error_rate is None:
         yield Problem((*path, "slo"), "GP133", "no service level is left", "state latency_p95 or error_rate")
+    counted = (judge.budget.freeze_below is not None and judge.budget.query is None) or judge.budget.burn != "ignore"
+    if counted and not judge.slo.error_rate:
+        hint = "state slo.error_rate, or a query that gives the share left"
+        yield Problem((*path, "budget"), "GP133", "without an error rate there is no error budget", hint)
 
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:

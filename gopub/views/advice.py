@@ -17,6 +17,7 @@ _LOOK: Mapping[Cause, str] = {
     Cause.DEATHS: "why do these hosts go down: out of memory, or the machines under them",
     Cause.SLO_DOUBT: "look at what both tracks use: a database, a network, the edge itself",
     Cause.ALONE: "look at what the service uses: a database, a network, the edge itself",
+    Cause.BUDGET: "see what spends the error budget",
     Cause.UNSCORED: "does the service export what judge.score asks for",
 }
 
@@ -36,7 +37,12 @@ def advice(record: VerdictRecord) -> str:
         return "`gopub status` shows who or what opens the next step" if history.gate else ""
     if not_yet(record) or (verdict.cause in BENIGN and not look) or history.held is not None:
         return ""
-    return look if verdict.cause in BENIGN else f"{f'{look}; ' if look else ''}`gopub abort` takes it back now"
+    all_the_same = ", `gopub promote` goes on all the same" if verdict.cause is Cause.BUDGET else ""
+    return (
+        look
+        if verdict.cause in BENIGN
+        else f"{f'{look}; ' if look else ''}`gopub abort` takes it back now{all_the_same}"
+    )
 
 
 def _applies(record: VerdictRecord) -> bool:

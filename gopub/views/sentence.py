@@ -13,6 +13,7 @@ from gopub.health.aside import Aside
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
+from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_seconds
@@ -345,6 +346,10 @@ def _good(record: VerdictRecord) -> str:
     return f"the canary is good, baked for {say_seconds(round(record.history.bake))}{by}, {_well(record)}"
 
 
+def _budget(record: VerdictRecord) -> str:
+    return f"nothing against the canary, but {why_not(record.observation, record.policy)}"
+
+
 def _well(record: VerdictRecord) -> str:
     """What is known of its answers."""
     totals = record.observation.step_totals
@@ -381,5 +386,6 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.BAKES: _good_so_far,
     Cause.SILENT: _silent,
     Cause.GOOD: _good,
+    Cause.BUDGET: _budget,
 }
 """What was seen, by cause."""

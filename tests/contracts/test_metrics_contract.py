@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from gopub.health.backends.prometheus import Prometheus, PrometheusSource
-from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.burn import Spending
+from gopub.health.config import BudgetTarget, JudgeConfig, SloTarget
 from gopub.health.counters import increments, window
 from gopub.health.observe import Observer
 from gopub.health.quantile import quantile
@@ -252,6 +253,26 @@ class TestPrometheus(MetricsContract):
         ours = quantile(0.95, seen.canary.latency)
         assert ours
         assert ours.value == pytest.approx(float(theirs), rel=1e-3)
+
+    async def test_what_was_spent_is_what_the_edges_counted(self, source: PrometheusSource) -> None:
+        wanted = BudgetTarget(freeze_below=0.2, burn="article", window=1800.0)
+        found = await source.spending("hello", "prod", STABLE, wanted, T0 + 3600)
+        assert isinstance(found, Spending), found
+        [half_an_hour] = found.windows
+        assert half_an_hour.attempts == pytest.approx(2 * 12_000 + 12 + 440, rel=0.05)
+        assert half_an_hour.errors == pytest.approx(12 + 40, rel=0.05)
+        newest = found.course[-1]
+        assert len(found.course) > 30
+        assert newest.attempts == pytest.approx(4000 + 2 + 220, rel=0.1)
+        assert newest.errors == pytest.approx(22, rel=0.2)
+        assert len(found.queries) == 3
+        own = await source.spending("hello", "prod", None, BudgetTarget(0.2, query='vector(0.25) or x{a="{app}"}'), T0)
+        assert isinstance(own, Spending)
+        assert own.told == 0.25
+        for wrong in ("nothing_of_this_name", "vector(0) / 0", "sum(("):
+            refused = await source.spending("hello", "prod", None, BudgetTarget(0.2, query=wrong), T0 + 3600)
+            assert isinstance(refused, NoData), wrong
+            assert refused.reason
 
     async def test_a_stale_edge_is_told_with_its_age_and_the_limit(self, source: PrometheusSource) -> None:
         found = await _good(source, T0 + 800)

@@ -216,6 +216,9 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert older["observation"]["config"].pop("warmup_seen") is False
     assert older["observation"].pop("unseen") is None
     assert older["verdict"].pop("cause") == "logs"
+    assert older["observation"]["config"].pop("budget") is older["observation"].pop("spending") is None
+    assert older["policy"].pop("freeze_below") is None
+    assert older["policy"].pop("burn") == "ignore"
     assert "" in [one.pop("origin") for one in older["observation"]["score"]["dimensions"]]
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()

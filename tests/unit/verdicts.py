@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from gopub.health.aside import Aside, Warming
-from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.burn import Spending, Spent
+from gopub.health.config import BudgetTarget, JudgeConfig, SloTarget
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
@@ -81,6 +82,10 @@ LEFT = metric("left", (180, 1380), (3, 4100), math.log(900))
 OVER = {"now": NOON + 3600}
 BAKING = {"observed": 11.0}
 UNCOUNTED = "the edges have counted no answer of the canary release c so far"
+SPENT: dict[str, Any] = {
+    "config": replace(CONFIG, budget=BudgetTarget(0.2)),
+    "spending": Spending(NOON, (Spent(30 * 86400.0, 100_000.0, 850.0),)),
+}
 FORMS: dict[str, VerdictRecord] = {
     "promoted": drawn(),
     "promoted, some failed": drawn(step_totals=Totals(50_000, 20, 0, 0, 50_000)),
@@ -143,6 +148,9 @@ FORMS: dict[str, VerdictRecord] = {
     "clients leave": drawn(evidence=replace(GOOD.evidence, left=LEFT)),
     "clients leave until the deadline": drawn(OVER, evidence=replace(GOOD.evidence, left=LEFT)),
     "too early for a leak": drawn(score=EARLY, watched=60.0),
+    "budget": drawn(policy={"freeze_below": 0.2}, **SPENT),
+    "budget until the deadline": drawn(OVER, policy={"freeze_below": 0.2}, **SPENT),
+    "budget, approved": drawn({"approved": "ann"}, policy={"freeze_below": 0.2}, **SPENT),
     "cold": drawn(warming=Warming(30, 20), step_totals=Totals(846, 0, 2954, 0, 12)),
 }  # fmt: skip
 """Every way in which a verdict comes out, by a name for it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -24,7 +25,10 @@ from urllib3.util import Retry
 from gopub.canon import bounded, digest_of
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
+from gopub.health.backends.spending import read_spending
 from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
+from gopub.health.burn import Spending
+from gopub.health.config import BudgetTarget
 from gopub.health.samples import (
     CounterSnapshot,
     NoData,
@@ -197,6 +201,17 @@ class PrometheusSource:
             rows = await self._ask(text, at, queries)
             return RuntimeSnapshot(at, runtime_samples(app, env, rows, at), tuple(queries))
         except _Refused as refusal:
+            return NoData(str(refusal), tuple(queries))
+
+    async def spending(
+        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, at: float
+    ) -> Spending | NoData:
+        """What the edges counted in the windows of ``wanted``, as far back as this server keeps it."""
+        queries: list[ResolvedQuery] = []
+        try:
+            found = await read_spending(lambda text: self._ask(text, at, queries), app, env, stable, wanted, at)
+            return replace(found, queries=tuple(queries))
+        except (_Refused, ValueError) as refusal:
             return NoData(str(refusal), tuple(queries))
 
     def close(self) -> None:
