@@ -162,6 +162,8 @@ def _bounds(cumulative: Mapping[float, float]) -> tuple[float, ...]:
 def _rebuilt(before: RawSeries | None, after: RawSeries) -> bool:
     if before is None or not before.cumulative or not after.cumulative:
         return False
+    if before.cumulative.keys() == after.cumulative.keys():
+        return False
     return _bounds(before.cumulative) != _bounds(after.cumulative)
 
 

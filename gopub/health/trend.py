@@ -8,10 +8,11 @@ and what it says holds as long as it lasts.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from statistics import fmean, median
+from itertools import accumulate, islice, pairwise
+from statistics import fmean
 
 WARMUP = 30.0
 """Seconds after the first sample that are cut off: pools and caches fill."""
@@ -65,20 +66,38 @@ def _enough(points: Sequence[Point], span: float) -> bool:
 
 def _interval(points: Sequence[Point], *, settled: bool) -> Slope | None:
     """Sen's interval: as many slopes of pairs are cut off at each end as chance may put on the wrong side."""
-    pairs = [(a, b) for index, a in enumerate(points) for b in points[index + 1 :] if b[0] > a[0]]
-    slopes = sorted(60 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs)
+    slopes = sorted(_slopes(points))
     if not slopes:
         return None
     n = len(points)
-    cut = max(0, math.floor((len(slopes) - _Z * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)) / 2))
+    noise = math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
+    cut = max(0, math.floor((len(slopes) - _Z * noise) / 2))
     low, high = slopes[cut], slopes[-1 - cut]
     if not settled:  # what rose by now may go on to
         whole = 60 * (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
-        return Slope(low, median(slopes), max(high, whole), settled)
-    mid = median(slopes) if _rises(points) else 0.0
-    if not mid and _rises(points) and _steps(points) >= HABIT:
+        return Slope(low, _middle(slopes), max(high, whole), settled)
+    ups = len(slopes) - bisect_right(slopes, 0.0) - bisect_left(slopes, 0.0)
+    rises = ups / noise > _Z
+    mid = _middle(slopes) if rises else 0.0
+    if not mid and rises and _steps(points) >= HABIT:
         mid = _straight(points)
     return Slope(low, mid, max(high, mid), settled)
+
+
+def _slopes(points: Sequence[Point]) -> list[float]:
+    """Of every pair; thousands at each look, so nothing is made for a pair but its slope."""
+    return [
+        60 * (later - value) / (then - at)
+        for index, (at, value) in enumerate(points)
+        for then, later in islice(points, index + 1, None)
+        if then > at
+    ]
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    """The median of what is in order already."""
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _steps(points: Sequence[Point]) -> int:
@@ -95,9 +114,3 @@ def _straight(points: Sequence[Point]) -> float:
 
 def _distinct(points: Sequence[Point]) -> list[Point]:
     return [point for index, point in enumerate(points) if not index or point[1] != points[index - 1][1]]
-
-
-def _rises(points: Sequence[Point]) -> bool:
-    n = len(points)
-    ups = sum((b[1] > a[1]) - (b[1] < a[1]) for index, a in enumerate(points) for b in points[index + 1 :])
-    return ups / math.sqrt(n * (n - 1) * (2 * n + 5) / 18) > _Z

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -106,9 +107,7 @@ class Bake:
                 later = host[0] == CANARY and self.rng.random() < self.share and young
                 took = self.rng.lognormvariate(math.log(self.median), 0.5) + (self.extra if later else 0)
                 cold = self.apart is not None and host[0] == CANARY and sent < self.apart
-                (self.cold if cold else self.counts)[host][
-                    next((i for i, le in enumerate(BOUNDS) if took <= le), len(BOUNDS))
-                ] += 1
+                (self.cold if cold else self.counts)[host][bisect_left(BOUNDS, took)] += 1
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
         rows = []
