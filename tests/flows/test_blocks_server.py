@@ -48,6 +48,7 @@ environments:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made: Stack = run_sync(start(tmp_path_factory.mktemp("stack")))
     changes(run_sync(made.gopub("setup", "--server", made.server.ui, "--json")))
+    run_sync(made.without_schedules())
     yield made
     run_sync(made.stop())
 

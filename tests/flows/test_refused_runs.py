@@ -30,6 +30,7 @@ SECRET = "correct-horse"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made: Stack = run_sync(start(tmp_path_factory.mktemp("stack")))
     changes(run_sync(made.gopub("setup", "--server", made.server.ui, "--json")))
+    run_sync(made.without_schedules())
     run_sync(go_repository(made.folder / "small", SPEC))
     run_sync(run(["git", "clone", "-q", "--bare", str(made.folder / "small"), str(made.folder / "small.git")]))
     (made.folder / "projects.yaml").write_text(
