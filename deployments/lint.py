@@ -36,6 +36,8 @@ PULL: tuple[Mapping[str, Any], ...] = (
     {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $GOPUB_HOME }}"}},
 )
 _CODE = "GP912"
+_PLACES = 8
+"""Of a deployment with a schedule: more than the runs that begin in the five minutes for which a dead one keeps its."""
 
 
 class Schedule(Model):
@@ -204,10 +206,14 @@ def _run_problems(one: Deployment, path: TreePath) -> Iterator[_Problem]:
     if one.work_pool.job_variables.get("stream_output") is not False:
         problem = "a run would end at its next log line when its worker dies"
         yield (*path, "work_pool"), problem, "set stream_output: false in job_variables"
+    hint = f"set concurrency_limit: {{limit: {_PLACES}, collision_strategy: CANCEL_NEW}}"
     piles_up = one.concurrency_limit is None or one.concurrency_limit.collision_strategy != "CANCEL_NEW"
     if one.schedules and piles_up:
         problem = "late runs would pile up while no worker is there"
-        yield (*path, "schedules"), problem, "set concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}"
+        yield (*path, "schedules"), problem, hint
+    if one.schedules and one.concurrency_limit and one.concurrency_limit.limit < _PLACES:
+        problem = "runs that were killed would keep out the next ones: each keeps its place for five minutes"
+        yield (*path, "concurrency_limit"), problem, hint
 
 
 def flow_parameters(file: Path, name: str) -> list[str] | None:

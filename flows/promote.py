@@ -8,11 +8,13 @@ from flows.rollout import rollout
 from gopub.canon import Json
 from tasks import going_on, names
 from tasks import rollout as boxes
+from tasks.alone import one_at_a_time
 from tasks.telling import plainly
 
 
 @flow(name="promote", flow_run_name=names.promote)
 @plainly
+@one_at_a_time
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Go on with every waiting rollout whose gate is open now: each in a run of its own where a worker executes this.
 

@@ -8,11 +8,13 @@ from flows.rollout import rollout
 from gopub.canon import Json
 from tasks import going_on, names
 from tasks import rollout as boxes
+from tasks.alone import one_at_a_time
 from tasks.telling import plainly
 
 
 @flow(name="recover", flow_run_name=names.recover)
 @plainly
+@one_at_a_time
 async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Take over every active rollout that no driver holds: each in a run of its own where a worker executes this.
 

@@ -25,7 +25,7 @@ deployments:
     description: Wakes what waits.
     tags: [gopub]
     work_pool: {name: gopub, job_variables: {stream_output: false}}
-    concurrency_limit: {limit: 1, collision_strategy: CANCEL_NEW}
+    concurrency_limit: {limit: 8, collision_strategy: CANCEL_NEW}
     schedules: [{cron: "* * * * *", timezone: UTC, slug: often}]
 """.lstrip()
 
