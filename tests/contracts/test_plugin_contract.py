@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from gopub.clock import SystemClock
+from gopub.clock import ManualClock, SystemClock
 from gopub.errors import GopubError
+from gopub.fleet.inventory import Inventory
 from gopub.fleet.protocol import Fleet, FleetConnection
-from gopub.health.sources import MetricsConnection, MetricSource
-from gopub.process import Executor
+from gopub.health.sources import LogsConnection, MetricsConnection, MetricSource
+from gopub.process import Executor, Result, run
 from gopub.spec.connections import parse_connections
+from gopub.spec.kinds import SecretRef
 from gopub.store import ArtifactStore
 from gopub.store.protocol import StoreConnection
 from gopub.traffic.door import RouterConnection
-from gopub.wiring.backends import DOORS
+from gopub.wiring.backends import DOORS, Backends
 from tests.contracts import test_fleet_contract as of_fleets
+from tests.contracts import test_inventory_contract as of_inventories
+from tests.contracts import test_logs_contract as of_logs
 from tests.contracts import test_metrics_contract as of_metrics
 from tests.contracts import test_router_contract as of_routers
+from tests.contracts import test_secret_contract as of_secrets
+from tests.contracts import test_signer_contract as of_signers
 from tests.contracts import test_store_contract as of_stores
 from tests.contracts.edge_nginx import Client
 from tests.contracts.paper_edge import PaperEdge, paper_edge
 from tests.contracts.ssh_server import Server, serving
+from tests.contracts.test_inventory_contract import InventoryGround
+from tests.contracts.test_logs_contract import LogsGround
+from tests.contracts.test_secret_contract import SecretGround
+from tests.contracts.test_signer_contract import SignerGround
 from tests.support.plugin import LINES, acme
 
 
@@ -131,15 +142,119 @@ class TestPluginMetrics(of_metrics.MetricsContract):
         return connection.open()
 
 
+def secret_ground(folder: Path, kinds: Backends) -> SecretGround:
+    ref = of_secrets.referred("{drawer: middle}", folder, kinds)
+    drawers: dict[str, str] = sys.modules["acme_gopub"].DRAWERS
+    return SecretGround(
+        ref, lambda secret: drawers.update(middle=secret), lambda: drawers.pop("middle") and None, "drawer middle"
+    )
+
+
+class TestPluginSecret(of_secrets.SecretContract):
+    KIND = "drawer"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SecretGround:
+        return secret_ground(tmp_path, acme(tmp_path, monkeypatch))
+
+
+def signer_ground(folder: Path, kinds: Backends) -> SignerGround:
+    path = folder / "wax"
+    path.write_text(of_signers.a_key())
+    made = of_signers.connected("{kind: seal, private: {file: wax}}", folder, kinds)
+    return SignerGround(made, lambda pem: path.write_text(pem) and None, path.unlink, str(path))
+
+
+class TestPluginSigner(of_signers.SignerContract):
+    KIND = "seal"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SignerGround:
+        return signer_ground(tmp_path, acme(tmp_path, monkeypatch))
+
+
+def inventory_ground(folder: Path, kinds: Backends) -> InventoryGround:
+    """The list is the connection itself."""
+    fleet = dict(of_inventories.FLEET)
+    again: list[str] = []
+
+    def opened() -> Inventory:
+        listed = json.dumps([*fleet, *again])
+        return of_inventories.connected(
+            f"i:\n  kind: names\n  names: {listed}\n  roles: {json.dumps(fleet)}\n", folder, kinds
+        )
+
+    def spoil() -> None:
+        again.append(7)  # type: ignore[arg-type]
+
+    return InventoryGround(opened, fleet.update, spoil, "c.yaml:3:", lambda: again.append(next(iter(fleet))))
+
+
+class TestPluginInventory(of_inventories.InventoryContract):
+    KIND = "names"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InventoryGround:
+        return inventory_ground(tmp_path, acme(tmp_path, monkeypatch))
+
+
+class Desk:
+    """A host with a diary, in a folder of this machine."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder, self.down = name, folder, False
+        (folder / "diary").mkdir(parents=True)
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        if self.down:
+            raise GopubError("GP413", f"{self.name} cannot be reached")
+        return await run(argv, stdin=stdin, cwd=self.folder, check=False)
+
+
+def logs_ground(folder: Path, kinds: Backends) -> LogsGround:
+    made = parse_connections("l: {kind: diary, folder: diary}\n", "c.yaml", folder, kinds)["l"]
+    assert isinstance(made, LogsConnection)
+    clock = ManualClock(1_000_000.0)
+    desks = {name: Desk(name, folder / name) for name in ("h1", "h2")}
+
+    async def say(host: str, unit: str, text: bytes) -> None:
+        with (desks[host].folder / "diary" / unit).open("ab") as file:
+            file.write(b"%.3f %s\n" % (clock.now(), text))
+
+    return LogsGround(
+        made.open,
+        desks,
+        say,
+        clock.now,
+        lambda: clock.sleep(1.0),
+        lambda host, away: setattr(desks[host], "down", away),
+        within=0.0,
+    )
+
+
+class TestPluginLogs(of_logs.LogsContract):
+    KIND = "diary"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LogsGround:
+        return logs_ground(tmp_path, acme(tmp_path, monkeypatch))
+
+
 SUITES = {
     "store": of_stores.StoreContract,
-    "fleet": of_fleets.FleetContract,
+    "inventory": of_inventories.InventoryContract,
     "router": of_routers.RouterContract,
     "metrics": of_metrics.MetricsContract,
+    "logs": of_logs.LogsContract,
+    "fleet": of_fleets.FleetContract,
+    "signer": of_signers.SignerContract,
+    "secret": of_secrets.SecretContract,
 }
 
 
-@pytest.mark.parametrize("door", SUITES)
+@pytest.mark.parametrize("door", [*DOORS, "secret"])
 def test_every_backend_of_ours_and_one_of_theirs_runs_the_suite_of_its_door(door: str) -> None:
+    ours = DOORS[door].ours if door in DOORS else SecretRef.model_fields
     theirs = [line.partition(".")[2] for line in LINES if line.startswith(f"{door}.")]
-    assert {of.KIND for of in SUITES[door].__subclasses__()} == {*DOORS[door].ours, *theirs}
+    assert {of.KIND for of in SUITES[door].__subclasses__()} == {*ours, *theirs}
+    assert theirs, "a plug-in brings one"

@@ -10,6 +10,8 @@ from math import isfinite
 from statistics import median
 from typing import Any, Literal
 
+from pydantic import Field
+
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.evidence.keys import KeySigner, SignerConnection
@@ -48,9 +50,15 @@ class Names(InventoryConnection):
     kind: Literal["names"] = "names"
     names: tuple[str, ...]
     """The names."""
+    roles: dict[str, str] = Field(default_factory=dict)
+    """What those do that are no app."""
 
     def open(self):
-        return Inventory("names", tuple(Host(name, name, labels={"role": "app"}) for name in self.names))
+        return Inventory("names", tuple(map(self._host, dict.fromkeys(self.names))))
+
+    def _host(self, name: str):
+        role = self.roles.get(name, "app")
+        return Host(name, name, labels={"role": role}, groups=frozenset({"all", role}))
 
 
 class Paper(RouterConnection):
@@ -256,6 +264,10 @@ class Diary(LogsConnection):
         return DiarySource(self.folder)
 
 
+READ = '[ ! -e "$2" ] || exec tail -n "$1" "$2"'
+"""A unit that has said nothing has no file yet."""
+
+
 class DiarySource:
     """Knows how many lines of each file it has read."""
 
@@ -266,7 +278,7 @@ class DiarySource:
         key = (target.host, target.unit)
         try:
             done = await target.channel.exec(
-                ["tail", "-n", f"+{self.read_of[key] + 1}", f"{self.folder}/{target.unit}"]
+                ["sh", "-c", READ, "diary", f"+{self.read_of[key] + 1}", f"{self.folder}/{target.unit}"]
             )
         except (GopubError, OSError) as error:
             return NoData(f"{target.host}: {error}")
@@ -306,6 +318,9 @@ class Seal(SignerConnection):
         return KeySigner.parse(self.private.reveal().encode())
 
 
+DRAWERS = {"top": "of-the-top-drawer"}
+
+
 class Drawer(SecretRef):
     """A drawer."""
 
@@ -313,7 +328,7 @@ class Drawer(SecretRef):
     """Which one."""
 
     def open(self):
-        return {"top": "of-the-top-drawer"}.get(self.drawer, "")
+        return DRAWERS.get(self.drawer, "")
 
     def __str__(self):
         return f"drawer {self.drawer}"

@@ -1,0 +1,215 @@
+"""What the judge may expect of any source of log lines, ours on a real journald: each line once, no host hidden."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from gopub.clock import SystemClock
+from gopub.health.backends.journald import Journald, JournaldSource
+from gopub.health.samples import LogCounts, NoData
+from gopub.health.sources import LogSource, LogTarget
+from gopub.process import Executor
+from tests.contracts.journal_server import Machine, journal
+
+HOUR = 3600.0
+WITHIN = 60.0
+"""Seconds for what was said to be read, where a busy machine may come late to it."""
+_UNITS = count()
+
+
+@dataclass
+class LogsGround:
+    """Two hosts whose services say lines, and a source that reads them."""
+
+    opened: Callable[[], LogSource]
+    """A source that has read nothing."""
+    channels: Mapping[str, Executor]
+    say: Callable[[str, str, bytes], Awaitable[None]]
+    """Host, unit, and the line; it can be read when this returns."""
+    now: Callable[[], float]
+    apart: Callable[[], Awaitable[None]]
+    """Let so much time pass that what was said before is before."""
+    away: Callable[[str, bool], None]
+    """Let a host be away, or back."""
+    within: float = WITHIN
+
+    def target(self, host: str = "h1", unit: str = "", release: str = "r1") -> LogTarget:
+        """A log; of a unit that nobody else has, where none is named."""
+        return LogTarget(host, release, unit or f"hello-{next(_UNITS)}.service", self.channels[host])
+
+    async def says(self, target: LogTarget, *lines: str) -> None:
+        """What the service of a log says, a line after the other."""
+        for line in lines:
+            await self.say(target.host, target.unit, line.encode())
+
+
+async def good(source: LogSource, target: LogTarget, since: float) -> LogCounts:
+    found = await source.read(target, since)
+    assert isinstance(found, LogCounts), found
+    return found
+
+
+async def read(ground: LogsGround, source: LogSource, target: LogTarget, since: float, errors: int) -> dict[str, int]:
+    """The classes of all that is read until there are so many errors, and of one reading more."""
+    total: Counter[str] = Counter()
+    end = SystemClock().now() + ground.within
+    while True:
+        found = await source.read(target, since)
+        total.update(found.classes if isinstance(found, LogCounts) else {})
+        if total["level:error"] >= errors or SystemClock().now() > end:
+            break
+    total.update((await good(source, target, since)).classes)
+    return dict(total)
+
+
+def said(*templates: str) -> dict[str, int]:
+    """The classes of lines that begin with ERROR."""
+    return {"level:error": len(templates)} | {f"template:ERROR {text}": 1 for text in templates}
+
+
+class LogsContract:
+    """The suite; a subclass gives ``ground``, with the hosts h1 and h2."""
+
+    async def test_each_line_is_counted_once_by_its_classes(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        await ground.says(target, "ERROR one", "all well")
+        assert await read(ground, source, target, since, 1) == said("one")
+        await ground.says(target, "ERROR two", "level=error msg=three")
+        found = await read(ground, source, target, since, 2)
+        assert found == {"level:error": 2, "template:ERROR two": 1, "template:three": 1}
+        assert (await good(source, target, since)).classes == {}
+
+    async def test_a_reading_tells_whose_it_is_and_how_much_was_read(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(release="abc"), ground.now() - HOUR
+        await ground.says(target, "ERROR one", "all well", "all well")
+        found = await good(source, target, since)
+        assert (found.host, found.release, found.lines) == ("h1", "abc", 3)
+
+    async def test_lines_of_before_are_not_counted(self, ground: LogsGround) -> None:
+        source, target = ground.opened(), ground.target()
+        await ground.says(target, "ERROR old")
+        await ground.apart()
+        since = ground.now()
+        assert (await good(source, target, since)).classes == {}
+        await ground.says(target, "ERROR new")
+        assert await read(ground, source, target, since, 1) == said("new")
+        other = ground.opened()
+        assert await read(ground, other, target, since - HOUR, 2) == said("old", "new"), "control: the old one is there"
+
+    async def test_the_cursor_is_where_the_next_reading_begins(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        await ground.says(target, "ERROR one")
+        first = await good(source, target, since)
+        again = await good(source, target, since)
+        await ground.says(target, "ERROR two")
+        later = await good(source, target, since)
+        assert first.cursor
+        assert first.cursor == again.cursor != later.cursor
+
+    async def test_a_source_that_was_opened_anew_reads_from_the_beginning(self, ground: LogsGround) -> None:
+        """A driver that died is followed by another one; what the first one read is nothing to it."""
+        target, since = ground.target(), ground.now() - HOUR
+        await ground.says(target, "ERROR one")
+        assert await read(ground, ground.opened(), target, since, 1) == said("one")
+        assert await read(ground, ground.opened(), target, since, 1) == said("one")
+
+    async def test_each_host_is_read_for_itself(self, ground: LogsGround) -> None:
+        source, one, since = ground.opened(), ground.target("h1"), ground.now() - HOUR
+        two = ground.target("h2", one.unit)
+        await ground.says(one, "ERROR of the first")
+        await ground.says(two, "ERROR of the second", "ERROR again")
+        assert await read(ground, source, one, since, 1) == said("of the first")
+        assert await read(ground, source, two, since, 2) == said("of the second", "again")
+        await ground.says(one, "ERROR later")
+        await ground.says(two, "ERROR later")
+        found = await asyncio.gather(read(ground, source, one, since, 1), read(ground, source, two, since, 1))
+        assert found == [said("later")] * 2
+
+    async def test_each_unit_is_read_for_itself(self, ground: LogsGround) -> None:
+        source, since = ground.opened(), ground.now() - HOUR
+        ours, theirs = ground.target(), ground.target()
+        await ground.says(theirs, "ERROR of a neighbour")
+        await ground.says(ours, "ERROR of ours")
+        assert await read(ground, source, ours, since, 1) == said("of ours")
+        assert await read(ground, source, theirs, since, 1) == said("of a neighbour")
+
+    async def test_a_unit_that_has_said_nothing_is_read_and_no_failure(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        found = await good(source, target, since)
+        assert (found.classes, found.lines) == ({}, 0)
+        await ground.says(target, "ERROR one")
+        assert await read(ground, source, target, since, 1) == said("one")
+
+    async def test_a_host_that_is_away_is_told_and_hides_no_other(self, ground: LogsGround) -> None:
+        source, one, since = ground.opened(), ground.target("h1"), ground.now() - HOUR
+        two = ground.target("h2", one.unit)
+        await ground.says(one, "ERROR one")
+        ground.away("h2", True)
+        there, gone = await asyncio.gather(read(ground, source, one, since, 1), source.read(two, since))
+        assert there == said("one")
+        assert isinstance(gone, NoData), "silence is not health"
+        assert "h2" in gone.reason
+
+    async def test_what_was_said_meanwhile_is_counted_when_the_host_is_back(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target("h2"), ground.now() - HOUR
+        await ground.says(target, "ERROR before")
+        assert await read(ground, source, target, since, 1) == said("before")
+        ground.away("h2", True)
+        await ground.says(target, "ERROR meanwhile")
+        assert isinstance(await source.read(target, since), NoData)
+        ground.away("h2", False)
+        await ground.says(target, "ERROR after")
+        assert await read(ground, source, target, since, 2) == said("meanwhile", "after")
+
+    async def test_lines_that_are_no_text_are_lines(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        await ground.say(target.host, target.unit, b"ERROR \xff\xfe")
+        await ground.say(target.host, target.unit, "ERROR \N{SNOWMAN} $(reboot) ' \" \\ `x`".encode())
+        await ground.says(target, "ERROR one")
+        found = await read(ground, source, target, since, 3)
+        assert (found["level:error"], found["template:ERROR one"]) == (3, 1)
+
+    async def test_many_lines_are_all_read(self, ground: LogsGround) -> None:
+        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        await asyncio.gather(*(ground.says(target, f"ERROR {n}", f"well {n}") for n in range(40)))
+        assert await read(ground, source, target, since, 40) == {"level:error": 40, "template:ERROR *": 40}
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Machine]]:
+    folder = tmp_path_factory.mktemp("journals")
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(journal(name, folder)) for name in ("h1", "h2")}
+
+
+class TestJournald(LogsContract):
+    KIND = "journald"
+
+    @pytest.fixture
+    def ground(self, machines: dict[str, Machine]) -> Iterator[LogsGround]:
+        clock = SystemClock()
+        yield LogsGround(
+            lambda: JournaldSource(warmup=0.0, timeout=WITHIN),  # a busy machine is not what is tested here
+            machines,
+            lambda host, unit, text: machines[host].say(unit, text),
+            clock.now,
+            lambda: clock.sleep(2.1),  # the journal is asked for whole seconds
+            lambda host, away: setattr(machines[host], "down", away),
+        )
+        for machine in machines.values():
+            machine.down = False
+
+    def test_that_is_what_its_connection_opens(self) -> None:
+        assert type(Journald().open()) is JournaldSource
+
+    async def test_a_real_journal_says_nothing_besides(self, ground: LogsGround) -> None:
+        target = ground.target()
+        await ground.says(target, "ERROR one")
+        assert (await good(ground.opened(), target, ground.now() - HOUR)).notes == ()
