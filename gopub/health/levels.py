@@ -61,6 +61,16 @@ def names_level(text: str) -> bool:
     return _named(text) is not None
 
 
+def warns(text: str) -> bool:
+    """Whether a line without keys names a level of warning or worse: what it says may go on in a trace."""
+    match = _named(text)
+    word = (match[1] or match[2]).lower() if match else ""
+    return word in _WARNING or bool(_LEVELS.get(word))
+
+
+_WARNING = ("warn", "warning", "wrn", "w")
+
+
 def _named(text: str) -> re.Match[str] | None:
     return next((found for head in _HEADS if (found := head.match(text))), None) or _WORD.search(text)
 

@@ -2,11 +2,12 @@
 
 An error line has a level of error or worse, a syslog priority of err or worse, or words that Go programs fail with.
 It counts in up to three classes: its level, the kinds of error it names, and its template, the line with every word
-that is not purely letters replaced by ``*``. A structured line (JSON, logfmt) is read by its keys, any other by the
-first level that it names; see ``levels``.
+that is not purely letters replaced by ``*``. A structured line (JSON, logfmt) is read by its keys (``logkeys``), any
+other by the first level that it names (``levels``). Lines that belong together are joined before (``logevents``).
 
 Every look reads thousands of lines between two renewals of the driver's lease, and a service decides what is in them:
-each pattern here takes time in proportion to the line, and only the beginning of a line is looked at.
+each pattern here takes time in proportion to the line, and only the beginning of a line is looked at. Most lines are
+no error lines, so ``quiet`` looks first whether a line has any of the words without which it cannot be one.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from gopub.health.levels import level_of, names_level, plain_level, torn_level
+from gopub.health.levels import level_of, names_level, plain_level, torn_level, warns
+from gopub.health.logkeys import LEVEL_KEYS, LONGEST, MESSAGE_KEYS, Line, first, keyed
 
-LONGEST = 4096
-"""Characters of a line, or of one value of a JSON line, that are read."""
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
 _KINDS = (
     ("panic", re.compile(r"^panic: |\bpanic(?:ked)?\b", re.IGNORECASE)),
@@ -32,54 +31,78 @@ _KINDS = (
     ("connection reset", re.compile(r"connection reset by peer|broken pipe")),
     ("too many open files", re.compile(r"too many open files")),
 )
+# What a line of a lower level, or of none, may well say of others.
+_DETAILS = (
+    ("connection refused", re.compile(r"Connection refused")),
+    ("connection reset", re.compile(r"Connection reset")),
+    ("timed out", re.compile(r"\b[Tt]imed out\b")),
+    ("no such host", re.compile(r"no such host|UnknownHost")),
+    ("unexpected EOF", re.compile(r"unexpected EOF|: EOF$", re.MULTILINE)),
+    ("certificate", re.compile(r"x509: |tls: |PKIX path")),
+    ("no space left", re.compile(r"[Nn]o space left on device")),
+    ("permission denied", re.compile(r"[Pp]ermission denied")),
+    ("out of memory", re.compile(r"out of memory|OutOfMemory")),
+    ("deadlock", re.compile(r"[Dd]eadlock")),
+)
 _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]*(?:Exception|Error))\b")
 # Keys begin at the begin of a word and are short: a long run of letters is looked at once, not once for each of them.
 _PAIR = re.compile(r'(?<![\w.@])([A-Za-z_@][\w.@]{0,63})=("(?:[^"\\]|\\.)*"|\S*)')
 _LOGFMT = re.compile(r"[\d\s:.,/TZ+\[\]-]{0,40}[A-Za-z_@][\w.@]{0,63}=")
 """The begin of a line that is nothing but pairs, after a time at most."""
-_LEVEL_KEYS = ("level", "severity", "lvl", "log.level", "@level")
-_MESSAGE_KEYS = ("msg", "message", "event", "@message")
-_ERROR_KEYS = ("error.type", "exception", "exception.type", "err", "error")
 _MAX_TEMPLATE = 160
+PANIC = "error:panic"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What a line says: its level if that is error or worse, its message, and the error it carries."""
+def classes(text: str, priority: int = 6, causes: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The classes of one line, most general first; empty when it is no error line.
 
-    level: str
-    message: str
-    error: str = ""
-    lower: bool = False
-    """It names a level, and that is below error: a type's name in it may count how often nothing failed."""
-
-
-def classes(text: str, priority: int = 6) -> tuple[str, ...]:
-    """The classes of one line, most general first; empty when it is no error line."""
+    ``causes`` are the errors named by the lines that belong to it.
+    """
+    if priority > 3 and quiet(text):
+        return ()
     line = parse(text)
-    found = _kinds(f"{line.message}\n{line.error}", named=not line.lower)
-    level = line.level or ("error" if priority <= 3 else "")
+    level = line.level or ("error" if priority <= 3 and not line.lower else "")
+    found = _kinds("\n".join((line.message, line.error, *causes)), named=not line.lower, sure=bool(level))
     if not level and not found:
         return ()
     return (
         f"level:{level or 'error'}",
         *(f"error:{kind}" for kind in found),
-        f"template:{template(line.message or line.error)}",
+        f"template:{template(_first_line(line.message) or _first_line(line.error))}",
     )
+
+
+def quiet(text: str) -> bool:
+    """Whether a line surely is no error line, by the words that it does not have; False says nothing.
+
+    Each of them is asked for apart: that is several times quicker than one pattern.
+    """
+    low = text.lower()
+    return not (
+        "err" in low or "exception" in low or "fata" in low or "pani" in low or "severe" in low or "crit" in low
+        or "alert" in low or "emerg" in low or "ftl" in low or "pnc" in low or "eror" in low
+        or "deadline exceeded" in low or "i/o timeout" in low or "connection re" in low or "broken pipe" in low
+        or "too many open" in low or "nil pointer" in low
+        or '"e"' in low or '"f"' in low or "l=e" in low or "l=f" in low or "y=e" in low or "y=f" in low
+        or "short_message" in low or "ynumber" in low or "y_number" in low
+        or "\\u" in low or "\x1b" in low or text[:1] in _GLOG
+    )  # fmt: skip
+
+
+_GLOG = frozenset("EF")
 
 
 def parse(text: str) -> Line:
     """Read JSON, logfmt, or plain text."""
     if text.startswith("{"):
         try:
-            return _keyed(json.loads(text), text)
+            values = json.loads(text)
         except (ValueError, RecursionError):
             return _plain(text)
+        return keyed(values) if isinstance(values, Mapping) else _plain(text)
     text = _ANSI.sub("", text[:LONGEST])
     pairs = {key: value.strip('"') for key, value in reversed(_PAIR.findall(text))}  # of two equal keys the first
-    if _is_logfmt(pairs, text):
-        return _keyed(pairs, text)
-    return _plain(text)
+    return keyed(pairs) if _is_logfmt(pairs, text) else _plain(text)
 
 
 def template(message: str) -> str:
@@ -88,27 +111,16 @@ def template(message: str) -> str:
     return " ".join(words)[:_MAX_TEMPLATE] or "*"
 
 
+def warned(text: str) -> bool:
+    """Whether a plain line names a level of warning or worse: then the trace that follows belongs to it."""
+    return warns(_ANSI.sub("", text[:LONGEST]))
+
+
 def _is_logfmt(pairs: Mapping[str, str], text: str) -> bool:
     """With a level and a message; or with a level that is one, where the line consists of pairs."""
-    level = _first(pairs, _LEVEL_KEYS)
-    if any(key in pairs for key in _MESSAGE_KEYS):
-        return any(key in pairs for key in _LEVEL_KEYS)
-    return level_of(level) is not None and _LOGFMT.match(text) is not None
-
-
-def _keyed(values: object, text: str) -> Line:
-    if not isinstance(values, Mapping):
-        return _plain(text)
-    return Line(
-        level=level_of(_first(values, _LEVEL_KEYS)) or "",
-        message=_first(values, _MESSAGE_KEYS),
-        error=_first(values, _ERROR_KEYS),
-        lower=level_of(_first(values, _LEVEL_KEYS)) == "",
-    )
-
-
-def _first(values: Mapping[str, object], keys: tuple[str, ...]) -> str:
-    return next((str(values[key])[:LONGEST] for key in keys if values.get(key) not in (None, "")), "")
+    if any(key in pairs for key in MESSAGE_KEYS):
+        return any(key in pairs for key in LEVEL_KEYS)
+    return level_of(first(pairs, LEVEL_KEYS)) is not None and _LOGFMT.match(text) is not None
 
 
 def _plain(text: str) -> Line:
@@ -118,6 +130,12 @@ def _plain(text: str) -> Line:
     return Line(level, text, lower=not level and (torn is not None or names_level(text)))
 
 
-def _kinds(text: str, *, named: bool) -> tuple[str, ...]:
+def _kinds(text: str, *, named: bool, sure: bool) -> tuple[str, ...]:
     known = {name for name, pattern in _KINDS if pattern.search(text)}
+    if sure:
+        known |= {name for name, pattern in _DETAILS if pattern.search(text)}
     return tuple(sorted(known | set(_NAMED.findall(text)[:3] if named else ())))
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]

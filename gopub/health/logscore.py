@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_stable, log_sum
+from gopub.health.logevents import OTHER, other_of
 from gopub.health.samples import LogCounts
 
 PRIOR = 1e-3
@@ -29,7 +30,10 @@ FLOOR = 5
 RATIO = 3.0
 MARGIN = 0.25
 MAX_CLASSES = 300
-OVERFLOW = "template:other"
+MAX_KINDS = 100
+"""Templates and kinds of error that are told apart. Nothing is ever put out for another one, so no class that is known
+becomes a new one; beyond, a class is one of the others. Levels are few, and always have room."""
+OVERFLOW = f"template:{OTHER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +153,32 @@ def _by_class(read: Sequence[LogCounts]) -> dict[str, dict[str, int]]:
 
 
 def _order(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
-    """General classes before special ones within one reading; beyond the limit all are one."""
-    rank = {"level": 0, "error": 1}
-    new = sorted(seen - set(known), key=lambda name: (rank.get(name.split(":")[0], 2), name))
-    room = max(0, MAX_CLASSES - len(known))
-    order = known + tuple(new[:room])
-    return order if room >= len(new) or OVERFLOW in order else (*order, OVERFLOW)
+    """General classes before special ones within one reading; beyond the limits those of a kind are one."""
+    new = sorted(seen - set(known), key=lambda name: (_RANK.get(_kind(name), 2), name))
+    room = {kind: most - sum(_kind(name) == kind for name in known) for kind, most in _ROOM.items()}
+    order = list(known)
+    for name in new:
+        kind = _kind(name)
+        named = name if room.get(kind, 1) > 0 else other_of(name)
+        if kind in room:
+            room[kind] -= 1
+        if named not in order:
+            order.append(named)
+    return tuple(order)
+
+
+_RANK = {"level": 0, "error": 1}
+_ROOM = {"error": MAX_KINDS, "template": MAX_CLASSES}
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def _fit(found: Mapping[str, Mapping[str, int]], name: str, order: tuple[str, ...]) -> dict[str, int]:
     hosts = dict(found.get(name, {}))
-    if name == OVERFLOW:
-        for other in set(found) - set(order):
+    if name.endswith(f":{OTHER}"):
+        for other in (one for one in set(found) - set(order) if other_of(one) == name):
             for host, number in found[other].items():
                 hosts[host] = hosts.get(host, 0) + number
     return hosts

@@ -22,7 +22,7 @@ from typing import Literal
 from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
-from gopub.health.loglines import classes
+from gopub.health.logevents import Joiner, count
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
 from gopub.process import Result
@@ -37,7 +37,10 @@ MOST_TEXT = 16_000
 """Characters of one line that are judged."""
 HOST_SECONDS = 3
 """How long the journal is read on the host."""
+_PROCESSES = 1000
+"""Of so many processes of one host it is remembered when they began."""
 _COUNT = re.compile(r"[0-9]{1,18}")
+_PRIORITIES = {str(number): number for number in range(8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class _Place:
     cursor: str = ""
     most: int = MOST_BYTES
     began: dict[str, float] = field(default_factory=dict)
+    invocation: str = ""
+    joiner: Joiner = field(default_factory=Joiner)
+    """Of the newest process: a panic may have its first lines in one reading and the others in the next."""
 
 
 class Journald(LogsConnection):
@@ -120,14 +126,25 @@ class JournaldSource:
         known = place.newest if lost else 0.0
         for entry in entries:
             if entry.at > known and _own(entry, target.unit) and not self._starting(place, entry):
-                found.update(classes(entry.text, entry.priority))
+                count(_joiner(place, entry.invocation, found).take(entry.text, entry.priority), found)
+        count(place.joiner.end(), found)
         place.newest = max([place.newest, *(entry.at for entry in entries)])
         place.cursor = ended.cursor
         return dict(found)
 
     def _starting(self, place: _Place, entry: Entry) -> bool:
         began = place.began.setdefault(entry.invocation, entry.at)
+        if len(place.began) > _PROCESSES:  # one that starts again and again
+            del place.began[next(iter(place.began))]
         return entry.at - began < self._warmup
+
+
+def _joiner(place: _Place, invocation: str, found: Counter[str]) -> Joiner:
+    """What joins the lines of this process; those of another one never go on where its lines ended."""
+    if invocation != place.invocation:
+        count(place.joiner.end(), found)
+        place.invocation, place.joiner = invocation, Joiner()
+    return place.joiner
 
 
 def argv(unit: str, cursor: str, age: float, most: int = MOST_BYTES) -> tuple[str, ...]:
@@ -184,7 +201,7 @@ def _skipped(ended: Ended) -> str:
 def _entry(record: dict[str, Json]) -> Entry:
     return Entry(
         text=_text(record.get("MESSAGE"))[:MOST_TEXT],
-        priority=int(str(record.get("PRIORITY") or 6)),
+        priority=_PRIORITIES.get(str(record.get("PRIORITY")), 6),  # a service may write anything there
         at=int(str(record.get("__REALTIME_TIMESTAMP") or 0)) / 1e6,
         invocation=str(record.get("_SYSTEMD_INVOCATION_ID") or ""),
         unit=str(record.get("_SYSTEMD_UNIT") or ""),
