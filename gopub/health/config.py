@@ -62,6 +62,19 @@ class BudgetTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class PromoteTarget:
+    """When counts may end a bake before its time.
+
+    ``margin`` is a share of what the SLO allows, ``beta`` how often a canary that is worse by it may go on early in a
+    rollout, ``observed`` how many seconds of a bake must be over.
+    """
+
+    margin: float = 0.5
+    beta: float = 0.05
+    observed: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeConfig:
     """Everything an observer needs to know about one rollout.
 
@@ -92,6 +105,8 @@ class JudgeConfig:
     """Seconds after a process' first line that count as start-up and are not judged."""
     budget: BudgetTarget | None = None
     """What of the error budget is looked at; None where nobody asked for it."""
+    promote: PromoteTarget | None = None
+    """When counts may end a bake before its time; None: never."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
 

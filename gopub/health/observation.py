@@ -24,6 +24,10 @@ class Totals:
     stable_errors: int = 0
     canary_timed: int = 0
     """Of the canary's requests, those with a latency that counts."""
+    canary_slow: int = 0
+    stable_timed: int = 0
+    stable_slow: int = 0
+    """Slow: as ``HostCounts`` counts it; all three are 0 in records of before they were summed."""
 
     def plus(self, window: Window) -> Totals:
         """With one more window."""
@@ -34,6 +38,9 @@ class Totals:
             self.stable_requests + (stable.attempts if stable else 0),
             self.stable_errors + (stable.errors if stable else 0),
             self.canary_timed + (canary.latency.total if canary else 0),
+            self.canary_slow + (canary.slow if canary else 0),
+            self.stable_timed + (stable.latency.total if stable else 0),
+            self.stable_slow + (stable.slow if stable else 0),
         )
 
 

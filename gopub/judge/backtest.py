@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gopub.health.config import DIMENSIONS, BudgetTarget, JudgeConfig, ScoreWeights, SloTarget
+from gopub.health.config import DIMENSIONS, BudgetTarget, JudgeConfig, PromoteTarget, ScoreWeights, SloTarget
 from gopub.health.logscore import again_from
 from gopub.health.observation import conclude
 from gopub.judge.decision import decide
 from gopub.judge.verdict import Kind, Policy, Verdict, VerdictRecord
-from gopub.spec.budget import BudgetSpec
+from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.models import Judge
 
 CENSORED = "censored"
@@ -55,7 +55,12 @@ def under(config: JudgeConfig, judge: Judge) -> JudgeConfig:
         log_score=judge.rollback.log_score,
         watch=judge.rollback.watch,
         budget=_budget(judge.budget),
+        promote=_promote(judge.promote),
     )
+
+
+def _promote(spec: PromoteSpec) -> PromoteTarget | None:
+    return PromoteTarget(spec.margin, spec.beta, spec.observed) if spec.by == "evidence" else None
 
 
 def _budget(spec: BudgetSpec) -> BudgetTarget | None:
@@ -82,7 +87,7 @@ def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: 
         if step > passed + 1 and last is not None:
             return replace(last, what=CENSORED, reason=f"the rollout went on while it said {last.reason}")
         looks += 1
-        verdict = _again(record, judge, since, grows=step < steps - 1)
+        verdict = _again(record, judge, since, steps)
         since = replace(record.history, watch_since=since).after(verdict).watch_since
         last = Decided(
             verdict.kind.value, step, record.history.now - records[0].history.now, verdict.rule, _says(verdict), looks
@@ -99,7 +104,7 @@ def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: 
     return replace(last, what=CENSORED, reason=f"the rollout {end} while it said {last.reason}")
 
 
-def _again(record: VerdictRecord, judge: Judge, since: float | None, *, grows: bool) -> Verdict:
+def _again(record: VerdictRecord, judge: Judge, since: float | None, steps: int) -> Verdict:
     """The verdict on one kept look, whose watch began at ``since`` if one runs."""
     seen, config = record.observation, under(record.observation.config, judge)
     found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
@@ -113,11 +118,11 @@ def _again(record: VerdictRecord, judge: Judge, since: float | None, *, grows: b
         log_score=again_from(seen.log_score) if seen.log_score else None,
     )
     policy = replace(
-        Policy.of(config, compare=record.policy.compare),
+        Policy.at_step(config, seen.step, steps, compare=record.policy.compare),
         health_only=record.policy.health_only,
         max_restarts=record.policy.max_restarts,
     )
-    if not grows or seen.spending is None:  # what was spent then was not read, so nobody knows
+    if seen.spending is None:  # what was spent then was not read, so nobody knows
         policy = policy.of_the_end
     return decide(again, policy, replace(record.history, watch_since=since))
 

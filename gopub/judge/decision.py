@@ -10,6 +10,7 @@ from gopub.health.logscore import least
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.judge.budget import why_not
+from gopub.judge.noninferior import say_sooner, sooner
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
@@ -73,6 +74,7 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
         ``observed``. Where hosts warmed up in this step, ``min_requests`` answers of warm hosts are needed as well.
+        With ``promote: evidence`` counts may end the bake before its time (``noninferior``); all else is as at its end.
         While the gate of the next step (an approval, a window) is closed, PROMOTE says what is waited for and the step
         is not passed; at the deadline WITHDRAW. Once it is open, a person who promotes by hand ends a HOLD or a WATCH:
         PROMOTE, and the reason says what was overridden; no ROLLBACK and no WITHDRAW is.
@@ -122,6 +124,7 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
         or _cold(observation, policy, history)  # rule 7
+        or _by_evidence(observation, policy, history)  # rule 7
         or _too_early(observation, history)  # rule 6
         or _bake(observation, history, say_good(observation, policy))  # rule 7
     )
@@ -337,6 +340,19 @@ def _cold(observation: Observation, policy: Policy, history: History) -> Verdict
         return None
     few = f"{timed} answers of hosts that are warm, {policy.min_requests} are needed"
     return _hold_or_withdraw(7, f"too few to judge by: {few}; {say_good(observation, policy)}", history, Cause.COLD)
+
+
+def _by_evidence(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    """The bake ended by counts before its time; what else holds at its end holds then, too."""
+    found = sooner(observation, policy, history) if _left(history) > 0 else ()
+    if policy.promote is None or not found:
+        return None
+    over = replace(history, bake=history.baked)
+    why = f"{say_sooner(found, policy.promote, history)}; {say_good(observation, policy)}"
+    if verdict := _too_early(observation, over):
+        return verdict
+    ended = _bake(observation, over, why)
+    return replace(ended, reason=why, cause=Cause.EVIDENCE) if ended.kind is Kind.PROMOTE else ended
 
 
 def _left(history: History) -> float:

@@ -51,6 +51,13 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation",), "spending", None),
     (("policy",), "freeze_below", None),
     (("policy",), "burn", "ignore"),
+    (("policy",), "promote", None),
+    (("observation", "config"), "promote", None),
+    *(
+        (("observation", totals), name, 0)
+        for totals in ("step_totals", "rollout_totals")
+        for name in ("canary_slow", "stable_timed", "stable_slow")
+    ),
     (("observation", "score", "dimensions"), "origin", ""),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gopub.health.config import JudgeConfig
+from gopub.health.config import JudgeConfig, PromoteTarget
 from gopub.health.observation import Observation
 
 SCHEMA = "gopub/verdict/v1"
@@ -46,6 +46,7 @@ class Cause(StrEnum):
     SILENT = "silent"
     GOOD = "good"
     BUDGET = "budget"
+    EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,17 @@ class Policy:
     burn: str = "ignore"
     """By which rule the budget burns too fast to grow: see ``health.burn``."""
 
+    promote: PromoteTarget | None = None
+    """When counts may end this step's bake before its time, with this step's share of β; None: never."""
+
+    @classmethod
+    def at_step(cls, config: JudgeConfig, step: int, steps: int, *, compare: bool = True) -> Policy:
+        """The policy of one of so many steps: each has its share of β, and after the last one nothing grows."""
+        known = cls.of(config, compare=compare)
+        if known.promote:
+            known = replace(known, promote=replace(known.promote, beta=known.promote.beta / max(1, steps)))
+        return known.of_the_end if step >= steps - 1 else known
+
     @classmethod
     def of(cls, config: JudgeConfig, *, compare: bool = True) -> Policy:
         """The policy that goes with an observer's configuration."""
@@ -86,6 +98,7 @@ class Policy:
             first=config.stable is None,
             freeze_below=config.budget.freeze_below if config.budget else None,
             burn=config.budget.burn if config.budget else "ignore",
+            promote=config.promote,
         )
 
     @property

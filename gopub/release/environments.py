@@ -12,7 +12,7 @@ from gopub.canon import Json
 from gopub.errors import RefusedError, SpecError
 from gopub.release.model import EnvironmentFiles
 from gopub.source.lfs import refuse_pointer
-from gopub.spec.budget import BudgetSpec
+from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.models import Environment, ReleaseSpec
 
 LARGEST_TEMPLATE = 1 << 20
@@ -42,7 +42,7 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
     )
 
 
-NEWER: Mapping[str, object] = {"budget": BudgetSpec()}
+NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec()}
 """Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
 
 

@@ -28,7 +28,7 @@ class Judging:
     def __init__(self, run: Run) -> None:
         """Go on from what the last verdict in the journal remembers."""
         self._config = config_of(run)
-        self._last = len(run.plan.steps) - 1
+        self._steps = len(run.plan.steps)
         kept: Json = (run.state.verdict.record.get("observer") if run.state.verdict else None) or None
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
@@ -59,8 +59,8 @@ class Judging:
 
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""
-        known = replace(Policy.of(self._config, compare=step.header is None), health_only=self._observer is None)
-        return known.of_the_end if step.index >= self._last else known
+        known = Policy.at_step(self._config, step.index, self._steps, compare=step.header is None)
+        return replace(known, health_only=self._observer is None)
 
     def clocked(self, run: Run, step: PlannedStep, seen: Observation, history: History) -> History:
         """With how much of the step's bake was observed; time in which nobody looked is no part of a watch either."""

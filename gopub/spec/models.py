@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from gopub.spec.base import Model
-from gopub.spec.budget import BudgetSpec
+from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.fields import (
     Chance,
     Fraction,
@@ -282,6 +282,8 @@ class Judge(Model):
     """Fewer on the canary prove nothing: hold."""
     alpha: Chance = Field(0.01, gt=0, le=0.2)
     """The chance of a false alarm per rollout."""
+    promote: PromoteSpec = PromoteSpec()
+    """What ends a bake."""
     budget: BudgetSpec = BudgetSpec()
     """The error budget as a brake."""
     look: PositiveSeconds | None = None

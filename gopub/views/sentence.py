@@ -23,6 +23,7 @@ BENIGN = frozenset(
     {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT}
 )
 """What holds a rollout without anything against the canary."""
+_GOOD = (Cause.GOOD, Cause.EVIDENCE)
 _CLASSES = ("level", "error", "template")
 """What classes of log lines there are, the most general first."""
 _LATE = 2.0
@@ -33,9 +34,9 @@ def sentence(record: VerdictRecord) -> str:
     """What happened, and what gopub does: ``2.2 % of the canary's answers failed (19 of 846), …: taken back``."""
     verdict, history = record.verdict, record.history
     seen = SEEN[verdict.cause](record)
-    if verdict.kind is Kind.PROMOTE and verdict.cause not in (Cause.GOOD, Cause.UNSAID):
+    if verdict.kind is Kind.PROMOTE and verdict.cause not in (*_GOOD, Cause.UNSAID):
         return f"promoted by hand ({history.promoted}); until then: {seen}"
-    waits = history.held or (history.gate if verdict.cause is Cause.GOOD else None)
+    waits = history.held or (history.gate if verdict.cause in _GOOD else None)
     if waits and verdict.kind in (Kind.HOLD, Kind.WITHDRAW):
         seen = f"{waits}; {seen}"
     return f"{seen}: {_DOES[verdict.kind](record)}{_certainty(record)}"
@@ -346,6 +347,11 @@ def _good(record: VerdictRecord) -> str:
     return f"the canary is good, baked for {say_seconds(round(record.history.bake))}{by}, {_well(record)}"
 
 
+def _by_evidence(record: VerdictRecord) -> str:
+    baked, bake = (say_seconds(round(one)) for one in (record.history.baked, record.history.bake))
+    return f"the canary is as good as stable by its counts, {baked} of {bake} baked, {_well(record)}"
+
+
 def _budget(record: VerdictRecord) -> str:
     return f"nothing against the canary, but {why_not(record.observation, record.policy)}"
 
@@ -387,5 +393,6 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.SILENT: _silent,
     Cause.GOOD: _good,
     Cause.BUDGET: _budget,
+    Cause.EVIDENCE: _by_evidence,
 }
 """What was seen, by cause."""

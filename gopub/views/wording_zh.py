@@ -108,6 +108,7 @@ CAUSES: Mapping[Cause, str] = {
     Cause.BAKES: "至今没有不利于金丝雀的迹象，观察期未满",
     Cause.SILENT: "观察期已满，但有主机没有回应",
     Cause.GOOD: "金丝雀表现良好",
+    Cause.EVIDENCE: "按计数，金丝雀不比稳定版差，提前通过",
     Cause.BUDGET: "金丝雀没有问题，但错误预算不允许扩大发布",
 }
 """What people are told of a verdict in Chinese; its own reason, with the figures, stays as it is kept."""

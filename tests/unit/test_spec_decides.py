@@ -41,6 +41,7 @@ OF_RELEASE = """\
       rollback: {log_score: 0.11, watch: 11s}
       min_requests: 11
       alpha: 0.011
+      promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
       budget: {freeze_below: 11%, burn: article, window: 11d, query: release}
       look: 11s
     keep_releases: 11
@@ -52,6 +53,7 @@ OF_PROJECT = (
     .replace("1.1", "1.2")
     .replace("mon ", "tue ")
     .replace("10.1.0.0", "10.2.0.0")
+    .replace("by: evidence", "by: bake")
     .replace("burn: article", "burn: multiwindow")
     .replace("article", "default")
     .replace("latency: header", "latency: auto")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending, Spent
-from gopub.health.config import BudgetTarget, JudgeConfig, SloTarget
+from gopub.health.config import BudgetTarget, JudgeConfig, PromoteTarget, SloTarget
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
@@ -148,6 +148,8 @@ FORMS: dict[str, VerdictRecord] = {
     "clients leave": drawn(evidence=replace(GOOD.evidence, left=LEFT)),
     "clients leave until the deadline": drawn(OVER, evidence=replace(GOOD.evidence, left=LEFT)),
     "too early for a leak": drawn(score=EARLY, watched=60.0),
+    "by evidence": drawn({"bake": 1800.0, "observed": 240.0}, policy={"promote": PromoteTarget()},
+                         step_totals=Totals(3000, 1, 27_000, 20, 3000, 2, 27_000, 10)),
     "budget": drawn(policy={"freeze_below": 0.2}, **SPENT),
     "budget until the deadline": drawn(OVER, policy={"freeze_below": 0.2}, **SPENT),
     "budget, approved": drawn({"approved": "ann"}, policy={"freeze_below": 0.2}, **SPENT),
