@@ -8,15 +8,20 @@
     known beforehand, and these weights sum to 1 whatever comes.
 4.  The score is π·E/(π·E + 1 - π) with the prior π = 0.1 %. So 0.85 needs E ≥ 5 661: with an innocent canary it is
     reached in at most 0.018 % of all rollouts.
-5.  Error lines alone can blame a release, so they have a share of α of their own, a tenth: whatever mark a team writes
+5.  New templates count as well, all together: a template that was on no track before, in this rollout or in the
+    minutes before it, is found first on the canary with the probability n/(n + m) at most, if lines are exchangeable;
+    one that both tracks show in the same reading is stable's, which keeps that bound whatever its rate is. So a canary
+    that fails in many ways, a few times each, is found. What there is no room for is not new, and neither is the past.
+6.  Error lines alone can blame a release, so they have a share of α of their own, a tenth: whatever mark a team writes
     down, E must reach 10/α as well (``least``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_stable, log_sum
@@ -34,6 +39,9 @@ MAX_KINDS = 100
 """Templates and kinds of error that are told apart. Nothing is ever put out for another one, so no class that is known
 becomes a new one; beyond, a class is one of the others. Levels are few, and always have room."""
 OVERFLOW = f"template:{OTHER}"
+NOVEL = "new:templates"
+MOST_KNOWN = 1000
+"""Templates of before that are remembered, by the beginning of their digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,8 @@ class LogState:
     classes: Mapping[str, ClassState] = field(default_factory=dict)
     canary_requests: int = 0
     stable_requests: int = 0
+    known: tuple[str, ...] = ()
+    """Templates that stable wrote before the rollout, as ``mark`` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,10 @@ def fold_logs(state: LogState, reading: LogReading) -> LogState:
         return state
     ours, theirs = _by_class(reading.canary), _by_class(reading.stable)
     order = _order(state.order, {*ours, *theirs})
+    if new := _new(state, order):
+        ours[NOVEL] = _first_on(ours, new - theirs.keys())
+        theirs[NOVEL] = _first_on(theirs, new)
+        order = order if NOVEL in order else _order(state.order, {*ours, *theirs})
     known = {name: state.classes.get(name, ClassState()) for name in order}
     return LogState(
         order=order,
@@ -107,7 +121,34 @@ def fold_logs(state: LogState, reading: LogReading) -> LogState:
         },
         canary_requests=state.canary_requests + n,
         stable_requests=state.stable_requests + m,
+        known=state.known,
     )
+
+
+def remember(state: LogState, classes: Iterable[str]) -> LogState:
+    """With what stable wrote before the rollout: that is known, and never new."""
+    marks = dict.fromkeys((*state.known, *map(mark, sorted(classes))))
+    return replace(state, known=tuple(marks)[:MOST_KNOWN])
+
+
+def mark(name: str) -> str:
+    """A class in eight characters; were two alike, one of them would be known that is not."""
+    return sha256(name.encode(errors="replace")).hexdigest()[:8]
+
+
+def _new(state: LogState, order: tuple[str, ...]) -> frozenset[str]:
+    seen = {*state.order, OVERFLOW}
+    fresh = (name for name in order[len(state.order) :] if _kind(name) == "template" and name not in seen)
+    return frozenset(name for name in fresh if mark(name) not in state.known)
+
+
+def _first_on(found: Mapping[str, Mapping[str, int]], new: Iterable[str]) -> dict[str, int]:
+    """How many of the new templates each host has, each counted once."""
+    hosts: dict[str, int] = {}
+    for name in new:
+        if host := min((one for one, number in found.get(name, {}).items() if number), default=None):
+            hosts[host] = hosts.get(host, 0) + 1
+    return hosts
 
 
 def log_score(state: LogState) -> LogScore:
@@ -154,7 +195,7 @@ def _by_class(read: Sequence[LogCounts]) -> dict[str, dict[str, int]]:
 
 def _order(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
     """General classes before special ones within one reading; beyond the limits those of a kind are one."""
-    new = sorted(seen - set(known), key=lambda name: (_RANK.get(_kind(name), 2), name))
+    new = sorted(seen - set(known), key=lambda name: (_RANK.get(_kind(name), 3), name))
     room = {kind: most - sum(_kind(name) == kind for name in known) for kind, most in _ROOM.items()}
     order = list(known)
     for name in new:
@@ -167,7 +208,7 @@ def _order(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
     return tuple(order)
 
 
-_RANK = {"level": 0, "error": 1}
+_RANK = {"level": 0, "error": 1, "new": 2}
 _ROOM = {"error": MAX_KINDS, "template": MAX_CLASSES}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gopub.health.config import JudgeConfig
 from gopub.health.logscore import LogReading
@@ -13,6 +13,8 @@ from gopub.health.sources import LogSource, LogTarget
 
 STABLE_HOSTS = 5
 """As many stable hosts are read at most; every canary host is."""
+PAST = 600.0
+"""Seconds before the rollout in which what stable wrote is learnt: that is known, and never new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class LogOutcome:
     reading: LogReading | None = None
     note: str = ""
     blind: bool = False
+    known: tuple[str, ...] = ()
+    """Classes that stable wrote before the rollout, where they were asked for."""
 
 
 class LogWatch:
@@ -32,6 +36,7 @@ class LogWatch:
         self._source, self._config = source, config
         self._began = self._last = 0.0
         self._tried: float | None = None
+        self._learnt: set[str] = set()
         self._requests: dict[tuple[str, str], int] = {}
         self._outcome = LogOutcome(note="logs not read yet", blind=True)
 
@@ -65,9 +70,18 @@ class LogWatch:
         if not ours or not theirs:
             return LogOutcome(note="no hosts on both tracks to compare the logs of", blind=True)
         chosen, self._tried = (*ours, *theirs[:STABLE_HOSTS]), at
-        answers = await asyncio.gather(*(self._source.read(target, self._began) for target in chosen))
-        self._outcome = self._take(at, answers)
+        reading = asyncio.gather(*(self._source.read(target, self._began) for target in chosen))
+        known = await self._before(chosen[len(ours) :])
+        self._outcome = replace(self._take(at, await reading), known=known)
         return self._outcome
+
+    async def _before(self, stable: Sequence[LogTarget]) -> tuple[str, ...]:
+        """The classes of the time before, asked for once for each stable host, and read apart from all else."""
+        new = [target for target in stable if target.host not in self._learnt]
+        self._learnt.update(target.host for target in new)
+        past = (replace(target, release=f"{target.release} before") for target in new)
+        answers = await asyncio.gather(*(self._source.read(one, self._began - PAST) for one in past if self._source))
+        return tuple({name for answer in answers if isinstance(answer, LogCounts) for name in answer.classes})
 
     def _take(self, at: float, answers: Sequence[LogCounts | NoData]) -> LogOutcome:
         read = [answer for answer in answers if isinstance(answer, LogCounts)]

@@ -12,7 +12,7 @@ from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled,
 from gopub.health.config import JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
-from gopub.health.logscore import LogState, fold_logs, log_score
+from gopub.health.logscore import LogState, fold_logs, log_score, remember
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
 from gopub.health.quantile import quantile
@@ -294,6 +294,8 @@ class Observer:
             return self._scored(seen, LogOutcome(note=note, blind=True))
         urgent = seen.evidence.log_e > _SUSPICIOUS or bool(seen.slo_canary.broken)
         outcome = await self._logs.read(seen.at, targets, urgent=urgent)
+        if outcome.known:
+            self._state = replace(self._state, logs=remember(self._state.logs, outcome.known))
         if outcome.reading:
             self._state = replace(self._state, logs=fold_logs(self._state.logs, outcome.reading))
         return self._scored(seen, outcome)

@@ -275,7 +275,8 @@ def _logs(record: VerdictRecord) -> str:
     if loud is None or log is None:
         return "the canary logs errors that stable does not"
     kind, _, text = loud.name.partition(":")
-    what = f"lines of level {text}" if kind == "level" else repr(short(text or kind))
+    told = {"level": f"lines of level {text}", "new": "in ways that no host had before"}
+    what = told.get(kind) or repr(short(text or kind))
     ours = f"{times(loud.canary)} in {count(log.canary_requests)} requests"
     theirs = f"on stable {times(loud.stable)} in {count(log.stable_requests)}"
     return f"the canary logs an error more often than stable does ({what}: {ours}, {theirs})"

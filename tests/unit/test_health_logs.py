@@ -26,7 +26,7 @@ from gopub.health.backends.journald import (
     parse_reading,
 )
 from gopub.health.loglines import LONGEST, classes, template
-from gopub.health.logscore import MAX_CLASSES, OVERFLOW, LogReading, LogState, fold_logs, log_score
+from gopub.health.logscore import MAX_CLASSES, NOVEL, OVERFLOW, LogReading, LogState, fold_logs, log_score, remember
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogTarget
 from gopub.health.wire import from_json, to_json
@@ -142,7 +142,7 @@ def test_a_new_kind_of_error_is_found():
     found = scored(*[reading(bad, {}, start=10.0 * i) for i in range(5)])
     assert found.value > 0.85
     assert found.classes[0].counted
-    assert {c.name for c in found.classes} == set(bad)
+    assert {c.name for c in found.classes} == {*bad, NOVEL}
 
 
 def test_the_same_errors_on_both_are_no_news():
@@ -180,10 +180,46 @@ def test_endless_new_templates_are_bounded():
     for round_ in range(4):
         new = {f"template:t{round_}.{i}": 1 for i in range(200)}
         state = fold_logs(state, reading(new, {}))
-    assert len(state.order) == MAX_CLASSES + 1
+    assert len(state.order) == MAX_CLASSES + 2
+    assert state.order[0] == NOVEL
     assert state.order[-1] == OVERFLOW
     assert state.classes[OVERFLOW].canary.bad == 500
     assert log_score(state).value < 0.85
+
+
+def many_ways(round_, count=3):
+    return {"level:error": count, **{f"template:way {'abcdefgh'[round_ % 8]} {i}": 1 for i in range(count)}}
+
+
+def test_a_canary_that_fails_in_many_ways_a_few_times_each_is_found():
+    """No template comes twice, and stable has as many error lines for each request, of kinds it always had."""
+    usual = {"level:error": 9, "template:usual": 9}
+    state = LogState()
+    for i in range(8):
+        state = fold_logs(state, reading(many_ways(i), usual, start=10.0 * i))
+    found = log_score(state)
+    assert found.value > 0.85
+    assert [c.name for c in found.classes if c.counted] == [NOVEL]
+
+
+def test_control_ways_that_stable_had_before_or_has_as_often_are_not_new():
+    usual = {"level:error": 9, "template:usual": 9}
+    known = remember(LogState(), {name for i in range(8) for name in many_ways(i)})
+    shared = LogState()
+    for i in range(8):
+        known = fold_logs(known, reading(many_ways(i), usual, start=10.0 * i))
+        theirs = {name: 3 * n for name, n in many_ways(i).items()}
+        shared = fold_logs(shared, reading(many_ways(i), theirs, start=10.0 * i))
+    assert known.classes[NOVEL].canary.bad == 0
+    assert shared.classes[NOVEL].canary.bad == 0, "what both show in one reading is stable's"
+    assert max(log_score(known).value, log_score(shared).value) < 0.01
+
+
+def test_what_is_known_is_bounded():
+    state = remember(LogState(), (f"template:{i}" for i in range(5000)))
+    assert len(state.known) == 1000
+    assert sum(map(len, state.known)) == 8000
+    assert from_json(LogState, to_json(state)) == state
 
 
 def test_the_state_survives_json():

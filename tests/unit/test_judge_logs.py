@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gopub.health.loglines import classes
-from gopub.health.logscore import LogReading, LogState, fold_logs, log_score
+from gopub.health.logscore import NOVEL, LogReading, LogState, fold_logs, log_score, mark
 from gopub.health.samples import LogCounts
 from gopub.health.wire import to_json
 from gopub.journal import events as ev
@@ -50,6 +50,19 @@ async def test_control_the_same_lines_on_stable_are_promoted_and_the_score_is_sa
     last = (await bake(Logs(dict.fromkeys(("h1", "h2", "h3"), PANIC)), 60))[-1]
     assert last.kind is Kind.PROMOTE, last
     assert "log score 0.0" in last.reason
+
+
+async def test_what_stable_wrote_before_the_rollout_is_learnt_once():
+    logs = Logs({"h1": PANIC}, before={"h2": {"template:panic recovered": 2}, "h3": {"template:other way": 1}})
+    world, observer = await started(logs=logs)
+    await rollout(world, observer, 20, logs=WHERE)
+    kept = observer.state()["logs"]
+    assert set(kept["known"]) == {mark("template:panic recovered"), mark("template:other way")}
+    assert NOVEL not in kept["order"]
+    fresh = Logs({"h1": PANIC})
+    world, observer = await started(logs=fresh)
+    await rollout(world, observer, 20, logs=WHERE)
+    assert NOVEL in observer.state()["logs"]["order"], "control: nothing was known"
 
 
 async def test_a_journal_that_falls_silent_takes_nothing_back():
