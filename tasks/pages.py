@@ -1,13 +1,16 @@
 """Puts on the Prefect server what it shows of a release and of a rollout; what stands there is `gopub.views.pages`.
 
 A page is for people to look at. A server that does not take one must not keep a rollout waiting, least of all between
-a canary's first request and its first look; so a page is given a few seconds, and goes missing with a line in the log.
+a canary's first request and its first look, or between a verdict and the way back; so what a rollout shows is drawn
+beside it, one page after the other, and each is given a few seconds, or goes missing with a line in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec
 from uuid import UUID
@@ -30,13 +33,44 @@ from gopub.views.story import story
 P = ParamSpec("P")
 SHOWN_WITHIN = 5.0
 """Seconds that the server is given to take a page."""
+_BESIDE: ContextVar[list[asyncio.Task[None]] | None] = ContextVar("pages", default=None)
 _log = log("pages")
 
 
+@asynccontextmanager
+async def beside() -> AsyncIterator[None]:
+    """Draw what the body shows beside it, in order; what is not shown at its end is given a few seconds more."""
+    drawing: list[asyncio.Task[None]] = []
+    before = _BESIDE.set(drawing)
+    try:
+        yield
+    finally:
+        _BESIDE.reset(before)
+        if drawing:
+            _, late = await asyncio.wait(drawing, timeout=SHOWN_WITHIN)
+            for one in late:
+                one.cancel()
+            if late:
+                _log.warning("%d pages are not shown in Prefect: it does not answer", len(late))
+
+
 def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """Make a function one that puts a page on the server if that is easily done."""
+    """Make a function one that puts a page on the server if that is easily done; within `beside` it waits for none."""
 
     @wraps(draw)
+    async def shown(*args: P.args, **kwargs: P.kwargs) -> None:
+        drawing = _BESIDE.get()
+        if drawing is None:
+            await drawn(*args, **kwargs)
+            return
+        last = drawing[-1] if drawing else None
+        drawing.append(asyncio.create_task(after(last, *args, **kwargs)))
+
+    async def after(last: asyncio.Task[None] | None, *args: P.args, **kwargs: P.kwargs) -> None:
+        if last:
+            await asyncio.wait([last])
+        await drawn(*args, **kwargs)
+
     async def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             async with asyncio.timeout(SHOWN_WITHIN):
@@ -44,7 +78,7 @@ def page(draw: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
         except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
             _log.warning("%s is not shown in Prefect: %s", draw.__name__, str(error) or type(error).__name__)
 
-    return drawn
+    return shown
 
 
 @page

@@ -53,7 +53,13 @@ __all__ = [
 async def driving(wish: Wish) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
     here = replace(wish, run=str(next(iter(marks.runs_here()), "")))
-    async with start.open_run(here, ServerBlocks()) as run, run.driving(), heeding_cancel(run), heeding_pause(run):
+    async with (
+        pages.beside(),  # the outermost: it waits for a slow server once the seat is free
+        start.open_run(here, ServerBlocks()) as run,
+        run.driving(),
+        heeding_cancel(run),
+        heeding_pause(run),
+    ):
         await marks.tag_runs(run)
         await pages.runs_page(run)
         yield run
