@@ -42,6 +42,15 @@ _ROWS = sa.Table(
     sa.Column("orders", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text),
 )
+_STARTS = sa.Table(
+    "starts",
+    sa.MetaData(),
+    sa.Column("same", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("at", sa.REAL, nullable=False),
+)
 _WAITS = sa.and_(_ROWS.c.outcome.is_(None), _ROWS.c.orders != sa.literal_column("'[]'"))
 _INDEXES = (
     sa.Index("deliveries_received", _ROWS.c.received),
@@ -64,6 +73,15 @@ class Delivery:
     received: float
     orders: tuple[RunOrder, ...]
     outcome: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The last run that was started for a push, and the key of the order that started it."""
+
+    key: str
+    run: str
+    name: str
 
 
 Began = tuple[Delivery, bool]
@@ -105,7 +123,7 @@ class Deliveries:
 
     def begin(self, key: str, digest: str, orders: Sequence[RunOrder], now: float) -> Began:
         """Record a request before it is acted on; gives the row as it stands and whether it is new."""
-        wish = _Wish(key, digest, json.dumps([asdict(order) for order in orders]), now)
+        wish = _Wish(key, digest, json.dumps([_kept(order) for order in orders]), now)
         self._wishes.put(wish)
         with self._writing:
             if not wish.answer.done():
@@ -139,7 +157,8 @@ class Deliveries:
             engine = sa.create_engine(url, connect_args={"timeout": _LOCKED_FOR}, hide_parameters=True)
             sa.event.listen(engine, "connect", _make_durable)
             with engine.begin() as db:
-                db.execute(sa.schema.CreateTable(_ROWS, if_not_exists=True))
+                for table in (_ROWS, _STARTS):
+                    db.execute(sa.schema.CreateTable(table, if_not_exists=True))
                 for index in _INDEXES:
                     db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
         return engine
@@ -148,11 +167,12 @@ class Deliveries:
         """The file was removed or replaced: rows written to the old one would be gone when this process ends."""
         _LOG.error("%s was removed or replaced while it was in use: its rows are written anew", self._file)
         with self._engine.connect() as old:
-            rows = [dict(row) for row in old.execute(_ROWS.select()).mappings()]
+            kept = {table: [dict(row) for row in old.execute(table.select()).mappings()] for table in (_ROWS, _STARTS)}
         opened = self._opened()
         with opened.begin() as db:
-            if rows:
-                db.execute(sqlite.insert(_ROWS).on_conflict_do_nothing(), rows)
+            for table, rows in kept.items():
+                if rows:
+                    db.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
         before, self._engine, self._place = self._engine, opened, _place(self._file)
         before.dispose()
 
@@ -179,6 +199,22 @@ class Deliveries:
         with self._usable(), self._engine.begin() as db:
             db.execute(_ROWS.update().where(_ROWS.c.key == key).values(outcome=json.dumps(outcome)))
 
+    def start_of(self, order: RunOrder) -> Start | None:
+        """The last run that was started for the same push, if there was one this week."""
+        with self._usable(), self._engine.connect() as db:
+            row = db.execute(_STARTS.select().where(_STARTS.c.same == order.same)).one_or_none() if order.same else None
+        return Start(row.key, row.run, row.name) if row else None
+
+    def started(self, order: RunOrder, run: str, name: str, now: float) -> None:
+        """Record the run of an order, for other orders of the same push."""
+        if not order.same:
+            return
+        values = {"key": order.key, "run": run, "name": name, "at": now}
+        new = sqlite.insert(_STARTS).values(same=order.same, **values)
+        with self._usable(), self._engine.begin() as db:
+            db.execute(_STARTS.delete().where(_STARTS.c.at < now - KEPT))
+            db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
+
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
         query = _ROWS.select().where(_WAITS).order_by(_ROWS.c.received, sa.literal_column("rowid"))
@@ -194,6 +230,11 @@ class Deliveries:
         """Close the file."""
         self._threads.shutdown()
         self._engine.dispose()
+
+
+def _kept(order: RunOrder) -> dict[str, Any]:
+    """What is written of an order; without a commit as it always was."""
+    return {name: value for name, value in asdict(order).items() if name != "commit" or value}
 
 
 def _make_durable(connection: Any, _record: object) -> None:

@@ -9,18 +9,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gopub.canon import Json
+from gopub.canon import Json, canonical, sha256
 
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """A run to start: what of, where to, and the key that makes a second order the same run."""
+    """A run to start: what of, where to, and the key that makes a second order the same run.
+
+    ``commit`` is what was pushed; empty where nobody pushed anything, and nothing is the same as this order.
+    """
 
     app: str
     env: str
     key: str
     parameters: Mapping[str, Json]
     deployment: str = "deploy/deploy"
+    commit: str = ""
+
+    @property
+    def same(self) -> str:
+        """What orders of the same push have in common, whichever delivery brought them: one run does for all.
+
+        A tag counts with its name, from which the version follows; two branches at one commit are one release.
+        """
+        if not self.commit:
+            return ""
+        return sha256(canonical([self.app, self.env, self.deployment, str(self.parameters.get("ref")), self.commit]))
 
 
 @dataclass(frozen=True, slots=True)

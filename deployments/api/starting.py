@@ -4,12 +4,15 @@ A webhook's answer waits for its row and for nothing else; from then on the row 
 whenever one was written and every few seconds, so nothing depends on what a process that was killed had in mind:
 
 - between row and start the row still waits, and is started;
-- between start and mark it still waits, and is started again: the engine gives the same run for the same key.
+- between start and mark it still waits, and is started again: the engine gives the same run for the same key;
+- an order of the same push as another's, from a second webhook or an event beside it, gets that one's run while it has
+  not ended: a lane starts them in turn, so the second finds the first. After its end the same push starts anew.
 
 What goes into one env of one app is a **lane**: its runs are started one after the other, oldest first. Lanes go on
-beside each other, so many at once. What fails is left alone for a while, longer each time: everything, where the
-engine is away; the lane, where its repository is, or nothing answers in time, so that the order stays; the one order,
-where it is that which fails. What waited a day is given up, with an alarm.
+beside each other, so many at once, and ask their repositories in places of their own (deployments/api/places.py).
+What fails is left alone for a while, longer each time: everything, where the engine is away; the lane, where its
+repository is, or nothing answers in time, so that the order stays; the one order, where it is that which fails. What
+waited a day is given up, with an alarm.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from typing import Any, cast
 
 from deployments.api.parts import Parts
 from deployments.api.pauses import RETRY_EVERY, Pause, Pauses, longer
-from deployments.deliveries import Delivery
+from deployments.api.places import Places, silent
+from deployments.deliveries import Delivery, Start
 from deployments.refs import settled
 from deployments.starter import RunOrder
 from gopub.errors import GopubError, RefusedError
@@ -49,7 +53,7 @@ def failing(error: Exception, order: RunOrder) -> str | Lane:
     """What is left alone after this failure: the engine, the order's lane, or the order alone."""
     if isinstance(error, GopubError) and error.code == "GP918":
         return _ENGINE
-    if isinstance(error, TimeoutError) or (isinstance(error, GopubError) and error.code == "GP939"):
+    if silent(error):
         return _lane(order)
     return order.key
 
@@ -61,6 +65,7 @@ class Starting:
         """Start nothing yet; an order gets ``within`` seconds, and ``at_once`` lanes go on beside each other."""
         self._parts = parts
         self._within = within
+        self._asking = Places(parts.clock, at_once)
         self._slots = asyncio.Semaphore(at_once)
         self._lanes: dict[Lane, asyncio.Task[None]] = {}
         self._pauses: Pauses[str | Lane] = Pauses(parts.clock)
@@ -95,7 +100,7 @@ class Starting:
         await asyncio.gather(*lanes, return_exceptions=True)
 
     def _begin(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
-        task = asyncio.create_task(self._go_through(lane, items))
+        task = asyncio.create_task(self._go_through(items))
         self._lanes[lane] = task
         task.add_done_callback(lambda done: self._ended(lane, done))
 
@@ -107,19 +112,17 @@ class Starting:
             _LOG.error("starting %s in %s broke off: %r", *lane, error or "cancelled")
         self._parts.fresh.set()
 
-    async def _go_through(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
+    async def _go_through(self, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
         for delivery, order in items:
-            async with self._slots:
-                if self._pauses.any_of(_ENGINE, lane) or self._too_old(delivery):
-                    return
-                if not await self._try(delivery, order):
-                    return
+            if not await self._try(delivery, order):
+                return
 
     async def _try(self, delivery: Delivery, order: RunOrder) -> bool:
         """Start one order; gives whether those after it have their turn."""
         try:
-            async with asyncio.timeout(self._within):
-                made = await start_one(self._parts, delivery, order)
+            made = await self._start(delivery, order)
+            if made is None:
+                return False
         except Exception as error:  # noqa: BLE001 - whatever one meets, it is kept and tried again
             what = failing(error, order)
             self._pauses.add(what)
@@ -131,6 +134,24 @@ class Starting:
         if self._whole(delivery):
             await self._finish(delivery)
         return True
+
+    async def _start(self, delivery: Delivery, order: RunOrder) -> Made | None:
+        """Ask the repository, then the engine, each when it has its turn; None where it may not be tried now."""
+        async with self._asking.ask(str(order.parameters["repository"])):
+            if self._left_alone(delivery, order):
+                return None
+            async with asyncio.timeout(self._within):
+                refused = await look_up(self._parts, delivery, order)
+        if refused:
+            return refused
+        async with self._slots:
+            if self._left_alone(delivery, order):
+                return None
+            async with asyncio.timeout(self._within):
+                return await start_one(self._parts, delivery, order)
+
+    def _left_alone(self, delivery: Delivery, order: RunOrder) -> bool:
+        return self._pauses.any_of(_ENGINE, _lane(order)) or self._too_old(delivery)
 
     async def _is_over(self, delivery: Delivery) -> bool:
         """Whether nothing is left to start: given up just now, or all started while the file could not be written."""
@@ -163,20 +184,38 @@ class Starting:
         return self._parts.clock.now() - delivery.received > GIVE_UP_AFTER
 
 
-async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
-    """Start a run, or say why not; may be done twice, since the key is the same.
-
-    What was pushed must be there, and in a branch or a tag that the rule names.
+async def look_up(parts: Parts, delivery: Delivery, order: RunOrder) -> Made | None:
+    """What says that nothing is started: what was pushed must be there, in a branch or a tag that the rule names.
 
     Raises:
-        GopubError: the engine or the repository does not answer, or the engine refuses.
+        GopubError: GP939 the repository does not answer.
     """
     if why := await _refusal(parts, order):
         _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
         return "refused", {"app": order.app, "env": order.env, "code": why.code, "detail": why.problem}
+    return None
+
+
+async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
+    """Start a run, or give the one of the same push; may be done twice, since the key is the same.
+
+    Raises:
+        GopubError: the engine does not answer, or refuses.
+    """
+    before = await parts.deliveries.aside(parts.deliveries.start_of, order)
+    if before and before.key != order.key and await _goes_on(parts, before):
+        _LOG.info("delivery %s joins run %s of %s: the same push", delivery.key, before.run, before.key)
+        return "runs", {"id": before.run, "name": before.name, "app": order.app, "env": order.env}
     run = await parts.starter.start(order)
+    await parts.deliveries.aside(parts.deliveries.started, order, run.id, run.name, parts.clock.now())
     _LOG.info("delivery %s started run %s: %s to %s", delivery.key, run.id, order.app, order.env)
     return "runs", {"id": run.id, "name": run.name, "app": order.app, "env": order.env}
+
+
+async def _goes_on(parts: Parts, before: Start) -> bool:
+    """Whether that run has not ended; one that was deleted has."""
+    run = await parts.starter.run(before.run)
+    return run is not None and not run.final
 
 
 async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:

@@ -45,7 +45,7 @@ def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> RunOrde
     parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason,
                                    refs=rule.patterns())  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
-    return RunOrder(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters)
+    return RunOrder(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters, commit=push.commit)
 
 
 def _is_of(push: Push, app: Project) -> bool:

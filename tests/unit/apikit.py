@@ -61,7 +61,11 @@ class FixedRefs:
     def __init__(self, *known: str, commits: dict[str, tuple[str, ...]] | None = None) -> None:
         """Know these full names, of any repository, and which commits they hold."""
         self._known = frozenset(known)
-        self._commits = commits or {}
+        self._commits = dict(commits or {})
+
+    def push(self, commit: str) -> None:
+        """A commit is on every branch from now on."""
+        self._commits[commit] = HEADS
 
     async def named(self, repository: str, names: Sequence[str]) -> tuple[str, ...]:
         """Those that it was told of."""
@@ -100,6 +104,7 @@ class Kit:
     """The parts, and a client that speaks to the application in memory."""
 
     parts: Parts
+    refs: FixedRefs
     starter: RecordingStarter
     clock: ManualClock
     rollouts: dict[tuple[str, str, str], str]
@@ -134,16 +139,17 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None, proje
     """A kit whose deliveries lie in ``folder``; made twice in the same folder it is the same server restarted."""
     starter, clock = RecordingStarter(), ManualClock()
     known: dict[tuple[str, str, str], str] = {}
+    refs = FixedRefs(*TAGS, *HEADS, commits={PUSHED: HEADS, OFFERED: ("refs/merge-requests/1/head",)})
     parts = Parts(
         projects=parse_projects(projects, "projects.yaml"),
         tokens={name: hashlib.sha256(word.encode()).hexdigest() for name, word in TOKENS.items()},
         hooks=hooks if hooks is not None else {"orders": HookSecrets(tokens=(HOOK_TOKEN,))},
         deliveries=Deliveries(folder / "deliveries.sqlite"),
         starter=starter,
-        refs=FixedRefs(*TAGS, *HEADS, commits={PUSHED: HEADS, OFFERED: ("refs/merge-requests/1/head",)}),
+        refs=refs,
         clock=clock,
         downgrade=older_than_1_3,
         rollouts=lambda app, env, run, since: known.get((app, env, run), "") if since <= clock.now() else "",
     )
     transport: Any = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
-    return Kit(parts, starter, clock, known, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))
+    return Kit(parts, refs, starter, clock, known, httpx.AsyncClient(transport=transport, base_url="http://gopub.test"))

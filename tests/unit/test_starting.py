@@ -17,6 +17,7 @@ from deployments.api.pauses import LONGEST_PAUSE, RETRY_EVERY, Pause, longer
 from deployments.api.starting import GIVE_UP_AFTER, Starting, keep_starting, rest, start_one
 from deployments.deliveries import Delivery
 from deployments.starter import RunOrder, RunView
+from gopub.canon import sha256
 from gopub.errors import GopubError
 from tests.unit.apikit import PUSHED, Kit, RecordingStarter, make_kit
 from tests.unit.test_webhook_routes import QUEUED, headers, payload
@@ -43,6 +44,8 @@ class Engine(RecordingStarter):
     calls: list[str] = field(default_factory=list)
     now: Counter[tuple[str, str]] = field(default_factory=Counter)
     most: int = 0
+    together: int = 1
+    """How many the first ones wait for, so that chance has no say in it."""
 
     async def start(self, order: RunOrder) -> RunView:
         """Start it, or do what was told for a key that begins so."""
@@ -52,7 +55,8 @@ class Engine(RecordingStarter):
         self.most = max(self.most, self.now.total())
         assert self.now[lane] == 1, "two at once into one env"
         try:
-            await asyncio.sleep(0)
+            while self.most < self.together:
+                await asyncio.wait([asyncio.create_task(asyncio.sleep(0.001))])
             if any(order.key.startswith(key) for key in self.hanging):
                 await asyncio.Event().wait()
             for key, error in self.failing.items():
@@ -69,8 +73,11 @@ class Engine(RecordingStarter):
 
 
 async def pushed(kit: Kit, *deliveries: str, what: str = STAGING) -> None:
+    """Each delivery tells of a push of its own."""
     for delivery in deliveries:
-        answer = await kit.hook(payload(what), **headers(delivery))
+        commit = sha256(delivery.encode())[:40]
+        kit.refs.push(commit)
+        answer = await kit.hook(payload(what, after=commit, checkout_sha=commit), **headers(delivery))
         assert (answer.status_code, answer.json()["status"]) == (202, "queued")
 
 
@@ -235,7 +242,7 @@ async def test_starting_goes_on_after_an_order_died_or_failed(kit: Kit, death: B
 async def test_so_many_are_started_at_once_and_no_more(kit: Kit, at_once: int, most: int) -> None:
     await pushed(kit, "d-1", "d-2")
     await pushed(kit, "d-3", "d-4", what=PROD)
-    engine = Engine()
+    engine = Engine(together=most)
     await once(Starting(replace(kit.parts, starter=engine), at_once=at_once))
     assert (engine.most, len(engine.orders), kit.parts.deliveries.count()) == (most, 4, 0)
 

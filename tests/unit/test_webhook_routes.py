@@ -12,7 +12,7 @@ import pytest
 
 from deployments.api.hook import LIMIT
 from deployments.hooks.signing import HookSecrets, sign
-from tests.unit.apikit import HOOK_TOKEN, OFFERED, PROJECTS, TOKENS, Kit, make_kit
+from tests.unit.apikit import HOOK_TOKEN, OFFERED, PROJECTS, PUSHED, TOKENS, Kit, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
@@ -101,15 +101,17 @@ async def test_a_repeated_delivery_is_known_after_a_restart(kit: Kit, tmp_path: 
 
 @pytest.mark.parametrize("names", [{}, {"X_Gitlab_Event_UUID": "event-1"}])
 async def test_without_an_id_the_body_tells(kit: Kit, names: dict[str, str]) -> None:
-    for body in (payload(), payload(), payload(ref="refs/heads/release/v2.4")):
+    kit.refs.push(later := "c" * 40)
+    for body in (payload(), payload(), payload(after=later, checkout_sha=later)):
         await kit.hook(body, X_Gitlab_Token=HOOK_TOKEN, **names)
     await kit.settle()
     assert len(kit.starter.orders) == 2
 
 
-async def test_another_delivery_is_another_run(kit: Kit) -> None:
-    for delivery in ("d-1", "d-2"):
-        await kit.hook(payload(), **headers(delivery))
+async def test_another_push_is_another_run(kit: Kit) -> None:
+    kit.refs.push(later := "c" * 40)
+    for delivery, commit in (("d-1", PUSHED), ("d-2", later)):
+        await kit.hook(payload(after=commit, checkout_sha=commit), **headers(delivery))
     await kit.settle()
     assert len(kit.starter.orders) == 2
 
