@@ -58,6 +58,8 @@ class Observation:
     at: float
     compare: bool = True
     hosts: tuple[ProcessHealth, ...] = ()
+    beside: tuple[ProcessHealth, ...] = ()
+    """Some stable hosts, as they were when they were last asked: what the canary's are held against."""
     no_data: str | None = None
     unseen: float | None = None
     """Seconds between two scrapes, where sources answer and no edge has counted anything for the canary yet."""

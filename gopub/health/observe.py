@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from gopub.canon import Json
 from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
+from gopub.health.beside import Beside, Uses
 from gopub.health.config import JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
@@ -64,6 +65,8 @@ class ObserverState:
     """The newest stable counts that were many enough: what the score is held against once stable has no traffic."""
     watched: float = 0.0
     """Seconds for which a canary's growth was watched."""
+    kills: Mapping[str, int] = field(default_factory=dict)
+    """Of stable hosts: processes that were killed for want of memory before this rollout looked."""
 
 
 class Observer:
@@ -87,6 +90,7 @@ class Observer:
         self._last: CounterSnapshot | None = None
         self._recent = Recent(config.horizon, config.min_requests)
         self._runtime = RuntimeTrail(config.score.profile)
+        self._uses, self._beside = Uses(), Beside(self._state.kills)
         self._canaries: frozenset[str] = frozenset()
         self._watched: float | None = None
         self._busy: float | None = None
@@ -125,6 +129,7 @@ class Observer:
         edges: Mapping[str, str | None] | None = None,
         others: Sequence[ProcessHealth] = (),
         since: Mapping[str, float] | None = None,
+        beside: Sequence[ProcessHealth] = (),
     ) -> Observation:
         """One look: three queries, and the logs where they are due.
 
@@ -136,6 +141,7 @@ class Observer:
             logs: where the logs of canary and stable hosts lie.
             edges: the inventory's edges and who each said it is; see ``only_ours``.
             since: when the process of each canary host was proven; for ``warmup`` seconds its latency does not count.
+            beside: stable hosts that were asked for this look how their process is.
             others: whether the hosts that ``suspects()`` named at the look before answer.
         """
         if step != self._state.step:
@@ -143,8 +149,11 @@ class Observer:
         self._since = since or {}
         config = self._config
         self._state = replace(self._state, hosts=heard(self._state.hosts, hosts, others, at))
+        hosts = self._uses.told(hosts, at)
+        self._beside.heard(self._uses.told(beside, at), {host.host for host in hosts})
+        self._state = replace(self._state, kills=self._beside.kills)
         answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
-        blank = Observation(config, step, at, compare, tuple(hosts), before=self._state.evidence)
+        blank = Observation(config, step, at, compare, hosts, self._beside.hosts, before=self._state.evidence)
         blank = replace(blank, aside=told(self._state.hosts, at))
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
@@ -156,7 +165,7 @@ class Observer:
         answer = ours
         notes = (*answer.notes, *older(answer), *self._changed(answer))
         new = self._windows(answer, hosts, others)
-        queries = (*queries, *await self._ask_runtime(at, hosts))
+        queries = (*queries, *await self._ask_runtime(at, (*hosts, *beside)))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"the edges have counted no answer of the canary release {config.canary} so far"
             return replace(self._nothing(blank, reason, queries), unseen=answer.interval or USUAL)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gopub.health.curves import FILES, GROWTH
 from gopub.health.samples import NoData, ProcessHealth, RuntimeSample, RuntimeSnapshot
 from gopub.health.trend import MIB, Point, Slope, slope
+from gopub.health.uses import ProcessUse, began_anew
 
 HALF_LIFE = 60.0
 """Seconds after which a pause counts half."""
@@ -51,6 +52,7 @@ class _Host:
     heap: list[Point] = field(default_factory=list)
     resident: list[Point] = field(default_factory=list)
     files: list[Point] = field(default_factory=list)
+    use: ProcessUse | None = None
     pauses: Mapping[float, float] | None = None
     pauses_at: float = 0.0
     decayed: float = 0.0
@@ -91,6 +93,10 @@ class RuntimeTrail:
         """Take in what hosts tell: resident memory, by which a service is judged that exposes nothing; open files."""
         for one in (found for found in health if found.reachable):
             host = self._hosts.setdefault(one.host, _Host())
+            if began_anew(host.use, one.use):  # restarted: what grew of the old process is no growth of the new one
+                host.resident.clear()
+                host.files.clear()
+            host.use = one.use
             if one.memory is not None:
                 _keep(host.resident, at, one.memory / MIB)
             if one.files is not None:

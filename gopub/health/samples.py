@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
+from gopub.health.uses import ProcessUse
+
 ERROR_CLASSES = ("5xx", "connect", "timeout", "cut")
 APART_CLASSES = ("left",)
 """Neither attempts nor errors; see ``leaving``."""
@@ -148,6 +150,8 @@ class ProcessHealth:
     """The boot id of the host; empty where it does not say."""
     files: float | None = None
     """Descriptors that process holds, connections that came in left out; None where the host does not say."""
+    use: ProcessUse | None = None
+    """What it uses; None where the host says none of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.judge.budget import why_not
 from gopub.judge.noninferior import say_sooner, sooner
+from gopub.judge.processes import full, killed, say_uses
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
@@ -53,7 +54,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         where the plan asks for one, and a first release without an error so far; for both, rules 4 to 6 do not apply.
         What a host that does not answer failed is the host's, and in no figure (``health.aside``). Who uses it suffers
         all the same: WITHDRAW once it has been silent for ``GONE`` seconds and goes on failing; WITHDRAW as well once
-        every canary host died, more often than stable's. Neither blames the release.
+        every canary host died, more often than stable's; WITHDRAW where the kernel kills the canary's processes for
+        want of memory, more often than stable's (``processes.killed``). None of these blames the release.
     3.  E ≥ 100/α: ROLLBACK at once.
     4.  The canary breaks the SLO, stable does not, and E ≥ 1/α: ROLLBACK if the log score reaches its mark;
         else alert and WATCH with the weight frozen for ``watch`` seconds, then ROLLBACK unless recovered.
@@ -63,12 +65,12 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         an innocent; at the deadline WITHDRAW. So is a break while stable has no traffic, in a first release or the last
         step: what fails there may fail everywhere, and nobody can tell.
     6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
-        mark, a score below ``pass_score``, clients that leave more often than stable's (``health.leaving``), or an
-        INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline ROLLBACK by E or error lines. WITHDRAW
-        if the score, INCONCLUSIVE or clients that left are all there is against it: a score is no test, how often it is
-        wrong of a good release nobody can say, and nobody knows how answers that were left would have ended. So the
-        canary's users are spared and the release is not blamed. What blames a release is within α together: E has nine
-        tenths of it, error lines one (``logscore.least``).
+        mark, a score below ``pass_score``, clients that leave more often than stable's (``health.leaving``), files at
+        their limit (``processes.full``), or an INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline
+        ROLLBACK by E or error lines. WITHDRAW if the score, INCONCLUSIVE, files or clients that left are all there is
+        against it: a score is no test, how often it is wrong of a good release nobody can say, and nobody knows how
+        answers that were left would have ended. So the canary's users are spared and the release is not blamed. What
+        blames a release is within α together: E has nine tenths of it, error lines one (``logscore.least``).
         Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
         was watched for ``EARLY`` seconds in this rollout; then it is left out, and the reason of every verdict says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
@@ -126,7 +128,7 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
         or _cold(observation, policy, history)  # rule 7
         or _by_evidence(observation, policy, history)  # rule 7
         or _too_early(observation, history)  # rule 6
-        or _bake(observation, history, say_good(observation, policy))  # rule 7
+        or _bake(observation, history, say_good(observation, policy) + say_uses(observation))  # rule 7
     )
 
 
@@ -194,6 +196,8 @@ def _host_gone(observation: Observation, policy: Policy, history: History) -> Ve
     if min(deaths, default=0) and sum(deaths) >= DEATHS and sum(deaths) / len(deaths) > _stable_deaths(observation):
         text = "every canary host went down since it runs the release, more often than stable's"
         return _verdict(Kind.WITHDRAW, 2, text, history, Cause.DEATHS)
+    if text := killed(observation):
+        return _verdict(Kind.WITHDRAW, 2, text, history, Cause.KILLED)
     return None
 
 
@@ -282,8 +286,8 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
 
 
 def _doubts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
-    guilty, score = _guilty(observation, policy), observation.score
-    against = (*guilty.values(), *_leaving(observation, policy))
+    guilty, unblamed, score = _guilty(observation, policy), _unblamed(observation, policy), observation.score
+    against = (*guilty.values(), *unblamed.values())
     if not against and score.value is None:
         reason = (
             f"nothing to score the canary by, score INCONCLUSIVE: {'; '.join(score.notes)}; {say_logs(observation)}"
@@ -291,7 +295,7 @@ def _doubts(observation: Observation, policy: Policy, history: History) -> Verdi
         return _hold_or_withdraw(6, f"{reason}{say_left(observation, policy)}", history, Cause.UNSCORED)
     if not against:
         return None
-    said, cause = "; ".join((*against, say_logs(observation))), next(iter(guilty), Cause.LEAVING)
+    said, cause = "; ".join((*against, say_logs(observation))), next(iter((*guilty, *unblamed)))
     if history.now >= history.deadline:
         blamed = guilty.keys() - ({Cause.SCORE} if observation.config.shares_alpha else set())
         kind = Kind.ROLLBACK if blamed else Kind.WITHDRAW
@@ -310,6 +314,12 @@ def _guilty(observation: Observation, policy: Policy) -> dict[Cause, str]:
     if score.value is not None and score.value < policy.pass_score:
         guilty[Cause.SCORE] = say_score(observation, policy)
     return guilty
+
+
+def _unblamed(observation: Observation, policy: Policy) -> dict[Cause, str]:
+    """What holds a canary and never blames it."""
+    told = {Cause.LEAVING: "; ".join(_leaving(observation, policy)), Cause.FULL: full(observation)}
+    return {cause: text for cause, text in told.items() if text}
 
 
 def _leaving(observation: Observation, policy: Policy) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "warming"), "stable_timed", 0),
     (("observation", "warming"), "stable_slow", 0),
     (("observation",), "unseen", None),
+    (("observation",), "beside", []),
+    (("observation", "hosts"), "use", None),
     (("verdict",), "cause", ""),
     (("observation", "config"), "budget", None),
     (("observation",), "spending", None),
@@ -71,9 +73,9 @@ def _as_before(document: Json) -> Json:
         found: Json = document
         for part in path:
             found = found.get(part) if isinstance(found, dict) else None
-        for place in found if isinstance(found, list) else [found]:
-            if isinstance(place, dict) and place.get(name) == default:
-                del place[name]
+        for one in found if isinstance(found, list) else (found,):
+            if isinstance(one, dict) and name in one and one[name] == default:
+                del one[name]
     return document
 
 

@@ -30,6 +30,8 @@ class Cause(StrEnum):
     FEW = "few"
     HOST_GONE = "host gone"
     DEATHS = "deaths"
+    KILLED = "killed"
+    FULL = "full"
     QUIET = "quiet"
     SURE = "sure"
     SLO_ALONE = "slo alone"

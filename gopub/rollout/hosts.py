@@ -17,6 +17,7 @@ from gopub.fleet.protocol import HostChannel
 from gopub.fleet.unit import stop_seconds
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
+from gopub.health.uses import use_of
 from gopub.rollout.payload import Cargo, cargo_for
 from gopub.rollout.run import Run
 
@@ -123,7 +124,18 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         memory=float(memory) if memory.isdecimal() else None,
         boot=said.get("boot_id", ""),
         files=float(files) if files.isdecimal() else None,
+        use=use_of(said),
     )
+
+
+async def beside(run: Run, name: str) -> ProcessHealth:
+    """How a stable host's process is, as far as it says: what the canary's is held against, and never judged itself."""
+    try:
+        await _in_reach(run, name)
+        record = await _ask(run, _order(run, name, "status"), timeout=STATUS)
+    except GopubError as error:
+        return ProcessHealth(name, reachable=False, detail=error.problem)
+    return health_of(name, record)
 
 
 async def log_targets(run: Run) -> tuple[LogTarget, ...]:

@@ -21,6 +21,11 @@ from gopub.plan.sight import LOOK
 from gopub.rollout import hosts
 from gopub.rollout.run import Run
 
+WITNESSES = 3
+"""Stable hosts that are asked how their processes are,"""
+ASK_EVERY = 8.0
+"""seconds apart: a slope wants a point every now and then, and a stable host is not to be kept busy."""
+
 
 class Judging:
     """Keeps one observer over the whole rollout: evidence is valid at every look, so it is never reset."""
@@ -33,6 +38,7 @@ class Judging:
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
         self._started = False
+        self._asked, self._deaf = 0.0, set[str]()
         self._clock: tuple[int, BakeClock] | None = None
         wanted = run.ports.environment.judge.look
         self.look = wanted or max(0.2, min(LOOK, min((s.bake for s in run.plan.steps), default=LOOK) / 4 or LOOK))
@@ -50,12 +56,25 @@ class Judging:
         await self.start(at)
         asked = [name for name in self._observer.suspects() if name in run.state.hosts]
         others = await asyncio.gather(*(hosts.is_there(run, name) for name in asked))
+        beside = await self._beside(run, step, at)
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
         compare, edges = step.header is None, run.edges.known
         since = {name: run.state.hosts[name].since for name in step.hosts}
         return await self._observer.look(
-            at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since
-        )
+            at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since,
+            beside=beside,
+        )  # fmt: skip
+
+    async def _beside(self, run: Run, step: PlannedStep, at: float) -> Sequence[ProcessHealth]:
+        """Some stable hosts, now and then; one that does not answer is asked no more: it would delay every verdict."""
+        if 0 <= at - self._asked < ASK_EVERY:
+            return ()
+        self._asked = at
+        stable = (name for name, host in sorted(run.state.hosts.items()) if host.track != "canary")
+        names = [name for name in stable if name not in step.hosts and name not in self._deaf][:WITNESSES]
+        found = await asyncio.gather(*(hosts.beside(run, name) for name in names))
+        self._deaf.update(one.host for one in found if not one.reachable)
+        return found
 
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""

@@ -15,6 +15,7 @@ from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
+from gopub.judge.processes import full, killed
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_seconds
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
@@ -97,7 +98,7 @@ def _rollback(record: VerdictRecord) -> str:
 
 def _withdraw(record: VerdictRecord) -> str:
     late = record.history.now >= record.history.deadline and record.verdict.cause not in (
-        Cause.HOST_GONE, Cause.DEATHS,
+        Cause.HOST_GONE, Cause.DEATHS, Cause.KILLED,
     )  # fmt: skip
     return f"taken back{', for the deadline is over' if late else ''}; the release is not blamed"
 
@@ -378,6 +379,8 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.FEW: _few,
     Cause.HOST_GONE: _gone,
     Cause.DEATHS: _deaths,
+    Cause.KILLED: lambda record: killed(record.observation).partition(";")[0],
+    Cause.FULL: lambda record: full(record.observation),
     Cause.QUIET: _quiet,
     Cause.SURE: _worse,
     Cause.SLO_ALONE: _slo_alone,

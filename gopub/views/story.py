@@ -8,9 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from gopub.canon import Json
+from gopub.errors import UsageError
+from gopub.health.samples import ProcessHealth
+from gopub.health.wire import from_json
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.judge.decision import OVERWHELMING
+from gopub.judge.processes import say_host
 from gopub.judge.verdict import Cause, Kind
 from gopub.telemetry import one_line
 from gopub.units import say_seconds
@@ -22,6 +26,8 @@ from gopub.views.wording import WORDS
 from gopub.views.wording_zh import CAUSES, KINDS, OUTCOMES
 
 E = TypeVar("E")
+_HOSTS = 3
+"""Hosts whose processes are told."""
 
 
 def story(entries: Sequence[Entry], lang: str = "en") -> list[str]:
@@ -72,6 +78,18 @@ def _seen(
         host = max(told[-1], key=lambda name: (told[-1][name], name))
         first = next(memory[host] for memory in told if host in memory)
         yield words["grew"].format(host=host, first=mebibytes(first), last=mebibytes(told[-1][host]))
+    yield from (words["host_says"].format(host=host, says=says) for host, says in _uses(seen[-1].get("hosts")))
+
+
+def _uses(found: Json) -> Iterator[tuple[str, str]]:
+    """What the hosts of a record say of their processes; a record that was damaged says nothing."""
+    for one in found[:_HOSTS] if isinstance(found, list) else ():
+        try:
+            host = from_json(ProcessHealth, one)
+        except UsageError:
+            continue
+        if says := say_host(host):
+            yield host.host, says
 
 
 def _concluded(entries: Sequence[Entry], lang: str, words: Mapping[str, str]) -> str:

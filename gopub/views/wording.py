@@ -45,6 +45,7 @@ EN: Mapping[str, str] = {
     "p95": "at the last look 95 % of the answers took at most {canary} on the canary, {stable} on stable",
     "unknown": "an unknown time",
     "grew": "memory of {host}: {first} at first, {last} at last",
+    "host_says": "{host}: {says}",
     "concluded": "{outcome}: {why}",
     "under_way": "under way",
     "going_back": "going back",

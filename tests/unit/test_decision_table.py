@@ -91,7 +91,7 @@ MUTATIONS = [
     ("score.value < policy.pass_score", "score.value <= policy.pass_score"),
     ("if not against and score.value is None:", "if score.value is None:"),
     ("if not against and score.value is None:", "if False:"),
-    ("(*guilty.values(), *_leaving(observation, policy))", "tuple(guilty.values())"),
+    ("(*guilty.values(), *unblamed.values())", "tuple(guilty.values())"),
     ("Kind.ROLLBACK if blamed else Kind.WITHDRAW", "Kind.ROLLBACK"),
     ("Kind.ROLLBACK if blamed else Kind.WITHDRAW", "Kind.WITHDRAW"),
     ("guilty.keys() - ({Cause.SCORE} if", "guilty.keys() - (set() if"),

@@ -215,6 +215,8 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     )
     assert older["observation"]["config"].pop("warmup_seen") is False
     assert older["observation"].pop("unseen") is None
+    assert older["observation"].pop("beside") == []
+    assert {host.pop("use") for host in older["observation"]["hosts"]} == {None}
     assert older["verdict"].pop("cause") == "logs"
     assert older["observation"]["config"].pop("budget") is older["observation"].pop("spending") is None
     assert older["policy"].pop("freeze_below") is None

@@ -16,6 +16,7 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
 from gopub.health.sequential import Evidence, MetricEvidence
 from gopub.health.slo import SloCheck
+from gopub.health.uses import ProcessUse
 from gopub.health.wire import to_json
 from gopub.journal import events as ev
 from gopub.judge.replay import judge
@@ -116,6 +117,8 @@ FORMS: dict[str, VerdictRecord] = {
     "none at all": drawn(OVER, step_totals=Totals()),
     "quiet": drawn(idle=125.0),
     "a canary host is gone": drawn(hosts=(ProcessHealth("web3", reachable=False),), aside=(GONE,)),
+    "out of memory": drawn(hosts=(ProcessHealth("web3", use=ProcessUse(oom_kills=2, oom_limit=2)),)),
+    "out of files": drawn(hosts=(ProcessHealth("web3", use=ProcessUse(descriptors=1000, descriptors_limit=1024)),)),
     "every canary host died": drawn(aside=(replace(GONE, deaths=3, silent=0.0),)),
     "errors, far beyond": drawn(evidence=evidence(2e4, FAILS)),
     "late, far beyond": drawn(evidence=evidence(2e4, SLOW)),

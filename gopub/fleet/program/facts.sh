@@ -132,6 +132,48 @@ unit_values() {
     # what the process itself took, in bytes: without the pages of files that the kernel may drop
     value unit.memory "$(awk '$1 == "RssAnon:" { printf "%.0f", $2 * 1024 }' "/proc/$u_pid/status" 2>/dev/null)"
     value unit.files "$(open_files)"
+    while read -r name number; do
+        [ -z "$name" ] || value "unit.$name" "$number"
+    done <<END
+$(unit_use)
+END
+}
+
+# unit_use: what the process and its cgroup use, a name and a number a line; what this host does not tell is no line.
+# A process' own name stands in its stat, in parentheses, and may hold anything: all up to the last one is cut off.
+unit_use() {
+    {
+        sed 's/^/uptime /' /proc/uptime
+        sed 's/^.*) /stat /' "/proc/$u_pid/stat"
+        set -- "/proc/$u_pid/fd"/*
+        [ ! -L "$1" ] || echo "descriptors $#"
+        cat "/proc/$u_pid/status" "/proc/$u_pid/limits"
+        [ -n "$u_cgroup" ] && [ "$u_cgroup" != / ] && for group in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/memory \
+            /sys/fs/cgroup/cpu /sys/fs/cgroup/cpuacct; do
+            cat "$group$u_cgroup/memory.events" "$group$u_cgroup/memory.oom_control" "$group$u_cgroup/cpu.stat"
+            sed 's/^/memory_limit /' "$group$u_cgroup/memory.max"
+            sed 's/^/cpu_ns /' "$group$u_cgroup/cpuacct.usage"
+        done
+    } 2>/dev/null | awk '
+        function say(name, number) { if (number ~ /^[0-9]+$/) said[name] = number }
+        $1 == "uptime" { up = $2 }
+        $1 == "stat" { started = $21; own = $13 + $14 }
+        $1 == "descriptors" { say("descriptors", $2) }
+        $1 == "VmRSS:" { said["resident"] = sprintf("%.0f", $2 * 1024) }
+        $1 == "Threads:" { say("threads", $2) }
+        /^Max open files / { say("descriptors_limit", $4) }
+        $1 == "oom_kill" { say("oom_kills", $2) }
+        $1 == "oom" { say("oom_limit", $2) }
+        $1 == "memory_limit" { say("memory_limit", $2) }
+        $1 == "nr_periods" { say("cpu_periods", $2) }
+        $1 == "nr_throttled" { say("cpu_throttled", $2) }
+        $1 == "usage_usec" { said["cpu_ms"] = sprintf("%.0f", $2 / 1000) }
+        $1 == "cpu_ns" { said["cpu_ms"] = sprintf("%.0f", $2 / 1000000) }
+        END {
+            if (started != "" && up * 100 >= started) said["age_ms"] = sprintf("%.0f", up * 1000 - started * 10)
+            if (started != "" && !("cpu_ms" in said)) said["cpu_ms"] = own * 10
+            for (name in said) print name, said[name]
+        }'
 }
 
 # open_files: how many descriptors the main process holds, but for connections that came in: those its users hold.
