@@ -20,6 +20,7 @@ from gopub.journal import seat as seats
 from gopub.journal.database import METADATA, PATIENCE, WRITES, advice, cause, engine_of, shown
 from gopub.journal.entry import Entry
 from gopub.journal.events import Event, decode, encode
+from gopub.journal.migrations import upgrade
 from gopub.journal.seat import Seat
 
 JOURNAL = sa.Table(
@@ -194,8 +195,6 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
     Raises:
         GopubError: GP701 it cannot be opened.
     """
-    from gopub.journal.migrations import upgrade  # noqa: PLC0415 - alembic is only needed here
-
     try:
         engine = engine_of(url, patience)
         upgrade(engine)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from gopub.clock import ManualClock, new_token
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
+from gopub.journal import migrations
 from gopub.journal.database import PATIENCE
 from gopub.journal.seat import Seat
 from gopub.journal.store import open_journal
@@ -115,6 +121,27 @@ def test_a_journal_of_a_later_gopub_is_left_alone(journal, tmp_path):
         db.execute("UPDATE gopub_schema SET version_num = 'of the future'")
     with pytest.raises(GopubError, match="GP701 the journal's schema is not one that this gopub knows"):
         open_journal(str(tmp_path / "journal.db"), ManualClock())
+
+
+def test_the_newest_migration_is_the_last_that_alembic_knows():
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    assert ScriptDirectory.from_config(config).get_heads() == [migrations.NEWEST]
+
+
+ALEMBIC = """
+import sys
+from gopub.clock import ManualClock
+from gopub.journal.store import open_journal
+open_journal(sys.argv[1], ManualClock())
+print("alembic" in sys.modules)
+"""
+
+
+def test_alembic_is_imported_for_a_database_that_lacks_a_migration_alone(tmp_path):
+    opening = (sys.executable, "-c", ALEMBIC, str(tmp_path / "journal.db"))
+    said = [subprocess.run(opening, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["True\n", "False\n"]
 
 
 def test_what_the_database_refuses_is_told_without_the_statement_and_its_values(tmp_path):

@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from gopub.errors import GopubError
 
 TABLE = "gopub_schema"
 """Where the database keeps which migrations it has seen."""
+NEWEST = "0001"
+"""The last migration: a database that has seen it is opened without alembic, which is long to import."""
 
 
 def upgrade(engine: sa.Engine) -> None:
@@ -23,10 +20,14 @@ def upgrade(engine: sa.Engine) -> None:
     Raises:
         GopubError: GP701 it has seen one that we do not know.
     """
+    if _is_current(engine):
+        return
+    from alembic import command  # noqa: PLC0415 - see NEWEST
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    if _is_current(engine, config):
-        return
     with engine.execution_options(gopub_writes=True).begin() as connection:
         config.attributes["connection"] = connection
         try:
@@ -36,7 +37,9 @@ def upgrade(engine: sa.Engine) -> None:
                              hint="a later gopub wrote it: install that one") from error  # fmt: skip
 
 
-def _is_current(engine: sa.Engine, config: Config) -> bool:
+def _is_current(engine: sa.Engine) -> bool:
     with engine.connect() as connection:
-        seen = MigrationContext.configure(connection, opts={"version_table": TABLE}).get_current_revision()
-    return seen == ScriptDirectory.from_config(config).get_current_head()
+        if not sa.inspect(connection).has_table(TABLE):
+            return False
+        seen = connection.scalars(sa.select(sa.column("version_num", sa.String)).select_from(sa.table(TABLE)))
+        return list(seen) == [NEWEST]
