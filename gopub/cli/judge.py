@@ -53,13 +53,16 @@ def replay(
 
 @app.command()
 def backtest(
-    policy: Annotated[Path, typer.Option("--policy", help="A file with the keys of `judge` in gopub.yaml.")],
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", help="A file with the keys of `judge` in gopub.yaml; without it, the shadow."),
+    ] = None,
     since: Annotated[str, typer.Option("--since", help="How far back, such as 90d.")] = "90d",
     only_app: Annotated[str, typer.Option("--app", help="Only this app.")] = "",
     env: Annotated[str, typer.Option("--env", "-e", help="Only this env.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell for each past rollout what another policy would have decided, and when."""
+    """Tell for each past rollout what another policy would have decided, and when, or the one that rode along."""
     from gopub.clock import SystemClock
     from gopub.spec.loader import load_judge
     from gopub.units import seconds
@@ -67,7 +70,7 @@ def backtest(
     from gopub.wiring import settings
 
     begin = SystemClock().now() - seconds(since)
-    found = read_backtest(settings.journal(), load_judge(policy), begin, only_app, env)
+    found = read_backtest(settings.journal(), load_judge(policy) if policy else None, begin, only_app, env)
     if as_json:
         say_document(json.dumps(backtest_json(found), ensure_ascii=False, indent=2))
     else:

@@ -10,14 +10,14 @@ Where the policy would have gone on watching when the rollout went on or ended, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gopub.health.config import DIMENSIONS, BudgetTarget, JudgeConfig, PromoteTarget, ScoreWeights, SloTarget
 from gopub.health.logscore import again_from
-from gopub.health.observation import conclude
+from gopub.health.observation import Observation, conclude
 from gopub.judge.decision import decide
-from gopub.judge.verdict import Kind, Policy, Verdict, VerdictRecord
+from gopub.judge.verdict import History, Kind, Policy, Verdict, VerdictRecord
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.models import Judge
 
@@ -78,6 +78,27 @@ def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: 
         steps: how many steps the rollout had.
         ended: how it ended, for people.
     """
+
+    def says(record: VerdictRecord, since: float | None) -> Verdict:
+        config = under(record.observation.config, judge)
+        return decide_as(record.observation, record.policy, record.history, config, since, steps)
+
+    return _walked(records, says, steps, ended)
+
+
+def shadowed(records: Sequence[VerdictRecord], steps: int, ended: str = "") -> Decided:
+    """The same of the policy that rode along, by what it said then."""
+    kept = [record for record in records if record.shadow]
+    if not kept:
+        return Decided(CENSORED, reason="no shadow policy rode along")
+    return _walked(
+        kept, lambda record, _since: record.shadow.verdict if record.shadow else record.verdict, steps, ended
+    )
+
+
+def _walked(
+    records: Sequence[VerdictRecord], says: Callable[[VerdictRecord, float | None], Verdict], steps: int, ended: str
+) -> Decided:
     since, passed, looks = None, -1, 0
     last: Decided | None = None
     for record in records:
@@ -87,7 +108,7 @@ def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: 
         if step > passed + 1 and last is not None:
             return replace(last, what=CENSORED, reason=f"the rollout went on while it said {last.reason}")
         looks += 1
-        verdict = _again(record, judge, since, steps)
+        verdict = says(record, since)
         since = replace(record.history, watch_since=since).after(verdict).watch_since
         last = Decided(
             verdict.kind.value, step, record.history.now - records[0].history.now, verdict.rule, _says(verdict), looks
@@ -104,9 +125,19 @@ def backtest(records: Sequence[VerdictRecord], judge: Judge, steps: int, ended: 
     return replace(last, what=CENSORED, reason=f"the rollout {end} while it said {last.reason}")
 
 
-def _again(record: VerdictRecord, judge: Judge, since: float | None, steps: int) -> Verdict:
-    """The verdict on one kept look, whose watch began at ``since`` if one runs."""
-    seen, config = record.observation, under(record.observation.config, judge)
+def decide_as(
+    seen: Observation, acting: Policy, history: History, config: JudgeConfig, since: float | None, steps: int
+) -> Verdict:
+    """The verdict of the policy of ``config`` on one look that ``acting`` was drawn from.
+
+    Args:
+        seen: what was observed.
+        acting: the policy that it was observed for.
+        history: of that time.
+        config: the other policy's.
+        since: when the other policy's watch began, if one lasts.
+        steps: how many the rollout has.
+    """
     found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
     again = replace(
         seen,
@@ -118,13 +149,13 @@ def _again(record: VerdictRecord, judge: Judge, since: float | None, steps: int)
         log_score=again_from(seen.log_score) if seen.log_score else None,
     )
     policy = replace(
-        Policy.at_step(config, seen.step, steps, compare=record.policy.compare),
-        health_only=record.policy.health_only,
-        max_restarts=record.policy.max_restarts,
+        Policy.at_step(config, seen.step, steps, compare=acting.compare),
+        health_only=acting.health_only,
+        max_restarts=acting.max_restarts,
     )
     if seen.spending is None:  # what was spent then was not read, so nobody knows
         policy = policy.of_the_end
-    return decide(again, policy, replace(record.history, watch_since=since))
+    return decide(again, policy, replace(history, watch_since=since))
 
 
 def _says(verdict: Verdict) -> str:

@@ -19,6 +19,7 @@ from gopub.health.score import Score
 from gopub.health.sequential import MetricState
 from gopub.health.wire import from_json, schema_of, to_json
 from gopub.judge.decision import decide
+from gopub.judge.shadow import again as again_beside
 from gopub.judge.verdict import SCHEMA, History, Policy, Verdict, VerdictRecord
 
 _WORDS = 2
@@ -53,6 +54,7 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation",), "spending", None),
     (("policy",), "freeze_below", None),
     (("policy",), "burn", "ignore"),
+    ((), "shadow", None),
     (("policy",), "promote", None),
     (("observation", "config"), "promote", None),
     *(
@@ -162,6 +164,7 @@ def replay(record: VerdictRecord) -> Replay:
         ("evidence", seen.evidence, again.evidence),
         ("log_score", seen.log_score, again.log_score),
         ("verdict", record.verdict, verdict),
+        ("shadow", record.shadow, record.shadow and again_beside(record.shadow, seen, record.policy, record.history)),
     )
     differences = [f"{name}: {a} is now {b}" for name, a, b in pairs if a != b]
     return Replay(verdict, (*differences, *_changed(record, old=old)))

@@ -167,6 +167,19 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """What another policy says of the same look, and by what; nothing acts on it (``judge.shadow``).
+
+    ``since`` is when its own watch began; ``steps`` is how many the rollout has.
+    """
+
+    verdict: Verdict
+    config: JudgeConfig
+    since: float | None = None
+    steps: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictRecord:
     """A verdict with everything it was made from: replayable (verdict.v1.json)."""
 
@@ -179,3 +192,5 @@ class VerdictRecord:
     """Digest of what the observer remembered, which the journal keeps beside the record."""
     digest: str = ""
     """Digest of all the rest of this record: a change that no other figure shows."""
+    shadow: Shadow | None = None
+    """The word of the policy that rides along; None where none does."""

@@ -42,7 +42,7 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
     )
 
 
-NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec()}
+NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec(), "shadow": None}
 """Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
 
 
@@ -62,6 +62,8 @@ def effective(environment: Environment) -> dict[str, Json]:
         for name, value in judge.items()
         if name not in NEWER or getattr(environment.judge, name) != NEWER[name]
     }
+    if environment.judge.shadow is not None:
+        kept["shadow"] = environment.judge.shadow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {**whole, "judge": {**kept, "score": declared}}
 
 

@@ -49,7 +49,8 @@ async def bake(run: Run, step: PlannedStep, judging: Judging) -> None:
         note_hold(run)
         record = await look(run, step, judging, history)
         verdict, history = record.verdict, record.history
-        says = f"{verdict.kind}{verdict.rule}{verdict.cause}{history.gate}"
+        beside = record.shadow.verdict.kind if record.shadow else ""
+        says = f"{verdict.kind}{verdict.rule}{verdict.cause}{history.gate}{beside}"
         if says != told or history.now - told_at >= retell:
             told, told_at = says, history.now
             write(run, step, record, judging)
@@ -85,7 +86,8 @@ async def look(run: Run, step: PlannedStep, judging: Judging, history: History) 
     observation = await judging.observe(run, step, health, history.now)
     policy = judging.policy(step)
     history = judging.clocked(run, step, observation, history)
-    return VerdictRecord(decide(observation, policy, history), observation, policy, history)
+    beside = judging.shadow(step, observation, history)
+    return VerdictRecord(decide(observation, policy, history), observation, policy, history, shadow=beside)
 
 
 async def _health(run: Run, name: str) -> ProcessHealth:

@@ -15,7 +15,8 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.judge.backtest import under
 from gopub.judge.observed import BakeClock
-from gopub.judge.verdict import History, Policy
+from gopub.judge.shadow import lasts, ride
+from gopub.judge.verdict import History, Policy, Shadow
 from gopub.plan.model import PlannedStep
 from gopub.plan.sight import LOOK
 from gopub.rollout import hosts
@@ -34,6 +35,9 @@ class Judging:
         """Go on from what the last verdict in the journal remembers."""
         self._config = config_of(run)
         self._steps = len(run.plan.steps)
+        other = run.ports.environment.judge.beside
+        self._rider = under(self._config, other) if other else None
+        self._watches: tuple[int, float | None] = (-1, None)
         kept: Json = (run.state.verdict.record.get("observer") if run.state.verdict else None) or None
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
@@ -80,6 +84,16 @@ class Judging:
         """The rules for this step."""
         known = Policy.at_step(self._config, step.index, self._steps, compare=step.header is None)
         return replace(known, health_only=self._observer is None)
+
+    def shadow(self, step: PlannedStep, seen: Observation, history: History) -> Shadow | None:
+        """What the policy that rides along says of this look; None where none does. Nobody may act on it."""
+        if self._rider is None or self._observer is None:
+            return None
+        at, since = self._watches
+        since = since if at == step.index else None
+        found = ride(seen, self.policy(step), history, self._rider, since, self._steps)
+        self._watches = step.index, lasts(found)
+        return found
 
     def clocked(self, run: Run, step: PlannedStep, seen: Observation, history: History) -> History:
         """With how much of the step's bake was observed; time in which nobody looked is no part of a watch either."""

@@ -27,6 +27,7 @@ from gopub.spec.fields import (
     Word,
 )
 from gopub.spec.health import HealthCheck
+from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
 from gopub.spec.texts import (
     GoVersion,
     HeaderName,
@@ -230,41 +231,6 @@ class RolloutSpec(Model):
         return sum(step.bake for step in self.steps) + (_DAY if waits else _HOUR)
 
 
-class Slo(Model):
-    """What users may expect."""
-
-    latency_p95: PositiveSeconds | None = None
-    """The 95th percentile of answers; none means not judged absolutely."""
-    error_rate: Fraction | None = 0.01
-    """The share of attempts that may fail."""
-
-
-class ScoreSpec(Model):
-    """The score from 0 to 100: weights of its dimensions and the mark to pass."""
-
-    pass_: Number = Field(80.0, alias="pass", ge=0, le=100)
-    """The least score that is promoted."""
-    latency: Number = Field(40.0, ge=0)
-    """Weight of the latency."""
-    errors: Number = Field(30.0, ge=0)
-    """Weight of the errors."""
-    gc_pause: Number = Field(15.0, ge=0)
-    """Weight of the garbage collector's pauses."""
-    memory_growth: Number = Field(15.0, ge=0)
-    """Weight of the growth of the live heap."""
-    profile: Literal["default", "article"] = "default"
-    """default compares with SLO and stable; article is the literal formula."""
-
-
-class RollbackSpec(Model):
-    """When an SLO break that is not yet certain rolls back."""
-
-    log_score: Number = Field(0.85, gt=0, le=1)
-    """From this log score on at once."""
-    watch: Seconds = 120.0
-    """Below it, after this time unless recovered."""
-
-
 class Judge(Model):
     """What is read, and what it takes to go on or back."""
 
@@ -288,6 +254,16 @@ class Judge(Model):
     """The error budget as a brake."""
     look: PositiveSeconds | None = None
     """Time between two looks; by default what the metrics allow."""
+    shadow: ShadowSpec | None = None
+    """A policy that rides along and acts on nothing."""
+
+    @property
+    def beside(self) -> Judge | None:
+        """All that the policy which rides along goes by; None where none does."""
+        if self.shadow is None:
+            return None
+        given = {name: getattr(self.shadow, name) for name in ShadowSpec.model_fields}
+        return self.model_copy(update={name: one for name, one in given.items() if one is not None} | {"shadow": None})
 
 
 class Environment(Model):

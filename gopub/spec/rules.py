@@ -132,6 +132,8 @@ def _deadline(environment: Environment, path: Path) -> Iterator[Problem]:
 
 
 def _score(judge: Judge, path: Path) -> Iterator[Problem]:
+    if judge.beside is not None:
+        yield from _score(judge.beside, (*path, "shadow"))
     score = judge.score
     if score.latency + score.errors + score.gc_pause + score.memory_growth <= 0:
         yield Problem((*path, "score"), "GP133", "all weights are 0", "give at least one dimension a weight")

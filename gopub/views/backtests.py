@@ -19,7 +19,7 @@ from gopub.journal.entry import Entry
 from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
-from gopub.judge.backtest import CENSORED, Decided, backtest
+from gopub.judge.backtest import CENSORED, Decided, backtest, shadowed
 from gopub.judge.replay import record_from_json
 from gopub.judge.verdict import VerdictRecord
 from gopub.spec.models import Judge
@@ -55,8 +55,8 @@ class Backtest:
     schema_version: int = 1
 
 
-def read_backtest(journal: Journal, judge: Judge, since: float, app: str = "", env: str = "") -> Backtest:
-    """Every rollout that began at ``since`` or later.
+def read_backtest(journal: Journal, judge: Judge | None, since: float, app: str = "", env: str = "") -> Backtest:
+    """Every rollout that began at ``since`` or later; without ``judge``, by the policy that rode along with it.
 
     Raises:
         GopubError: the journal cannot be read, or an env's stream in it is damaged.
@@ -92,14 +92,15 @@ def _told(journal: Journal) -> list[Told]:
     return found
 
 
-def _tested(journal: Journal, told: Told, judge: Judge) -> Tested:
+def _tested(journal: Journal, told: Told, judge: Judge | None) -> Tested:
     """One of them; where its own stream or a record of it is damaged, nobody knows, and it hides no other."""
     version = ""
     try:
         entries = journal.read(stream_of(told.rollout))
         state = fold(entry.event for entry in entries)
         version = state.release_version
-        decided = backtest(tuple(_records(entries)), judge, len(state.plan.steps) if state.plan else 0, told.outcome)
+        records, steps = tuple(_records(entries)), len(state.plan.steps) if state.plan else 0
+        decided = backtest(records, judge, steps, told.outcome) if judge else shadowed(records, steps, told.outcome)
     except GopubError as error:
         decided = Decided(CENSORED, reason=f"its looks cannot be read: {error.code} {error.problem}")
     return Tested(told.rollout, told.app, told.env, version, told.began, told.outcome, decided)

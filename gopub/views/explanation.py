@@ -51,7 +51,8 @@ def _details(event: ev.Event) -> list[str]:
             return [f"process {values.get('unit.main_pid')} runs sha256:{values['unit.exe_digest']}"]
         case ev.Judged():
             view = verdict_view(event)
-            return [*view.lines[1:], *_verdict(view.figures)]
+            beside = [f"shadow policy, which acts on nothing: {view.shadow}"] if view.shadow else []
+            return [*view.lines[1:], *beside, *_verdict(view.figures)]
         case _:
             return []
 

@@ -77,6 +77,8 @@ class VerdictView:
     says: str = ""
     proof: str = ""
     todo: str = ""
+    shadow: str = ""
+    """What a policy said that rode along and acts on nothing; empty where none did."""
     matter: tuple[str, ...] = ()
     """What of it makes it another one than the verdict before; counts and times are no part of it."""
 
@@ -90,7 +92,8 @@ def verdict_view(judged: ev.Judged) -> VerdictView:
     """The verdict as it is told."""
     record = cast("Tree", judged.record.get("record") or {})
     seen = cast("Tree", record.get("observation") or {})
-    view = VerdictView(judged.step, judged.kind, judged.rule, judged.reason, _figures(seen) if seen else None)
+    figures = _figures(seen) if seen else None
+    view = VerdictView(judged.step, judged.kind, judged.rule, judged.reason, figures, shadow=_shadow(record))
     plain = f"{judged.kind} by rule {judged.rule}: {judged.reason}"
     known = replace(view, says=plain, matter=(judged.kind, str(judged.rule)))
     if (whole := _whole(judged)) is None:
@@ -163,6 +166,14 @@ def _figures(seen: Tree) -> Figures:
         queries=tuple(Query(one.get("text"), one.get("series"), one.get("answer")) for one in queries),
         parts=parts_of(score),
     )
+
+
+def _shadow(record: Tree) -> str:
+    beside = record.get("shadow")
+    said = beside.get("verdict") if isinstance(beside, Mapping) else None
+    if not isinstance(said, Mapping):
+        return ""
+    return f"{said.get('kind')} by rule {said.get('rule')}: {said.get('reason')}"
 
 
 def _logs(seen: Tree) -> LogView | None:

@@ -221,6 +221,7 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert older["observation"]["config"].pop("budget") is older["observation"].pop("spending") is None
     assert older["policy"].pop("freeze_below") is None
     assert older["policy"].pop("burn") == "ignore"
+    assert older.pop("shadow") is None
     assert older["policy"].pop("promote") is older["observation"]["config"].pop("promote") is None
     for totals in (older["observation"]["step_totals"], older["observation"]["rollout_totals"]):
         del totals["canary_slow"], totals["stable_timed"], totals["stable_slow"]

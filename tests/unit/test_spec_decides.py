@@ -44,6 +44,13 @@ OF_RELEASE = """\
       promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
       budget: {freeze_below: 11%, burn: article, window: 11d, query: release}
       look: 11s
+      shadow:
+        slo: {latency_p95: 11ms, error_rate: 1.1%}
+        score: {pass: 11, latency: 11, errors: 11, gc_pause: 11, memory_growth: 11, profile: article}
+        rollback: {log_score: 0.11, watch: 11s}
+        min_requests: 11
+        alpha: 0.011
+        promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
     keep_releases: 11
 """
 OF_PROJECT = (
