@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.views.amounts import names
-from gopub.views.sentence import BENIGN, not_yet, unwell, warms_up
+from gopub.views.sentence import BENIGN, not_yet, warms_up
+from gopub.views.unwell import unwell
 
 _LOOK: Mapping[Cause, str] = {
     Cause.NO_DATA: "is Prometheus up, and does it scrape every edge",

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 
 from gopub.health.aside import Aside
-from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
 from gopub.judge.budget import why_not
@@ -19,6 +18,7 @@ from gopub.judge.processes import full, killed
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_seconds
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
+from gopub.views.unwell import hosts_seen
 
 BENIGN = frozenset(
     {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT}
@@ -128,32 +128,6 @@ def _certainty(record: VerdictRecord) -> str:
 
 
 # --- what was seen
-
-
-def _hosts(record: VerdictRecord) -> str:
-    """A host that crashed, does not serve, or serves something else; the worst of each, by host."""
-    found: dict[str, list[str]] = {}
-    for host in unwell(record):
-        found.setdefault(_wrong(host, record.policy.max_restarts), []).append(host.host)
-    said = ", and ".join(f"{text} on {names(hosts)}" for text, hosts in found.items())
-    detail = next((host.detail for host in unwell(record) if host.detail), "")
-    return f"{said or 'a canary host is not well'}{f' ({short(detail)})' if detail else ''}"
-
-
-def unwell(record: VerdictRecord) -> tuple[ProcessHealth, ...]:
-    """The canary's hosts that say of themselves that something is wrong."""
-    most = record.policy.max_restarts
-    return tuple(host for host in record.observation.hosts if host.reachable and _wrong(host, most))
-
-
-def _wrong(host: ProcessHealth, most: int) -> str:
-    wrong = (
-        (not host.exe_ok, "the process that serves is not the signed binary"),
-        (host.restarts > most, f"the process died and was restarted {times(host.restarts)}"),
-        (not host.active, "the service does not run"),
-        (not host.probe_ok, "the health probe fails"),
-    )
-    return next((text for bad, text in wrong if bad), "")
 
 
 def _no_data(record: VerdictRecord) -> str:
@@ -374,7 +348,7 @@ def _unsaid(record: VerdictRecord) -> str:
 
 SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.UNSAID: _unsaid,
-    Cause.HOSTS: _hosts,
+    Cause.HOSTS: hosts_seen,
     Cause.NO_DATA: _no_data,
     Cause.FEW: _few,
     Cause.HOST_GONE: _gone,
