@@ -375,7 +375,7 @@ class TestDeadlines:
             error = await told(fleet, Host("h1", "127.0.0.1", port=port, ssh=server_options(server, port)))
         await leave(door, guests)
         assert error.problem.startswith("h1 (127.0.0.1) cannot be reached: it hung up before it greeted: ")
-        assert error.problem.endswith(" (tried 4 times)")
+        assert error.problem.endswith(" (tried 7 times)")
 
 
 def server_options(server: Server, port: int) -> SshOptions:

@@ -1,9 +1,10 @@
 """Hosts over SSH (asyncssh): one kept connection a host, pinned keys, a limit on everything that waits.
 
-An sshd drops new connections beyond ``MaxStartups`` (10:30:100 as shipped), which looks like a lost connection
-before the login: at most 8 handshakes run at a time per server, and per bastion for the hosts behind it; what is
-dropped all the same is tried again after a random while. An order is never repeated blindly: after a lost
-connection the same order with the same ``n`` is asked again, and the host answers with what it did.
+An sshd drops new connections beyond ``MaxStartups`` (10:30:100 as shipped), which looks like a lost connection before
+the login: at most 8 handshakes run at a time per server, and per bastion for the hosts behind it; what is dropped all
+the same is tried again after a random while, more often than a host that refuses, and one at a time. An order is never
+repeated blindly: after a lost connection the same order with the same ``n`` is asked again, and the host answers with
+what it did.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal, Self, TypeAlias
 
@@ -38,6 +39,7 @@ from gopub.telemetry import log
 
 HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes without dropping any
 TRIES = 4
+TRIES_DROPPED = 7  # of a connection that was taken and hung up on: a place at the server may take seconds to be free
 ASK_AGAIN = frozenset({"GP424", "GP449", "GP450", "GP451"})  # what broke off; the host kept no record of it
 _LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _Way: TypeAlias = tuple[str, SshOptions, frozenset[str]]
@@ -82,6 +84,7 @@ class SshFleet:
         self._clock = clock or SystemClock()
         self._channels: dict[str, SshChannel] = {}
         self._bastions: dict[_Way, asyncio.Task[Connection]] = {}
+        self._narrow: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._gates: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
 
     async def channel(self, host: Host) -> SshChannel:
@@ -145,21 +148,29 @@ class SshFleet:
         return await self._open(to, tunnel, gate=jump)
 
     async def _open(self, to: Server, tunnel: Connection | None, *, gate: str) -> Connection:
-        for attempt in range(1, TRIES + 1):
+        attempt, dropped = 0, False
+        while True:
+            attempt += 1
             try:
-                async with self._gates[gate]:
+                async with self._turn(gate, alone=dropped):
                     return await handshake(to, tunnel, self.patience)
             except AgainError as error:
-                if attempt == TRIES:
+                dropped = error.dropped
+                if attempt >= (TRIES_DROPPED if dropped else TRIES):
                     told = error.told
-                    raise GopubError(told.code, f"{told.problem} (tried {TRIES} times)", hint=told.hint) from error
+                    raise GopubError(told.code, f"{told.problem} (tried {attempt} times)", hint=told.hint) from error
                 _log.info("%s: try %d: %s", to.name, attempt, error)
                 await self.pause(attempt)
-        raise AssertionError  # the loop returns or raises
+
+    @asynccontextmanager
+    async def _turn(self, gate: str, *, alone: bool) -> AsyncIterator[None]:
+        """A place for a handshake with that server; those whom it dropped come one after the other."""
+        async with self._narrow[gate] if alone else nullcontext(), self._gates[gate]:
+            yield
 
     async def pause(self, attempt: int) -> None:
-        """Wait before the next try, longer after each: half a second on average, then one, then two."""
-        await self._clock.sleep(random.uniform(0.5, 1.5) * 2 ** (attempt - 2))  # noqa: S311 - jitter
+        """Wait before the next try, longer after each: half a second on average, then one, two, and four."""
+        await self._clock.sleep(random.uniform(0.5, 1.5) * 2 ** min(attempt - 2, 2))  # noqa: S311 - jitter
 
 
 class SshChannel:

@@ -17,7 +17,14 @@ _SLOW = (
     "its sshd waits for something (names, PAM, a disk), or the agent here for a touch or a confirmation; "
     "where the way is long, ConnectTimeout in ~/.ssh/config gives a login more time"
 )
+_HUNG_UP = (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError)
 _STUCK = "its sshd, or the machine, is stuck or overloaded: look at its console"
+
+
+_DROPPED = (
+    "an sshd does so with logins beyond its MaxStartups (10:30:100 as shipped), or of whom it penalizes "
+    "(PerSourcePenalties): its log says which; raise it, or end what else logs in there; a firewall may do so too"
+)
 
 
 class Phase(Enum):
@@ -53,10 +60,11 @@ class Seen:
 class AgainError(Exception):
     """A failure that may be none the next time, and what to say when it is."""
 
-    def __init__(self, told: GopubError) -> None:
-        """Keep what to say."""
+    def __init__(self, told: GopubError, *, dropped: bool = False) -> None:
+        """Keep what to say; ``dropped``: it took the connection and hung up without a word, as a full one does."""
         super().__init__(told.problem)
         self.told = told
+        self.dropped = dropped
 
 
 def failed(error: Exception, seen: Seen, pinned: Pinned) -> GopubError | AgainError:
@@ -85,7 +93,9 @@ def _not_reached(error: Exception, seen: Seen) -> GopubError | AgainError:
     if isinstance(error, FileNotFoundError | PermissionError):
         problem = f"{seen.who} cannot be reached: its proxy command cannot be started: {say(error)}"
         return GopubError("GP413", problem, hint="is the program installed where gopub runs, and on PATH?")
-    return AgainError(GopubError("GP413", f"{seen.who} cannot be reached: {_lost(error, seen)}", hint=_UP))
+    dropped = seen.phase is Phase.GREETING and isinstance(error, _HUNG_UP)
+    told = GopubError("GP413", f"{seen.who} cannot be reached: {_lost(error, seen)}", hint=_DROPPED if dropped else _UP)
+    return AgainError(told, dropped=dropped)
 
 
 def _in_login(seen: Seen) -> bool:
@@ -121,7 +131,7 @@ def _silence(seen: Seen) -> str:
 def _lost(error: Exception, seen: Seen) -> str:
     if isinstance(error, asyncssh.ChannelOpenError) and seen.bastion:
         return f"{seen.bastion} does not connect to it: {say(error)}"
-    if isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError):
+    if isinstance(error, _HUNG_UP):
         when = {
             Phase.GREETING: "before it greeted",
             Phase.KEYS: "before keys were agreed on",
