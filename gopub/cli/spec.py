@@ -96,9 +96,21 @@ def check(
                 selected[name] = found
     if errors:
         raise together(errors)
+    for line in _warned(loaded, environments):
+        say(line, err=True)
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
     admitted = [] if as_json else [_admitted(loaded, path.parent, name) for name in environments]
     _show(loaded, env, selected, judged, admitted, as_json=as_json)
+
+
+def _warned(loaded: Loaded, environments: tuple[str, ...]) -> Iterator[str]:
+    """What is right and yet hardly meant."""
+    from gopub.spec.trusting import too_wide
+
+    for name in environments:
+        traffic = loaded.spec.environments[name].traffic
+        if traffic and (said := too_wide(traffic.trust)):
+            yield f"{name}: warning: {said}"
 
 
 def _admitted(loaded: Loaded, project: Path, env: str) -> str:

@@ -205,3 +205,29 @@ def test_check_prints_the_schema_without_a_file() -> None:
 )
 def test_the_name_of_the_app_comes_from_the_module(go_mod: str, folder: str, app: str) -> None:
     assert app_of(module_of(go_mod), folder) == app
+
+
+EDGES = "edges: {kind: nginx, inventory: deploy/hosts.ini, hosts: role=edge}\n"
+WARNED = (
+    "prod: warning: traffic.trust believes 0.0.0.0/0: anyone there may choose X-Forwarded-For, and with it who gets "
+    "the canary; name the addresses of your own proxies"
+)
+TRAFFIC = """
+app: orders
+environments:
+  prod:
+    inventory: deploy/hosts.ini
+    hosts: role=orders
+    health: http://127.0.0.1:8080/healthz
+    traffic: {router: edges, trust: TRUST}
+"""
+
+
+@pytest.mark.parametrize("mode", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize(("trust", "warned"), [("[0.0.0.0/1, 128.0.0.0/1]", True), ("[10.0.0.0/8]", False)])
+def test_a_trust_in_everybody_is_right_and_warned_of(trust: str, warned: bool, mode: list[str]) -> None:
+    write({"deploy/hosts.ini": HOSTS, "connections.yaml": EDGES, "main.go": MAIN})
+    write({"gopub.yaml": TRAFFIC.replace("TRUST", trust)})
+    result = told("check", *mode)
+    warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+    assert warnings == ([WARNED] if warned else [])
