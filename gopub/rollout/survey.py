@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gopub.errors import GopubError
 from gopub.fleet.facts import HostFacts
@@ -37,9 +37,17 @@ async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict
 
 
 async def ask_all(
-    fleet: Fleet, hosts: Sequence[Host], instance: str, *, patience: float | None = None
+    fleet: Fleet,
+    hosts: Sequence[Host],
+    instance: str,
+    *,
+    patience: float | None = None,
+    answered: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, HostFacts], dict[str, GopubError]]:
-    """Facts of the hosts that answer (within ``patience`` seconds, if given), and why the others do not."""
+    """Facts of the hosts that answer (within ``patience`` seconds, if given), and why the others do not.
+
+    ``answered`` is told of each host that is no longer waited for.
+    """
     facts: dict[str, HostFacts] = {}
     silent: dict[str, GopubError] = {}
 
@@ -52,6 +60,8 @@ async def ask_all(
         except TimeoutError:
             problem = f"{host.name} ({host.address}) did not answer within {patience:g}s"
             silent[host.name] = GopubError("GP415", problem, hint="ask the host again")
+        if answered:
+            answered(host.name)
 
     await asyncio.gather(*(one(host) for host in hosts))
     return {host.name: facts[host.name] for host in hosts if host.name in facts}, silent

@@ -36,7 +36,9 @@ from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.telemetry import log, one_line
 from gopub.traffic.protocol import Router
+from gopub.usecases.aloud import EDGES_SAY, Aloud
 from gopub.usecases.way_back import WayBack, past_of, way_back
+from gopub.views.awaited import EDGES
 from gopub.views.progress import progress_of, say_begin, say_progress
 from gopub.views.summary import summary
 from gopub.wiring import settings
@@ -68,35 +70,53 @@ async def take_back(
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     tell = _safely(tell)
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
+    aloud = Aloud(tell, SystemClock())
     try:
-        tell(f"asking {_hosts(len(kit.hosts))} of {app} in {env} what they run")
-        facts, silent = await ask_all(fleet, kit.hosts, kit.plan.instance, patience=HOSTS_ANSWER_WITHIN)
-        epoch = await _highest(router, kit, facts)
-        run = _open(kit, fleet, router, facts, epoch, wish)
-        tell(f"{len(facts)} of {_hosts(len(kit.hosts))} answered")
-        _tell_from_here(run, tell)
-        run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
-        async with run.driving():
-            if run.state.plan:
-                await run.edges.claim()
-            await go_back(run)
-        return summary(run)
+        async with aloud.listening():
+            run = await _begun(kit, fleet, router, wish, tell, aloud)
+            async with run.driving():
+                if run.state.plan:
+                    await run.edges.claim()
+                await go_back(run)
+            return summary(run)
     finally:
         if router:
             await router.close()
         await fleet.close()
 
 
-def _tell_from_here(run: Run, tell: Callable[[str], None]) -> None:
+async def _begun(
+    kit: Kit, fleet: Fleet, router: Router | None, wish: Wish, tell: Callable[[str], None], aloud: Aloud
+) -> Run:
+    """The run that goes back, once hosts and edges said what they run and saw."""
+    tell(f"asking {_hosts(len(kit.hosts))} of {wish.app} in {wish.env} what they run")
+    aloud.asking(host.name for host in kit.hosts)
+    facts, silent = await ask_all(
+        fleet, kit.hosts, kit.plan.instance, patience=HOSTS_ANSWER_WITHIN, answered=aloud.answered
+    )
+    aloud.waits(EDGES_SAY if router and kit.plan.upstream else "")
+    epoch = await _highest(router, kit, facts)
+    aloud.waits("")
+    run = _open(kit, fleet, router, facts, epoch, wish)
+    tell(f"{len(facts)} of {_hosts(len(kit.hosts))} answered")
+    _tell_from_here(run, tell, aloud)
+    run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
+    return run
+
+
+def _tell_from_here(run: Run, tell: Callable[[str], None], aloud: Aloud) -> None:
     """Tell what is begun, and everything that is kept from now on; it needs no journal."""
     known = [progress_of(run.state)]
 
     def heard(event: ev.Event) -> None:
+        aloud.heard(event)
         known[0] = known[0].after(event)
         for line in say_progress(known[0], event):
             tell(line)
 
     tell(say_begin(run.state))
+    if run.state.back and run.state.touched and not run.state.traffic_off and run.plan.upstream:
+        aloud.waits(EDGES)
     run.recorder.heard = heard
 
 

@@ -35,6 +35,9 @@ class MemoryHost:
     reachable: bool = True
     deaf: int = 0
     """So many questions for facts get no answer."""
+    slow_facts: asyncio.Event | None = None
+    slow_orders: asyncio.Event | None = None
+    """It answers once this is set."""
     bad: frozenset[str] = frozenset()
     history: list[str] = field(default_factory=list)
 
@@ -124,6 +127,8 @@ class MemoryChannel:
     async def run(self, order: Order, payload: Sequence[object] = (), *, timeout: float = 120.0) -> Record:
         """Carry out an order."""
         self._reach()
+        if self.machine.slow_orders:
+            await self.machine.slow_orders.wait()
         assert order.lines()
         del payload, timeout
         return self.machine.answer(order)
@@ -132,6 +137,8 @@ class MemoryChannel:
         """What is so there."""
         self._reach()
         del instance, timeout
+        if self.machine.slow_facts:
+            await self.machine.slow_facts.wait()
         if self.machine.deaf:
             self.machine.deaf -= 1
             raise GopubError("GP415", f"{self.machine.name} did not answer in time")
@@ -173,9 +180,14 @@ class MemoryRouter:
     skew: float | None = None
     identity: str = ""
     tables: list[RouteTable] = field(default_factory=list)
+    slow_status: asyncio.Event | None = None
+    slow_put: asyncio.Event | None = None
+    """It answers once this is set."""
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
         """Take a table, or say why not."""
+        if self.slow_put:
+            await self.slow_put.wait()
         held = self.table
         if self.down:
             return (EdgeAck("edge", False, 0, "cannot be reached"),)
@@ -191,6 +203,8 @@ class MemoryRouter:
 
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """What it holds."""
+        if self.slow_status:
+            await self.slow_status.wait()
         del app, env, upstream
         error = "cannot be reached" if self.down else ""
         return (EdgeStatus("edge", self.table, {}, error, self.skew, self.identity),)
