@@ -284,13 +284,14 @@ def _show(
 def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     """What its steps can see, for round numbers of requests: nobody knows the traffic here."""
     from gopub.health.config import SloTarget
-    from gopub.plan.sight import Wanted, table
+    from gopub.plan.sight import Wanted, growth, table
     from gopub.plan.steps import spec_steps
 
     environment = loaded.spec.environments[name]
     steps = spec_steps(environment, [str(number) for number in range(hosts)])
     slo = environment.judge.slo
-    return table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
+    seen = table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
+    return (*seen, *growth(steps, environment.judge.score.memory_growth))
 
 
 def _print_lines(listed: tuple[Line, ...]) -> None:

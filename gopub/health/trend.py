@@ -18,6 +18,8 @@ WARMUP = 30.0
 """Seconds after the first sample that are cut off: pools and caches fill."""
 MIN_SPAN = 56.0
 """Seconds after warm-up; with it a slope is settled within 90 seconds."""
+SETTLED = 90.0
+"""Seconds of watching after which every process has had a settled slope, however seldom it was looked at."""
 EARLY_SPAN = 12.0
 """Seconds that the second half must cover at least before it says anything."""
 MIN_POINTS = 6

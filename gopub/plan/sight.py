@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gopub.health.config import SloTarget
 from gopub.health.power import Sight, least
+from gopub.health.trend import SETTLED
 from gopub.health.usual import Usual
 from gopub.plan.model import FULL, PlannedStep
 from gopub.units import say_seconds
@@ -64,6 +65,22 @@ def table(steps: Sequence[PlannedStep], wanted: Wanted) -> tuple[str, ...]:
         return tuple(lines)
     fewer = "with fewer they are too short, or their shares too small"
     return (*lines, f"these steps find {double} from about {enough[0]:g} requests/s on; {fewer}")
+
+
+def growth(steps: Sequence[PlannedStep], weight: float) -> tuple[str, ...]:
+    """Where steps end before it is sure whether memory grows: what the rollout does then; () where nobody asks."""
+    early, baked = [], 0.0
+    for step in steps:
+        baked += step.bake
+        if baked < SETTLED:
+            early.append(step)
+    if weight <= 0 or not early:
+        return ()
+    names = f"step {early[0].index + 1} ends" if len(early) == 1 else f"steps 1 to {early[-1].index + 1} end"
+    left = SETTLED - early[0].bake
+    sure = f"{names} before it is sure whether memory grows, which takes {say_seconds(SETTLED)} of watching"
+    waits = f"where it is too early to say, the rollout waits for it, another {say_seconds(left)} at most"
+    return (f"{sure}: {waits} (judge.score.memory_growth: 0 waits for nothing)",)
 
 
 def _has_share(step: PlannedStep) -> bool:

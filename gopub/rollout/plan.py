@@ -14,7 +14,7 @@ from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Plan, ReleaseRef
-from gopub.plan.sight import LOOK, Wanted, told
+from gopub.plan.sight import LOOK, Wanted, growth, told
 from gopub.plan.steps import plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
@@ -67,7 +67,9 @@ async def make_plan(
         counted=ports.metrics is not None, serving=serving, notes=notes,
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
-    return replace(planned, notes=(*planned.notes, *await _sight(planned, ports)))
+    weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
+    told_before = (*growth(planned.steps, weight), *await _sight(planned, ports))
+    return replace(planned, notes=(*planned.notes, *told_before))
 
 
 async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:

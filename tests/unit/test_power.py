@@ -11,9 +11,11 @@ from gopub.health.config import SloTarget
 from gopub.health.power import Sight, chance, least
 from gopub.health.samples import CounterSnapshot, RawSeries
 from gopub.health.sequential import EvidenceState, evidence, fold, learn
+from gopub.health.trend import MIN_SPAN, SETTLED, WARMUP
 from gopub.health.usual import Usual, usual
+from gopub.judge.decision import EARLY
 from gopub.plan.model import PlannedStep
-from gopub.plan.sight import Wanted, table, told
+from gopub.plan.sight import Wanted, growth, table, told
 from tests.bench.judge_simulator import Fault, Fleet, World
 from tests.support.chance import seed as chance_seed
 
@@ -133,3 +135,23 @@ def test_what_is_usual_comes_from_the_counters():
     assert usual(past, "another") is None
     assert usual(past[:1], "stable") is None
     assert usual((counted(0.0, 0, 0), counted(60.0, 1000, 0)), "stable").errors == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("bakes", "weight", "says"),
+    [
+        ((25.0, 20.0, 20.0), 15.0, ("steps 1 to 3 end", "another 1m5s at most")),
+        ((60.0, 60.0), 15.0, ("step 1 ends", "another 30s at most")),
+        ((90.0, 5.0), 15.0, ()),
+        ((25.0,), 0.0, ()),
+    ],
+)
+def test_steps_too_short_to_see_whether_memory_grows_are_told(bakes, weight, says):
+    steps = tuple(PlannedStep(n, ("a",), 2500, bake) for n, bake in enumerate(bakes))
+    told = growth(steps, weight)
+    assert len(told) == bool(says)
+    assert all(part in told[0] for part in says), told
+
+
+def test_what_is_told_of_growth_is_how_long_the_judge_waits():
+    assert SETTLED == EARLY >= WARMUP + MIN_SPAN

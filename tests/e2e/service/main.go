@@ -40,6 +40,9 @@ func main() {
 	if also := os.Getenv("WORKER"); also != "" {
 		go work(also)
 	}
+	if mode == "hungry" {
+		go keep(64 << 20)
+	}
 	if mode == "late" {
 		time.Sleep(1500 * time.Millisecond)
 	}
@@ -47,6 +50,21 @@ func main() {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+}
+
+// keep holds more and more memory until it has so many bytes, 2.5 MiB a second.
+func keep(most int) {
+	const block = 256 << 10
+	var kept [][]byte
+	for len(kept)*block < most {
+		time.Sleep(100 * time.Millisecond)
+		more := make([]byte, block)
+		for i := range more {
+			more[i] = 1
+		}
+		kept = append(kept, more)
+	}
+	select {}
 }
 
 func serve(address string) {
