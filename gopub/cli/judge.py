@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gopub.health.score import Dimension, Score
     from gopub.judge.replay import Replay
     from gopub.judge.verdict import VerdictRecord
+    from gopub.views.calibrations import Past
 
 app = typer.Typer(no_args_is_help=True, help="Replay verdicts; compute a score.")
 
@@ -75,6 +76,57 @@ def backtest(
         say_document(json.dumps(backtest_json(found), ensure_ascii=False, indent=2))
     else:
         say("\n".join(backtest_lines(found)))
+
+
+@app.command()
+def calibrate(
+    only_app: Annotated[str, typer.Option("--app", help="Which app.")],
+    env: Annotated[str, typer.Option("--env", "-e", help="Which env.")],
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A file with the keys of `judge`; else the last.")
+    ] = None,
+    since: Annotated[str, typer.Option("--since", help="How far back, such as 90d.")] = "90d",
+    trial: Annotated[str, typer.Option("--trial", help="How long one comparison takes.")] = "10m",
+    share: Annotated[str, typer.Option("--share", help="The share of a step whose sight is told.")] = "10%",
+    bake: Annotated[str, typer.Option("--bake", help="The bake of that step.")] = "5m",
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Read the env's Prometheus, not the journal.")
+    ] = False,
+    file: Annotated[Path, typer.Option("--file", "-f", help="The file, for --prometheus.")] = Path("gopub.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare like with like on the fleet's own past: how often an innocent is blamed, and what a step can see."""
+    from gopub.clock import SystemClock
+    from gopub.health.config import SloTarget
+    from gopub.spec.loader import load_judge
+    from gopub.spec.models import Judge
+    from gopub.units import fraction, seconds
+    from gopub.views.calibrations import calibrated, calibration_json, calibration_lines, past_of
+    from gopub.wiring import settings
+
+    now = SystemClock().now()
+    if prometheus:
+        past = _past_of_metrics(file, env, now - seconds(since), now)
+    else:
+        past = past_of(settings.journal(), only_app, env, now - seconds(since))
+    judge = load_judge(policy) if policy else Judge()
+    kept = policy is None and past.slo is not None
+    slo = past.slo if kept and past.slo else SloTarget(judge.slo.latency_p95, judge.slo.error_rate)
+    alpha = past.alpha if kept and past.alpha else judge.alpha
+    made = calibrated(past, only_app, env, (slo, alpha), seconds(trial), (fraction(share), seconds(bake)))
+    if as_json:
+        say_document(json.dumps(calibration_json(made), ensure_ascii=False, indent=2))
+    else:
+        say("\n".join(calibration_lines(made)))
+
+
+def _past_of_metrics(file: Path, env: str, begin: float, end: float) -> Past:
+    import asyncio
+
+    from gopub.usecases.calibrate import past_of_metrics
+    from gopub.wiring.project import open_project
+
+    return asyncio.run(past_of_metrics(open_project(file), env, begin, end))
 
 
 @app.command()

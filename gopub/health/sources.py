@@ -39,6 +39,14 @@ class SpendSource(Protocol):
         """What was asked and failed in the windows of ``wanted`` before ``at``."""
 
 
+@runtime_checkable
+class PastSource(Protocol):
+    """A ``MetricSource`` that keeps the past; not every one does."""
+
+    async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
+        """The counters of every release between two times, oldest first, a minute or so apart."""
+
+
 class MetricsConnection(MetricsKind):
     """A connection behind which counters are."""
 

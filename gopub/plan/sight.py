@@ -83,6 +83,13 @@ def growth(steps: Sequence[PlannedStep], weight: float) -> tuple[str, ...]:
     return (f"{sure}: {waits} (judge.score.memory_growth: 0 waits for nothing)",)
 
 
+def sees(share: float, bake: float, usual: Usual, wanted: Wanted) -> str:
+    """What a step with this share of the traffic finds within a bake, in words."""
+    step = PlannedStep(0, (), round(FULL * share), bake)
+    sight = _sight(step, usual, wanted)
+    return f"{_with(step, usual.requests).strip('()')} {_finds(sight, least(sight))}"
+
+
 def _has_share(step: PlannedStep) -> bool:
     """Who carries a header chooses the canary, so nobody knows how many will."""
     return step.header is None and step.weight > 0

@@ -19,6 +19,7 @@ from gopub.health.observe import Observer
 from gopub.health.quantile import quantile
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RuntimeSnapshot
 from gopub.health.sources import MetricSource
+from gopub.judge.calibrate import calibrate, windows_of
 from tests.contracts.prometheus_server import Metrics, free_port, histogram_lines, prometheus
 
 T0 = 1_700_000_000.0
@@ -273,6 +274,19 @@ class TestPrometheus(MetricsContract):
             refused = await source.spending("hello", "prod", None, BudgetTarget(0.2, query=wrong), T0 + 3600)
             assert isinstance(refused, NoData), wrong
             assert refused.reason
+
+    async def test_the_past_is_told_a_minute_apart(self, source: PrometheusSource) -> None:
+        found = await source.recorded("hello", "prod", T0, T0 + 3600)
+        assert isinstance(found, tuple), found
+        assert len(found) >= 58
+        windows = windows_of(found, SloTarget(0.25, 0.01))
+        counts = [host.attempts for one in windows for host in one.stable.hosts if host.host == "h1" and one.stable]
+        assert sum(counts) == pytest.approx(240 * 100 + 24, rel=0.05)
+        assert {one.stable.release for one in windows if one.stable} == {STABLE}
+        calibration = calibrate(windows, SloTarget(0.25, 0.01), 0.01, 600)
+        assert len(calibration.trials) == 5 or len(calibration.trials) == 4
+        assert calibration.requests == pytest.approx(200 / 15, rel=0.1)
+        assert await source.recorded("unknown", "prod", T0, T0 + 600) == ()
 
     async def test_a_stale_edge_is_told_with_its_age_and_the_limit(self, source: PrometheusSource) -> None:
         found = await _good(source, T0 + 800)

@@ -25,6 +25,7 @@ from urllib3.util import Retry
 from gopub.canon import bounded, digest_of
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
+from gopub.health.backends.recorded import moments
 from gopub.health.backends.spending import read_spending
 from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
 from gopub.health.burn import Spending
@@ -213,6 +214,19 @@ class PrometheusSource:
             return replace(found, queries=tuple(queries))
         except (_Refused, ValueError) as refusal:
             return NoData(str(refusal), tuple(queries))
+
+    async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
+        """The counters of all releases, a minute apart."""
+        queries: list[ResolvedQuery] = []
+        found: list[CounterSnapshot] = []
+        names, service = (ATTEMPTS, LATENCY), (app, env)
+        try:
+            past = moments(lambda text, at: self._ask(text, at, queries), names, REVISION, service, (begin, end))
+            async for at, rows, who in past:
+                found.append(CounterSnapshot(at, _raw(rows, who), {}))
+        except _Refused as refusal:
+            return NoData(str(refusal), tuple(queries))
+        return tuple(found)
 
     def close(self) -> None:
         """Close the connections."""
