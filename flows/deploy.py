@@ -12,12 +12,13 @@ from gopub.canon import Json
 from tasks import marks, names
 from tasks import release as boxes
 from tasks import rollout as gates
+from tasks.parts import DeployBoxes, Releasing, RollingOut
 from tasks.telling import plainly
 
 
 @flow(name="deploy", flow_run_name=names.deploy)
 @plainly
-async def deploy(
+async def deploy(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
     env: str,
     ref: str = "HEAD",
@@ -31,6 +32,10 @@ async def deploy(
     app: str = "",
     project_ref: str = "",
     refs: Sequence[str] = (),
+    *,
+    boxes: DeployBoxes = boxes,
+    releasing: Releasing = release,
+    rolling_out: RollingOut = rollout,
 ) -> dict[str, Json]:
     """Release a commit, then bring it into an environment.
 
@@ -52,5 +57,7 @@ async def deploy(
     folder = await boxes.project_folder(repository, spec_file, project, project_ref, app, env)
     app = await boxes.may_begin(folder, app, env, automatic=automatic)
     with marks.tagged(app, env):
-        made = await release(repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade)
-        return await gates.ended(await rollout(made["app"], env, made["version"], folder, reason, actor, automatic))
+        made = await releasing(
+            repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade
+        )
+        return await gates.ended(await rolling_out(made["app"], env, made["version"], folder, reason, actor, automatic))

@@ -17,12 +17,13 @@ from prefect import flow
 
 from tasks import names
 from tasks import release as boxes
+from tasks.parts import ReleaseBoxes
 from tasks.telling import plainly
 
 
 @flow(name="release", flow_run_name=names.release)
 @plainly
-async def release(
+async def release(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
     ref: str = "HEAD",
     version: str = "",
@@ -33,6 +34,8 @@ async def release(
     refs: Sequence[str] = (),
     env: str = "",
     downgrade: bool = False,
+    *,
+    boxes: ReleaseBoxes = boxes,
 ) -> dict[str, str]:
     """Build, prove and publish a commit; gives app, version, release_id and commit.
 

@@ -54,8 +54,11 @@ def plainly(flow: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
                 raise
             return cast("R", Failed(message=in_one_line(error), data=error))
 
-    # Prefect reads the types of the parameters here, where the names of the flow's own file are not known.
-    told.__signature__ = inspect.signature(flow, eval_str=True)  # type: ignore[attr-defined] # read by `inspect`
+    # Prefect reads the types of the parameters here, where the names of the flow's own file are not known. What a chart
+    # is made of (`tasks.parts`) is none of them: nobody gives it over REST, and it stands in no form.
+    whole = inspect.signature(flow, eval_str=True)
+    given = [one for one in whole.parameters.values() if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    told.__signature__ = whole.replace(parameters=given)  # type: ignore[attr-defined] # read by `inspect`
     return told
 
 

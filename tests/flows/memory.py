@@ -10,11 +10,13 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from flows import deploy as deploying
-from flows.deploy import deploy
+from prefect import flow
+
+from flows.deploy import deploy as deploying
 from flows.rollout import rollout
 from gopub.clock import SystemClock
 from gopub.health.samples import ProcessHealth
@@ -26,6 +28,7 @@ from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
 from gopub.rollout.wish import Wish
+from tasks import names
 from tasks import rollout as boxes
 from tests.support.rollout_world import NEW, World
 
@@ -96,18 +99,23 @@ async def released(*_args: Any, **_options: Any) -> dict[str, str]:
     return {"app": "hello", "version": "2"}
 
 
-async def folder(*_args: Any, **_options: Any) -> str:
-    """The project is not asked."""
-    return "/nowhere"
+class Begun:
+    """The project is not asked, and it may begin."""
+
+    async def project_folder(self, *_args: Any, **_options: Any) -> str:
+        return "/nowhere"
+
+    async def may_begin(self, _folder: str, _app: str, _env: str, **_options: Any) -> str:
+        return "hello"
 
 
-async def may_begin(_folder: str, _app: str, _env: str, **_options: Any) -> str:
-    """It may."""
-    return "hello"
+@flow(name="deploy", flow_run_name=names.deploy)
+@wraps(deploying.fn)
+async def deploy(*args: Any, **options: Any) -> Any:
+    """The chart of `deploy` around a release that is there."""
+    return await deploying.fn(*args, **options, boxes=Begun(), releasing=released)
 
 
-deploying.release = released  # type: ignore[assignment]
-deploying.boxes.project_folder, deploying.boxes.may_begin = folder, may_begin  # type: ignore[attr-defined]
 boxes.start.open_run = open_run  # type: ignore[attr-defined]
 boxes.start.already_there = nothing  # type: ignore[attr-defined]
 hosts.cargo_for, hosts.process_health = cargo, health  # type: ignore[assignment]

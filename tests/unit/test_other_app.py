@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
 from deployments.hooks.matching import deploy_parameters
-from flows import deploy as deploying
-from flows import release as releasing
+from flows.deploy import deploy
+from flows.release import release
 from gopub.errors import RefusedError
 from gopub.spec.projects import Project
+from gopub.usecases.refuse_app import refuse_other_app
 
 HELLO = Project(repository="https://gitlab.example/trade/hello.git", project="/srv/hello", envs=("prod",))
 
@@ -19,7 +21,7 @@ HELLO = Project(repository="https://gitlab.example/trade/hello.git", project="/s
 class Boxes:
     """The boxes of a release, around a commit whose gopub.yaml is of the app ``payments``; they note what is done."""
 
-    refuse_other_app = staticmethod(releasing.boxes.refuse_other_app)
+    refuse_other_app = staticmethod(refuse_other_app)
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -47,38 +49,28 @@ class Boxes:
         self.done.append("looked up")
         return {"app": "payments", "version": "1.0.0", "release_id": "a" * 64, "commit": "b" * 40}
 
-
-@pytest.fixture
-def boxes(monkeypatch) -> Boxes:
-    made = Boxes()
-
-    async def rollout(app, *_given):
-        made.done.append(f"rolled out {app}")
+    async def rollout(self, app, *_given):
+        self.done.append(f"rolled out {app}")
         return {}
 
-    async def ended(result):
-        return result
 
-    async def release(*given, **options):
-        return await releasing.release.fn(*given, **options)
-
-    monkeypatch.setattr(releasing, "boxes", made)
-    monkeypatch.setattr(deploying, "boxes", made)
-    monkeypatch.setattr(deploying, "release", release)
-    monkeypatch.setattr(deploying, "rollout", rollout)
-    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=ended))
-    return made
+async def deployed(boxes: Boxes, parameters: dict) -> None:
+    """Walk the chart of `deploy`, and that of `release` within it, with these boxes."""
+    made = partial(release.fn, boxes=boxes)
+    await deploy.fn(**parameters, boxes=boxes, releasing=made, rolling_out=boxes.rollout)
 
 
-async def test_a_token_for_one_app_deploys_no_other_one(boxes):
+async def test_a_token_for_one_app_deploys_no_other_one():
+    boxes = Boxes()
     parameters = deploy_parameters("hello", HELLO, env="prod", ref="v1.0.0", actor="token:hello-only", reason="")
     with pytest.raises(RefusedError, match=r"GP940 .* of the app 'payments'; 'hello' was asked for"):
-        await deploying.deploy.fn(**parameters)
+        await deployed(boxes, parameters)
     assert boxes.done == []
 
 
-async def test_the_app_that_was_asked_for_and_a_run_that_names_none_go_on(boxes):
+async def test_the_app_that_was_asked_for_and_a_run_that_names_none_go_on():
+    boxes = Boxes()
     parameters = deploy_parameters("payments", HELLO, env="prod", ref="v1.0.0", actor="oncall", reason="")
-    await deploying.deploy.fn(**parameters)
-    await deploying.deploy.fn(**{name: value for name, value in parameters.items() if name != "app"})
+    await deployed(boxes, parameters)
+    await deployed(boxes, {name: value for name, value in parameters.items() if name != "app"})
     assert boxes.done == ["looked up", "rolled out payments"] * 2

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from flows import deploy as deploying
-from flows import release as releasing
+import flows.deploy
+import flows.release
 from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.seat import Seat
@@ -74,23 +75,13 @@ def world(tmp_path, monkeypatch) -> World:
     return World(tmp_path)
 
 
-async def deployed(monkeypatch, folder, *, env="lab", app="hello", version="2", release="", **options) -> list[str]:
+async def deployed(folder, *, env="lab", app="hello", version="2", release="", **options) -> list[str]:
     """How far `deploy` came: with the error's code at the end, where it was refused."""
     boxes = Boxes(version, release)
-
-    async def ended(result: Any) -> Any:
-        return result
-
-    async def subflow(*given: Any, **more: Any) -> Any:
-        return await releasing.release.fn(*given, **more)
-
-    monkeypatch.setattr(releasing, "boxes", boxes)
-    monkeypatch.setattr(deploying, "boxes", boxes)
-    monkeypatch.setattr(deploying, "release", subflow)
-    monkeypatch.setattr(deploying, "rollout", boxes.rollout)
-    monkeypatch.setattr(deploying, "gates", SimpleNamespace(ended=ended))
+    made = partial(flows.release.release.fn, boxes=boxes)
+    parts: dict[str, Any] = {"boxes": boxes, "releasing": made, "rolling_out": boxes.rollout}
     try:
-        await deploying.deploy.fn(str(folder), env, project=str(folder), app=app, **options)
+        await flows.deploy.deploy.fn(str(folder), env, project=str(folder), app=app, **options, **parts)
     except GopubError as error:
         boxes.done.append(error.code)
     except InterruptedError:
@@ -98,42 +89,40 @@ async def deployed(monkeypatch, folder, *, env="lab", app="hello", version="2", 
     return boxes.done
 
 
-async def test_a_deployment_that_may_begin_is_built(world, tmp_path, monkeypatch):
-    assert await deployed(monkeypatch, tmp_path) == ["cloned", "built"]  # the control of all that follow
-    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "rolled out"]
+async def test_a_deployment_that_may_begin_is_built(world, tmp_path):
+    assert await deployed(tmp_path) == ["cloned", "built"]  # the control of all that follow
+    assert await deployed(tmp_path, release=NEW) == ["cloned", "rolled out"]
 
 
-async def test_an_unknown_environment_and_another_app_are_refused_before_anything_is_cloned(
-    world, tmp_path, monkeypatch
-):
-    assert await deployed(monkeypatch, tmp_path, env="nosuch") == ["GP942"]
-    assert await deployed(monkeypatch, tmp_path, app="payments") == ["GP940"]
+async def test_an_unknown_environment_and_another_app_are_refused_before_anything_is_cloned(world, tmp_path):
+    assert await deployed(tmp_path, env="nosuch") == ["GP942"]
+    assert await deployed(tmp_path, app="payments") == ["GP940"]
 
 
-async def test_an_active_rollout_is_told_before_anything_is_cloned(world, tmp_path, monkeypatch):
+async def test_an_active_rollout_is_told_before_anything_is_cloned(world, tmp_path):
     world.driver()
-    assert await deployed(monkeypatch, tmp_path) == ["GP708"]
+    assert await deployed(tmp_path) == ["GP708"]
 
 
-async def test_a_held_seat_is_told_before_anything_is_cloned(world, tmp_path, monkeypatch):
+async def test_a_held_seat_is_told_before_anything_is_cloned(world, tmp_path):
     journal = settings.journal()
     journal.take_seat(Seat("hello", "lab", 1, "t", "somebody@elsewhere:1"), rollout="r0", lease=3600.0)
-    assert await deployed(monkeypatch, tmp_path) == ["GP707"]
+    assert await deployed(tmp_path) == ["GP707"]
 
 
-async def test_a_quarantined_release_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
+async def test_a_quarantined_release_is_told_before_anything_is_built(world, tmp_path):
     await chart(world.driver(), "bad")
-    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "GP721"]
+    assert await deployed(tmp_path, release=NEW) == ["cloned", "GP721"]
     clear("hello", "lab", NEW, "mended")
-    assert await deployed(monkeypatch, tmp_path, release=NEW) == ["cloned", "rolled out"]
+    assert await deployed(tmp_path, release=NEW) == ["cloned", "rolled out"]
 
 
-async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path, monkeypatch):
+async def test_an_older_version_is_told_before_anything_is_built(world, tmp_path):
     closed = ev.EnvClosed("r0", Outcome.PROMOTED, stable=NEW, stable_version="2.0.0")
     world.journal.append("env/hello/lab", 0, [ev.EnvOpened("r0", NEW), closed], actor="me")
-    assert await deployed(monkeypatch, tmp_path, version="2.0.1") == ["cloned", "built"]
-    assert await deployed(monkeypatch, tmp_path, version="1.0.0") == ["cloned", "GP730"]
-    assert await deployed(monkeypatch, tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
+    assert await deployed(tmp_path, version="2.0.1") == ["cloned", "built"]
+    assert await deployed(tmp_path, version="1.0.0") == ["cloned", "GP730"]
+    assert await deployed(tmp_path, version="1.0.0", downgrade=True) == ["cloned", "built"]
 
 
 async def test_the_command_is_refused_before_an_engine_is_started(world, tmp_path):

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,13 +19,16 @@ from prefect.utilities.engine import capture_sigterm
 from gopub.cli import control, driving, engine
 from gopub.cli.signals import NAMES
 from gopub.cli.stopping import stop
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.fleet.orders import Order, Record
 from gopub.journal import events as ev
 from gopub.journal.store import Journal
 from gopub.process import base_environment, run
+from gopub.traffic.protocol import EdgeAck
+from gopub.traffic.table import RouteTable
 from gopub.views.follow import Follower
-from tests.support.doubles import MemoryHost
+from tests.support.doubles import MemoryHost, MemoryRouter
 from tests.support.rollout_world import World, chart, in_memory
 from tests.unit.test_rollback import Canary
 
@@ -143,6 +146,19 @@ def test_prefect_would_take_sigterm_from_the_main_thread():
     assert seen == [mine]
 
 
+class Patient(MemoryRouter):
+    """An edge that takes a table when it may."""
+
+    def __init__(self, may: Callable[[], object]) -> None:
+        super().__init__()
+        self.may = may
+
+    async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        while not self.may():
+            await SystemClock().sleep(0.01)
+        return await super().put(table)
+
+
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("when", ["staged", "switched", "reached", "going back"])
 def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when, again):
@@ -155,8 +171,16 @@ def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when
     }
 
     async def roll_out():
+        sent: list[None] = []
+
+        def heard() -> bool:
+            """The main thread asks in its own time, and the world in memory may be quicker: so it waits at the end."""
+            last = len(sent) == 3 or (sent and run.state.back)
+            return bool(run.asked()) or not last
+
+        world.router = Patient(heard)
         run = world.driver()
-        record, sent = run.record, []
+        record = run.record
 
         def recording(*events, must=True):
             record(*events, must=must)
@@ -166,15 +190,9 @@ def test_sigterm_again_and_again_interrupts_no_way_back(world, monkeypatch, when
         run.record = recording
         with capture_sigterm():
             await chart(run, "bad")
-            await heard.wait()  # the main thread hears of it in its own time; the world in memory may be quicker
+        assert [one.what for one in run.asked()] == ["abort"]
         return {"app": "hello", "env": "lab", "version": "2", "outcome": run.state.closed.outcome.value, "reason": ""}
 
-    async def heeded(*given):
-        heard.set()
-        await stop(*given)
-
-    heard = asyncio.Event()
-    monkeypatch.setattr("gopub.cli.stopping.stop", heeded)
     assert run_as_flow(monkeypatch, roll_out).exit_code == 130
     assert set(world.running().values()) == {world.old}
     assert world.router.table.canary is None

@@ -30,10 +30,6 @@ def run(tmp_path, monkeypatch) -> Run:
     monkeypatch.setattr(stopping, "LISTEN", 0.01)
     monkeypatch.setattr(stopping, "GRACE", 0.05)
     monkeypatch.setattr(stopping, "get_client", Server)
-
-    async def no_page(_run: Run) -> None: ...
-
-    monkeypatch.setattr(stopping.pages, "progress_page", no_page)
     monkeypatch.setattr(stopping.flow_run, "get_root_flow_run_id", lambda: str(CANCELLED))
     return World(tmp_path).driver()
 

@@ -20,6 +20,14 @@ def raised(error: Exception) -> None:
     raise error
 
 
+def test_what_a_chart_is_made_of_is_no_parameter_of_its_runs() -> None:
+    for flow, parts in ((deploy.deploy, {"boxes", "releasing", "rolling_out"}), (release.release, {"boxes"})):
+        whole = inspect.signature(flow.fn.__wrapped__).parameters
+        given = inspect.signature(flow.fn).parameters
+        assert set(whole) - set(given) == parts
+        assert set(flow.parameters.properties) == set(given)
+
+
 @pytest.mark.parametrize("name", ["prefect.flow_runs", "prefect.task_runs", "prefect.engine"])
 def test_a_traceback_of_ours_is_one_line_and_one_of_others_stays(
     name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
