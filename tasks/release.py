@@ -13,7 +13,6 @@ from prefect.concurrency.asyncio import concurrency
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from blocks.resolve import ServerBlocks
 from gopub import release as core
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
@@ -33,6 +32,7 @@ from gopub.wiring.backends import BACKENDS
 from gopub.wiring.shop import Shop, now, open_shop
 from tasks import marks, pages
 from tasks.box import box
+from tasks.elsewhere import Elsewhere
 
 __all__ = [
     "already_published", "check_modules", "checkout", "compile_all", "manifest", "may_begin", "may_enter", "plan",
@@ -66,7 +66,7 @@ def workshop(
     invocation = f"urn:prefect:flow-run:{run}" if run else ""
     allowed = refs or (EVERY if on_a_worker() else ())
     with open_shop(repository, ref, version, spec_file, Path(project), invocation=invocation, refs=allowed,
-                   elsewhere=ServerBlocks()) as shop:  # fmt: skip
+                   elsewhere=Elsewhere()) as shop:  # fmt: skip
         yield shop
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from prefect import get_run_logger
 
-from blocks.resolve import ServerBlocks
 from gopub.canon import Json
 from gopub.clock import SystemClock
 from gopub.journal import projects
@@ -38,6 +37,7 @@ from gopub.views.verdict import because
 from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
 from tasks.box import box
+from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
 from tasks.pausing import heeding_pause
 from tasks.stopping import heeding_cancel
@@ -55,7 +55,7 @@ async def driving(wish: Wish) -> AsyncIterator[Run]:
     here = replace(wish, run=str(next(iter(marks.runs_here()), "")))
     async with (
         pages.beside(),  # the outermost: it waits for a slow server once the seat is free
-        start.open_run(here, ServerBlocks()) as run,
+        start.open_run(here, Elsewhere()) as run,
         run.driving(),
         heeding_cancel(run),
         heeding_pause(run),
@@ -155,7 +155,7 @@ async def orphans(app: str, env: str) -> list[recover.Found]:
     """Each active rollout that nobody drives; edges that missed the way back make one when they answer again."""
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
-    await recover_edges.mend(journal, SystemClock().now(), ServerBlocks(), app, env)
+    await recover_edges.mend(journal, SystemClock().now(), Elsewhere(), app, env)
     return recover.orphans(journal, app, env)
 
 
@@ -191,7 +191,7 @@ async def already_there(wish: Wish) -> dict[str, Json] | None:
     """The summary of a rollout that would change nothing, so that a second run does nothing."""
     if wish.rollout and (over := summary_if_over(settings.journal(), wish.rollout)):
         return over
-    return await start.already_there(wish, ServerBlocks())
+    return await start.already_there(wish, Elsewhere())
 
 
 @box(name="drove before", limit=None)

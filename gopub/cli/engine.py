@@ -71,7 +71,7 @@ def server_blocks() -> Elsewhere | None:
     """Where a command that runs no flow looks for names that no file gives: on the server that is set up, if one is."""
     if "PREFECT_API_URL" not in os.environ:
         return None
-    return cast("Elsewhere", load("blocks.resolve:ServerBlocks")())
+    return cast("Elsewhere", load("tasks.elsewhere:Elsewhere")())
 
 
 def needs_own_server() -> bool:

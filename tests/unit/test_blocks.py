@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
@@ -13,6 +16,7 @@ from blocks.connection import ConnectionBlock
 from gopub.spec.kinds import Connection, SecretRef
 from gopub.telemetry import REDACTOR
 from gopub.wiring.backends import BACKENDS
+from tasks.elsewhere import Elsewhere
 
 NEEDED: dict[str, dict[str, Any]] = {
     "directory": {"path": "/srv/artifacts"},
@@ -85,3 +89,31 @@ def test_a_value_that_the_kind_refuses_is_refused() -> None:
     with pytest.raises(ValidationError, match="is not an endpoint"):
         wrong = blocks.S3Store(endpoint="https://s3.example/", bucket="b").to_connection()
     assert wrong is None
+
+
+HEAVY = """
+import sys
+import {module}
+print(*sorted({{"blocks", "minio", "requests", "asyncssh"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("flows.recover", []),
+        ("flows.promote", []),
+        ("flows.deploy", []),
+        ("blocks.resolve", ["asyncssh", "blocks", "minio", "requests"]),
+    ],
+)
+def test_a_flow_comes_without_the_backends_until_a_name_is_in_no_file(module: str, imported: list[str]) -> None:
+    """A worker starts a process for each run, two of them every minute; the last one is the control."""
+    code = HEAVY.format(module=module)
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True)
+    assert done.stdout.split() == imported
+
+
+def test_its_place_is_named_as_the_servers_blocks_name_it() -> None:
+    with temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
+        assert Elsewhere().words() == "the Prefect Blocks of http://prefect.example/api"
