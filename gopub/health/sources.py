@@ -34,9 +34,9 @@ class SpendSource(Protocol):
     """A ``MetricSource`` that can look back for as long as an error budget counts; not every one can."""
 
     async def spending(
-        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, at: float
+        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, due: Sequence[float], at: float
     ) -> Spending | NoData:
-        """What was asked and failed in the windows of ``wanted`` before ``at``."""
+        """What was asked and failed before ``at`` in the windows that are ``due``, and what else is wanted."""
 
 
 @runtime_checkable

@@ -257,7 +257,7 @@ class TestPrometheus(MetricsContract):
 
     async def test_what_was_spent_is_what_the_edges_counted(self, source: PrometheusSource) -> None:
         wanted = BudgetTarget(freeze_below=0.2, burn="article", window=1800.0)
-        found = await source.spending("hello", "prod", STABLE, wanted, T0 + 3600)
+        found = await source.spending("hello", "prod", STABLE, wanted, [1800.0], T0 + 3600)
         assert isinstance(found, Spending), found
         [half_an_hour] = found.windows
         assert half_an_hour.attempts == pytest.approx(2 * 12_000 + 12 + 440, rel=0.05)
@@ -267,11 +267,13 @@ class TestPrometheus(MetricsContract):
         assert newest.attempts == pytest.approx(4000 + 2 + 220, rel=0.1)
         assert newest.errors == pytest.approx(22, rel=0.2)
         assert len(found.queries) == 3
-        own = await source.spending("hello", "prod", None, BudgetTarget(0.2, query='vector(0.25) or x{a="{app}"}'), T0)
+        own = await source.spending(
+            "hello", "prod", None, BudgetTarget(0.2, query='vector(0.25) or x{a="{app}"}'), [], T0
+        )
         assert isinstance(own, Spending)
         assert own.told == 0.25
         for wrong in ("nothing_of_this_name", "vector(0) / 0", "sum(("):
-            refused = await source.spending("hello", "prod", None, BudgetTarget(0.2, query=wrong), T0 + 3600)
+            refused = await source.spending("hello", "prod", None, BudgetTarget(0.2, query=wrong), [], T0 + 3600)
             assert isinstance(refused, NoData), wrong
             assert refused.reason
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -209,15 +210,17 @@ class Told:
     """Answers by what a question ends in; satisfies SpendSource, and a MetricSource's questions are not asked."""
 
     def __init__(self, *answers):
-        self.answers, self.asked = list(answers), []
+        self.answers, self.asked, self.wait = list(answers), [], None
 
     async def ask(self, text):
         self.asked.append(text)
         return self.answers.pop(0)
 
-    async def spending(self, app, env, stable, wanted, at):
-        self.asked.append(at)
-        return self.answers[0]
+    async def spending(self, app, env, stable, wanted, due, at):
+        self.asked.append((at - NOON, list(due)))
+        if self.wait:
+            await self.wait.wait()
+        return replace(self.answers[0], windows=tuple(Spent(one, 1000.0, 1.0) for one in due))
 
 
 def row(name, *samples):
@@ -227,12 +230,12 @@ def row(name, *samples):
 async def test_windows_are_summed_over_classes_without_answers_that_were_left():
     rows = [row("2xx", (NOON, 990)), row("5xx", (NOON, 6)), row("cut", (NOON, 4)), row("left", (NOON, 50))]
     source = Told(rows)
-    found = await read_spending(source.ask, "shop", "prod", "5" * 12, TARGET, NOON)
+    found = await read_spending(source.ask, "shop", "prod", "5" * 12, TARGET, [MONTH], NOON)
     assert found.windows == (Spent(MONTH, 1000.0, 10.0),)
     assert source.asked == [
         'sum by (class) (increase({__name__="gopub_edge_attempts_total",app="shop",env="prod"}[2592000s]))'
     ]
-    empty = await read_spending(Told([]).ask, "shop", "prod", None, TARGET, NOON)
+    empty = await read_spending(Told([]).ask, "shop", "prod", None, TARGET, [MONTH], NOON)
     assert empty.windows == (Spent(MONTH, 0.0, 0.0),)
 
 
@@ -240,39 +243,66 @@ async def test_the_articles_rule_reads_the_service_now_and_stable_of_a_day():
     now = [row("2xx", (1.0, 99), (2.0, 90)), row("5xx", (1.0, 1), (2.0, 10))]
     past = [row("2xx", (1.0, 98)), row("5xx", (1.0, 2))]
     source = Told(now, past)
-    found = await read_spending(source.ask, "a", "e", "5" * 12, BudgetTarget(burn="article"), NOON)
+    found = await read_spending(source.ask, "a", "e", "5" * 12, BudgetTarget(burn="article"), [], NOON)
     assert found.course == (Moment(1.0, 100.0, 1.0), Moment(2.0, 100.0, 10.0))
     assert found.usual == 0.02
     assert source.asked[1].endswith(f"[86400s:{LASTS:.0f}s] offset 3600s")
     assert 'release="555555555555"' in source.asked[1]
     first = Told(now)
-    assert (await read_spending(first.ask, "a", "e", None, BudgetTarget(burn="article"), NOON)).usual is None
+    assert (await read_spending(first.ask, "a", "e", None, BudgetTarget(burn="article"), [], NOON)).usual is None
 
 
 @pytest.mark.parametrize("rows", [[], [row("", (NOON, 1)), row("", (NOON, 2))], [row("", (NOON, "NaN"))]])
 async def test_a_query_that_gives_no_one_number_is_refused(rows):
     with pytest.raises(ValueError, match="query of the budget"):
-        await read_spending(Told(rows).ask, "a", "e", None, replace(TARGET, query="x"), NOON)
+        await read_spending(Told(rows).ask, "a", "e", None, replace(TARGET, query="x"), [], NOON)
 
 
 async def test_a_count_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="no number"):
-        await read_spending(Told([row("5xx", (NOON, "+Inf"))]).ask, "a", "e", None, TARGET, NOON)
+        await read_spending(Told([row("5xx", (NOON, "+Inf"))]).ask, "a", "e", None, TARGET, [MONTH], NOON)
 
 
 def test_names_stay_within_their_quotes():
     assert filled('left{service="{app}",env="{env}"}', 'a"b', "prod") == 'left{service="a\\"b",env="prod"}'
 
 
-async def test_it_is_read_now_and_then_and_a_source_that_cannot_says_so():
-    source = Told(Spending(0.0, told=0.5))
-    watch = SpendWatch(source, replace(CONFIG, budget=TARGET))
-    for at in (NOON, NOON + EVERY / 2, NOON + EVERY, NOON + EVERY + 1, NOON - 60):
-        assert (await watch.read(at)).told == 0.5
-    assert source.asked == [NOON, NOON + EVERY, NOON - 60], "a clock that was set back reads anew"
+async def test_it_is_read_now_and_then_and_a_long_window_seldom():
+    source = Told(Spending(0.0))
+    both = BudgetTarget(freeze_below=0.2, burn="multiwindow")
+    watch = SpendWatch(source, replace(CONFIG, budget=both))
+    for ago in (0.0, EVERY / 2, EVERY, EVERY + 1, 300.0, 2592.0, -60.0):
+        found = await watch.read(NOON + ago)
+        assert [one.seconds for one in found.windows] == [300.0, 1800.0, 3600.0, 21_600.0, 259_200.0, MONTH]
+    short, longer = [300.0, 1800.0, 3600.0, 21_600.0], [300.0, 1800.0, 3600.0, 21_600.0, 259_200.0]
+    assert source.asked == [
+        (0.0, [*longer, MONTH]), (EVERY, short), (300.0, longer), (2592.0, [*longer, MONTH]),
+        (-60.0, [*longer, MONTH]),
+    ], "a clock that was set back reads all anew"  # fmt: skip
+
+
+async def test_a_source_that_cannot_look_back_says_so_and_nobody_is_asked_in_vain():
+    source = Told(Spending(0.0))
     assert await SpendWatch(source, CONFIG).read(NOON) is None
+    assert source.asked == []
     blind = await SpendWatch(object(), replace(CONFIG, budget=TARGET)).read(NOON)
     assert blind.unread == "these metrics cannot tell what was spent before"
+
+
+async def test_no_look_waits_for_a_slow_reading():
+    """The canary may have to go back meanwhile: what is not there yet is not waited for, and lets nothing grow."""
+    source = Told(Spending(0.0))
+    source.wait = asyncio.Event()
+    watch = SpendWatch(source, replace(CONFIG, budget=TARGET), patience=0.001)
+    first = await watch.read(NOON)
+    assert first.unread == "its first reading is still under way"
+    assert judged(first).verdict.kind is Kind.HOLD
+    assert (await watch.read(NOON + 2)).unread
+    assert source.asked == [(0.0, [MONTH])], "and it is not asked twice at once"
+    source.wait.set()
+    while (found := await watch.read(NOON + 4)).unread:  # it ends: nothing holds the answer any more
+        pass
+    assert found.over(MONTH)
 
 
 # --- kept, and written down

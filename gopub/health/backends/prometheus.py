@@ -205,12 +205,12 @@ class PrometheusSource:
             return NoData(str(refusal), tuple(queries))
 
     async def spending(
-        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, at: float
+        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, due: Sequence[float], at: float
     ) -> Spending | NoData:
-        """What the edges counted in the windows of ``wanted``, as far back as this server keeps it."""
+        """What the edges counted in the windows that are due, as far back as this server keeps it."""
         queries: list[ResolvedQuery] = []
         try:
-            found = await read_spending(lambda text: self._ask(text, at, queries), app, env, stable, wanted, at)
+            found = await read_spending(lambda text: self._ask(text, at, queries), app, env, stable, wanted, due, at)
             return replace(found, queries=tuple(queries))
         except (_Refused, ValueError) as refusal:
             return NoData(str(refusal), tuple(queries))

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from gopub.health.backends.promql import quoted, selector
 from gopub.health.backends.targets import Row
-from gopub.health.burn import ARTICLE, DAY, HOUR, LASTS, Moment, Spending, Spent, percentile, spans
+from gopub.health.burn import ARTICLE, DAY, HOUR, LASTS, Moment, Spending, Spent, percentile
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import APART_CLASSES, ERROR_CLASSES
 
@@ -18,15 +18,15 @@ Ask = Callable[[str], Awaitable[list[Row]]]
 
 
 async def read_spending(
-    ask: Ask, app: str, env: str, stable: str | None, wanted: BudgetTarget, at: float
+    ask: Ask, app: str, env: str, stable: str | None, wanted: BudgetTarget, due: Sequence[float], at: float
 ) -> Spending:  # fmt: skip
-    """Ask for what ``wanted`` needs, each window by a question of its own.
+    """Ask for what ``wanted`` needs, each window that is ``due`` by a question of its own.
 
     Raises:
         ValueError: an answer is no number, or the team's query gave none or several.
     """
     of_all = {"app": app, "env": env}
-    windows = [_spent(span, await ask(_increase(of_all, span))) for span in spans(wanted)]
+    windows = [_spent(span, await ask(_increase(of_all, span))) for span in due]
     told = None
     if wanted.freeze_below is not None and wanted.query is not None:
         told = _one(await ask(filled(wanted.query, app, env)))
