@@ -85,6 +85,7 @@ async def look(run: Run, step: PlannedStep, judging: Judging, history: History) 
     health = await asyncio.gather(*(_health(run, name) for name in step.hosts))
     observation = await judging.observe(run, step, health, history.now)
     policy = judging.policy(step)
+    judging.between.add(observation)
     history = judging.clocked(run, step, observation, history)
     beside = judging.shadow(step, observation, history)
     return VerdictRecord(decide(observation, policy, history), observation, policy, history, shadow=beside)
@@ -102,6 +103,8 @@ def write(run: Run, step: PlannedStep, record: VerdictRecord, judging: Judging) 
     verdict = record.verdict
     memory = judging.memory()
     kept = cast("dict[str, JsonValue]", {"record": to_json(sealed(record, memory)), "observer": memory})
+    if (looks := judging.between.taken(record.observation)) is not None:
+        kept["looks"] = cast("JsonValue", looks)
     observed = record.history.observed or 0.0
     run.record(ev.Judged(step.index, verdict.kind.value, verdict.rule, verdict.reason, kept, round(observed, 3)))
 

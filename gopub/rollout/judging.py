@@ -14,6 +14,7 @@ from gopub.health.observe import Observer
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.judge.backtest import under
+from gopub.judge.between import Between
 from gopub.judge.observed import BakeClock
 from gopub.judge.shadow import lasts, ride
 from gopub.judge.verdict import History, Policy, Shadow
@@ -42,6 +43,8 @@ class Judging:
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
         self._started = False
+        self.between = Between()
+        """The looks since the last one that was written whole."""
         self._asked, self._deaf = 0.0, set[str]()
         self._clock: tuple[int, BakeClock] | None = None
         wanted = run.ports.environment.judge.look

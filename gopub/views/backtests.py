@@ -20,6 +20,7 @@ from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.judge.backtest import CENSORED, Decided, backtest, shadowed
+from gopub.judge.between import unfolded
 from gopub.judge.replay import record_from_json
 from gopub.judge.verdict import VerdictRecord
 from gopub.spec.models import Judge
@@ -107,9 +108,11 @@ def _tested(journal: Journal, told: Told, judge: Judge | None) -> Tested:
 
 
 def _records(entries: Sequence[Entry]) -> Iterator[VerdictRecord]:
-    for entry in entries:
-        if isinstance(entry.event, ev.Judged) and (kept := entry.event.record.get("record")):
-            yield record_from_json(kept)
+    """Every look, also those of which only the counts were kept."""
+    judged = (entry.event.record for entry in entries if isinstance(entry.event, ev.Judged))
+    yield from unfolded(
+        [(record_from_json(kept["record"]), kept.get("looks")) for kept in judged if kept.get("record")]
+    )
 
 
 def main() -> None:

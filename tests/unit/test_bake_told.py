@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from gopub.health.samples import CounterSnapshot, NoData
+from gopub.journal import events as ev
 from gopub.journal.streams import stream_of
+from gopub.judge.replay import record_from_json
 from gopub.views.follow import line_printer
 from tests.support.rollout_world import NEW
 from tests.unit.test_bake_clock import Served, bake_until_it_dies, world
@@ -65,3 +68,16 @@ def test_after_it_something_is(world):
     first, second = watched(world, late=1000.0, life=40.0)
     assert first.endswith("(due within 15s): waits")
     assert second.startswith("step 1: no edge has counted an answer of the canary since its step began 20s ago: ")
+
+
+def test_every_look_of_a_bake_is_in_the_journal_whole_or_as_counts(world):
+    """What a driver keeps is every look that counted something, once, in order, up to its last entry."""
+    printed(world, late=0.0, life=30.0)
+    judged = [one.event for one in world.journal.read(stream_of("r1")) if isinstance(one.event, ev.Judged)]
+    whole = [record_from_json(one.record["record"]).observation for one in judged]
+    between = [one["at"] for event in judged for one in event.record.get("looks", {"windows": []})["windows"]]
+    times = sorted({*between, *(seen.at for seen in whole if seen.windows)})
+    assert len(between) > len(judged) > 1, "most looks are not written whole"
+    assert not {seen.at for seen in whole} & set(between), "and none twice"
+    gaps = {round(after - before, 3) for before, after in pairwise(times)}
+    assert len(gaps) == 1, f"no look is missing: {times}"
