@@ -97,7 +97,7 @@ class JudgeConfig:
     """Seconds after its start, or after a boot of its host, for which a process may be slow."""
     horizon: float = 60.0
     """Seconds: score and SLO look at the last minute, or further back until ``min_requests`` are together."""
-    log_every: float = 10.0
+    log_every: float = 5.0
     """Seconds between two readings of the logs while nothing is suspicious."""
     warmup_seen: bool = False
     """``warmup`` is what stable's own starts took."""

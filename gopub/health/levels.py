@@ -50,15 +50,10 @@ def level_of(name: str) -> str | None:
     return _LEVELS.get(_OFFSET.sub("", name.lower()))
 
 
-def plain_level(text: str) -> str:
-    """``error`` or ``fatal`` where a line without keys says so, else ""."""
+def plain_level(text: str) -> str | None:
+    """``error`` or ``fatal`` where a line without keys says so, "" where it names a lower level, None without any."""
     match = _named(text)
-    return _LEVELS[(match[1] or match[2]).lower()] if match else ""
-
-
-def names_level(text: str) -> bool:
-    """Whether a line without keys names any level."""
-    return _named(text) is not None
+    return _LEVELS[(match[1] or match[2]).lower()] if match else None
 
 
 def warns(text: str) -> bool:

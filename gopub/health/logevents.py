@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gopub.health.logkeys import causes, heads_a_trace
@@ -64,11 +63,12 @@ class Joiner:
     _quiet: str = ""
     """The line before, if it was none to look at: only what follows makes it worth asking for its level."""
 
-    def take(self, text: str, priority: int) -> Iterator[Said]:
+    def take(self, text: str, priority: int) -> tuple[Said, ...]:
         """One more line; the event before, if this one ends it and it is an error."""
-        if not self.inside and not self._held and priority > 3 and quiet(text):
+        still = priority > 3 and quiet(text)
+        if still and not self.inside and not self._held:
             self._quiet = text
-            return
+            return ()
         if self._quiet:
             self.inside, self._quiet = _begins(self._quiet[:_JUDGED], ""), ""
         goes_on = _goes_on(text[:_JUDGED], self.inside)
@@ -76,19 +76,24 @@ class Joiner:
             self.inside = goes_on
             if self._held and len(self._causes) < MOST_CAUSES:
                 self._causes += causes(text[:_JUDGED])
-            return
-        yield from self.end()
+            return ()
+        said = self.end()
+        if still and self.inside != "go":
+            self.inside, self._quiet = "", text
+            return said
         self._text, self._priority, self._held = text, priority, True
         self.inside = _begins(text[:_JUDGED], self.inside, priority)
+        return said
 
-    def end(self) -> Iterator[Said]:
+    def end(self) -> tuple[Said, ...]:
         """Count what is held: no more of it was read. What still belongs to it later is passed over."""
-        if self._held and (found := classes(self._text, self._priority, tuple(self._causes))):
-            yield Said(found, self._text)
+        found = classes(self._text, self._priority, tuple(self._causes)) if self._held else ()
+        said = (Said(found, self._text),) if found else ()
         self._text, self._causes, self._held = "", [], False
+        return said
 
 
-def count(said: Iterator[Said], into: Counter[str]) -> None:
+def count(said: tuple[Said, ...], into: Counter[str]) -> None:
     """Add the classes of events."""
     for event in said:
         for name in event.classes:

@@ -16,33 +16,35 @@ import json
 import re
 from collections.abc import Mapping
 
-from gopub.health.levels import level_of, names_level, plain_level, torn_level, warns
+from gopub.health.levels import level_of, plain_level, torn_level, warns
 from gopub.health.logkeys import LEVEL_KEYS, LONGEST, MESSAGE_KEYS, Line, first, keyed
 
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
+# A name, a word in lower case without which the pattern cannot match and which is asked for first, and the pattern.
 _KINDS = (
-    ("panic", re.compile(r"^panic: |\bpanic(?:ked)?\b", re.IGNORECASE)),
-    ("nil pointer dereference", re.compile(r"nil pointer dereference")),
-    ("runtime error", re.compile(r"runtime error: ([a-z ]+)")),
-    ("fatal error", re.compile(r"^fatal error: ")),
-    ("deadline exceeded", re.compile(r"(?:context )?deadline exceeded", re.IGNORECASE)),
-    ("i/o timeout", re.compile(r"i/o timeout")),
-    ("connection refused", re.compile(r"connection refused")),
-    ("connection reset", re.compile(r"connection reset by peer|broken pipe")),
-    ("too many open files", re.compile(r"too many open files")),
+    ("panic", "panic", re.compile(r"^panic: |\bpanic(?:ked)?\b", re.IGNORECASE)),
+    ("nil pointer dereference", "nil pointer", re.compile(r"nil pointer dereference")),
+    ("runtime error", "runtime error", re.compile(r"runtime error: ([a-z ]+)")),
+    ("fatal error", "fatal error", re.compile(r"^fatal error: ")),
+    ("deadline exceeded", "deadline exceeded", re.compile(r"(?:context )?deadline exceeded", re.IGNORECASE)),
+    ("i/o timeout", "i/o timeout", re.compile(r"i/o timeout")),
+    ("connection refused", "connection refused", re.compile(r"connection refused")),
+    ("connection reset", "connection reset", re.compile(r"connection reset by peer")),
+    ("connection reset", "broken pipe", re.compile(r"broken pipe")),
+    ("too many open files", "too many open", re.compile(r"too many open files")),
 )
 # What a line of a lower level, or of none, may well say of others.
 _DETAILS = (
-    ("connection refused", re.compile(r"Connection refused")),
-    ("connection reset", re.compile(r"Connection reset")),
-    ("timed out", re.compile(r"\b[Tt]imed out\b")),
-    ("no such host", re.compile(r"no such host|UnknownHost")),
-    ("unexpected EOF", re.compile(r"unexpected EOF|: EOF$", re.MULTILINE)),
-    ("certificate", re.compile(r"x509: |tls: |PKIX path")),
-    ("no space left", re.compile(r"[Nn]o space left on device")),
-    ("permission denied", re.compile(r"[Pp]ermission denied")),
-    ("out of memory", re.compile(r"out of memory|OutOfMemory")),
-    ("deadlock", re.compile(r"[Dd]eadlock")),
+    ("connection refused", ("connection refused",), re.compile(r"Connection refused")),
+    ("connection reset", ("connection reset",), re.compile(r"Connection reset")),
+    ("timed out", ("timed out",), re.compile(r"\b[Tt]imed out\b")),
+    ("no such host", ("no such host", "unknownhost"), re.compile(r"no such host|UnknownHost")),
+    ("unexpected EOF", ("eof",), re.compile(r"unexpected EOF|: EOF$", re.MULTILINE)),
+    ("certificate", ("x509", "tls: ", "pkix"), re.compile(r"x509: |tls: |PKIX path")),
+    ("no space left", ("no space",), re.compile(r"[Nn]o space left on device")),
+    ("permission denied", ("permission",), re.compile(r"[Pp]ermission denied")),
+    ("out of memory", ("out of memory", "outofmemory"), re.compile(r"out of memory|OutOfMemory")),
+    ("deadlock", ("deadlock",), re.compile(r"[Dd]eadlock")),
 )
 _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]*(?:Exception|Error))\b")
 # Keys begin at the begin of a word and are short: a long run of letters is looked at once, not once for each of them.
@@ -78,17 +80,57 @@ def quiet(text: str) -> bool:
     Each of them is asked for apart: that is several times quicker than one pattern.
     """
     low = text.lower()
+    if (
+        "pani" in low or "fata" in low or "deadline exceeded" in low or "i/o timeout" in low or "connection re" in low
+        or "broken pipe" in low or "too many open" in low or "nil pointer" in low or "runtime error" in low
+        or "\\u" in low or "\x1b" in low
+    ):  # fmt: skip
+        return False
     return not (
-        "err" in low or "exception" in low or "fata" in low or "pani" in low or "severe" in low or "crit" in low
-        or "alert" in low or "emerg" in low or "ftl" in low or "pnc" in low or "eror" in low
-        or "deadline exceeded" in low or "i/o timeout" in low or "connection re" in low or "broken pipe" in low
-        or "too many open" in low or "nil pointer" in low
+        "err" in low or "exception" in low or "severe" in low or "crit" in low or "alert" in low or "emerg" in low
+        or "ftl" in low or "pnc" in low or "eror" in low
         or '"e"' in low or '"f"' in low or "l=e" in low or "l=f" in low or "y=e" in low or "y=f" in low
-        or "short_message" in low or "ynumber" in low or "y_number" in low
-        or "\\u" in low or "\x1b" in low or text[:1] in _GLOG
-    )  # fmt: skip
+        or "short_message" in low or "ynumber" in low or "y_number" in low or text[:1] in _GLOG
+    ) or _surely_lower(text, low)  # fmt: skip
 
 
+def _surely_lower(text: str, low: str) -> bool:
+    """Whether the line names one level, where loggers write it, and that is below error: what it speaks of is no news.
+
+    Only forms that leave no doubt; the others are read in full.
+    """
+    if low.count("level") == 1 and "lvl" not in low and "severity" not in low:
+        before, _, after = low.partition("level")
+        if text[:1] == "{" and after[:2] == '":' and before[-1:] == '"' and "{" not in before[1:]:
+            return after[2:11].lstrip().lstrip('"').partition('"')[0] in _LOWER
+        if after[:1] == "=" and '"' not in before and "=" in low[:64].partition(" ")[0]:
+            return after[1:8].partition(" ")[0] in _LOWER
+    elif text[:1].isdigit() and "lev" not in low and "lvl" not in low and "severity" not in low and "\n" not in text:
+        words = text[:120].replace("\t", " ").split(" ")
+        at = next((number for number, word in enumerate(words[:4]) if word in _LOWER_WORDS), None)
+        return at is not None and not any(word in _SHORT for word in words[: at + 3])
+    return False
+
+
+_LOWER = frozenset({"info", "debug", "warn", "trace", "notice"})
+_LOWER_WORDS = frozenset({"INFO", "DEBUG", "WARN", "TRACE", "NOTICE"})
+_SHORT = frozenset(
+    {
+        "ERR",
+        "FTL",
+        "PNC",
+        "ERROR",
+        "FATAL",
+        "PANIC",
+        "DPANIC",
+        "CRITICAL",
+        "SEVERE",
+        "error",
+        "fatal",
+        "panic",
+        "dpanic",
+    }
+)
 _GLOG = frozenset("EF")
 
 
@@ -127,14 +169,19 @@ def _plain(text: str) -> Line:
     text = _ANSI.sub("", text[:LONGEST])
     torn = torn_level(text)
     level = plain_level(text) if torn is None else torn
-    return Line(level, text, lower=not level and (torn is not None or names_level(text)))
+    return Line(level or "", text, lower=level == "")
 
 
 def _kinds(text: str, *, named: bool, sure: bool) -> tuple[str, ...]:
-    known = {name for name, pattern in _KINDS if pattern.search(text)}
+    low = text.lower()
+    known = {name for name, needle, pattern in _KINDS if needle in low and pattern.search(text)}
     if sure:
-        known |= {name for name, pattern in _DETAILS if pattern.search(text)}
+        known |= {name for name, needles, pattern in _DETAILS if _any(needles, low) and pattern.search(text)}
     return tuple(sorted(known | set(_NAMED.findall(text)[:3] if named else ())))
+
+
+def _any(needles: tuple[str, ...], low: str) -> bool:
+    return any(needle in low for needle in needles)
 
 
 def _first_line(text: str) -> str:

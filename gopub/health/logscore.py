@@ -2,8 +2,9 @@
 
 1.  Each class of error lines (``loglines``) is counted per request on both tracks while both run, and has an
     e-process of its own (``eprocess``), tempered by the spread of the stable hosts.
-2.  A class counts only with at least ``FLOOR`` events on the canary and ``RATIO`` times the stable rate; else the test
-    would find a reliable 1.1 times and call it worse.
+2.  A class counts only with at least ``FLOOR`` events on the canary and more than ``RATIO`` times the stable rate, in
+    the whole rollout or of late (half-life ``LATE``); else the test would find a reliable 1.1 times and call it worse.
+    A mark at three times would miss half of all that are three times as many, and all that begin late.
 3.  E is the average over classes with weights 1/(k(k+1)) in order of first appearance on either track: classes are not
     known beforehand, and these weights sum to 1 whatever comes.
 4.  The score is π·E/(π·E + 1 - π) with the prior π = 0.1 %. So 0.85 needs E ≥ 5 661: with an innocent canary it is
@@ -32,7 +33,9 @@ PRIOR = 1e-3
 LOG_SHARE = 0.1
 """Of α."""
 FLOOR = 5
-RATIO = 3.0
+RATIO = 2.0
+LATE = 4.0
+"""Seconds."""
 MARGIN = 0.25
 MAX_CLASSES = 300
 MAX_KINDS = 100
@@ -52,6 +55,8 @@ class ClassState:
     canary: Tally = field(default_factory=Tally)
     stable: Tally = field(default_factory=Tally)
     spread: Dispersion = field(default_factory=Dispersion)
+    late: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Events and requests of late, the canary's and stable's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +250,21 @@ def _step(
         canary=state.canary + Tally(x, n),
         stable=state.stable + Tally(y, m),
         spread=state.spread.add(tallies, reading.end),
+        late=_fade(state.late, (x, n, y, m), reading.end - reading.start),
     )
+
+
+def _fade(
+    before: tuple[float, float, float, float], new: tuple[int, int, int, int], seconds: float
+) -> tuple[float, float, float, float]:
+    """Half of what was, for each ``LATE`` that has passed, and what is new."""
+    left = 0.5 ** (max(0.0, seconds) / LATE)
+    x, n, y, m = (round(old * left + gained, 3) for old, gained in zip(before, new, strict=True))
+    return x, n, y, m
+
+
+def _stands_out(x: float, n: float, y: float, m: float) -> bool:
+    return x >= FLOOR and x * m > RATIO * y * n
 
 
 def _class(name: str, state: ClassState) -> LogClass:
@@ -255,5 +274,5 @@ def _class(name: str, state: ClassState) -> LogClass:
         canary=x,
         stable=y,
         log_e=state.process.log_e,
-        counted=x >= FLOOR and x * m >= RATIO * y * n,
+        counted=_stands_out(x, n, y, m) or _stands_out(*state.late),
     )

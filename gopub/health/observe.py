@@ -301,7 +301,8 @@ class Observer:
         if not seen.compare:
             note = "not compared: the canary's users chose themselves in this step"
             return self._scored(seen, LogOutcome(note=note, blind=True))
-        urgent = seen.evidence.log_e > _SUSPICIOUS or bool(seen.slo_canary.broken)
+        doubt = max(seen.evidence.log_e, log_score(self._state.logs).log_e)
+        urgent = doubt > _SUSPICIOUS or bool(seen.slo_canary.broken)
         outcome = await self._logs.read(seen.at, targets, urgent=urgent)
         if outcome.known:
             self._state = replace(self._state, logs=remember(self._state.logs, outcome.known))

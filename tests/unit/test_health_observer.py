@@ -293,7 +293,7 @@ async def test_error_lines_of_the_canary_raise_the_log_score():
 
 async def test_unreachable_logs_are_no_score_and_said():
     logs = Logs(silent={"h1"})
-    world, observer = await started(logs=logs)
+    world, observer = await started(logs=logs, config=replace(CONFIG, log_every=10.0))
     seen = (await rollout(world, observer, 1, logs=targets("h1", "h2")))[-1]
     assert (seen.log_score, seen.log_note) == (None, "journald on h1 unreachable")
     logs.silent = {"h3"}
