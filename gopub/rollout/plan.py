@@ -19,6 +19,7 @@ from gopub.plan.steps import plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
 from gopub.rollout.box import box
+from gopub.rollout.brake import brake
 from gopub.rollout.payload import render_all
 from gopub.rollout.run import Run
 from gopub.rollout.survey import statuses_of
@@ -68,7 +69,7 @@ async def make_plan(
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
-    told_before = (*growth(planned.steps, weight), *await _sight(planned, ports))
+    told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))
     return replace(planned, notes=(*planned.notes, *told_before))
 
 

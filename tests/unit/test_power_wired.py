@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from gopub.health.burn import Spending, Spent
+from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot, NoData, RawSeries, RuntimeSnapshot
 from gopub.release.environments import effective
 from gopub.rollout.plan import make_plan
 from gopub.spec.decides import joined
-from gopub.spec.models import Environment
+from gopub.spec.models import Environment, Judge
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.rollout_world import World, in_memory
 
@@ -57,12 +59,14 @@ def notes_with(tmp_path, monkeypatch):
     ports = world.ports()
     ports = replace(ports, hosts=tuple(replace(host, variables={"port": 8080}) for host in ports.hosts))
 
-    def notes(metrics: Counts | None) -> list[str]:
-        made = asyncio.run(make_plan("r2", release, "lab", replace(ports, metrics=metrics), facts))
+    def notes(metrics: Counts | None, judge: Judge | None = None) -> list[str]:
+        environment = ports.environment.model_copy(update={"judge": judge} if judge else {})
+        given = replace(ports, metrics=metrics, environment=environment)
+        made = asyncio.run(make_plan("r2", release, "lab", given, facts))
         growth = [note for note in made.notes if "whether memory grows" in note]
         assert len(growth) == (made.mode == "judged"), "its steps bake for less than that takes; without a judge none"
         told = [note for note in made.notes if note not in growth]
-        return [note for note in told if note.startswith(("step ", "no step", "what the steps"))]
+        return [note for note in told if note.startswith(("step ", "no step", "what the steps", "after its first"))]
 
     return notes
 
@@ -74,6 +78,34 @@ def test_the_plan_tells_what_its_steps_see_of_stables_traffic(notes_with):
     assert "finds errors that rise from 1% to" in found[0]
     assert found[0] != notes_with(Counts(20.0))[0]
     assert notes_with(Counts(20.0))[-1].startswith("no step can be relied on to find 2% of errors")
+
+
+class Spends(Counts):
+    """One that also tells how much of the error budget was spent."""
+
+    def __init__(self, errors: float | None) -> None:
+        super().__init__(200.0)
+        self.errors = errors
+
+    async def spending(
+        self, app: str, env: str, stable: str | None, wanted: BudgetTarget, due: Sequence[float], at: float
+    ) -> Spending | NoData:
+        del app, env, stable, wanted
+        if self.errors is None:
+            return NoData("Prometheus is down")
+        return Spending(at, tuple(Spent(span, 100_000.0, self.errors) for span in due))
+
+
+@pytest.mark.parametrize(
+    ("errors", "says"),
+    [(500.0, None), (950.0, "5 % of the error budget are left"), (None, "the error budget cannot be read (Prometheus")],
+)
+def test_the_plan_says_that_the_error_budget_would_hold_it(notes_with, errors, says):
+    brakes = Judge.model_validate({"budget": "20%"})
+    found = [note for note in notes_with(Spends(errors), brakes) if note.startswith("after its first step")]
+    assert len(found) == (says is not None)
+    assert says is None or found[0].startswith(f"after its first step this rollout would hold: {says}")
+    assert not any(note.startswith("after") for note in notes_with(Spends(950.0))), "where nobody asks for it"
 
 
 def test_counts_that_come_seldom_are_too_few_windows(notes_with):
