@@ -37,6 +37,11 @@ def say_seconds(value: float) -> str:
     return out + (f"{left:g}s" if left or not out else "")
 
 
+def say_about(value: float) -> str:
+    """What is measured or left, for people: whole seconds, and never ``0s`` of what is not nothing."""
+    return say_seconds(max(1, round(value)) if value > 0 else 0)
+
+
 def fraction(text: str) -> float:
     """Parse ``10%`` or ``0.5%`` into a fraction of 1.
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gopub.units import say_seconds
+from gopub.units import say_about
 
 LEAST, MOST = 2.0, 60.0
 """Seconds that a warm-up lasts at least and at most where its length was seen."""
@@ -82,4 +82,4 @@ def _is_above(slow: int, timed: int, late: int, old: int) -> bool:
 
 def say_seen(warmup: float) -> str:
     """For how long hosts warm up where stable's own starts said it."""
-    return f"warming {say_seconds(warmup)}, as stable's own starts took"
+    return f"warming {say_about(warmup)}, as stable's own starts took"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gopub.health.burn import ARTICLE, LASTS, LEAST, MULTIWINDOW, Spending, Spent, lasting, left, rate, too_fast
 from gopub.health.observation import Observation
 from gopub.judge.verdict import Policy
-from gopub.units import say_seconds
+from gopub.units import say_about, say_seconds
 
 _DUST = 1e-9
 """A share that is the mark itself is not below it for the way in which computers divide."""
@@ -56,7 +56,7 @@ def _left(share: float) -> str:
 
 
 def _counted(spent: Spent, allowed: float) -> str:
-    counts = f"{spent.errors:.0f} of {spent.attempts:.0f} requests failed in {say_seconds(spent.seconds)}"
+    counts = f"{spent.errors:.0f} of {spent.attempts:.0f} requests failed in {say_about(spent.seconds)}"
     return f"{counts} as far as Prometheus has them, the SLO allows {100 * allowed:.3g} %"
 
 
@@ -68,6 +68,6 @@ def _burning(spending: Spending, observation: Observation, policy: Policy) -> st
         return f"the error budget burns too fast: {said}, from {factor:g} times on a rollout does not grow"
     if policy.burn == ARTICLE and (lasted := lasting(spending, allowed, least)) is not None:
         bar = max(spending.usual or 0.0, allowed)
-        above = f"above {100 * bar:.3g} % for {say_seconds(round(lasted))}"
+        above = f"above {100 * bar:.3g} % for {say_about(lasted)}"
         return f"the error rate of {say_seconds(LASTS)} has been {above}, so a rollout does not grow"
     return ""

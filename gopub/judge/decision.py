@@ -26,7 +26,7 @@ from gopub.judge.words import (
     say_score,
     say_worse,
 )
-from gopub.units import say_seconds
+from gopub.units import say_about, say_seconds
 
 EARLY = 90.0
 """Seconds of watching a canary's growth after which a rollout waits for a slope no longer."""
@@ -190,7 +190,7 @@ def _host_gone(observation: Observation, policy: Policy, history: History) -> Ve
     ours = {host.host: host for host in observation.aside if host.canary}
     for host in ours.values():
         if host.silent >= GONE and host.silent_errors >= max(FAILED, FAILED_SHARE * host.silent_attempts):
-            text = f"{host.host} has not answered for {say_seconds(round(host.silent))} and its users suffer"
+            text = f"{host.host} has not answered for {say_about(host.silent)} and its users suffer"
             return _verdict(Kind.WITHDRAW, 2, text, history, Cause.HOST_GONE)
     deaths = [ours[host.host].deaths if host.host in ours else 0 for host in observation.hosts]
     if min(deaths, default=0) and sum(deaths) >= DEATHS and sum(deaths) / len(deaths) > _stable_deaths(observation):
@@ -214,7 +214,7 @@ def _silence(observation: Observation, policy: Policy, history: History) -> Verd
         return None
     if idle is not None and idle <= policy.quiet:
         return None
-    since = "yet in this driver's life" if idle is None else f"for {say_seconds(idle)}"
+    since = "yet in this driver's life" if idle is None else f"for {say_about(idle)}"
     return _hold_or_withdraw(2, f"no request on the canary {since}: the figures are old", history, Cause.QUIET)
 
 
@@ -278,7 +278,7 @@ def _watched(observation: Observation, policy: Policy, history: History, since: 
     watched = f"watched for {say_seconds(policy.watch)}; {say_logs(observation)}"
     if left <= 0:
         return _verdict(Kind.ROLLBACK, 4, f"{reason}; {watched}", history, Cause.SLO_ALONE)
-    soon = f"{reason}; {say_logs(observation)}; rolls back in {say_seconds(left)}"
+    soon = f"{reason}; {say_logs(observation)}; rolls back in {say_about(left)}"
     return _verdict(Kind.WATCH, 4, soon, history, Cause.SLO_ALONE)
 
 
@@ -336,7 +336,7 @@ def _too_early(observation: Observation, history: History) -> Verdict | None:
     if not early or left <= 0 or _left(history) > 0:
         return None
     said = "; ".join(f"{dimension.name}: {dimension.note}" for dimension in early)
-    reason = f"too early to say whether the canary leaks ({said}); waits for another {say_seconds(round(left))} at most"
+    reason = f"too early to say whether the canary leaks ({said}); waits for another {say_about(left)} at most"
     return _hold_or_withdraw(6, f"{reason}; {say_logs(observation)}", history, Cause.LEAK)
 
 
@@ -371,10 +371,10 @@ def _left(history: History) -> float:
 
 def _bake(observation: Observation, history: History, why: str) -> Verdict:
     left = _left(history)
-    seen = "" if history.observed is None else f" ({say_seconds(round(history.observed))} observed)"
+    seen = "" if history.observed is None else f" ({say_about(history.observed)} observed)"
     if left > 0:
         seen = seen.replace(" observed", f" of {say_seconds(history.bake)} observed")
-        text = f"bakes for another {say_seconds(left)}{seen}"
+        text = f"bakes for another {say_about(left)}{seen}"
         if history.stands:
             return _hold_or_withdraw(7, f"{text}; its clock stands: {history.stands}; {why}", history, Cause.BAKES)
         return _verdict(Kind.HOLD, 7, f"{text}; {why}", history, Cause.BAKES)

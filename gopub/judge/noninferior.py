@@ -26,7 +26,7 @@ from gopub.health.eprocess import log_sum
 from gopub.health.observation import Observation
 from gopub.health.slo import P95_SHARE
 from gopub.judge.verdict import History, Policy
-from gopub.units import say_seconds
+from gopub.units import say_about, say_seconds
 
 GRID = (1.1, 1.25, 1.6, 2.0, 3.0, 5.0, 10.0, 30.0)
 _STEPS = 30
@@ -127,5 +127,5 @@ def say_sooner(found: tuple[Bounds, ...], wanted: PromoteTarget, history: Histor
         f"{100 * one.least:.3g} %) and {100 * one.margin:.3g} %"
         for one in found
     ]
-    early = f"goes on by evidence after {say_seconds(round(history.baked))} of a bake of {say_seconds(history.bake)}"
+    early = f"goes on by evidence after {say_about(history.baked)} of a bake of {say_seconds(history.bake)}"
     return f"{early}: {'; '.join(said)} (β = {100 * wanted.beta:.3g} % in this step)"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.judge.verdict import Policy
-from gopub.units import say_seconds
+from gopub.units import say_about
 
 SHARE = 1 / 3
 """The share of a bake for which there may be no request, or no counts, before its clock stops."""
@@ -101,5 +101,5 @@ def _why(clock: BakeClock, at: float, until: float) -> str:
     if until >= at:
         return ""
     if clock.counts < clock.request:
-        return f"no counts for {say_seconds(round(at - clock.counts))}"
-    return f"no request on the canary for {say_seconds(round(at - clock.request))}"
+        return f"no counts for {say_about(at - clock.counts)}"
+    return f"no request on the canary for {say_about(at - clock.request)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.health.uses import FULL
-from gopub.units import say_seconds
+from gopub.units import say_about
 
 PATTERN = 2
 """One kill on a host that has no memory left is nobody's pattern; a unit that ran into its own limit shows one."""
@@ -78,7 +78,7 @@ def say_host(host: ProcessHealth) -> str:
     if use is None:
         return ""
     known = (
-        use.age is not None and f"up {say_seconds(round(use.age))}",
+        use.age is not None and f"up {say_about(use.age)}",
         use.resident is not None and f"{use.resident / 2**20:.3g} MiB",
         use.threads is not None and f"{use.threads} threads",
         use.descriptors is not None and f"{use.descriptors} of {use.descriptors_limit or 'no limit of'} files",

@@ -14,7 +14,7 @@ from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
 from gopub.health.starts import say_seen
 from gopub.judge.verdict import Policy
-from gopub.units import say_seconds
+from gopub.units import say_about
 
 _CLASSES = 3
 """Classes of error lines that are named; the record has more."""
@@ -238,6 +238,6 @@ def say_aside(observation: Observation) -> str:
 
 def _say_host(host: Aside) -> str:
     died = f", went down {host.deaths} times" if host.deaths > 1 else ", went down" if host.deaths else ""
-    silent = f", silent for {say_seconds(round(host.silent))}" if host.silent else ""
+    silent = f", silent for {say_about(host.silent)}" if host.silent else ""
     track = "canary" if host.canary else "stable"
     return f"{host.host} ({track}{died}{silent}) {host.errors} errors in {host.attempts} requests"

@@ -24,7 +24,7 @@ from gopub.judge.between import unfolded
 from gopub.judge.replay import record_from_json
 from gopub.judge.verdict import VerdictRecord
 from gopub.spec.models import Judge
-from gopub.units import say_seconds
+from gopub.units import say_about
 from gopub.views.history import Told
 from gopub.views.past import told_by
 
@@ -78,7 +78,7 @@ def backtest_lines(found: Backtest) -> Iterator[str]:
         decided, outcome = one.decided, one.outcome or "under way"
         mark = "DIFFERS" if one.differs else "censored" if decided.what == CENSORED else "same"
         yield f"{mark:8} {one.rollout}  {one.app} {one.version} into {one.env}: {outcome}"
-        when = f"step {decided.step + 1}, {say_seconds(round(decided.after))} after the first look: "
+        when = f"step {decided.step + 1}, {say_about(decided.after)} after the first look: "
         yield f"         {when if decided.looks else ''}{decided.reason}"
     differs = sum(one.differs for one in found.rollouts)
     censored = sum(one.decided.what == CENSORED for one in found.rollouts)

@@ -15,7 +15,7 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
-from gopub.units import say_seconds
+from gopub.units import say_about
 from gopub.views.events import last_of
 from gopub.views.standing import moment
 from gopub.views.verdict import because
@@ -131,7 +131,7 @@ def past_lines(past: PastView) -> list[str]:
 
 def past_says(past: PastView) -> str:
     """How it ended, or stands, in few words: ``rolled back by rule 3 after 1m12s``."""
-    took = say_seconds(round(past.seconds))
+    took = say_about(past.seconds)
     if past.outcome in UNDER_WAY:
         return f"{past.outcome} for {took}"
     if past.outcome == Outcome.MENDED:

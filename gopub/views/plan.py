@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from gopub.canon import Json
 from gopub.plan.model import Plan, PlannedStep
+from gopub.units import say_seconds
 
 _PLAN = TypeAdapter(Plan)
 
@@ -24,7 +25,9 @@ def plan_lines(plan: Plan) -> list[str]:
         f"{plan.app} {plan.release.version} into {plan.env} ({plan.mode}; {stable})",
         f"{len(plan.hosts)} hosts, at most {plan.max_unavailable} out at once, max_load {plan.max_load:g}",
     ]
-    lines += [f"  step {step.index + 1}: {step.says}, bake {step.bake:g}s{_gate(step)}" for step in plan.steps]
+    lines += [
+        f"  step {step.index + 1}: {step.says}, bake {say_seconds(step.bake)}{_gate(step)}" for step in plan.steps
+    ]
     return lines + [f"  note: {note}" for note in plan.notes]
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.judge.decision import OVERWHELMING
-from gopub.units import say_seconds
+from gopub.units import say_about
 from gopub.views import svg
 from gopub.views.amounts import percent, took
 from gopub.views.chart import Chart, Frame, Line, Point, draw
@@ -71,7 +71,7 @@ def _head(
         return [words["never"].format(rollout=rollout)]
     start = datetime.fromtimestamp(frame.start, UTC).strftime("%Y-%m-%d %H:%M:%S")
     head = words["from"].format(rollout=rollout, looks=len(looks), start=start)
-    after = say_seconds(round((frame.decided or 0.0) - frame.start))
+    after = say_about((frame.decided or 0.0) - frame.start)
     last = {"kind": looks[-1].kind, "rule": looks[-1].rule, "after": after}
     by_hand = looks[-1].kind not in _ENDS and any(isinstance(one.event, ev.GoingBack) for one in entries)
     key = "open" if frame.decided is None else "by_hand" if by_hand else "decided"

@@ -16,7 +16,7 @@ from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.processes import full, killed
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
-from gopub.units import say_seconds
+from gopub.units import say_about
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
 from gopub.views.unwell import hosts_seen
 
@@ -68,12 +68,11 @@ def _hold(record: VerdictRecord) -> str:
     if history.held is not None:
         return f"nothing moves until `gopub resume`, and it goes back at {_deadline(record)}"
     if cause is Cause.BAKES and not history.stands:
-        left = round(max(history.bake - history.baked, 0.0))
-        return f"bakes for another {say_seconds(left)}"
+        return f"bakes for another {say_about(history.bake - history.baked)}"
     if not_yet(record):
         return "waits"
     if cause is Cause.LEAK:
-        return f"waits for another {say_seconds(round(_leak_said_in(record)))} at most"
+        return f"waits for another {say_about(_leak_said_in(record))} at most"
     if cause in BENIGN:
         return f"waits, until {_deadline(record)} at most"
     return f"nothing moves, and it goes back at {_deadline(record)} unless this ends"
@@ -89,7 +88,7 @@ def _watch(record: VerdictRecord) -> str:
     history = record.history
     since = record.verdict.at if history.watch_since is None else history.watch_since
     left = max(since + record.policy.watch - history.now, 0.0)
-    return f"its traffic stays as it is, and it is taken back in {say_seconds(round(left))} unless it recovers"
+    return f"its traffic stays as it is, and it is taken back in {say_about(left)} unless it recovers"
 
 
 def _rollback(record: VerdictRecord) -> str:
@@ -133,10 +132,10 @@ def _certainty(record: VerdictRecord) -> str:
 def _no_data(record: VerdictRecord) -> str:
     seen, history = record.observation, record.history
     if not_yet(record):
-        left = say_seconds(max(1, round(_due(record) - history.now)))
+        left = say_about(max(1, _due(record) - history.now))
         return f"the edges' first counts of the canary are not in yet (due within {left})"
     if seen.unseen is not None and not seen.rollout_totals.canary_requests:
-        waited = say_seconds(max(0, round(history.now - history.step_started)))
+        waited = say_about(history.now - history.step_started)
         return f"no edge has counted an answer of the canary since its step began {waited} ago"
     return f"nothing is known of the canary's answers ({short(seen.no_data or '')})"
 
@@ -155,7 +154,7 @@ def _gone(record: VerdictRecord) -> str:
     if worst is None:
         return "a canary host is gone and its users suffer"
     suffer = f"{count(worst.silent_errors)} of {answers(worst.silent_attempts)} failed since"
-    return f"canary host {worst.host} has not answered for {say_seconds(round(worst.silent))}, {suffer}"
+    return f"canary host {worst.host} has not answered for {say_about(worst.silent)}, {suffer}"
 
 
 def _deaths(record: VerdictRecord) -> str:
@@ -165,7 +164,7 @@ def _deaths(record: VerdictRecord) -> str:
 
 def _quiet(record: VerdictRecord) -> str:
     idle = record.observation.idle
-    since = "since this driver began" if idle is None else f"for {say_seconds(round(idle))}"
+    since = "since this driver began" if idle is None else f"for {say_about(idle)}"
     return f"no request has reached the canary {since}, and older figures promote nobody"
 
 
@@ -306,7 +305,7 @@ def _good_so_far(record: VerdictRecord) -> str:
     good = _well(record)
     if not history.stands:
         return f"nothing against the canary so far, {good}"
-    done = f"{say_seconds(round(history.baked))} of {say_seconds(round(history.bake))}"
+    done = f"{say_about(history.baked)} of {say_about(history.bake)}"
     return f"nothing against the canary so far, {good}, but its bake stands still at {done} ({history.stands})"
 
 
@@ -320,11 +319,11 @@ def _silent(record: VerdictRecord) -> str:
 def _good(record: VerdictRecord) -> str:
     approved = record.history.approved
     by = f", approved by {approved}" if approved else ""
-    return f"the canary is good, baked for {say_seconds(round(record.history.bake))}{by}, {_well(record)}"
+    return f"the canary is good, baked for {say_about(record.history.bake)}{by}, {_well(record)}"
 
 
 def _by_evidence(record: VerdictRecord) -> str:
-    baked, bake = (say_seconds(round(one)) for one in (record.history.baked, record.history.bake))
+    baked, bake = (say_about(one) for one in (record.history.baked, record.history.bake))
     return f"the canary is as good as stable by its counts, {baked} of {bake} baked, {_well(record)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
+from gopub.units import say_about, say_seconds
 from gopub.views.amounts import day
 from gopub.views.env import EnvView
 from gopub.views.history import PastView, past_says
@@ -69,7 +70,7 @@ def _doing(active: RolloutView) -> str:
     if held is None:
         if active.waiting and active.until:
             return f"{active.waiting} (opens {active.until})"
-        observed = f" (observed {baked.seconds:.0f}s of {baked.needed:g}s)" if baked else ""
+        observed = f" (observed {say_about(baked.seconds)} of {say_seconds(baked.needed)})" if baked else ""
         return f"{active.waiting or active.step or active.next}{observed}"
     why = f" ({held.reason})" if held.reason else ""
     end = f"; goes back at {day(held.until)}" if held.until else ""

@@ -17,7 +17,7 @@ from gopub.judge.decision import OVERWHELMING
 from gopub.judge.processes import say_host
 from gopub.judge.verdict import Cause, Kind
 from gopub.telemetry import one_line
-from gopub.units import say_seconds
+from gopub.units import say_about
 from gopub.views.amounts import count, names, short, took
 from gopub.views.looks import Look, figure, looks_of, tree
 from gopub.views.plots import mebibytes, power, unwatched
@@ -61,7 +61,7 @@ def _seen(
         yield words["no_looks"]
         return
     planned, steps = _last(entries, ev.Planned), {look.step for look in looks}
-    time = say_seconds(round(max(looks[-1].at - looks[0].at, 0.0)))
+    time = say_about(max(looks[-1].at - looks[0].at, 0.0))
     yield words["looks"].format(looks=len(looks), time=time, steps=len(steps),
                                 planned=len(planned.plan.steps) if planned else len(steps))  # fmt: skip
     totals = tree(seen[-1], "rollout_totals")
@@ -149,7 +149,7 @@ def _unseen(
         silent = sorted({name for found in lost for name in found})
         yield words["silent"].format(hosts=names(silent), count=len(lost), looks=len(looks))
     if gaps := sum(after - before for before, after in unwatched([look.at for look in looks])):
-        yield words["gaps"].format(time=say_seconds(round(gaps)))
+        yield words["gaps"].format(time=say_about(gaps))
     planned = _last(entries, ev.Planned)
     if planned and planned.plan.stable is None:
         yield words["first"]
