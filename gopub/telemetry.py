@@ -12,6 +12,10 @@ import urllib.parse
 
 _SIGNED_QUERY = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+")
 _MASK = "**********"
+_SHORTEST = 6
+"""Characters below which a secret is a word like others, and stays."""
+_ARMOUR = re.compile(r"-----[A-Z0-9 ]+-----")
+"""The first and the last line of a PEM file, which are no secret."""
 
 
 class Redactor(logging.Filter):
@@ -23,17 +27,10 @@ class Redactor(logging.Filter):
         self._secrets: set[str] = set()
 
     def learn(self, secret: str) -> None:
-        """Mask ``secret`` from now on, also base64, URL and shell quoted; short words are left alone."""
-        if len(secret) < 6:
-            return
-        encoded = base64.b64encode(secret.encode()).decode()
-        self._secrets |= {
-            secret,
-            encoded,
-            encoded.rstrip("="),
-            urllib.parse.quote(secret, safe=""),
-            shlex.quote(secret),
-        }
+        """Mask ``secret`` and each of its lines from now on, in their usual spellings; short words stay."""
+        for piece in {secret, *secret.splitlines()}:
+            if len(piece.strip()) >= _SHORTEST and not _ARMOUR.fullmatch(piece.strip()):
+                self._secrets |= _spellings(piece.strip())
 
     def clean(self, text: str) -> str:
         """The text with every known secret masked."""
@@ -49,6 +46,23 @@ class Redactor(logging.Filter):
         if record.exc_text:
             record.exc_text = visible(self.clean(record.exc_text))
         return True
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is; quoted for a URL, a shell, JSON and Python; in base64, also within ``user:password``."""
+    data = secret.encode()
+    encoded = base64.b64encode(data).decode()
+    quoted = {urllib.parse.quote(secret, safe=""), shlex.quote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    return {secret, encoded, encoded.rstrip("="), *quoted, *_within(data)}
+
+
+def _within(data: bytes) -> set[str]:
+    """What base64 makes of ``data`` within other bytes, wherever it begins: the characters that are its alone."""
+    found = set()
+    for before in (0, 1, 2):
+        whole = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+        found.add(whole[before + 1 : (before + len(data)) * 4 // 3])
+    return found
 
 
 REDACTOR = Redactor()
