@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from gopub.health.config import JudgeConfig
 from gopub.health.logscore import LogReading
 from gopub.health.samples import LogCounts, NoData, TrackWindow, Window
-from gopub.health.sources import LogSource, LogTarget
+from gopub.health.sources import BEFORE, LogSource, LogTarget
 
 STABLE_HOSTS = 5
 """As many stable hosts are read at most; every canary host is."""
@@ -79,7 +79,7 @@ class LogWatch:
         """The classes of the time before, asked for once for each stable host, and read apart from all else."""
         new = [target for target in stable if target.host not in self._learnt]
         self._learnt.update(target.host for target in new)
-        past = (replace(target, release=f"{target.release} before") for target in new)
+        past = (replace(target, release=f"{target.release}{BEFORE}") for target in new)
         answers = await asyncio.gather(*(self._source.read(one, self._began - PAST) for one in past if self._source))
         return tuple({name for answer in answers if isinstance(answer, LogCounts) for name in answer.classes})
 

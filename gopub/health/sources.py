@@ -55,6 +55,10 @@ class MetricsConnection(MetricsKind):
         """The source; nothing is contacted yet."""
 
 
+BEFORE = " before"
+"""Ends the release under which what stable wrote before a rollout is asked for: a reading apart from its others."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogTarget:
     """Where the log of one host's process lies, and whose it is."""
@@ -63,6 +67,11 @@ class LogTarget:
     release: str
     unit: str
     channel: Executor
+
+    @property
+    def past(self) -> bool:
+        """Whether the time before a rollout is asked for."""
+        return self.release.endswith(BEFORE)
 
 
 class LogSource(Protocol):

@@ -135,7 +135,7 @@ class RouterKind(Connection):
     metrics: Word | None = None
     """The connection of kind prometheus that scrapes these edges."""
     logs: Word | None = None
-    """The connection of kind journald for the hosts behind."""
+    """The connection of kind journald or logfile for the hosts behind."""
 
 
 class MetricsKind(Connection):

@@ -237,7 +237,7 @@ class Judge(Model):
     metrics: Word | None = None
     """A connection of kind prometheus; by default the router's."""
     logs: Word | None = None
-    """A connection of kind journald; by default the router's."""
+    """A connection of kind journald or logfile; by default the router's."""
     slo: Slo = Slo()
     """The service level."""
     score: ScoreSpec = ScoreSpec()

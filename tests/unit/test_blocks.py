@@ -25,6 +25,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "nginx": {"inventory": "prod", "hosts": "role=edge"},
     "prometheus": {"url": "http://prometheus.example:9090"},
     "journald": {},
+    "logfile": {"path": "/var/log/{app}/app.log"},
     "ssh": {},
     "key": {"private": "-----BEGIN PRIVATE KEY-----", "public": "/etc/gopub/release.pub"},
 }

@@ -5,4 +5,5 @@ METRICS = {
 }
 LOGS = {
     "journald": "gopub.health.backends.journald:Journald",
+    "logfile": "gopub.health.backends.logfile:LogFile",
 }

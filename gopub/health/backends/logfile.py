@@ -1,0 +1,149 @@
+"""Error lines from a file on each host: what is new since the last reading, by the file's inode and an offset.
+
+Nothing is installed on a host. A file that is turned over (another one has its name by now) is read to its end where
+it still lies beside the new one, and one that was cut short from its beginning. One reading takes at most
+``MOST_BYTES`` of each, the newest; what is left out is told. A line without an end is left for the next reading.
+
+A file does not say when a line was written, nor which process wrote it. So the first reading begins at the end of the
+file; where the time before a rollout is asked for it takes the last ``MOST_BYTES``. A process' first seconds are not
+left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from gopub.errors import GopubError
+from gopub.health.logevents import Joiner, count
+from gopub.health.samples import LogCounts, NoData
+from gopub.health.sources import LogsConnection, LogTarget
+from gopub.spec.fields import refuse
+
+MOST_BYTES = 1024 * 1024
+"""Of one file and reading; two files may be read, and a connection carries at most 4 MiB of a program's output."""
+MOST_LINES = 20_000
+MOST_TEXT = 16_000
+"""Characters of one line that are judged."""
+_HEAD = re.compile(rb"gopub (\d{1,20}) (\d{1,18}) (\d{1,18}) (\d{1,18})\n")
+
+
+def _whole_path(path: str) -> str:
+    if not path.startswith("/") or not path.isprintable():
+        raise refuse("GP116", "the whole path on a host is needed", "such as /var/log/{app}/app.log")
+    return path
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the reading of one file stands."""
+
+    inode: str = ""
+    offset: int = 0
+    joiner: Joiner = field(default_factory=Joiner)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """New bytes of one file: its inode, where in it they begin, and its size."""
+
+    inode: str
+    start: int
+    data: bytes
+    size: int
+
+
+class LogFile(LogsConnection):
+    """A file on each host, read through SSH."""
+
+    kind: Literal["logfile"] = "logfile"
+    path: Annotated[str, AfterValidator(_whole_path)]
+    """Where it lies on every host; {app} stands for the name of the service's unit."""
+
+    def open(self) -> FileSource:
+        """The files of hosts that channels lead to."""
+        return FileSource(self.path)
+
+
+class FileSource:
+    """A ``LogSource`` on a file of each host, through the channel that the driver holds anyway."""
+
+    def __init__(self, path: str, *, timeout: float = 4.0) -> None:
+        """Give a host ``timeout`` seconds, of which the program there has one less."""
+        self._path, self._timeout = path, timeout
+        self._places: dict[tuple[str, str, str], _Place] = {}
+
+    async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:  # noqa: ARG002 - a file has no times
+        """New error lines since the last reading of this host and release; ``since`` is not known of a file."""
+        place = self._places.setdefault((target.host, target.release, target.unit), _Place())
+        path = self._path.replace("{app}", target.unit.removesuffix(".service"))
+        fresh = not place.inode and not target.past
+        try:
+            words = argv(path, place.inode, place.offset, 0 if fresh else MOST_BYTES, int(self._timeout) - 1)
+            done = await asyncio.wait_for(target.channel.exec(words), self._timeout)
+        except TimeoutError:
+            return NoData(f"{path} on {target.host} was not read within {self._timeout:g}s")
+        except (GopubError, OSError) as error:
+            return NoData(f"{path} on {target.host} cannot be read: {_line(str(error))}")
+        parts = parse_parts(done.out)
+        if not parts:
+            return NoData(f"{path} on {target.host}: {_line(done.err.decode(errors='replace'))}")
+        found, lines, skipped = _taken(place, parts, fresh=fresh)
+        notes = (f"{target.host}: {skipped} bytes of {path} were skipped",) if skipped else ()
+        return LogCounts(target.host, target.release, found, lines, f"{place.inode}:{place.offset}", notes)
+
+
+def argv(path: str, inode: str, offset: int, most: int, seconds: int = 3) -> tuple[str, ...]:
+    """The command that prints what is new."""
+    return ("timeout", str(seconds), "sh", "-c", _program(), "gopub", path, inode, str(offset), str(most))
+
+
+@cache
+def _program() -> str:
+    text = (files(__package__) / "logfile.sh").read_text("utf-8")
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#")) + "\n"
+
+
+def parse_parts(out: bytes) -> tuple[Part, ...]:
+    """The parts of an answer, each as long as its head says; a part that was cut off ends the answer."""
+    parts: list[Part] = []
+    while match := _HEAD.match(out):
+        inode, start, length, size = (int(word) for word in match.groups())
+        data, out = out[match.end() : match.end() + length], out[match.end() + length :]
+        parts.append(Part(str(inode), start, data, size))
+    return tuple(parts)
+
+
+def _taken(place: _Place, parts: tuple[Part, ...], *, fresh: bool) -> tuple[dict[str, int], int, int]:
+    """The classes of whole lines, how many lines there were, and how many bytes nobody judges; the place moves on."""
+    found: Counter[str] = Counter()
+    lines = skipped = 0
+    for part in parts:
+        same = part.inode == place.inode and place.offset <= part.size
+        known = place.offset if same else 0
+        data, last = part.data, part is parts[-1]
+        if part.start > known and not fresh:
+            head = data.find(b"\n") + 1  # it begins within a line
+            skipped += (part.start - known + head) if place.inode else 0
+            data = data[head:]
+        end = data.rfind(b"\n") + 1 if last else len(data)
+        if last and not end and len(data) >= MOST_BYTES:  # one line that is longer than a reading
+            end, skipped, data = 0, skipped + len(data), b""
+        place.inode, place.offset = part.inode, part.start + len(part.data) - (len(data) - end)
+        texts = data[:end].splitlines()
+        lines += len(texts)
+        for text in texts[-MOST_LINES:]:
+            count(place.joiner.take(text[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6), found)
+    count(place.joiner.end(), found)
+    return dict(found), lines, skipped
+
+
+def _line(text: str) -> str:
+    return (text.strip().splitlines() or ["no answer"])[0][:200]

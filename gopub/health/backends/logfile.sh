@@ -1,0 +1,35 @@
+# shellcheck shell=sh
+# One reading of a file: sh -c TEXT gopub PATH INODE OFFSET BYTES
+#
+# What is new since OFFSET of the file that had INODE, at most BYTES of it, the newest. Without INODE the last BYTES.
+# Where another file has that name by now, what was left of the old one comes first, if it still lies beside it.
+# Before each part a line says what follows:  gopub INODE FROM LENGTH SIZE
+# Only a regular file is opened, once, and everything is asked of what was opened: a name may be given to another file
+# at any moment.
+path=$1 inode=$2 offset=$3 most=$4
+LC_ALL=C
+export LC_ALL
+part() { # NAME KNOWN: the part of a file that is new; KNOWN says that offset belongs to it
+    [ -f "$1" ] || { echo "no such file: $1" >&2; return 1; }
+    exec 3<"$1" || return 1
+    # shellcheck disable=SC2046 # two words
+    set -- "$2" $(stat -L -c '%i %s' /dev/fd/3)
+    from=0
+    [ "$1" = yes ] && [ "$offset" -le "$3" ] && from=$offset
+    [ $(($3 - from)) -gt "$most" ] && from=$(($3 - most))
+    echo "gopub $2 $from $(($3 - from)) $3"
+    tail -c "+$((from + 1))" <&3 | head -c "$(($3 - from))"
+    exec 3<&-
+}
+now=$(stat -L -c %i "$path") || exit 1
+if [ -n "$inode" ] && [ "$now" != "$inode" ]; then
+    for old in "$path".* "$path"-*; do
+        if [ -f "$old" ] && [ "$(stat -c %i "$old")" = "$inode" ]; then
+            part "$old" yes
+            break
+        fi
+    done
+    part "$path" no
+else
+    part "$path" yes
+fi
