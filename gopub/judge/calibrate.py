@@ -22,11 +22,12 @@ from itertools import pairwise
 from gopub.health.config import SloTarget
 from gopub.health.counters import bounds_of, gained, window
 from gopub.health.power import ASSUMED_PHI
-from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, TrackWindow, Window
+from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.sequential import EvidenceState, evidence, fold, learn
 from gopub.health.usual import Usual
+from gopub.judge.between import OTHERS
 
-HOUR = 3600.0
+HOUR, MINUTE = 3600.0, 60.0
 OVERWHELMING = 100.0
 LONGEST = 300.0
 """Seconds between two moments beyond which nobody knows what happened."""
@@ -104,7 +105,7 @@ def calibrate(past: Sequence[Window], slo: SloTarget, alpha: float, seconds: flo
     whole, attempts = sum(span for span, _ in tracks), sum(track.attempts for _, track in tracks)
     if not attempts:
         return found
-    spread = learn(EvidenceState(), past).errors.spread
+    spread = learn(EvidenceState(), _minutes(past)).errors.spread
     phi, known = max(_LEAST_PHI, spread.phi), spread.freedom > 0
     bad = sum(track.errors for _, track in tracks)
     return replace(
@@ -120,8 +121,20 @@ def calibrate(past: Sequence[Window], slo: SloTarget, alpha: float, seconds: flo
 def _trials(past: Sequence[Window], slo: SloTarget, seconds: float) -> Iterator[Trial]:
     for number, (first, last) in enumerate(_cut(past, seconds)):
         before = [one for one in past[:first] if one.end > past[first].start - HOUR]
-        if trial := _trial(past[first:last], before, slo, number):
+        if trial := _trial(past[first:last], _minutes(before), slo, number):
             yield trial
+
+
+def _minutes(past: Sequence[Window]) -> list[Window]:
+    """Windows put together to about a minute each: a spread is learnt from bins in which something can happen."""
+    found: list[Window] = []
+    for one in past:
+        last = found[-1] if found else None
+        if last and last.end - last.start < MINUTE and one.start - last.end < MINUTE:
+            found[-1] = sum_windows((last, one)) or one
+        else:
+            found.append(one)
+    return found
 
 
 def _cut(past: Sequence[Window], seconds: float) -> Iterator[tuple[int, int]]:
@@ -138,8 +151,9 @@ def _cut(past: Sequence[Window], seconds: float) -> Iterator[tuple[int, int]]:
 
 def _trial(windows: Sequence[Window], before: Sequence[Window], slo: SloTarget, number: int) -> Trial | None:
     """None where fewer than two hosts had requests."""
-    hosts = sorted({one.host for window in windows if window.stable for one in window.stable.hosts if one.attempts})
-    if len(hosts) < 2:
+    served = {one.host for window in windows if window.stable for one in window.stable.hosts if one.attempts}
+    hosts = sorted(served - {OTHERS})
+    if not hosts or len(served) < 2:
         return None
     host, most, requests = hosts[number % len(hosts)], 0.0, 0
     state = learn(EvidenceState(), before)

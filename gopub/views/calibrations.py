@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -19,8 +19,10 @@ from gopub.health.wire import schema_of, to_json
 from gopub.journal import events as ev
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
+from gopub.judge.between import unfolded
 from gopub.judge.calibrate import Calibration, Share, calibrate
 from gopub.judge.replay import record_from_json
+from gopub.judge.verdict import VerdictRecord
 from gopub.plan.sight import Wanted, sees
 from gopub.units import say_seconds
 from gopub.views.past import told_by
@@ -55,8 +57,7 @@ class Calibrated:
 def past_of(journal: Journal, app: str, env: str, since: float) -> Past:
     """The stable track as the looks of past rollouts saw it, each stretch of time once.
 
-    A kept look has the sum of its last minute or so, and these follow one another. What a damaged stream or record
-    held is left out and counted.
+    What a damaged stream or record held is left out and counted.
     """
     windows: list[Window] = []
     config, lost = None, 0
@@ -65,20 +66,35 @@ def past_of(journal: Journal, app: str, env: str, since: float) -> Past:
             continue
         try:
             entries = journal.read(stream_of(told.rollout))
-            records = [
-                record_from_json(kept)
-                for entry in entries
-                if isinstance(entry.event, ev.Judged) and (kept := entry.event.record.get("record"))
-            ]
+            judged = [entry.event.record for entry in entries if isinstance(entry.event, ev.Judged)]
+            records = [(record_from_json(kept["record"]), kept.get("looks")) for kept in judged if kept.get("record")]
+            windows += kept_windows(records, after=windows[-1].end if windows else 0.0)
         except GopubError:
             lost += 1
             continue
-        for record in records:
-            config, recent = record.observation.config, record.observation.recent
-            if recent and recent.stable and (not windows or recent.start >= windows[-1].end):
-                windows.append(Window(recent.start, recent.end, None, recent.stable))
+        config = records[-1][0].observation.config if records else config
     note = f"{lost} rollouts cannot be read and are left out" if lost else ""
     return Past(tuple(windows), config.slo if config else None, config.alpha if config else None, note=note)
+
+
+def kept_windows(records: Sequence[tuple[VerdictRecord, Json]], after: float = 0.0) -> list[Window]:
+    """The stable track at each look from ``after`` on, each stretch of time once.
+
+    A journal of before the counts of every look were kept has the minute before each record, which follow one another.
+    """
+    looks = [window for record in unfolded(records) for window in record.observation.windows]
+    minutes = [record.observation.recent for record, _ in records if record.observation.recent]
+    found = [_following(one, after) for one in (looks, minutes)]
+    return max(found, key=lambda windows: sum(one.end - one.start for one in windows))
+
+
+def _following(windows: Sequence[Window], after: float) -> list[Window]:
+    found: list[Window] = []
+    for one in windows:
+        if one.stable and one.start >= after and one.end > one.start:
+            found.append(Window(one.start, one.end, None, one.stable))
+            after = one.end
+    return found
 
 
 def calibrated(

@@ -13,13 +13,22 @@ from jsonschema import Draft202012Validator
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, RawSeries, TrackWindow, Window
 from gopub.health.wire import schema_of
-from gopub.judge.calibrate import Calibration, Share, Trial, _played, calibrate, share, windows_of
+from gopub.judge.between import OTHERS, Between
+from gopub.judge.calibrate import Calibration, Share, Trial, _minutes, _played, calibrate, share, windows_of
 from gopub.judge.replay import record_to_json
 from gopub.plan.sight import Wanted, sees
 from gopub.schemas import schema
 from gopub.spec.models import Judge
 from gopub.views.backtests import read_backtest
-from gopub.views.calibrations import Calibrated, Past, calibrated, calibration_json, calibration_lines, past_of
+from gopub.views.calibrations import (
+    Calibrated,
+    Past,
+    calibrated,
+    calibration_json,
+    calibration_lines,
+    kept_windows,
+    past_of,
+)
 from tests.bench.judge_simulator import draw
 from tests.unit.test_backtest import journal_with, run
 from tests.unit.verdicts import drawn
@@ -156,6 +165,36 @@ def test_what_cannot_be_read_is_counted(tmp_path):
     lost = past_of(journal, torn.app, torn.env, 0.0)
     assert lost.windows == ()
     assert lost.note.endswith("cannot be read and are left out")
+
+
+def test_every_look_counts_where_the_journal_has_them():
+    between, windows = Between(), past(8, 4)
+    quick = [replace(windows[0], start=T0 + 2 * n, end=T0 + 2 * n + 2) for n in range(100)]
+    seen = [drawn(windows=(one,), recent=None, at=one.end).observation for one in quick]
+    for one in seen:
+        between.add(one)
+    first, last = drawn(windows=(), at=T0 - 2), drawn(windows=(quick[-1],), at=quick[-1].end)
+    found = kept_windows([(first, None), (last, between.taken(seen[-1]))])
+    assert [(one.start, one.end) for one in found] == [(one.start, one.end) for one in quick]
+    assert found[0].stable.hosts[1].attempts == quick[0].stable.hosts[1].attempts
+    late = kept_windows([(first, None), (last, None)], after=T0 + 1000)
+    assert late == [], "each stretch of time is taken once"
+
+
+def test_short_windows_are_put_together_before_a_spread_is_learnt_from_them():
+    quick = [replace(past(8, 1)[0], start=T0 + 2 * n, end=T0 + 2 * n + 2) for n in range(90)]
+    found = _minutes(quick)
+    assert [one.end - one.start for one in found] == [60.0, 60.0, 60.0]
+    assert sum(one.stable.attempts for one in found) == sum(one.stable.attempts for one in quick)
+    assert _minutes(past(8, 3)) == past(8, 3)
+
+
+def test_hosts_that_were_counted_together_play_no_canary():
+    pooled = [
+        replace(one, stable=replace(one.stable, hosts=(replace(one.stable.hosts[0], host=OTHERS), one.stable.hosts[1])))
+        for one in past(9, 40)
+    ]
+    assert {one.host for one in calibrate(pooled, SLO, ALPHA, 600).trials} == {"h1"}
 
 
 # --- telling
