@@ -58,8 +58,6 @@ class Observation:
     at: float
     compare: bool = True
     hosts: tuple[ProcessHealth, ...] = ()
-    beside: tuple[ProcessHealth, ...] = ()
-    """Some stable hosts, as they were when they were last asked: what the canary's are held against."""
     no_data: str | None = None
     unseen: float | None = None
     """Seconds between two scrapes, where sources answer and no edge has counted anything for the canary yet."""
@@ -88,6 +86,8 @@ class Observation:
     """Seconds for which the growth of this rollout's canaries was watched, by all drivers."""
     spending: Spending | None = None
     """What was spent of the error budget, as last read; None where nobody asked for it."""
+    beside: tuple[ProcessHealth, ...] = ()
+    """Some stable hosts, as they were when they were last asked: what the canary's are held against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,8 +153,8 @@ class Observer:
         self._beside.heard(self._uses.told(beside, at), {host.host for host in hosts})
         self._state = replace(self._state, kills=self._beside.kills)
         answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
-        blank = Observation(config, step, at, compare, hosts, self._beside.hosts, before=self._state.evidence)
-        blank = replace(blank, aside=told(self._state.hosts, at))
+        blank = Observation(config, step, at, compare, hosts, before=self._state.evidence)
+        blank = replace(blank, beside=self._beside.hosts, aside=told(self._state.hosts, at))
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
         queries = answer.queries

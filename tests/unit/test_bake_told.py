@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from gopub.errors import GopubError
 from gopub.health.samples import CounterSnapshot, NoData
 from gopub.journal import events as ev
 from gopub.journal.streams import stream_of
 from gopub.judge.replay import record_from_json
 from gopub.views.follow import line_printer
+from tests.support.doubles import MemoryHost
 from tests.support.rollout_world import NEW
 from tests.unit.test_bake_clock import Served, bake_until_it_dies, world
 
@@ -81,3 +83,35 @@ def test_every_look_of_a_bake_is_in_the_journal_whole_or_as_counts(world):
     assert not {seen.at for seen in whole} & set(between), "and none twice"
     gaps = {round(after - before, 3) for before, after in pairwise(times)}
     assert len(gaps) == 1, f"no look is missing: {times}"
+
+
+class Telling(MemoryHost):
+    """A host that tells what its process uses, and counts how often it is asked."""
+
+    asked = 0
+    silent = False
+
+    def answer(self, order):
+        self.asked += order.verb == "status"
+        if self.silent and order.verb == "status":
+            raise GopubError("GP415", f"{self.name} does not answer")
+        record = super().answer(order)
+        kills = "0" if self.name == "app1" else "3"
+        return replace(record, values={**record.values, "unit.oom_kills": kills, "unit.memory": "1048576"})
+
+
+def test_some_stable_hosts_are_asked_now_and_then_and_a_deaf_one_only_once(world):
+    """The canary's figures are held against theirs; nobody waits at each look for one that is gone."""
+    world.machines = {name: Telling(**vars(host)) for name, host in world.machines.items()}
+    deaf = min(set(world.machines) - {"app1"})
+    world.machines[deaf].silent = True
+    printed(world, late=0.0, life=40.0)
+    judged = [one.event for one in world.journal.read(stream_of("r1")) if isinstance(one.event, ev.Judged)]
+    seen = record_from_json(judged[-1].record["record"]).observation
+    asked = {name: host.asked for name, host in world.machines.items()}
+    stable = {name for name in asked if name not in {"app1", deaf}}
+    assert {host.host for host in seen.beside} == stable, asked
+    assert all(host.use.killed == 0 for host in seen.beside), "kills of before the rollout are not its"
+    assert all(host.exe_ok and host.active for host in seen.beside), "it runs another release, and rightly"
+    assert all(1 < asked[name] < asked["app1"] / 2 for name in stable), asked
+    assert asked[deaf] == 1
