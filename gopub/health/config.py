@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = 4
+RULES = 5
 """The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
 2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
-figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to."""
+figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to.
+4: late was above the bucket bound over stable's 95th percentile, and two and a half times as many were no more."""
 SHARED = 4
 """The first rules by which all that can blame a release is within α together."""
+NEARER = 5
+"""The first rules by which late is counted near stable's 95th percentile, with the margin that slow has."""
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 

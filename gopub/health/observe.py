@@ -10,13 +10,13 @@ from itertools import pairwise
 from gopub.canon import Json
 from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
 from gopub.health.beside import Beside, Uses
-from gopub.health.config import JudgeConfig
+from gopub.health.config import NEARER, JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.logscore import LogState, fold_logs, log_score, remember
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
-from gopub.health.quantile import quantile
+from gopub.health.quantile import near, quantile
 from gopub.health.recent import Recent, usable
 from gopub.health.runtime import RuntimeTrail
 from gopub.health.samples import (
@@ -355,15 +355,16 @@ class Observer:
         self._state = replace(self._state, evidence=learn(self._state.evidence, windows))
 
     def _learn_slow(self, stable: TrackWindow | None) -> None:
-        """Fix what is slow without an SLO, and late with one, once and for all: stable's own 95th percentile."""
+        """Fix what is slow without an SLO, and late with one, once and for all: at or near stable's 95th percentile."""
         known = self._state.evidence
         p95 = quantile(0.95, stable.latency) if stable is not None else None
-        if p95 is None:
+        if stable is None or p95 is None:
             return
         if known.slow_above is None:
             self._slow_above(max(QUICK, p95.value))
         elif known.late_above is None and self._config.looks_at_late:
-            late = max(QUICK, p95.value)
+            exact = self._config.rules < NEARER
+            late = max(QUICK, p95.value if exact else near(p95.value, stable.latency))
             self._state = replace(self._state, evidence=replace(known, late_above=late))
 
     def _slow_above(self, value: float) -> None:

@@ -4,9 +4,10 @@ E may be looked at after every window, and the rollout stopped whenever one like
 reaches 1/α with a probability of at most α (``eprocess``), provided that stable hosts show how events cluster
 (``dispersion``). The metrics are combined as a weighted mean of their e-values, valid whatever ties them together.
 
-With a latency SLO, slow is the SLO, and a third metric is held against stable alone: late is above stable's own 95th
-percentile. To be late is no broken promise, so it can raise doubt (``log_e_all``) and never blame (``log_e``): blame
-takes it for worth its stake at most. So both together are wrong no more often than α.
+With a latency SLO, slow is the SLO, and a third metric is held against stable alone: late is above the bucket bound
+near stable's own 95th percentile (``quantile.near``). To be late is no broken promise, so it can raise doubt
+(``log_e_all``) and never blame (``log_e``): blame takes it for worth its stake at most. So both together are wrong no
+more often than α.
 
 Answers that clients left are a test of their own, against stable alone (``leaving``): no part of E, for nobody knows
 whose doing it is.
@@ -26,15 +27,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from gopub.health.config import RULES, SHARED, SloTarget
+from gopub.health.config import NEARER, RULES, SHARED, SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.logscore import LOG_SHARE
 from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
-MARGIN = {"errors": 0.25, "slow": 0.5, "late": 1.5, "left": 0.5}
+MARGIN = {"errors": 0.25, "slow": 0.5, "late": 0.5, "left": 0.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
+WIDE = 1.5
+"""The margin of late by the rules before 5."""
 STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
 """How the coin is split where late is looked at; else in halves."""
 RECENT = 10.0
@@ -92,7 +95,7 @@ class EvidenceState:
     """When stable last had requests."""
     late: MetricState = field(default_factory=MetricState)
     late_above: float | None = None
-    """Seconds: stable's own 95th percentile, where slow is an SLO."""
+    """Seconds: near stable's own 95th percentile, where slow is an SLO."""
     left: MetricState = field(default_factory=MetricState)
 
 
@@ -167,7 +170,7 @@ def fold(
         compare: False for a step whose canary users chose themselves.
         stable_broken: stable itself breaks the SLO at the moment, or is not known to keep it.
         rules: those before 4 hold windows without any stable traffic against the SLO, too, and take φ from the window
-            that it is applied to as well.
+            that it is applied to as well; those before 5 take up to 2.5 times as many late answers for no more.
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
     for new in windows:
@@ -178,7 +181,7 @@ def fold(
             state = replace(state, waiting=window)
             continue
         basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=rules < SHARED)
-        fold_metric = partial(_fold_metric, window=window, within=rules < SHARED)
+        fold_metric = partial(_fold_metric, window=window, rules=rules)
         state = replace(
             state,
             errors=fold_metric(state.errors, name="errors", basis=basis, allowed=slo.error_rate),
@@ -266,12 +269,12 @@ def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool
 
 
 def _fold_metric(
-    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, within: bool
+    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, rules: int
 ) -> MetricState:
-    """``within``: φ knows the window that it is applied to; no theorem holds of that."""
-    of, delta = _READERS[name], MARGIN[name]
+    """By rules before 4, φ knows the window that it is applied to; no theorem holds of that."""
+    of, delta = _READERS[name], WIDE if name == "late" and rules < NEARER else MARGIN[name]
     spread = _seen(state, window, of)
-    phi = (spread if within else state.spread).phi
+    phi = (spread if rules < SHARED else state.spread).phi
     canary, stable = _total(window.canary, of), _total(window.stable, of)
     state = replace(state, spread=spread, canary=state.canary + canary, stable=state.stable + stable)
     if basis == "stable" and canary.exposed and stable.exposed:

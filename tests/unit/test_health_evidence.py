@@ -296,3 +296,31 @@ def test_unknown_clustering_is_assumed():
 def test_log_sum():
     assert log_sum([math.log(2), math.log(3)]) == pytest.approx(math.log(5))
     assert log_sum([1e6, 1e6]) == pytest.approx(1e6 + math.log(2))
+
+
+# --- late answers
+
+
+def late(canary, stable, rules=RULES, looks=20):
+    """E of all, where so many of 250 and of 2250 answers a look are late."""
+    state = EvidenceState(slow_above=0.2, late_above=0.1)
+    for i in range(looks):
+        tracks = (
+            TrackWindow(name, (HostCounts(name, n, 0, n, 0, n, bad),))
+            for name, n, bad in (("c", 250, canary), ("s", 2250, stable))
+        )
+        state = fold(
+            state, [Window(5.0 * i, 5.0 * i + 5, *tracks)], SLO, compare=True, stable_broken=False, rules=rules
+        )
+    return evidence(state, SLO, late=True)
+
+
+def test_answers_that_take_a_third_longer_are_late():
+    """Log-normal times of deviation 0.5: of 8.3 % above a bound, 1.3 times the time makes 19.5 %."""
+    assert late(49, 187).log_e_all > math.log(100)
+    assert late(49, 187).log_e < math.log(100), "to be late is no broken promise, so it blames by its stake at most"
+    assert late(49, 187, rules=4).log_e_all < math.log(100), "control: by the rules of before it is no more"
+
+
+def test_half_as_many_late_answers_again_are_within_the_margin():
+    assert late(31, 187, looks=200).log_e_all < 0.1

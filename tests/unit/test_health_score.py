@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from gopub.health import curves
 from gopub.health.config import ScoreWeights, SloTarget
-from gopub.health.quantile import quantile
+from gopub.health.quantile import near, quantile
 from gopub.health.runtime import RuntimeFacts
 from gopub.health.samples import Histogram, HostCounts, TrackWindow
 from gopub.health.score import ScoreInput, score
@@ -155,6 +155,16 @@ def test_quantiles_are_those_of_promql():
     assert (capped.value, capped.saturated) == (1.0, True)
     assert quantile(0.95, Histogram()) is None
     assert quantile(0.95, Histogram((1.0,), (0, 0))) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "bound"),
+    [((70, 22, 7, 1), 0.1), ((70, 15, 14, 1), 0.1), ((70, 14, 15, 1), 0.12)],
+    ids=["8 % above", "15 % above", "16 % above"],
+)
+def test_a_tail_is_counted_at_the_bound_below_unless_too_many_lie_above_it(counts, bound):
+    assert near(0.12, Histogram((0.05, 0.1, 0.15), counts)) == bound
+    assert near(0.04, Histogram((0.05, 0.1, 0.15), counts)) == 0.04, "there is no bound below it"
 
 
 @given(st.lists(st.integers(0, 1000), min_size=4, max_size=4), st.floats(0.01, 0.99))
