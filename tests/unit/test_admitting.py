@@ -5,6 +5,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -463,14 +464,21 @@ ROOT = Path(gopub.__file__).parent
 
 def users(name: str) -> set[str]:
     """The files of the product that use a name: as a name, as an attribute, or in an import."""
-    found = set()
+    return {file for file, names in names_by_file().items() if name in names}
+
+
+@cache
+def names_by_file() -> dict[str, set[str]]:
     places = [ROOT, *(ROOT.parent / name for name in ("flows", "tasks", "blocks", "deployments"))]
-    for file in (file for place in places for file in place.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            names = {getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", "")}
-            if name in names:
-                found.add(file.relative_to(ROOT if file.is_relative_to(ROOT) else ROOT.parent).as_posix())
-    return found
+    return {
+        file.relative_to(ROOT if file.is_relative_to(ROOT) else ROOT.parent).as_posix(): {
+            name
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
+            for name in (getattr(node, "id", ""), getattr(node, "attr", ""), getattr(node, "name", ""))
+        }
+        for place in places
+        for file in place.rglob("*.py")
+    }
 
 
 @pytest.mark.parametrize("name", ONLY)
