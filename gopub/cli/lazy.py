@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "route": ("gopub.cli.route:app", "Explain and show routes at the edges; check and install the edges' own files."),
     "host": ("gopub.cli.host:app", "Take over hosts on which a service was before."),
     "judge": ("gopub.cli.judge:app", "Replay verdicts."),
+    "logs": ("gopub.cli.logs:app", "Show the classes of error lines that are known."),
     "lab": ("gopub.cli.lab:app", "A real fleet on this machine."),
     "demo": ("gopub.cli.demo:demo", "Show the main job on the lab."),
 }

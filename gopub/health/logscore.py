@@ -158,7 +158,7 @@ def _first_on(found: Mapping[str, Mapping[str, int]], new: Iterable[str]) -> dic
 
 def log_score(state: LogState) -> LogScore:
     """The score of everything read so far."""
-    classes = tuple(_class(name, state.classes[name]) for name in state.order)
+    classes = tuple(class_of(name, state.classes[name]) for name in state.order)
     terms = [-math.log(len(state.order) + 1)]  # what the weights leave for classes not seen yet, at E = 1
     terms += [
         (log_e if found.counted else min(0.0, log_e)) - math.log(k * (k + 1))
@@ -267,7 +267,8 @@ def _stands_out(x: float, n: float, y: float, m: float) -> bool:
     return x >= FLOOR and x * m > RATIO * y * n
 
 
-def _class(name: str, state: ClassState) -> LogClass:
+def class_of(name: str, state: ClassState) -> LogClass:
+    """What is known of a class so far."""
     x, n, y, m = state.canary.bad, state.canary.exposed, state.stable.bad, state.stable.exposed
     return LogClass(
         name=name,

@@ -1,0 +1,39 @@
+"""``gopub logs``: what the judge knows of a service's error lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from gopub.canon import Json
+from gopub.cli import completing
+from gopub.cli.saying import say, say_document
+
+app = typer.Typer(no_args_is_help=True, help="Show the classes of error lines that the judge knows.")
+
+
+@app.callback()
+def _logs() -> None:
+    """Keep the name of the one command."""
+
+
+@app.command()
+def classes(
+    app_name: Annotated[str, typer.Argument(metavar="APP", help="The app.", autocompletion=completing.apps)],
+    env: Annotated[str, typer.Argument(metavar="ENV", help="The environment.", autocompletion=completing.environments)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the classes of error lines of the newest rollouts: how often on each track, and since when."""
+    from gopub.views.logclasses import class_lines, read_classes
+    from gopub.wiring import settings
+
+    found = read_classes(settings.journal(), app_name, env)
+    if as_json:
+        rows: list[Json] = [one.to_json() for one in found]
+        say_document(json.dumps({"schema_version": 1, "classes": rows}, ensure_ascii=False, indent=2))
+    elif found:
+        say("\n".join(class_lines(found)))
+    else:
+        say("no error lines are known: no rollout read any, or none read the logs", err=True)
