@@ -11,12 +11,7 @@ from gopub.canon import Json
 from gopub.cli import completing
 from gopub.cli.saying import say, say_document
 
-app = typer.Typer(no_args_is_help=True, help="Show the classes of error lines that the judge knows.")
-
-
-@app.callback()
-def _logs() -> None:
-    """Keep the name of the one command."""
+app = typer.Typer(no_args_is_help=True, help="Show the classes of error lines that are known; mark harmless ones.")
 
 
 @app.command()
@@ -37,3 +32,21 @@ def classes(
         say("\n".join(class_lines(found)))
     else:
         say("no error lines are known: no rollout read any, or none read the logs", err=True)
+
+
+@app.command()
+def harmless(
+    app_name: Annotated[str, typer.Argument(metavar="APP", help="The app.", autocompletion=completing.apps)],
+    env: Annotated[str, typer.Argument(metavar="ENV", help="The environment.", autocompletion=completing.environments)],
+    name: Annotated[str, typer.Argument(metavar="CLASS", help="A template or a kind of error, as `classes` has it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Let it count again.")] = False,
+) -> None:
+    """Let a class of error lines count no longer, from the next reading on; a panic counts all the same."""
+    from gopub.cli.meaning import insist_known
+    from gopub.usecases.mark_logs import mark_class
+    from gopub.wiring import settings
+
+    insist_known(app_name, env)
+    mark_class(settings.journal(), app_name, env, name, reason, harmless=not undo)
+    say(f"{name!r} counts {'again' if undo else 'no longer'} in {env}, from the next reading on", err=True)

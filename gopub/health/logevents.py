@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gopub.health.logkeys import causes, heads_a_trace
-from gopub.health.loglines import classes, quiet, warned
+from gopub.health.loglines import PANIC, classes, quiet, warned
 
 _JUDGED = 512
 """Characters of a line by which it is decided whether it belongs to the one before."""
@@ -93,11 +93,33 @@ class Joiner:
         return said
 
 
-def count(said: tuple[Said, ...], into: Counter[str]) -> None:
-    """Add the classes of events."""
+def count(said: tuple[Said, ...], into: Counter[str], harmless: frozenset[str] = frozenset()) -> int:
+    """Add the classes of events; how many were left out because they are harmless."""
+    left = 0
     for event in said:
+        if harmless and is_harmless(event.classes, harmless):
+            left += 1
+            continue
         for name in event.classes:
             into[name if len(into) < MOST_CLASSES or name in into else other_of(name)] += 1
+    return left
+
+
+def is_harmless(classes: tuple[str, ...], harmless: frozenset[str]) -> bool:
+    """Whether an event's template is harmless, or all the kinds of error that it names are.
+
+    A panic, or a line of level fatal, is so only by its kind: another failure may bear the words of a harmless one.
+    """
+    kinds = [name for name in classes if name.startswith("error:")]
+    if kinds and harmless.issuperset(kinds):
+        return True
+    grave = PANIC in classes or "level:fatal" in classes
+    return not grave and not harmless.isdisjoint(name for name in classes if name.startswith("template:"))
+
+
+def say_left(left: int) -> tuple[str, ...]:
+    """The note on what did not count."""
+    return (f"{left} error lines marked as harmless do not count",) if left else ()
 
 
 def other_of(name: str) -> str:

@@ -67,6 +67,8 @@ class LogTarget:
     release: str
     unit: str
     channel: Executor
+    harmless: frozenset[str] = frozenset()
+    """Classes that people said are harmless: an event that is nothing else does not count."""
 
     @property
     def past(self) -> bool:

@@ -306,11 +306,20 @@ class HostsAdopted:
     undone: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LogClassMarked:
+    """A person said that error lines of this class are harmless, or (``harmless`` False) took that back."""
+
+    name: str
+    reason: str = ""
+    harmless: bool = True
+
+
 Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged
     | TableIntended | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached
     | Judged | StepPassed | Asked | Held | Resumed | GoingBack | TrafficOff | Settling | Closed
-    | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted
+    | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted | LogClassMarked
 )  # fmt: skip
 
 _TYPES: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

@@ -36,6 +36,13 @@ def read_env_state(journal: Journal, app: str, env: str) -> EnvState:
     return fold_env(entry.event for entry in journal.read(env_stream(app, env)))
 
 
+def harmless_of(journal: Journal, app: str, env: str) -> frozenset[str]:
+    """The classes of error lines that people marked as harmless in an env, and did not take back."""
+    marks = (entry.event for entry in journal.read(env_stream(app, env)))
+    last = {mark.name: mark.harmless for mark in marks if isinstance(mark, ev.LogClassMarked)}
+    return frozenset(name for name, harmless in last.items() if harmless)
+
+
 def known_of(journal: Journal, plan: Plan) -> Known:
     """Which releases the env was well with, once the plan's release is stable there."""
     events = [entry.event for entry in journal.read(env_stream(plan.app, plan.env))]

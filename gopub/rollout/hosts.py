@@ -18,6 +18,7 @@ from gopub.fleet.unit import stop_seconds
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
+from gopub.journal.reading import harmless_of
 from gopub.rollout.payload import Cargo, cargo_for
 from gopub.rollout.run import Run
 
@@ -142,18 +143,19 @@ async def beside(run: Run, name: str) -> ProcessHealth:
 async def log_targets(run: Run) -> tuple[LogTarget, ...]:
     """Where the log of every host's process lies; hosts that cannot be reached are left out."""
     names = tuple(run.state.hosts)
-    found = await asyncio.gather(*(_log_target(run, name) for name in names))
+    harmless = harmless_of(run.ports.journal, run.plan.app, run.plan.env)
+    found = await asyncio.gather(*(_log_target(run, name, harmless) for name in names))
     return tuple(target for target in found if target is not None)
 
 
-async def _log_target(run: Run, name: str) -> LogTarget | None:
+async def _log_target(run: Run, name: str, harmless: frozenset[str]) -> LogTarget | None:
     try:
         channel = await _in_reach(run, name)
     except GopubError:
         return None
     canary = run.state.hosts[name].track == "canary"
     release = run.plan.release.short if canary else run.plan.stable.short if run.plan.stable else ""
-    return LogTarget(name, release, f"{run.plan.instance}.service", channel)
+    return LogTarget(name, release, f"{run.plan.instance}.service", channel, harmless)
 
 
 async def _in_reach(run: Run, name: str) -> HostChannel:

@@ -11,6 +11,7 @@ from gopub.health.logscore import LogClass, LogState, class_of
 from gopub.health.wire import from_json
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
+from gopub.journal.reading import harmless_of
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.telemetry import REDACTOR, one_line
@@ -29,6 +30,7 @@ class KnownClass:
     since: str
     rollout: str
     rollouts: int = 1
+    harmless: bool = False
 
     def to_json(self) -> Json:
         """For ``--json``."""
@@ -37,6 +39,7 @@ class KnownClass:
             "class": _shown(one.name), "canary": one.canary, "stable": one.stable, "counted": one.counted,
             "canary_requests": self.canary_requests, "stable_requests": self.stable_requests,
             "since": self.since, "rollout": self.rollout, "rollouts": self.rollouts,
+            "harmless": self.harmless,
         }  # fmt: skip
 
 
@@ -55,6 +58,8 @@ def read_classes(journal: Journal, app: str, env: str) -> tuple[KnownClass, ...]
             for new in _classes(entry, entry.event.rollout, journal.read(stream_of(entry.event.rollout))):
                 old = known.get(new.found.name)
                 known[new.found.name] = replace(new, since=old.since, rollouts=old.rollouts + 1) if old else new
+    marked = harmless_of(journal, app, env)
+    known = {name: replace(one, harmless=name in marked) for name, one in known.items()}
     return tuple(sorted(known.values(), key=lambda one: (-one.rollouts, one.found.name)))
 
 
@@ -64,7 +69,7 @@ def class_lines(classes: Sequence[KnownClass]) -> list[str]:
     for one in classes:
         ours = f"{one.found.canary}/{one.canary_requests}"
         theirs = f"{one.found.stable}/{one.stable_requests}"
-        loud = "  (stands out)" if one.found.counted else ""
+        loud = "  (harmless)" if one.harmless else "  (stands out)" if one.found.counted else ""
         since = one.since[:10]
         lines.append(f"{one.rollouts:>8}  {since:10}  {ours:>14}  {theirs:>14}  {_shown(one.found.name)}{loud}")
     return lines
@@ -74,8 +79,9 @@ def _classes(opened: Entry, rollout: str, entries: Sequence[Entry]) -> Iterator[
     state = next((found for entry in reversed(entries) if (found := _logs(entry.event)) is not None), None)
     for name in state.order if state else ():
         if state and name in state.classes:
-            found = class_of(name, state.classes[name])
-            yield KnownClass(found, state.canary_requests, state.stable_requests, opened.when, rollout)
+            yield KnownClass(
+                class_of(name, state.classes[name]), state.canary_requests, state.stable_requests, opened.when, rollout
+            )
 
 
 def _logs(event: ev.Event) -> LogState | None:

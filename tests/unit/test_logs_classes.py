@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 
 import pytest
@@ -11,13 +12,16 @@ from typer.testing import CliRunner
 from gopub.cli.logs import app
 from gopub.clock import ManualClock
 from gopub.errors import UsageError
+from gopub.health.logevents import Joiner, count
 from gopub.health.logscore import LogReading, LogState, fold_logs
 from gopub.health.samples import LogCounts
 from gopub.health.wire import to_json
 from gopub.journal import events as ev
+from gopub.journal.reading import harmless_of
 from gopub.journal.store import open_journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.telemetry import REDACTOR
+from gopub.usecases.mark_logs import mark_class
 from gopub.views.logclasses import class_lines, read_classes
 
 SECRET = "hunter2hunter2"
@@ -81,3 +85,65 @@ def test_the_command_prints_a_table_or_json(journal):
     (row,) = printed["classes"]
     assert (printed["schema_version"], row["class"], row["canary"], row["rollouts"]) == (1, "level:error", 5, 1)
     assert asdict(read_classes(journal, "hello", "lab")[0])["since"] == row["since"]
+
+
+# --- harmless ones
+
+LINES = (
+    "ERROR known quirk",
+    "ERROR lost: FooError",
+    "ERROR lost: FooError BarError",
+    "panic: known quirk",
+    "INFO well",
+)
+QUIRK, FOO = "template:ERROR known quirk", "error:FooError"
+
+
+def read(*harmless):
+    joiner, found, left = Joiner(), Counter(), 0
+    for line in LINES:
+        left += count(joiner.take(line, 6), found, frozenset(harmless))
+    return left + count(joiner.end(), found, frozenset(harmless)), found
+
+
+@pytest.mark.parametrize(
+    ("harmless", "left", "levels"),
+    [((), 0, 4), ((QUIRK,), 1, 3), ((FOO,), 1, 3), ((FOO, QUIRK), 2, 2), (("template:* known quirk",), 0, 4),
+     (("error:panic",), 1, 3), (("level:error",), 0, 4)],
+)  # fmt: skip
+def test_a_line_is_left_out_by_its_template_or_all_its_kinds_and_a_panic_by_its_kind_alone(harmless, left, levels):
+    found = read(*harmless)
+    assert found[0] == left
+    assert found[1]["level:error"] + found[1]["level:fatal"] == levels
+
+
+def test_a_mark_is_a_word_in_the_journal_and_can_be_taken_back(journal):
+    judged(journal, "r-1", {"level:error": 5, QUIRK: 5})
+    mark_class(journal, "hello", "lab", QUIRK, "the probe of the old balancer")
+    assert harmless_of(journal, "hello", "lab") == {QUIRK}
+    assert harmless_of(journal, "hello", "other") == set()
+    entry = journal.read(env_stream("hello", "lab"))[-1]
+    assert (entry.event.reason, entry.at > 0, "@" in entry.actor) == ("the probe of the old balancer", True, True)
+    assert "(harmless)" in "\n".join(class_lines(read_classes(journal, "hello", "lab")))
+    mark_class(journal, "hello", "lab", QUIRK, "it is gone", harmless=False)
+    assert harmless_of(journal, "hello", "lab") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "harmless", "says"),
+    [("level:error", "x", True, "no template"), (QUIRK, " ", True, "reason"), ("template:", "x", True, "no"),
+     (QUIRK, "x", False, "is not marked")],
+)  # fmt: skip
+def test_what_cannot_be_marked_is_said(journal, name, reason, harmless, says):
+    with pytest.raises(UsageError, match=says):
+        mark_class(journal, "hello", "lab", name, reason, harmless=harmless)
+    assert journal.read(env_stream("hello", "lab")) == []
+
+
+def test_the_command_marks_and_takes_back(journal):
+    judged(journal, "r-1", {QUIRK: 5})
+    words = ["harmless", "hello", "lab", QUIRK, "--reason", "known"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert harmless_of(journal, "hello", "lab") == {QUIRK}
+    assert CliRunner().invoke(app, [*words, "--undo"]).exit_code == 0
+    assert harmless_of(journal, "hello", "lab") == set()

@@ -75,7 +75,7 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.Settling: ev.Settling(),
         ev.EnvOpened: ev.EnvOpened("r1", ""), ev.EnvClosed: ev.EnvClosed("r1", Outcome.PROMOTED),
         ev.QuarantineCleared: ev.QuarantineCleared("", ""),
-        ev.HostsAdopted: ev.HostsAdopted(("app1",), ""),
+        ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), ev.LogClassMarked: ev.LogClassMarked("template:x"),
     }  # fmt: skip
     return made[key]
 

@@ -22,7 +22,7 @@ from typing import Literal
 from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
-from gopub.health.logevents import Joiner, count
+from gopub.health.logevents import Joiner, Said, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
 from gopub.process import Result
@@ -115,22 +115,27 @@ class JournaldSource:
         if ended is None or (complaint and not ended.read + ended.left):
             return NoData(f"journald on {target.host}: {complaint or 'its answer has no end'}")
         place.most = MOST_BYTES
-        notes = tuple(f"{target.host}: {note}" for note in (complaint, _skipped(ended)) if note)
-        return LogCounts(
-            target.host, target.release, self._counted(target, place, entries, ended), len(entries), ended.cursor, notes
-        )
-
-    def _counted(self, target: LogTarget, place: _Place, entries: Sequence[Entry], ended: Ended) -> dict[str, int]:
         found: Counter[str] = Counter()
+        left = say_left(self._count(target, place, entries, ended, found))
+        notes = tuple(f"{target.host}: {note}" for note in (complaint, _skipped(ended), *left) if note)
+        return LogCounts(target.host, target.release, dict(found), len(entries), ended.cursor, notes)
+
+    def _count(
+        self, target: LogTarget, place: _Place, entries: Sequence[Entry], ended: Ended, found: Counter[str]
+    ) -> int:
+        """Count what is new; how many error lines were left out as harmless."""
+        left = 0
         lost = place.cursor and ended.why != "start"  # a flood, or a rotated journal that no longer has that line
         known = place.newest if lost else 0.0
         for entry in entries:
             if entry.at > known and _own(entry, target.unit) and not self._starting(place, entry):
-                count(_joiner(place, entry.invocation, found).take(entry.text, entry.priority), found)
-        count(place.joiner.end(), found)
+                joiner, said = _joiner(place, entry.invocation)
+                said += joiner.take(entry.text, entry.priority)
+                left += count(said, found, target.harmless) if said else 0
+        left += count(place.joiner.end(), found, target.harmless)
         place.newest = max([place.newest, *(entry.at for entry in entries)])
         place.cursor = ended.cursor
-        return dict(found)
+        return left
 
     def _starting(self, place: _Place, entry: Entry) -> bool:
         began = place.began.setdefault(entry.invocation, entry.at)
@@ -139,12 +144,13 @@ class JournaldSource:
         return entry.at - began < self._warmup
 
 
-def _joiner(place: _Place, invocation: str, found: Counter[str]) -> Joiner:
-    """What joins the lines of this process; those of another one never go on where its lines ended."""
+def _joiner(place: _Place, invocation: str) -> tuple[Joiner, tuple[Said, ...]]:
+    """What joins the lines of this process, and what ended with another one: its lines never go on in this one's."""
+    said: tuple[Said, ...] = ()
     if invocation != place.invocation:
-        count(place.joiner.end(), found)
+        said = place.joiner.end()
         place.invocation, place.joiner = invocation, Joiner()
-    return place.joiner
+    return place.joiner, said
 
 
 def argv(unit: str, cursor: str, age: float, most: int = MOST_BYTES) -> tuple[str, ...]:

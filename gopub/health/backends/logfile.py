@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from gopub.errors import GopubError
-from gopub.health.logevents import Joiner, count
+from gopub.health.logevents import Joiner, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
 from gopub.spec.fields import refuse
@@ -95,9 +95,11 @@ class FileSource:
         parts = parse_parts(done.out)
         if not parts:
             return NoData(f"{path} on {target.host}: {_line(done.err.decode(errors='replace'))}")
-        found, lines, skipped = _taken(place, parts, fresh=fresh)
-        notes = (f"{target.host}: {skipped} bytes of {path} were skipped",) if skipped else ()
-        return LogCounts(target.host, target.release, found, lines, f"{place.inode}:{place.offset}", notes)
+        found: Counter[str] = Counter()
+        lines, skipped, left = _take(place, parts, found, target.harmless, fresh=fresh)
+        told = ((f"{skipped} bytes of {path} were skipped",) if skipped else ()) + say_left(left)
+        notes = tuple(f"{target.host}: {note}" for note in told)
+        return LogCounts(target.host, target.release, dict(found), lines, f"{place.inode}:{place.offset}", notes)
 
 
 def argv(path: str, inode: str, offset: int, most: int, seconds: int = 3) -> tuple[str, ...]:
@@ -121,10 +123,11 @@ def parse_parts(out: bytes) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _taken(place: _Place, parts: tuple[Part, ...], *, fresh: bool) -> tuple[dict[str, int], int, int]:
-    """The classes of whole lines, how many lines there were, and how many bytes nobody judges; the place moves on."""
-    found: Counter[str] = Counter()
-    lines = skipped = 0
+def _take(
+    place: _Place, parts: tuple[Part, ...], found: Counter[str], harmless: frozenset[str], *, fresh: bool
+) -> tuple[int, int, int]:
+    """Count whole lines; how many there were, how many bytes nobody judges, how many were harmless."""
+    lines = skipped = left = 0
     for part in parts:
         same = part.inode == place.inode and place.offset <= part.size
         known = place.offset if same else 0
@@ -140,9 +143,9 @@ def _taken(place: _Place, parts: tuple[Part, ...], *, fresh: bool) -> tuple[dict
         texts = data[:end].splitlines()
         lines += len(texts)
         for text in texts[-MOST_LINES:]:
-            count(place.joiner.take(text[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6), found)
-    count(place.joiner.end(), found)
-    return dict(found), lines, skipped
+            said = place.joiner.take(text[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6)
+            left += count(said, found, harmless) if said else 0
+    return lines, skipped, left + count(place.joiner.end(), found, harmless)
 
 
 def _line(text: str) -> str:
