@@ -41,7 +41,7 @@ func main() {
 		go work(also)
 	}
 	if mode == "hungry" {
-		go keep(64 << 20)
+		go keep(192 << 20)
 	}
 	if mode == "late" {
 		time.Sleep(1500 * time.Millisecond)
@@ -52,9 +52,9 @@ func main() {
 	}
 }
 
-// keep holds more and more memory until it has so many bytes, 2.5 MiB a second.
+// keep holds more and more memory until it has so many bytes, 1.25 MiB a second.
 func keep(most int) {
-	const block = 256 << 10
+	const block = 128 << 10
 	var kept [][]byte
 	for len(kept)*block < most {
 		time.Sleep(100 * time.Millisecond)
