@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CLOCK = SystemClock()
 
 
-async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = 90.0) -> Any:
+async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = 300.0) -> Any:
     """Ask until the answer is true; gives it. Fails by name after ``within`` seconds."""
     end = CLOCK.now() + within
     while not (answer := await holds()):
