@@ -20,6 +20,7 @@ import gopub.cli.main as main
 from gopub.cli import engine
 
 signal.signal(signal.SIGHUP, getattr(signal, sys.argv.pop(1)))  # as a shell leaves it, or as nohup does
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
 numbers = [int(one) for one in sys.argv.pop(1).split(",")]
 
 def load(name):
