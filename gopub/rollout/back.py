@@ -54,6 +54,7 @@ async def go_back(run: Run) -> None:
 
 async def withdraw(run: Run, reason: str) -> None:
     """Turn the rollout around because somebody no longer wants it, and go back at once; an ended one stays as it is."""
+    run.recorder.settle()  # what interrupted us may have come between an entry and our knowledge of it
     if run.state.closed:
         return
     turn_around(run, Outcome.WITHDRAWN, 0, reason)

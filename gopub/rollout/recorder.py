@@ -6,7 +6,7 @@ does take.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
@@ -41,6 +41,7 @@ class Recorder:
         self.rollout = rollout
         self.state = self.read()
         self.unwritten: list[ev.Event] = []
+        self._begun = 0
         self.alarms: list[str] = []
         self.heard: Callable[[ev.Event], None] | None = None
         if self.state.back:
@@ -59,21 +60,27 @@ class Recorder:
         """
         if not events:
             return
+        self.settle()
         state = fold(events, self.state)
         waiting = [*self.unwritten, *events]
         if must or self._ports.clock.now() >= self._rests_until:
             waiting = self._append(waiting, state.version - len(waiting), must=must)
         before, self.unwritten, self.state = self.unwritten, waiting, state
+        self._begun = 0
         if waiting:
             self._keep_unwritten()
         elif before:
             drop(self._ports.kits, self.rollout)
+        self._tell(events)
+
+    def _tell(self, events: Sequence[ev.Event]) -> None:
         if heard := self.heard:
             for event in events:
                 heard(event)
 
     def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
         """Write what waits, and give what waits still."""
+        self._begun = len(waiting)
         try:
             self._ports.journal.append(
                 stream_of(self.rollout), version, waiting, actor=self._actor, trace=self._trace, seat=self._seat
@@ -87,6 +94,28 @@ class Recorder:
             self._rests_until = self._ports.clock.now() + REST
             return waiting
         return []
+
+    def settle(self) -> None:
+        """See whether the journal has what we were writing when something broke in, and take it as written if so.
+
+        A signal that Prefect turns into an exception may come between the commit and our next line, and a database may
+        be lost between a commit and its answer. Only who has the seat writes here, so what is there is ours: without
+        this look our own entry would be somebody else's, and the driver would stop before the way back.
+        """
+        begun, self._begun = self._begun, 0
+        if not begun:
+            return
+        try:
+            events = [entry.event for entry in self._ports.journal.read(stream_of(self.rollout))]
+        except GopubError:  # it is down: then nothing is known, and the next entry says so
+            return
+        if len(events) != self.state.version - len(self.unwritten) + begun:
+            return
+        if self.unwritten:
+            drop(self._ports.kits, self.rollout)
+        new = events[self.state.version :]
+        self.state, self.unwritten = fold(events), []
+        self._tell(new)
 
     def hurry(self, seconds: float | None = None) -> None:
         """From here on wait only so long (``HURRY``) for a journal that somebody holds; it is asked again at once."""

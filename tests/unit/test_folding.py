@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gopub.cli.folding import NARROWEST, broken, cells, table
+from tests.support.chance import seed as chance_seed
 
 CLI = Path(__file__).parents[2] / "gopub" / "cli"
 HEAD = ("app", "under way", "driver")
@@ -46,8 +47,7 @@ def test_where_nobody_reads_nothing_is_broken(width: int) -> None:
 
 
 def test_no_word_is_lost_and_no_line_is_too_wide() -> None:
-    seed = random.randrange(2**32)
-    print("seed", seed)
+    seed = chance_seed()
     draw = random.Random(seed)
     for _ in range(300):
         words = ["".join(draw.choices("ab→é发布ü", k=draw.randint(1, 9))) for _ in range(draw.randint(1, 40))]

@@ -20,6 +20,7 @@ from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
 from gopub.rollout import back, reach, stage, switch
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
+from tests.support.chance import seed as chance_seed
 from tests.support.doubles import MemoryFleet
 from tests.support.rollout_world import NEW, OLD, Killed, MortalJournal, World, chart, drive, in_memory
 
@@ -84,8 +85,7 @@ def test_killed_at_every_append_another_driver_ends_it_whole(tmp_path, verdict, 
 
 
 def test_killed_again_and_again_it_still_ends(tmp_path):
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
+    seed = chance_seed()
     chance = random.Random(seed)
     for number in range(20):
         folder = tmp_path / str(number)

@@ -1,0 +1,128 @@
+"""A signal breaks into a write of the journal: the entry may be there, and the driver that goes back must know it.
+
+Prefect raises an exception at whatever line runs when a worker ends a flow run. Between the commit and the line after
+it the driver took its own entry for somebody else's, and the canary stayed until the watchdog came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from prefect.exceptions import TerminationSignal
+
+from gopub.errors import GopubError, LockedError
+from gopub.journal import events as ev
+from gopub.journal.store import Journal
+from gopub.journal.streams import stream_of
+from gopub.plan.model import Outcome
+from gopub.rollout.back import withdraw
+from gopub.rollout.run import Run
+from tests.support.rollout_world import World, chart, drive, in_memory
+
+REASON = "aborted: its flow run was cancelled"
+
+
+@pytest.fixture(autouse=True)
+def _in_memory(monkeypatch):
+    in_memory(monkeypatch)
+
+
+class TornJournal(Journal):
+    """Raises ``what`` before or after the commit of its ``at``-th write from now, once."""
+
+    def __init__(self, journal: Journal, at: int, what: BaseException, *, after: bool) -> None:
+        super().__init__(journal._engine, journal._clock)
+        self.left, self._what, self._after = at, what, after
+
+    def append_all(self, *args: Any, **kwargs: Any) -> list[int]:
+        self.left -= 1
+        if self.left == 0 and not self._after:
+            raise self._what
+        versions = super().append_all(*args, **kwargs)
+        if self.left == 0:
+            raise self._what
+        return versions
+
+
+def torn_run(world: World, at: int, what: BaseException, *, after: bool = True) -> Run:
+    """A rollout that was begun, and whose ``at``-th write from here is torn."""
+    journal = TornJournal(world.journal, 0, what, after=after)
+    run = world.driver(journal)
+    journal.left = at
+    return run
+
+
+async def cancelled(run: Run, what: type[BaseException]) -> bool:
+    """The flow as it ends when somebody cancels it; whether the write was reached at all."""
+    try:
+        await chart(run, "good")
+    except what:
+        await withdraw(run, REASON)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
+def test_a_cancel_in_the_middle_of_any_write_goes_back_at_once(tmp_path, after):
+    ended = []
+    for at in range(1, 100):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        world = World(folder)
+        run = torn_run(world, at, TerminationSignal(15), after=after)
+        if not asyncio.run(cancelled(run, TerminationSignal)):
+            break
+        assert run.state.closed is not None
+        ended.append(run.state.closed.outcome)
+        promoted = run.state.closed.outcome is Outcome.PROMOTED
+        assert set(world.running().values()) == {world.new if promoted else world.old}, at
+        if world.env().active:  # torn between a rollout's end and its environment's: `recover` writes that
+            drive(world, "good")
+        assert world.env().active == ""
+        world.journal.verify()
+        kinds = [type(entry.event) for entry in world.journal.read(stream_of("r1"))]
+        assert kinds.count(ev.Closed) == 1
+    assert len(ended) > 20
+    assert set(ended[:-2]) == {Outcome.WITHDRAWN}, "only what had ended, or was ending, stays as it was"
+
+
+def test_control_without_a_look_its_own_entry_is_somebody_elses(tmp_path):
+    run = torn_run(World(tmp_path), 3, TerminationSignal(15))
+    with pytest.raises(TerminationSignal):
+        asyncio.run(chart(run, "good"))
+    run.recorder._begun = 0  # as if nothing had been under way
+    with pytest.raises(LockedError, match="GP704"):
+        asyncio.run(withdraw(run, REASON))
+
+
+def test_a_database_that_is_lost_after_its_commit_costs_no_rollout(tmp_path):
+    world = World(tmp_path)
+    run = torn_run(world, 3, GopubError("GP701", "the connection is lost"))
+    asyncio.run(chart(run, "good"))  # a box that fails turns the rollout around
+    assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
+    assert run.state.back and "GP701" in run.state.back.reason
+    assert set(world.running().values()) == {world.old}
+
+
+def test_who_watches_hears_of_an_entry_that_was_torn(tmp_path):
+    run = torn_run(World(tmp_path), 3, TerminationSignal(15))
+    heard: list[ev.Event] = []
+    run.recorder.heard = heard.append
+    with pytest.raises(TerminationSignal):
+        asyncio.run(chart(run, "good"))
+    asyncio.run(withdraw(run, REASON))
+    written = [entry.event for entry in run.ports.journal.read(stream_of("r1"))]
+    assert heard == written[-len(heard) :]
+
+
+def test_a_driver_whose_seat_was_taken_meanwhile_takes_nothing_for_its_own(tmp_path):
+    world = World(tmp_path)
+    run = torn_run(world, 3, TerminationSignal(15), after=False)
+    with pytest.raises(TerminationSignal):
+        asyncio.run(chart(run, "good"))
+    asyncio.run(chart(world.driver(), "good"))
+    with pytest.raises(LockedError):
+        asyncio.run(withdraw(run, REASON))
+    assert set(world.running().values()) == {world.new}
