@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from gopub.clock import SystemClock
+from gopub.errors import GopubError
 from gopub.health.backends.journald import Journald, JournaldSource
+from gopub.health.backends.logfile import FileSource, LogFile
 from gopub.health.samples import LogCounts, NoData
-from gopub.health.sources import LogSource, LogTarget
-from gopub.process import Executor
+from gopub.health.sources import BEFORE, LogSource, LogTarget
+from gopub.process import Executor, Result, run
 from tests.contracts.journal_server import Machine, journal
 
 HOUR = 3600.0
@@ -39,10 +42,23 @@ class LogsGround:
     away: Callable[[str, bool], None]
     """Let a host be away, or back."""
     within: float = WITHIN
+    dated: bool = True
+    """Whether the log knows when a line was said. One that does not is read from where the first look found its end."""
+    serve: Callable[[str, str], None] = lambda _host, _unit: None
+    """Let the service of a host and unit be there, before it says anything."""
 
     def target(self, host: str = "h1", unit: str = "", release: str = "r1") -> LogTarget:
         """A log; of a unit that nobody else has, where none is named."""
-        return LogTarget(host, release, unit or f"hello-{next(_UNITS)}.service", self.channels[host])
+        target = LogTarget(host, release, unit or f"hello-{next(_UNITS)}.service", self.channels[host])
+        self.serve(host, target.unit)
+        return target
+
+    async def begin(self, source: LogSource, *targets: LogTarget) -> float:
+        """Since when what is said is to be read: a dated log is read from a time, any other has its first look now."""
+        since = self.now() - HOUR
+        for target in () if self.dated else targets:
+            assert (await good(source, target, since)).classes == {}
+        return since
 
     async def says(self, target: LogTarget, *lines: str) -> None:
         """What the service of a log says, a line after the other."""
@@ -78,7 +94,8 @@ class LogsContract:
     """The suite; a subclass gives ``ground``, with the hosts h1 and h2."""
 
     async def test_each_line_is_counted_once_by_its_classes(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
         await ground.says(target, "ERROR one", "all well")
         assert await read(ground, source, target, since, 1) == said("one")
         await ground.says(target, "ERROR two", "level=error msg=three")
@@ -87,7 +104,8 @@ class LogsContract:
         assert (await good(source, target, since)).classes == {}
 
     async def test_a_reading_tells_whose_it_is_and_how_much_was_read(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(release="abc"), ground.now() - HOUR
+        source, target = ground.opened(), ground.target(release="abc")
+        since = await ground.begin(source, target)
         await ground.says(target, "ERROR one", "all well", "all well")
         found = await good(source, target, since)
         assert (found.host, found.release, found.lines) == ("h1", "abc", 3)
@@ -100,11 +118,23 @@ class LogsContract:
         assert (await good(source, target, since)).classes == {}
         await ground.says(target, "ERROR new")
         assert await read(ground, source, target, since, 1) == said("new")
-        other = ground.opened()
-        assert await read(ground, other, target, since - HOUR, 2) == said("old", "new"), "control: the old one is there"
+        other, past = ground.opened(), target if ground.dated else replace(target, release=f"r1{BEFORE}")
+        assert await read(ground, other, past, since - HOUR, 2) == said("old", "new"), "control: the old one is there"
+
+    async def test_the_time_before_a_rollout_is_read_apart_from_all_else(self, ground: LogsGround) -> None:
+        source, target = ground.opened(), ground.target()
+        await ground.says(target, "ERROR old")
+        past, since = replace(target, release=f"r1{BEFORE}"), ground.now() - HOUR
+        assert await read(ground, source, past, since, 1) == said("old")
+        await ground.apart()
+        since = ground.now()
+        assert (await good(source, target, since)).classes == {}
+        await ground.says(target, "ERROR new")
+        assert await read(ground, source, target, since, 1) == said("new")
 
     async def test_the_cursor_is_where_the_next_reading_begins(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
         await ground.says(target, "ERROR one")
         first = await good(source, target, since)
         again = await good(source, target, since)
@@ -114,15 +144,24 @@ class LogsContract:
         assert first.cursor == again.cursor != later.cursor
 
     async def test_a_source_that_was_opened_anew_reads_from_the_beginning(self, ground: LogsGround) -> None:
-        """A driver that died is followed by another one; what the first one read is nothing to it."""
-        target, since = ground.target(), ground.now() - HOUR
+        """A driver that died is followed by another one; what the first one read is nothing to it.
+
+        Without times its beginning is its own first look; what was said until then is neither read nor taken for new.
+        """
+        target, one, two = ground.target(), ground.opened(), ground.opened()
+        since = await ground.begin(one, target)
         await ground.says(target, "ERROR one")
-        assert await read(ground, ground.opened(), target, since, 1) == said("one")
-        assert await read(ground, ground.opened(), target, since, 1) == said("one")
+        assert await read(ground, one, target, since, 1) == said("one")
+        await ground.begin(two, target)
+        assert await read(ground, two, target, since, ground.dated) == (said("one") if ground.dated else {})
+        await ground.says(target, "ERROR two")
+        assert await read(ground, one, target, since, 1) == said("two")
+        assert await read(ground, two, target, since, 1) == said("two")
 
     async def test_each_host_is_read_for_itself(self, ground: LogsGround) -> None:
-        source, one, since = ground.opened(), ground.target("h1"), ground.now() - HOUR
+        source, one = ground.opened(), ground.target("h1")
         two = ground.target("h2", one.unit)
+        since = await ground.begin(source, one, two)
         await ground.says(one, "ERROR of the first")
         await ground.says(two, "ERROR of the second", "ERROR again")
         assert await read(ground, source, one, since, 1) == said("of the first")
@@ -133,23 +172,25 @@ class LogsContract:
         assert found == [said("later")] * 2
 
     async def test_each_unit_is_read_for_itself(self, ground: LogsGround) -> None:
-        source, since = ground.opened(), ground.now() - HOUR
-        ours, theirs = ground.target(), ground.target()
+        source, ours, theirs = ground.opened(), ground.target(), ground.target()
+        since = await ground.begin(source, ours, theirs)
         await ground.says(theirs, "ERROR of a neighbour")
         await ground.says(ours, "ERROR of ours")
         assert await read(ground, source, ours, since, 1) == said("of ours")
         assert await read(ground, source, theirs, since, 1) == said("of a neighbour")
 
     async def test_a_unit_that_has_said_nothing_is_read_and_no_failure(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
         found = await good(source, target, since)
         assert (found.classes, found.lines) == ({}, 0)
         await ground.says(target, "ERROR one")
         assert await read(ground, source, target, since, 1) == said("one")
 
     async def test_a_host_that_is_away_is_told_and_hides_no_other(self, ground: LogsGround) -> None:
-        source, one, since = ground.opened(), ground.target("h1"), ground.now() - HOUR
+        source, one = ground.opened(), ground.target("h1")
         two = ground.target("h2", one.unit)
+        since = await ground.begin(source, one, two)
         await ground.says(one, "ERROR one")
         ground.away("h2", True)
         there, gone = await asyncio.gather(read(ground, source, one, since, 1), source.read(two, since))
@@ -158,7 +199,8 @@ class LogsContract:
         assert "h2" in gone.reason
 
     async def test_what_was_said_meanwhile_is_counted_when_the_host_is_back(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target("h2"), ground.now() - HOUR
+        source, target = ground.opened(), ground.target("h2")
+        since = await ground.begin(source, target)
         await ground.says(target, "ERROR before")
         assert await read(ground, source, target, since, 1) == said("before")
         ground.away("h2", True)
@@ -169,7 +211,8 @@ class LogsContract:
         assert await read(ground, source, target, since, 2) == said("meanwhile", "after")
 
     async def test_lines_that_are_no_text_are_lines(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
         await ground.say(target.host, target.unit, b"ERROR \xff\xfe")
         await ground.say(target.host, target.unit, "ERROR \N{SNOWMAN} $(reboot) ' \" \\ `x`".encode())
         await ground.says(target, "ERROR one")
@@ -177,7 +220,8 @@ class LogsContract:
         assert (found["level:error"], found["template:ERROR one"]) == (3, 1)
 
     async def test_many_lines_are_all_read(self, ground: LogsGround) -> None:
-        source, target, since = ground.opened(), ground.target(), ground.now() - HOUR
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
         await asyncio.gather(*(ground.says(target, f"ERROR {n}", f"well {n}") for n in range(40)))
         assert await read(ground, source, target, since, 40) == {"level:error": 40, "template:ERROR *": 40}
 
@@ -213,3 +257,61 @@ class TestJournald(LogsContract):
         target = ground.target()
         await ground.says(target, "ERROR one")
         assert (await good(ground.opened(), target, ground.now() - HOUR)).notes == ()
+
+
+class Shelf:
+    """A host with a folder of log files, on this machine."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder, self.down = name, folder / name, False
+        self.folder.mkdir()
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        if self.down:
+            raise GopubError("GP413", f"{self.name} cannot be reached")
+        return await run(argv, stdin=stdin, cwd=self.folder, check=False)
+
+    def file(self, unit: str) -> Path:
+        return self.folder / f"{unit.removesuffix('.service')}.log"
+
+
+class Under:
+    """Gives each host's channel the paths of its own folder: the hosts of this test share one machine."""
+
+    def __init__(self, shelf: Shelf, path: str) -> None:
+        self._shelf, self._path = shelf, path
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        here = str(self._shelf.folder)
+        own = (here + word.removeprefix(self._path) if word.startswith(self._path) else word for word in argv)
+        return await self._shelf.exec(tuple(own), stdin)
+
+
+class TestLogFile(LogsContract):
+    KIND = "logfile"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path) -> LogsGround:
+        shelves = {name: Shelf(name, tmp_path) for name in ("h1", "h2")}
+
+        async def say(host: str, unit: str, text: bytes) -> None:
+            with shelves[host].file(unit).open("ab") as file:
+                file.write(text + b"\n")
+
+        async def at_once() -> None:
+            """A file has no times to keep apart."""
+
+        return LogsGround(
+            lambda: FileSource("/var/log/acme/{app}.log", timeout=WITHIN),
+            {name: Under(shelf, "/var/log/acme") for name, shelf in shelves.items()},
+            say,
+            SystemClock().now,
+            at_once,
+            lambda host, away: setattr(shelves[host], "down", away),
+            within=0.0,
+            dated=False,
+            serve=lambda host, unit: shelves[host].file(unit).touch(),
+        )
+
+    def test_that_is_what_its_connection_opens(self) -> None:
+        assert type(LogFile(path="/var/log/{app}.log").open()) is FileSource
