@@ -76,6 +76,12 @@ def holder(db: sa.Connection, app: str, env: str) -> tuple[Seat, bool] | None:
     return Seat(app, env, row.epoch, row.token, row.holder), row.lease_until > database_now(db)
 
 
+def lease_end(db: sa.Connection, app: str, env: str) -> float:
+    """When its lease ends by the clock that wrote it, in seconds since the epoch; 0 where nobody ever sat there."""
+    row = db.execute(_row_of(Seat(app, env, 0, "", ""))).first()
+    return row.lease_until if row else 0.0
+
+
 def check(db: sa.Connection, seat: Seat) -> None:
     """Insist that the seat is still this one.
 

@@ -161,6 +161,11 @@ class Journal:
         with self._connection() as db:
             return seats.holder(db, app, env)
 
+    def lease_end(self, app: str, env: str) -> float:
+        """When the seat's lease ends; see `seat.lease_end`."""
+        with self._connection() as db:
+            return seats.lease_end(db, app, env)
+
     @contextmanager
     def _transaction(self, patience: float = PATIENCE) -> Iterator[sa.Connection]:
         try:

@@ -1,13 +1,17 @@
 """Work of which one at a time is enough, such as the schedule's: its place is a seat of the journal, without an app.
 
 The lease is short: a process that died keeps its place for seconds, and whoever comes meanwhile waits for as long as
-that takes. Who holds it still after that is alive. The place spares double work and guards nothing: what must be
-exclusive has the seat of its rollout. So a journal that does not answer keeps nobody from the work.
+that takes. Who renewed it meanwhile is alive. A lease that nobody renewed for so long is a dead one's, however far in
+the future it ends: a clock that was ahead would else keep everybody out until then.
+
+The place spares double work and guards nothing: what must be exclusive has the seat of its rollout. So a journal that
+does not answer keeps nobody from the work.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -52,17 +56,22 @@ async def alone(journal: Journal, what: str, clock: Clock) -> AsyncIterator[str]
 
 
 async def _taken(journal: Journal, what: str, clock: Clock) -> Seat | str:
-    """The place, or who holds it for longer than a process that died would."""
+    """The place, or who holds it and has renewed it within the time after which one that died would have lost it.
+
+    The looks are counted: a clock that is put back while somebody waits makes that no longer.
+    """
     mine = Seat("", what, 0, new_token(), whoami())
-    until = clock.now() + LEASE + LOOK
-    while True:
-        try:
+    began = journal.lease_end("", what)
+    for _ in range(math.ceil(LEASE / LOOK) + 1):
+        with suppress(LockedError):
             return journal.take_seat(mine, rollout="", lease=LEASE)
-        except LockedError:
-            held = journal.seated("", what)
-        if clock.now() >= until:
-            return held[0].holder if held else ""
         await clock.sleep(LOOK)
+    renewed = journal.lease_end("", what) != began
+    try:
+        return journal.take_seat(mine, rollout="", lease=LEASE, force=not renewed)
+    except LockedError:
+        held = journal.seated("", what)
+        return held[0].holder if held else ""
 
 
 async def _keep(journal: Journal, seat: Seat, clock: Clock) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -31,20 +34,68 @@ def held(journal: Journal, *, lease: float, what: str = "recover") -> Seat:
     return journal.take_seat(Seat("", what, 0, "other", "deploy@ci:42"), rollout="", lease=lease)
 
 
+class Beside(ManualClock):
+    """While somebody waits by it, another process lives and renews its lease."""
+
+    def __init__(self, journal: Journal, seat: Seat) -> None:
+        super().__init__()
+        self.journal, self.seat, self.slept = journal, seat, 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.journal.renew_seat(self.seat, 600.0 + self.slept)
+        await super().sleep(seconds)
+
+
+class Leaping(ManualClock):
+    """It is put back by an hour whenever somebody waits; how long that was is counted."""
+
+    slept = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        assert self.slept < 10 * LEASE, "it waits for as long as the clock was put back"
+        await super().sleep(seconds - 3600.0)
+
+
+@asynccontextmanager
+async def living(journal: Journal, what: str) -> AsyncIterator[None]:
+    """Another process is at it."""
+    seat = held(journal, lease=600.0, what=what)
+
+    async def keep() -> None:
+        while True:
+            journal.renew_seat(seat, 600.0)
+            await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(keep())
+    yield
+    task.cancel()
+
+
 @one_at_a_time
 async def recovering(app: str = "", env: str = "") -> list[dict[str, object]]:
     return [{"app": app, "env": env}]
 
 
 async def test_who_comes_second_learns_who_is_at_it(journal):
-    held(journal, lease=600.0)
-    clock = ManualClock()
-    began = clock.now()
+    clock = Beside(journal, held(journal, lease=600.0))
     async with alone(journal, "recover", clock) as other:
         assert other == "deploy@ci:42"
-    assert clock.now() - began >= LEASE  # as long as a process that died would have kept it
-    async with alone(journal, "promote", clock) as other:
+    assert clock.slept >= LEASE  # as long as a process that died would have kept it
+    async with alone(journal, "promote", ManualClock()) as other:
         assert other == ""
+
+
+@pytest.mark.parametrize("clock", [ManualClock(), Leaping()], ids=["steady", "put back"])
+async def test_a_dead_holder_s_lease_that_ends_in_a_year_keeps_nobody_out(journal, clock):
+    """Its clock was a year ahead."""
+    dead = held(journal, lease=365 * 86400.0)
+    async with alone(journal, "recover", clock) as other:
+        assert other == ""
+        mine, lives = journal.seated("", "recover")
+        assert (mine.epoch, lives) == (dead.epoch + 1, True)
+        assert journal.lease_end("", "recover") < SystemClock().now() + 60.0
 
 
 async def test_a_holder_that_died_keeps_nobody_out(journal):
@@ -68,9 +119,9 @@ async def test_the_place_is_renewed_while_the_work_lasts_and_free_afterwards(jou
 
 
 async def test_a_second_run_ends_well_in_one_line(journal, a_worker, caplog):
-    held(journal, lease=600.0, what="recovering")
-    with caplog.at_level(logging.INFO):
-        state = await recovering("", "")
+    async with living(journal, "recovering"):
+        with caplog.at_level(logging.INFO):
+            state = await recovering("", "")
     says = "another run of recovering is at it (deploy@ci:42); nothing is left for this one"
     assert (state.type.value, state.message) == ("COMPLETED", says)
     assert [one.getMessage() for one in caplog.records if one.name.endswith("alone")] == [says]
