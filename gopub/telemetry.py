@@ -9,13 +9,20 @@ import re
 import shlex
 import unicodedata
 import urllib.parse
+from collections.abc import Iterable
+from itertools import chain
 
 _SIGNED_QUERY = re.compile(r"(X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s\"']+")
 _MASK = "**********"
 _SHORTEST = 6
 """Characters below which a secret is a word like others, and stays."""
+_FEW = 64
+"""Secrets that are looked for one by one, which is quicker while they are few."""
 _ARMOUR = re.compile(r"-----[A-Z0-9 ]+-----")
 """The first and the last line of a PEM file, which are no secret."""
+_ORDINARY = re.compile(r"[A-Za-z]?[a-z]{1,11}:?")
+"""A line of a secret of several that is a word like others (``users:``, ``password``): masked, it would be so in
+every sentence and document."""
 
 
 class Redactor(logging.Filter):
@@ -24,19 +31,45 @@ class Redactor(logging.Filter):
     def __init__(self) -> None:
         """Start with no secret known; presigned URL signatures are always masked."""
         super().__init__()
-        self._secrets: set[str] = set()
+        self._secrets: dict[str, tuple[str, ...]] = {}
+        """By their first characters, the longest first: a text is gone through once, however many there are."""
 
     def learn(self, secret: str) -> None:
-        """Mask ``secret`` and each of its lines from now on, in their usual spellings; short words stay."""
-        for piece in {secret, *secret.splitlines()}:
-            if len(piece.strip()) >= _SHORTEST and not _ARMOUR.fullmatch(piece.strip()):
-                self._secrets |= _spellings(piece.strip())
+        """Mask ``secret`` and each of its lines from now on, in their usual spellings; short words stay.
+
+        A line of a JSON document may hold the lines of a key, with a backslash and an n between: each is one, too.
+        """
+        lines = {line.strip() for text in (secret, secret.replace("\\n", "\n")) for line in text.splitlines()}
+        lines = {line for line in lines if not _ORDINARY.fullmatch(line) and not _ARMOUR.fullmatch(line)}
+        known = set(chain.from_iterable(self._secrets.values()))
+        for piece in {secret.strip(), *lines}:
+            known |= _spellings(piece) if len(piece) >= _SHORTEST else set()
+        starts: dict[str, list[str]] = {}
+        for one in sorted(known, key=len, reverse=True):
+            starts.setdefault(one[:_SHORTEST], []).append(one)
+        self._secrets = {start: tuple(found) for start, found in starts.items()}
 
     def clean(self, text: str) -> str:
-        """The text with every known secret masked."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _MASK)
-        return _SIGNED_QUERY.sub(rf"\g<1>{_MASK}", text)
+        """The text with every known secret masked; where two of them overlap, all that is of either."""
+        return _SIGNED_QUERY.sub(rf"\g<1>{_MASK}", self._masked(text))
+
+    def _masked(self, text: str) -> str:
+        shown: list[str] = []
+        until = 0
+        for at in self._places(text):
+            found = self._secrets.get(text[at : at + _SHORTEST], ())
+            length = next((len(one) for one in found if text.startswith(one, at)), 0)
+            if length and at >= until:
+                shown += text[until:at], _MASK
+            until = max(until, at + length) if length else until
+        return "".join((*shown, text[until:]))
+
+    def _places(self, text: str) -> Iterable[int]:
+        """Where in the text a secret may begin; a few are looked for, of many every place is looked up."""
+        if len(self._secrets) > _FEW:
+            return range(len(text) - _SHORTEST + 1)
+        starts = [re.escape(start) for start in self._secrets if start in text]
+        return (match.start() for match in re.finditer(f"(?={'|'.join(starts)})", text)) if starts else ()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Clean message, arguments and traceback text in place; never drops a record."""
@@ -50,9 +83,9 @@ class Redactor(logging.Filter):
 
 def _spellings(secret: str) -> set[str]:
     """As it is; quoted for a URL, a shell, JSON and Python; in base64, also within ``user:password``."""
-    data = secret.encode()
+    data = secret.encode(errors="surrogateescape")  # a variable of the environment may hold any bytes
     encoded = base64.b64encode(data).decode()
-    quoted = {urllib.parse.quote(secret, safe=""), shlex.quote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    quoted = {urllib.parse.quote(data, safe=""), shlex.quote(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     return {secret, encoded, encoded.rstrip("="), *quoted, *_within(data)}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import shlex
+import time
 import urllib.parse
 
 import pytest
@@ -60,3 +62,50 @@ def test_each_line_of_a_key_is_masked_and_its_frame_stays():
 def test_words_stay():
     assert cleaned("short", "a short answer") == "a short answer"
     assert cleaned("one\ntwo\nthree-and-more", "two and one") == "two and one"
+    assert (
+        cleaned("deploy\nusers:\nhunter-2-hunter", "deploy says users: hunter-2-hunter")
+        == "deploy says users: **********"
+    )
+    assert cleaned("deploy", "deploy says") == "********** says", "the control: it is all of the secret"
+
+
+@pytest.mark.parametrize("shown", ["at MIGHAgEAMBMG0123 ends", json.dumps("MIGHAgEAMBMG0123"), "MIGHAgEAMBMG0123\n"])
+def test_a_key_within_a_document_is_masked_by_its_lines(shown):
+    document = json.dumps(
+        {"type": "account", "key": "-----BEGIN KEY-----\nMIGHAgEAMBMG0123\n-----END KEY-----\n"}, indent=1
+    )
+    assert cleaned(document, shown) == shown.replace("MIGHAgEAMBMG0123", "**********")
+
+
+@pytest.mark.parametrize("many", [0, 100], ids=["few", "many"])
+def test_of_secrets_that_overlap_nothing_is_left(many):
+    redactor = Redactor()
+    for secret in (
+        "abc-123-def",
+        "123-def-456-789",
+        "aaaaaab",
+        *(f"filler-{number}-{number}" for number in range(many)),
+    ):
+        redactor.learn(secret)
+    assert redactor.clean("<abc-123-def-456-789>") == "<**********>"
+    assert redactor.clean("abc-123-def,abc-123-defabc-123-def.") == f"{'*' * 10},{'*' * 20}."
+    assert redactor.clean("aaaaaaaab") == "aa**********"
+    assert redactor.clean("abc-123-de 23-def-456-789") == "abc-123-de 23-def-456-789"
+
+
+def test_a_long_file_of_secrets_makes_no_line_slow():
+    """Ten thousand spellings, each of which would be looked for by itself: a second for a page, 4 ms for a line."""
+    chance = random.Random(7)
+    key = "\n".join(chance.randbytes(48).hex() for _ in range(1500))
+    redactor, page = Redactor(), "an ordinary line of a log, " * 4000
+    redactor.learn(key)
+    began = time.process_time()
+    assert redactor.clean(page) == page
+    assert time.process_time() - began < 0.4
+    assert redactor.clean(f"at {key.splitlines()[900]}!") == "at **********!"
+
+
+def test_a_secret_that_is_no_utf_8_is_masked():
+    secret = b"caf\xe9-of-secrets".decode(errors="surrogateescape")
+    assert cleaned(secret, f"with {secret}") == "with **********"
+    assert cleaned(secret, base64.b64encode(b"caf\xe9-of-secrets").decode()) == "**********"
