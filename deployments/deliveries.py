@@ -200,20 +200,27 @@ class Deliveries:
             db.execute(_ROWS.update().where(_ROWS.c.key == key).values(outcome=json.dumps(outcome)))
 
     def start_of(self, order: RunOrder) -> Start | None:
-        """The last run that was started for the same push, if there was one this week."""
+        """The last run that was started for a push there, if it was the same push and this week.
+
+        Where another push has been started since, the branch was put back: the first run's release is not the last.
+        """
         with self._usable(), self._engine.connect() as db:
-            row = db.execute(_STARTS.select().where(_STARTS.c.same == order.same)).one_or_none() if order.same else None
-        return Start(row.key, row.run, row.name) if row else None
+            row, last = (
+                db.execute(_STARTS.select().where(_STARTS.c.same == same)).one_or_none()
+                for same in (order.same, _lane(order))
+            )
+        return Start(row.key, row.run, row.name) if row and (last is None or last.run == row.run) else None
 
     def started(self, order: RunOrder, run: str, name: str, now: float) -> None:
         """Record the run of an order, for other orders of the same push."""
         if not order.same:
             return
         values = {"key": order.key, "run": run, "name": name, "at": now}
-        new = sqlite.insert(_STARTS).values(same=order.same, **values)
         with self._usable(), self._engine.begin() as db:
             db.execute(_STARTS.delete().where(_STARTS.c.at < now - KEPT))
-            db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
+            for same in (order.same, _lane(order)):
+                new = sqlite.insert(_STARTS).values(same=same, **values)
+                db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
@@ -230,6 +237,11 @@ class Deliveries:
         """Close the file."""
         self._threads.shutdown()
         self._engine.dispose()
+
+
+def _lane(order: RunOrder) -> str:
+    """Names the row of the last start of a push there; no digest of a push looks like that."""
+    return json.dumps([order.app, order.env, order.deployment])
 
 
 def _kept(order: RunOrder) -> dict[str, Any]:

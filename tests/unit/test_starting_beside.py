@@ -74,6 +74,22 @@ async def test_the_same_push_starts_anew_once_its_run_has_ended(kit: Kit, what: 
     assert await started(kit, engine, ("d-2", payload()), ("d-3", payload())) == ["run-2", "run-2"]
 
 
+async def test_a_branch_that_is_put_back_while_its_first_run_goes_on_is_released_last(kit: Kit) -> None:
+    """A bad commit is taken back by a push of the one before: else the bad one, started in between, would stay."""
+    kit.refs.push(bad := "c" * 40)
+    wrong, engine = payload(after=bad, checkout_sha=bad), Ending()
+    twice = (
+        ("d-1", payload()),
+        ("d-2", payload()),
+        ("d-3", wrong),
+        ("d-4", wrong),
+        ("d-5", payload()),
+        ("d-6", payload()),
+    )
+    assert await started(kit, engine, *twice) == ["run-1", "run-1", "run-2", "run-2", "run-3", "run-3"]
+    assert [order.commit for order in engine.orders] == [PUSHED, bad, PUSHED]
+
+
 async def test_what_differs_is_no_second_hook(kit: Kit) -> None:
     """Another commit; a tag beside the branch; two tags at one commit: each has a version of its own."""
     kit.refs.push(later := "c" * 40)
