@@ -94,14 +94,14 @@ def test_of_secrets_that_overlap_nothing_is_left(many):
 
 
 def test_a_long_file_of_secrets_makes_no_line_slow():
-    """Ten thousand spellings, each of which would be looked for by itself: a second for a page, 4 ms for a line."""
+    """Thousands of spellings, each of which would be looked for by itself in each line of a log: a second or more."""
     chance = random.Random(7)
-    key = "\n".join(chance.randbytes(48).hex() for _ in range(1500))
-    redactor, page = Redactor(), "an ordinary line of a log, " * 4000
+    key = "\n".join(chance.randbytes(48).hex() for _ in range(3000))
+    redactor, line = Redactor(), "an ordinary line of a log"
     redactor.learn(key)
     began = time.process_time()
-    assert redactor.clean(page) == page
-    assert time.process_time() - began < 0.4
+    assert {redactor.clean(line) for _ in range(2000)} == {line}
+    assert time.process_time() - began < 0.5
     assert redactor.clean(f"at {key.splitlines()[900]}!") == "at **********!"
 
 
