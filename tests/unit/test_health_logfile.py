@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gopub.errors import GopubError
-from gopub.health.backends.logfile import MOST_BYTES, FileSource, LogFile, argv, parse_parts
+from gopub.health.backends.logfile import MOST_BYTES, MOST_LINES, FileSource, LogFile, argv, parse_parts
 from gopub.health.samples import NoData
 from gopub.health.sources import BEFORE, LogTarget
 from gopub.process import Result, run
@@ -83,7 +83,44 @@ async def test_a_file_that_was_turned_over_and_is_gone_loses_only_its_own(world)
     other = world.file.with_name("other")  # so that the new file does not get the inode of the old one
     other.write_text("x")
     world.say("ERROR two\n")
-    assert await world.levels() == 1
+    found = await world.read()
+    assert found.classes["level:error"] == 1
+    assert found.notes == (f"h1: what stood last in the file that was {world.file} is gone",)
+    assert (await world.read()).notes == ()
+
+
+@pytest.mark.parametrize("folder", [True, False], ids=["no file", "no folder"])
+async def test_a_file_that_comes_after_the_first_reading_is_read_from_its_beginning(world, folder):
+    """A canary's host that never had the service: its first lines are the ones that count most."""
+    world.file.unlink()
+    if not folder:
+        world.file.parent.rmdir()
+    assert "No such file" in (await world.read("new")).reason
+    assert isinstance(await world.read("new"), NoData)
+    world.file.parent.mkdir(exist_ok=True)
+    world.say("ERROR one\nERROR two\n")
+    found = await world.read("new")
+    assert (found.classes["level:error"], found.notes) == (2, ())
+    assert (await world.read("other")).lines == 0, "control: where it was there before, reading begins at its end"
+
+
+async def test_a_host_that_did_not_answer_at_first_is_read_from_the_end(world):
+    """Whether the file was there is not known; what stood in it for years is no news."""
+    world.host.fails = GopubError("GP410", "no route to h1")
+    assert isinstance(await world.read("new"), NoData)
+    world.host.fails = None
+    world.say("ERROR old\n")
+    assert (await world.read("new")).lines == 0
+
+
+@pytest.mark.parametrize("lines", [MOST_LINES, MOST_LINES + 7])
+async def test_lines_that_are_too_many_to_judge_are_told(world, lines):
+    world.say("ERROR hidden\n" + "\n" * (lines - 1))
+    found = await world.read()
+    assert found.lines == lines
+    over = lines - MOST_LINES
+    assert found.notes == ((f"h1: {over} lines of {world.file} were skipped",) if over else ())
+    assert found.classes.get("level:error", 0) == (0 if over else 1)
 
 
 async def test_a_file_that_was_cut_short_is_read_from_its_beginning(world):
@@ -99,7 +136,8 @@ async def test_of_a_flood_the_newest_bytes_are_read_and_the_rest_is_told(world):
     world.say("ERROR before\n" + "INFO well\n" * (MOST_BYTES // 10) + "ERROR last\n")
     found = await world.read()
     assert found.classes == {"level:error": 1, "template:ERROR last": 1}
-    (note,) = found.notes
+    note, unread = found.notes
+    assert unread == f"h1: {found.lines - MOST_LINES} lines of {world.file} were skipped"
     assert int(note.split()[1]) + found.lines * 10 == pytest.approx(world.file.stat().st_size, abs=60)
     world.say("ERROR after\n")
     assert (await world.read()).classes["template:ERROR after"] == 1

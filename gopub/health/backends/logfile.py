@@ -5,8 +5,8 @@ it still lies beside the new one, and one that was cut short from its beginning.
 ``MOST_BYTES`` of each, the newest; what is left out is told. A line without an end is left for the next reading.
 
 A file does not say when a line was written, nor which process wrote it. So the first reading begins at the end of the
-file; where the time before a rollout is asked for it takes the last ``MOST_BYTES``. A process' first seconds are not
-left out.
+file; where the time before a rollout is asked for it takes the last ``MOST_BYTES``. A file that was not there at the
+first reading is new as a whole. A process' first seconds are not left out.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ MOST_BYTES = 1024 * 1024
 MOST_LINES = 20_000
 MOST_TEXT = 16_000
 """Characters of one line that are judged."""
+_NONE = b"gopub none\n"
+"""The answer where no file has that name."""
+_ABSENT = "none"
+"""Stands for the inode of a file that is not there yet; no file has it."""
 _HEAD = re.compile(rb"gopub (\d{1,20}) (\d{1,18}) (\d{1,18}) (\d{1,18})\n")
 
 
@@ -94,10 +98,18 @@ class FileSource:
             return NoData(f"{path} on {target.host} cannot be read: {_line(str(error))}")
         parts = parse_parts(done.out)
         if not parts:
+            if done.out == _NONE:
+                place.inode = place.inode or _ABSENT
             return NoData(f"{path} on {target.host}: {_line(done.err.decode(errors='replace'))}")
         found: Counter[str] = Counter()
-        lines, skipped, left = _take(place, parts, found, target.harmless, fresh=fresh)
-        told = ((f"{skipped} bytes of {path} were skipped",) if skipped else ()) + say_left(left)
+        gone = place.inode not in {"", _ABSENT, *(part.inode for part in parts)}
+        lines, skipped, unread, left = _take(place, parts, found, target.harmless, fresh=fresh)
+        told = (
+            *((f"what stood last in the file that was {path} is gone",) if gone else ()),
+            *((f"{skipped} bytes of {path} were skipped",) if skipped else ()),
+            *((f"{unread} lines of {path} were skipped",) if unread else ()),
+            *say_left(left),
+        )
         notes = tuple(f"{target.host}: {note}" for note in told)
         return LogCounts(target.host, target.release, dict(found), lines, f"{place.inode}:{place.offset}", notes)
 
@@ -125,9 +137,9 @@ def parse_parts(out: bytes) -> tuple[Part, ...]:
 
 def _take(
     place: _Place, parts: tuple[Part, ...], found: Counter[str], harmless: frozenset[str], *, fresh: bool
-) -> tuple[int, int, int]:
-    """Count whole lines; how many there were, how many bytes nobody judges, how many were harmless."""
-    lines = skipped = left = 0
+) -> tuple[int, int, int, int]:
+    """Count whole lines; how many there were, how many bytes and lines nobody judges, how many were harmless."""
+    lines = skipped = unread = left = 0
     for part in parts:
         same = part.inode == place.inode and place.offset <= part.size
         known = place.offset if same else 0
@@ -142,10 +154,11 @@ def _take(
         place.inode, place.offset = part.inode, part.start + len(part.data) - (len(data) - end)
         texts = data[:end].splitlines()
         lines += len(texts)
+        unread += max(len(texts) - MOST_LINES, 0)
         for text in texts[-MOST_LINES:]:
             said = place.joiner.take(text[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6)
             left += count(said, found, harmless) if said else 0
-    return lines, skipped, left + count(place.joiner.end(), found, harmless)
+    return lines, skipped, unread, left + count(place.joiner.end(), found, harmless)
 
 
 def _line(text: str) -> str:

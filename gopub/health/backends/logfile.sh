@@ -4,6 +4,7 @@
 # What is new since OFFSET of the file that had INODE, at most BYTES of it, the newest. Without INODE the last BYTES.
 # Where another file has that name by now, what was left of the old one comes first, if it still lies beside it.
 # Before each part a line says what follows:  gopub INODE FROM LENGTH SIZE
+# Where nothing has that name, which is no file that cannot be read, that is said:  gopub none
 # Only a regular file is opened, once, and everything is asked of what was opened: a name may be given to another file
 # at any moment.
 path=$1 inode=$2 offset=$3 most=$4
@@ -21,6 +22,13 @@ part() { # NAME KNOWN: the part of a file that is new; KNOWN says that offset be
     tail -c "+$((from + 1))" <&3 | head -c "$(($3 - from))"
     exec 3<&-
 }
+dir=${path%/*}
+while [ -n "$dir" ] && [ ! -e "$dir" ]; do dir=${dir%/*}; done
+if [ ! -e "$path" ] && [ ! -L "$path" ] && [ -x "${dir:-/}" ]; then # in a folder that may be searched
+    echo "gopub none"
+    echo "No such file or directory: $path" >&2
+    exit 1
+fi
 now=$(stat -L -c %i "$path") || exit 1
 if [ -n "$inode" ] && [ "$now" != "$inode" ]; then
     for old in "$path".* "$path"-*; do
