@@ -26,20 +26,21 @@ demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab;
 check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
-# The units compute, the other tests mostly wait (for hosts, bakes, servers), so five parts run at once, three of them with
+# The units compute, the other tests mostly wait (for hosts, bakes, servers), so six parts run at once, three of them with
 # a lab of their own. ARGS, and a lab that is off, may leave a part without a test: then there is one run.
 STORIES := $(wildcard tests/e2e/test_rollout_*.py) tests/e2e/test_triggers.py
 LONG := $(wildcard tests/e2e/test_rollout_[b-k]*.py)
-PARTS_OF_TEST := units servers hosts long-stories stories
+PARTS_OF_TEST := hosts units contracts servers long-stories stories
 test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
-	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=5 $(PARTS_OF_TEST:%=test-%))
+	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=6 $(PARTS_OF_TEST:%=test-%))
 
 .PHONY: $(PARTS_OF_TEST:%=test-%)
 test-units: REPORT := nice $(PYTEST) tests/unit
 test-servers: REPORT := $(PYTEST) tests/flows
-test-hosts: REPORT := $(PYTEST) tests --ignore=tests/unit --ignore=tests/flows $(STORIES:%=--ignore=%)
+test-contracts: REPORT := $(PYTEST) tests/contracts
+test-hosts: REPORT := $(PYTEST) tests --ignore=tests/unit --ignore=tests/flows --ignore=tests/contracts $(STORIES:%=--ignore=%)
 test-long-stories: REPORT := $(PYTEST) $(LONG)
-test-units test-servers test-hosts test-long-stories: # Their reports come in one piece each; the last part is seen as it goes.
+test-units test-contracts test-servers test-hosts test-long-stories: # Their reports come in one piece each; the last part is seen as it goes.
 	@report=$$($(REPORT) 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
 
 test-stories:

@@ -111,6 +111,7 @@ class Triggers:
         self.connections.write_text(self.lab.connections.read_text() + line)
         made = changes(await self.stack.gopub("setup", "--server", self.stack.server.ui, "--json"))
         assert "deployment deploy/deploy" in made["created"]
+        await self.stack.without_schedules("recover")  # no driver dies here
         extra = {"XDG_STATE_HOME": str(self.folder / "state"), "PYTHONPATH": str(ROOT)}
         worker = await prefect.start_worker(
             self.stack.server, name="worker", root=ROOT, extra=extra | {"GOPUB_CONNECTIONS": str(self.connections)}

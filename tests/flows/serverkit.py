@@ -102,9 +102,9 @@ class Stack:
         found: dict[str, Any] = await until(f"run {run_id} is over", over, within)
         return found
 
-    async def without_schedules(self) -> None:
-        """Let nothing start by itself, where no test waits for it: a run a minute costs as much as a test."""
-        for name in ("promote", "recover"):
+    async def without_schedules(self, *names: str) -> None:
+        """Let nothing of these (none: all) start by itself, where no test waits for it: a run a minute costs a test."""
+        for name in names or ("promote", "recover"):
             one = await self.deployment(f"{name}/{name}")
             for schedule in one["schedules"]:
                 path = f"/deployments/{one['id']}/schedules/{schedule['id']}"
