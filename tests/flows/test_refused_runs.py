@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gopub.process import run
-from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start, until
+from tests.flows.serverkit import PLAIN, Stack, changes, go_repository, run_sync, start, until
 
 pytestmark = [
     pytest.mark.prefect,
@@ -93,7 +93,7 @@ async def test_the_worker_says_it_in_one_line_too(stack: Stack) -> None:
 async def test_a_password_is_refused_by_the_server_and_kept_nowhere(stack: Stack) -> None:
     one = await stack.deployment("deploy/deploy")
     body = {"parameters": {"repository": f"https://bob:{SECRET}@git.example/x.git", "env": "prod"}}
-    async with httpx.AsyncClient(trust_env=False, timeout=30.0) as http:
+    async with httpx.AsyncClient(verify=PLAIN, trust_env=False, timeout=30.0) as http:
         answer = await http.post(f"{stack.server.url}/deployments/{one['id']}/create_flow_run", json=body)
     assert answer.status_code == httpx.codes.CONFLICT, answer.text
     kept = json.dumps([await stack.ask("POST", f"/{what}/filter", json={}) for what in ("flow_runs", "logs")])

@@ -23,7 +23,7 @@ from gopub.journal import events as ev
 from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
 from gopub.process import run
-from tests.flows.serverkit import ROOT, Stack, changes, git_repository, run_sync, start, until
+from tests.flows.serverkit import PLAIN, ROOT, Stack, changes, git_repository, run_sync, start, until
 
 pytestmark = [
     pytest.mark.prefect,
@@ -129,12 +129,12 @@ class Api:
     commit: str
 
     async def post(self, path: str, **options: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=30.0) as http:
             return await http.post(path, **options)
 
     async def get(self, path: str) -> Any:
         auth = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=30.0) as http:
             return (await http.get(path, headers=auth)).json()
 
     def push(self, **changed: Any) -> bytes:
