@@ -42,11 +42,18 @@ def harmless(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the journal.")] = "",
     undo: Annotated[bool, typer.Option("--undo", help="Let it count again.")] = False,
 ) -> None:
-    """Let a class of error lines count no longer, from the next reading on; a panic counts all the same."""
+    """Let a class of error lines count no longer, from the next reading on; a panic does, unless its kind is marked."""
     from gopub.cli.meaning import insist_known
     from gopub.usecases.mark_logs import mark_class
+    from gopub.views.logclasses import is_known
     from gopub.wiring import settings
 
     insist_known(app_name, env)
-    mark_class(settings.journal(), app_name, env, name, reason, harmless=not undo)
+    journal = settings.journal()
+    if not undo and not is_known(journal, app_name, env, name):
+        say(
+            f"no rollout into {env} has had {name!r} of late; `gopub logs classes` has each as it is to be written",
+            err=True,
+        )
+    mark_class(journal, app_name, env, name, reason, harmless=not undo)
     say(f"{name!r} counts {'again' if undo else 'no longer'} in {env}, from the next reading on", err=True)

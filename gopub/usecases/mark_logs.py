@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from gopub.errors import UsageError
+from gopub.health.levels import level_of
 from gopub.journal import events as ev
 from gopub.journal.reading import harmless_of, read_env_state, whoami
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream
 
 KINDS = ("template:", "error:")
+
+
+def says_something(name: str) -> bool:
+    """Whether a class tells its lines from others; ``ERROR *`` has any line of one word, name or number."""
+    kind, _, text = name.partition(":")
+    return kind != "template" or any(word != "*" and level_of(word) is None for word in text.split())
 
 
 def mark_class(journal: Journal, app: str, env: str, name: str, reason: str, *, harmless: bool = True) -> None:
@@ -20,6 +27,9 @@ def mark_class(journal: Journal, app: str, env: str, name: str, reason: str, *, 
     if not name.startswith(KINDS) or not name.partition(":")[2].strip():
         raise UsageError("GP607", f"the class {name!r} cannot be marked: it is no template and no kind of error",
                          hint="`gopub logs classes` lists them; levels always count")  # fmt: skip
+    if harmless and not says_something(name):
+        raise UsageError("GP607", f"the class {name!r} cannot be marked: it has no word that says what went wrong",
+                         hint="mark a kind of error, or let the service say it in words")  # fmt: skip
     if not reason.strip():
         raise UsageError("GP607", f"the class {name!r} cannot be marked without a reason", hint="add --reason TEXT")
     if not harmless and name not in harmless_of(journal, app, env):

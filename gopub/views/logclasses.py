@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gopub.canon import Json
 from gopub.errors import UsageError
-from gopub.health.logscore import LogClass, LogState, class_of
+from gopub.health.logscore import ClassState, LogClass, LogState, class_of
 from gopub.health.wire import from_json
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
@@ -44,7 +44,10 @@ class KnownClass:
 
 
 def read_classes(journal: Journal, app: str, env: str) -> tuple[KnownClass, ...]:
-    """The classes of the newest rollouts into an env, those that most rollouts had first.
+    """The classes of the newest rollouts into an env, those that most rollouts had first, and all that are marked.
+
+    Lines of a marked class are not counted, so newer rollouts do not know it; a mark that none of them shows would
+    hold for ever and be seen nowhere.
 
     Raises:
         UsageError: GP941 the journal knows no rollout into it.
@@ -59,8 +62,17 @@ def read_classes(journal: Journal, app: str, env: str) -> tuple[KnownClass, ...]
                 old = known.get(new.found.name)
                 known[new.found.name] = replace(new, since=old.since, rollouts=old.rollouts + 1) if old else new
     marked = harmless_of(journal, app, env)
-    known = {name: replace(one, harmless=name in marked) for name, one in known.items()}
+    unseen = {name: KnownClass(class_of(name, ClassState()), 0, 0, "", "", rollouts=0) for name in marked - set(known)}
+    known = {name: replace(one, harmless=name in marked) for name, one in (known | unseen).items()}
     return tuple(sorted(known.values(), key=lambda one: (-one.rollouts, one.found.name)))
+
+
+def is_known(journal: Journal, app: str, env: str, name: str) -> bool:
+    """Whether one of the newest rollouts had it, or it is marked."""
+    try:
+        return any(one.found.name == name for one in read_classes(journal, app, env))
+    except UsageError:  # no rollout is known
+        return False
 
 
 def class_lines(classes: Sequence[KnownClass]) -> list[str]:

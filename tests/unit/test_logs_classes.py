@@ -132,7 +132,8 @@ def test_a_mark_is_a_word_in_the_journal_and_can_be_taken_back(journal):
 @pytest.mark.parametrize(
     ("name", "reason", "harmless", "says"),
     [("level:error", "x", True, "no template"), (QUIRK, " ", True, "reason"), ("template:", "x", True, "no"),
-     (QUIRK, "x", False, "is not marked")],
+     (QUIRK, "x", False, "is not marked"), ("template:*", "x", True, "no word"),
+     ("template:ERROR * err *", "x", True, "no word"), ("template:* [ERROR]", "x", False, "is not marked")],
 )  # fmt: skip
 def test_what_cannot_be_marked_is_said(journal, name, reason, harmless, says):
     with pytest.raises(UsageError, match=says):
@@ -147,3 +148,26 @@ def test_the_command_marks_and_takes_back(journal):
     assert harmless_of(journal, "hello", "lab") == {QUIRK}
     assert CliRunner().invoke(app, [*words, "--undo"]).exit_code == 0
     assert harmless_of(journal, "hello", "lab") == set()
+
+
+def test_a_mark_is_listed_for_as_long_as_it_holds(journal):
+    """No newer rollout has the class: its lines are not counted."""
+    judged(journal, "r-0", {QUIRK: 5})
+    mark_class(journal, "hello", "lab", QUIRK, "known")
+    for number in range(1, 22):
+        judged(journal, f"r-{number}", {"level:error": 1})
+    found = {one.found.name: one for one in read_classes(journal, "hello", "lab")}
+    assert (found[QUIRK].rollouts, found[QUIRK].harmless, found[QUIRK].since) == (0, True, "")
+    assert "known quirk  (harmless)" in "\n".join(class_lines(tuple(found.values())))
+    mark_class(journal, "hello", "lab", QUIRK, "it is gone", harmless=False)
+    assert [one.found.name for one in read_classes(journal, "hello", "lab")] == ["level:error"]
+
+
+@pytest.mark.parametrize(("name", "strange"), [(QUIRK, False), (f"{QUIRK}s", True)])
+def test_a_class_that_nobody_has_seen_is_marked_with_a_word_on_that(journal, name, strange):
+    judged(journal, "r-1", {QUIRK: 5})
+    words = ["harmless", "hello", "lab", name, "--reason", "known"]
+    first, again = (CliRunner().invoke(app, words) for _ in range(2))
+    assert ("no rollout into lab has had" in first.output) is strange
+    assert "no rollout" not in again.output, "control: what is marked is known"
+    assert harmless_of(journal, "hello", "lab") == {name}
