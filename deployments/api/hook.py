@@ -8,7 +8,7 @@ until the row is on disk, and neither for the repository nor for the engine (dep
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from deployments.deliveries import Delivery
 from deployments.hooks.gitlab import LIMIT, Ignored, Push, delivery_key, read
 from deployments.hooks.matching import orders_for
 from deployments.hooks.signing import HookSecrets, refusal
+from deployments.starter import RunOrder
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.telemetry import log
@@ -43,11 +44,13 @@ def router(parts: Parts) -> APIRouter:
         orders = event if isinstance(event, Ignored) else orders_for(event, parts.projects, allowed, key)
         if isinstance(orders, Ignored):
             return JSONResponse({"status": "ignored", "reason": orders.reason}, 200)
-        delivery, _ = await parts.deliveries.aside(
-            parts.deliveries.begin, f"gitlab:{key}", sha256(body), orders, parts.clock.now()
-        )
+        delivery = await _begun(parts, key, body, orders)
+        if not _mine(delivery, allowed):  # its id is that of another sender's: that one's row is no answer to this one
+            key = sha256("\0".join((key, *sorted(allowed))).encode())
+            again = orders_for(event, parts.projects, allowed, key) if isinstance(event, Push) else ()
+            delivery = await _begun(parts, key, body, () if isinstance(again, Ignored) else again)
         where = {"Location": f"/v1/deliveries/{quote(delivery.key, safe=':')}"}
-        mine = {(one.app, one.env) for one in delivery.orders if one.app in allowed}  # a key may be another's
+        mine = _mine(delivery, allowed)
         if delivery.outcome:
             return JSONResponse({"status": "repeated", **_of(delivery.outcome, mine)}, 200, headers=where)
         parts.fresh.set()
@@ -84,6 +87,18 @@ def accepted_apps(parts: Parts, headers: dict[str, str], body: bytes) -> frozens
             "GP938", "the webhook's sender is not known", hint="compare the secret in GitLab with projects.yaml"
         )
     return allowed
+
+
+async def _begun(parts: Parts, key: str, body: bytes, orders: Sequence[RunOrder]) -> Delivery:
+    """The row of a delivery, written now or before."""
+    began = parts.deliveries.begin
+    delivery, _ = await parts.deliveries.aside(began, f"gitlab:{key}", sha256(body), orders, parts.clock.now())
+    return delivery
+
+
+def _mine(delivery: Delivery, allowed: Collection[str]) -> set[tuple[str, str]]:
+    """What of a delivery is the sender's; an id may be another's."""
+    return {(one.app, one.env) for one in delivery.orders if one.app in allowed}
 
 
 def _event(body: bytes) -> Push | Ignored:

@@ -67,7 +67,9 @@ async def test_a_repeated_delivery_starts_nothing_and_is_answered_with_2xx(kit: 
     assert late[0].json() == {"status": "repeated", "runs": runs}
 
 
-async def test_a_sender_sees_nothing_of_another_apps_delivery_by_its_id(tmp_path: Path) -> None:
+async def test_a_sender_sees_nothing_of_another_apps_delivery_by_its_id_and_loses_none_of_its_own(
+    tmp_path: Path,
+) -> None:
     """Ids are no secrets: they stand in GitLab's list of deliveries, and in a proxy's log."""
     secrets = {"orders": HookSecrets(tokens=(HOOK_TOKEN,)), "audit": HookSecrets(tokens=("theirs",))}
     rule = "rules: [{branch: release/*, env: prod}]"
@@ -76,8 +78,13 @@ async def test_a_sender_sees_nothing_of_another_apps_delivery_by_its_id(tmp_path
     )
     await kit.hook(payload(), **headers())
     await kit.settle()
-    theirs = await kit.hook(payload().replace(b"trade/orders", b"trade/audit"), **headers(token="theirs"))
-    assert theirs.json() == {"status": "repeated", "runs": []}
+    body = payload().replace(b"trade/orders", b"trade/audit")
+    theirs = [await kit.hook(body, **headers(token="theirs")) for _ in range(2)]
+    assert [(one.status_code, one.json()["status"], one.json()["runs"]) for one in theirs] == [(202, "queued", [])] * 2
+    await kit.settle()
+    late = await kit.hook(body, **headers(token="theirs"))
+    assert [(one["id"], one["app"]) for one in late.json()["runs"]] == [("run-2", "audit")]
+    assert [order.app for order in kit.starter.orders] == ["orders", "audit"]
     again = await kit.hook(payload(), **headers())
     assert [one["id"] for one in again.json()["runs"]] == ["run-1"], "control"
 
