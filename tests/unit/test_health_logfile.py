@@ -132,6 +132,16 @@ async def test_a_file_that_was_cut_short_is_read_from_its_beginning(world):
     assert await world.levels() == 0
 
 
+async def test_a_hole_before_a_line_hides_it_not(world):
+    """``copytruncate`` under a program that does not append: it writes on where it was."""
+    with world.file.open("r+b") as opened:
+        opened.truncate(0)
+        await world.levels()
+        opened.seek(500_000)
+        opened.write(b"ERROR one\n")
+    assert (await world.read()).classes == {"level:error": 1, "template:ERROR one": 1}
+
+
 async def test_of_a_flood_the_newest_bytes_are_read_and_the_rest_is_told(world):
     world.say("ERROR before\n" + "INFO well\n" * (MOST_BYTES // 10) + "ERROR last\n")
     found = await world.read()

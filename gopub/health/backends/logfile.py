@@ -156,7 +156,8 @@ def _take(
         lines += len(texts)
         unread += max(len(texts) - MOST_LINES, 0)
         for text in texts[-MOST_LINES:]:
-            said = place.joiner.take(text[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6)
+            line = text.lstrip(b"\0")  # cut short under a program that writes on where it was: a hole comes first
+            said = place.joiner.take(line[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6)
             left += count(said, found, harmless) if said else 0
     return lines, skipped, unread, left + count(place.joiner.end(), found, harmless)
 
