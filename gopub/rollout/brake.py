@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from gopub.health.burn import Spending, spans
+from gopub.health.burn import spans
 from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
-from gopub.health.samples import NoData
-from gopub.health.sources import SpendSource
+from gopub.health.spending import read_within
 from gopub.judge.backtest import under
 from gopub.judge.budget import why_not
 from gopub.judge.verdict import Policy
 from gopub.plan.model import Plan
 from gopub.wiring.ports import Ports
+
+PATIENCE = 15.0
+"""Seconds that a plan waits for the reading."""
 
 
 async def brake(planned: Plan, ports: Ports) -> tuple[str, ...]:
@@ -19,12 +21,9 @@ async def brake(planned: Plan, ports: Ports) -> tuple[str, ...]:
     stable = planned.stable.short if planned.stable else None
     known = JudgeConfig(planned.app, planned.env, planned.rollout, planned.release.short, stable)
     config, now = under(known, ports.environment.judge), ports.clock.now()
-    source: object = ports.metrics
     policy = Policy.at_step(config, 0, len(planned.steps))
-    if planned.mode != "judged" or config.budget is None or not isinstance(source, SpendSource):
+    if planned.mode != "judged" or config.budget is None:
         return ()
-    due = spans(config.budget)
-    found = await source.spending(planned.app, planned.env, stable, config.budget, due, now)
-    read = Spending(now, unread=found.reason) if isinstance(found, NoData) else found
+    read = await read_within(ports.metrics, config, spans(config.budget), now, PATIENCE)
     why = why_not(Observation(config, 0, now, spending=read), policy)
     return (f"after its first step this rollout would hold: {why}",) if why else ()

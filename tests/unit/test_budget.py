@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gopub.health.backends.spending import filled, read_spending
 from gopub.health.burn import LASTS, Moment, Spending, Spent, lasting, left, percentile, rate, spans, too_fast
 from gopub.health.config import BudgetTarget
-from gopub.health.spending import EVERY, SpendWatch
+from gopub.health.spending import EVERY, SpendWatch, read_within
 from gopub.judge.decision import decide
 from gopub.judge.replay import record_from_json, record_to_json, replay
 from gopub.judge.verdict import Cause, Kind, Policy
@@ -258,9 +258,19 @@ async def test_a_query_that_gives_no_one_number_is_refused(rows):
         await read_spending(Told(rows).ask, "a", "e", None, replace(TARGET, query="x"), [], NOON)
 
 
-async def test_a_count_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="no number"):
-        await read_spending(Told([row("5xx", (NOON, "+Inf"))]).ask, "a", "e", None, TARGET, [MONTH], NOON)
+@pytest.mark.parametrize("count", ["+Inf", "NaN", "-1", "1e308"])
+async def test_a_count_that_is_no_number_of_requests_is_refused(count):
+    with pytest.raises(ValueError, match="no number of requests"):
+        await read_spending(Told([row("5xx", (NOON, count))]).ask, "a", "e", None, TARGET, [MONTH], NOON)
+
+
+async def test_a_percentage_is_no_share():
+    """It would lie above every mark, and freeze nothing until nothing is left."""
+    own = replace(TARGET, query="x")
+    with pytest.raises(ValueError, match=r"gives 35, and a share is 1 at most: 0\.2 is 20 %"):
+        await read_spending(Told([row("", (NOON, 35))]).ask, "a", "e", None, own, [], NOON)
+    for share in (1, -3.5, 0.35):
+        assert (await read_spending(Told([row("", (NOON, share))]).ask, "a", "e", None, own, [], NOON)).told == share
 
 
 def test_names_stay_within_their_quotes():
@@ -300,9 +310,47 @@ async def test_no_look_waits_for_a_slow_reading():
     assert (await watch.read(NOON + 2)).unread
     assert source.asked == [(0.0, [MONTH])], "and it is not asked twice at once"
     source.wait.set()
-    while (found := await watch.read(NOON + 4)).unread:  # it ends: nothing holds the answer any more
-        pass
+    for _ in range(20):  # turns of the loop, not time: nothing holds the answer any more
+        await asyncio.sleep(0)
+    found = await watch.read(NOON + 4)
+    assert found is not None
     assert found.over(MONTH)
+
+
+async def test_a_look_waits_at_most_once_for_a_reading():
+    source = Told(Spending(0.0))
+    source.wait = asyncio.Event()
+    watch = SpendWatch(source, replace(CONFIG, budget=TARGET), patience=0.001)
+    await watch.read(NOON)
+    later = watch.read(NOON + 2)
+    with pytest.raises(StopIteration):  # it is answered without being put aside even once
+        later.send(None)
+
+
+class Broken(Told):
+    """Raises what no source should."""
+
+    async def spending(self, app, env, stable, wanted, due, at):
+        raise self.answers[0]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), ZeroDivisionError(), MemoryError()])
+async def test_whatever_a_source_raises_no_look_ends_by_it(error):
+    watch = SpendWatch(Broken(error), replace(CONFIG, budget=TARGET))
+    for ago in (0.0, EVERY):
+        found = await watch.read(NOON + ago)
+        assert found.unread == f"its source failed: {type(error).__name__}"
+        assert judged(found).verdict.kind is Kind.HOLD
+
+
+async def test_a_reading_that_never_ends_is_given_up():
+    source = Told(Spending(0.0))
+    source.wait = asyncio.Event()
+    asked = replace(CONFIG, budget=TARGET)
+    found = await read_within(source, asked, [MONTH], NOON, longest=0.01)
+    assert found.unread == "no answer within 1s"
+    source.wait.set()
+    assert (await read_within(source, asked, [MONTH], NOON)).over(MONTH)
 
 
 # --- kept, and written down

@@ -247,6 +247,8 @@ class PrometheusSource:
 
     def _query(self, text: str, at: float) -> list[Any]:
         answer = self._client.custom_query(text, params={"time": f"{at:.3f}"})
+        if isinstance(answer, list) and len(answer) == 2 and not isinstance(answer[0], dict):
+            return [{"metric": {}, "value": answer}]  # a scalar: `scalar(…)`, or plain arithmetic
         if not isinstance(answer, list):
             raise TypeError(f"a result of type {type(answer).__name__}")
         return answer

@@ -14,6 +14,10 @@ from gopub.health.samples import APART_CLASSES, ERROR_CLASSES
 ATTEMPTS = "gopub_edge_attempts_total"
 STEP = 15.0
 """Seconds between two moments of the article's rule."""
+MOST = 1e15
+"""More requests than any service has; what claims more is no count, and sums of it would be no numbers."""
+_DUST = 1e-6
+"""What all of the budget may exceed 1 by, for the way in which computers divide."""
 Ask = Callable[[str], Awaitable[list[Row]]]
 
 
@@ -23,7 +27,7 @@ async def read_spending(
     """Ask for what ``wanted`` needs, each window that is ``due`` by a question of its own.
 
     Raises:
-        ValueError: an answer is no number, or the team's query gave none or several.
+        ValueError: an answer is no number, or the team's query gave none or several or no share.
     """
     of_all = {"app": app, "env": env}
     windows = [_spent(span, await ask(_increase(of_all, span))) for span in due]
@@ -64,8 +68,9 @@ def _moments(rows: Sequence[Row]) -> tuple[Moment, ...]:
 
 def _sums(counts: Sequence[tuple[str, float]]) -> tuple[float, float]:
     """Attempts and errors; an answer that the client left is neither."""
-    if not all(math.isfinite(value) for _, value in counts):
-        raise ValueError("a count that is no number")
+    for _, value in counts:
+        if not 0 <= value <= MOST:  # NaN is neither; `increase` over counters is never below 0
+            raise ValueError(f"a count that is no number of requests: {value:g}")
     attempts = sum(value for name, value in counts if name not in APART_CLASSES)
     return attempts, sum(value for name, value in counts if name in ERROR_CLASSES)
 
@@ -76,4 +81,6 @@ def _one(rows: Sequence[Row]) -> float:
     value = float(rows[0][1][-1][1])
     if not math.isfinite(value):
         raise ValueError(f"the query of the budget gives {value}, no share")
+    if value > 1 + _DUST:  # a percentage would be above every mark, until nothing is left
+        raise ValueError(f"the query of the budget gives {value:g}, and a share is 1 at most: 0.2 is 20 %")
     return value
