@@ -22,6 +22,11 @@ SEATS = sa.Table(
 )
 
 
+LONGEST = 3600.0
+"""Seconds; no lease is given for nearly as long. One that ends later was written by a clock that was ahead: whoever
+lives writes it anew within seconds, so it is a dead one's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """The right to order changes for an (app, env): orders carry its epoch and token."""
@@ -41,7 +46,7 @@ def take(db: sa.Connection, seat: Seat, rollout: str, lease: float, *, force: bo
     """
     held = db.execute(_row_of(seat)).first()
     now = database_now(db)
-    if held and held.lease_until > now and not force:
+    if held and _lives(held.lease_until, now) and not force:
         raise LockedError(
             "GP707",
             f"{seat.app} in {seat.env} is held by {held.holder} (rollout {held.rollout}, epoch {held.epoch}, "
@@ -73,7 +78,7 @@ def holder(db: sa.Connection, app: str, env: str) -> tuple[Seat, bool] | None:
     row = db.execute(_row_of(Seat(app, env, 0, "", ""))).first()
     if row is None:
         return None
-    return Seat(app, env, row.epoch, row.token, row.holder), row.lease_until > database_now(db)
+    return Seat(app, env, row.epoch, row.token, row.holder), _lives(row.lease_until, database_now(db))
 
 
 def lease_end(db: sa.Connection, app: str, env: str) -> float:
@@ -93,6 +98,10 @@ def check(db: sa.Connection, seat: Seat) -> None:
         who = f"{held.holder} (epoch {held.epoch})" if held else "nobody"
         raise LockedError("GP705", f"the seat of {seat.app} in {seat.env} is no longer ours: {who} holds it",
                           hint="this driver stops; see `gopub status`")  # fmt: skip
+
+
+def _lives(lease_until: float, now: float) -> bool:
+    return now < lease_until <= now + LONGEST
 
 
 def _keys(seat: Seat) -> sa.ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal import migrations
 from gopub.journal.database import PATIENCE
-from gopub.journal.seat import Seat
+from gopub.journal.seat import LONGEST, Seat
 from gopub.journal.store import open_journal
 from gopub.plan.model import Outcome
 
@@ -77,6 +77,16 @@ def test_a_live_lease_keeps_others_out_and_says_who_sits_there(journal):
         journal.take_seat(seat("bob@b"), rollout="r2", lease=30)
     journal.renew_seat(first, 0)
     assert journal.take_seat(seat("bob@b"), rollout="r2", lease=30).epoch == 2
+
+
+@pytest.mark.parametrize(("lease", "lives"), [(LONGEST - 60, True), (LONGEST + 60, False), (365 * 86400.0, False)])
+def test_a_lease_that_a_clock_ahead_of_time_wrote_is_a_dead_one_s(journal, lease, lives):
+    """A driver died, and the machine's clock was set right: its canary would have stayed until the lease's end."""
+    first = journal.take_seat(seat("alice@a"), rollout="r1", lease=lease)
+    _, seen = journal.seated(first.app, first.env)
+    assert seen is lives
+    with pytest.raises(LockedError, match="alice@a") if lives else nullcontext():
+        assert journal.take_seat(seat("bob@b"), rollout="r2", lease=30).epoch == 2
 
 
 def test_whoever_lost_the_seat_cannot_write(journal):
