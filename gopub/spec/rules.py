@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.fields import say_fraction
 from gopub.spec.heard import deaf_to, never_equal, useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
@@ -18,6 +19,8 @@ from gopub.units import say_seconds
 
 MAX_STEPS = 50
 MAX_WORDS = 100
+SHORTEST, LONGEST = 300.0, 3650 * 86400.0
+"""Seconds over which an error budget can be counted: several scrapes, and what Prometheus takes for a duration."""
 PARTS = 10_000
 """Edges share out traffic in units of 0.01%."""
 
@@ -45,6 +48,8 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         yield from _heard(environment, path)
         yield from _deadline(environment, path)
         yield from _score(environment.judge, (*path, "judge"))
+        yield from _budget(environment.judge.budget, (*path, "judge", "budget"))
+        yield from _promote(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
     yield from _same_place(spec)
 
@@ -143,6 +148,34 @@ def _score(judge: Judge, path: Path) -> Iterator[Problem]:
     if counted and not judge.slo.error_rate:
         hint = "state slo.error_rate, or a query that gives the share left"
         yield Problem((*path, "budget"), "GP133", "without an error rate there is no error budget", hint)
+
+
+def _budget(budget: BudgetSpec, path: Path) -> Iterator[Problem]:
+    """A brake that was written and never pulls is worse than none: everybody relies on it."""
+    unused = {"query": budget.query is not None, "window": budget.window != BudgetSpec().window}
+    for name in (name for name, given in unused.items() if given and "freeze_below" not in budget.model_fields_set):
+        text = "nothing stops at any share, so it is not used"
+        yield Problem((*path, name), "GP133", text, "write freeze_below as well, such as 20%, or leave it out")
+    if not SHORTEST <= budget.window <= LONGEST:
+        text = f"{say_seconds(budget.window)} is no time over which a budget can be counted"
+        yield Problem((*path, "window"), "GP121", text, "write 5m to 3650d, such as 30d")
+
+
+def _promote(judge: Judge, path: Path) -> Iterator[Problem]:
+    """Counts end a bake by a margin of what may fail; without ``by: evidence`` nobody asks for one.
+
+    Who writes ``by: bake`` as well means it: marks for later may stand beside it.
+    """
+    if judge.beside is not None and judge.shadow is not None and judge.shadow.promote is not None:
+        yield from _promote(judge.beside, (*path, "shadow"))
+    promote, usual = judge.promote, PromoteSpec()
+    if promote.by == "evidence" and not judge.slo.error_rate:
+        text = "without an error rate there is no margin of errors"
+        yield Problem((*path, "promote"), "GP133", text, "state slo.error_rate, or bake for the time")
+    for name in ("margin", "beta", "observed"):
+        if "by" not in promote.model_fields_set and getattr(promote, name) != getattr(usual, name):
+            text = "the bake ends by its time alone, so it is not used"
+            yield Problem((*path, "promote", name), "GP133", text, "write `by: evidence` as well, or leave it out")
 
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:
