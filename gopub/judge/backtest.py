@@ -119,6 +119,8 @@ def _walked(
             passed, since = step, None
     if last is None:
         return Decided(CENSORED, reason="no look of it was kept")
+    if steps < 1:
+        return replace(last, what=CENSORED, reason="its plan is not in the journal")
     if passed >= steps - 1:
         return last
     end = f"ended ({ended})" if ended else "is under way"

@@ -19,6 +19,7 @@ from gopub.plan.model import Outcome
 from gopub.schemas import schema
 from gopub.spec.loader import load_judge
 from gopub.spec.models import Judge
+from gopub.views import backtests as views
 from gopub.views.backtests import Backtest, backtest_lines, read_backtest
 from tests.support.chance import seed as chance_seed
 from tests.unit.judge_world import LOOK, T0, Bake
@@ -122,6 +123,15 @@ def test_the_journal_is_judged_again_and_what_cannot_be_read_hides_nothing(tmp_p
     promoted = replace(rows["r-real"], outcome="promoted")
     assert promoted.differs
     assert next(backtest_lines(Backtest((promoted,)))).startswith("DIFFERS  r-real")
+
+
+def test_looks_without_a_plan_tell_no_end(good):
+    """A journal of which the plan is gone: whatever the last look said is no end, and no end is another one."""
+    records = good[0][:-1]  # the last of them is a HOLD
+    found = backtest(records, SAME, 0, "promoted")
+    assert (found.what, found.reason) == (CENSORED, "its plan is not in the journal")
+    assert not views.Tested("r", "shop", "lab", "1", 0.0, "promoted", found).differs
+    assert backtest(records, SAME, 1, "promoted").reason != found.reason
 
 
 def test_the_command_prints_a_document_and_refuses_an_unknown_key(tmp_path, monkeypatch, capsys, bad):
