@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,13 +152,16 @@ def score(
 
     if profile not in PROFILES:
         raise UsageError("GP604", f"profile {profile!r} is unknown", hint=f"one of {', '.join(PROFILES)}")
+    target = seconds(slo_p95) if slo_p95 else None
+    if target == 0 or not all(math.isfinite(one) for one in (pauses or 0.0, growth or 0.0)):
+        raise UsageError("GP121", "a target of 0s, or a figure that is no number", hint="write what could be measured")
     facts = RuntimeFacts(
         canary_pauses=pauses, canary_growth=growth, gc_missing=pauses is None, heap_missing=growth is None
     )
     stable = _track(seconds(stable_p95), fraction(stable_errors)) if stable_p95 else None
     found = compute(
         ScoreInput(_track(seconds(p95), fraction(errors)), stable, facts),
-        SloTarget(seconds(slo_p95) if slo_p95 else None, fraction(slo_errors) if slo_errors else None),
+        SloTarget(target, fraction(slo_errors) if slo_errors else None),
         ScoreWeights(profile=profile),
     )
     if as_json:
