@@ -161,7 +161,7 @@ def _three_ways(bets: _Bets, units: float, share: float) -> float:
 def _least_x(bets: _Bets, n: float, low: float) -> float:
     """The least x of n that is enough, which is more than ``low``."""
     high = n
-    while high - low > math.sqrt(n) / 100:
+    while high - low > max(math.sqrt(n) / 100, n * 1e-12):  # numbers of an absurd n lie further apart than its root
         middle = (low + high) / 2
         low, high = (low, middle) if bets.won(middle, n) else (middle, high)
     return high
