@@ -39,6 +39,7 @@ class Judging:
         other = run.ports.environment.judge.beside
         self._rider = under(self._config, other) if other else None
         self._watches: tuple[int, float | None] = (-1, None)
+        self._alarm = run.alarm
         kept: Json = (run.state.verdict.record.get("observer") if run.state.verdict else None) or None
         metrics = run.ports.metrics if run.plan.mode == "judged" else None
         self._observer = Observer(metrics, run.ports.logs, self._config, kept) if metrics else None
@@ -94,7 +95,12 @@ class Judging:
             return None
         at, since = self._watches
         since = since if at == step.index else None
-        found = ride(seen, self.policy(step), history, self._rider, since, self._steps)
+        try:
+            found = ride(seen, self.policy(step), history, self._rider, since, self._steps)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the rollout is not its business
+            self._alarm(f"the shadow policy failed and rides no further: {error!r}")
+            self._rider = None
+            return None
         self._watches = step.index, lasts(found)
         return found
 

@@ -51,7 +51,7 @@ class Failing(Served):
         return CounterSnapshot(at, tuple(rows), {"e1": at}, 1.0)
 
 
-def baked(folder, shadow, judge: dict) -> list[ev.Event]:
+def baked(folder, shadow, judge: dict, *, broken: bool = False, alarms: list[str] | None = None) -> list[ev.Event]:
     """What the journal has of a bake of 25 s, with 60 s in all, beside which this policy rode."""
     world = World(folder)
     plan = world.plan()
@@ -65,9 +65,14 @@ def baked(folder, shadow, judge: dict) -> list[ev.Event]:
 
     async def whole() -> None:
         await reach(run)
-        await bake(run, run.plan.steps[0], Judging(run))
+        judging = Judging(run)
+        if broken:
+            judging._rider = replace(judging._rider, alpha=0.0)  # what no file can say
+        await bake(run, run.plan.steps[0], judging)
 
     asyncio.run(whole())
+    if alarms is not None:
+        alarms += run.alarms
     return [one.event for one in world.journal.read(stream_of("r1"))]
 
 
@@ -100,6 +105,16 @@ def test_it_never_acts(tmp_path, monkeypatch, name):
     said = [one.record["record"]["shadow"]["verdict"]["kind"] for one in beside if isinstance(one, ev.Judged)]
     assert says in said
     assert all(one.record["record"]["shadow"] is None for one in alone if isinstance(one, ev.Judged))
+
+
+def test_one_that_fails_ends_no_rollout_and_rides_no_further(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    alarms: list[str] = []
+    beside = baked(tmp_path / "b", STERN, DEAF, broken=True, alarms=alarms)
+    assert without(beside) == without(baked(tmp_path / "a", None, DEAF))
+    assert [one for one in alarms if "shadow" in one] == [
+        "the shadow policy failed and rides no further: ZeroDivisionError('float division by zero')"
+    ]
 
 
 def test_control_as_the_acting_policy_it_would_go_back(tmp_path, monkeypatch):
