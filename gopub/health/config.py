@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULES = 5
+RULES = 6
 """The way in which records are judged now. 1: a log score alone held nothing, and slow was the SLO's bound alone.
 2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
 figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to.
-4: late was above the bucket bound over stable's 95th percentile, and two and a half times as many were no more."""
+4: late was above the bucket bound over stable's 95th percentile, and two and a half times as many were no more.
+5: the last before the evidence of a step had a coin of its own."""
 SHARED = 4
 """The first rules by which all that can blame a release is within α together."""
 NEARER = 5

@@ -181,6 +181,15 @@ def test_control_by_the_present_rules_it_would_be_another(name):
     assert any(text.startswith("verdict:") for text in found)
 
 
+@pytest.mark.parametrize("name", ["errors after three minutes", "slow after three minutes"])
+def test_a_record_of_rules_5_is_the_same_to_the_last_bit(name):
+    whole = json.loads((CASES / "kept-rules-5.json").read_text("utf-8"))[name]
+    assert (whole["kind"], whole["record"]["record"]["observation"]["config"]["rules"]) == ("ROLLBACK", 5)
+    assert differences(whole) == []
+    whole["record"]["record"]["observation"]["evidence"]["log_e"] += 1
+    assert any(text.startswith("evidence:") for text in differences(whole)), "control"
+
+
 def test_what_is_added_to_such_a_record_is_found():
     whole = of_rules_2()
     whole["record"]["record"]["observation"]["windows"][0]["canary"]["hosts"][0]["left"] = 1
