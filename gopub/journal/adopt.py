@@ -58,13 +58,20 @@ def _append_late(journal: Journal, kits: Path) -> int:
 
 
 def _told(journal: Journal, late: Late) -> bool:
-    """Append them where they belong; what cannot follow is never written, and stays in its file."""
-    stream, before = stream_of(late.rollout), journal.read(stream_of(late.rollout))
-    if len(before) != late.version:
+    """Append them where they belong; what cannot follow is never written, and stays in its file.
+
+    The journal may have the first of them already: it took them, and its answer was lost.
+    """
+    stream = stream_of(late.rollout)
+    before = tuple(entry.event for entry in journal.read(stream))
+    there = len(before) - late.version
+    if there < 0 or before[late.version :] != late.events[:there]:
         return False
-    fold([*(entry.event for entry in before), *late.events])
-    journal.append(stream, late.version, late.events, actor=late.actor, trace=late.trace)
-    return True
+    left = late.events[there:]
+    if left:
+        fold([*before, *left])
+        journal.append(stream, len(before), left, actor=late.actor, trace=late.trace)
+    return bool(left)
 
 
 def _adopted(journal: Journal, path: Path) -> bool:

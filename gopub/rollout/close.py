@@ -24,6 +24,7 @@ def close(run: Run, outcome: Outcome, reason: str) -> None:
         run.hurry(LAST_TRY)
     if run.state.closed is None:
         run.record(ev.Closed(outcome, reason, run.state.owed, run.state.owed_edges), must=must)
+        run.recorder.settle()  # the last entry: no other will look whether only its answer was lost
     try:
         free_env(run, outcome)
     except GopubError as error:

@@ -7,9 +7,12 @@ does take.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import takewhile
 
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
+from gopub.journal.events import encode
 from gopub.journal.late import Late, drop, keep
 from gopub.journal.seat import Seat
 from gopub.journal.state import State, fold
@@ -41,7 +44,8 @@ class Recorder:
         self.rollout = rollout
         self.state = self.read()
         self.unwritten: list[ev.Event] = []
-        self._begun = 0
+        self._tried: list[tuple[ev.Event, ...]] = []
+        """Writes whose outcome nobody knows: the journal has one of them, or none."""
         self.alarms: list[str] = []
         self.heard: Callable[[ev.Event], None] | None = None
         if self.state.back:
@@ -60,18 +64,30 @@ class Recorder:
         """
         if not events:
             return
-        self.settle()
+        asked = self._asked(must=must)
         state = fold(events, self.state)
         waiting = [*self.unwritten, *events]
-        if must or self._ports.clock.now() >= self._rests_until:
+        if asked:
             waiting = self._append(waiting, state.version - len(waiting), must=must)
         before, self.unwritten, self.state = self.unwritten, waiting, state
-        self._begun = 0
         if waiting:
             self._keep_unwritten()
         elif before:
             drop(self._ports.kits, self.rollout)
         self._tell(events)
+
+    def _asked(self, *, must: bool) -> bool:
+        """Whether the journal is asked now: on the way back, one that failed rests, and so does what it may have."""
+        if not must and self._ports.clock.now() < self._rests_until:
+            return False
+        try:
+            self._look()
+        except GopubError as error:  # nobody knows behind which entry the next one belongs
+            if must:
+                raise
+            self._is_down(error)
+            return False
+        return True
 
     def _tell(self, events: Sequence[ev.Event]) -> None:
         if heard := self.heard:
@@ -80,7 +96,7 @@ class Recorder:
 
     def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
         """Write what waits, and give what waits still."""
-        self._begun = len(waiting)
+        self._tried.append(tuple(waiting))
         try:
             self._ports.journal.append(
                 stream_of(self.rollout), version, waiting, actor=self._actor, trace=self._trace, seat=self._seat
@@ -90,32 +106,50 @@ class Recorder:
         except GopubError as error:
             if must:
                 raise
-            self.alarm(f"journal down: {error.problem}")
-            self._rests_until = self._ports.clock.now() + REST
+            self._is_down(error)
             return waiting
+        self._tried.clear()
         return []
+
+    def _is_down(self, error: GopubError) -> None:
+        self.alarm(f"journal down: {error.problem}")
+        self._rests_until = self._ports.clock.now() + REST
 
     def settle(self) -> None:
         """See whether the journal has what we were writing when something broke in, and take it as written if so.
 
         A signal that Prefect turns into an exception may come between the commit and our next line, and a database may
-        be lost between a commit and its answer. Only who has the seat writes here, so what is there is ours: without
-        this look our own entry would be somebody else's, and the driver would stop before the way back.
+        be lost between a commit and its answer. Without this look our own entry would be somebody else's, and the
+        driver would stop before the way back, or in the middle of it.
         """
-        begun, self._begun = self._begun, 0
-        if not begun:
+        with suppress(GopubError):  # it is down: then nothing is known, and the next entry says so
+            self._look()
+
+    def _look(self) -> None:
+        """As ``settle``; what is there and is none of our attempts is somebody else's, and the next write says so.
+
+        Raises:
+            GopubError: GP701 the journal cannot be read.
+        """
+        if not self._tried:
             return
-        try:
-            events = [entry.event for entry in self._ports.journal.read(stream_of(self.rollout))]
-        except GopubError:  # it is down: then nothing is known, and the next entry says so
-            return
-        if len(events) != self.state.version - len(self.unwritten) + begun:
-            return
+        events = [entry.event for entry in self._ports.journal.read(stream_of(self.rollout))]
+        tried, self._tried = self._tried, []
+        there = [encode(event) for event in events[self.state.version - len(self.unwritten) :]]
+        mine = next((one for one in tried if [encode(event) for event in one] == there), None)
+        if mine is not None:
+            self._take(events, mine)
+
+    def _take(self, events: list[ev.Event], mine: tuple[ev.Event, ...]) -> None:
+        """The journal has these, the last of them ours: what waits still belongs behind them."""
+        known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine, self.unwritten, strict=False)))
+        self.unwritten = self.unwritten[known:]
+        self.state = fold(self.unwritten, fold(events))
         if self.unwritten:
+            self._keep_unwritten()
+        else:
             drop(self._ports.kits, self.rollout)
-        new = events[self.state.version :]
-        self.state, self.unwritten = fold(events), []
-        self._tell(new)
+        self._tell(mine[known:])
 
     def hurry(self, seconds: float | None = None) -> None:
         """From here on wait only so long (``HURRY``) for a journal that somebody holds; it is asked again at once."""

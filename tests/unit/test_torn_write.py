@@ -7,6 +7,7 @@ it the driver took its own entry for somebody else's, and the canary stayed unti
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,17 @@ from prefect.exceptions import TerminationSignal
 
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
+from gopub.journal.adopt import adopt
+from gopub.journal.entry import Entry
+from gopub.journal.late import found
+from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome
-from gopub.rollout.back import withdraw
+from gopub.rollout.back import go_back, withdraw
 from gopub.rollout.run import Run
-from tests.support.rollout_world import World, chart, drive, in_memory
+from gopub.rollout.turn import turn_around
+from tests.support.rollout_world import World, chart, drive, in_memory, reach
 
 REASON = "aborted: its flow run was cancelled"
 
@@ -92,7 +98,7 @@ def test_control_without_a_look_its_own_entry_is_somebody_elses(tmp_path):
     run = torn_run(World(tmp_path), 3, TerminationSignal(15))
     with pytest.raises(TerminationSignal):
         asyncio.run(chart(run, "good"))
-    run.recorder._begun = 0  # as if nothing had been under way
+    run.recorder._tried.clear()  # as if nothing had been under way
     with pytest.raises(LockedError, match="GP704"):
         asyncio.run(withdraw(run, REASON))
 
@@ -126,3 +132,60 @@ def test_a_driver_whose_seat_was_taken_meanwhile_takes_nothing_for_its_own(tmp_p
     with pytest.raises(LockedError):
         asyncio.run(withdraw(run, REASON))
     assert set(world.running().values()) == {world.new}
+
+
+class LostAnswers(TornJournal):
+    """Commits its ``at``-th write from now and loses the answer; the rollout's stream is not read ``deaf`` times."""
+
+    def __init__(self, journal: Journal, at: int, *, deaf: int = 0) -> None:
+        super().__init__(journal, at, GopubError("GP701", "the connection is lost"), after=True)
+        self._deaf, self._lost = deaf, False
+
+    def append_all(self, *args: Any, **kwargs: Any) -> list[int]:
+        self._lost = self._lost or self.left == 1
+        return super().append_all(*args, **kwargs)
+
+    def read(self, stream: str) -> list[Entry]:
+        if self._lost and self._deaf and stream == stream_of("r1"):
+            self._deaf -= 1
+            raise GopubError("GP701", "the connection is lost")
+        return super().read(stream)
+
+
+def answers_lost(path: Path, at: int, deaf: int) -> tuple[World, Run, LostAnswers, list[ev.Event]]:
+    """A rollout that is judged bad and goes back, and what whoever watched it heard from then on.
+
+    ``at`` counts from the entry that says that it goes back.
+    """
+    path.mkdir()
+    world, heard = World(path), []
+    journal = LostAnswers(world.journal, 0, deaf=deaf)
+    run = world.driver(journal)
+    asyncio.run(reach(run, 2))
+    run.recorder.heard = heard.append
+    journal.left = at
+    turn_around(run, Outcome.ROLLED_BACK, 3, "errors")
+    asyncio.run(go_back(run))
+    return world, run, journal, heard
+
+
+@pytest.mark.parametrize("deaf", [0, 2], ids=["read at once", "read later"])
+def test_an_answer_that_is_lost_stops_no_way_back(tmp_path, deaf):
+    """Each write once is committed and its answer lost; what was written is known, and nothing is written twice."""
+    for at in range(1, 100):
+        world, run, journal, heard = answers_lost(tmp_path / str(at), at, deaf)
+        if journal.left > 0:
+            break
+        assert run.state.closed is not None, at
+        if deaf:  # what nobody could read until the end is told by whoever comes next
+            adopt(world.journal, world.kits)
+        else:
+            assert run.recorder.unwritten == [], at
+        assert set(world.running().values()) == {world.old}, at
+        assert world.env().active == "", at
+        written = [entry.event for entry in world.journal.read(stream_of("r1"))]
+        assert fold(written) == run.state, at
+        assert heard == written[-len(heard) :], at
+        assert list(found(world.kits)) == [], at
+        world.journal.verify()
+    assert at > 12, "each write on the way back"
