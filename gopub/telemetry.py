@@ -94,7 +94,8 @@ def _within(data: bytes) -> set[str]:
     found = set()
     for before in (0, 1, 2):
         whole = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        found.add(whole[before + 1 : (before + len(data)) * 4 // 3])
+        first = (before * 4 + 2) // 3  # rounded up: a character that is half the bytes' before is not ours alone
+        found.add(whole[first : (before + len(data)) * 4 // 3])
     return found
 
 

@@ -109,3 +109,12 @@ def test_a_secret_that_is_no_utf_8_is_masked():
     secret = b"caf\xe9-of-secrets".decode(errors="surrogateescape")
     assert cleaned(secret, f"with {secret}") == "with **********"
     assert cleaned(secret, base64.b64encode(b"caf\xe9-of-secrets").decode()) == "**********"
+
+
+@pytest.mark.parametrize(("before", "left"), [("", ""), ("a", "YX"), ("ab", "YWJ"), ("abc", "YWJj")])
+@pytest.mark.parametrize("size", [12, 13, 14])
+def test_in_base64_only_characters_that_the_bytes_around_it_share_are_left(before, left, size):
+    secret = "s3cret-of-git!"[:size]
+    sent = base64.b64encode(f"{before}{secret}@git.example.org".encode()).decode()
+    assert cleaned(secret, sent).startswith(f"{left}**********")
+    assert "**********" not in cleaned("another-secret", sent), "the control: a secret that is not in it masks nothing"
