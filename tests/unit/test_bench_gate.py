@@ -10,8 +10,9 @@ import pytest
 from tests.bench.gate import kayenta, ours
 from tests.bench.gate.cells import CELLS, GUILTY, INNOCENT
 from tests.bench.gate.limits import interval, kl, requests_needed
-from tests.bench.gate.report import RIVALS, Batch, guilty_lines, innocent_lines
+from tests.bench.gate.report import beside_rivals, guilty_lines, innocent_lines
 from tests.bench.gate.rivals import Span, argo, article, fired, flagger, netflix, spans
+from tests.bench.gate.runs import RIVALS, Batch, Kept, batches
 from tests.bench.gate.traffic import HostTick, Tick, World
 
 SEED = 4711
@@ -142,6 +143,7 @@ def test_an_innocent_cell_counts_false_rollbacks():
     assert all(trace.rivals["article"] for trace in traces)
     assert lines[0].startswith("  ours      false rollbacks 0/3 = 0.00% [0.00%, 70.76%] open; PROMOTE 100.0%")
     assert [line.split()[0] for line in lines[2:]] == list(RIVALS)
+    assert [trace.rivals for trace in Batch(cell, SEED, 1, arms=()).run()] == [{}]
 
 
 def test_a_guilty_cell_shows_the_delay_beside_the_limit():
@@ -170,3 +172,36 @@ def test_counters_that_begin_anew_and_scrapes_that_fail_are_no_errors():
     assert sum(tick.reset for tick in ticks) == 2
     assert not all(tick.scraped for tick in ticks)
     assert found.marks == {}
+
+
+def test_a_run_that_was_cut_goes_on_where_it_was(tmp_path):
+    cell, file = replace(named("independent, 10/s"), step=20.0, history=1), tmp_path / "kept.jsonl"
+    todo = batches(cell, SEED, 5, ("argo", "evidence"), size=2)
+    first, _ = Kept(file).run(todo[:2], None)
+    with file.open("a") as out:
+        out.write('{"key": "cut o')
+    file.write_text(file.read_text() + "\n")
+    whole, _ = Kept(file).run(todo, None)
+    assert whole[:4] == first
+    assert len(whole) == 5
+    assert len(file.read_text().splitlines()) == 4, "two batches, the line that was cut, and the one that was missing"
+    again = [trace for batch in todo for trace in batch.run()]
+    assert [trace.found.kind for trace in whole] == [trace.found.kind for trace in again]
+    assert batches(replace(cell, errors=0.5), SEED, 5, ())[0].key not in file.read_text(), "another world is drawn anew"
+
+
+def test_the_report_says_where_a_rival_that_blames_as_few_is_sooner():
+    """The article's rule blames no innocent here and acts at 60 s; ours needs longer for a fault this faint."""
+    good = replace(named("independent"), step=90.0, history=2)
+    bad = replace(named("20 % fail"), step=90.0, history=2)
+    seen = {cell.name: Batch(cell, SEED, 2, ("argo", "article")).run() for cell in (good, bad)}
+    late = {name: [replace(t, found=replace(t.found, at=89.0)) for t in traces] for name, traces in seen.items()}
+    for traces in late.values():
+        for trace in traces:
+            trace.rivals.update(dict.fromkeys(RIVALS))
+    late[bad.name][0].rivals["article"] = late[bad.name][1].rivals["article"] = 60.0
+    assert "SLOWER than article: 20 % fail: ours 89 s, article 60 s" in "\n".join(beside_rivals([good, bad], late))
+    soon = {**late, bad.name: [replace(t, found=replace(t.found, at=30.0)) for t in late[bad.name]]}
+    assert beside_rivals([good, bad], soon)[-1].startswith("  slower in 0 of 1")
+    late[good.name][0].rivals["article"] = late[good.name][1].rivals["article"] = 60.0
+    assert "SLOWER" not in "\n".join(beside_rivals([good, bad], late))

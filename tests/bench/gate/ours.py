@@ -6,20 +6,23 @@ import asyncio
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.config import JudgeConfig, PromoteTarget, SloTarget
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RawSeries, RuntimeSnapshot
 from gopub.judge.decision import decide
-from gopub.judge.verdict import History, Kind, Policy
+from gopub.judge.verdict import Cause, History, Kind, Policy
 from tests.bench.gate.traffic import BOUNDS, Cell, Tick, World
 
 CANARY, STABLE = "c" * 12, "5" * 12
 T0 = 1_700_000_000.0
 ALPHA = 0.01
 MIB = 1024 * 1024
+EARLY = "early"
+"""The mark of a first step that ``promote: evidence`` would leave before its bake is over."""
+_EVIDENCE = PromoteTarget()
 
 
 class Edge:
@@ -99,12 +102,12 @@ def config_of(cell: Cell) -> JudgeConfig:
     return JudgeConfig("app", "prod", "r", CANARY, STABLE, slo, warmup=cell.warmup, alpha=ALPHA)
 
 
-def run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick]) -> Found:
-    """One rollout; the deadline is its end."""
-    return asyncio.run(_run(cell, past, ticks))
+def run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick], *, early: bool = False) -> Found:
+    """One rollout; the deadline is its end. ``early``: when ``promote: evidence`` would go on is marked as well."""
+    return asyncio.run(_run(cell, past, ticks, early=early))
 
 
-async def _run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick]) -> Found:
+async def _run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick], *, early: bool) -> Found:
     config = config_of(cell)
     edge = Edge(cell, past)
     observer, policy, found = Observer(edge, None, config), Policy.of(config), Found()
@@ -121,6 +124,10 @@ async def _run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick]) -> Found
         found.requests += sum(one.attempts for one in tick.of(canary=True))
         _mark(found, seen, tick.at)
         verdict = decide(seen, policy, history)
+        if early and verdict.kind is Kind.HOLD and verdict.cause is Cause.BAKES and EARLY not in found.marks:
+            sooner = decide(seen, replace(policy, promote=_EVIDENCE), history)
+            if sooner.kind is Kind.PROMOTE and tick.step == 0:
+                found.marks[EARLY] = (tick.at, found.requests)
         history = history.after(verdict)
         final = verdict.kind in (Kind.ROLLBACK, Kind.WITHDRAW) or tick is ticks[-1]
         if final and found.at is None:
@@ -151,9 +158,9 @@ def _mark(found: Found, seen: Observation, at: float) -> None:
             found.marks[name] = (at, found.requests)
 
 
-def one(cell: Cell, seed: int) -> tuple[list[Tick], Found]:
+def one(cell: Cell, seed: int, *, early: bool = False) -> tuple[list[Tick], Found]:
     """Draw a rollout and let ours see it; the ticks are for the rivals."""
     world = World(cell, seed)
     past = list(world.past())
     ticks = list(world.ticks())
-    return ticks, run(cell, past, ticks)
+    return ticks, run(cell, past, ticks, early=early)
