@@ -21,7 +21,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from gopub.health.logkeys import causes, heads_a_trace
-from gopub.health.loglines import PANIC, classes, quiet, warned
+from gopub.health.loglines import GRAVE, classes, quiet, warned
 
 _JUDGED = 512
 """Characters of a line by which it is decided whether it belongs to the one before."""
@@ -108,12 +108,13 @@ def count(said: tuple[Said, ...], into: Counter[str], harmless: frozenset[str] =
 def is_harmless(classes: tuple[str, ...], harmless: frozenset[str]) -> bool:
     """Whether an event's template is harmless, or all the kinds of error that it names are.
 
-    A panic, or a line of level fatal, is so only by its kind: another failure may bear the words of a harmless one.
+    A grave kind (a panic, want of memory), or a line of level fatal, is so only by its kinds: another failure may bear
+    the words of a harmless one.
     """
     kinds = [name for name in classes if name.startswith("error:")]
     if kinds and harmless.issuperset(kinds):
         return True
-    grave = PANIC in classes or "level:fatal" in classes
+    grave = "level:fatal" in classes or not GRAVE.isdisjoint(kinds)
     return not grave and not harmless.isdisjoint(name for name in classes if name.startswith("template:"))
 
 

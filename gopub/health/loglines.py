@@ -44,6 +44,8 @@ _DETAILS = (
     ("no space left", ("no space",), re.compile(r"[Nn]o space left on device")),
     ("permission denied", ("permission",), re.compile(r"[Pp]ermission denied")),
     ("out of memory", ("out of memory", "outofmemory"), re.compile(r"out of memory|OutOfMemory")),
+    ("stack overflow", ("stack overflow", "stackoverflow"), re.compile(r"[Ss]tack overflow|StackOverflow")),
+    ("segmentation fault", ("sigsegv", "segfault", "segmentation"), re.compile(r"SIGSEGV|segfault|[Ss]egmentation ")),
     ("deadlock", ("deadlock",), re.compile(r"[Dd]eadlock")),
 )
 _NAMED = re.compile(r"\b([A-Z][A-Za-z0-9]*(?:Exception|Error))\b")
@@ -53,6 +55,11 @@ _LOGFMT = re.compile(r"[\d\s:.,/TZ+\[\]-]{0,40}[A-Za-z_@][\w.@]{0,63}=")
 """The begin of a line that is nothing but pairs, after a time at most."""
 _MAX_TEMPLATE = 160
 PANIC = "error:panic"
+GRAVE = frozenset(
+    {PANIC, "error:fatal error", "error:nil pointer dereference", "error:runtime error", "error:out of memory",
+     "error:stack overflow", "error:segmentation fault", "error:deadlock", "error:no space left"}
+)  # fmt: skip
+"""Kinds by which a process or its machine fails: no word of a template makes them harmless."""
 
 
 def classes(text: str, priority: int = 6, causes: tuple[str, ...] = ()) -> tuple[str, ...]:

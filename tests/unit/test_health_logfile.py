@@ -216,3 +216,77 @@ def test_only_a_whole_path_is_one(path):
     assert LogFile(path="/var/log/{app}.log").open()
     with pytest.raises((ValidationError, GopubError)):
         LogFile(path=path)
+
+
+# --- links: whoever runs the service owns the folder of its log, and the reader may read more
+
+
+SERVICE, OTHER = 65001, 65002
+
+
+def given(path: Path, uid: int) -> Path:
+    os.chown(path, uid, uid, follow_symlinks=False)
+    return path
+
+
+def linked(world: World, owner: int, target: Path, maker: int) -> None:
+    """The log's folder is the service's, and its name leads to a file of ``owner`` over a link of ``maker``."""
+    given(target, owner)
+    world.file.unlink()
+    world.file.symlink_to(target)
+    given(world.file, maker)
+    given(world.file.parent, SERVICE)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+@pytest.mark.parametrize(
+    ("owner", "maker", "is_read"),
+    [(0, SERVICE, False), (OTHER, SERVICE, False), (SERVICE, SERVICE, True), (OTHER, 0, True), (OTHER, OTHER, True)],
+)
+async def test_a_link_to_the_file_of_another_user_is_not_followed(world, tmp_path_factory, owner, maker, is_read):
+    target = tmp_path_factory.mktemp("elsewhere") / "shadow"
+    target.write_text("ERROR of another user\n")
+    linked(world, owner, target, maker)
+    found = await world.read()
+    if is_read:
+        assert found.classes["template:ERROR of another user"] == 1
+        return
+    assert isinstance(found, NoData)
+    assert "a link leads to another user's file" in found.reason
+    assert "of another" not in found.reason
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+@pytest.mark.parametrize(("name", "is_read"), [("hello.log", False), ("other.log", True)])
+async def test_a_folder_that_became_a_link_of_the_service_leads_nowhere(tmp_path, name, is_read):
+    """Control: the file that has the name itself is read, whoever owns the folder."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "hello.log").write_text("")
+    (tmp_path / "logs").symlink_to(secret)
+    given(tmp_path / "logs", SERVICE)
+    (tmp_path / "other.log").write_text("")
+    path = tmp_path / "logs" / name if name == "hello.log" else tmp_path / name
+    found = await FileSource(str(path), timeout=30).read(LogTarget("h1", "c", "hello.service", Host()), 0.0)
+    assert isinstance(found, NoData) is not is_read
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+async def test_a_second_name_of_another_users_file_is_not_read(world, tmp_path_factory):
+    target = tmp_path_factory.mktemp("elsewhere") / "shadow"
+    target.write_text("ERROR of another user\n")
+    world.file.unlink()
+    os.link(target, world.file)
+    given(world.file.parent, SERVICE)
+    assert isinstance(await world.read(), NoData)
+    given(target, SERVICE)
+    assert (await world.read()).classes["level:error"] == 1, "control: a second name of its own"
+
+
+@pytest.mark.parametrize("step", ["dated.log", "./dated.log", "../{folder}/dated.log", "{whole}/dated.log"])
+async def test_a_link_of_ones_own_to_the_file_of_today_is_followed(world, step):
+    folder = world.file.parent
+    world.file.rename(folder / "dated.log")
+    world.file.symlink_to(step.format(folder=folder.name, whole=folder))
+    world.say("ERROR one\n")
+    assert await world.levels() == 1

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from gopub.cli.logs import app
 from gopub.clock import ManualClock
 from gopub.errors import UsageError
-from gopub.health.logevents import Joiner, count
+from gopub.health.logevents import Joiner, count, is_harmless
+from gopub.health.loglines import classes
 from gopub.health.logscore import LogReading, LogState, fold_logs
 from gopub.health.samples import LogCounts
 from gopub.health.wire import to_json
@@ -115,6 +116,29 @@ def test_a_line_is_left_out_by_its_template_or_all_its_kinds_and_a_panic_by_its_
     found = read(*harmless)
     assert found[0] == left
     assert found[1]["level:error"] + found[1]["level:fatal"] == levels
+
+
+FAILED = "template:request failed"
+
+
+CAUSED = "\n".join(f"Caused by: a.b.C{n}Exception: x" for n in range(4))
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["java.lang.OutOfMemoryError: Java heap space", "runtime: out of memory", "java.lang.StackOverflowError",
+     "signal: segmentation fault", "child died of SIGSEGV", "runtime error: index out of range", "deadlock found",
+     "write /var/x: no space left on device", "invalid memory address or nil pointer dereference",
+     f"{CAUSED}\nCaused by: java.lang.OutOfMemoryError: x", f"{CAUSED}\nCaused by: java.lang.StackOverflowError"],
+)  # fmt: skip
+def test_no_template_hides_that_a_process_or_its_machine_fails(error):
+    """Whether the line says so itself, or what caused it far down its trace; its kinds hide it, for that was meant."""
+    line = json.dumps({"level": "error", "msg": "request failed", "error": error})
+    usual = json.dumps({"level": "error", "msg": "request failed", "err": "cache misses"})
+    kinds = frozenset(name for name in classes(line) if name.startswith("error:"))
+    assert is_harmless(classes(usual), frozenset({FAILED})), "control"
+    assert not is_harmless(classes(line), frozenset({FAILED}))
+    assert is_harmless(classes(line), kinds)
 
 
 def test_a_mark_is_a_word_in_the_journal_and_can_be_taken_back(journal):

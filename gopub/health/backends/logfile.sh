@@ -7,12 +7,43 @@
 # Where nothing has that name, which is no file that cannot be read, that is said:  gopub none
 # Only a regular file is opened, once, and everything is asked of what was opened: a name may be given to another file
 # at any moment.
+# Whoever runs the service owns the folder of its log, and this user may read more than that one: a link there to
+# another's file is not followed, nor is a second name of it (our).
 path=$1 inode=$2 offset=$3 most=$4
 LC_ALL=C
 export LC_ALL
+me=$(id -u)
+our() { # NAME: whether 3 lies where NAME leads over links that root, this user or the file's owner has made
+    # shellcheck disable=SC2046 # two words
+    set -- "$1" $(stat -L -c '%u %h' /proc/self/fd/3)
+    opened=$(readlink /proc/self/fd/3)
+    folder=$(stat -c %u "${opened%/*}/") || return 1
+    [ "$3" = 1 ] || [ "$folder" = 0 ] || [ "$folder" = "$me" ] || [ "$folder" = "$2" ] || return 1
+    here='' rest=$1 links=0
+    while [ -n "$rest" ]; do
+        name=${rest%%/*}
+        case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+        case $name in
+        '' | .) continue ;;
+        ..) here=${here%/*} && continue ;;
+        esac
+        kind=$(stat -c '%F:%u' "$here/$name") || return 1
+        case $kind in
+        "symbolic link:0" | "symbolic link:$me" | "symbolic link:$2") ;;
+        "symbolic link:"*) return 1 ;;
+        *) here=$here/$name && continue ;;
+        esac
+        links=$((links + 1)) to=$(readlink "$here/$name")
+        [ "$links" -le 40 ] || return 1
+        case $to in /*) here= ;; esac
+        rest=$to/$rest
+    done
+    [ "$here" = "$opened" ]
+}
 part() { # NAME KNOWN: the part of a file that is new; KNOWN says that offset belongs to it
     [ -f "$1" ] || { echo "no such file: $1" >&2; return 1; }
     exec 3<"$1" || return 1
+    our "$1" || { echo "not read, for a link leads to another user's file: $1" >&2; return 1; }
     # shellcheck disable=SC2046 # two words
     set -- "$2" $(stat -L -c '%i %s' /dev/fd/3)
     from=0
