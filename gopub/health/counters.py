@@ -18,6 +18,8 @@ from gopub.health.samples import (
     Window,
 )
 
+BEHIND = 120.0
+"""Seconds for which lower counters of an edge that says who it is are an older reading; then they did begin anew."""
 _Key = tuple[str, str, str]
 _Bounds = tuple[float | None, float | None]
 """Seconds above which an answer is slow, and late."""
@@ -27,6 +29,7 @@ def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeri
     """What each series of ``after`` gained since ``before``.
 
     A series in which any counter fell was restarted: all its counters count from 0 (one fell, so all began anew).
+    Not so where the edge says who it is, for a restarted one is another: then an older reading gained nothing.
     A series that ``before`` does not know counts from 0 if its edge was there, for edges create a series before the
     first request; from an edge that was not there it is a starting point only, because its age is unknown. So it is
     from an edge that measures latency by other bounds than before: another program counts there.
@@ -34,10 +37,25 @@ def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeri
     known = {_key(series): series for series in before.series}
     return tuple(
         _gain(known.get(_key(series)), series)
-        for series in after.series
+        for series in (_caught_up(known, one, before, after) for one in after.series)
         if (_key(series) in known or _was_there(series.edge, before, after))
         and not _rebuilt(known.get(_key(series)), series)
     )
+
+
+def _caught_up(
+    known: Mapping[_Key, RawSeries], series: RawSeries, before: CounterSnapshot, after: CounterSnapshot
+) -> RawSeries:
+    """A series, or what was known of it where this is an older reading."""
+    earlier = known.get(_key(series))
+    behind = earlier is not None and _is_behind(earlier, series, before, after)
+    return earlier if behind and earlier else series
+
+
+def _is_behind(earlier: RawSeries, later: RawSeries, before: CounterSnapshot, after: CounterSnapshot) -> bool:
+    if later.edge not in after.identified or not _any_fell(earlier, later):
+        return False
+    return after.at - before.held.get(_key(later), before.at) <= BEHIND
 
 
 def _was_there(edge: str, before: CounterSnapshot, after: CounterSnapshot) -> bool:
@@ -46,10 +64,17 @@ def _was_there(edge: str, before: CounterSnapshot, after: CounterSnapshot) -> bo
 
 
 def merged(before: CounterSnapshot, after: CounterSnapshot) -> CounterSnapshot:
-    """``after`` with what only ``before`` has: an edge that comes back goes on from its last known counters."""
+    """``after`` with what only ``before`` has: an edge that comes back goes on from its last known counters.
+
+    So it does from those that were read before where ``after`` is an older reading of them.
+    """
+    known = {_key(series): series for series in before.series}
     present = {_key(series) for series in after.series}
-    kept = tuple(series for series in before.series if _key(series) not in present)
-    return replace(after, series=after.series + kept, edges={**before.edges, **after.edges})
+    series = tuple(_caught_up(known, one, before, after) for one in after.series)
+    behind = [_key(new) for new, one in zip(series, after.series, strict=True) if new is not one]
+    held = {key: before.held.get(key, before.at) for key in behind}
+    kept = tuple(one for one in before.series if _key(one) not in present)
+    return replace(after, series=series + kept, edges={**before.edges, **after.edges}, held=held)
 
 
 def bounds_of(*snapshots: CounterSnapshot) -> frozenset[tuple[float, ...]]:
@@ -170,8 +195,7 @@ def _rebuilt(before: RawSeries | None, after: RawSeries) -> bool:
 def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
     if before is None:
         return after
-    counted = (before.classes, after.classes), (before.cumulative, after.cumulative), (before.warming, after.warming)
-    if any(_fell(earlier, later) for earlier, later in counted):
+    if _any_fell(before, after):
         return after
     return replace(
         after,
@@ -179,6 +203,11 @@ def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
         cumulative={le: value - before.cumulative.get(le, 0.0) for le, value in after.cumulative.items()},
         warming={le: value - before.warming.get(le, 0.0) for le, value in after.warming.items()},
     )
+
+
+def _any_fell(before: RawSeries, after: RawSeries) -> bool:
+    counted = (before.classes, after.classes), (before.cumulative, after.cumulative), (before.warming, after.warming)
+    return any(_fell(earlier, later) for earlier, later in counted)
 
 
 def _fell(

@@ -206,6 +206,11 @@ class CounterSnapshot:
     """Edge → what people know it by, where that is another text."""
     follows: Mapping[str, str] = field(default_factory=dict)
     """Edge → what it was before it was restarted, where it is another one since."""
+    identified: frozenset[str] = frozenset()
+    """Edges that say who they are, and are others once they are restarted: what one counts never falls, so lower
+    counters are an older reading, by a server that is behind."""
+    held: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    """Edge, release and host → since when what was read of it is older than what was read before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,10 @@ class Metrics:
     def add(self, name: str, labels: Mapping[str, str], at: float, value: float | str) -> None:
         self.samples.setdefault((name, tuple(sorted(labels.items()))), []).append((at, str(value)))
 
+    def ordered(self) -> Metrics:
+        """The same with the samples of each series in order of time: two may have written it by turns."""
+        return Metrics({key: sorted(points) for key, points in self.samples.items()})
+
     def text(self) -> str:
         """OpenMetrics: all lines of a family together, counters named without ``_total`` in their TYPE line."""
         lines: list[str] = []
@@ -63,7 +67,9 @@ def _escaped(value: str) -> str:
 
 
 @contextmanager
-def prometheus(home: Path, metrics: Metrics | None = None, config: str = "") -> Iterator[str]:
+def prometheus(
+    home: Path, metrics: Metrics | None = None, config: str = "", flags: Sequence[str] = ()
+) -> Iterator[str]:
     """Its URL while it runs; ``config`` is prometheus.yml."""
     data = home / "data"
     if metrics:
@@ -80,6 +86,7 @@ def prometheus(home: Path, metrics: Metrics | None = None, config: str = "") -> 
                 f"--storage.tsdb.path={data}",
                 "--storage.tsdb.retention.time=100y",
                 f"--web.listen-address=127.0.0.1:{port}",
+                *flags,
             ],
             env=base_environment(),
             stdin=subprocess.DEVNULL,

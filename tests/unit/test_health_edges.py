@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gopub.health.backends.targets import interval_of, stale, targets, twice
-from gopub.health.counters import increments
+from gopub.health.counters import increments, merged
 from gopub.health.edges import older, only_ours
 from gopub.health.samples import CounterSnapshot, RawSeries
 
@@ -95,3 +95,59 @@ def test_an_edge_that_counts_no_cuts_is_named():
     old = CounterSnapshot(1, (RawSeries("e:1", "c", "h1", {"2xx": 1.0}),), {"e:1": 1})
     assert older(old) == ("e:1 does not count answers that are cut off: it runs an older gopub",)
     assert older(counted("one")) == ()
+
+
+def read(at, value, **more):
+    return CounterSnapshot(at, (RawSeries("one", "c", "h1", {"2xx": value}),), {"one": at}, **more)
+
+
+def test_lower_counters_of_an_edge_that_says_who_it_is_are_an_older_reading():
+    """A server that is behind answers: what it says was counted before. Nothing is gained, and nothing forgotten."""
+    known = {"identified": frozenset({"one"})}
+    first, behind, next_one = read(10, 100.0, **known), read(12, 90.0, **known), read(14, 104.0, **known)
+    assert [series.classes for series in increments(first, behind)] == [{"2xx": 0.0}]
+    last = merged(first, behind)
+    assert [series.classes for series in last.series] == [{"2xx": 100.0}]
+    assert [series.classes for series in increments(last, next_one)] == [{"2xx": 4.0}]
+    assert merged(last, next_one).held == {}
+    unknown = read(12, 90.0)
+    assert [series.classes for series in increments(first, unknown)] == [{"2xx": 90.0}], "control: it was restarted"
+
+
+def test_what_stays_lower_did_begin_anew():
+    """An edge drops the counters of a host that left for good, and begins anew should it come again."""
+    known = {"identified": frozenset({"one"})}
+    last = read(10, 100.0, **known)
+    for at in range(20, 131, 10):
+        now = read(at, at / 10, **known)
+        assert [series.classes for series in increments(last, now)] == [{"2xx": 0.0}]
+        last = merged(last, now)
+    now = read(140, 14.0, **known)
+    assert [series.classes for series in increments(last, now)] == [{"2xx": 14.0}]
+    last = merged(last, now)
+    assert [series.classes for series in increments(last, read(150, 15.0, **known))] == [{"2xx": 1.0}]
+
+
+def test_of_an_older_edge_the_newest_scrape_alone_counts():
+    """Who cannot say whether it was restarted is read from one target: another may have the counters of before."""
+    found = targets([row("e:1", "", [1, 16]), row("e:1", "", [5, 20], job="more")])
+    assert [found.counts(sample("e:1", job)) for job in ("edges", "more")] == [False, True]
+    known = targets([row("e:1", "one", [1, 16]), row("e:1", "one", [5, 20], job="more")])
+    assert [known.counts(sample("e:1", job)) for job in ("edges", "more")] == [True, True]
+    assert found.counts(sample("e:2")), "a target that told nothing"
+
+
+def test_each_target_is_stale_by_its_own_interval():
+    quick, rare = row("e:1", "one", range(0, 301, 5)), row("e:2", "two", [0, 60, 120, 180, 240])
+    assert not stale(targets([quick, rare]), 300)
+    assert interval_of(targets([quick, rare])) == 60.0
+    told = stale(targets([row("e:1", "one", range(0, 271, 5)), rare]), 300)
+    assert told == {"one": "stale: the newest sample of e:1 is 30.0s old, the limit is 25s"}
+    both = targets([row("e:1", "one", range(0, 31, 5)), row("e:9", "one", [0, 60, 120, 180, 240])])
+    assert not stale(both, 300), "one of its targets is fresh"
+
+
+def test_two_servers_that_write_one_series_by_turns_do_not_halve_the_limit():
+    merged_series = row("e:1", "one", sorted([*range(0, 300, 60), *range(3, 300, 60)]))
+    assert not stale(targets([merged_series]), 299)
+    assert stale(targets([row("e:1", "one", range(0, 243, 3))]), 299), "control"

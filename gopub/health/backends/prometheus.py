@@ -27,7 +27,17 @@ from gopub.health.backends.prometheus_http import Bounded, basic, check_headers,
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.recorded import moments
 from gopub.health.backends.spending import read_spending
-from gopub.health.backends.targets import Row, Targets, interval_of, name_of, stale, targets, twice
+from gopub.health.backends.targets import (
+    Row,
+    Target,
+    Targets,
+    interval_of,
+    name_of,
+    stale,
+    target_of,
+    targets,
+    twice,
+)
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import (
@@ -165,12 +175,14 @@ class PrometheusSource:
         """The newest counters as of ``at``; NoData when no edge has a fresh sample."""
         queries: list[ResolvedQuery] = []
         try:
-            told = await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries)
-            found, edges, notes = freshness(told, at)
-            series = _raw(await self._ask(_counters(app, env, releases), at, queries), found)
+            found, edges, notes = freshness(await self._ask(f"{_revision(app, env)}[{_LOOKBACK}]", at, queries), at)
+            text = _counters(app, env, releases)
+            rows = await self._ask(text, at, queries)
+            for moment, missed in missing(found, edges, rows, at).items():
+                rows += [row for row in await self._ask(text, moment, queries) if target_of(row[0]) in missed]
             names = {edge: found.say(edge) for edge in found.names}
-            interval = interval_of(found)
-            return CounterSnapshot(at, series, edges, interval, notes, tuple(queries), names, found.follows)
+            told = CounterSnapshot(at, _raw(rows, found), edges, interval_of(found), notes, tuple(queries), names)
+            return replace(told, follows=found.follows, identified=found.identified)
         except _Refused as refusal:
             return NoData(str(refusal), tuple(queries))
 
@@ -299,8 +311,19 @@ def freshness(rows: Sequence[Row], at: float) -> tuple[Targets, dict[str, float]
     return found, fresh, (*old.values(), *twice(found))
 
 
+def missing(found: Targets, fresh: Iterable[str], rows: Sequence[Row], at: float) -> dict[float, set[Target]]:
+    """Whom to ask for again, as of when: a scrape that failed ends every series, and hides what was counted before."""
+    there = {found.key(labels) for labels, _ in rows}
+    again: dict[float, set[Target]] = {}
+    for edge in set(fresh) - there:
+        target = found.read_from(edge)
+        again.setdefault(found.newest[target], set()).add(target)
+    return {moment: missed for moment, missed in again.items() if moment < at}
+
+
 def _raw(rows: Sequence[Row], found: Targets) -> tuple[RawSeries, ...]:
     """Samples put together by edge, release and host; of two that claim the same place the larger one counts."""
+    rows = [row for row in rows if found.counts(row[0])]
     places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float], dict[float, float]]] = {}
     for labels, samples in rows:
         place = (found.key(labels), labels.get("release", ""), labels.get("host", ""))

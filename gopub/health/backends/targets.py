@@ -37,8 +37,26 @@ class Targets:
     follows: Mapping[str, str] = field(default_factory=dict)
     confused: tuple[str, ...] = ()
     """Targets that told several identities in turn."""
-    gaps: tuple[float, ...] = ()
-    """Seconds between the samples of one target."""
+    newest: Mapping[Target, float] = field(default_factory=dict)
+    """Target → its newest sample."""
+    intervals: Mapping[Target, float] = field(default_factory=dict)
+    """Target → seconds between two of its scrapes, as seen; without those of which one sample alone is known."""
+    identified: frozenset[str] = frozenset()
+    """Edges that say who they are: what such a one counts never falls, for a restarted one is another."""
+
+    def counts(self, labels: Mapping[str, str]) -> bool:
+        """Whether a sample counts: of an edge that nobody can tell from its former self, only its newest target's."""
+        own = target_of(labels)
+        key = self.keys.get(own)
+        return key is None or key in self.identified or own == self.read_from(key)
+
+    def read_from(self, edge: str) -> Target:
+        """Of the targets of an edge the one that was scraped last."""
+        return max((one for one in self.keys if self.keys[one] == edge), key=lambda one: (self.newest[one], one))
+
+    def limit(self, target: Target) -> float:
+        """Seconds from which on the newest sample of a target is too old."""
+        return max(STALE_FLOOR, STALE_INTERVALS * self.intervals.get(target, interval_of(self) or _USUAL_INTERVAL))
 
     def key(self, labels: Mapping[str, str]) -> str:
         """The edge that a sample is of."""
@@ -76,7 +94,8 @@ def _put_together(told: Mapping[Target, Mapping[str, Sequence[float]]]) -> Targe
     times: dict[str, set[float]] = {}
     follows: dict[str, str] = {}
     confused: list[str] = []
-    gaps: list[float] = []
+    intervals: dict[Target, float] = {}
+    newest: dict[Target, float] = {}
     for target, identities in sorted(told.items()):
         name = name_of(dict(target))
         order = sorted((i for i in identities if identities[i]), key=lambda i: max(identities[i]))
@@ -87,16 +106,20 @@ def _put_together(told: Mapping[Target, Mapping[str, Sequence[float]]]) -> Targe
         key = keys[target] = order[-1] or name
         names.setdefault(key, set()).add(name)
         times.setdefault(key, set()).update(identities[order[-1]])
+        newest[target] = max(identities[order[-1]])
         if len(order) > 1:
             follows[key] = order[-2] or name
-        gaps += _gaps(identities.values())
+        if gaps := _gaps(identities.values()):
+            intervals[target] = _usual(gaps)
     return Targets(
         keys,
         {key: tuple(sorted(found)) for key, found in names.items()},
         {key: tuple(sorted(found)) for key, found in times.items()},
         follows,
         tuple(confused),
-        tuple(gaps),
+        newest,
+        intervals,
+        frozenset(key for target, key in keys.items() if key in told[target]),
     )
 
 
@@ -105,20 +128,32 @@ def _gaps(series: Any) -> list[float]:
     return [b - a for a, b in pairwise(every) if b > a]
 
 
+def _usual(gaps: Sequence[float]) -> float:
+    """Of the gaps between samples the one that a quarter exceeds: two servers may have written one series by turns.
+
+    Then every second gap is short, and says nothing of how old a sample may be.
+    """
+    return median(gaps) if len(gaps) < 3 else sorted(gaps)[int(0.75 * (len(gaps) - 1))]
+
+
 def interval_of(found: Targets) -> float | None:
-    """Seconds between two scrapes of one target, as seen."""
-    return median(found.gaps) if found.gaps else None
+    """Seconds between two scrapes, as seen: of the edge that is scraped most rarely, by the quickest of its targets."""
+    quickest: dict[str, float] = {}
+    for target, seconds in found.intervals.items():
+        edge = found.keys[target]
+        quickest[edge] = min(seconds, quickest.get(edge, seconds))
+    return max(quickest.values(), default=None)
 
 
 def stale(found: Targets, at: float) -> dict[str, str]:
-    """Edges whose newest sample is too old, and the words for it."""
-    limit = max(STALE_FLOOR, STALE_INTERVALS * (interval_of(found) or _USUAL_INTERVAL))
-    ages = {edge: at - max(times) for edge, times in found.times.items()}
-    return {
-        edge: f"stale: the newest sample of {found.say(edge)} is {age:.1f}s old, the limit is {limit:g}s"
-        for edge, age in sorted(ages.items(), key=lambda item: found.say(item[0]))
-        if age > limit
-    }
+    """Edges of which every target's newest sample is too old for its own interval, and the words for it."""
+    fresh = {found.keys[target] for target, newest in found.newest.items() if at - newest <= found.limit(target)}
+    words = {}
+    for edge in sorted(set(found.times) - fresh, key=found.say):
+        target = found.read_from(edge)
+        age, limit = at - found.newest[target], found.limit(target)
+        words[edge] = f"stale: the newest sample of {found.say(edge)} is {age:.1f}s old, the limit is {limit:g}s"
+    return words
 
 
 def twice(found: Targets) -> tuple[str, ...]:
