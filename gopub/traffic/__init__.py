@@ -13,7 +13,7 @@ from gopub.traffic.protocol import (
     confirm,
     in_flight,
 )
-from gopub.traffic.table import FULL, Peer, RouteTable, Rule, Track, encode, to_json
+from gopub.traffic.table import FULL, Endpoint, Peer, RouteTable, Rule, Track, encode, to_json
 from gopub.traffic.wire import from_json
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MOST_SKEW",
     "EdgeAck",
     "EdgeStatus",
+    "Endpoint",
     "Explanation",
     "Peer",
     "Request",

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from gopub.errors import UsageError
+from gopub.spec.endpoints import MOST, pattern
 from gopub.traffic.table import FULL, RouteTable, Rule, Track
 
 RESERVED = ("canary", "default", "lapsed", "none", "no-subject", "only-canary", "weight")
@@ -44,6 +45,7 @@ def problems(table: RouteTable) -> Iterator[str]:
     for at, network in enumerate(table.trust):
         if not is_network(network):
             yield f'trust[{at}] "{network}" is not a network'
+    yield from _endpoints(table)
 
 
 def _names(table: RouteTable) -> Iterator[str]:
@@ -119,6 +121,18 @@ def _rule(table: RouteTable, at: int, rule: Rule) -> Iterator[str]:
         yield f'rules[{at}].header.name "{rule.header_name}" is not a header name'
     if not 1 <= len(rule.header_value) <= 256 or not _PRINTABLE.fullmatch(rule.header_value):
         yield f"rules[{at}].header.value is not printable ASCII of 1 to 256 characters"
+
+
+def _endpoints(table: RouteTable) -> Iterator[str]:
+    if len(table.endpoints) > MOST:
+        yield f"endpoints are {len(table.endpoints)}, and {MOST} at most"
+    for at, endpoint in enumerate(table.endpoints):
+        if pattern(endpoint.match) is None:
+            yield f'endpoints[{at}].match "{endpoint.match}" is no endpoint'
+        if any(earlier.match == endpoint.match for earlier in table.endpoints[:at]):
+            yield f'endpoint "{endpoint.match}" stands in the table twice'
+        if endpoint.slow is not None and not 0.001 <= endpoint.slow <= 600:
+            yield f"endpoints[{at}].slow is not a number of seconds from 0.001 to 600"
 
 
 def is_endpoint(text: str) -> bool:

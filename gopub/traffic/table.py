@@ -62,6 +62,17 @@ class Rule:
     header_value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Requests that are counted by themselves, by a pattern of ``spec.endpoints``; the first that fits wins.
+
+    ``slow`` are the seconds above which an answer is counted as slow; None: none is.
+    """
+
+    match: str
+    slow: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTable:
     """What an edge does with the requests for ``upstream``, and by whose order.
@@ -70,7 +81,7 @@ class RouteTable:
     ``lapse`` says what its passing means; ``trust`` are the networks whose ``x-forwarded-for`` and gray headers count;
     ``fallback`` lets a request that the canary could not take go to stable; ``latency`` is the time of an answer
     that the edge counts as such: ``auto`` is its end, but of a stream its header. For ``warmup`` seconds from its
-    ``since`` on a peer gets less than its turns, growing; 0: all at once.
+    ``since`` on a peer gets less than its turns, growing; 0: all at once. ``endpoints`` are counted by themselves.
     """
 
     app: str
@@ -94,6 +105,7 @@ class RouteTable:
     latency: Latency = "auto"
     warmup: float = 0.0
     weight_from: int = 0
+    endpoints: tuple[Endpoint, ...] = ()
 
     def weight_at(self, now: float) -> int:
         """The canary's weight now: it follows what its peers take while they warm up.
@@ -121,8 +133,8 @@ class RouteTable:
 def to_json(table: RouteTable) -> dict[str, Json]:
     """The document that goes to the edges; absent things are null.
 
-    ``latency``, ``warmup``, ``weight_from`` and ``since`` are there only where they are not the default: edges of
-    older versions do not know them, and refuse the table.
+    ``latency``, ``warmup``, ``weight_from``, ``endpoints`` and ``since`` are there only where they are not the default:
+    edges of older versions do not know them, and refuse the table.
     """
     doc: dict[str, Json] = {
         "schema": SCHEMA,
@@ -149,7 +161,13 @@ def to_json(table: RouteTable) -> dict[str, Json]:
     }
     if table.latency != "auto":
         doc["latency"] = table.latency
+    if table.endpoints:
+        doc["endpoints"] = [_endpoint_json(one) for one in table.endpoints]
     return doc if not table.warmup else {**doc, "warmup": table.warmup, "weight_from": table.weight_from}
+
+
+def _endpoint_json(endpoint: Endpoint) -> Json:
+    return {"match": endpoint.match} | ({} if endpoint.slow is None else {"slow": endpoint.slow})
 
 
 def _track_json(track: Track | None) -> Json:

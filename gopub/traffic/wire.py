@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from gopub.canon import Json, bounded
 from gopub.errors import UsageError
 from gopub.traffic.check import validate
-from gopub.traffic.table import Lapse, Latency, Peer, RouteTable, Rule, Track
+from gopub.traffic.table import Endpoint, Lapse, Latency, Peer, RouteTable, Rule, Track
 
 String = Annotated[str, Strict()]
 Whole = Annotated[int, Strict()]
@@ -58,6 +58,14 @@ class _Rule(_Object):
     header: _Header
 
 
+class _Endpoint(_Object):
+    match: String
+    slow: Number = 0.0
+
+    def value(self) -> Endpoint:
+        return Endpoint(self.match, self.slow if "slow" in self.model_fields_set else None)
+
+
 class _Table(_Object):
     schema_: Literal["gopub/route-table/v1"] = Field(alias="schema")
     app: String
@@ -81,13 +89,15 @@ class _Table(_Object):
     latency: Latency = "auto"
     warmup: Number = 0.0
     weight_from: Whole = 0
+    endpoints: tuple[_Endpoint, ...] = ()
 
     def value(self) -> RouteTable:
         return RouteTable(
-            **self.model_dump(exclude={"schema_", "stable", "canary", "rules"}),
+            **self.model_dump(exclude={"schema_", "stable", "canary", "rules", "endpoints"}),
             stable=self.stable.value() if self.stable else None,
             canary=self.canary.value() if self.canary else None,
             rules=tuple(Rule(one.id, one.header.name, one.header.value) for one in self.rules),
+            endpoints=tuple(one.value() for one in self.endpoints),
         )
 
 

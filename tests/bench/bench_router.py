@@ -1,8 +1,10 @@
-"""The router with 4 rules against plain nginx, both with kept connections: requests and CPU, as ratios of one run.
+"""The router with 4 rules, alone and with ten endpoints, against plain nginx: requests and CPU, as ratios of one run.
+
+All of them keep their connections.
 
     python tests/bench/bench_router.py [--seconds 4] [--rounds 5]
 
-Aims: requests at least 0.75 of plain, CPU of the proxy at most 1.5 times per request. Rounds of both take turns
+Aims: requests at least 0.75 of plain, CPU of the proxy at most 1.5 times per request. Rounds of all take turns
 and medians are compared, since the machine is shared; the worker's CPU time is the steadier figure.
 """
 
@@ -13,14 +15,16 @@ import asyncio
 import re
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gopub.process import run
-from gopub.traffic import Peer, RouteTable, Rule, Track
+from gopub.traffic import Endpoint, Peer, RouteTable, Rule, Track
 from tests.contracts.edge_nginx import LocalEdge, free_port, running_edge
 
 CONNECTIONS = 32
+ENDPOINTS = tuple(Endpoint(f"/some/*/path/{n}", 0.1) for n in range(9))
+"""Those that do not fit come first: the longest way to the one that does."""
 PLAIN = """
 upstream plain {{ server 127.0.0.1:{stable}; keepalive 256; keepalive_requests 1000000; }}
 server {{
@@ -93,6 +97,13 @@ def table_of(ports: tuple[int, int]) -> RouteTable:
     )
 
 
+async def put(edge: LocalEdge, table: RouteTable) -> None:
+    """A table in force, or the end."""
+    status, said = await edge.put(table)
+    if status != 200:
+        raise SystemExit(f"the edge refused the table: {said}")
+
+
 async def bench(root: Path, seconds: int, rounds: int) -> dict[str, list[Round]]:
     """Rounds of plain and router in turn, against upstreams in an nginx of their own."""
     ports = (free_port(), free_port())
@@ -103,13 +114,15 @@ async def bench(root: Path, seconds: int, rounds: int) -> dict[str, list[Round]]
     plain = free_port()
     try:
         async with running_edge(root / "edge", extra=PLAIN.format(stable=ports[0], plain=plain), workers=1) as edge:
-            status, said = await edge.put(table_of(ports))
-            if status != 200:
-                raise SystemExit(f"the edge refused the table: {said}")
-            found: dict[str, list[Round]] = {"plain": [], "router": []}
-            for _ in range(rounds):
+            table = table_of(ports)
+            arms = {"router": (), "endpoints": (*ENDPOINTS, Endpoint("/some/*", 0.1))}
+            found: dict[str, list[Round]] = {"plain": [], **{name: [] for name in arms}}
+            for at in range(rounds):
                 found["plain"].append(await measure(edge, plain, seconds))
-                found["router"].append(await measure(edge, edge.port, seconds))
+                for name, endpoints in arms.items():
+                    number = 2 * at + len(endpoints) // 10 + 1
+                    await put(edge, replace(table, revision=number, n=number, endpoints=endpoints))
+                    found[name].append(await measure(edge, edge.port, seconds))
             return found
     finally:
         upstream.terminate()
@@ -127,9 +140,10 @@ def main() -> None:
     rate = {name: statistics.median(one.rate for one in rounds) for name, rounds in found.items()}
     cpu = {name: statistics.median(one.cpu for one in rounds) for name, rounds in found.items()}
     for name in found:
-        print(f"{name:8} {rate[name]:9.0f} requests/s   {cpu[name]:6.1f} us CPU of the proxy per request")
-    print(f"requests router/plain {rate['router'] / rate['plain']:.2f}   (aim: at least 0.75)")
-    print(f"CPU      router/plain {cpu['router'] / cpu['plain']:.2f}   (aim: at most 1.50)")
+        print(f"{name:9} {rate[name]:9.0f} requests/s   {cpu[name]:6.1f} us CPU of the proxy per request")
+    for name in ("router", "endpoints"):
+        print(f"requests {name}/plain {rate[name] / rate['plain']:.2f}   (aim: at least 0.75)")
+        print(f"CPU      {name}/plain {cpu[name] / cpu['plain']:.2f}   (aim: at most 1.50)")
 
 
 if __name__ == "__main__":

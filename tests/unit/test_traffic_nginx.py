@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields, replace
 
 import pytest
 
@@ -16,6 +16,7 @@ from gopub.process import Result
 from gopub.traffic import (
     EdgeAck,
     EdgeStatus,
+    Endpoint,
     Peer,
     RouteTable,
     Track,
@@ -50,11 +51,15 @@ class Said:
         return self.result
 
 
-def router(*, limit: float = 10.0, **edges: Said) -> NginxRouter:
-    async def connect(edge: str) -> Said:
+def connected(edges: Mapping[str, Said | Older]) -> Callable[[str], Awaitable[Said | Older]]:
+    async def connect(edge: str) -> Said | Older:
         return edges[edge]
 
-    return NginxRouter(tuple(edges), connect, limit=limit)
+    return connect
+
+
+def router(*, limit: float = 10.0, **edges: Said) -> NginxRouter:
+    return NginxRouter(tuple(edges), connected(edges), limit=limit)
 
 
 def accepted(revision: int = 4) -> str:
@@ -178,6 +183,38 @@ def test_an_edge_of_an_older_version_gets_no_table_that_it_would_refuse():
     agree_on_latency("header", {"e1": "0123456789abcdef", "e2": None})
     with pytest.raises(GopubError, match=r"GP510 e1, e3: an edge of an older gopub.*`traffic.latency: header`"):
         agree_on_latency("header", {"e3": "", "e2": "0123456789abcdef", "e1": ""})
+
+
+class Older:
+    """An edge that knows no endpoints: it refuses the shape of a table that has some."""
+
+    def __init__(self) -> None:
+        self.tables: list[dict[str, object]] = []
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        self.tables.append(json.loads(stdin))
+        known = "endpoints" not in self.tables[-1]
+        said = accepted() if known else '{"code":"GP501","error":"endpoints is not known"}\n422'
+        return Result(("curl",), 0, said.encode(), b"")
+
+
+async def test_an_edge_that_knows_no_endpoints_gets_the_table_without_them():
+    older, newer = Older(), Said(accepted())
+    table = replace(TABLE, endpoints=(Endpoint("/checkout", 0.2),))
+    router = NginxRouter(("old", "new"), connected({"old": older, "new": newer}))
+    assert [(ack.edge, ack.ok, ack.revision) for ack in await router.put(table)] == [("old", True, 4), ("new", True, 4)]
+    assert older.tables == [to_json(table), to_json(TABLE)]
+    assert [json.loads(body) for _, body in newer.asked] == [to_json(table)]
+
+
+async def test_a_table_that_is_refused_for_anything_else_is_not_sent_again():
+    for code, status in (("GP503", 409), ("GP502", 422)):
+        refusing = Said(f'{{"code":"{code}","error":"no"}}\n{status}')
+        [ack] = await router(e1=refusing).put(replace(TABLE, endpoints=(Endpoint("/checkout"),)))
+        assert (ack.ok, len(refusing.asked)) == (False, 1)
+    plain = Said('{"code":"GP501","error":"colour is not known"}\n422')
+    assert not (await router(e1=plain).put(TABLE))[0].ok
+    assert len(plain.asked) == 1
 
 
 async def test_an_edge_says_who_it_is():

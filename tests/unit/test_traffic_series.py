@@ -154,3 +154,46 @@ def test_without_room_for_what_is_counted_apart_a_table_is_refused_and_leaves_no
     )
     assert (first["fine"], refused["fine"], again["fine"]) == (True, False, True)
     assert refused["counters"] == again["counters"] == 4 * EACH
+
+
+def declaring(doc: dict[str, Any], *paths: str, slow: float | None = None) -> dict[str, Any]:
+    bound = {} if slow is None else {"slow": slow}
+    return {**doc, "endpoints": [{"match": path, **bound} for path in paths]}
+
+
+def test_declared_endpoints_are_counted_for_every_peer_and_leave_with_the_declaration():
+    both = table(("a", range(2, 4)), ("b", range(2)))
+    answers = kept(
+        [
+            (100.0, both),
+            (101.0, declaring(both, "/x", "/y")),
+            (102.0, declaring(both, "/x", "/y", slow=0.2)),
+            (103.0, declaring(both, "/y", slow=0.2)),
+            (104.0, both),
+        ]
+    )
+    more = [answer["counters"] - 4 * EACH for answer in answers]
+    assert more == [0, 4 * 4, 4 * 8, 4 * 4, 0], "two for each peer and endpoint, four with a bound"
+
+
+def test_endpoints_of_hosts_that_left_go_with_the_canary():
+    puts = [(at, declaring(doc, "/x", "/y")) for at, doc in rollouts(10, "abcd", every=300)]
+    answers = kept(puts)
+    assert answers[-2]["counters"] == 40 * EACH + 4 * 20
+    assert answers[-1]["counters"] == 40 * EACH + 4 * 10
+    assert {answer["fine"] for answer in answers} == {True}
+
+
+def test_endpoints_never_stand_in_the_way_of_a_table():
+    """They are counted where there is room beside the peers, and given up where peers need it."""
+    small, large = table(("a", range(4))), table(("a", range(4)), ("b", range(4, 8)))
+    answers = kept(
+        [
+            (100.0, declaring(small, "/x", "/y")),
+            (101.0, declaring(large, "/x", "/y")),
+            (102.0, declaring(small, "/x", "/y")),
+        ],
+        room=8 * EACH + 10,
+    )
+    assert [answer["fine"] for answer in answers] == [True] * 3
+    assert [answer["counters"] for answer in answers] == [4 * EACH + 16, 8 * EACH, 8 * EACH]

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from gopub.errors import UsageError
-from gopub.traffic import Peer, RouteTable, Rule, Track, encode, from_json, to_json, validate
+from gopub.traffic import Endpoint, Peer, RouteTable, Rule, Track, encode, from_json, to_json, validate
 from tests.unit.traffic_lua import ROOT, TABLE, cases, dice, lua, varied
 
 BAD = cases("table.bad.yaml")
@@ -94,6 +94,7 @@ def test_the_schema_refuses_every_wrong_shape_too():
         RouteTable(app="a", env="b", upstream="c", trust=("10.0.0.0/8", "::1", "2001:db8::/32"), sticky="cookie:sid"),
         replace(with_canary(), latency="header"),
         replace(with_canary(), latency="total"),
+        replace(with_canary(), endpoints=(Endpoint("/"), Endpoint("POST /orders/*", 0.25), Endpoint("/a/*/~b.c;d/**"))),
     ],
 )
 def test_a_good_table_survives_the_wire_and_fits_the_schema(table):

@@ -34,6 +34,7 @@ local counters = dict(tonumber(arg[2]))
 rawset(_G, "ngx", {
   shared = { gopub_tables = dict(math.huge), gopub_counters = counters },
   time = function() return now end,
+  log = function() end,
 })
 local series = require "gopub.series"
 

@@ -1,5 +1,5 @@
 -- Runs the edge's pure modules under plain luajit: one JSON document per line in, one per line out.
---   luajit traffic.lua DIRECTORY hash|decide|problem
+--   luajit traffic.lua DIRECTORY hash|decide|problem|endpoint
 
 package.path = arg[1] .. "/?.lua;" .. package.path
 
@@ -7,6 +7,7 @@ local cjson = require "cjson"
 local decide = require "gopub.decide"
 local murmur3 = require "gopub.murmur3"
 local address = require "gopub.address"
+local endpoints = require "gopub.endpoints"
 local validate = require "gopub.validate"
 
 local work = {}
@@ -24,6 +25,14 @@ end
 
 function work.problem(doc)
   return validate.problem(doc) or cjson.null
+end
+
+function work.endpoint(input)
+  local list = {}
+  for at, text in ipairs(input.patterns) do
+    list[at] = { match = text }
+  end
+  return endpoints.find(endpoints.compile(list), input.method, input.path) or cjson.null
 end
 
 for line in io.lines() do

@@ -89,6 +89,9 @@ class NginxRouter:
                 edge, ok=True, revision=_revision(answer.json), skew=answer.skew, identity=identity_of(answer.json)
             )
         except _EdgeError as error:
+            if error.code == "GP501" and table.endpoints:  # an edge of an older version: it routes, and counts no such
+                plain = replace(table, endpoints=())
+                return await self._put(edge, plain, encode(plain))
             return EdgeAck(edge, ok=False, revision=error.revision, error=str(error))
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
@@ -141,11 +144,11 @@ class _Answer:
 
 
 class _EdgeError(Exception):
-    """Why an edge did not do as asked; ``revision`` is what it holds, where it said so."""
+    """Why an edge did not do as asked, by its code; ``revision`` is what it holds, where it said so."""
 
-    def __init__(self, text: str, revision: int = 0) -> None:
+    def __init__(self, text: str, revision: int = 0, code: object = "") -> None:
         super().__init__(text)
-        self.revision = revision
+        self.revision, self.code = revision, code
 
 
 def _read(done: Result) -> Json:
@@ -169,10 +172,10 @@ def _refusal(status: str, answer: Json) -> _EdgeError:
     text = bounded(f"{answer.get('code')} {answer.get('error')}", 400) + f" (status {status})"
     held = answer.get("holds")
     if not isinstance(held, dict):
-        return _EdgeError(text)
+        return _EdgeError(text, code=answer.get("code"))
     holds = f"it holds revision {held.get('revision')} of {held.get('app')}/{held.get('env')}"
     holds += f", epoch {held.get('epoch')}, order {held.get('n')}"
-    return _EdgeError(f"{text}; {bounded(holds, 400)}", _revision(held))
+    return _EdgeError(f"{text}; {bounded(holds, 400)}", _revision(held), answer.get("code"))
 
 
 def _revision(answer: Json) -> int:

@@ -3,6 +3,7 @@
 
 local answer = require "gopub.answer"
 local cjson = require "cjson"
+local endpoint_series = require "gopub.endpoint_series"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
@@ -63,9 +64,22 @@ local function latency(policy, by_header, header, total)
   return header and (policy == "header" or policy ~= "total" and by_header) and header or total
 end
 
+local FAILED = { ["5xx"] = true, connect = true, timeout = true, cut = true }
+
+-- The same attempt at one declared endpoint, without its latency where that is nobody's evidence.
+local function add_endpoint(keys, found, seconds)
+  if not keys or found == "left" then
+    return
+  end
+  count(FAILED[found] and keys.error or keys.ok)
+  if seconds and keys.bound then
+    count(seconds > keys.bound and keys.slow or keys.fine)
+  end
+end
+
 -- `flight` only for the attempt whose answer went to the client; `cold` where the peer warmed up when it was asked:
 -- then its latency is nobody's evidence, and counted apart.
-local function add(peer, policy, flight, cold, status, sent, header, total)
+local function add(peer, endpoint, policy, flight, cold, status, sent, header, total)
   local keys = peer.counters
   if not keys then
     return
@@ -84,9 +98,13 @@ local function add(peer, policy, flight, cold, status, sent, header, total)
     found = class_of_silence(status, tonumber(sent), total)
   end
   count(keys.class[found])
-  if total and found ~= "connect" and found ~= "left" then
-    time(cold and keys.warming or keys.latency, latency(policy, by_header, header, total))
+  local seconds = total and found ~= "connect" and found ~= "left" and latency(policy, by_header, header, total)
+  if seconds then
+    time(cold and keys.warming or keys.latency, seconds)
     time(keys.total, total)
+  end
+  if endpoint then
+    add_endpoint(peer.endpoints and peer.endpoints[endpoint], found, not cold and seconds)
   end
 end
 
@@ -105,16 +123,18 @@ local NONE = {}
 
 --- Counts the attempts of a finished request; `flight.tried` are the peers in their order.
 function _M.observe(flight)
-  local var, tried, policy, cold = ngx.var, flight.tried, flight.route.latency, flight.cold or NONE
+  local var, tried, cold = ngx.var, flight.tried, flight.cold or NONE
+  local endpoint, policy = flight.endpoint, flight.route.latency
   local last = #tried
   if last == 1 then
-    add(tried[1], policy, flight, cold[1], var.upstream_status, var.upstream_bytes_sent, var.upstream_header_time,
-      var.upstream_response_time)
+    add(tried[1], endpoint, policy, flight, cold[1], var.upstream_status, var.upstream_bytes_sent,
+      var.upstream_header_time, var.upstream_response_time)
   elseif last > 1 then
     local status, sent = split(var.upstream_status), split(var.upstream_bytes_sent)
     local header, response = split(var.upstream_header_time), split(var.upstream_response_time)
     for at, peer in ipairs(tried) do
-      add(peer, policy, at == last and flight or nil, cold[at], status[at], sent[at], header[at], response[at])
+      local whole = at == last and flight or nil
+      add(peer, endpoint, policy, whole, cold[at], status[at], sent[at], header[at], response[at])
     end
   end
 end
@@ -127,6 +147,8 @@ local FAMILIES = {
   { "gopub_edge_warming_request_seconds", "histogram", "The same of peers that warmed up when they were asked." },
   { "gopub_edge_header_seconds", "histogram", "Seconds from the attempt's begin to the answer's header." },
   { "gopub_edge_total_seconds", "histogram", "Seconds from the attempt's begin to the answer's end." },
+  { "gopub_edge_endpoint_attempts_total", "counter", "Attempts for a declared endpoint: ok, or error." },
+  { "gopub_edge_endpoint_answers_total", "counter", "Their answers with a latency: fine, or slow by its bound." },
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
   { "gopub_edge_table_revision", "gauge", "Revision of the route table in force, and who counts here." },
   { "gopub_edge_no_subject_total", "counter", "Requests without the sticky key, sent to stable." },
@@ -159,7 +181,23 @@ local function show_histogram(lines, family, labels, keys)
   say(lines, family, "_count", labels, sum)
 end
 
-local function show_entry(lines, labels, entry)
+-- A series that no table names has those of its endpoints that it was counted for.
+local function show_endpoint(lines, own, endpoint, number)
+  local keys = endpoint_series.keys(number, endpoint)
+  local labels = ('%s,endpoint="%s",'):format(own, endpoint.match)
+  local ok = counters:get(keys.ok)
+  if not ok then
+    return
+  end
+  say(lines, "gopub_edge_endpoint_attempts_total", "", labels .. 'outcome="ok"', ok)
+  say(lines, "gopub_edge_endpoint_attempts_total", "", labels .. 'outcome="error"', counters:get(keys.error) or 0)
+  if keys.bound then
+    say(lines, "gopub_edge_endpoint_answers_total", "", labels .. 'pace="fine"', counters:get(keys.fine) or 0)
+    say(lines, "gopub_edge_endpoint_answers_total", "", labels .. 'pace="slow"', counters:get(keys.slow) or 0)
+  end
+end
+
+local function show_entry(lines, labels, entry, endpoints)
   local keys = series.keys(entry.number)
   local own = ('%s,release="%s",host="%s"'):format(labels, entry.release, entry.host)
   for _, name in ipairs(series.CLASSES) do
@@ -172,6 +210,9 @@ local function show_entry(lines, labels, entry)
   end
   show_histogram(lines, "gopub_edge_header_seconds", own, keys.header)
   show_histogram(lines, "gopub_edge_total_seconds", own, keys.total)
+  for _, endpoint in ipairs(endpoints) do
+    show_endpoint(lines, own, endpoint, entry.number)
+  end
 end
 
 local function show_upstream(lines, upstream, held)
@@ -183,8 +224,9 @@ local function show_upstream(lines, upstream, held)
   local labels = ('app="%s",env="%s"'):format(doc.app, doc.env)
   say(lines, "gopub_edge_table_revision", "", ('%s,edge_id="%s"'):format(labels, identity.read()), revision)
   say(lines, "gopub_edge_no_subject_total", "", labels, counters:get("no-subject/" .. upstream) or 0)
+  local endpoints = endpoint_series.list(upstream)
   for _, entry in ipairs(series.list(upstream)) do
-    show_entry(lines, labels, entry)
+    show_entry(lines, labels, entry, endpoints)
   end
   for host, value in pairs(series.with_zeros(upstream, held)) do
     say(lines, "gopub_edge_inflight", "", ('%s,host="%s"'):format(labels, host), value)

@@ -6,6 +6,7 @@ local address = require "gopub.address"
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 local decide = require "gopub.decide"
+local endpoints = require "gopub.endpoints"
 local forwarded = require "gopub.forwarded"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
@@ -78,6 +79,14 @@ local function patience()
   return seconds and seconds >= 0.001 and seconds <= 60 and seconds or 2
 end
 
+-- Which declared endpoint the client asked for: what error_page made of it is none of its own.
+local function endpoint(route, earlier)
+  if earlier and ngx.req.is_internal() then
+    return earlier.endpoint
+  end
+  return route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), ngx.var.uri)
+end
+
 --- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
 -- the request came from: an older one adds lines of its own.
 function _M.decide(tells)
@@ -100,7 +109,10 @@ function _M.decide(tells)
   if tells and not (earlier and ngx.req.is_internal()) then -- told once: the address must not be added again
     tell_origin(request)
   end
-  flights[key] = { route = route, track = route.tracks[track], rule = rule, tried = {}, patience = patience() }
+  flights[key] = {
+    route = route, track = route.tracks[track], rule = rule, tried = {}, patience = patience(),
+    endpoint = endpoint(route, earlier),
+  }
 end
 
 -- Balancing ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 -- They begin at 0 when a table first names the peer, so that a rate exists from the first request on.
 
 local cjson = require "cjson"
+local endpoint_series = require "gopub.endpoint_series"
 
 local store = ngx.shared.gopub_tables
 local counters = ngx.shared.gopub_counters
@@ -250,10 +251,12 @@ function _M.ensure(doc)
   local kept, leaving, left, gone = sort_out(entries, wanted, doc, now)
   cut(left, math.max(0, math.max(LEFT, peers) - #leaving), gone)
   forget_all(gone)
+  endpoint_series.forget(doc.upstream, gone)
   local made, problem = create_all(wanted, kept, now)
   if not made then
     cut(left, 0, gone)
     forget_all(gone)
+    endpoint_series.clear(doc.upstream, entries)
     made, problem = create_all(wanted, kept, now)
   end
   if not made then
@@ -264,7 +267,9 @@ function _M.ensure(doc)
   for _, entry in ipairs(kept) do
     entry.is_new = nil
   end
-  return save(doc.upstream, append(append(append(kept, leaving), left), made))
+  local named, others = append(kept, made), append(leaving, left)
+  endpoint_series.ensure(doc, named, others)
+  return save(doc.upstream, append(named, others))
 end
 
 --- Requests held by each host that has series, 0 where `held` (of inflight.read) does not know it.

@@ -9,6 +9,8 @@ local cjson = require("cjson").new()
 local address = require "gopub.address"
 local decide = require "gopub.decide"
 local disk = require "gopub.disk"
+local endpoint_series = require "gopub.endpoint_series"
+local endpoints = require "gopub.endpoints"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local process = require "gopub.process"
@@ -52,7 +54,7 @@ function _M.names()
   return names
 end
 
-local function compile_track(doc, key, entries)
+local function compile_track(doc, key, entries, counted)
   local track = doc[key]
   if track == NULL or #track.peers == 0 then
     return nil
@@ -69,6 +71,7 @@ local function compile_track(doc, key, entries)
       host = peer.host, release = release, ip = ip, port = port,
       inflight = inflight.key(doc.upstream, peer.host), since = peer.since,
       counters = entry.number and series.keys(entry.number), ends = entry.ends,
+      endpoints = entry.number and doc.endpoints and endpoint_series.of(doc, counted, entry.number),
     }
   end
   return { name = key, peers = peers, count = #peers, last = math.random(#peers), warm_at = warm_at,
@@ -77,15 +80,18 @@ end
 
 local function compile(text, revision)
   local doc = cjson.decode(text)
-  local entries = series.by_peer(doc.upstream)
+  local entries, counted = series.by_peer(doc.upstream), endpoint_series.list(doc.upstream)
   local route = decide.compile(doc)
   route.key = "revision/" .. doc.upstream
   route.revision = revision
   route.at_revision = ("@%.0f"):format(revision)
   route.fallback = doc.fallback
   route.latency = doc.latency or "auto"
+  route.endpoints = endpoints.compile(doc.endpoints)
   route.no_subject = "no-subject/" .. doc.upstream
-  route.tracks = { stable = compile_track(doc, "stable", entries), canary = compile_track(doc, "canary", entries) }
+  route.tracks = {
+    stable = compile_track(doc, "stable", entries, counted), canary = compile_track(doc, "canary", entries, counted),
+  }
   return route
 end
 

@@ -2,6 +2,7 @@
 -- The same checks, in the same order and words, as gopub/traffic/wire.py and check.py; see tests/cases/traffic.
 
 local address = require "gopub.address"
+local endpoints = require "gopub.endpoints"
 
 local _M = {}
 
@@ -92,6 +93,7 @@ readers.boolean = plain("boolean", "true or false")
 readers.strings = list_of("string")
 readers.peers = list_of("peer")
 readers.rules = list_of("rule")
+readers.endpoints = list_of("endpoint")
 readers.maybe_track = maybe("track")
 readers.maybe_number = maybe("number")
 
@@ -137,6 +139,10 @@ function readers.rule(value, path)
   fields(value, path, { { "id", "string" }, { "header", "header" } })
 end
 
+function readers.endpoint(value, path)
+  fields(value, path, { { "match", "string" }, { "slow", "number", true } })
+end
+
 function readers.header(value, path)
   fields(value, path, { { "name", "string" }, { "value", "string" } })
 end
@@ -148,6 +154,7 @@ local TABLE = {
   { "stable", "maybe_track" }, { "canary", "maybe_track" }, { "canary_until", "maybe_number" },
   { "lapse", "lapse" }, { "rules", "rules" }, { "trust", "strings" }, { "fallback", "boolean" },
   { "latency", "latency", true }, { "warmup", "number", true }, { "weight_from", "integer", true },
+  { "endpoints", "endpoints", true },
 }
 
 -- Meaning (GP502) ----------------------------------------------------------------------------------------------
@@ -261,6 +268,26 @@ local function rule(at, value, seen)
   end
 end
 
+local function endpoint(at, value, seen)
+  if not endpoints.parse(value.match) then
+    fail("GP502", 'endpoints[%d].match "%s" is no endpoint', at - 1, value.match)
+  end
+  once(seen, "endpoint", value.match)
+  if value.slow and not (value.slow >= 0.001 and value.slow <= 600) then
+    fail("GP502", "endpoints[%d].slow is not a number of seconds from 0.001 to 600", at - 1)
+  end
+end
+
+local function declared(doc, seen)
+  local list = doc.endpoints or {}
+  if #list > endpoints.MOST then
+    fail("GP502", "endpoints are %d, and %d at most", #list, endpoints.MOST)
+  end
+  for at, value in ipairs(list) do
+    endpoint(at, value, seen)
+  end
+end
+
 local function check(doc)
   readers.object(doc, "the table")
   names(doc)
@@ -282,6 +309,7 @@ local function check(doc)
       fail("GP502", 'trust[%d] "%s" is not a network', at - 1, text)
     end
   end
+  declared(doc, seen)
 end
 
 function readers.object(value, path)
