@@ -5,6 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from gopub.canon import Json
+from gopub.plan.model import Outcome
 from tasks import rollout as boxes
 from tasks.telling import plainly
 
@@ -21,4 +22,4 @@ async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: st
         reason: Why; it stands in the journal.
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
     """
-    return await boxes.ended(await boxes.take_back(app, env, to, reason, actor))
+    return await boxes.ended(await boxes.take_back(app, env, to, reason, actor), wanted=Outcome.ROLLED_BACK.value)

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Completed, Paused
+from prefect.states import Paused
 
 from gopub.canon import Json
 from gopub.views import summary
@@ -21,12 +21,14 @@ Ended = dict[str, Json]
 _TOLD_TO_THE_WORKER = "PREFECT__FLOW_RUN_ID"
 
 
-async def ended(result: Ended) -> Ended:
-    """Completed, under the name of the outcome: Promoted, Rolled back, Withdrawn, Nothing to do. Waiting: paused.
+async def ended(result: Ended, wanted: str = "") -> Ended:
+    """Completed (Promoted, Nothing to do), Failed (Rolled back, Withdrawn) or paused (Waiting): see `marks.ending`.
 
-    Not Failed: the flow did what it is for. Only a run that a worker executes ends so. Who awaits a flow (a command,
-    the flow ``deploy``) gets the result itself: Prefect hands out the data of a state that a flow returns, but loses
-    them when the server answers late and is asked again.
+    ``wanted`` is the outcome that the run was started for: who asks for a rollback is not told that it failed.
+
+    Only a run that a worker executes ends so. Who awaits a flow (a command, the flow ``deploy``) gets the result
+    itself: Prefect hands out the data of a state that a flow returns, but loses them when the server answers late and
+    is asked again.
 
     A rollout that waits is not over: its run is paused under the name Waiting, with what it waits for, and ends with
     the rollout (`tasks.marks`). Resume looks again whether its time has come.
@@ -41,9 +43,8 @@ async def ended(result: Ended) -> Ended:
     if outcome == summary.WAITING:
         await marks.name_inner(str(result.get("rollout") or ""), Paused(name=WAITING, message=reason))
         raise Pause(state=await _paused(reason or WAITING))
-    name = outcome.capitalize() or "Completed"
-    await marks.name_inner(str(result.get("rollout") or ""), Completed(name=name, message=reason))
-    return cast("Ended", Completed(name=name, message=reason, data=result))
+    await marks.name_inner(str(result.get("rollout") or ""), marks.ending(outcome, reason))
+    return cast("Ended", marks.ending(outcome, reason, result, well=outcome == wanted))
 
 
 async def _paused(why: str) -> State[Any]:

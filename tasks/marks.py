@@ -32,7 +32,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Completed, Crashed
+from prefect.states import Completed, Crashed, Failed
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
@@ -44,6 +44,7 @@ from gopub.usecases.ask import ask
 from gopub.usecases.recover import active
 from gopub.views.reading import outline
 from gopub.views.rollout import Outline
+from gopub.views.summary import is_well
 from gopub.wiring import settings
 
 T = TypeVar("T")
@@ -118,12 +119,22 @@ async def gone_on_with(app: str, env: str) -> str:
 
     Empty where it is over, or there is none.
     """
+    return await _drove(app, env, also_over=False)
 
+
+async def drove_before(app: str, env: str) -> str:
+    """The same, and also where it is over: a run that is tried again drives no second one."""
+    return await _drove(app, env, also_over=True)
+
+
+async def _drove(app: str, env: str, *, also_over: bool) -> str:
     async def drove(client: PrefectClient) -> str:
         for known in runs_here():
             for name in rollouts_of((await client.read_flow_run(known)).tags):
                 known_as = _known(name)
-                if known_as and app in {"", known_as.app} and env == known_as.env and not known_as.outcome:
+                if known_as is None or app not in {"", known_as.app} or env != known_as.env:
+                    continue
+                if also_over or not known_as.outcome:
                     return name
         return ""
 
@@ -173,6 +184,17 @@ def ask_abort(journal: Journal, rollout: str, run: str, clock: Clock | None = No
         ask(journal, rollout, "abort", f"its flow run {run} was cancelled", actor="Prefect", clock=clock)
 
 
+def ending(outcome: str, reason: str | None, data: object = None, *, well: bool = False) -> State:
+    """The state in which a run ends: under the name of the outcome, and Failed where the release did not stay.
+
+    Whoever manages releases looks for red. The flow did what it is for all the same, so nothing is to be tried again:
+    a run that Prefect starts again finds its rollout over, and ends so once more.
+    """
+    name = outcome.capitalize() or "Completed"
+    kind = Completed if well or is_well(outcome) else Failed
+    return kind(name=name, message=reason, data=data)
+
+
 async def name_inner(rollout: str, state: State) -> None:
     """Let the run inside a run show what came of its rollout, not only that its flow ran to its end."""
     if not rollout:
@@ -197,7 +219,7 @@ async def end_paused(client: PrefectClient, rollout: str = "") -> int:
         known = [its for name in rollouts_of(one.tags) if (its := _known(name))]
         if ends := [(its.outcome.value, its.reason) for its in known if its.outcome]:
             outcome, reason = ends[-1]
-            await client.set_flow_run_state(one.id, Completed(name=outcome.capitalize(), message=reason), force=True)
+            await client.set_flow_run_state(one.id, ending(outcome, reason), force=True)
             changed += 1
     return changed
 

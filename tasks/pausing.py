@@ -24,6 +24,7 @@ from prefect.states import Completed, Running
 
 from gopub.clock import SystemClock
 from gopub.journal import events as ev
+from gopub.journal.reading import read_state
 from gopub.judge.gates import HOLD, RESUME, hold_of, say_hold
 from gopub.rollout import back
 from gopub.rollout.holding import guard
@@ -182,15 +183,17 @@ def _ended(asked: Sequence[ev.Asked]) -> bool:
 
 
 async def drove_before(app: str, env: str) -> str:
-    """The rollout that this run drove before it was suspended or retried; empty where there is none.
+    """The rollout that this run drove before it was suspended or tried again, over or not; empty where there is none.
 
     Whoever resumes the run ends the hold that its suspension asked for. Where another process still drives the rollout,
     as the one that was suspended does, its end is waited for.
     """
-    rollout = await marks.gone_on_with(app, env)
+    rollout = await marks.drove_before(app, env)
     if not rollout:
         return ""
     journal = settings.journal()
+    if read_state(journal, rollout).closed:
+        return rollout
     hold = standing_hold(journal, rollout)
     if hold and hold.run in {str(one) for one in marks.runs_here()}:
         ask_resume(journal, rollout, "its run was resumed", actor="Prefect")

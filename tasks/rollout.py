@@ -33,7 +33,6 @@ from gopub.rollout.wish import Wish
 from gopub.usecases import recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 from gopub.views.summary import summary, summary_if_over
-from gopub.views.verdict import because
 from gopub.wiring import settings
 from tasks import marks, names, pages, pausing
 from tasks.box import box
@@ -41,6 +40,7 @@ from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
 from tasks.pausing import heeding_pause
 from tasks.stopping import heeding_cancel
+from tasks.storytelling import telling
 
 __all__ = [
     "Wish", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
@@ -56,6 +56,7 @@ async def driving(wish: Wish) -> AsyncIterator[Run]:
     async with (
         pages.beside(),  # the outermost: it waits for a slow server once the seat is free
         start.open_run(here, Elsewhere()) as run,
+        telling(run),
         run.driving(),
         heeding_cancel(run),
         heeding_pause(run),
@@ -118,8 +119,6 @@ async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
     await bake_box.bake(run, step, judging(run))
     await pages.verdict_page(run)
-    if run.state.back:
-        get_run_logger().warning("going back: %s", because(run.state.verdict, run.state.back.reason))
 
 
 @box(name="settle", limit=None)
@@ -168,7 +167,8 @@ async def sweep() -> int:
 @box(name="take back", limit=None)
 async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
     """Roll back at once; see gopub.usecases.rollback."""
-    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor, tell=get_run_logger().info)
+    said = get_run_logger()
+    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor, tell=said.info, warn=said.warning)
     await pages.back_page(result)
     return result
 

@@ -29,6 +29,7 @@ from gopub.cli.signals import Wish, heeded
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, InterruptedByUser
 from gopub.paths import OWN_SERVER, private_folder, project_root, state_dir, state_folder
+from gopub.plan.model import Outcome
 
 if TYPE_CHECKING:
     from gopub.wiring.naming import Elsewhere
@@ -81,6 +82,7 @@ def needs_own_server() -> bool:
 
 WAITING = "Waiting"
 """What `tasks.marks` calls the state of a run whose rollout waits."""
+_OUTCOMES = frozenset(outcome.value.capitalize() for outcome in Outcome if outcome is not Outcome.FAILED)
 Beside = Callable[[], Coroutine[Any, Any, None]]
 """What runs next to flows, such as telling what happens; cancelled at their end."""
 Interrupt = Callable[[Sequence[Callable[[], object]], str], Coroutine[Any, Any, None]]
@@ -166,7 +168,8 @@ def collecting_later() -> Iterator[None]:
 def run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None = None) -> str:
     """Start a deployment on the server of ``PREFECT_API_URL`` and wait for its end; gives the name of its state.
 
-    A run whose rollout waits for a window or an approval may wait for days: it is not waited for, and ``Waiting``.
+    A run whose release did not stay is Failed under the name of the outcome; it did what it was started for. A run
+    whose rollout waits for a window or an approval may wait for days: it is not waited for, and ``Waiting``.
 
     Raises:
         GopubError: GP949 the run failed, crashed or was cancelled.
@@ -185,7 +188,7 @@ async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Bes
         if telling:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
-    if not state.is_completed() and state.name != WAITING:
+    if not state.is_completed() and state.name not in (WAITING, *_OUTCOMES):
         said = f"{state.name}: {state.message}"
         raise GopubError(
             "GP949", f"the run {run.name} of {name} ended as {said}", hint="see its logs in the Prefect UI"

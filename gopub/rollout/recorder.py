@@ -31,7 +31,7 @@ _log = log("rollout")
 class Recorder:
     """Writes and reads one rollout; ``state`` is what the journal and what it did not take yet make together.
 
-    ``heard`` gets every event once it is kept, wherever that is: for a person who watches.
+    ``heard`` gets every event once it is kept, wherever that is: for a person who watches. What it raises is logged.
     """
 
     def __init__(self, ports: Ports, seat: Seat, rollout: str, *, actor: str, trace: str) -> None:
@@ -92,7 +92,10 @@ class Recorder:
     def _tell(self, events: Sequence[ev.Event]) -> None:
         if heard := self.heard:
             for event in events:
-                heard(event)
+                try:
+                    heard(event)
+                except Exception:  # noqa: BLE001 - telling is never a reason to stop half-way, whatever becomes of it
+                    _log.exception("%s: an entry could not be told", self.rollout)
 
     def _append(self, waiting: list[ev.Event], version: int, *, must: bool) -> list[ev.Event]:
         """Write what waits, and give what waits still."""
@@ -168,4 +171,4 @@ class Recorder:
         """Something a person must know of although the work goes on."""
         if text not in self.alarms:
             self.alarms.append(text)
-            _log.warning("%s: %s", self.rollout, text)
+            _log.error("%s: %s", self.rollout, text)

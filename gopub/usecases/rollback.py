@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from logging import INFO
 
 from gopub.canon import Json
 from gopub.clock import SystemClock, new_token, new_trace_id
@@ -39,6 +40,7 @@ from gopub.traffic.protocol import Router
 from gopub.usecases.aloud import EDGES_SAY, Aloud
 from gopub.usecases.way_back import WayBack, past_of, way_back
 from gopub.views.awaited import EDGES
+from gopub.views.loudness import loudness
 from gopub.views.progress import progress_of, say_begin, say_progress
 from gopub.views.summary import summary
 from gopub.wiring import settings
@@ -55,12 +57,25 @@ LOCKED = 5.0
 _log = log("rollback")
 
 
+Tell = Callable[[str], None]
+_TROUBLE = (ev.HostFailed, ev.HostOwed, ev.TrafficOff, ev.TablePut)
+"""What may go wrong on a way back that somebody wished for."""
+
+
 async def take_back(
-    app: str, env: str, *, to: str = "", reason: str = "", actor: str = "", tell: Callable[[str], None] | None = None
+    app: str,
+    env: str,
+    *,
+    to: str = "",
+    reason: str = "",
+    actor: str = "",
+    tell: Tell | None = None,
+    warn: Tell | None = None,
 ) -> dict[str, Json]:
     """Take the active rollout back, or bring the release before (or ``to``) back; gives the summary.
 
-    ``tell`` gets a line for each thing that is begun or done, as it happens.
+    ``tell`` gets a line for each thing that is begun or done, as it happens; ``warn``, if given, those of what goes
+    wrong.
 
     Raises:
         GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
@@ -68,12 +83,13 @@ async def take_back(
     kit = read_kit(settings.kits_folder(), app, env, BACKENDS)
     fleet = open_fleet(kit.fleet)
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
-    tell = _safely(tell)
+    tell, warn = _safely(tell), _safely(warn or tell)
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
     aloud = Aloud(tell, SystemClock())
     try:
         async with aloud.listening():
             run = await _begun(kit, fleet, router, wish, tell, aloud)
+            _tell_from_here(run, tell, warn, aloud)
             async with run.driving():
                 if run.state.plan:
                     await run.edges.claim()
@@ -85,9 +101,7 @@ async def take_back(
         await fleet.close()
 
 
-async def _begun(
-    kit: Kit, fleet: Fleet, router: Router | None, wish: Wish, tell: Callable[[str], None], aloud: Aloud
-) -> Run:
+async def _begun(kit: Kit, fleet: Fleet, router: Router | None, wish: Wish, tell: Tell, aloud: Aloud) -> Run:
     """The run that goes back, once hosts and edges said what they run and saw."""
     tell(f"asking {_hosts(len(kit.hosts))} of {wish.app} in {wish.env} what they run")
     aloud.asking(host.name for host in kit.hosts)
@@ -99,20 +113,20 @@ async def _begun(
     aloud.waits("")
     run = _open(kit, fleet, router, facts, epoch, wish)
     tell(f"{len(facts)} of {_hosts(len(kit.hosts))} answered")
-    _tell_from_here(run, tell, aloud)
     run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
     return run
 
 
-def _tell_from_here(run: Run, tell: Callable[[str], None], aloud: Aloud) -> None:
+def _tell_from_here(run: Run, tell: Tell, warn: Tell, aloud: Aloud) -> None:
     """Tell what is begun, and everything that is kept from now on; it needs no journal."""
     known = [progress_of(run.state)]
 
     def heard(event: ev.Event) -> None:
         aloud.heard(event)
         known[0] = known[0].after(event)
+        wrong = isinstance(event, _TROUBLE) and loudness(event) > INFO
         for line in say_progress(known[0], event):
-            tell(line)
+            (warn if wrong else tell)(line)
 
     tell(say_begin(run.state))
     if run.state.back and run.state.touched and not run.state.traffic_off and run.plan.upstream:
@@ -124,7 +138,7 @@ def _hosts(number: int) -> str:
     return f"{number} host{'' if number == 1 else 's'}"
 
 
-def _safely(tell: Callable[[str], None] | None) -> Callable[[str], None]:
+def _safely(tell: Tell | None) -> Tell:
     """Telling is never a reason to stop half-way, whatever becomes of it."""
 
     def told(line: str) -> None:

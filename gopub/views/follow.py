@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
@@ -16,10 +17,11 @@ from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Plan
 from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.telemetry import one_line
+from gopub.views.loudness import loudness
 from gopub.views.progress import Progress, say_progress
 from gopub.views.standing import moment
 from gopub.views.waiting import Waiting
-from gopub.views.worth import Told, worth
+from gopub.views.worth import AGAIN, Told, worth
 
 LOOK = 0.25
 
@@ -117,8 +119,9 @@ class Telling:
     Remembers the last verdict of each rollout, and what was told of it: see ``worth``.
     """
 
-    def __init__(self) -> None:
-        """Nothing was told yet."""
+    def __init__(self, again: float = AGAIN) -> None:
+        """Nothing was told yet; a verdict that stands is told again after so many seconds."""
+        self._again = again
         self._judged: dict[str, ev.Judged] = {}
         self._told: dict[str, Told] = {}
         self._progress: dict[str, Progress] = {}
@@ -129,7 +132,7 @@ class Telling:
         known = self._progress[stream] = self._progress.get(stream, Progress()).after(event)
         if isinstance(event, ev.Judged):
             self._judged[stream] = event
-            tells, self._told[stream] = worth(self._told.get(stream, Told()), event, entry.at)
+            tells, self._told[stream] = worth(self._told.get(stream, Told()), event, entry.at, self._again)
             if not tells:
                 return ()
         return say_progress(known, event, self._judged.get(stream))
@@ -143,15 +146,29 @@ class Telling:
         return self._progress.get(stream, Progress()).plan
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is told at once: when, how loud (a level of ``logging``), and the lines, the first one first."""
+
+    at: float
+    level: int
+    lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it as one text."""
+        return "\n".join(self.lines)
+
+
 class Printer:
-    """Prints entries that are worth a line, with the time of day (UTC); equal failures of hosts in one line.
+    """Tells entries that are worth a line, in order; equal failures of hosts in one line.
 
     Failures wait for the entry after them, or for ``pause``: the journal has one for each host.
     """
 
-    def __init__(self, write: Callable[[str], None], clock: Clock | None = None) -> None:
-        """Write lines with ``write``; nothing was told yet."""
-        self._write, self._telling = write, Telling()
+    def __init__(self, tell: Callable[[Line], None], clock: Clock | None = None, again: float = AGAIN) -> None:
+        """Hand each to ``tell``; nothing was told yet. A verdict that stands is told after ``again`` seconds."""
+        self._tell, self._telling = tell, Telling(again)
         self._clock, self._waiting, self._told = clock or SystemClock(), Waiting(), 0.0
         self._failed: list[Entry] = []
         self.reason = ""
@@ -180,7 +197,7 @@ class Printer:
         now = self._clock.now()
         if line := self._waiting.says(now, self._told):
             self._told = now
-            self._write(f"{moment(now)[11:19]}  {one_line(line)}")
+            self._tell(Line(now, logging.INFO, (one_line(line),)))
 
     def pause(self) -> None:
         """Tell what waits."""
@@ -196,11 +213,16 @@ class Printer:
             self._show(failed[0], (told, f"hint: {one.next}"))
 
     def _show(self, entry: Entry, lines: Sequence[str]) -> None:
-        for number, line in enumerate(lines):
+        if lines:
             self._told = self._clock.now()
-            self._write(f"{' ' * 8 if number else entry.when[11:19]}  {one_line(line)}")
+            self._tell(Line(entry.at, loudness(entry.event), tuple(map(one_line, lines))))
 
 
 def line_printer(write: Callable[[str], None], clock: Clock | None = None) -> Printer:
     """Prints entries that are worth a line, with the time of day (UTC)."""
-    return Printer(write, clock)
+
+    def printed(told: Line) -> None:
+        for number, line in enumerate(told.lines):
+            write(f"{' ' * 8 if number else moment(told.at)[11:19]}  {line}")
+
+    return Printer(printed, clock)

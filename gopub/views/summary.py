@@ -22,6 +22,8 @@ _CODES = {
     Outcome.FAILED: Exit.FAILED,
     Outcome.MENDED: Exit.OK,
 }
+NOTHING = "nothing to do"
+_WELL = frozenset({Outcome.PROMOTED.value, Outcome.MENDED.value, WAITING, NOTHING, ""})
 
 
 def summary(run: Run) -> dict[str, Json]:
@@ -74,12 +76,17 @@ def summary_if_over(journal: Journal, rollout: str) -> dict[str, Json] | None:
     return summary_of(state, ()) if state.closed else None
 
 
+def is_well(outcome: str) -> bool:
+    """Whether an outcome of a rollout is no reason to look for what went wrong."""
+    return outcome in _WELL
+
+
 def exit_of(result: Mapping[str, Json]) -> Exit:
     """The exit code of a summary: what is owed outranks how it ended."""
     if result.get("owed") or result.get("owed_edges"):
         return Exit.PARTIAL
     outcome = result.get("outcome")
-    if outcome in (WAITING, "nothing to do"):
+    if outcome in (WAITING, NOTHING):
         return Exit.OK
     known = {kind.value: code for kind, code in _CODES.items()}
     return known.get(str(outcome), Exit.FAILED)

@@ -26,11 +26,11 @@ class Told:
     since: float = 0.0
 
 
-def worth(told: Told, judged: ev.Judged, at: float) -> tuple[bool, Told]:
+def worth(told: Told, judged: ev.Judged, at: float, again: float = AGAIN) -> tuple[bool, Told]:
     """Whether this verdict is told, and what was told after it.
 
     Two reasons that take turns are told once each: one that comes back is told only when it stays. A count that moves
-    is no change.
+    is no change. What was told and stands is told again after ``again`` seconds.
     """
     view = verdict_view(judged)
     matter = (str(judged.step), *view.matter)
@@ -38,7 +38,7 @@ def worth(told: Told, judged: ev.Judged, at: float) -> tuple[bool, Told]:
         told = replace(told, now=matter, since=at)
     known = told.at.get(matter)
     stays = matter != told.last and at - told.since >= SETTLED
-    if known is not None and at - known < AGAIN and not stays and not _ends(judged):
+    if known is not None and at - known < again and not stays and not _ends(judged):
         return False, told
     return True, replace(told, at={**told.at, matter: at}, last=matter)
 

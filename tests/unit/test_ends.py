@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from prefect.client.schemas.objects import StateType
 from prefect.states import State
 
 from tasks import ends
+from tasks.marks import ending
 
 RESULT = {"outcome": "rolled back", "reason": "errors"}
 
@@ -24,4 +27,28 @@ async def test_the_run_of_a_worker_is_named_after_its_outcome(monkeypatch):
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the-run")  # as a worker tells the process that it starts for it
     state = await ends.ended(RESULT)
     assert isinstance(state, State)
-    assert (state.name, state.message, state.data) == ("Rolled back", "errors", RESULT)
+    assert (state.type, state.name, state.message, state.data) == (StateType.FAILED, "Rolled back", "errors", RESULT)
+
+
+async def test_who_asks_for_a_rollback_is_not_told_that_it_failed(monkeypatch):
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the-run")
+    state = await ends.ended(RESULT, wanted="rolled back")
+    assert isinstance(state, State)
+    assert (state.type, state.name) == (StateType.COMPLETED, "Rolled back")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        ("promoted", StateType.COMPLETED),
+        ("nothing to do", StateType.COMPLETED),
+        ("mended", StateType.COMPLETED),
+        ("rolled back", StateType.FAILED),
+        ("withdrawn", StateType.FAILED),
+        ("refused", StateType.FAILED),
+        ("failed", StateType.FAILED),
+    ],
+)
+def test_red_is_where_the_release_did_not_stay(outcome: str, kind: StateType):
+    state = ending(outcome, "why")
+    assert (state.type, state.name, state.message) == (kind, outcome.capitalize(), "why")

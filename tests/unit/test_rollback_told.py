@@ -113,3 +113,13 @@ def test_a_known_app_without_its_kit_is_no_usage_mistake(world: Canary, tmp_path
     with pytest.raises(GopubError, match="GP716") as refused:
         control.rollback("hello", "lab")
     assert refused.value.exit == Exit.FAILED
+
+
+def test_what_goes_wrong_on_a_wished_way_back_is_told_apart(world: Canary):
+    """In the log of the flow: a host that stays owed is a warning, the way back itself is no alarm."""
+    world.machines["app1"].reachable = False
+    told, warned = list[str](), list[str]()
+    asyncio.run(take_back("hello", "lab", tell=told.append, warn=warned.append))
+    assert [line for line in warned if "owed" in line] != []
+    assert not [line for line in told if "app1 is owed" in line]
+    assert told[-1].startswith("rolled back")

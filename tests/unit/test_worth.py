@@ -6,17 +6,16 @@ from collections.abc import Iterable
 
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.views import worth as worth_module
 from gopub.views.follow import line_printer
 from gopub.views.worth import AGAIN, Told, worth
 from tests.unit.verdicts import BAKING, ERRORS, FORMS, LOW, NOON, OVER, drawn, event
 
 
-def told(verdicts: Iterable[ev.Judged], every: float = 2.0) -> list[ev.Judged]:
+def told(verdicts: Iterable[ev.Judged], every: float = 2.0, again: float = AGAIN) -> list[ev.Judged]:
     """Those of them that are told, one look after another."""
     known, found = Told(), []
     for number, judged in enumerate(verdicts):
-        tells, known = worth(known, judged, number * every)
+        tells, known = worth(known, judged, number * every, again)
         found += [judged] if tells else []
     return found
 
@@ -32,9 +31,13 @@ def test_two_rules_that_take_turns_are_told_once_each():
     assert [judged.rule for judged in told(turns())] == [6, 5]
 
 
-def test_control_without_memory_each_turn_is_a_line(monkeypatch):
-    monkeypatch.setattr(worth_module, "AGAIN", 0.0)
-    assert len(told(turns())) == 30
+def test_control_without_memory_each_turn_is_a_line():
+    assert len(told(turns(), again=0.0)) == 30
+
+
+def test_a_log_is_told_once_a_minute_that_nothing_changed():
+    same = [event(drawn(BAKING | {"observed": float(n)})) for n in range(400)]
+    assert len(told(same, again=60.0)) == 1 + int(399 * 2.0 // 60)
 
 
 def test_a_count_that_moves_is_no_change_and_is_told_again_after_a_while():

@@ -51,6 +51,23 @@ class Shown:
         found: dict[str, Any] = await self.stack.ask("GET", f"/flow_runs/{run}")
         return found
 
+    async def run_count(self, run: str, at_least: int) -> bool:
+        """Whether this run was begun so often."""
+        return int((await self.run(run))["run_count"]) >= at_least
+
+    async def logged(self, run: str, last: str) -> list[tuple[str, int]]:
+        """A run's log, oldest line first, as text and level; waits for a line that begins with ``last``."""
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+
+        async def there() -> list[tuple[str, int]] | None:
+            lines = [
+                (one["message"], one["level"]) for one in await self.stack.ask("POST", "/logs/filter", json=wanted)
+            ]
+            return lines if any(text.startswith(last) for text, _ in lines) else None
+
+        found: list[tuple[str, int]] = await until(f"the log of {run} has {last!r}", there, within=60)
+        return found
+
     async def kind(self, what: str, which: str) -> str:
         """The type of the state of a flow run or a task run."""
         return str((await self.stack.ask("GET", f"/{what}/{which}"))["state_type"])

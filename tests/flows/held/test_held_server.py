@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 
@@ -64,6 +65,21 @@ async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown)
     assert set(ended["tags"]) == {"gopub", "app:hello", "env:plain", "rollout:r-plain"}
     tasks = await shown.stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
     assert {tag for one in tasks for tag in one["tags"]} == set()
+    await its_log_tells_the_story(shown, run)
+
+
+async def its_log_tells_the_story(shown: Shown, run: str) -> None:
+    """The same words as the command line prints, in order; what only repeats is not there at every look."""
+    lines = await shown.logged(run, "promoted")
+    told = [text for text, level in lines if level == logging.INFO]
+    first = ["rollout r-plain: hello 2 into plain", "admitted: ", "plan (", "staged on ", "step 1 reached", "step 1: "]
+    places = [next(place for place, text in enumerate(told) if text.startswith(begin)) for begin in first]
+    assert places == sorted(places)
+    assert told[-1].startswith("promoted") or any(text.startswith("promoted") for text in told)
+    assert not [text for text, level in lines if level > logging.INFO], "control: nothing was wrong"
+    looks = sum(isinstance(event, ev.Judged) for event in shown.events("plain"))
+    bakes = [text for text in told if text.startswith("step 1: ")]
+    assert len(bakes) < looks
 
 
 async def suspend_holds_and_resume_goes_on(shown: Shown):
@@ -109,7 +125,20 @@ async def a_suspended_run_takes_a_bad_canary_back(shown: Shown):
     await shown.held("bad")
     (shown.bad / "bad").touch()
     assert (await shown.closed("bad", within=30)).outcome is Outcome.ROLLED_BACK
+    ended = await shown.named(run, "Rolled back", within=150)
+    assert ended["state_type"] == "FAILED", "whoever manages releases looks for red"
+    lines = await shown.logged(run, "rolled back: ")
+    assert [level for text, level in lines if text.startswith("going back")] == [logging.ERROR]
+    await not_driven_again(shown, run)
+
+
+async def not_driven_again(shown: Shown, run: str) -> None:
+    """Retry of a run whose rollout is over ends as it did, and begins no second one."""
+    before = len(shown.events("bad"))
+    await shown.set_state(run, "SCHEDULED", "AwaitingRetry")
+    await until("it was tried again", lambda: shown.run_count(run, 2), within=150)
     await shown.named(run, "Rolled back", within=150)
+    assert len(shown.events("bad")) == before
 
 
 async def a_hold_by_command_stands_on_the_runs_page(shown: Shown):

@@ -1,0 +1,75 @@
+"""The story of a rollout in its run's log: what the command line prints, in the same words, each line with its level.
+
+The journal is the source: whoever goes on with a rollout tells from the entry with which it took its seat. What is told
+while a box works stands in the log of that box, and so on the page of the whole run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
+
+from gopub.clock import Clock
+from gopub.journal import events as ev
+from gopub.journal.entry import Entry
+from gopub.journal.streams import stream_of
+from gopub.rollout.run import Run
+from gopub.telemetry import REDACTOR, log
+from gopub.views.follow import Line, Printer
+
+AGAIN = 60.0
+"""Seconds after which it is told again that nothing changed."""
+IDLE = 1.0
+"""Seconds between two looks at what waits to be told."""
+_log = log("rollout")
+
+
+@asynccontextmanager
+async def telling(run: Run) -> AsyncIterator[None]:
+    """Tell within the body what this driver writes, and before it what it wrote to take its seat."""
+    printer = Printer(say, run.ports.clock, AGAIN)
+    catch_up(printer, run.ports.journal.read(stream_of(run.rollout)))
+    run.recorder.heard = lambda event: printer(entry_of(run, event))
+    idle = asyncio.create_task(_idle(printer, run.ports.clock))
+    try:
+        yield
+    finally:
+        idle.cancel()
+        await asyncio.gather(idle, return_exceptions=True)
+        run.recorder.heard = None
+        printer.pause()
+
+
+def catch_up(printer: Printer, entries: Sequence[Entry]) -> None:
+    """Tell from the last time that the seat was taken; what was before is known. Of a new rollout all is told."""
+    seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
+    begin = seats[-1] if len(seats) > 1 else 0
+    for entry in entries[:begin]:
+        printer.known(entry)
+    for entry in entries[begin:]:
+        printer(entry)
+
+
+def entry_of(run: Run, event: ev.Event) -> Entry:
+    """The entry that was just written, as far as it is told."""
+    now = run.ports.clock.now()
+    return Entry(0, stream_of(run.rollout), run.state.version, event, run.actor, run.trace, now, "")
+
+
+def say(told: Line) -> None:
+    """One record, in the log of the box at work; outside of any run nobody listens."""
+    try:
+        logger = get_run_logger()
+    except MissingContextError:
+        return
+    logger.log(told.level, "%s", REDACTOR.clean(told.text))
+
+
+async def _idle(printer: Printer, clock: Clock) -> None:
+    while True:
+        await clock.sleep(IDLE)
+        printer.idle()
