@@ -266,7 +266,7 @@ class TestPrometheus(MetricsContract):
         assert len(found.course) > 30
         assert newest.attempts == pytest.approx(4000 + 2 + 220, rel=0.1)
         assert newest.errors == pytest.approx(22, rel=0.2)
-        assert len(found.queries) == 3
+        assert len(found.queries) == 6, "three of them ask who was scraped twice"
         own = await source.spending(
             "hello", "prod", None, BudgetTarget(0.2, query='vector(0.25) or x{a="{app}"}'), [], T0
         )

@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 from gopub.health.backends.prometheus import Prometheus, PrometheusSource
+from gopub.health.burn import Spending
+from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot
 from gopub.judge.verdict import Kind
 from tests.contracts.prometheus_server import Metrics, prometheus
@@ -164,3 +166,35 @@ async def test_samples_that_come_late_are_counted_in_their_place(source: Prometh
     found = await judged(source, "late", T1)
     assert found.verdict.kind is Kind.ROLLBACK
     assert_exact(found, COURSE, 15)
+
+
+@pytest.mark.parametrize(
+    "app", ["two servers", "two jobs", "two servers, one went away", "the edge restarts, two servers"]
+)
+async def test_the_budget_counts_an_edge_once(source: PrometheusSource, app: str) -> None:
+    """By whatever it is scraped, and also what was counted while both were there and one is gone."""
+    wanted = BudgetTarget(freeze_below=0.2, burn="article", window=780.0)
+    single, found = [
+        await source.spending(name, "prod", STABLE, wanted, [600.0, 780.0], T0 + 890) for name in ("every 15 s", app)
+    ]
+    assert isinstance(single, Spending)
+    assert isinstance(found, Spending)
+    lost = 0.03 if "restarts" in app else 0.01
+    for span in (600.0, 780.0):
+        ours, theirs = found.over(span), single.over(span)
+        assert ours
+        assert theirs
+        assert ours.attempts == pytest.approx(theirs.attempts, rel=lost + 0.01)
+        assert ours.errors == pytest.approx(theirs.errors, rel=0.1)
+    assert ours.attempts == pytest.approx(true(COURSE, STABLE, 110, 890) + true(COURSE, CANARY, 110, 890), rel=0.05)
+    assert found.course[-1].attempts == pytest.approx(single.course[-1].attempts, rel=0.03)
+    assert found.usual == single.usual is None, "nothing of an hour ago"
+
+
+async def test_two_edges_are_two_in_the_budget(source: PrometheusSource) -> None:
+    wanted = BudgetTarget(freeze_below=0.2, window=780.0)
+    found = await source.spending("unequal", "prod", STABLE, wanted, [780.0], T0 + 890)
+    assert isinstance(found, Spending)
+    both = true(WELL, STABLE, 110, 890) + true(WELL, CANARY, 110, 890)
+    assert found.windows[0].attempts == pytest.approx(2 * both, rel=0.05)
+    assert not any("without" in query.text for query in found.queries), "Prometheus adds them up"
