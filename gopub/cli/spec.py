@@ -232,10 +232,12 @@ def _steps_fit(loaded: Loaded, name: str, hosts: int) -> Iterator[GopubError]:
     from gopub.plan.steps import spec_steps
     from gopub.spec.references import placed
 
+    rollout = loaded.spec.environments[name].rollout
     try:
-        spec_steps(loaded.spec.environments[name], [str(number) for number in range(hosts)])
+        spec_steps(loaded.spec.environments[name], [str(number) for number in range(hosts)], rollout.keep_stable)
     except UsageError as error:
-        yield placed(error, loaded, f"environments.{name}.rollout.steps")
+        key = "keep_stable" if error.code == "GP734" else "steps"
+        yield placed(error, loaded, f"environments.{name}.rollout.{key}")
 
 
 def _meant(
@@ -284,14 +286,17 @@ def _show(
 def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     """What its steps can see, for round numbers of requests: nobody knows the traffic here."""
     from gopub.health.config import SloTarget
+    from gopub.plan.keeping import cost
     from gopub.plan.sight import Wanted, growth, table
     from gopub.plan.steps import spec_steps
 
     environment = loaded.spec.environments[name]
-    steps = spec_steps(environment, [str(number) for number in range(hosts)])
+    keep = environment.rollout.keep_stable
+    steps = spec_steps(environment, [str(number) for number in range(hosts)], keep)
     slo = environment.judge.slo
     seen = table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
-    return (*seen, *growth(steps, environment.judge.score.memory_growth))
+    kept = cost(steps, hosts, keep, environment.rollout.ends_within)
+    return (*seen, *growth(steps, environment.judge.score.memory_growth), *filter(None, (kept,)))
 
 
 def _print_lines(listed: tuple[Line, ...]) -> None:

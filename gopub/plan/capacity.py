@@ -5,13 +5,14 @@ The load of a host is its traffic share divided by its even share:
 1. a canary of h of N hosts with share w carries w·N/h per host, stable carries (1-w)·N/(N-h);
 2. a plan in which either is above ``max_load`` is refused (1 % on 1 of 1,000 hosts and 50 % on 1 of 4 are both wrong);
 3. a step with a weight and no hosts takes the fewest hosts that keep both within ``max_load``;
-4. one host in transition is always allowed, more only as far as the rest can carry the load.
+4. one host in transition is always allowed, more only as far as the rest can carry the load;
+5. hosts that are kept on stable are in no step, and keep their even share of the traffic at least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gopub.errors import UsageError
 from gopub.plan.model import FULL, PlannedStep
@@ -52,14 +53,24 @@ def load(total: int, canary: int, share: float) -> Load:
     )
 
 
-def steps(wanted: Sequence[WantedStep], hosts: Sequence[str], max_load: float) -> tuple[PlannedStep, ...]:
+def steps(
+    wanted: Sequence[WantedStep], hosts: Sequence[str], max_load: float, *, keep: int = 0
+) -> tuple[PlannedStep, ...]:
     """The steps to take over these hosts, in order; a step that would change nothing is left out.
 
+    The last ``keep`` hosts are in no step (rule 5). A step that changes nothing for that alone bakes all the same.
+
     Raises:
-        UsageError: GP711 a step that shrinks, GP712 a step above ``max_load``, GP713 no host.
+        UsageError: GP711 a step that shrinks, GP712 a step above ``max_load``, GP713 no host, GP734 none that changes.
     """
     if not hosts:
         raise UsageError("GP713", "a rollout needs at least one host", hint="see `hosts:` and the inventory")
+    if keep >= len(hosts):
+        raise UsageError(
+            "GP734",
+            f"keep_stable is {keep} of {len(hosts)} host{'s' if len(hosts) != 1 else ''}: none is left for the release",
+            hint="keep fewer, or give the environment more hosts",
+        )
     planned: list[PlannedStep] = []
     for number, want in enumerate(wanted, 1):
         before = len(planned[-1].hosts) if planned else 0
@@ -71,10 +82,10 @@ def steps(wanted: Sequence[WantedStep], hosts: Sequence[str], max_load: float) -
                 hint="`hosts` is cumulative: let it grow from step to step",
             )
         step = _step(want, len(planned), tuple(hosts[:count]), len(hosts))
-        _check_load(number, step, len(hosts), max_load)
+        _check_load(number, _without(step, len(hosts), keep), len(hosts), max_load)
         if not (planned and _same_state(planned[-1], step)):
             planned.append(step)
-    return tuple(planned)
+    return tuple(_without(step, len(hosts), keep) for step in planned)
 
 
 def fits(total: int, out: int, max_load: float) -> bool:
@@ -113,6 +124,12 @@ def _step(want: WantedStep, index: int, hosts: tuple[str, ...], total: int) -> P
     follows = 0 if want.header else round(FULL * len(hosts) / total)
     weight = round(want.weight * FULL) if want.weight is not None else follows
     return PlannedStep(index, hosts, weight, want.bake, want.header, want.between, want.approve)
+
+
+def _without(step: PlannedStep, total: int, keep: int) -> PlannedStep:
+    """The step without the hosts that are kept on stable, and without their share."""
+    most = total - keep
+    return replace(step, hosts=step.hosts[:most], weight=min(step.weight, round(FULL * most / total)))
 
 
 def _same_state(one: PlannedStep, other: PlannedStep) -> bool:

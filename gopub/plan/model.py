@@ -114,6 +114,13 @@ class Plan:
     archives: tuple[tuple[str, str, int, int], ...] = ()
     warmup_seen: bool = False
     """``warmup`` is what stable's own starts took; else it was set, or is the default."""
+    keep_stable: int = 0
+    """So many hosts at the end of ``hosts`` stay on stable until the last step is passed; then they follow."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The hosts that stay on stable to the end, for the judge to compare with."""
+        return tuple(host.name for host in self.hosts[len(self.hosts) - self.keep_stable :])
 
     def host(self, name: str) -> PlannedHost:
         """The planned host of that name; the caller took the name from this plan."""

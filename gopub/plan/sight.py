@@ -20,6 +20,7 @@ DOUBLE = 2.0
 LOOK = 2.0
 """Seconds between two looks unless the spec says otherwise; at most a quarter of the shortest bake."""
 BLIND = "has no stable traffic beside it: what fails there may fail everywhere, so it blames nobody"
+KEEP = "rollout.keep_stable: 1 keeps a host to compare with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ def told(steps: Sequence[PlannedStep], usual: Usual, wanted: Wanted) -> tuple[st
     lines, best = [], None
     for step in (step for step in steps if _has_share(step)):
         if step.weight == FULL:
-            lines.append(f"step {step.index + 1} {_with(step, usual.requests)} {BLIND}")
+            hint = f" ({KEEP})" if len(step.hosts) > 1 else ""
+            lines.append(f"step {step.index + 1} {_with(step, usual.requests)} {BLIND}{hint}")
             continue
         sight = _sight(step, usual, wanted)
         seen = least(sight)

@@ -10,6 +10,7 @@ from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.health.starts import Starts, say_seen, warmup_of
+from gopub.plan import keeping
 from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
@@ -42,17 +43,32 @@ def plan_rollout(
     """
     known = stable
     stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
-    planned = _idle_first(
-        _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
-        for host in hosts
-    )
-    _check_targets(release, planned)
     traffic = environment.traffic
     mode: Mode = "judged" if traffic and counted else "health-only"
+    keep = environment.rollout.keep_stable if stable and mode == "judged" else 0
+    planned = _in_order(
+        (
+            _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
+            for host in hosts
+        ),
+        [host.name for host in hosts if stable and _is_on(stable, facts[host.name])],
+        keep,
+    )
+    _check_targets(release, planned)
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
     told = (*notes, *((say_seen(seen),) if seen is not None else ()), *_notes(mode, stable, planned, facts))
-    plan = _frozen(rollout, release, env, environment, stable, planned, mode, told)
+    plan = _keeping(_frozen(rollout, release, env, environment, stable, planned, mode, told, keep), environment)
     return _at_the_edge(plan, traffic, seen) if traffic else plan
+
+
+def _keeping(plan: Plan, environment: Environment) -> Plan:
+    """With what it means that hosts stay on stable, or why none does although the spec asks for it."""
+    if not environment.rollout.keep_stable:
+        return plan
+    told = keeping.FIRST if plan.stable is None else keeping.UNCOUNTED
+    if plan.keep_stable:
+        told = keeping.cost(plan.steps, len(plan.hosts), plan.keep_stable, plan.deadline, plan.kept)
+    return replace(plan, notes=(*plan.notes, told))
 
 
 def _frozen(
@@ -64,6 +80,7 @@ def _frozen(
     hosts: tuple[PlannedHost, ...],
     mode: Mode,
     notes: tuple[str, ...],
+    keep: int,
 ) -> Plan:
     """The plan of these hosts, with no edge before them."""
     return Plan(
@@ -74,7 +91,7 @@ def _frozen(
         release=ReleaseRef(release.release_id, release.version),
         stable=stable,
         hosts=hosts,
-        steps=_steps(environment, hosts, first=stable is None),
+        steps=_steps(environment, hosts, keep, first=stable is None),
         max_unavailable=environment.max_unavailable.down(len(hosts)),
         max_load=environment.max_load,
         deadline=environment.rollout.ends_within,
@@ -87,6 +104,7 @@ def _frozen(
         archives=tuple(
             (target, of.archive.digest, of.archive.size, of.binary.size) for target, of in release.targets.items()
         ),
+        keep_stable=keep,
     )
 
 
@@ -117,9 +135,13 @@ def _most_run(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
     return None
 
 
-def _idle_first(hosts: Iterable[PlannedHost]) -> tuple[PlannedHost, ...]:
-    """Hosts without traffic become the canary first: whatever happens to them, stable keeps all of its own."""
-    return tuple(sorted(hosts, key=lambda host: not host.idle))
+def _in_order(hosts: Iterable[PlannedHost], on_stable: Sequence[str], keep: int) -> tuple[PlannedHost, ...]:
+    """Hosts without traffic become the canary first: whatever happens to them, stable keeps all of its own.
+
+    Those that are kept on stable to the end come last.
+    """
+    idle_first = {host.name: host for host in sorted(hosts, key=lambda host: not host.idle)}
+    return tuple(idle_first[name] for name in keeping.kept_last([*idle_first], on_stable, keep))
 
 
 def _host(
@@ -164,7 +186,9 @@ def _check_targets(release: Release, hosts: Sequence[PlannedHost]) -> None:
             raise RefusedError("GP718", problem, hint="add it to build.targets")
 
 
-def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: bool) -> tuple[PlannedStep, ...]:
+def _steps(
+    environment: Environment, hosts: Sequence[PlannedHost], keep: int, *, first: bool
+) -> tuple[PlannedStep, ...]:
     names = [host.name for host in hosts]
     if first:
         # Nothing serves yet: nobody to compare with, nothing to protect by going in steps. Health must hold for as
@@ -175,20 +199,20 @@ def _steps(environment: Environment, hosts: Sequence[PlannedHost], *, first: boo
         gates = environment.rollout.steps[:1]
         approve, between = (gates[0].approve or "", gates[0].between or "") if gates else ("", "")
         return (PlannedStep(0, tuple(names), FULL, bake, between=between, approve=approve),)
-    return spec_steps(environment, names)
+    return spec_steps(environment, names, keep)
 
 
-def spec_steps(environment: Environment, names: Sequence[str]) -> tuple[PlannedStep, ...]:
-    """The steps of gopub.yaml over these hosts, where a stable release runs.
+def spec_steps(environment: Environment, names: Sequence[str], keep: int) -> tuple[PlannedStep, ...]:
+    """The steps of gopub.yaml over these hosts, of which the last ``keep`` stay on the stable release that runs.
 
     Raises:
-        UsageError: GP711, GP712, GP713 as ``plan.steps``, GP719 a step needs an edge and there is none.
+        UsageError: GP711, GP712, GP713, GP734 as ``capacity.steps``, GP719 a step needs an edge and there is none.
     """
     wanted = [_wanted(step) for step in environment.rollout.steps]
     if environment.traffic is None and any(step.weight is not None or step.header for step in wanted):
         raise UsageError("GP719", "a step has a weight or a route, and the environment has no traffic",
                          hint="add `traffic: {router: NAME}`")  # fmt: skip
-    return steps(wanted, names, environment.max_load)
+    return steps(wanted, names, environment.max_load, keep=keep)
 
 
 def _wanted(step: Step) -> WantedStep:

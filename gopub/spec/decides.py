@@ -57,6 +57,7 @@ DECIDES: Mapping[str, Decides] = {
     "rollout.window": R,
     "rollout.steps": R,
     "rollout.deadline": R,
+    "rollout.keep_stable": R,
     "judge.metrics": P,
     "judge.logs": P,
     "judge.slo.latency_p95": R,

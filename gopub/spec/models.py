@@ -217,6 +217,8 @@ class RolloutSpec(Model):
     """The steps in order."""
     deadline: PositiveSeconds | None = None
     """When a rollout that does not come to an end is taken back; by default an hour after all bakes, or a day after."""
+    keep_stable: Whole = Field(0, ge=0)
+    """So many hosts stay on stable until the last bake is over, for the judge to compare with; then they follow."""
 
     @property
     def ends_within(self) -> float:

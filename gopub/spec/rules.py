@@ -102,6 +102,8 @@ def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
         header = step.route.header if step.route else None
         if header is not None and len(header) != 1:
             yield Problem((*here, "route", "header"), "GP129", f"{len(header)} headers", "write exactly one")
+    if environment.traffic is None and environment.rollout.keep_stable:
+        yield Problem((*path, "rollout", "keep_stable"), "GP128", "there is no `traffic` to compare by", hint)
     if environment.traffic is None:
         yield from _unjudged(environment.judge, (*path, "judge"))
 

@@ -28,6 +28,8 @@ def plan_lines(plan: Plan) -> list[str]:
     lines += [
         f"  step {step.index + 1}: {step.says}, bake {say_seconds(step.bake)}{_gate(step)}" for step in plan.steps
     ]
+    if plan.kept:
+        lines.append(f"  then: {', '.join(plan.kept)}, kept on stable until here")
     return lines + [f"  note: {note}" for note in plan.notes]
 
 

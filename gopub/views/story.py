@@ -131,6 +131,8 @@ def _rested(
         queries = seen[-1].get("queries")
         if isinstance(queries, list) and queries:
             yield words["queries"].format(queries=len(queries))
+    if (planned := _last(entries, ev.Planned)) and planned.plan.kept:
+        yield words["beside"].format(hosts=", ".join(planned.plan.kept))
     if admitted := _last(entries, ev.Admitted):
         yield words["checks"].format(checks=len(admitted.checks))
     yield words["kept"].format(entries=len(entries), hash=entries[-1].hash[:16])

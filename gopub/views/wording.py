@@ -56,6 +56,7 @@ EN: Mapping[str, str] = {
     "basis_slo": "the SLO",
     "basis_none": "nothing",
     "queries": "queries at the last look: {queries}, each kept with a digest of its answer",
+    "beside": "kept on stable to the end, to compare with: {hosts}",
     "checks": "checks before it was let in: {checks}",
     "kept": "entries of the journal: {entries}, last hash {hash}",
     "no_looks": "no look was taken",

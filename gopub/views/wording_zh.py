@@ -57,6 +57,7 @@ ZH: Mapping[str, str] = {
     "basis_slo": "SLO",
     "basis_none": "无",
     "queries": "最后一次观察有 {queries} 条查询，每条都留有应答摘要",
+    "beside": "保留在稳定版上直到最后，以供比较：{hosts}",
     "checks": "准入前 {checks} 项检查",
     "kept": "日志 {entries} 条，末尾哈希 {hash}",
     "no_looks": "没有任何观察",

@@ -91,6 +91,10 @@ def test_without_stable_nothing_is_seen_as_nothing_is_evidence():
     assert found(replace(world, hosts=2), 1.0, 1.0, 1)  # control
     lines = told([STEP, replace(STEP, index=1, weight=10_000)], Usual(200.0, 0.001), Wanted(SLO, 0.01))
     assert lines[1].startswith("step 2 (100% of 200 requests/s for 5m) has no stable traffic beside it")
+    assert "keep_stable" not in lines[1], "one host alone cannot be kept"
+    several = replace(STEP, index=1, weight=10_000, hosts=("app1", "app2"))
+    [line] = told([several], Usual(200.0, 0.001), Wanted(SLO, 0.01))
+    assert line.endswith("blames nobody (rollout.keep_stable: 1 keeps a host to compare with)")
     assert table([STEP, replace(STEP, index=1, weight=10_000)], Wanted(SLO, 0.01)) == table([STEP], Wanted(SLO, 0.01))
 
 

@@ -188,6 +188,25 @@ def test_check_says_what_a_rollout_is_judged_on() -> None:
     assert "prod: step 1 ends before it is sure whether memory grows" in said or "steps 1 to 2 end before" in said
 
 
+def test_check_says_what_a_kept_host_costs_and_refuses_to_keep_all() -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    connections = "edge: {kind: nginx, inventory: deploy/hosts.ini, hosts: role=edge, metrics: prom}\n"
+    write({"connections.yaml": f"{connections}prom: {{kind: prometheus, url: http://prom:9090}}\n"})
+    begun = Path("gopub.yaml").read_text("utf-8")
+    control = f"{begun}    traffic: edge\n"
+    write({"gopub.yaml": control})
+    assert "stays on stable" not in told("check").stderr
+    write({"gopub.yaml": f"{control}    rollout:\n      keep_stable: 1\n"})
+    assert "prod: 1 of 2 hosts stays on stable with 50% of the traffic" in told("check").stderr
+    write({"gopub.yaml": f"{control}    rollout:\n      keep_stable: 2\n"})
+    error = run("check").exception
+    line = control.count("\n") + 2
+    assert str(error).startswith(
+        f"gopub.yaml:{line}:20: GP734 `environments.prod.rollout.keep_stable`: keep_stable is 2"
+    )
+
+
 def test_check_prints_the_schema_without_a_file() -> None:
     schema = json.loads(told("check", "--schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)

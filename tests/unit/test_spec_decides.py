@@ -32,7 +32,7 @@ OF_RELEASE = """\
     traffic:
       {router: release, upstream: release, port: 1011, sticky: "header:release", drain: 11s, trust: [10.1.0.0/16],
        latency: header, warmup: 11s}
-    rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h}
+    rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h, keep_stable: 11}
     judge:
       metrics: release
       logs: release
