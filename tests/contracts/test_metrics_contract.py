@@ -235,12 +235,13 @@ class TestPrometheus(MetricsContract):
     @pytest.fixture
     async def source(self, server: str) -> AsyncIterator[PrometheusSource]:
         made = Prometheus(url=server).open()
+        assert isinstance(made, PrometheusSource)
         yield made
         made.close()
 
     @pytest.fixture
     async def nothing(self) -> AsyncIterator[PrometheusSource]:
-        made = Prometheus(url=f"http://127.0.0.1:{free_port()}").open()
+        made = PrometheusSource(f"http://127.0.0.1:{free_port()}")
         yield made
         made.close()
 

@@ -13,7 +13,7 @@ from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot
 from gopub.judge.verdict import Kind
-from tests.contracts.prometheus_server import Metrics, prometheus
+from tests.contracts.prometheus_server import Metrics, free_port, prometheus
 from tests.contracts.remote_write import FLAGS, STALE, series, write
 from tests.contracts.scraped_world import BEFORE, CANARY, LASTS, LOOK, STABLE, Judged, Scrape, Service, judged, true
 
@@ -77,6 +77,7 @@ def filled() -> Metrics:
             scrape.fill(metrics, app, T0, COURSE)
     for scrape in pair():
         scrape.fill(metrics, "well", T0, WELL)
+    Scrape(one(), every(15), part=first_half).fill(metrics, "shared", T0, COURSE)  # then it scrapes the edge no more
     Scrape(one(), every(5)).fill(metrics, "unequal", T0, WELL)
     Scrape(RARE, every(60), edge="e2").fill(metrics, "unequal", T0, WELL)
     return metrics.ordered()
@@ -105,9 +106,18 @@ def _sent(key, points, *, fails: bool = False) -> bytes:
     return series({"__name__": name, **dict(labels)}, numbers)
 
 
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that began anew, without its past, and without one of two edges."""
+    metrics = Metrics()
+    Scrape(one(), every(15, BEFORE + 15)).fill(metrics, "shared", T0, COURSE)
+    with prometheus(tmp_path_factory.mktemp("another"), metrics) as url:
+        yield url
+
+
 @pytest.fixture
 def source(server: str) -> Iterator[PrometheusSource]:
-    made = Prometheus(url=server).open()
+    made = PrometheusSource(server)
     yield made
     made.close()
 
@@ -198,3 +208,24 @@ async def test_two_edges_are_two_in_the_budget(source: PrometheusSource) -> None
     both = true(WELL, STABLE, 110, 890) + true(WELL, CANARY, 110, 890)
     assert found.windows[0].attempts == pytest.approx(2 * both, rel=0.05)
     assert not any("without" in query.text for query in found.queries), "Prometheus adds them up"
+
+
+async def test_of_two_servers_that_each_have_a_part_the_judge_has_the_whole(server: str, another: str) -> None:
+    """One has the past and no longer scrapes the edge, one began anew; a third is not there at all."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    both = Prometheus.model_validate({"url": server, "replicas": [another, nobody]}).open()
+    found = await judged(both, "shared", T0)
+    assert found.verdict.kind is Kind.ROLLBACK
+    assert not found.silent
+    assert_exact(found, COURSE, 15)
+    assert any("no connection" in note for note in found.notes)
+    wanted = BudgetTarget(freeze_below=0.2, window=600.0)
+    spent = await both.spending("shared", "prod", STABLE, wanted, [600.0], T0 + 610)
+    assert isinstance(spent, Spending)
+    assert spent.windows[0].attempts == pytest.approx(true(COURSE, STABLE, 10, 610), rel=0.05)
+    both.close()
+    for url in (server, another):
+        alone = Prometheus(url=url).open()
+        part = await judged(alone, "shared", T0)
+        alone.close()
+        assert part.silent or part.counted[1] < found.counted[1] / 2, "control: neither has it"

@@ -26,6 +26,7 @@ from gopub.canon import bounded, digest_of
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.recorded import moments
+from gopub.health.backends.several import Several
 from gopub.health.backends.spending import read_spending
 from gopub.health.backends.targets import (
     Row,
@@ -82,6 +83,8 @@ class Prometheus(MetricsConnection):
     kind: Literal["prometheus"] = "prometheus"
     url: HttpUrl
     """Its address."""
+    replicas: list[HttpUrl] = Field(default_factory=list)
+    """More servers that scrape the same edges: all are asked, and of each edge the newest counts are taken."""
     token: SecretRef | None = None
     """A bearer token."""
     user: Word | None = None
@@ -110,12 +113,14 @@ class Prometheus(MetricsConnection):
         twice = sorted({name for name in given if given.count(name) > 1})
         if twice:
             raise refuse("GP134", f"the header {twice[0]} is given twice", "token and user both mean authorization")
+        if len({self.url, *self.replicas}) <= len(self.replicas):
+            raise refuse("GP134", "a server is named twice", "replicas are other servers than url")
         if hidden := sorted(plain & _CREDENTIALS):
             raise refuse("GP143", f"the header {hidden[0]} holds a secret", "write it in secret_headers: {env: NAME}")
         return self
 
-    def open(self) -> PrometheusSource:
-        """The server; nothing is asked yet.
+    def open(self) -> PrometheusSource | Several:
+        """The server, or all of them; nothing is asked yet.
 
         Raises:
             UsageError: GP142 a secret is not there, GP145 the CA file holds no certificate, GP129 a header is none.
@@ -126,13 +131,13 @@ class Prometheus(MetricsConnection):
         if self.user and self.password:
             secret["Authorization"] = basic(self.user, self.password.reveal())
         check_headers(secret)
-        return PrometheusSource(
-            self.url,
-            headers=self.headers | secret,
-            ca=self.ca,
-            timeout=self.timeout,
-            runtime_match=self.runtime,
-        )
+        made = [self._source(url, self.headers | secret) for url in (self.url, *self.replicas)]
+        names = [one.name for one in made]
+        apart = [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
+        return Several(dict(zip(apart, made, strict=True))) if self.replicas else made[0]
+
+    def _source(self, url: str, headers: Mapping[str, str]) -> PrometheusSource:
+        return PrometheusSource(url, headers=headers, ca=self.ca, timeout=self.timeout, runtime_match=self.runtime)
 
 
 def _lower(headers: Iterable[str]) -> set[str]:
@@ -161,7 +166,7 @@ class PrometheusSource:
             runtime_match: labels that tell the runtime metrics of one service from those of others on its host →
                 regular expression; ``{app}`` and ``{env}`` in it stand for the service's.
         """
-        self._name = urlsplit(url).netloc.rpartition("@")[2] or url
+        self.name = urlsplit(url).netloc.rpartition("@")[2] or url
         self._timeout = timeout
         self._runtime_match = dict(runtime_match)
         self._client = PrometheusConnect(
@@ -251,7 +256,7 @@ class PrometheusSource:
             answer = await asyncio.wait_for(asyncio.to_thread(self._query, text, at), limit)
             rows = [_row(item) for item in answer]
         except (PrometheusApiClientException, requests.RequestException, TimeoutError, *_MALFORMED) as error:
-            reason = f"Prometheus at {self._name} gave no usable answer: {say(error)}"
+            reason = f"Prometheus at {self.name} gave no usable answer: {say(error)}"
             queries.append(ResolvedQuery(text, at, 0, reason))
             raise _Refused(reason) from error
         queries.append(ResolvedQuery(text, at, len(rows), digest_of(sorted(answer, key=str))[:12]))
