@@ -21,14 +21,11 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.utilities.urls import url_for
 
 from gopub.canon import Json
-from gopub.journal.streams import stream_of
 from gopub.release.model import Release
 from gopub.rollout.run import Run
-from gopub.telemetry import REDACTOR, log
+from gopub.telemetry import log
 from gopub.views import pages as words
-from gopub.views.plots import plot
 from gopub.views.reading import read_seats
-from gopub.views.story import story
 
 P = ParamSpec("P")
 SHOWN_WITHIN = 5.0
@@ -91,30 +88,6 @@ async def release_page(release: Release) -> None:
 async def plan_page(run: Run) -> None:
     """The plan as a list."""
     await _put(words.plan_page(run.state))
-
-
-@page
-async def progress_page(run: Run) -> None:
-    """One row for each host."""
-    await _put(words.hosts_page(run.state))
-
-
-@page
-async def verdict_page(run: Run) -> None:
-    """The last verdict with its reason and figures; the whole record is in the journal (`gopub explain`)."""
-    await _put(words.verdict_page(run.state))
-
-
-@page
-async def plot_page(run: Run) -> None:
-    """The story and the picture of all looks; read and drawn beside the loop, for there may be thousands."""
-    told, drawn = await asyncio.to_thread(_drawn, run)
-    await _put(words.plot_page(run.state, told, drawn))
-
-
-def _drawn(run: Run) -> tuple[list[str], str]:
-    entries = run.ports.journal.read(stream_of(run.rollout))
-    return story(entries), REDACTOR.clean(plot(entries))
 
 
 @page

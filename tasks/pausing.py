@@ -33,7 +33,7 @@ from gopub.telemetry import log
 from gopub.usecases.ask import ask_hold, ask_resume, standing_hold
 from gopub.usecases.recover import Found, found
 from gopub.wiring import settings
-from tasks import marks, pages
+from tasks import marks
 from tasks.marks import WAITING, ask_abort
 
 LOOK = 2.0
@@ -162,7 +162,6 @@ async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> Non
     asked = run.asked()
     hold = hold_of(asked)
     wanted = HELD if hold else "Running"
-    changed = False
     for one in runs:
         state = one.state
         runs_on = state is not None and (state.is_running() or (state.is_paused() and hold is None and _ended(asked)))
@@ -172,9 +171,6 @@ async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> Non
             continue  # paused again in this moment
         message = f"{say_hold(hold)}; the canary is guarded, `gopub resume` goes on" if hold else ""
         await client.set_flow_run_state(one.id, Running(name=wanted, message=message), force=True)
-        changed = True
-    if changed:
-        await pages.progress_page(run)
 
 
 def _ended(asked: Sequence[ev.Asked]) -> bool:

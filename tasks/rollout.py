@@ -40,7 +40,7 @@ from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
 from tasks.pausing import heeding_pause
 from tasks.stopping import heeding_cancel
-from tasks.storytelling import telling
+from tasks.storytelling import shown
 
 __all__ = [
     "Wish", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
@@ -56,7 +56,7 @@ async def driving(wish: Wish) -> AsyncIterator[Run]:
     async with (
         pages.beside(),  # the outermost: it waits for a slow server once the seat is free
         start.open_run(here, Elsewhere()) as run,
-        telling(run),
+        shown(run),  # around the seat, so that the last drawing holds nobody up
         run.driving(),
         heeding_cancel(run),
         heeding_pause(run),
@@ -111,14 +111,12 @@ async def switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
 async def reach(run: Run, step: PlannedStep) -> None:
     """Shift the traffic to what the step says."""
     await reach_box.reach(run, step)
-    await pages.progress_page(run)
 
 
 @box(name="bake", run_name=names.step, limit=None)
 async def bake(run: Run, step: PlannedStep) -> None:
     """Observe and judge the step until it may be left, or the rollout turns around."""
     await bake_box.bake(run, step, judging(run))
-    await pages.verdict_page(run)
 
 
 @box(name="settle", limit=None)
@@ -136,9 +134,7 @@ async def go_back(run: Run) -> None:
 
 @box(name="report", limit=60)
 async def report(run: Run) -> dict[str, Json]:
-    """What came of it, as plain values and as pages in the UI."""
-    await pages.progress_page(run)
-    await pages.plot_page(run)
+    """What came of it, as plain values."""
     return summary(run)
 
 

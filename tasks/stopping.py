@@ -22,7 +22,6 @@ from gopub.clock import SystemClock
 from gopub.rollout.back import withdraw
 from gopub.rollout.run import Run
 from gopub.telemetry import log
-from tasks import pages
 
 REASON = "aborted: its flow run was cancelled"
 LISTEN, GRACE = 0.5, 1.0
@@ -44,7 +43,6 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
             if await _was_cancelled(asked_for):
                 _log.warning("%s: %s", run.rollout, REASON)
                 await withdraw(run, REASON)
-                await pages.progress_page(run)
         raise
     finally:
         listening.cancel()

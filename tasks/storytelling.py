@@ -7,7 +7,7 @@ while a box works stands in the log of that box, and so on the page of the whole
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from prefect import get_run_logger
@@ -20,6 +20,7 @@ from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
 from gopub.views.follow import Line, Printer
+from tasks.board import Board
 
 AGAIN = 60.0
 """Seconds after which it is told again that nothing changed."""
@@ -29,11 +30,28 @@ _log = log("rollout")
 
 
 @asynccontextmanager
-async def telling(run: Run) -> AsyncIterator[None]:
-    """Tell within the body what this driver writes, and before it what it wrote to take its seat."""
+async def shown(run: Run) -> AsyncIterator[None]:
+    """Tell in the log and on the rollout's page what this driver does within the body."""
+    board = Board(run)
+    async with board.showing(), telling(run, board.heard):
+        yield
+
+
+@asynccontextmanager
+async def telling(run: Run, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
+    """Tell within the body what this driver writes, and before it what it wrote to take its seat.
+
+    ``heard`` gets each entry as well, beginning with the first that is written within.
+    """
     printer = Printer(say, run.ports.clock, AGAIN)
     catch_up(printer, run.ports.journal.read(stream_of(run.rollout)))
-    run.recorder.heard = lambda event: printer(entry_of(run, event))
+
+    def written(event: ev.Event) -> None:
+        entry = entry_of(run, event)
+        heard(entry)
+        printer(entry)
+
+    run.recorder.heard = written
     idle = asyncio.create_task(_idle(printer, run.ports.clock))
     try:
         yield

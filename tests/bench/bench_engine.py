@@ -58,7 +58,7 @@ def without_prefect() -> Iterator[Callable[..., Any]]:
         for name in boxes.__all__:
             if inside := getattr(getattr(boxes, name), "fn", None):
                 stack.enter_context(patch.object(boxes, name, inside))
-        for name in ("plan_page", "progress_page", "verdict_page"):
+        for name in ("plan_page",):
             stack.enter_context(patch.object(pages, name, page))
         yield load("flows.rollout:rollout").fn
 

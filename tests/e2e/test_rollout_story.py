@@ -53,7 +53,7 @@ async def test_each_flow_leaves_its_pages_in_prefect(ground: Ground):
         found = (await http.post(f"{ground.server.url}/artifacts/latest/filter", json={})).json()
         runs = (await http.post(f"{ground.server.url}/flow_runs/filter", json={})).json()
     kept = {one["key"]: one for one in found}
-    assert {"hello-release", "hello-main-plan", "hello-main-hosts", "hello-main-verdict"} <= set(kept)
-    assert {row["host"] for row in json.loads(kept["hello-main-hosts"]["data"])} == set(story.names)
-    assert "gopub explain" in kept["hello-main-verdict"]["data"]
+    assert {"hello-release", "hello-main-plan", "hello-main-rollout", "hello-main-progress"} <= set(kept)
+    assert all(f"| {name} | " in kept["hello-main-rollout"]["data"] for name in story.names)
+    assert "gopub explain" in kept["hello-main-rollout"]["data"]
     assert any(one["name"].startswith("rollout-hello-main-") for one in runs)

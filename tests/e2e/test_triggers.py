@@ -117,15 +117,18 @@ async def test_a_tag_push_is_built_proven_and_rolled_out(triggers: Triggers, fir
 async def test_its_pages_are_in_prefect(triggers: Triggers, first: dict[str, Any]):
     found = await triggers.stack.ask("POST", "/artifacts/filter", json={})  # in the order of their random ids
     pages = {one["key"]: one for one in sorted(found, key=lambda one: one["created"])}
-    kinds = ("plan", "hosts", "verdict", "plot")
+    kinds = ("plan", "rollout", "progress")
     assert set(pages) == {"clock-release", *(f"clock-prod-{kind}" for kind in kinds)}
     assert all(one["description"] for one in pages.values())
     digests = {row["sha256"] for row in json.loads(pages["clock-release"]["data"])}
     assert (await triggers.release("1.0.0")).targets["linux/amd64"].archive.digest in digests
-    hosts = json.loads(pages["clock-prod-hosts"]["data"])
-    assert {(row["track"], row["runs"].split()[0]) for row in hosts} == {("stable", "1.0.0")}
-    assert "PROMOTE (rule 7)" in pages["clock-prod-verdict"]["data"]
-    assert "](data:image/svg+xml;base64," in pages["clock-prod-plot"]["data"]
+    shown = pages["clock-prod-rollout"]["data"]
+    assert shown.startswith("## promoted at ")
+    assert "PROMOTE by rule 7" in shown
+    assert "](data:image/svg+xml;base64," in shown
+    rows = [line.split(" | ") for line in shown.splitlines() if line.startswith("| clock-")]
+    assert {(row[1].split()[0], row[2]) for row in rows} == {("1.0.0", "stable")}
+    assert float(pages["clock-prod-progress"]["data"]) == 100
 
 
 async def test_every_parameter_of_a_form_is_explained(triggers: Triggers):

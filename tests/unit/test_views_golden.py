@@ -21,7 +21,8 @@ import typer
 
 from deployments.journal import stands
 from gopub.cli.read import explain, status
-from gopub.journal.reading import read_state
+from gopub.journal.reading import asked, read_state
+from gopub.views.board import board, scene
 from gopub.views.summary import exit_of, summary_of
 from tasks import pages
 from tests.unit.views_world import run_of, world
@@ -79,7 +80,9 @@ def read(folder: Path, patched: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]
         summary = summary_of(read_state(journal, rollout), ["an `alarm`"])
         yield f"summary {rollout}", f"{json.dumps(summary)} {exit_of(summary)!r}"
         run = run_of(journal, clock, rollout)
-        for draw in (pages.plan_page, pages.progress_page, pages.verdict_page, pages.plot_page, pages.runs_page):
+        made = board(scene(journal.read(f"rollout/{rollout}"), asked(journal, rollout), clock.now()))
+        yield f"page board {rollout}", f"{made.key} {made.description}\n{made.text}"
+        for draw in (pages.plan_page, pages.runs_page):
             server.told.clear()
             asyncio.run(draw(run))
             yield f"page {draw.__name__} {rollout}", "\n".join(server.told)
@@ -114,7 +117,7 @@ def test_every_kind_of_row_and_page_is_in_it():
     assert rows["orders", "lab"]["owed_hosts"] == {"app1": "it does not | answer"}
     assert (rows["orders", "lab"]["last"]["outcome"], rows["hello", "lab"]["last"]["rule"]) == ("rolled back", 7)
     assert rows["orders", "prod"]["active"]["dead_edges"] == {"edge2": "away"}
-    for page in ("plan_page r-bake", "progress_page r-back", "verdict_page r-bake", "runs_page r-held", "back r-back"):
+    for page in ("plan_page r-bake", "board r-back", "board r-bake", "runs_page r-held", "back r-back"):
         assert len(kept.partition(f"=== page {page}\n")[2].partition("\n=== ")[0]) > 100, page
 
 

@@ -21,11 +21,10 @@ from gopub.errors import UsageError
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.state import fold
+from gopub.views.board import Scene, board
 from gopub.views.chart import LEFT, TALL, Frame, Point, marks, thinned
 from gopub.views.looks import looks_of
-from gopub.views.pages import plot_page
 from gopub.views.plots import plot
-from gopub.views.story import story
 from gopub.views.svg import WIDTH
 from gopub.views.wording import WORDS, language
 from tests.unit.plot_world import journal
@@ -225,13 +224,12 @@ def test_a_page_has_the_picture_as_an_image_and_no_markup_of_others():
     opened = fold([entries[0].event])
     judged = entries[-2].event
     assert isinstance(judged, ev.Judged)
-    page = plot_page(replace(opened, verdict=judged), story(entries), plot(entries))
-    assert page
-    text, _, data = page.text.partition("](data:image/svg+xml;base64,")
-    assert base64.b64decode(data.strip(" )\n")).decode() == plot(entries)
+    page = board(Scene(replace(opened, verdict=judged), entries, (), entries[-1].at), plot(entries))
+    text, _, rest = page.text.partition("](data:image/svg+xml;base64,")
+    assert base64.b64decode(rest.partition(")")[0]).decode() == plot(entries)
     assert "<" not in text.replace("&lt;", "")
-    assert page.key == "hello-prod-plot"
-    assert plot_page(opened, story(journal(0)), "") is None
+    assert page.key == "hello-prod-rollout"
+    assert "data:image" not in board(Scene(opened, entries[:1], (), entries[0].at), plot(entries)).text
 
 
 def test_nothing_is_wider_than_the_page():

@@ -20,9 +20,9 @@ from gopub.journal.store import open_journal
 from gopub.judge.verdict import Cause, Kind
 from gopub.plan.model import Outcome
 from gopub.views.amounts import beside, clock, count, failed, names, percent, times, took
+from gopub.views.board import Scene, board
 from gopub.views.explanation import explanation
 from gopub.views.history import Told, past_view
-from gopub.views.pages import hosts_page, verdict_page
 from gopub.views.rollout import Driver, rollout_view
 from gopub.views.sentence import SEEN, sentence
 from gopub.views.summary import summary_of
@@ -138,13 +138,13 @@ def test_it_is_the_same_sentence_everywhere(tmp_path):
     entries = journal.read("rollout/r-1")
     state, over = fold(events), fold([*events, ev.Closed(Outcome.ROLLED_BACK, judged.reason)])
     shown = rollout_view("r-1", state, (), Driver(), NOON)
-    page, hosts = verdict_page(state), hosts_page(over)
-    assert shown.verdict and page and hosts
+    page, ended = board(Scene(state, entries[:-1], (), NOON)), board(Scene(over, entries, (), NOON))
+    assert shown.verdict
     assert (shown.to_json()["verdict_kind"], shown.to_json()["verdict_rule"]) == ("ROLLBACK", 3), "for programs"
     assert [shown.to_json()["verdict"], shown.back, summary_of(over, ())["reason"]] == [SAYS] * 3
     assert past_view(Told("r-1", "hello", "prod", 1, 1.0), entries, "rolled back", 2.0).reason == SAYS
-    assert f"in prod, step 1: {SAYS}\n\nROLLBACK by rule 3, canary web3: " in page.text
-    assert f"rolled back ({SAYS})" in hosts.description
+    assert f"**{SAYS}**\n\nROLLBACK by rule 3, canary web3: " in page.text
+    assert ended.description.endswith(f" UTC: {SAYS}")
     lines = [line.partition("  ")[2] for line in explanation(entries)]
     assert [line for line in lines if SAYS in line] == [f"step 1: {SAYS}", f"rolled back: {SAYS}"]
     assert "going back, as that verdict says" in lines

@@ -68,6 +68,17 @@ class Shown:
         found: list[tuple[str, int]] = await until(f"the log of {run} has {last!r}", there, within=60)
         return found
 
+    async def described(self, run: str, key: str, says: str) -> str:
+        """What a run's page of this key is about, once it says this."""
+        wanted = {"flow_runs": {"id": {"any_": [run]}}, "artifacts": {"key": {"any_": [key]}}}
+
+        async def so() -> str | None:
+            found = await self.stack.ask("POST", "/artifacts/filter", json=wanted)
+            return next((str(one["description"]) for one in found if says in one["description"]), None)
+
+        described: str = await until(f"{key} of {run} says {says!r}", so, within=60)
+        return described
+
     async def kind(self, what: str, which: str) -> str:
         """The type of the state of a flow run or a task run."""
         return str((await self.stack.ask("GET", f"/{what}/{which}"))["state_type"])

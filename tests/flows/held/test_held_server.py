@@ -59,6 +59,7 @@ async def family(shown: Shown, kind: str) -> list[tuple[str, str]]:
 async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown):
     """The control of all that follows."""
     run = await shown.baking("plain")
+    while_it_baked = await shown.described(run, "hello-plain-rollout", "bakes, ")
     assert (await shown.closed("plain")).outcome is Outcome.PROMOTED
     ended = await shown.stack.ended(run)
     assert ended["state"]["name"] == "Promoted"
@@ -66,6 +67,18 @@ async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown)
     tasks = await shown.stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
     assert {tag for one in tasks for tag in one["tags"]} == set()
     await its_log_tells_the_story(shown, run)
+    await its_page_is_one_that_was_drawn_again_and_again(shown, run, while_it_baked)
+
+
+async def its_page_is_one_that_was_drawn_again_and_again(shown: Shown, run: str, while_it_baked: str) -> None:
+    wanted = {"flow_runs": {"id": {"any_": [run]}}, "artifacts": {"key": {"like_": "hello-plain-%"}}}
+    kept = {one["key"]: one for one in await shown.stack.ask("POST", "/artifacts/filter", json=wanted)}
+    assert set(kept) == {"hello-plain-plan", "hello-plain-rollout", "hello-plain-progress"}, "one of each"
+    page = kept["hello-plain-rollout"]
+    assert page["description"].startswith("hello 2 in plain: promoted at "), page["description"]
+    assert page["data"].startswith("## promoted at ")
+    assert "of 8s observed" in while_it_baked, "control: the same page said something else before"
+    assert float(kept["hello-plain-progress"]["data"]) == 100
 
 
 async def its_log_tells_the_story(shown: Shown, run: str) -> None:

@@ -1,0 +1,266 @@
+"""A rollout on one page that is drawn again at every look: how it stands, what comes next and when, its hosts. Pure.
+
+Prefect shows it as Markdown. Each number in it is one that the journal holds: whoever opens the page later, or another
+driver's, reads the same.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gopub.journal import events as ev
+from gopub.journal.entry import Entry
+from gopub.journal.state import HostState, State, fold
+from gopub.judge.gates import closed_gate, held_until, hold_of, opens_at
+from gopub.plan.model import Outcome, Plan, PlannedStep
+from gopub.units import say_about, say_seconds
+from gopub.views.amounts import clock
+from gopub.views.pages import TextPage, figures_table, named_key, shown
+from gopub.views.plan import named
+from gopub.views.story import story
+from gopub.views.verdict import because, verdict_view
+
+STAGED, STEPPED = 10.0, 95.0
+"""Per cent of the way once every host holds the release, and once every step is passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the page is drawn from: the journal's entries of a rollout, what people asked of it, and the time."""
+
+    state: State
+    entries: Sequence[Entry]
+    asked: Sequence[ev.Asked]
+    now: float
+
+
+def scene(entries: Sequence[Entry], asked: Sequence[ev.Asked], now: float) -> Scene:
+    """The scene of these entries; they must be all of the rollout's, from its first one on."""
+    return Scene(fold(entry.event for entry in entries), entries, asked, now)
+
+
+def board(of: Scene, picture: str = "") -> TextPage:
+    """The page; ``picture`` is an SVG file, empty where there is none yet."""
+    state = of.state
+    parts = [f"## {shown(headline(of))}", *_what(of), *_verdict(state), *_next(of), *_steps(of), *_hosts(of)]
+    parts += [*_figures(state), *_story(of)]
+    if picture and state.verdict is not None:
+        parts.append(_image(picture))
+    text = "\n\n".join(parts) + f"\n\nThe whole record: `gopub explain {state.rollout}`\n"
+    told = f"{state.app} {state.release_version} in {state.env}: {shown(headline(of))}"
+    return TextPage(named_key(f"{state.app}-{state.env}-rollout"), told, text)
+
+
+def headline(of: Scene) -> str:
+    """``step 2 of 4, 10%: waits for trade-oncall since 14:48 UTC``."""
+    state, now = of.state, of.now
+    if state.closed:
+        why = because(state.verdict, state.closed.reason)
+        return f"{state.closed.outcome.value} at {clock(_when(of, ev.Closed), now)}{': ' + why if why else ''}"
+    if state.back:
+        since = clock(_when(of, ev.GoingBack), now)
+        return f"{_where(state)}going back since {since}: {because(state.verdict, state.back.reason)}"
+    if hold := hold_of(of.asked):
+        why = f": {hold.reason}" if hold.reason else ""
+        return f"{_where(state)}held by {hold.actor or 'somebody'} since {clock(hold.at, now)}{why}"
+    if state.waiting:
+        return f"{_where(state)}{_waits_for(state)} since {clock(_when(of, ev.Waiting), now)}"
+    return f"{_where(state)}{_does(of)}"
+
+
+def share(state: State) -> float:
+    """How much of its way a rollout has gone, in per cent; where it turned around, how far it had come."""
+    if state.closed and state.closed.outcome is Outcome.PROMOTED:
+        return 100.0
+    if state.plan is None or not state.hosts:
+        return 0.0
+    staged = STAGED * sum(host.staged for host in state.hosts.values()) / len(state.hosts)
+    steps = [_share_of_step(state, step) for step in state.plan.steps]
+    return round(staged + (STEPPED - STAGED) * sum(steps) / len(steps), 1) if steps else round(staged, 1)
+
+
+def _share_of_step(state: State, step: PlannedStep) -> float:
+    if step.index in state.passed:
+        return 1.0
+    if step.index not in state.reached:
+        return 0.0
+    return 0.2 + 0.8 * min(1.0, state.observed.get(step.index, 0.0) / step.bake) if step.bake else 0.2
+
+
+def _where(state: State) -> str:
+    """``step 2 of 4, 10%: `` before the last step is passed."""
+    if state.plan is None or state.step is None:
+        return ""
+    step = state.step
+    traffic = f"header {step.header[0]}: {step.header[1]}" if step.header else f"{step.weight / 100:g}%"
+    return f"step {step.index + 1} of {len(state.plan.steps)}, {traffic}: "
+
+
+def _waits_for(state: State) -> str:
+    """The gate in few words: the step is named before it."""
+    step = state.step
+    return state.waiting.removeprefix(f"step {step.index + 1} ") if step else state.waiting
+
+
+def _does(of: Scene) -> str:
+    state, plan = of.state, of.state.plan
+    if plan is None:
+        return "admitted, about to be planned" if state.admitted else "asks whether the release is admitted"
+    step = state.step
+    if step is None:
+        return "settles: it becomes stable everywhere"
+    if step.index in state.reached:
+        if (gate := closed_gate(plan, step.index + 1, of.asked, of.now)) and _baked(state, step) >= step.bake:
+            return f"baked; {gate} since {clock(_baked_at(of, step), of.now)}"
+        return f"bakes, {say_about(_baked(state, step))} of {say_seconds(step.bake)} observed"
+    staged = sum(host.staged for host in state.hosts.values())
+    if staged < len(state.hosts):
+        return f"brings the release to the hosts, {staged} of {len(state.hosts)} have it"
+    there = sum(state.hosts[name].track == "canary" for name in step.hosts)
+    return f"switches its hosts, {there} of {len(step.hosts)} run the new release"
+
+
+def _baked(state: State, step: PlannedStep) -> float:
+    return state.observed.get(step.index, 0.0)
+
+
+def _baked_at(of: Scene, step: PlannedStep) -> float:
+    """When the step's bake had been observed whole."""
+    whole = (
+        entry.at
+        for entry in of.entries
+        if isinstance(entry.event, ev.Judged) and entry.event.step == step.index and entry.event.observed >= step.bake
+    )
+    return next(whole, of.now)
+
+
+def _what(of: Scene) -> Iterator[str]:
+    opened = next((one for one in of.entries if isinstance(one.event, ev.Opened)), None)
+    if opened is None or not isinstance(opened.event, ev.Opened):
+        return
+    why = f": {opened.event.reason}" if opened.event.reason else ""
+    asked = f"asked for by {opened.actor or 'nobody'} at {clock(opened.at, of.now)}{why}"
+    yield shown(f"{of.state.app} {of.state.release_version} into {of.state.env}, rollout {of.state.rollout}; {asked}")
+
+
+def _verdict(state: State) -> Iterator[str]:
+    if state.verdict is None:
+        return
+    view = verdict_view(state.verdict)
+    says, *more = view.lines if view.proof else (f"{view.kind} by rule {view.rule}: {view.reason}",)
+    yield f"**{shown(says)}**"
+    yield from map(shown, more)
+
+
+def _next(of: Scene) -> Iterator[str]:
+    """What comes next and when, as far as it is known."""
+    state, plan, step = of.state, of.state.plan, of.state.step
+    if plan is None or step is None or state.closed or state.back:
+        return
+    if hold := hold_of(of.asked):
+        ends = clock(held_until(plan, state.reached, hold), of.now)
+        yield f"Next: it goes back at {ends}, unless somebody resumes it (`gopub resume`)"
+        return
+    if state.waiting:
+        opens = opens_at(plan, step.index, of.asked, of.now)
+        yield f"Next: it goes on at {clock(opens, of.now)}" if opens else "Next: it goes on once somebody approves"
+        return
+    if step.index not in state.reached:
+        return
+    after = _after(plan, step)
+    gate = closed_gate(plan, step.index + 1, of.asked, of.now)
+    earliest = clock(of.now + max(0.0, step.bake - _baked(state, step)), of.now)
+    ends = clock(min(state.reached.values()) + plan.deadline, of.now)
+    gated = f", and {gate}" if gate else ""
+    late = f"it goes back at {ends} if it is not through by then"
+    yield f"Next: {after} at {earliest} at the earliest{shown(gated)}; {late}"
+
+
+def _after(plan: Plan, step: PlannedStep) -> str:
+    following = next((one for one in plan.steps if one.index == step.index + 1), None)
+    return f"step {following.index + 1} ({shown(following.says)})" if following else "it becomes stable everywhere"
+
+
+def _steps(of: Scene) -> Iterator[str]:
+    if of.state.plan is None:
+        return
+    rows = [
+        (str(step.index + 1), step.says, say_seconds(step.bake), step.approve or "-", _step_stands(of, step))
+        for step in of.state.plan.steps
+    ]
+    yield _table(("step", "hosts, traffic", "bake", "approval", "stands"), rows)
+
+
+def _step_stands(of: Scene, step: PlannedStep) -> str:
+    state = of.state
+    if step.index in state.passed:
+        return "passed"
+    if state.step is None or step.index != state.step.index:
+        return "-"
+    if state.closed or state.back:
+        return "turned around here"
+    return "bakes" if step.index in state.reached else "now"
+
+
+def _hosts(of: Scene) -> Iterator[str]:
+    plan = of.state.plan
+    if plan is None:
+        return
+    errors = _last_errors(entry.event for entry in of.entries)
+    promoted = of.state.closed is not None and of.state.closed.outcome is Outcome.PROMOTED
+    rows = [
+        (name, named(plan, host.runs or plan.host(name).before), "stable" if promoted else host.track,
+         _has(plan, host), host.owed or errors.get(name, "") or "-")
+        for name, host in of.state.hosts.items()
+    ]  # fmt: skip
+    yield _table(("host", "runs", "track", "new release", "last error"), rows)
+
+
+def _has(plan: Plan, host: HostState) -> str:
+    if host.runs.startswith(plan.release.short):
+        return "runs"
+    return "staged" if host.staged else "not there yet"
+
+
+def _last_errors(events: Iterable[ev.Event]) -> dict[str, str]:
+    """Of each host the last thing that it failed; what it did well afterwards ends it."""
+    errors: dict[str, str] = {}
+    for event in events:
+        match event:
+            case ev.HostFailed(host=host, code=code, message=message):
+                errors[host] = f"{code} {message}"
+            case ev.HostStaged(host=host) | ev.HostSwitched(host=host, track="canary"):
+                errors.pop(host, None)
+            case _:
+                pass
+    return errors
+
+
+def _figures(state: State) -> Iterator[str]:
+    if state.verdict is not None and (table := figures_table(verdict_view(state.verdict).figures)):
+        yield table.strip()
+
+
+def _story(of: Scene) -> Iterator[str]:
+    """Once it is over: what was seen, concluded, rested on and not seen."""
+    if of.state.closed is not None and of.state.verdict is not None:
+        _, *lines = story(of.entries)
+        yield "\n".join(f"- {shown(' '.join(line.split()))}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *(list(map(shown, row)) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _image(picture: str) -> str:
+    """The picture in the page itself, as Prefect's Markdown shows an image: an ``<img>`` in which nothing runs."""
+    data = base64.b64encode(picture.encode()).decode()
+    return f"![evidence, failures, latency and memory over time](data:image/svg+xml;base64,{data})"
+
+
+def _when(of: Scene, kind: type[ev.Event]) -> float:
+    """When the last entry of this kind was written."""
+    return next((one.at for one in reversed(of.entries) if isinstance(one.event, kind)), of.now)

@@ -1,0 +1,121 @@
+"""The page of a rollout on the Prefect server, drawn again while it goes on, and a bar of how far it has come.
+
+Each is one artifact of the run that a person started; it is changed in place, so the history under its key has a
+version for every run and not for every look. What stands there says `gopub.views.board`. A server that does not answer
+is told once and asked again: it keeps no rollout waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+
+from gopub.clock import SystemClock
+from gopub.journal.entry import Entry
+from gopub.journal.streams import stream_of
+from gopub.rollout.run import Run
+from gopub.telemetry import REDACTOR, log
+from gopub.views import board as words
+from gopub.views.pages import TextPage, named_key
+from gopub.views.plots import plot
+from tasks.marks import runs_here
+
+REST = 5.0
+"""Seconds between two drawings at least: looks are no closer together."""
+SHOWN_WITHIN = 5.0
+"""Seconds that the server is given to take a page."""
+AWAY = 30.0
+"""Seconds after which a server that did not answer is asked again."""
+_PICTURE_SHARE = 20.0
+"""The page rests so many times as long as drawing it took: a rollout of days has many looks."""
+_log = log("pages")
+
+
+class Board:
+    """What one driver shows of its rollout."""
+
+    def __init__(self, run: Run) -> None:
+        """Show what the journal holds; nothing is drawn yet."""
+        self._run, self._entries = run, list(run.ports.journal.read(stream_of(run.rollout)))
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._made: tuple[UUID, UUID] | None = None
+        self._drawing = 0.0
+
+    def heard(self, entry: Entry) -> None:
+        """One more entry: the page is drawn again soon."""
+        self._entries.append(entry)
+        self._changed.set()
+
+    @asynccontextmanager
+    async def showing(self) -> AsyncIterator[None]:
+        """Draw beside the body, and once more at its end."""
+        if not runs_here():
+            yield
+            return
+        drawing = asyncio.create_task(self._draw_for_ever())
+        try:
+            yield
+        finally:
+            drawing.cancel()
+            await asyncio.gather(drawing, return_exceptions=True)
+            if self._changed.is_set():
+                await self._draw_last()
+
+    async def _draw_for_ever(self) -> None:
+        told = False
+        while True:
+            try:
+                async with get_client() as client:
+                    while True:
+                        await self._changed.wait()
+                        await self._draw(client)
+                        told = False
+                        await SystemClock().sleep(max(REST, _PICTURE_SHARE * self._drawing))
+            except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
+                if not told:
+                    _log.warning("the rollout is not shown in Prefect: %s", str(error) or type(error).__name__)
+                told = True
+                await SystemClock().sleep(AWAY)
+
+    async def _draw_last(self) -> None:
+        try:
+            async with asyncio.timeout(SHOWN_WITHIN), get_client() as client:
+                await self._draw(client)
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.warning("its end is not shown in Prefect: %s", str(error) or type(error).__name__)
+
+    async def _draw(self, client: PrefectClient) -> None:
+        self._changed.clear()
+        try:
+            begun = SystemClock().now()
+            page, share = await asyncio.to_thread(self._drawn)
+            self._drawing = SystemClock().now() - begun
+            async with asyncio.timeout(SHOWN_WITHIN):
+                await self._put(client, page, share)
+        except BaseException:
+            self._changed.set()  # it is still to be shown
+            raise
+
+    def _drawn(self) -> tuple[TextPage, float]:
+        entries = tuple(self._entries)
+        scene = words.scene(entries, self._run.asked(), self._run.ports.clock.now())
+        return words.board(scene, REDACTOR.clean(plot(entries))), words.share(scene.state)
+
+    async def _put(self, client: PrefectClient, page: TextPage, share: float) -> None:
+        if self._made is None:
+            state, here = self._run.state, runs_here()[0]
+            named = {"description": page.description, "flow_run_id": here}
+            text = ArtifactCreate(key=page.key, type="markdown", data=page.text, **named)
+            bar_key = named_key(f"{state.app}-{state.env}-progress")
+            bar = ArtifactCreate(key=bar_key, type="progress", data=share, **named)
+            self._made = (await client.create_artifact(text)).id, (await client.create_artifact(bar)).id
+            return
+        text_id, bar_id = self._made
+        await client.update_artifact(text_id, ArtifactUpdate(data=page.text, description=page.description))
+        await client.update_artifact(bar_id, ArtifactUpdate(data=share, description=page.description))
