@@ -68,7 +68,8 @@ def test_a_failure_of_a_host_stands_in_its_row_until_it_did_it_after_all():
 
 def test_the_bar_never_runs_backwards_and_ends_full_where_it_was_promoted():
     second: list[ev.Event] = [
-        BAKED, PASSED, ev.SwitchIntended(("app2",), NEW_FOLDER, "canary"), ev.HostSwitched("app2", NEW_FOLDER, "canary"),
+        BAKED, PASSED,
+        ev.SwitchIntended(("app2",), NEW_FOLDER, "canary"), ev.HostSwitched("app2", NEW_FOLDER, "canary"),
         ev.StepReached(1, OPENED), ev.Judged(1, "HOLD", 7, "bakes", {}, observed=15.0), ev.StepPassed(1),
         ev.Settling(), ev.Closed(Outcome.PROMOTED),
     ]  # fmt: skip
