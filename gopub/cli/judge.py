@@ -36,21 +36,22 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute every verdict in FILE again from what was kept with it; exit code 1 when one comes out differently."""
-    from gopub.judge.replay import record_from_json
-
     kept = list(find_kept(_documents(file)))
-    records = [record_from_json(found.record) for found in kept]
-    if not records:
+    if not kept:
         raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
-    replays = [_again(found, record) for found, record in zip(kept, records, strict=True)]
+    told = [_replayed(found, number) for number, found in enumerate(kept, start=1)]
     if as_json:
-        say_document(json.dumps(_as_json(records, replays), ensure_ascii=False, indent=2))
+        say_document(json.dumps(_as_json(told), ensure_ascii=False, indent=2))
     else:
-        for record, found in zip(records, replays, strict=True):
-            say("\n".join(_lines(record, found)))
-    wrong = sum(not found.same for found in replays)
+        say("\n".join(line for one in told for line in _lines(one)))
+    damaged = [one.damage for one in told if one.damage]
+    wrong = sum(bool(one.found and not one.found.same) for one in told)
     if wrong:
-        raise GopubError("GP603", f"{wrong} of {len(replays)} verdicts come out differently now")
+        more = f", and {len(damaged)} cannot be read" if damaged else ""
+        raise GopubError("GP603", f"{wrong} of {len(told)} verdicts come out differently now{more}")
+    if damaged:
+        problem = f"{len(damaged)} of {len(told)} records cannot be read: {damaged[0].problem}"
+        raise UsageError("GP601", problem, hint=damaged[0].hint)
 
 
 @app.command()
@@ -172,24 +173,38 @@ def score(
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A verdict record as it stands in a document, and the journal's entry around it, where there is one."""
+    """A verdict record as it stands in a document, and the journal's entry around it, where there is one.
+
+    ``number`` is that entry's own in its rollout; None where the document has no entries.
+    """
 
     record: Json
     entry: Mapping[str, Json] | None = None
+    number: Json = None
 
 
-def find_kept(value: Json) -> Iterator[Kept]:
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One record and what it gives now, or why it cannot be read."""
+
+    record: VerdictRecord | None = None
+    found: Replay | None = None
+    damage: UsageError | None = None
+
+
+def find_kept(value: Json, number: Json = None) -> Iterator[Kept]:
     """Every verdict record anywhere within a document, in order; an entry's record is one whatever it says it is."""
     if isinstance(value, dict):
         inner = value.get("record")
-        if {"kind", "rule", "reason"} <= value.keys() and isinstance(inner, dict) and inner.get("record"):
-            yield Kept(inner["record"], value)
+        if {"kind", "rule", "reason"} <= value.keys() and isinstance(inner, dict) and "record" in inner:
+            yield Kept(inner["record"], value, number)
         elif str(value.get("schema", "")).startswith(_MARK):
-            yield Kept(value)
+            yield Kept(value, number=number)
         else:
-            yield from (found for part in value.values() for found in find_kept(part))
+            here = value.get("version", number) if "data" in value else number
+            yield from (found for part in value.values() for found in find_kept(part, here))
     elif isinstance(value, list):
-        yield from (found for part in value for found in find_kept(part))
+        yield from (found for part in value for found in find_kept(part, number))
 
 
 def score_lines(score: Score) -> list[str]:
@@ -206,6 +221,29 @@ def score_lines(score: Score) -> list[str]:
 def _why(found: Dimension) -> str:
     """Where its target came from, and what else is to be said."""
     return "; ".join(filter(None, (found.origin and f"target: {found.origin}", found.note)))
+
+
+def _replayed(kept: Kept, number: int) -> Replayed:
+    from gopub.judge.replay import record_from_json
+    from gopub.views.keptlooks import placed
+
+    try:
+        record = record_from_json(kept.record)
+    except UsageError as error:
+        return Replayed(damage=placed(error, _place(kept, number)))
+    return Replayed(record, _again(kept, record))
+
+
+def _place(kept: Kept, number: int) -> str:
+    """Where a damaged record stands: which rollout it says it is of, and which entry, else which record of the file."""
+    from gopub.views.keptlooks import place
+
+    found = kept.record
+    for part in ("observation", "config", "rollout"):
+        found = found.get(part) if isinstance(found, dict) else None
+    if isinstance(kept.number, int):
+        return place(found if isinstance(found, str) else "?", kept.number)
+    return f"record {number}"
 
 
 def _again(kept: Kept, record: VerdictRecord) -> Replay:
@@ -243,19 +281,23 @@ def _lines_of_json(file: Path, text: str) -> Json:
     return out
 
 
-def _lines(record: VerdictRecord, found: Replay) -> list[str]:
-    verdict = record.verdict
-    sign = "same" if found.same else "DIFFERS"
-    head = f"{sign:8} step {record.observation.step + 1} {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
-    return [head, *(f"         {text}" for text in found.differences)]
+def _lines(one: Replayed) -> list[str]:
+    if one.record is None or one.found is None:
+        return [f"DAMAGED  {one.damage.code} {one.damage.problem}" if one.damage else ""]
+    verdict = one.record.verdict
+    sign = "same" if one.found.same else "DIFFERS"
+    head = f"{sign:8} step {one.record.observation.step + 1} {verdict.kind} by rule {verdict.rule}: {verdict.reason}"
+    return [head, *(f"         {text}" for text in one.found.differences)]
 
 
-def _as_json(records: Sequence[VerdictRecord], replays: Sequence[Replay]) -> Json:
+def _as_json(told: Sequence[Replayed]) -> Json:
     from gopub.health.wire import to_json
 
     verdicts: list[Json] = [
-        {"verdict": to_json(record.verdict), "same": found.same, "differences": list(found.differences)}
-        for record, found in zip(records, replays, strict=True)
+        {"verdict": to_json(one.record.verdict), "same": one.found.same, "differences": list(one.found.differences)}
+        if one.record and one.found
+        else {"damaged": one.damage.problem if one.damage else ""}
+        for one in told
     ]
     return {"schema_version": 1, "verdicts": verdicts}
 

@@ -31,7 +31,7 @@ from gopub.health.config import NEARER, RULES, SHARED, SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.logscore import LOG_SHARE
-from gopub.health.samples import HostCounts, TrackWindow, Window, sum_windows
+from gopub.health.samples import Histogram, HostCounts, TrackWindow, Window, sum_windows
 from gopub.health.slo import P95_SHARE
 
 MARGIN = {"errors": 0.25, "slow": 0.5, "late": 0.5, "left": 0.5}
@@ -174,7 +174,7 @@ def fold(
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
     for new in windows:
-        window = sum_windows((state.waiting, new)) or new if state.waiting else new
+        window = _joined(state.waiting, new) if state.waiting else new
         if window.stable and window.stable.attempts:
             state = replace(state, stable_seen=window.end)
         if compare and _waits(window, state.stable_seen):
@@ -193,6 +193,18 @@ def fold(
             waiting=None,
         )
     return state
+
+
+def _joined(waiting: Window, new: Window) -> Window:
+    """Both together; where an edge began to count by other latency bounds meanwhile, with the new window's latency."""
+    tracks = (waiting.canary, waiting.stable, new.canary, new.stable)
+    if len({track.latency.bounds for track in tracks if track and track.latency.counts}) > 1:
+        waiting = replace(waiting, canary=_untimed(waiting.canary), stable=_untimed(waiting.stable))
+    return sum_windows((waiting, new)) or new
+
+
+def _untimed(track: TrackWindow | None) -> TrackWindow | None:
+    return replace(track, latency=Histogram()) if track else None
 
 
 def _waits(window: Window, stable_seen: float) -> bool:

@@ -17,6 +17,7 @@ from gopub.health.observation import Observation, conclude
 from gopub.health.recent import Recent
 from gopub.health.samples import Histogram, HostCounts, TrackWindow, Window
 from gopub.health.wire import from_json, to_json
+from gopub.judge.sound import checked
 from gopub.judge.verdict import History, VerdictRecord
 
 MOST = 120
@@ -24,6 +25,9 @@ MOST = 120
 HOSTS = 20
 """Hosts of a track that are kept one by one; the others together, as one."""
 OTHERS = "(others)"
+_WINDOWS = 10 * MOST
+"""A look may give several windows where it waited for hosts, and never so many."""
+_CHANGED = "it was changed"
 BYTES = 6144
 """What one window takes at most, with names of 63 letters: a look is bounded, however large the fleet."""
 
@@ -106,7 +110,23 @@ def _numbers(host: HostCounts) -> Numbers:
     return (host.attempts, host.errors, host.timed, host.slow, host.late_timed, host.late, host.left)
 
 
-def unfolded(records: Sequence[tuple[VerdictRecord, Json]]) -> Iterator[VerdictRecord]:
+def looks_from_json(kept: Json) -> Looks | None:
+    """What an entry keeps of the looks before it; None where it keeps none.
+
+    Raises:
+        UsageError: GP601, it is none of that, more than a driver keeps, or its counts do not fit together.
+    """
+    if kept is None:
+        return None
+    looks = checked(from_json(Looks, kept, "looks"), "looks")
+    if len(looks.windows) > _WINDOWS or len({one.at for one in looks.windows}) > MOST + 1:
+        raise UsageError("GP601", f"looks.windows: {len(looks.windows)} are more than an entry has", hint=_CHANGED)
+    for index, one in enumerate(looks.windows):
+        checked(_window(one, looks.bounds), f"looks.windows[{index}]")
+    return looks
+
+
+def unfolded(records: Sequence[tuple[VerdictRecord, Looks | None]]) -> Iterator[VerdictRecord]:
     """Every look: each record, and before it those that lie between it and the one before."""
     last: VerdictRecord | None = None
     recent: Recent | None = None
@@ -115,7 +135,7 @@ def unfolded(records: Sequence[tuple[VerdictRecord, Json]]) -> Iterator[VerdictR
         if recent is None:
             recent = Recent(seen.config.horizon, seen.config.min_requests)
         if last is not None and kept is not None and last.observation.step == seen.step:
-            yield from _between(last, record, from_json(Looks, kept, "looks"), recent)
+            yield from _between(last, record, kept, recent)
         for window in seen.windows:
             recent.add(window)
         yield record
@@ -126,8 +146,11 @@ def _between(last: VerdictRecord, following: VerdictRecord, looks: Looks, recent
     base = last.observation
     state = conclude(base.config, base.recent, base.scored, base.windows, base.before, compare=base.compare).state
     totals, whole = base.step_totals, base.rollout_totals
-    for at in dict.fromkeys(one.at for one in looks.windows):
-        windows = tuple(_window(one, looks.bounds) for one in looks.windows if one.at == at)
+    at_once: dict[float, list[Kept]] = {}
+    for one in looks.windows:
+        at_once.setdefault(one.at, []).append(one)
+    for at, together in at_once.items():
+        windows = tuple(_window(one, looks.bounds) for one in together)
         for window in windows:
             recent.add(window)
             totals, whole = totals.plus(window), whole.plus(window)
@@ -158,9 +181,7 @@ def _window(kept: Kept, bounds: tuple[float, ...]) -> Window:
         if found is None:
             return None
         if len(found.timed) not in (0, len(bounds) + 1):
-            raise UsageError(
-                "GP601", f"looks: {len(found.timed)} counts for {len(bounds)} bounds", hint="it was changed"
-            )
+            raise UsageError("GP601", f"looks: {len(found.timed)} counts for {len(bounds)} bounds", hint=_CHANGED)
         hosts = tuple(HostCounts(name, *numbers) for name, numbers in found.hosts)
         return TrackWindow(found.release, hosts, Histogram(bounds, found.timed) if found.timed else Histogram())
 

@@ -20,6 +20,7 @@ from gopub.health.sequential import MetricState
 from gopub.health.wire import from_json, schema_of, to_json
 from gopub.judge.decision import decide
 from gopub.judge.shadow import again as again_beside
+from gopub.judge.sound import checked
 from gopub.judge.verdict import SCHEMA, History, Policy, Verdict, VerdictRecord
 
 _WORDS = 2
@@ -95,15 +96,15 @@ def record_to_json(record: VerdictRecord) -> Json:
 
 
 def record_from_json(data: Json) -> VerdictRecord:
-    """Read a record back.
+    """Read a record back: the door through which whatever was kept comes in.
 
     Raises:
-        UsageError: GP601, it is none.
+        UsageError: GP601, it is none, or a figure in it is none that the judge could have had.
     """
     record = from_json(VerdictRecord, _dated(data), "verdict")
     if record.schema != SCHEMA:
         raise UsageError("GP601", f"verdict.schema: {record.schema!r} is not {SCHEMA}", hint="another version wrote it")
-    return record
+    return checked(record, "verdict")
 
 
 def _dated(data: Json) -> Json:

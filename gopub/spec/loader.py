@@ -11,7 +11,7 @@ A file is read in five steps, each only when the one before left something to wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -23,12 +23,13 @@ from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at, shown, type_at
 from gopub.spec.finding import read_text
 from gopub.spec.models import Judge, ReleaseSpec
-from gopub.spec.notyet import Found, take_out
+from gopub.spec.notyet import Found, take_out, within
 from gopub.spec.reading import read_tree
-from gopub.spec.rules import problems
+from gopub.spec.rules import Problem, judge_problems, problems
 from gopub.spec.tree import Node, Path, Scalar, dotted, leaves
 
 DEFAULT = "default"
+_JUDGE = "environments.*.judge"
 _MOST_ERRORS = 50
 _FROM_SIBLINGS = frozenset({"instance", "upstream", "port"})  # see models.fill_from_siblings
 
@@ -79,7 +80,7 @@ def parse_spec(text: str, file: str) -> Loaded:
     except ValidationError as error:
         errors += explained(error, Explainer(root, ReleaseSpec))
     if spec is not None:
-        errors += [at(root, p.path, p.code, f"`{dotted(p.path)}`: {p.text}", p.hint) for p in problems(spec)]
+        errors += _broken(root, problems(spec))
     if errors or spec is None:
         raise together(errors)
     return Loaded(spec, text, file, root, dict(_origins(spec, root)))
@@ -92,12 +93,23 @@ def load_judge(path: FilePath) -> Judge:
         SpecError: what is wrong with the file; several mistakes together as an ErrorGroup.
     """
     root = read_tree(read_text(path), str(path))
-    above = ("judge",) if tree.child(root, "judge") is not None else ()
-    data = tree.plain(root)
+    above: Path = ("judge",) if tree.child(root, "judge") is not None else ()
+    data, found = take_out(tree.plain(root), within(_JUDGE, above))
+    errors = [not_yet(hit, root) for hit in found]
+    judge: Judge | None = None
     try:
-        return Judge.model_validate(data["judge"] if above else data)
+        judge = Judge.model_validate(data["judge"] if above else data)
     except ValidationError as error:
-        raise together(explained(error, Explainer(root, Judge, above))) from error
+        errors += explained(error, Explainer(root, Judge, above))
+    if judge is not None:
+        errors += _broken(root, judge_problems(judge, above))
+    if errors or judge is None:
+        raise together(errors)
+    return judge
+
+
+def _broken(root: Node, found: Iterable[Problem]) -> list[SpecError]:
+    return [at(root, p.path, p.code, f"`{dotted(p.path)}`: {p.text}", p.hint) for p in found]
 
 
 def together(errors: Sequence[GopubError]) -> GopubError:

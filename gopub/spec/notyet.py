@@ -8,7 +8,7 @@ is, and drop its line here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gopub.spec.tree import Path
@@ -58,6 +58,16 @@ def take_out(data: Any, table: Sequence[NotYet] = NOT_YET) -> tuple[Any, tuple[F
     """Split a plain value into what can be acted on and what cannot be yet."""
     found = tuple(hit for rule in table for hit in _hits(data, tuple(rule.key.split(".")), rule, ()))
     return _without(data, frozenset(hit.path for hit in found), ()), found
+
+
+def within(part: str, above: Path) -> tuple[NotYet, ...]:
+    """The table for a file that holds only the ``part`` of a spec, below the keys ``above``."""
+    head = f"{part}."
+    return tuple(
+        replace(rule, key=".".join((*map(str, above), rule.key.removeprefix(head))))
+        for rule in NOT_YET
+        if rule.key.startswith(head)
+    )
 
 
 def later_keys(parent: Path) -> frozenset[str]:

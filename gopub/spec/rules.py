@@ -47,11 +47,16 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         yield from _traffic(environment, path)
         yield from _heard(environment, path)
         yield from _deadline(environment, path)
-        yield from _score(environment.judge, (*path, "judge"))
-        yield from _budget(environment.judge.budget, (*path, "judge", "budget"))
-        yield from _promote(environment.judge, (*path, "judge"))
+        yield from judge_problems(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
     yield from _same_place(spec)
+
+
+def judge_problems(judge: Judge, path: Path) -> Iterator[Problem]:
+    """What is wrong between the keys of a ``judge`` part, wherever it stands."""
+    yield from _score(judge, path)
+    yield from _budget(judge.budget, (*path, "budget"))
+    yield from _promote(judge, path)
 
 
 def _targets(spec: ReleaseSpec) -> Iterator[Problem]:

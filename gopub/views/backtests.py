@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,18 +14,15 @@ from pathlib import Path
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.health.wire import schema_of, to_json
-from gopub.journal import events as ev
-from gopub.journal.entry import Entry
 from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.judge.backtest import CENSORED, Decided, backtest, shadowed
 from gopub.judge.between import unfolded
-from gopub.judge.replay import record_from_json
-from gopub.judge.verdict import VerdictRecord
 from gopub.spec.models import Judge
 from gopub.units import say_about
 from gopub.views.history import Told
+from gopub.views.keptlooks import kept_records
 from gopub.views.past import told_by
 
 
@@ -100,19 +97,14 @@ def _tested(journal: Journal, told: Told, judge: Judge | None) -> Tested:
         entries = journal.read(stream_of(told.rollout))
         state = fold(entry.event for entry in entries)
         version = state.release_version
-        records, steps = tuple(_records(entries)), len(state.plan.steps) if state.plan else 0
+        records, steps = (
+            tuple(unfolded(kept_records(told.rollout, entries))),
+            len(state.plan.steps) if state.plan else 0,
+        )
         decided = backtest(records, judge, steps, told.outcome) if judge else shadowed(records, steps, told.outcome)
     except GopubError as error:
         decided = Decided(CENSORED, reason=f"its looks cannot be read: {error.code} {error.problem}")
     return Tested(told.rollout, told.app, told.env, version, told.began, told.outcome, decided)
-
-
-def _records(entries: Sequence[Entry]) -> Iterator[VerdictRecord]:
-    """Every look, also those of which only the counts were kept."""
-    judged = (entry.event.record for entry in entries if isinstance(entry.event, ev.Judged))
-    yield from unfolded(
-        [(record_from_json(kept["record"]), kept.get("looks")) for kept in judged if kept.get("record")]
-    )
 
 
 def main() -> None:

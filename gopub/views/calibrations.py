@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from gopub.canon import Json
 from gopub.errors import GopubError
-from gopub.health.config import SloTarget
-from gopub.health.samples import Window
+from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.samples import Histogram, Window
 from gopub.health.wire import schema_of, to_json
-from gopub.journal import events as ev
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
-from gopub.judge.between import unfolded
+from gopub.judge.between import Looks, unfolded
 from gopub.judge.calibrate import Calibration, Share, calibrate
-from gopub.judge.replay import record_from_json
 from gopub.judge.verdict import VerdictRecord
 from gopub.plan.sight import Wanted, sees
 from gopub.units import say_seconds
+from gopub.views.keptlooks import kept_records
 from gopub.views.past import told_by
+
+_NAMED = 3
+"""Damaged rollouts that are named with what is wrong; of the others the number is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +62,25 @@ def past_of(journal: Journal, app: str, env: str, since: float) -> Past:
     What a damaged stream or record held is left out and counted.
     """
     windows: list[Window] = []
-    config, lost = None, 0
+    config: JudgeConfig | None = None
+    lost: list[str] = []
     for told in told_by(app, env, journal.read(f"env/{app}/{env}")):
         if told.began < since:
             continue
         try:
             entries = journal.read(stream_of(told.rollout))
-            judged = [entry.event.record for entry in entries if isinstance(entry.event, ev.Judged)]
-            records = [(record_from_json(kept["record"]), kept.get("looks")) for kept in judged if kept.get("record")]
+            records = kept_records(told.rollout, entries)
             windows += kept_windows(records, after=windows[-1].end if windows else 0.0)
-        except GopubError:
-            lost += 1
+        except GopubError as error:
+            lost.append(f"{error.code} {error.problem}")
             continue
         config = records[-1][0].observation.config if records else config
-    note = f"{lost} rollouts cannot be read and are left out" if lost else ""
+    note = f"{len(lost)} rollouts cannot be read and are left out: {'; '.join(lost[:_NAMED])}" if lost else ""
     return Past(tuple(windows), config.slo if config else None, config.alpha if config else None, note=note)
 
 
-def kept_windows(records: Sequence[tuple[VerdictRecord, Json]], after: float = 0.0) -> list[Window]:
-    """The stable track at each look from ``after`` on, each stretch of time once.
+def kept_windows(records: Sequence[tuple[VerdictRecord, Looks | None]], after: float = 0.0) -> list[Window]:
+    """The stable track at each look from ``after`` on, each stretch of time once; latency is in its counts of slow.
 
     A journal of before the counts of every look were kept has the minute before each record, which follow one another.
     """
@@ -92,7 +94,8 @@ def _following(windows: Sequence[Window], after: float) -> list[Window]:
     found: list[Window] = []
     for one in windows:
         if one.stable and one.start >= after and one.end > one.start:
-            found.append(Window(one.start, one.end, None, one.stable))
+            # Edges of another time may have counted by other bounds, which cannot be summed.
+            found.append(Window(one.start, one.end, None, replace(one.stable, latency=Histogram())))
             after = one.end
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gopub.cli import main
+from gopub.errors import ErrorGroup
 from gopub.health.wire import schema_of
 from gopub.journal import events as ev
 from gopub.judge.backtest import CENSORED, backtest
@@ -148,6 +149,27 @@ def test_the_command_prints_a_document_and_refuses_an_unknown_key(tmp_path, monk
     code, _, err = run(monkeypatch, capsys, *line)
     assert code == 2
     assert "did you mean alpha" in err
+
+
+@pytest.mark.parametrize("above", ["", "judge:\n"])
+def test_a_policy_is_held_to_all_that_check_holds_a_judge_to(tmp_path, above):
+    """Rules between keys, and keys that are not acted on yet, each with its place."""
+    policy, line, dent = tmp_path / "policy.yaml", 1 if not above else 2, "  " if above else ""
+    lines = (
+        "promote: {margin: 30%}",
+        "budget: {window: 10s}",
+        "rollback: {floor: 3}",
+        "shadow: {slo: {error_rate: 0%}, promote: {by: evidence}}",
+    )
+    policy.write_text(above + "".join(f"{dent}{text}\n" for text in lines))
+    with pytest.raises(ErrorGroup) as caught:
+        load_judge(policy)
+    found = [(one.code, one.where.line - line, one.where.col - len(dent)) for one in caught.value.errors]
+    assert found == [("GP133", 0, 19), ("GP133", 1, 18), ("GP121", 1, 18), ("GP119", 2, 12), ("GP133", 3, 33)]
+    head = "judge." if above else ""
+    assert (
+        caught.value.errors[0].problem == f"`{head}promote.margin`: the bake ends by its time alone, so it is not used"
+    )
 
 
 def run(monkeypatch, capsys, *args):

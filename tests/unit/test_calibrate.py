@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, RawSeries, TrackWindow, Window
 from gopub.health.wire import schema_of
-from gopub.judge.between import OTHERS, Between
+from gopub.judge.between import OTHERS, Between, looks_from_json
 from gopub.judge.calibrate import Calibration, Share, Trial, _minutes, _played, calibrate, share, windows_of
 from gopub.judge.replay import record_to_json
 from gopub.plan.sight import Wanted, sees
@@ -164,7 +164,7 @@ def test_what_cannot_be_read_is_counted(tmp_path):
     torn = next(one for one in read_backtest(journal, Judge(), 0.0).rollouts if one.rollout == "r-back")
     lost = past_of(journal, torn.app, torn.env, 0.0)
     assert lost.windows == ()
-    assert lost.note.endswith("cannot be read and are left out")
+    assert lost.note.startswith("1 rollouts cannot be read and are left out: GP601 rollout r-back, entry ")
 
 
 def test_every_look_counts_where_the_journal_has_them():
@@ -174,7 +174,7 @@ def test_every_look_counts_where_the_journal_has_them():
     for one in seen:
         between.add(one)
     first, last = drawn(windows=(), at=T0 - 2), drawn(windows=(quick[-1],), at=quick[-1].end)
-    found = kept_windows([(first, None), (last, between.taken(seen[-1]))])
+    found = kept_windows([(first, None), (last, looks_from_json(between.taken(seen[-1])))])
     assert [(one.start, one.end) for one in found] == [(one.start, one.end) for one in quick]
     assert found[0].stable.hosts[1].attempts == quick[0].stable.hosts[1].attempts
     late = kept_windows([(first, None), (last, None)], after=T0 + 1000)

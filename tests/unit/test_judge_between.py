@@ -12,8 +12,9 @@ from gopub.errors import UsageError
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import Histogram, HostCounts, ProcessHealth, TrackWindow, Window
+from gopub.health.wire import to_json
 from gopub.judge.backtest import backtest
-from gopub.judge.between import BYTES, MOST, OTHERS, Between, unfolded
+from gopub.judge.between import BYTES, MOST, OTHERS, Between, looks_from_json, unfolded
 from gopub.judge.replay import judge
 from gopub.judge.verdict import History, Policy, VerdictRecord
 from gopub.spec.models import Judge
@@ -42,7 +43,7 @@ async def watched(bad: int = 0) -> tuple[list[VerdictRecord], list[tuple[Verdict
         record = judge(seen, Policy.of(CONFIG), history)
         whole.append(record)
         if number % EVERY == 1:
-            kept.append((record, between.taken(seen)))
+            kept.append((record, looks_from_json(between.taken(seen))))
     return whole, kept
 
 
@@ -77,10 +78,10 @@ async def test_records_of_before_are_what_they_were() -> None:
 
 async def test_what_was_changed_is_no_look() -> None:
     _, kept = await watched()
-    record, looks = kept[1]
+    looks = to_json(kept[1][1])
     for bent in ({**looks, "more": 1}, {**looks, "bounds": [1.0]}, {**looks, "windows": [{"at": "x"}]}):
         with pytest.raises(UsageError, match="GP601"):
-            list(unfolded([kept[0], (record, bent)]))
+            looks_from_json(bent)
 
 
 def crowd(hosts: int, at: float) -> Observation:
