@@ -12,6 +12,7 @@ from gopub.views.awaited import Awaited, answering
 
 LOOK = 0.5
 """Seconds between two looks at what is waited for."""
+JOURNAL_IS_FREE = "whoever holds the journal; after a few seconds it goes on without it"
 EDGES_SAY = "the edges to say which order they saw last"
 
 

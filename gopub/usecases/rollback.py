@@ -7,6 +7,7 @@ journal of its own that is adopted later.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.telemetry import log, one_line
 from gopub.traffic.protocol import Router
-from gopub.usecases.aloud import EDGES_SAY, Aloud
+from gopub.usecases.aloud import EDGES_SAY, JOURNAL_IS_FREE, Aloud
 from gopub.usecases.way_back import WayBack, past_of, way_back
 from gopub.views.awaited import EDGES
 from gopub.views.loudness import loudness
@@ -110,11 +111,27 @@ async def _begun(kit: Kit, fleet: Fleet, router: Router | None, wish: Wish, tell
     )
     aloud.waits(EDGES_SAY if router and kit.plan.upstream else "")
     epoch = await _highest(router, kit, facts)
+    aloud.waits(JOURNAL_IS_FREE)
+    run = await _beside(lambda: _open(kit, fleet, router, facts, epoch, wish))
     aloud.waits("")
-    run = _open(kit, fleet, router, facts, epoch, wish)
     tell(f"{len(facts)} of {_hosts(len(kit.hosts))} answered")
     run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
     return run
+
+
+async def _beside(work: Callable[[], Run]) -> Run:
+    """What ``work`` opens in a thread: while it waits for who holds the journal, what is waited for is told.
+
+    Who is cancelled meanwhile waits for its end, and gives up the seat that it took.
+    """
+    opening = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with suppress(GopubError):
+            async with (await opening).driving():
+                pass
+        raise
 
 
 def _tell_from_here(run: Run, tell: Tell, warn: Tell, aloud: Aloud) -> None:

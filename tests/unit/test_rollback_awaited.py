@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from gopub.journal import events as ev
+from gopub.journal.adopt import spools
 from gopub.plan.model import Outcome
+from gopub.rollout import seat
 from gopub.usecases import aloud, rollback
+from gopub.usecases.aloud import JOURNAL_IS_FREE
 from gopub.usecases.rollback import take_back
 from gopub.views import awaited
 from gopub.views.awaited import EDGES, MOMENT, Awaited, answering
-from tests.unit.test_rollback import Canary, world
+from tests.unit.test_rollback import Canary, _outcome, world
 
 __all__ = ["world"]
 BACK = ev.SwitchIntended(("app1", "app2"), "x", "stable")
@@ -60,6 +66,41 @@ def test_edges_that_do_not_say_what_they_saw_are_told(world: Canary) -> None:
     held = world.router.slow_status = asyncio.Event()
     says = "waiting for the edges to say which order they saw last"
     assert says in told(opened(held, says))
+
+
+def test_whoever_holds_the_journal_is_told_and_waited_for(world: Canary, tmp_path: Path, monkeypatch) -> None:
+    """The loop lives meanwhile: a journal that is free after what is said of it is the one that is written to."""
+    monkeypatch.setattr(rollback, "LOCKED", 20.0)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        says = f"waiting for {JOURNAL_IS_FREE}"
+        assert says in told(lambda line: somebody.rollback() if line == says else None)
+    assert _outcome(world.journal) is Outcome.ROLLED_BACK
+    assert spools(world.kits) == [], "nothing was kept beside it"
+
+
+def test_a_rollback_that_is_cancelled_while_it_waits_for_the_journal_keeps_no_seat(
+    world: Canary, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rollback, "LOCKED", 20.0)
+    monkeypatch.setattr(seat, "LEASE", 600.0)
+    cancelled: list[asyncio.Task[None]] = []
+
+    async def begun(somebody: sqlite3.Connection) -> None:
+        def tell(line: str) -> None:
+            if line.startswith(f"waiting for {JOURNAL_IS_FREE}"):
+                cancelled[0].cancel()
+                asyncio.get_running_loop().call_soon(somebody.rollback)
+
+        cancelled.append(asyncio.create_task(take_back("hello", "lab", tell=tell)))
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled[0]
+
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        asyncio.run(begun(somebody))
+    seated = world.journal.seated("hello", "lab")
+    assert seated and not seated[1], "its lease was given up"
 
 
 def test_edges_that_do_not_take_the_table_are_told(world: Canary) -> None:
