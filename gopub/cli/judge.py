@@ -157,7 +157,11 @@ def score(
     if target == 0 or not all(math.isfinite(one) for one in (pauses or 0.0, growth or 0.0)):
         raise UsageError("GP121", "a target of 0s, or a figure that is no number", hint="write what could be measured")
     facts = RuntimeFacts(
-        canary_pauses=pauses, canary_growth=growth, gc_missing=pauses is None, heap_missing=growth is None
+        canary_pauses=pauses,
+        canary_growth=growth,
+        gc_missing=pauses is None,
+        heap_missing=growth is None,
+        heap_note="not exposed" if growth is None else "",
     )
     stable = _track(seconds(stable_p95), fraction(stable_errors)) if stable_p95 else None
     found = compute(

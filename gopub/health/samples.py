@@ -214,8 +214,20 @@ class CounterSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class PausesSpent:
+    """Collection pauses since the process started where there is no histogram: how many, and seconds of all together.
+
+    ``longest``: seconds of the longest of late, as long as the process remembers; None where it does not say.
+    """
+
+    count: float
+    total: float
+    longest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeSample:
-    """What the Go runtime of one host's process exports; None where it exports nothing."""
+    """What the runtime of one host's process exports; None where it exports nothing."""
 
     host: str
     at: float
@@ -223,6 +235,16 @@ class RuntimeSample:
     """Live heap after the last collection, bytes."""
     pauses: Mapping[float, float] = field(default_factory=dict)
     """Collection pauses since the process started: upper bound in seconds (``inf`` for all) → pauses not longer."""
+    used: float | None = None
+    """Heap with its garbage, bytes."""
+    spent: PausesSpent | None = None
+    """Where there are no ``pauses``."""
+    born: float | None = None
+    """When the process began, seconds since the epoch."""
+    resident: float | None = None
+    """Resident memory, bytes."""
+    files: float | None = None
+    """Open files, connections too."""
 
 
 @dataclass(frozen=True, slots=True)

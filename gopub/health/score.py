@@ -139,6 +139,7 @@ def _gc_pause(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     usual = 0.0 if article else runtime.stable_pauses or 0.0
     value = curves.article_pauses(max(0.0, runtime.canary_pauses - usual))
     note = f"pauses over {runtime.pauses_over * 1000:.3g} ms" if runtime.pauses_over else ""
+    note = ", ".join(filter(None, (note, "" if runtime.gc_missing else runtime.gc_note)))
     origin = curves.OF_THE_PROFILE if article else curves.pause_origin(runtime.stable_pauses)
     return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note, origin=origin)
 

@@ -27,7 +27,7 @@ from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.inventory import load_inventory
 from gopub.fleet.orders import Record
 from gopub.health.backends.journald import parse_reading
-from gopub.health.backends.prometheus import HEAP, PrometheusSource
+from gopub.health.backends.prometheus import PrometheusSource
 from gopub.health.loglines import classes
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, kit_path, read_kit, write_kit
@@ -131,7 +131,7 @@ SERIES = [
     {"metric": {"__name__": "gopub_edge_attempts_total", "class": "2xx", "host": "a1", "instance": "e", "release": "r"},
      "value": [100.0, "5"]},
     {"metric": {"__name__": "gopub_edge_request_seconds_bucket", "le": "0.5", "host": "a1"}, "value": [100.0, "7"]},
-    {"metric": {"__name__": HEAP, "host": "a1"}, "values": [[98.0, "7"], [99.0, "8"]]},
+    {"metric": {"__name__": "go_gc_heap_live_bytes", "host": "a1"}, "values": [[98.0, "7"], [99.0, "8"]]},
 ]  # fmt: skip
 ANSWER = json.dumps({"status": "success", "data": {"resultType": "vector", "result": SERIES}}).encode()
 LINES = [

@@ -26,6 +26,8 @@ from gopub.canon import bounded, digest_of
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.recorded import moments
+from gopub.health.backends.runtimes import names as runtime_names
+from gopub.health.backends.runtimes import runtime_samples, unfolded
 from gopub.health.backends.several import Several
 from gopub.health.backends.spending import read_spending
 from gopub.health.backends.targets import (
@@ -33,7 +35,6 @@ from gopub.health.backends.targets import (
     Target,
     Targets,
     interval_of,
-    name_of,
     stale,
     target_of,
     targets,
@@ -46,7 +47,6 @@ from gopub.health.samples import (
     NoData,
     RawSeries,
     ResolvedQuery,
-    RuntimeSample,
     RuntimeSnapshot,
 )
 from gopub.health.sources import MetricsConnection
@@ -58,8 +58,6 @@ ATTEMPTS = "gopub_edge_attempts_total"
 LATENCY = "gopub_edge_request_seconds_bucket"
 WARMING = "gopub_edge_warming_request_seconds_bucket"
 REVISION = "gopub_edge_table_revision"
-HEAP = "go_gc_heap_live_bytes"
-PAUSES = "go_sched_pauses_total_gc_seconds_bucket"
 RUNTIME_MATCH: Mapping[str, str] = {"app": "{app}"}
 """Without it, a service that exports nothing would be judged by its neighbour's heap."""
 
@@ -100,7 +98,7 @@ class Prometheus(MetricsConnection):
     timeout: PositiveSeconds = 10.0
     """How long an answer may take."""
     runtime: dict[LabelName, Word] = Field(default_factory=lambda: {"app": "{app}"})
-    """Labels that tell the service's own Go runtime metrics from its neighbours', each with a regular expression."""
+    """Labels that tell the service's own runtime metrics from its neighbours', each with a regular expression."""
 
     @model_validator(mode="after")
     def _one_login(self) -> Self:
@@ -209,12 +207,12 @@ class PrometheusSource:
         return tuple(found)
 
     async def runtime(self, app: str, env: str, hosts: Sequence[str], at: float) -> RuntimeSnapshot | NoData:
-        """Live heap and collection pauses by the label ``host``; a host where several processes match is left out."""
+        """Memory and collection pauses by the label ``host``; a host where several processes match is left out."""
         queries: list[ResolvedQuery] = []
         if not hosts:
             return RuntimeSnapshot(at)
         ours = {label: _filled(pattern, app, env) for label, pattern in self._runtime_match.items()}
-        text = selector((HEAP, PAUSES), one_of={"host": sorted(hosts)}, matching=ours)
+        text = selector(runtime_names(), one_of={"host": sorted(hosts)}, matching=ours)
         try:
             rows = await self._ask(text, at, queries)
             return RuntimeSnapshot(at, runtime_samples(app, env, rows, at), tuple(queries))
@@ -254,7 +252,7 @@ class PrometheusSource:
         try:
             limit = self._timeout + 1  # the library's limit is for each read; a trickle must not hold a look
             answer = await asyncio.wait_for(asyncio.to_thread(self._query, text, at), limit)
-            rows = [_row(item) for item in answer]
+            rows = [_row(one) for item in answer for one in unfolded(item)]
         except (PrometheusApiClientException, requests.RequestException, TimeoutError, *_MALFORMED) as error:
             reason = f"Prometheus at {self.name} gave no usable answer: {say(error)}"
             queries.append(ResolvedQuery(text, at, 0, reason))
@@ -353,23 +351,3 @@ def _finite(labels: Mapping[str, str], text: Any) -> float:
 
 def _filled(pattern: str, app: str, env: str) -> str:
     return pattern.replace("{app}", escaped(app)).replace("{env}", escaped(env))
-
-
-def runtime_samples(app: str, env: str, rows: Sequence[Row], at: float) -> tuple[RuntimeSample, ...]:
-    """One sample per host; series that name another app or env are not ours, what is no number is no sample."""
-    mine: dict[str, dict[str, RuntimeSample]] = {}
-    for labels, samples in rows:
-        host, value = labels.get("host", ""), float(samples[-1][1])
-        if (labels.get("app", app), labels.get("env", env)) != (app, env) or not math.isfinite(value):
-            continue
-        instances = mine.setdefault(host, {})
-        sample = instances.get(name_of(labels)) or RuntimeSample(host, at)
-        instances[name_of(labels)] = _with(sample, labels, value)
-    return tuple(next(iter(found.values())) for _, found in sorted(mine.items()) if len(found) == 1)
-
-
-def _with(sample: RuntimeSample, labels: Mapping[str, str], value: float) -> RuntimeSample:
-    if labels.get("__name__") == HEAP:
-        return RuntimeSample(sample.host, sample.at, value, sample.pauses)
-    pauses = {**sample.pauses, float(labels.get("le", "inf")): value}
-    return RuntimeSample(sample.host, sample.at, sample.heap, pauses)
