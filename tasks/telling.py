@@ -21,6 +21,8 @@ from tasks.ends import executed_by_a_worker
 P = ParamSpec("P")
 R = TypeVar("R")
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
+_NOTHING_NEW = "Finished in state Completed()"
+"""What Prefect writes at the end of each box that went well, between the lines of the story; the timeline shows it."""
 _AGAIN = ("Engine execution exited", "Execution of flow run", "Execution exited")
 
 
@@ -30,10 +32,12 @@ def in_one_line(error: GopubError) -> str:
 
 
 class OneLine(logging.Filter):
-    """Takes the traceback off records of errors that gopub explains, and drops what says the same once more."""
+    """Takes the traceback off records of errors that gopub explains, and drops what says nothing, or it once more."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record in place; False where it repeats what was told."""
+        if record.getMessage() == _NOTHING_NEW and record.name == "prefect.task_runs":
+            return False
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if not isinstance(error, GopubError):
             return True

@@ -150,7 +150,9 @@ def _verdict(state: State) -> Iterator[str]:
         return
     view = verdict_view(state.verdict)
     says, *more = view.lines if view.proof else (f"{view.kind} by rule {view.rule}: {view.reason}",)
-    yield f"**{shown(says)}**"
+    turned = state.closed or state.back
+    if turned is None or because(state.verdict, turned.reason) != says:  # else the headline says it
+        yield f"**{shown(says)}**"
     yield from map(shown, more)
 
 

@@ -74,3 +74,21 @@ async def test_who_awaits_a_flow_gets_the_error_itself(monkeypatch: pytest.Monke
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "the-run")  # as a worker tells the process that it starts for it
     state = await plainly(refuses)()
     assert (state.type.value, state.message) == ("FAILED", in_one_line(RefusedError("GP730", "older", hint="go back")))  # type: ignore[attr-defined] # Prefect's state
+
+
+def test_that_a_box_went_well_stands_between_no_lines_of_the_story(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("prefect.task_runs", "prefect.flow_runs"):
+        logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "handlers", [caplog.handler])
+        monkeypatch.setattr(logger, "propagate", False)
+        logger.setLevel(logging.INFO)
+        for line in ("Finished in state Completed()", "Finished in state Failed('no room')"):
+            logger.info(line)
+    said = [(record.name.rpartition(".")[2], record.getMessage()) for record in caplog.records]
+    assert said == [
+        ("task_runs", "Finished in state Failed('no room')"),
+        ("flow_runs", "Finished in state Completed()"),
+        ("flow_runs", "Finished in state Failed('no room')"),
+    ]

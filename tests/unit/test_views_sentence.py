@@ -143,7 +143,10 @@ def test_it_is_the_same_sentence_everywhere(tmp_path):
     assert (shown.to_json()["verdict_kind"], shown.to_json()["verdict_rule"]) == ("ROLLBACK", 3), "for programs"
     assert [shown.to_json()["verdict"], shown.back, summary_of(over, ())["reason"]] == [SAYS] * 3
     assert past_view(Told("r-1", "hello", "prod", 1, 1.0), entries, "rolled back", 2.0).reason == SAYS
-    assert f"**{SAYS}**\n\nROLLBACK by rule 3, canary web3: " in page.text
+    before = board(Scene(fold([*moving("r-1", "hello", "prod"), judged]), entries[:-3], (), NOON))
+    assert f"**{SAYS}**\n\nROLLBACK by rule 3, canary web3: " in before.text
+    assert page.text.count(SAYS) == 1, "in the headline, and not once more below it"
+    assert ended.text.count(SAYS) == 2, "and in the story"
     assert ended.description.endswith(f" UTC: {SAYS}")
     lines = [line.partition("  ")[2] for line in explanation(entries)]
     assert [line for line in lines if SAYS in line] == [f"step 1: {SAYS}", f"rolled back: {SAYS}"]
