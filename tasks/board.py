@@ -105,7 +105,7 @@ class Board:
     def _drawn(self) -> tuple[TextPage, float]:
         entries = tuple(self._entries)
         if self._run.state.closed and not self._run.recorder.unwritten:
-            entries = self._run.ports.journal.read(stream_of(self._run.rollout))  # with the hashes that the story tells
+            entries = tuple(self._run.ports.journal.read(stream_of(self._run.rollout)))  # with hashes, for the story
         scene = words.scene(entries, self._run.asked(), self._run.ports.clock.now())
         return words.board(scene, REDACTOR.clean(plot(entries))), words.share(scene.state)
 
