@@ -16,7 +16,8 @@ def only_ours(snapshot: CounterSnapshot, identities: Mapping[str, str | None]) -
         identities: the inventory's edges by name and who each said it is; "" on one of an older version, None where it
             has not answered yet. Empty where nobody was asked: then there is nothing to compare with.
     """
-    told = {identity: name for name, identity in identities.items() if identity}
+    newer = {old: new for new, old in snapshot.follows.items() if old not in snapshot.edges}
+    told = {newer.get(identity, identity): name for name, identity in identities.items() if identity}
     missing = sorted(name for identity, name in told.items() if identity not in snapshot.edges)
     if missing:
         seen = ", ".join(sorted(_say(edge, snapshot, told) for edge in snapshot.edges))

@@ -168,7 +168,9 @@ class Observer:
         queries = (*queries, *await self._ask_runtime(at, (*hosts, *beside)))
         if not any(series.release == config.canary for series in answer.series):
             reason = f"the edges have counted no answer of the canary release {config.canary} so far"
-            return replace(self._nothing(blank, reason, queries), unseen=answer.interval or USUAL)
+            return replace(
+                self._nothing(blank, reason, queries), unseen=USUAL if answer.interval is None else answer.interval
+            )
         blank = replace(blank, aside=told(self._state.hosts, at))
         seen = self._judge(replace(blank, queries=queries, notes=notes), new)
         return replace(await self._with_logs(seen, logs), spending=await self._spend.read(at))

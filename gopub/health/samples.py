@@ -214,6 +214,23 @@ class CounterSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeAnswer:
+    """What one edge said when it was asked for its counters, at the moment of its answer by our own clock.
+
+    ``series`` bear its ``identity``. ``age``: seconds since its counters began; None where it does not say. ``error``
+    says why there is no answer, ``older`` that its program cannot give one.
+    """
+
+    edge: str
+    at: float = 0.0
+    identity: str = ""
+    age: float | None = None
+    series: tuple[RawSeries, ...] = ()
+    error: str = ""
+    older: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PausesSpent:
     """Collection pauses since the process started where there is no histogram: how many, and seconds of all together.
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
-from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RuntimeSnapshot
+from gopub.health.samples import CounterSnapshot, EdgeAnswer, LogCounts, NoData, RuntimeSnapshot
 from gopub.process import Executor
 from gopub.spec.kinds import LogsKind, MetricsKind
 
@@ -45,6 +45,33 @@ class PastSource(Protocol):
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The counters of every release between two times, oldest first, a minute or so apart."""
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A source that has something under way."""
+
+    async def aclose(self) -> None:
+        """End it."""
+
+
+@runtime_checkable
+class Unsure(Protocol):
+    """A source that may turn out to count nothing at all."""
+
+    async def unable(self, app: str, env: str) -> str:
+        """Why it cannot count for as long as things are as they are; empty where it can."""
+
+
+class EdgeReader(Protocol):
+    """The way to the edges themselves."""
+
+    @property
+    def edges(self) -> Sequence[str]:
+        """Their names."""
+
+    async def ask(self, edge: str, app: str, env: str, releases: Sequence[str]) -> EdgeAnswer:
+        """One edge's counters of these releases; never raises for one that does not answer, and always ends."""
 
 
 class MetricsConnection(MetricsKind):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gopub.fleet.facts import HostFacts
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, NoData
+from gopub.health.sources import Unsure
 from gopub.health.usual import usual
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
@@ -63,14 +64,20 @@ async def make_plan(
     tables = [status.table for status in await statuses_of(ports, release.app, env, ports.environment)]
     serving = {host for table in tables if table for host in table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
+    unable = await _unable(ports.metrics, release.app, env)
     planned = plan_rollout(
         rollout, release, env, ports.environment, hosts, facts, renders, stable,
-        counted=ports.metrics is not None, serving=serving, notes=notes,
+        counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable),
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))
     return replace(planned, notes=(*planned.notes, *told_before))
+
+
+async def _unable(metrics: object, app: str, env: str) -> tuple[str, ...]:
+    why = await metrics.unable(app, env) if isinstance(metrics, Unsure) else ""
+    return (why,) if why else ()
 
 
 async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:

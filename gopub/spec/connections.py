@@ -30,7 +30,7 @@ from gopub.spec.tree import Keys, Node
 
 FILE = "connections.yaml"
 SYSTEM = Path("/etc/gopub")
-BUILT_IN = ("directory", "journald", "ssh")
+BUILT_IN = ("directory", "edges", "journald", "ssh")
 """Names that need no file; each means a connection of the kind of its name."""
 _FORM = "write NAME: {kind: inventory, path: hosts.ini}"
 

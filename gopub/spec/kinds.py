@@ -128,12 +128,14 @@ class RouterKind(Connection):
     """What gives requests to hosts."""
 
     door: ClassVar[str] = "router"
+    counts: ClassVar[bool] = False
+    """Whether edges of this kind can be asked themselves for what they count."""
     inventory: Word
     """A connection of kind inventory, or a path."""
     hosts: SelectorText
     """Which hosts are edges."""
     metrics: Word | None = None
-    """The connection of kind prometheus that scrapes these edges."""
+    """The connection of kind prometheus that scrapes these edges; without one the judge has what the edges say."""
     logs: Word | None = None
     """The connection of kind journald or logfile for the hosts behind."""
 

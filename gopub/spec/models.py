@@ -237,7 +237,7 @@ class Judge(Model):
     """What is read, and what it takes to go on or back."""
 
     metrics: Word | None = None
-    """A connection of kind prometheus; by default the router's."""
+    """`edges`, or a connection of kind prometheus; by default the edges, with the router's metrics beside them."""
     logs: Word | None = None
     """A connection of kind journald or logfile; by default the router's."""
     slo: Slo = Slo()

@@ -21,6 +21,9 @@ from gopub.spec.kinds import (
 from gopub.spec.loader import Loaded
 from gopub.spec.models import Environment, ReleaseSpec
 
+EDGES = "edges"
+"""The name, and kind, of the edges themselves where they are what is judged by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -85,7 +88,9 @@ def judged_on(environment: Environment, connections: Connections) -> str | None:
     if environment.traffic is None:
         return None
     router = connections.entries.get(environment.traffic.router)
-    return environment.judge.metrics or (router.metrics if isinstance(router, RouterKind) else None)
+    if environment.judge.metrics or not isinstance(router, RouterKind):
+        return environment.judge.metrics
+    return EDGES if router.counts else router.metrics
 
 
 def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gopub.errors import GopubError, PartialError
 from gopub.traffic.table import RouteTable
@@ -77,6 +77,39 @@ class EdgeFiles:
     said: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PeerCounts:
+    """What one edge counted for one release (12 characters) on one host since its counters began.
+
+    ``latency`` and ``warming``: upper bound in seconds (``inf`` for all) → answers not slower; ``warming`` those of a
+    host that warmed up when it was asked, empty where the edge does not count them apart.
+    """
+
+    release: str
+    host: str
+    classes: Mapping[str, float]
+    latency: Mapping[float, float] = field(default_factory=dict)
+    warming: Mapping[float, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCounts:
+    """One edge's counters of one upstream at the moment of its answer, ``at`` by the driver's clock.
+
+    ``identity`` as in ``EdgeAck``: it names one set of counters. ``age`` are the seconds since these began, by the
+    edge's own clock; None where it does not say. ``error`` says why the edge could not be asked; then nothing else is
+    known. ``older``: its program cannot be asked for counters.
+    """
+
+    edge: str
+    at: float = 0.0
+    identity: str = ""
+    age: float | None = None
+    peers: tuple[PeerCounts, ...] = ()
+    error: str = ""
+    older: bool = False
+
+
 class Router(Protocol):
     """All edges of an environment."""
 
@@ -88,6 +121,14 @@ class Router(Protocol):
 
     async def close(self) -> None:
         """Let go of what was opened."""
+
+
+@runtime_checkable
+class CountingRouter(Protocol):
+    """A ``Router`` whose edges can be asked for what they count; not every one's can."""
+
+    async def count(self, edge: str, app: str, env: str, upstream: str, releases: Sequence[str]) -> EdgeCounts:
+        """Ask one edge for its counters of these releases; never raises for one that cannot be reached."""
 
 
 def in_flight(statuses: Sequence[EdgeStatus], hosts: Sequence[str]) -> int | None:

@@ -68,6 +68,7 @@ def _verdict(figures: Figures | None) -> list[str]:
         + (f"; no data: {figures.no_data}" if figures.no_data else ""),
         *(f"score of {part}" for part in figures.parts),
         _logs(figures.logs, figures.log_note),
+        *(f"noted: {note}" for note in figures.notes),
         *asked,
     ]
 

@@ -31,6 +31,7 @@ def _of_active(active: RolloutView | None) -> list[str]:
     verdict = active.verdict
     return [
         *([f"last verdict, on step {verdict.step + 1}: {verdict.says}", *verdict.lines[1:]] if verdict else []),
+        *(f"noted: {note}" for note in (verdict.figures.notes if verdict and verdict.figures else ())),
         *(f"edge {edge} did not take the last table: {said}" for edge, said in active.dead_edges.items()),
     ]
 

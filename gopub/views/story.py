@@ -160,6 +160,8 @@ def _unseen(
         yield words["no_logs"].format(why=short(str(last.get("log_note") or words["no_reason"])))
     if tree(last, "score").get("value") is None:
         yield words["no_score"]
+    told = last.get("notes")
+    yield from (words["noted"].format(note=short(str(note))) for note in (told if isinstance(told, list) else ()))
     if aside := _hosts(last.get("aside")):
         yield words["aside"].format(hosts=names(aside))
     if warming := figure(tree(last, "warming").get("timed")):

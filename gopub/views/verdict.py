@@ -59,6 +59,8 @@ class Figures:
     queries: tuple[Query, ...]
     parts: tuple[str, ...] = ()
     """What the score is made of: each part with its measured value, its target and where that came from."""
+    notes: tuple[str, ...] = ()
+    """What a reader has to know of how it was counted: an edge that was restarted, monitoring that differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ def _figures(seen: Tree) -> Figures:
         log_note=str(seen.get("log_note") or ""),
         queries=tuple(Query(one.get("text"), one.get("series"), one.get("answer")) for one in queries),
         parts=parts_of(score),
+        notes=tuple(str(note) for note in cast("Sequence[Json]", seen.get("notes") or ())),
     )
 
 

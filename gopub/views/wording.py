@@ -67,6 +67,7 @@ EN: Mapping[str, str] = {
     "no_logs": "logs were not compared: {why}",
     "no_reason": "nobody says why",
     "no_score": "there was nothing to score the canary by",
+    "noted": "noted: {note}",
     "aside": "hosts that died or fell silent, and are in no figure: {hosts}",
     "warming": "answers of hosts that still warmed up, in no latency: {count}",
     "all_seen": "nothing that a look asks for was missing",

@@ -68,6 +68,7 @@ ZH: Mapping[str, str] = {
     "no_logs": "没有比较日志：{why}",
     "no_reason": "没有记录原因",
     "no_score": "没有可用于评分的数据",
+    "noted": "备注：{note}",
     "aside": "{hosts} 宕机或失联：其计数不在任何数字中",
     "warming": "仍在预热的主机的 {count} 个应答不计入时延",
     "all_seen": "观察所需的数据无一缺失",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from gopub.clock import Clock, SystemClock
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet, FleetConnection
-from gopub.health.sources import LogsConnection, LogSource, MetricsConnection, MetricSource
+from gopub.health.sources import Closing, LogsConnection, LogSource, MetricSource
 from gopub.journal.store import Journal
 from gopub.process import Executor
 from gopub.spec.connections import built_in
@@ -18,6 +18,7 @@ from gopub.traffic.protocol import EdgeFiles, Router
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
 from gopub.wiring.backends import BACKENDS, DOORS
+from gopub.wiring.counting import counters_of
 from gopub.wiring.ports import Ports
 from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of
 
@@ -69,7 +70,7 @@ async def open_ports(
     fleet: Fleet = open_fleet(way)
     edges = edges_of(project, environment)
     router: Router | None = open_router(edges.connection, edges.hosts, fleet) if edges else None
-    metrics, logs = judge_sources(project, environment, edges)
+    metrics, logs = judge_sources(project, environment, edges, router)
     try:
         yield Ports(
             journal=journal or settings.journal(clock),
@@ -87,9 +88,15 @@ async def open_ports(
             fleet_connection=None if way.kind == _usual().kind else way,
         )
     finally:
+        await _let_go(metrics)
         if router:
             await router.close()
         await fleet.close()
+
+
+async def _let_go(source: object) -> None:
+    if isinstance(source, Closing):
+        await source.aclose()
 
 
 @asynccontextmanager
@@ -103,13 +110,14 @@ async def no_ports(project: Project, env: str, journal: Journal, *, clock: Clock
 
 
 def judge_sources(
-    project: Project, environment: Environment, edges: Edges | None
+    project: Project, environment: Environment, edges: Edges | None, router: Router | None = None
 ) -> tuple[MetricSource | None, LogSource | None]:
-    """Where the judge reads: what the spec says, else what the router's connection says."""
-    judge = environment.judge
-    metrics = judge.metrics or (edges.connection.metrics if edges else None)
-    logs = judge.logs or (edges.connection.logs if edges else None)
+    """Where the judge reads: what the spec says, else the edges themselves and what the router's connection says.
+
+    Without an open ``router`` no edge can be asked, and metrics are what a connection gives.
+    """
+    logs = environment.judge.logs or (edges.connection.logs if edges else None)
     return (
-        project.connections.get(metrics, MetricsConnection).open() if metrics else None,
+        counters_of(project, environment, edges, router),
         project.connections.get(logs, LogsConnection).open() if logs else None,
     )

@@ -8,6 +8,8 @@ TWO = {"hosts": '"role=app,zone=a"', "max_load": "2"}
 """Two of the four hosts: stories that are not about the fleet take half the time."""
 FOUR = {"hosts": "role=app", "max_load": "2", "max_unavailable": "50%"}
 """All hosts, two at a time where that is all that is left to do."""
+SCRAPED = {"judge": "{metrics: prometheus-lab, look: 500ms, score: {memory_growth: 0}}"}
+"""Judged by what Prometheus shows, where all others are by what the edges say themselves."""
 
 
 def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
@@ -20,7 +22,7 @@ ENVS = (
     Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
     Env("patient", 18102, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("judge", 18104, more=rollout("{hosts: 1, weight: 50%, bake: 12s}")),
-    Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s")),
+    Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s") | SCRAPED),
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),
     Env("old", 18107, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("plug", 18109, warmup="3s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -32,7 +33,13 @@ def drawn(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["errors", "cut", "slow", "crash"])
-async def test_a_bad_release_is_caught(ground: Ground, kind: str):
+async def test_a_bad_release_is_caught(ground: Ground, lab: Lab, kind: str):
+    """That it fails is seen with no Prometheus at all: the edges are asked themselves."""
+    async with without_prometheus(lab) if kind == "errors" else nullcontext():
+        await caught(ground, kind)
+
+
+async def caught(ground: Ground, kind: str) -> None:
     behaviour = drawn(kind)
     print(behaviour)
     version = {"errors": "3.0.0", "slow": "3.1.0", "crash": "3.2.0", "cut": "3.3.0"}[kind]
@@ -82,6 +89,7 @@ async def test_clients_that_leave_blame_nobody(ground: Ground):
 
 
 async def test_without_data_nothing_is_promoted(ground: Ground, lab: Lab):
+    """Of an env that is judged by what Prometheus shows."""
     story = await a_fleet(ground, "blind").given_stable("1.0.0").given_releases("1.1.0")
     async with without_prometheus(lab):
         await story.when_releasing("1.1.0").then_it_was("withdrawn", 2).then_every_host_runs("1.0.0")

@@ -24,6 +24,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "inventory": {"path": "/srv/hosts.ini"},
     "nginx": {"inventory": "prod", "hosts": "role=edge"},
     "prometheus": {"url": "http://prometheus.example:9090"},
+    "edges": {},
     "journald": {},
     "logfile": {"path": "/var/log/{app}/app.log"},
     "ssh": {},

@@ -183,7 +183,7 @@ def test_check_says_what_a_rollout_is_judged_on() -> None:
     with Path("gopub.yaml").open("a", encoding="utf-8") as file:
         file.write("    traffic: edge\n")
     said = told("check").stderr
-    assert "prod: 2 of 3 hosts, judged on prom\nprod: the least error rate that a step finds" in said
+    assert "prod: 2 of 3 hosts, judged on edges\nprod: the least error rate that a step finds" in said
     assert "prod:   step 1: 50% for 1m " in said
     assert "prod: step 1 ends before it is sure whether memory grows" in said or "steps 1 to 2 end before" in said
 

@@ -2,6 +2,7 @@
 
 METRICS = {
     "prometheus": "gopub.health.backends.prometheus:Prometheus",
+    "edges": "gopub.health.backends.edges:EdgesThemselves",
 }
 LOGS = {
     "journald": "gopub.health.backends.journald:Journald",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from gopub.canon import Json, JsonError, bounded, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.process import Result
 from gopub.spec.fields import Word
+from gopub.traffic.backends.nginx.counts import MOST_VALUES, read_counts
 from gopub.traffic.backends.nginx.files import EdgeLayout
 from gopub.traffic.backends.nginx.install import look_at_files
 from gopub.traffic.door import Connect, RouterConnection
-from gopub.traffic.protocol import EdgeAck, EdgeFiles, EdgeStatus
+from gopub.traffic.protocol import EdgeAck, EdgeCounts, EdgeFiles, EdgeStatus
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
 
@@ -28,6 +29,7 @@ MOST_BYTES = 4 * 1024 * 1024
 class Nginx(RouterConnection):
     """Edges: Nginx with the Lua program of gopub."""
 
+    counts: ClassVar[bool] = True
     kind: Literal["nginx"] = "nginx"
     socket: Word = "/run/gopub/edge.sock"
     """The control socket on an edge."""
@@ -78,6 +80,17 @@ class NginxRouter:
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """Ask every edge at once for the table of that upstream; one of another app or env is an error."""
         return tuple(await asyncio.gather(*(self._status(edge, app, env, upstream) for edge in self._edges)))
+
+    async def count(self, edge: str, app: str, env: str, upstream: str, releases: Sequence[str]) -> EdgeCounts:
+        """Ask one edge for its counters; their time is when the answer was here, by our clock."""
+        path = f"/v1/counters/{upstream}?releases={','.join(releases)}"
+        try:
+            answer = await self._ask(edge, "GET", path, b"")
+            return read_counts(edge, answer.json, app, env, releases, self._clock.now())
+        except _EdgeError as error:
+            older = error.status == "404"
+            text = "it runs an older gopub, which cannot be asked for its counters" if older else str(error)
+            return EdgeCounts(edge, error=text, older=older)
 
     async def close(self) -> None:
         """Nothing of our own is open."""
@@ -144,11 +157,11 @@ class _Answer:
 
 
 class _EdgeError(Exception):
-    """Why an edge did not do as asked, by its code; ``revision`` is what it holds, where it said so."""
+    """Why an edge did not do as asked, by its code and HTTP status; ``revision`` is what it holds, where it said so."""
 
-    def __init__(self, text: str, revision: int = 0, code: object = "") -> None:
+    def __init__(self, text: str, revision: int = 0, code: object = "", status: str = "") -> None:
         super().__init__(text)
-        self.revision, self.code = revision, code
+        self.revision, self.code, self.status = revision, code, status
 
 
 def _read(done: Result) -> Json:
@@ -158,7 +171,7 @@ def _read(done: Result) -> Json:
         raise _EdgeError(bounded(said) or f"curl on the edge ended with exit code {done.code}")
     text, _, status = done.out.rpartition(b"\n")
     try:
-        answer: Json = read_json(text, limit=MOST_BYTES)
+        answer: Json = read_json(text, limit=MOST_BYTES, values=MOST_VALUES)
     except JsonError:
         raise _EdgeError(f"status {bounded(status.decode(errors='replace'), 20)}, and no JSON") from None
     if status != b"200":
@@ -168,14 +181,14 @@ def _read(done: Result) -> Json:
 
 def _refusal(status: str, answer: Json) -> _EdgeError:
     if not isinstance(answer, dict):
-        return _EdgeError(f"status {status}")
+        return _EdgeError(f"status {status}", status=status)
     text = bounded(f"{answer.get('code')} {answer.get('error')}", 400) + f" (status {status})"
     held = answer.get("holds")
     if not isinstance(held, dict):
-        return _EdgeError(text, code=answer.get("code"))
+        return _EdgeError(text, code=answer.get("code"), status=status)
     holds = f"it holds revision {held.get('revision')} of {held.get('app')}/{held.get('env')}"
     holds += f", epoch {held.get('epoch')}, order {held.get('n')}"
-    return _EdgeError(f"{text}; {bounded(holds, 400)}", _revision(held), answer.get("code"))
+    return _EdgeError(f"{text}; {bounded(holds, 400)}", _revision(held), answer.get("code"), status)
 
 
 def _revision(answer: Json) -> int:

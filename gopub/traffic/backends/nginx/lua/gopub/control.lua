@@ -1,6 +1,8 @@
--- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/status. Every answer is JSON.
+-- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status. Every answer is
+-- JSON.
 
 local cjson = require("cjson").new()
+local counts = require "gopub.counts"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
@@ -63,7 +65,7 @@ local function get(upstream)
   end
 end
 
-local function counts(hosts)
+local function numbers(hosts)
   local parts = {}
   for host, count in pairs(hosts) do
     parts[#parts + 1] = ("%s:%d"):format(cjson.encode(host), count)
@@ -77,7 +79,7 @@ local function status()
   for _, upstream in ipairs(tables.names()) do
     local text = tables.text(upstream)
     if text then
-      local hosts = counts(series.with_zeros(upstream, held[upstream]))
+      local hosts = numbers(series.with_zeros(upstream, held[upstream]))
       parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, hosts)
     end
   end
@@ -85,14 +87,25 @@ local function status()
   answer(200, ('{"schema":"gopub/edge-status/v1",%s,"upstreams":{%s}}'):format(own(), upstreams))
 end
 
+-- `since` is when the counters began: with it a restarted edge is told from another one.
+local function count(upstream)
+  local since = identity.since()
+  local began = since and ("%.3f"):format(since) or "null"
+  local said = counts.of(upstream, ngx.var.arg_releases)
+  answer(200, ('{"schema":"gopub/edge-counters/v1",%s,"since":%s,%s}'):format(own(), began, said))
+end
+
 --- Answers one request on the control socket.
 function _M.handle()
   local method, uri = ngx.req.get_method(), ngx.var.uri
+  local counted = uri:match("^/v1/counters/([a-z0-9._-]+)$")
   local upstream = uri:match("^/v1/tables/([a-z0-9._-]+)$")
   if upstream and method == "PUT" then
     put(upstream)
   elseif upstream and method == "GET" then
     get(upstream)
+  elseif counted and method == "GET" then
+    count(counted)
   elseif uri == "/v1/status" and method == "GET" then
     status()
   else

@@ -16,12 +16,19 @@ end
 
 --- Draws it where there is none yet: at the start, not at a reload.
 function _M.ensure()
-  counters:safe_add("identity", draw())
+  if counters:safe_add("identity", draw()) then
+    counters:safe_add("since", ngx.now())
+  end
 end
 
 --- 16 hex digits.
 function _M.read()
   return counters:get("identity")
+end
+
+--- When the counters began, by this machine's clock; nil where they are older than a version that keeps it.
+function _M.since()
+  return counters:get("since")
 end
 
 return _M
