@@ -190,8 +190,8 @@ def refused(record: Record) -> bool:
 
 
 def blames_release(record: Record) -> bool:
-    """Whether what went wrong is the release's doing."""
-    return record.code in RELEASE_AT_FAULT
+    """Whether what went wrong is the release's doing; a port of its that another process holds is nobody's."""
+    return record.code in RELEASE_AT_FAULT and not record.values.get("taken.port")
 
 
 def binary_digest(run: Run, name: str) -> str:

@@ -17,14 +17,14 @@ from gopub.fleet.orders import Order, Record
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.streams import stream_of
-from gopub.plan.model import Plan, PlannedStep
+from gopub.plan.model import Outcome, Plan, PlannedStep
 from gopub.rollout.back import AGAIN
 from gopub.rollout.failing import grouped, say_failures, untold
 from gopub.rollout.hosts import unreached
 from gopub.views.follow import line_printer
 from gopub.views.summary import summary_of
 from tests.support.doubles import MemoryHost
-from tests.support.rollout_world import World, drive, in_memory
+from tests.support.rollout_world import NEW, World, drive, in_memory
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
 BUSY = "listen tcp :8080: bind: address already in use"
@@ -203,6 +203,50 @@ def test_control_with_something_before_nothing_of_it_is_said(tmp_path: Path, mon
     state = drive(Occupied(tmp_path, first=False), "good").state
     summary = summary_of(state, ())
     assert summary["left"] == [] and "\n" not in _line(summary)
+
+
+def test_a_port_that_another_process_holds_is_nobodys_fault_and_the_release_stays_allowed(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    world = Occupied(tmp_path, first=False)
+    closed = drive(world, "good").state.closed
+    assert closed and closed.outcome is Outcome.WITHDRAWN
+    assert "port 8080 is in use by nginx" in closed.reason
+    assert set(world.running().values()) == {world.old}
+    assert (world.env().quarantine, world.env().automatic_rollbacks) == (frozenset(), 0)
+
+
+def test_control_the_same_failure_with_the_port_free_is_the_releases(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    world = Occupied(tmp_path, first=False)
+    old = {"folders": {world.old: "0" * 64}, "current": world.old}
+    world.machines = {n: MemoryHost(n, f"id-{n}", epoch=7, bad=frozenset({world.new}), **old) for n in world.names}
+    closed = drive(world, "good").state.closed
+    assert closed and closed.outcome is Outcome.ROLLED_BACK
+    assert world.env().quarantine == {NEW}
+
+
+TCP = {"any": "00000000", "any of IPv6": "0" * 32, "loopback": "0100007F", "loopback of IPv6": "0" * 24 + "01000000"}
+
+
+@pytest.mark.parametrize("at", [*TCP, "10.0.0.5 alone"])
+def test_who_listens_on_another_address_alone_is_not_in_the_way(at: str) -> None:
+    line = f"   0: {TCP.get(at, '0500000A')}:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0"
+    text = (PROGRAM / "verify.sh").read_text()
+    text += f'\ncat() {{ echo \'{line}\'; }}\nholder_of() {{ echo "$1"; }}\nvalue() {{ echo "$1"; }}\n'
+    text += "u_pid=1 u_cgroup='' o_arg_port=8080 o_arg_traffic_port='' o_instance=x\nlistener 8080\nholders_of_ports\n"
+    ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
+    anybody, *found = ran.stdout.split()
+    assert anybody == "4711", "control: it listens"
+    assert ("taken.port" in found) is (at in TCP)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_systemd_holds_a_port_for_a_unit_that_it_starts_by_its_socket(active: bool) -> None:
+    text = (PROGRAM / "verify.sh").read_text()
+    text += f"\nsystemctl() {{ [ \"$*\" = 'is-active --quiet x.socket' ] && {str(active).lower()}; }}\n"
+    text += "o_instance=x\nis_the_socket 1 && echo yes\nis_the_socket 2 && echo no\n"
+    ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
+    assert ran.stdout == ("yes\n" if active else "")
 
 
 @pytest.mark.parametrize("whose", ["another's", "the unit's"])

@@ -146,13 +146,14 @@ who_listens() {
     echo "held by process ${holder:-?} $(cat "/proc/$holder/comm" 2>/dev/null)"
 }
 
-# holders_of_ports: who else holds a port that the service needs, as values: whoever reads of several hosts compares these.
+# holders_of_ports: who else holds a port that the service needs, as values: whoever reads of several hosts compares these,
+# and does not blame the release. As in the survey before (taken), one on another address alone need not be in the way.
 holders_of_ports() {
     for port in $o_arg_port $o_arg_traffic_port; do
-        inode=$(listener "$port")
+        inode=$(listener "$port" '^0+$|^0+1000000$|^......7F$')
         [ -n "$inode" ] || continue
         holder=$(holder_of "$inode")
-        [ -n "$holder" ] && ! is_the_units "$holder" || continue
+        [ -n "$holder" ] && ! is_the_units "$holder" && ! is_the_socket "$holder" || continue
         value taken.port "$port"
         value taken.pid "$holder"
         value taken.by "$(cat "/proc/$holder/comm" 2>/dev/null)"
@@ -165,10 +166,16 @@ is_the_units() {
     [ "$1" = "$u_pid" ] || { [ -n "$u_cgroup" ] && grep -qF -- "$u_cgroup" "/proc/$1/cgroup" 2>/dev/null; }
 }
 
-# listener PORT: the socket that listens there; on any address, IPv4 or IPv6.
+# is_the_socket PID: whether it is systemd, which listens for the unit.
+is_the_socket() {
+    [ "$1" = 1 ] && systemctl is-active --quiet "$o_instance.socket" 2>/dev/null
+}
+
+# listener PORT [ADDRESSES]: the socket that listens there, IPv4 or IPv6; on any address, or on one that fits (in hex).
 listener() {
     hex=$(printf '%04X' "$1")
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port=":$hex\$" '$4 == "0A" && $2 ~ port { print $10; exit }'
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$hex" -v fits="${2:-.}" '
+        $4 == "0A" { split($2, at, ":"); if (at[2] == port && at[1] ~ fits) { print $10; exit } }'
 }
 
 # holder_of INODE: the process that holds the socket.
