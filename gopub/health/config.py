@@ -111,6 +111,8 @@ class JudgeConfig:
     """What of the error budget is looked at; None where nobody asked for it."""
     promote: PromoteTarget | None = None
     """When counts may end a bake before its time; None: never."""
+    endpoints: tuple[str, ...] = ()
+    """Declared endpoints, in the order in which edges match them; by rules 6 they are members of the family."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
 

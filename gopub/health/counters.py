@@ -141,8 +141,12 @@ def warmed(
             by_time = found.end <= end - lag and not any(one.warming.values())
         if one.release == release:
             cold = cold.plus(_cold(one.warming, slow_above)).plus(_cold(one.cumulative if by_time else {}, slow_above))
-        kept.append(replace(one, cumulative={}) if by_time else one)
+        kept.append(replace(one, cumulative={}, endpoints=_untimed(one)) if by_time else one)
     return replace(found, series=tuple(kept)), cold
+
+
+def _untimed(one: RawSeries) -> Mapping[tuple[str, str], float]:
+    return {key: count for key, count in one.endpoints.items() if key[1] not in ("fine", "slow")}
 
 
 def starts_of(snapshot: CounterSnapshot, release: str | None, slow_above: float | None) -> Warming:
@@ -202,7 +206,17 @@ def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
         classes={name: value - before.classes.get(name, 0.0) for name, value in after.classes.items()},
         cumulative={le: value - before.cumulative.get(le, 0.0) for le, value in after.cumulative.items()},
         warming={le: value - before.warming.get(le, 0.0) for le, value in after.warming.items()},
+        endpoints=_gain_of_endpoints(before, after),
     )
+
+
+def _gain_of_endpoints(before: RawSeries, after: RawSeries) -> Mapping[tuple[str, str], float]:
+    """An endpoint of which a count fell was declared anew: it counts from 0, and nothing else does."""
+    anew = {key[0] for key, value in after.endpoints.items() if value < before.endpoints.get(key, 0.0)}
+    return {
+        key: value if key[0] in anew else value - before.endpoints.get(key, 0.0)
+        for key, value in after.endpoints.items()
+    }
 
 
 def _any_fell(before: RawSeries, after: RawSeries) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
+from gopub.health.endpoints import fold_endpoints, with_endpoints
 from gopub.health.logscore import LogScore
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
 from gopub.health.score import Score, ScoreInput, score
@@ -118,12 +119,14 @@ def conclude(
     if config.shares_alpha:  # few requests of stable are too few to call it broken, and to say that it is well
         broken = broken or not (slo_stable and slo_stable.enough)
     state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules)
+    state = fold_endpoints(state, windows, len(config.endpoints), compare=compare)
+    found = evidence(
+        state, config.slo, late=config.looks_at_late, left=config.looks_at_left, whole=not config.shares_alpha
+    )
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
         slo_stable=slo_stable,
         score=score(scored, config.slo, config.score),
-        evidence=evidence(
-            state, config.slo, late=config.looks_at_late, left=config.looks_at_left, whole=not config.shares_alpha
-        ),
+        evidence=with_endpoints(found, state, config.endpoints, slow=config.slo.latency_p95 is not None),
         state=state,
     )

@@ -13,6 +13,7 @@ from gopub.health.beside import Beside, Uses
 from gopub.health.config import NEARER, JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
+from gopub.health.endpoints import Counting, learn_endpoints, uncounted
 from gopub.health.logscore import LogState, fold_logs, log_score, remember
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
@@ -98,6 +99,7 @@ class Observer:
         self._since: Mapping[str, float] = {}
         self._logs = LogWatch(logs, config)
         self._spend = SpendWatch(metrics, config)
+        self._endpoints = Counting(config.endpoints)
 
     def state(self) -> Json:
         """What must survive the driver, for the journal: evidence, totals, log evidence."""
@@ -163,7 +165,8 @@ class Observer:
         if isinstance(ours, str) or wrong:
             return self._nothing(blank, wrong or "", queries)
         answer = ours
-        notes = (*answer.notes, *older(answer), *self._changed(answer))
+        blind = uncounted(answer.series, config.canary, answer.names) if config.endpoints else ()
+        notes = (*answer.notes, *older(answer), *blind, *self._changed(answer))
         new = self._windows(answer, hosts, others)
         queries = (*queries, *await self._ask_runtime(at, (*hosts, *beside)))
         if not any(series.release == config.canary for series in answer.series):
@@ -232,6 +235,7 @@ class Observer:
             slow_above=evidence.slow_above,
             late_above=evidence.late_above,
         )
+        new = self._endpoints.counted(new, found)
         self._recent.add(new)
         self._logs.count(new)
         self._state = replace(
@@ -353,8 +357,13 @@ class Observer:
             self._state = replace(self._state, reference=total)
             self._learn_slow(total)
         slow, late = self._state.evidence.slow_above, self._state.evidence.late_above
-        windows = [window(a, b, canary="", stable=stable, slow_above=slow, late_above=late) for a, b in pairs]
-        self._state = replace(self._state, evidence=learn(self._state.evidence, windows))
+        windows = [self._past(gained(a, b), slow, late) for a, b in pairs]
+        evidence = learn(self._state.evidence, windows)
+        self._state = replace(self._state, evidence=learn_endpoints(evidence, windows, len(self._config.endpoints)))
+
+    def _past(self, found: Gained, slow: float | None, late: float | None) -> Window:
+        new = window_of(found, canary="", stable=self._config.stable, slow_above=slow, late_above=late)
+        return self._endpoints.counted(new, found)
 
     def _learn_slow(self, stable: TrackWindow | None) -> None:
         """Fix what is slow without an SLO, and late with one, once and for all: at or near stable's 95th percentile."""

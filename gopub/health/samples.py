@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import zip_longest
 from operator import add
+from typing import cast
 
 from gopub.health.uses import ProcessUse
 
 ERROR_CLASSES = ("5xx", "connect", "timeout", "cut")
 APART_CLASSES = ("left",)
 """Neither attempts nor errors; see ``leaving``."""
+_NO = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ class HostCounts:
     failed: Mapping[str, int] = field(default_factory=dict)
 
 
+EndpointRow = tuple[int, int, int, int]
+"""One endpoint on one group of hosts: attempts, errors, timed, slow."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackWindow:
     """One release within a window: its hosts and the latency of all of them together."""
@@ -82,6 +89,8 @@ class TrackWindow:
     release: str
     hosts: tuple[HostCounts, ...] = ()
     latency: Histogram = Histogram()
+    endpoints: tuple[tuple[EndpointRow, ...], ...] = ()
+    """Of each declared endpoint, in their order, each group of hosts (``endpoints``)."""
 
     @property
     def attempts(self) -> int:
@@ -188,6 +197,8 @@ class RawSeries:
     warming: Mapping[float, float] = field(default_factory=dict)
     """The same of answers that the edge counts apart, for the host warmed up when it was asked; empty where it counts
     none apart: it is older, or was not told."""
+    endpoints: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Declared endpoint and ``ok``, ``error``, ``fine`` or ``slow`` → how many; empty where the edge counts none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +319,22 @@ def sum_tracks(tracks: Iterable[TrackWindow | None]) -> TrackWindow | None:
         for counts in part.hosts:
             hosts.setdefault(counts.host, []).append(counts)
     latency = _sum_histograms([part.latency for part in parts if part.latency.counts])
-    return TrackWindow(parts[-1].release, tuple(_sum_counts(hosts[name]) for name in sorted(hosts)), latency)
+    counted = tuple(_sum_counts(hosts[name]) for name in sorted(hosts))
+    return TrackWindow(parts[-1].release, counted, latency, _sum_endpoints([part.endpoints for part in parts]))
+
+
+def _sum_endpoints(parts: Sequence[tuple[tuple[EndpointRow, ...], ...]]) -> tuple[tuple[EndpointRow, ...], ...]:
+    """Endpoint by endpoint and group by group; what one part lacks is 0."""
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return parts[0] if parts else ()
+    return tuple(
+        tuple(
+            cast("EndpointRow", tuple(map(sum, zip(*rows, strict=True))))
+            for rows in zip_longest(*groups, fillvalue=_NO)
+        )
+        for groups in zip_longest(*parts, fillvalue=())
+    )
 
 
 def _sum_histograms(parts: Sequence[Histogram]) -> Histogram:

@@ -82,6 +82,16 @@ class MetricState:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointState:
+    """One declared endpoint; see ``endpoints``."""
+
+    errors: MetricState = field(default_factory=MetricState)
+    slow: MetricState = field(default_factory=MetricState)
+    waiting: Window | None = None
+    """Its counts that wait for the other track's, a few seconds at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceState:
     """What the fold carries from look to look; survives the driver through JSON and is never reset in a rollout."""
 
@@ -97,6 +107,8 @@ class EvidenceState:
     late_above: float | None = None
     """Seconds: near stable's own 95th percentile, where slow is an SLO."""
     left: MetricState = field(default_factory=MetricState)
+    endpoints: tuple[EndpointState, ...] = ()
+    """Of the declared ones, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,15 @@ class MetricEvidence:
     stable_bad: int
     stable_exposed: int
     phi: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEvidence:
+    """The tests on one declared endpoint; ``slow`` only where something says what is."""
+
+    endpoint: str
+    errors: MetricEvidence
+    slow: MetricEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +154,8 @@ class Evidence:
     """Seconds: what counts as late."""
     left: MetricEvidence | None = None
     """Answers that clients left, in no other figure here; None where nobody left on either track."""
+    endpoints: tuple[EndpointEvidence, ...] = ()
+    """Those that were declared: members of the family, with a part of the coin."""
 
 
 def learn(state: EvidenceState, history: Iterable[Window]) -> EvidenceState:
@@ -181,14 +204,14 @@ def fold(
             state = replace(state, waiting=window)
             continue
         basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=rules < SHARED)
-        fold_metric = partial(_fold_metric, window=window, rules=rules)
+        fold_one = partial(fold_metric, window=window, rules=rules)
         state = replace(
             state,
-            errors=fold_metric(state.errors, name="errors", basis=basis, allowed=slo.error_rate),
-            slow=fold_metric(state.slow, name="slow", basis=basis, allowed=allowed_slow),
-            late=fold_metric(state.late, name="late", basis=basis, allowed=None),
+            errors=fold_one(state.errors, name="errors", basis=basis, allowed=slo.error_rate),
+            slow=fold_one(state.slow, name="slow", basis=basis, allowed=allowed_slow),
+            late=fold_one(state.late, name="late", basis=basis, allowed=None),
             # Where everybody leaves there is no attempt, hence no basis, but all the more to compare.
-            left=fold_metric(state.left, name="left", basis="stable" if compare else "none", allowed=None),
+            left=fold_one(state.left, name="left", basis="stable" if compare else "none", allowed=None),
             basis=basis or state.basis,
             waiting=None,
         )
@@ -224,16 +247,16 @@ def evidence(
     found = _evidence(state, slo, late=late, coin=1.0 if whole else ON_COUNTS)
     if not left or not (state.left.canary.bad or state.left.stable.bad):
         return found
-    return replace(found, left=_metric("left", state.left, can_slo=False))
+    return replace(found, left=metric_evidence("left", state.left, can_slo=False))
 
 
 def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float) -> Evidence:
     metrics = (
-        _metric("errors", state.errors, can_slo=slo.error_rate is not None),
-        _metric("slow", state.slow, can_slo=slo.latency_p95 is not None),
+        metric_evidence("errors", state.errors, can_slo=slo.error_rate is not None),
+        metric_evidence("slow", state.slow, can_slo=slo.latency_p95 is not None),
     )
     if late:
-        return _with_late(state, (*metrics, _metric("late", state.late, can_slo=False)), coin)
+        return _with_late(state, (*metrics, metric_evidence("late", state.late, can_slo=False)), coin)
     log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)) + math.log(coin)
     return Evidence(
         log_e=log_e,
@@ -241,7 +264,7 @@ def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float) 
         basis=state.basis,
         phi=max(metric.phi for metric in metrics),
         slow_above=state.slow_above,
-        e_value=_shown(log_e),
+        e_value=shown(log_e),
     )
 
 
@@ -255,14 +278,15 @@ def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...], coin: 
         basis=state.basis,
         phi=max(metric.phi for metric in metrics),
         slow_above=state.slow_above,
-        e_value=_shown(log_e),
+        e_value=shown(log_e),
         log_e_all=log_e_all,
-        e_all=_shown(log_e_all),
+        e_all=shown(log_e_all),
         late_above=state.late_above,
     )
 
 
-def _shown(log_e: float) -> float:
+def shown(log_e: float) -> float:
+    """E for readers."""
     return math.exp(min(log_e, 690.0))
 
 
@@ -280,10 +304,13 @@ def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool
     return "slo" if has_slo and not stable_broken else "none"
 
 
-def _fold_metric(
-    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, rules: int
+def fold_metric(
+    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, rules: int = RULES
 ) -> MetricState:
-    """By rules before 4, φ knows the window that it is applied to; no theorem holds of that."""
+    """One metric with one more window.
+
+    By rules before 4, φ knows the window that it is applied to; no theorem holds of that.
+    """
     of, delta = _READERS[name], WIDE if name == "late" and rules < NEARER else MARGIN[name]
     spread = _seen(state, window, of)
     phi = (spread if rules < SHARED else state.spread).phi
@@ -310,7 +337,8 @@ def _total(track: TrackWindow | None, of: Reader) -> Tally:
     return sum((of(host) for host in track.hosts), Tally()) if track else Tally()
 
 
-def _metric(name: str, state: MetricState, *, can_slo: bool) -> MetricEvidence:
+def metric_evidence(name: str, state: MetricState, *, can_slo: bool) -> MetricEvidence:
+    """What one metric says; ``can_slo``: a part of its coin is bet against the SLO."""
     log_e = state.versus_stable.log_e
     if can_slo:
         log_e = log_sum(

@@ -15,7 +15,7 @@ from gopub.canon import Json
 from gopub.errors import UsageError
 from gopub.health.observation import Observation, conclude
 from gopub.health.recent import Recent
-from gopub.health.samples import Histogram, HostCounts, TrackWindow, Window
+from gopub.health.samples import EndpointRow, Histogram, HostCounts, TrackWindow, Window
 from gopub.health.wire import from_json, to_json
 from gopub.judge.sound import checked
 from gopub.judge.verdict import History, VerdictRecord
@@ -28,8 +28,9 @@ OTHERS = "(others)"
 _WINDOWS = 10 * MOST
 """A look may give several windows where it waited for hosts, and never so many."""
 _CHANGED = "it was changed"
-BYTES = 6144
-"""What one window takes at most, with names of 63 letters: a look is bounded, however large the fleet."""
+BYTES = 9216
+"""What one window takes at most, with names of 63 letters: a look is bounded, however large the fleet; a third of it
+are ten endpoints."""
 
 
 Numbers = tuple[int, int, int, int, int, int, int]
@@ -38,11 +39,12 @@ Numbers = tuple[int, int, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A release's counts: those of each host, and how many answers lie in each bucket."""
+    """A release's counts: those of each host, how many answers lie in each bucket, and those of declared endpoints."""
 
     release: str
     hosts: tuple[tuple[str, Numbers], ...] = ()
     timed: tuple[int, ...] = ()
+    endpoints: tuple[tuple[EndpointRow, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _track(track: TrackWindow | None) -> Track | None:
     named = [(host.host, _numbers(host)) for host in track.hosts if any(_numbers(host))]
     rest = [numbers for _, numbers in named[HOSTS:]]
     others = [(OTHERS, cast("Numbers", tuple(map(sum, zip(*rest, strict=True)))))] if rest else []
-    return Track(track.release, (*named[:HOSTS], *others), track.latency.counts)
+    return Track(track.release, (*named[:HOSTS], *others), track.latency.counts, track.endpoints)
 
 
 def _numbers(host: HostCounts) -> Numbers:
@@ -183,6 +185,7 @@ def _window(kept: Kept, bounds: tuple[float, ...]) -> Window:
         if len(found.timed) not in (0, len(bounds) + 1):
             raise UsageError("GP601", f"looks: {len(found.timed)} counts for {len(bounds)} bounds", hint=_CHANGED)
         hosts = tuple(HostCounts(name, *numbers) for name, numbers in found.hosts)
-        return TrackWindow(found.release, hosts, Histogram(bounds, found.timed) if found.timed else Histogram())
+        latency = Histogram(bounds, found.timed) if found.timed else Histogram()
+        return TrackWindow(found.release, hosts, latency, found.endpoints)
 
     return Window(kept.start, kept.end, track(kept.canary), track(kept.stable))

@@ -64,6 +64,12 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
         for name in ("canary_slow", "stable_timed", "stable_slow")
     ),
     (("observation", "score", "dimensions"), "origin", ""),
+    *((("observation", part), "endpoints", []) for part in ("config", "before", "evidence")),
+    *(
+        (("observation", *part, track), "endpoints", [])
+        for part in (("windows",), ("recent",), ("scored",), ("before", "waiting"))
+        for track in ("canary", "stable")
+    ),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
 _NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}
@@ -73,13 +79,17 @@ _NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState()
 def _as_before(document: Json) -> Json:
     """Without newer fields that say nothing, so that the digest of an older record is what it was."""
     for path, name, default in _NEWER:
-        found: Json = document
+        found: list[Json] = [document]
         for part in path:
-            found = found.get(part) if isinstance(found, dict) else None
-        for one in found if isinstance(found, list) else (found,):
+            found = [inner for one in found if isinstance(one, dict) for inner in _each(one.get(part))]
+        for one in found:
             if isinstance(one, dict) and name in one and one[name] == default:
                 del one[name]
     return document
+
+
+def _each(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
 
 
 def _of_rules_2(value: Json) -> Json:

@@ -15,13 +15,15 @@ from typing import Any, TypeVar, cast
 from gopub.errors import UsageError
 from gopub.health.burn import ARTICLE, MULTIWINDOW
 from gopub.health.config import PROFILES, RULES, BudgetTarget, JudgeConfig, PromoteTarget, ScoreWeights, SloTarget
+from gopub.health.endpoints import GROUPS
 from gopub.health.eprocess import GRID, Process
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation
-from gopub.health.samples import Histogram, Window
-from gopub.health.sequential import Evidence
+from gopub.health.samples import Histogram, TrackWindow, Window
+from gopub.health.sequential import Evidence, EvidenceState
 from gopub.health.uses import ProcessUse
 from gopub.judge.verdict import Policy, Verdict
+from gopub.spec.endpoints import MOST
 
 T = TypeVar("T")
 EXACT = 2**53
@@ -130,6 +132,10 @@ def _shape(value: object, at: str) -> Iterator[tuple[str, str]]:
         yield f"{at}.windows:", f"has {len(value.windows)} windows, and a look gives {_WINDOWS} at most"
     if isinstance(value, Process) and len(value.started) != len(GRID):
         yield f"{at}.started:", f"has {len(value.started)} bets, not {len(GRID)}"
+    if isinstance(value, JudgeConfig | EvidenceState | TrackWindow) and len(value.endpoints) > MOST:
+        yield f"{at}.endpoints:", f"has {len(value.endpoints)}, and {MOST} are the most"
+    if isinstance(value, TrackWindow) and max(map(len, value.endpoints), default=0) > GROUPS:
+        yield f"{at}.endpoints:", f"has an endpoint of more than {GROUPS} groups"
     if isinstance(value, Window) and len({t.latency.bounds for t in (value.canary, value.stable) if t} - {()}) > 1:
         yield f"{at}:", "has other buckets of canary than of stable"
     if not isinstance(value, Histogram):

@@ -6,12 +6,13 @@ import math
 
 from gopub.health.aside import Aside
 from gopub.health.curves import latency_origin
+from gopub.health.endpoints import loudest as loudest_endpoint
 from gopub.health.leaving import is_sure, mark, share
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation
 from gopub.health.quantile import quantile
 from gopub.health.score import Dimension
-from gopub.health.sequential import MetricEvidence
+from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.health.starts import say_seen
 from gopub.judge.verdict import Policy
 from gopub.units import say_about
@@ -29,6 +30,8 @@ _SHORT = {
     "gc_pause": "the canary stops for too long to collect garbage",
     "memory_growth": "the canary keeps what it should give back",
 }
+_TOLD = math.log(10)
+"""E of an endpoint from which on its counts stand beside the totals'."""
 _TAIL = 1.25
 """Where the canary's p95 is no more than so many times stable's, it is its tail that is late."""
 _NOTABLE = 2.0
@@ -52,6 +55,12 @@ def _say_e(observation: Observation, value: float) -> str:
         for m in evidence.metrics
         if m.canary_exposed
     ]
+    if (one := loudest_endpoint(evidence)) and one.errors.log_e > _TOLD:
+        found = one.errors
+        counts.append(
+            f"{one.endpoint} {found.canary_bad}/{found.canary_exposed}"
+            f" against {found.stable_bad}/{found.stable_exposed}"
+        )
     bounds = {"slow": evidence.slow_above, "late": evidence.late_above}
     above = [f"{name} is above {_time(bound)}" for name, bound in bounds.items() if bound is not None]
     return f"E = {value:.4g} ({'; '.join((*counts, f'φ = {evidence.phi:.3g}', *above))})"
@@ -73,6 +82,8 @@ def _time(seconds: float) -> str:
 
 def say_worse(observation: Observation) -> str:
     """In words, what E holds against the canary: the metric that speaks loudest."""
+    if one := loudest_endpoint(observation.evidence):
+        return _say_endpoint(one, observation)
     metrics: tuple[MetricEvidence, ...] = observation.evidence.metrics
     loudest = max(metrics, key=lambda metric: metric.log_e, default=None)
     name = loudest.name if loudest else ""
@@ -84,6 +95,17 @@ def say_worse(observation: Observation) -> str:
         return words
     latency = _say_tail(observation, loudest) or say_latency(observation)
     return f"{words} ({latency})" if latency else words
+
+
+def _say_endpoint(one: EndpointEvidence, observation: Observation) -> str:
+    """``POST /orders/* fails on the canary: 31 of 400, stable 2 of 3600``."""
+    found = one.slow if one.slow and one.slow.log_e > one.errors.log_e else one.errors
+    counts = f"{found.canary_bad} of {found.canary_exposed}"
+    theirs = f"stable {found.stable_bad} of {found.stable_exposed}"
+    if found is one.errors:
+        return f"{one.endpoint} fails on the canary: {counts}, {theirs}"
+    bound = observation.config.slo.latency_p95
+    return f"{one.endpoint} answers later on the canary: {counts}{f' above {_time(bound)}' if bound else ''}, {theirs}"
 
 
 def _say_tail(observation: Observation, loudest: MetricEvidence) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from gopub.traffic.table import Endpoint
+
 FULL = 10_000
 Mode = Literal["judged", "health-only"]
 """What promotion rests on: a verdict on requests, or the health checks alone."""
@@ -116,6 +118,8 @@ class Plan:
     """``warmup`` is what stable's own starts took; else it was set, or is the default."""
     keep_stable: int = 0
     """So many hosts at the end of ``hosts`` stay on stable until the last step is passed; then they follow."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """What the edges count by itself."""
 
     @property
     def kept(self) -> tuple[str, ...]:

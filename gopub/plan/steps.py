@@ -15,7 +15,8 @@ from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
 from gopub.release.model import Release
-from gopub.spec.models import Environment, Step, Traffic
+from gopub.spec.models import Environment, Judge, Step, Traffic
+from gopub.traffic.table import Endpoint
 
 
 def plan_rollout(
@@ -58,7 +59,7 @@ def plan_rollout(
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
     told = (*notes, *((say_seen(seen),) if seen is not None else ()), *_notes(mode, stable, planned, facts))
     plan = _keeping(_frozen(rollout, release, env, environment, stable, planned, mode, told, keep), environment)
-    return _at_the_edge(plan, traffic, seen) if traffic else plan
+    return _at_the_edge(plan, traffic, environment.judge, seen) if traffic else plan
 
 
 def _keeping(plan: Plan, environment: Environment) -> Plan:
@@ -108,7 +109,7 @@ def _frozen(
     )
 
 
-def _at_the_edge(plan: Plan, traffic: Traffic, warmup_seen: float | None) -> Plan:
+def _at_the_edge(plan: Plan, traffic: Traffic, judge: Judge, warmup_seen: float | None) -> Plan:
     """The plan with how its edges give requests to these hosts."""
     return replace(
         plan,
@@ -119,7 +120,13 @@ def _at_the_edge(plan: Plan, traffic: Traffic, warmup_seen: float | None) -> Pla
         latency=traffic.latency,
         warmup=warmup_seen or traffic.warmup,
         warmup_seen=warmup_seen is not None,
+        endpoints=tuple(Endpoint(text, _slow(judge.slo.latency_p95)) for text in judge.endpoints),
     )
+
+
+def _slow(bound: float | None) -> float | None:
+    """What an edge can count by: a bound out of its reach is none."""
+    return bound if bound is not None and 0.001 <= bound <= 600 else None
 
 
 def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:

@@ -42,7 +42,7 @@ def _environment(name: str, environment: Environment, project: Path, checkout: P
     )
 
 
-NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec(), "shadow": None}
+NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec(), "shadow": None, "endpoints": ()}
 """Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
 
 

@@ -143,5 +143,6 @@ def config_of(run: Run) -> JudgeConfig:
         stable=plan.stable.short if plan.stable else None,
         warmup=plan.warmup,
         warmup_seen=plan.warmup_seen,
+        endpoints=tuple(one.match for one in plan.endpoints),
     )
     return under(known, judge)

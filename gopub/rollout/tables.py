@@ -188,6 +188,7 @@ def _bare(plan: Plan) -> RouteTable:
         sticky=plan.sticky,
         trust=plan.trust,
         latency=plan.latency,
+        endpoints=plan.endpoints,
     )
 
 

@@ -81,6 +81,7 @@ DECIDES: Mapping[str, Decides] = {
     "judge.budget.window": R,
     "judge.budget.query": P,
     "judge.look": R,
+    "judge.endpoints": R,
     "judge.shadow.slo.latency_p95": R,
     "judge.shadow.slo.error_rate": R,
     "judge.shadow.score.pass": R,

@@ -29,6 +29,7 @@ from gopub.spec.fields import (
 from gopub.spec.health import HealthCheck
 from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
 from gopub.spec.texts import (
+    EndpointPattern,
     GoVersion,
     HeaderName,
     Inside,
@@ -256,6 +257,8 @@ class Judge(Model):
     """The error budget as a brake."""
     look: PositiveSeconds | None = None
     """Time between two looks; by default what the metrics allow."""
+    endpoints: tuple[EndpointPattern, ...] = ()
+    """Endpoints that are judged by themselves as well."""
     shadow: ShadowSpec | None = None
     """A policy that rides along and acts on nothing."""
 

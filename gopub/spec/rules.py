@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gopub.spec.budget import BudgetSpec, PromoteSpec
+from gopub.spec.endpoints import MOST as MOST_ENDPOINTS
+from gopub.spec.endpoints import hidden_by, pattern
 from gopub.spec.fields import say_fraction
 from gopub.spec.heard import deaf_to, never_equal, useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
@@ -57,6 +59,7 @@ def judge_problems(judge: Judge, path: Path) -> Iterator[Problem]:
     yield from _score(judge, path)
     yield from _budget(judge.budget, (*path, "budget"))
     yield from _promote(judge, path)
+    yield from _endpoints(judge.endpoints, (*path, "endpoints"))
 
 
 def _targets(spec: ReleaseSpec) -> Iterator[Problem]:
@@ -183,6 +186,19 @@ def _promote(judge: Judge, path: Path) -> Iterator[Problem]:
         if "by" not in promote.model_fields_set and getattr(promote, name) != getattr(usual, name):
             text = "the bake ends by its time alone, so it is not used"
             yield Problem((*path, "promote", name), "GP133", text, "write `by: evidence` as well, or leave it out")
+
+
+def _endpoints(texts: Sequence[str], path: Path) -> Iterator[Problem]:
+    """One that gets no request is watched by nobody, and everybody believes that it is."""
+    if len(texts) > MOST_ENDPOINTS:
+        hint = f"{MOST_ENDPOINTS} is the most: name those that matter, all others are in the totals"
+        yield Problem(path, "GP149", f"{len(texts)} endpoints", hint)
+    yield from _listed_twice(texts, path)
+    patterns = [found for text in texts if (found := pattern(text))]
+    for at, text in enumerate(texts):
+        if (before := hidden_by(patterns, at)) is not None and text not in texts[:at]:
+            said = f"{texts[before]!r} comes before {text!r} and takes all of its requests"
+            yield Problem((*path, at), "GP149", said, "the first that fits wins: write the narrower one first")
 
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from gopub.spec.endpoints import pattern
 from gopub.spec.fields import Word, matching, refuse, telling
 from gopub.spec.near import did_you_mean
 from gopub.spec.selector import parse_selector
@@ -92,6 +93,18 @@ def _endpoint(value: str) -> str:
     return value
 
 
+def _pattern(value: str) -> str:
+    if pattern(value) is not None:
+        return value
+    path = value.partition(" ")[2] or value
+    hint = 'write a path, with a method where it matters: "/checkout", "POST /orders/*", "/api/**"'
+    if "%" in path or "?" in path:
+        hint = "write the path as it is once decoded, without a query; * is any one segment"
+    elif len(path) > 1 and path.endswith("/"):
+        hint = f"write it without the slash at the end: {value.rstrip('/')!r} fits both"
+    raise refuse("GP149", f"{value!r} is no endpoint", hint)
+
+
 def _target(value: str) -> str:
     if value not in GO_TARGETS:
         go_words = value.lower().replace("-", "/", 1).replace("x86_64", "amd64").replace("aarch64", "arm64")
@@ -162,6 +175,9 @@ Target = Annotated[Word, AfterValidator(_target)]
 
 Network = Annotated[Word, AfterValidator(_network)]
 """An address or a network in CIDR form."""
+
+EndpointPattern = Annotated[Word, AfterValidator(_pattern)]
+"""A path, with a method or without, see endpoints.py."""
 
 SelectorText = Annotated[Word, AfterValidator(telling(_selector))]
 """Label terms, see selector.py."""

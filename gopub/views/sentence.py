@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Mapping
 
 from gopub.health.aside import Aside
+from gopub.health.endpoints import loudest
 from gopub.health.score import Dimension
-from gopub.health.sequential import MetricEvidence
+from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.processes import full, killed
@@ -170,12 +171,22 @@ def _quiet(record: VerdictRecord) -> str:
 
 def _worse(record: VerdictRecord) -> str:
     evidence = record.observation.evidence
+    if one := loudest(evidence):
+        return _endpoint(one, record)
     told = [one for one in evidence.metrics if one.canary_exposed]
     worst = max(told, key=lambda one: one.log_e, default=None)
     if worst is None:
         return "the canary is worse than stable"
     bound = evidence.slow_above if worst.name == "slow" else evidence.late_above
     return _metric(worst, "failed" if worst.name == "errors" else f"took over {took(bound or 0.0)}", record)
+
+
+def _endpoint(one: EndpointEvidence, record: VerdictRecord) -> str:
+    found, did = one.errors, "failed"
+    if one.slow and one.slow.log_e > one.errors.log_e:
+        found, did = one.slow, f"took over {took(record.observation.config.slo.latency_p95 or 0.0)}"
+    ours = failed(found.canary_bad, found.canary_exposed, "the canary", did)
+    return f"{one.endpoint}: {ours}, {beside(found.stable_bad, found.stable_exposed, 'stable')}"
 
 
 def _metric(found: MetricEvidence, did: str, record: VerdictRecord) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from gopub.canon import canonical
 from gopub.errors import UsageError
+from gopub.health.endpoints import GROUPS
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import Histogram, HostCounts, ProcessHealth, TrackWindow, Window
@@ -17,6 +18,7 @@ from gopub.judge.backtest import backtest
 from gopub.judge.between import BYTES, MOST, OTHERS, Between, looks_from_json, unfolded
 from gopub.judge.replay import judge
 from gopub.judge.verdict import History, Policy, VerdictRecord
+from gopub.spec.endpoints import MOST as MOST_ENDPOINTS
 from gopub.spec.models import Judge
 from tests.unit.test_health_observer import CANARY, CONFIG, STABLE, T0, World
 
@@ -88,8 +90,11 @@ def crowd(hosts: int, at: float) -> Observation:
     """A look at a fleet with long names and large counts."""
     buckets = Histogram(tuple(float(n) for n in range(1, 16)), (999_999,) * 16)
     counts = tuple(HostCounts(f"{n:063d}", *[999_999] * 7) for n in range(hosts))
-    track = TrackWindow(CANARY, counts, buckets)
-    return Observation(CONFIG, 0, at, windows=(Window(at - 2, at, track, replace(track, release=STABLE)),))
+    canary, stable = (
+        TrackWindow(release, counts, buckets, (((999_999,) * 4,) * groups,) * MOST_ENDPOINTS)
+        for release, groups in ((CANARY, 1), (STABLE, GROUPS))
+    )
+    return Observation(CONFIG, 0, at, windows=(Window(at - 2, at, canary, stable),))
 
 
 def test_what_is_kept_is_bounded_and_nothing_is_lost_from_the_sums() -> None:

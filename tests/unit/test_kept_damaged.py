@@ -227,3 +227,23 @@ def test_looks_of_a_record_of_another_step_are_left_out():
     track = Track("c", (("h1", (1, 0, 0, 0, 0, 0, 0)),))
     looks = looks_from_json(to_json(Looks((), (Kept(0.0, 0.0, 1.0, track),))))
     assert len(list(unfolded([(first, None), (last, looks)]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "why"),
+    [
+        (("config",), [f"/{n}" for n in range(11)], "observation.config.endpoints: has 11, and 10 are the most"),
+        (("windows", 0, "canary"), [[]] * 11, "observation.windows[0].canary.endpoints: has 11, and 10 are the most"),
+        (("windows", 0, "stable"), [[[1, 0, 0, 0]] * 9], "observation.windows[0].stable.endpoints: has an endpoint of"),
+        (
+            ("windows", 0, "stable"),
+            [[[1, -1, 0, 0]]],
+            "observation.windows[0].stable.endpoints[0][0][1]: -1 is below 0",
+        ),
+    ],
+)
+async def test_more_endpoints_than_there_can_be_are_refused(path, value, why):
+    whole = await kept()
+    with pytest.raises(UsageError, match="GP601") as caught:
+        record_from_json(with_value(whole, ("observation", *path, "endpoints"), value))
+    assert why in caught.value.problem

@@ -43,6 +43,7 @@ OF_RELEASE = """\
       alpha: 0.011
       promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
       budget: {freeze_below: 11%, burn: article, window: 11d, query: release}
+      endpoints: [/release]
       look: 11s
       shadow:
         slo: {latency_p95: 11ms, error_rate: 1.1%}

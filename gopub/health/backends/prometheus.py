@@ -57,6 +57,11 @@ from gopub.spec.texts import HeaderName, HttpUrl, LabelName
 ATTEMPTS = "gopub_edge_attempts_total"
 LATENCY = "gopub_edge_request_seconds_bucket"
 WARMING = "gopub_edge_warming_request_seconds_bucket"
+ENDPOINTS: Mapping[str, str] = {
+    "gopub_edge_endpoint_attempts_total": "outcome",
+    "gopub_edge_endpoint_answers_total": "pace",
+}
+"""Of declared endpoints, and the label that says what was counted."""
 REVISION = "gopub_edge_table_revision"
 RUNTIME_MATCH: Mapping[str, str] = {"app": "{app}"}
 """Without it, a service that exports nothing would be judged by its neighbour's heap."""
@@ -69,6 +74,10 @@ HISTORY = (3600, 3000, 2400, 1800, 1200, 900, 600, 450, 300, 240, 180, 120, 90, 
 
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading an answer of another shape ends in."""
+
+
+_Counts = tuple[dict[str, float], dict[float, float], dict[float, float], dict[tuple[str, str], float]]
+"""By class, by bound, by bound while warming, by endpoint and outcome or pace."""
 
 
 class _Refused(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
@@ -270,7 +279,9 @@ class PrometheusSource:
 
 
 def _counters(app: str, env: str, releases: Sequence[str]) -> str:
-    return selector((ATTEMPTS, LATENCY, WARMING), equal={"app": app, "env": env}, one_of={"release": releases})
+    return selector(
+        (ATTEMPTS, LATENCY, WARMING, *ENDPOINTS), equal={"app": app, "env": env}, one_of={"release": releases}
+    )
 
 
 def _revision(app: str, env: str) -> str:
@@ -327,19 +338,23 @@ def missing(found: Targets, fresh: Iterable[str], rows: Sequence[Row], at: float
 def _raw(rows: Sequence[Row], found: Targets) -> tuple[RawSeries, ...]:
     """Samples put together by edge, release and host; of two that claim the same place the larger one counts."""
     rows = [row for row in rows if found.counts(row[0])]
-    places: dict[tuple[str, str, str], tuple[dict[str, float], dict[float, float], dict[float, float]]] = {}
+    places: dict[tuple[str, str, str], _Counts] = {}
     for labels, samples in rows:
         place = (found.key(labels), labels.get("release", ""), labels.get("host", ""))
-        classes, timed, warming = places.setdefault(place, ({}, {}, {}))
+        classes, timed, warming, endpoints = places.setdefault(place, ({}, {}, {}, {}))
         value = _finite(labels, samples[-1][1])
-        if labels.get("__name__") == ATTEMPTS:
-            name = labels.get("class", "")
-            classes[name] = max(value, classes.get(name, 0.0))
+        name = labels.get("__name__", "")
+        if name == ATTEMPTS:
+            kind = labels.get("class", "")
+            classes[kind] = max(value, classes.get(kind, 0.0))
+        elif name in ENDPOINTS:
+            key = labels.get("endpoint", ""), labels.get(ENDPOINTS[name], "")
+            endpoints[key] = max(value, endpoints.get(key, 0.0))
         elif "le" in labels:
-            buckets = warming if labels.get("__name__") == WARMING else timed
+            buckets = warming if name == WARMING else timed
             bound = float(labels["le"])
             buckets[bound] = max(value, buckets.get(bound, 0.0))
-    return tuple(RawSeries(*place, *places[place]) for place in sorted(places))
+    return tuple(RawSeries(*place, *counts[:3], counts[3]) for place, counts in sorted(places.items()))
 
 
 def _finite(labels: Mapping[str, str], text: Any) -> float:
