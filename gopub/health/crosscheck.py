@@ -23,7 +23,7 @@ SCRAPES = 5.0
 """Scrape intervals that a sample may be late, or"""
 LATE = 15.0
 """so many seconds where that is more."""
-_Key = TypeVar("_Key", str, float)
+_Key = TypeVar("_Key", str, float, tuple[str, str])
 _TOLD = 4
 """Differences that are told in words; of more only their number is."""
 
@@ -160,6 +160,7 @@ def grown(known: CounterSnapshot, older: CounterSnapshot) -> CounterSnapshot:
                 classes=_most(seen.classes, one.classes),
                 cumulative=_most(seen.cumulative, one.cumulative),
                 warming=_most(seen.warming, one.warming),
+                endpoints=_most(seen.endpoints, one.endpoints),
             )
         series.append(one)
     return replace(older, series=tuple(series))

@@ -82,7 +82,8 @@ class PeerCounts:
     """What one edge counted for one release (12 characters) on one host since its counters began.
 
     ``latency`` and ``warming``: upper bound in seconds (``inf`` for all) → answers not slower; ``warming`` those of a
-    host that warmed up when it was asked, empty where the edge does not count them apart.
+    host that warmed up when it was asked, empty where the edge does not count them apart. ``endpoints``: declared
+    endpoint and ``ok``, ``error``, ``fine`` or ``slow`` → how many.
     """
 
     release: str
@@ -90,6 +91,7 @@ class PeerCounts:
     classes: Mapping[str, float]
     latency: Mapping[float, float] = field(default_factory=dict)
     warming: Mapping[float, float] = field(default_factory=dict)
+    endpoints: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ def _reader(environment: Environment, edges: Edges | None, router: object) -> Ed
 
 def _answer(counts: EdgeCounts) -> EdgeAnswer:
     series = tuple(
-        RawSeries(counts.identity, one.release, one.host, one.classes, one.latency, one.warming) for one in counts.peers
+        RawSeries(counts.identity, one.release, one.host, one.classes, one.latency, one.warming, one.endpoints)
+        for one in counts.peers
     )
     return EdgeAnswer(counts.edge, counts.at, counts.identity, counts.age, series, counts.error, counts.older)

@@ -12,7 +12,7 @@ from gopub.canon import read_json
 from gopub.health.backends.edges import EdgeSource
 from gopub.health.counters import window
 from gopub.health.samples import CounterSnapshot
-from gopub.traffic import Peer, Track
+from gopub.traffic import Endpoint, Peer, Track
 from gopub.traffic.backends.nginx import NginxRouter
 from gopub.traffic.backends.nginx.counts import read_counts
 from gopub.traffic.protocol import CountingRouter, EdgeCounts
@@ -73,6 +73,24 @@ async def test_peers_that_warm_up_are_counted_apart(edge, backends):
     found = {one.host: one for one in (await counts(edge)).peers}
     assert (found["b1"].latency[math.inf], found["b1"].warming[math.inf]) == (0.0, 1.0)
     assert found["a1"].warming == {}
+
+
+async def test_declared_endpoints_come_with_it(edge, backends):
+    declared = (Endpoint("/status/*", 10.0), Endpoint("/", None))
+    await edge.put(route_table(backends[:1], backends[1:], rules=(BY_HEADER,), endpoints=declared))
+    for path in ("/", "/status/500", "/"):
+        await edge.client().ask(path, headers=ME)
+    page = await edge.metrics()
+    [canary] = [one for one in (await counts(edge)).peers if one.host == "b1"]
+    own = f'app="hello",env="lab",release="{CANARY[:12]}",host="b1"'
+    labels = {"ok": "attempts", "error": "attempts", "fine": "answers", "slow": "answers"}
+    kinds = {"attempts": "outcome", "answers": "pace"}
+    said = {
+        f'gopub_edge_endpoint_{labels[how]}_total{{{own},endpoint="{name}",{kinds[labels[how]]}="{how}"}}': value
+        for (name, how), value in canary.endpoints.items()
+    }
+    assert said == {name: value for name, value in page.items() if f"{own},endpoint=" in name}
+    assert (canary.endpoints["/", "ok"], canary.endpoints["/status/*", "error"], len(said)) == (2, 1, 6)
 
 
 async def test_only_what_is_asked_for_is_said_and_of_nobody_else(edge, backends):

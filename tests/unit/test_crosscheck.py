@@ -273,3 +273,4 @@ async def test_the_past_is_the_scrapers_and_without_one_what_was_heard():
     found = await source.history("hello", "lab", BOTH, T0 + 9)
     assert not isinstance(found, NoData)
     assert [one.at for one in found] == [T0, T0 + 9]
+    await source.aclose()

@@ -10,7 +10,8 @@ from math import inf
 
 import pytest
 
-from gopub.health.backends.edges import NO_PATIENCE, EdgeSource, EdgesThemselves
+from gopub.clock import ManualClock
+from gopub.health.backends.edges import KEPT, LISTENED, LISTENS, MOST_KEPT, NO_PATIENCE, EdgeSource, EdgesThemselves
 from gopub.health.config import JudgeConfig
 from gopub.health.counters import window
 from gopub.health.observe import Observer
@@ -42,7 +43,19 @@ def test_an_answer_is_read_as_the_page_for_prometheus_would_be():
     assert peer.warming == {0.1: 1.0, 1.0: 1.0, inf: 1.0}
 
 
+def test_declared_endpoints_are_read_with_it_and_null_is_one_that_is_not_counted():
+    said = answer(endpoints=["/pay", "/cart/*", "/old"], series={"endpoints": [[5, 1], [2, 0, 1, 1], None]})
+    [peer] = read_counts("e1", said, "hello", "lab", BOTH, T0).peers
+    pay = {("/pay", "ok"): 5.0, ("/pay", "error"): 1.0}
+    cart = {"ok": 2.0, "error": 0.0, "fine": 1.0, "slow": 1.0}
+    assert peer.endpoints == pay | {("/cart/*", name): value for name, value in cart.items()}
+
+
 WRONG = {
+    "an endpoint of nobody": answer(series={"endpoints": [[5, 1]]}),
+    "an endpoint below 0": answer(endpoints=["/pay"], series={"endpoints": [[5, -1]]}),
+    "half an endpoint": answer(endpoints=["/pay"], series={"endpoints": [[5, 1, 2]]}),
+    "an endpoint twice": answer(endpoints=["/pay", "/pay"], series={"endpoints": [[5, 1], [5, 1]]}),
     "no object": [],
     "nobody": answer(edge=""),
     "who is too long": answer(edge="0" * 65),
@@ -135,6 +148,7 @@ class Edges:
     hung: dict[str, asyncio.Event] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     at: float = T0
+    hosts: int = 1
 
     @property
     def edges(self) -> Sequence[str]:
@@ -147,7 +161,7 @@ class Edges:
         if edge in self.wrong:
             return EdgeAnswer(edge, error=self.wrong[edge], older=self.wrong[edge] == "older")
         who = self.who.get(edge, f"id-{edge}")
-        series = tuple(series_of(who, release, self.counts[edge]) for release in releases)
+        series = tuple(series_of(who, release, self.counts[edge]) for release in releases for _ in range(self.hosts))
         return EdgeAnswer(edge, self.at, who, self.ages.get(edge, 3600.0), series)
 
 
@@ -285,6 +299,43 @@ async def test_the_past_is_what_was_heard():
     assert not isinstance(found, NoData)
     assert [one.at for one in found] == [T0, T0 + 30]
     assert attempts(*found) == 80
+    await source.aclose()
+
+
+async def test_between_plan_and_start_stable_is_listened_to_and_no_longer():
+    edges, clock = two(), ManualClock(T0)
+    source = EdgeSource(edges, clock=clock)
+    await source.history("hello", "lab", (STABLE,), T0)
+    [listening] = [source._listening]
+    await asyncio.wait({listening})
+    assert clock.now() == T0 + LISTENED * LISTENS
+    found = await source.history("hello", "lab", (STABLE,), clock.now())
+    assert not isinstance(found, NoData)
+    assert [one.at for one in found] == [clock.now() - LISTENS * n for n in range(KEPT - 2, 0, -1)] + [clock.now()] * 2
+    assert {one.release for one in found[0].series} == {STABLE}
+    await look(source, clock.now())
+    assert [one.at for one in source._past] == [clock.now()], "the rollout's own looks are not kept with them"
+
+
+async def test_what_is_under_way_ends_when_the_rollout_asks_for_more():
+    """An edge that hung over a question of stable alone is not heard as if it had been asked for the canary too."""
+    edges = two(hung={"e2": asyncio.Event()})
+    source = EdgeSource(edges, patience=0.05)
+    found = await source.counters("hello", "lab", (STABLE,), T0)
+    assert isinstance(found, NoData)
+    edges.hung.clear()
+    now = await look(source)
+    assert len([one for one in now.series if one.edge == "id-e2"]) == 2
+
+
+async def test_of_a_large_fleet_less_is_remembered():
+    edges = two()
+    edges.hosts = MOST_KEPT // 3
+    source = EdgeSource(edges)
+    for index in range(4):
+        await source.history("hello", "lab", (STABLE,), T0 + index)
+    assert [one.at for one in source._past] == [T0 + 2, T0 + 3]
+    await source.aclose()
 
 
 async def test_older_edges_leave_a_rollout_as_it_was_where_nobody_asked_for_them():

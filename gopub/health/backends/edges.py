@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gopub.canon import Json, digest_of
+from gopub.clock import Clock, SystemClock
 from gopub.health.samples import CounterSnapshot, EdgeAnswer, NoData, ResolvedQuery, RuntimeSnapshot
 from gopub.health.sources import EdgeReader, MetricsConnection
 
@@ -23,8 +24,14 @@ PATIENCE = 2.0
 """Seconds that a look waits for an edge,"""
 NO_PATIENCE = 0.2
 """for one that the look before waited for in vain."""
-KEPT = 64
-"""Looks that are remembered, for whoever asks for what was before."""
+KEPT = 24
+"""Looks that are remembered, for whoever asks for what was before,"""
+MOST_KEPT = 20_000
+"""and series in all of them together: a large fleet is remembered for less long."""
+LISTENS = 5.0
+"""Seconds between two of them before a rollout looks,"""
+LISTENED = 60
+"""so many of them at most."""
 SLACK = 1.0
 """Seconds by which an edge's age may be out, for a round trip and two clocks that round."""
 
@@ -52,14 +59,25 @@ class _Known:
 class EdgeSource:
     """A ``MetricSource`` on the edges of one router."""
 
-    def __init__(self, reader: EdgeReader | None, patience: float = PATIENCE, *, implied: bool = False) -> None:
-        """Contact nobody yet."""
+    def __init__(
+        self,
+        reader: EdgeReader | None,
+        patience: float = PATIENCE,
+        *,
+        implied: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """Contact nobody yet; ``clock`` is the one that looks go by."""
         self._reader, self._patience, self._implied = reader, patience, implied
+        self._clock = clock or SystemClock()
         self._asking: dict[str, asyncio.Task[EdgeAnswer]] = {}
+        self._question: tuple[str, ...] = ()
+        self._one = asyncio.Lock()
+        self._listening: asyncio.Task[None] | None = None
         self._late: set[str] = set()
         self._known: dict[str, _Known] = {}
         self._follows: dict[str, str] = {}
-        self._past: deque[CounterSnapshot] = deque(maxlen=KEPT)
+        self._past: deque[CounterSnapshot] = deque()
         self.older: tuple[str, ...] = ()
         """The edges whose program cannot be asked, as they were heard last."""
 
@@ -67,23 +85,35 @@ class EdgeSource:
         """What every edge counts now; NoData where one does not answer: what it sent on is missing then."""
         if self._reader is None:
             return NoData("there is no router whose edges could be asked")
+        if self._question and self._question != (app, env, *releases):
+            await self._stop()
+            self._past.clear()
+        async with self._one:
+            return await self._look(app, env, releases, at)
+
+    async def _look(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
         answers = await self._ask(app, env, releases)
         self.older = tuple(one.edge for one in answers if one.older)
         queries = tuple(_query(one, app, env, releases, at) for one in answers)
         if silent := [one for one in answers if one.error]:
             return NoData("; ".join(f"{one.edge}: {one.error}" for one in silent), queries)
         found = self._together(answers, at, queries)
-        if releases:
-            self._past.append(found)
+        self._past.append(found)
+        while len(self._past) > 2 and (
+            len(self._past) > KEPT or sum(len(one.series) for one in self._past) > MOST_KEPT
+        ):
+            self._past.popleft()
         return found
 
     async def history(
         self, app: str, env: str, releases: Sequence[str], at: float
     ) -> tuple[CounterSnapshot, ...] | NoData:
-        """What was read since this source was opened: an edge keeps no past."""
+        """What was read since this source was opened, for an edge keeps no past; from now on it is listened."""
         now = await self.counters(app, env, releases, at)
         if isinstance(now, NoData):
             return now
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen(app, env, releases))
         if len(self._past) < 2:
             return NoData(
                 "edges keep no past: how errors cluster starts from a prior, what is slow from the first looks"
@@ -108,14 +138,26 @@ class EdgeSource:
 
     async def aclose(self) -> None:
         """Wait for nobody any more."""
-        for task in self._asking.values():
+        await self._stop()
+
+    async def _listen(self, app: str, env: str, releases: Sequence[str]) -> None:
+        """Hear stable now and then while hosts are made ready: so that something of the time before is known."""
+        for _ in range(LISTENED):
+            await self._clock.sleep(LISTENS)
+            async with self._one:
+                await self._look(app, env, releases, self._clock.now())
+
+    async def _stop(self) -> None:
+        """End what is under way: it answers another question."""
+        under_way = [*self._asking.values(), *([self._listening] if self._listening else [])]
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         self._asking.clear()
 
     async def _ask(self, app: str, env: str, releases: Sequence[str]) -> Sequence[EdgeAnswer]:
         """Every edge at once; one that hangs is asked once at a time, and waited for a second time only shortly."""
-        reader = self._reader
+        reader, self._question = self._reader, (app, env, *releases)
         edges = tuple(reader.edges) if reader else ()
         for edge in edges:
             if edge in self._asking and self._asking[edge].done():

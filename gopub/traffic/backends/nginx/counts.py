@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from gopub.canon import Json, bounded
@@ -15,6 +16,18 @@ _MOST = 2**53
 """No counter is larger: the edge counts in floats, and none above this can grow by 1."""
 _MOST_NAMES = 64
 """Classes, and bounds of latency."""
+
+
+_OUTCOMES = ("ok", "error", "fine", "slow")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the numbers of an answer mean."""
+
+    classes: Sequence[str]
+    bounds: Sequence[float]
+    endpoints: Sequence[str]
 
 
 class _Wrong(Exception):  # noqa: N818 - carries a reason to the edge of this module, never further
@@ -43,8 +56,10 @@ def _read(
         return EdgeCounts(edge, at, identity, _age(answer))
     if owner != (app, env):
         raise _Wrong(bounded(f"the upstream belongs to {owner[0]}/{owner[1]}"))
-    classes, bounds = _names(answer.get("classes")), _bounds(answer.get("bounds"))
-    found = [_peer(one, classes, bounds) for one in _list(answer.get("series"))]
+    told = _Told(
+        _names(answer.get("classes"), 1), _bounds(answer.get("bounds")), _names(answer.get("endpoints", []), 0)
+    )
+    found = [_peer(one, told) for one in _list(answer.get("series"))]
     peers = {(one.release, one.host): one for one in found if one.release in releases}
     if len(peers) != sum(one.release in releases for one in found):
         raise _Wrong("a host stands there twice")
@@ -68,10 +83,10 @@ def _list(value: Json | None) -> Sequence[Json]:
     return value
 
 
-def _names(value: Json | None) -> Sequence[str]:
+def _names(value: Json | None, least: int) -> Sequence[str]:
     names = [name for name in _list(value) if isinstance(name, str)]
-    if len(names) != len(_list(value)) or len(set(names)) != len(names) or not 0 < len(names) <= _MOST_NAMES:
-        raise _Wrong("its classes are none")
+    if len(names) != len(_list(value)) or len(set(names)) != len(names) or not least <= len(names) <= _MOST_NAMES:
+        raise _Wrong("its classes or endpoints are none")
     return names
 
 
@@ -83,16 +98,31 @@ def _bounds(value: Json | None) -> Sequence[float]:
     return [*bounds, math.inf]
 
 
-def _peer(value: Json, classes: Sequence[str], bounds: Sequence[float]) -> PeerCounts:
+def _peer(value: Json, told: _Told) -> PeerCounts:
     if not isinstance(value, Mapping):
         raise _Wrong("a series is none")
     release, host = value.get("release"), value.get("host")
     if not isinstance(release, str) or not isinstance(host, str) or not release or not host:
         raise _Wrong("a series without release or host")
-    counted = dict(zip(classes, _counts(value.get("classes"), len(classes), host), strict=True))
-    latency = _cumulative(value.get("latency"), bounds, host)
-    warming = _cumulative(value["warming"], bounds, host) if "warming" in value else {}
-    return PeerCounts(release, host, counted, latency, warming)
+    counted = dict(zip(told.classes, _counts(value.get("classes"), len(told.classes), host), strict=True))
+    latency = _cumulative(value.get("latency"), told.bounds, host)
+    warming = _cumulative(value["warming"], told.bounds, host) if "warming" in value else {}
+    endpoints = _endpoints(value["endpoints"], told.endpoints, host) if "endpoints" in value else {}
+    return PeerCounts(release, host, counted, latency, warming, endpoints)
+
+
+def _endpoints(value: Json, names: Sequence[str], host: str) -> Mapping[tuple[str, str], float]:
+    """Where nothing says what is slow, two counters of an endpoint; null of one that is not counted here."""
+    each = _list(value)
+    if len(each) != len(names):
+        raise _Wrong(bounded(f"{len(each)} endpoints of {host} where {len(names)} belong"))
+    found: dict[tuple[str, str], float] = {}
+    for name, one in zip(names, each, strict=True):
+        if one is None:
+            continue
+        known = _OUTCOMES[: 2 if len(_list(one)) == 2 else 4]
+        found |= zip(((name, how) for how in known), _counts(one, len(known), host), strict=True)
+    return found
 
 
 def _cumulative(value: Json | None, bounds: Sequence[float], host: str) -> Mapping[float, float]:
