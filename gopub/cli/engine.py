@@ -178,12 +178,14 @@ def run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | N
 
 
 async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Beside | None) -> str:
+    from prefect.client.orchestration import get_client
     from prefect.deployments import arun_deployment
 
     telling = asyncio.create_task(beside()) if beside else None
     try:
-        run = await arun_deployment(name, parameters=dict(parameters), timeout=0)
-        state = await _last_state(run.id)
+        async with get_client() as client:  # one of its own it would never close
+            run = await arun_deployment(name, client=client, parameters=dict(parameters), timeout=0)
+            state = await _last_state(client, run.id)
     finally:
         if telling:
             telling.cancel()
@@ -196,16 +198,13 @@ async def _run_deployment(name: str, parameters: Mapping[str, Json], beside: Bes
     return state.name or ""
 
 
-async def _last_state(run: UUID) -> Any:
+async def _last_state(client: Any, run: UUID) -> Any:
     """The state in which a run ends, or waits."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        while True:
-            state = (await client.read_flow_run(run)).state
-            if state and (state.is_final() or (state.is_paused() and state.name == WAITING)):
-                return state
-            await SystemClock().sleep(1)
+    while True:
+        state = (await client.read_flow_run(run)).state
+        if state and (state.is_final() or (state.is_paused() and state.name == WAITING)):
+            return state
+        await SystemClock().sleep(1)
 
 
 async def _run(
