@@ -31,6 +31,7 @@ from gopub.wiring import folder
 from gopub.wiring.backends import BACKENDS
 from gopub.wiring.shop import Shop, now, open_shop
 from tasks import marks, pages
+from tasks.announcing import announce_release
 from tasks.box import box
 from tasks.elsewhere import Elsewhere
 
@@ -187,6 +188,7 @@ async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> M
     async with _told.stage("uploading to the store"):
         published = await core.publish(await shop.store(plan), prepared)
     await pages.release_page(published.release)
+    announce_release(published.release)
     return _made(plan, published.release_id)
 
 

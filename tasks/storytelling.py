@@ -20,6 +20,7 @@ from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
 from gopub.views.follow import Line, Printer
+from tasks.announcing import Announcer
 from tasks.board import Board
 
 AGAIN = 60.0
@@ -31,25 +32,27 @@ _log = log("rollout")
 
 @asynccontextmanager
 async def shown(run: Run) -> AsyncIterator[None]:
-    """Tell in the log and on the rollout's page what this driver does within the body."""
-    board = Board(run)
-    async with board.showing(), telling(run, board.heard):
+    """Tell in the log, on the rollout's page and as events what this driver does within the body."""
+    board, announcer = Board(run), Announcer(run)
+    async with board.showing(), telling(run, board.heard, announcer.heard):
         yield
 
 
 @asynccontextmanager
-async def telling(run: Run, heard: Callable[[Entry], None]) -> AsyncIterator[None]:
+async def telling(run: Run, *others: Callable[[Entry], None]) -> AsyncIterator[None]:
     """Tell within the body what this driver writes, and before it what it wrote to take its seat.
 
-    ``heard`` gets each entry as well, beginning with the first that is written within.
+    ``others`` get each entry as well, beginning with the first that is written within.
     """
     printer = Printer(say, run.ports.clock, AGAIN)
     catch_up(printer, run.ports.journal.read(stream_of(run.rollout)))
 
+    listeners: list[Callable[[Entry], None]] = [printer, *others]
+
     def written(event: ev.Event) -> None:
         entry = entry_of(run, event)
-        heard(entry)
-        printer(entry)
+        for heard in listeners:
+            heard(entry)
 
     run.recorder.heard = written
     idle = asyncio.create_task(_idle(printer, run.ports.clock))

@@ -79,6 +79,13 @@ class Shown:
         described: str = await until(f"{key} of {run} says {says!r}", so, within=60)
         return described
 
+    async def told(self, rollout: str) -> list[str]:
+        """The names of the events on the server of a rollout, in the order in which they happened."""
+        resource = {"id": [f"gopub.rollout.{rollout}"]}
+        wanted = {"filter": {"event": {"prefix": ["gopub."]}, "resource": resource, "order": "ASC"}, "limit": 50}
+        found = await self.stack.ask("POST", "/events/filter", json=wanted)
+        return [str(one["event"]) for one in found["events"]]
+
     async def kind(self, what: str, which: str) -> str:
         """The type of the state of a flow run or a task run."""
         return str((await self.stack.ask("GET", f"/{what}/{which}"))["state_type"])

@@ -7,12 +7,16 @@ import os
 import signal
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gopub.journal import events as ev
+from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome
 from gopub.usecases.ask import ask, standing_hold
+from gopub.views.notices import notices
 from tasks import marks
+from tasks.announcing import UNDER_WAY, send_lost
 from tests.flows.held.beside import Beside, Story
 from tests.flows.held.shown import Shown
 from tests.flows.serverkit import CLOCK, until
@@ -31,6 +35,27 @@ async def test_what_runs_inside_a_run_that_has_ended_is_marked_and_nothing_else(
         assert await marks.sweep() >= 3
     assert [await shown.kind(what, which) for what, which in dead] == ["CRASHED"] * 4
     assert [await shown.kind(what, which) for what, which in alive] == ["RUNNING"] * 4
+
+
+async def test_an_event_that_was_lost_is_sent_again_and_one_that_is_there_is_not(shown: Shown):
+    """As a driver leaves it that died before Prefect had what it told."""
+    events: list[ev.Event] = [ev.Opened("r-lost", "hello", "lost", "a" * 64, "2"), ev.Refused(("not signed",)),
+                              ev.Closed(Outcome.REFUSED, "not signed")]  # fmt: skip
+    env: list[ev.Event] = [ev.EnvOpened("r-lost", "a" * 64), ev.EnvClosed("r-lost", Outcome.REFUSED)]
+    shown.journal.append_all([("env/hello/lost", 0, env), ("rollout/r-lost", 0, events)], actor="ann")
+    soon = CLOCK.now() + UNDER_WAY + 1
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        async with get_client() as client:
+            assert await send_lost(client, shown.journal, CLOCK.now()) == 0, "it may be under way"
+            lost = await send_lost(client, shown.journal, soon)
+            assert lost >= 2
+            await until("they are there", lambda: shown.told("r-lost"), within=60)
+
+            async def none_is_lost() -> bool:
+                return await send_lost(client, shown.journal, soon) == 0
+
+            await until("none is lost any more", none_is_lost, within=60)
+    assert await shown.told("r-lost") == ["gopub.rollout.opened", "gopub.rollout.refused"], "one of each"
 
 
 async def family(shown: Shown, kind: str) -> list[tuple[str, str]]:
@@ -67,6 +92,7 @@ async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown)
     tasks = await shown.stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
     assert {tag for one in tasks for tag in one["tags"]} == set()
     await its_log_tells_the_story(shown, run)
+    await its_events_are_on_the_server(shown)
     await its_page_is_one_that_was_drawn_again_and_again(shown, run, while_it_baked)
 
 
@@ -79,6 +105,17 @@ async def its_page_is_one_that_was_drawn_again_and_again(shown: Shown, run: str,
     assert page["data"].startswith("## promoted at ")
     assert "of 8s observed" in while_it_baked, "control: the same page said something else before"
     assert float(kept["hello-plain-progress"]["data"]) == 100
+
+
+async def its_events_are_on_the_server(shown: Shown) -> None:
+    async def all_of_them() -> bool:
+        return "gopub.rollout.promoted" in await shown.told("r-plain")
+
+    await until("its end is told", all_of_them, within=60)
+    names = await shown.told("r-plain")
+    kept = shown.journal.read(stream_of("r-plain"))
+    assert sorted(names) == sorted(one.name for one in notices(kept)), "each once"
+    assert {"gopub.rollout.opened", "gopub.host.switched", "gopub.rollout.step", "gopub.rollout.verdict"} <= set(names)
 
 
 async def its_log_tells_the_story(shown: Shown, run: str) -> None:

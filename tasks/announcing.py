@@ -1,0 +1,135 @@
+"""Events on the Prefect server, on which automations can be hung: what they are says `gopub.views.notices`.
+
+Prefect sends each at most once, from a queue of its own: nothing here waits for a server. The journal is the source:
+what is not on the server a minute later, `recover` sends again under the same id, and the server keeps one of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from prefect.client.orchestration import PrefectClient
+from prefect.events import emit_event
+from prefect.events.filters import EventFilter, EventIDFilter, EventOccurredFilter
+
+from gopub.canon import Json
+from gopub.errors import GopubError
+from gopub.journal import events as ev
+from gopub.journal.entry import Entry
+from gopub.journal.store import Journal
+from gopub.journal.streams import stream_of
+from gopub.release.model import Release
+from gopub.rollout.run import Run
+from gopub.telemetry import REDACTOR, log
+from gopub.views.notices import PUBLISHED, Notice, Noticing, Published, notices
+
+UNDER_WAY = 60.0
+"""Seconds that an event may be under way to the server."""
+LOOKED_BACK = 3600.0
+"""Seconds for which lost events are looked for."""
+_AT_ONCE = 50
+_log = log("events")
+
+
+class Announcer:
+    """Sends what one driver writes; what was there before it took its seat was its predecessor's to send."""
+
+    def __init__(self, run: Run) -> None:
+        """Send what this driver wrote to take its seat."""
+        self._noticing = Noticing()
+        entries = run.ports.journal.read(stream_of(run.rollout))
+        seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
+        begin = seats[-1] if len(seats) > 1 else 0
+        for entry in entries[:begin]:
+            self._noticing.known(entry)
+        for entry in entries[begin:]:
+            announce(self._noticing.after(entry))
+
+    def heard(self, entry: Entry) -> None:
+        """One more entry."""
+        announce(self._noticing.after(entry))
+
+
+def announce(made: Iterable[Notice]) -> None:
+    """Give them to Prefect's queue."""
+    for one in made:
+        emit_event(
+            event=one.name,
+            resource={
+                "prefect.resource.id": f"gopub.rollout.{one.rollout}",
+                "prefect.resource.name": one.rollout,
+                "gopub.app": one.app,
+                "gopub.env": one.env,
+            },
+            related=[{"prefect.resource.id": name, "prefect.resource.role": role} for role, name in one.related],
+            occurred=datetime.fromtimestamp(one.at, UTC),
+            payload=masked(one.data()),
+            id=one.id,
+        )
+
+
+def announce_release(release: Release) -> None:
+    """That a release is in the store. It is of no journal: who missed it asks the store."""
+    payload = asdict(Published(release.app, release.version, release.release_id, release.commit,
+                               len(tuple(release.files()))))  # fmt: skip
+    emit_event(
+        event=PUBLISHED,
+        resource={
+            "prefect.resource.id": f"gopub.release.{release.release_id}",
+            "prefect.resource.name": f"{release.app} {release.version}",
+            "gopub.app": release.app,
+        },
+        related=[{"prefect.resource.id": f"gopub.app.{release.app}", "prefect.resource.role": "app"}],
+        payload=payload,
+        id=uuid5(NAMESPACE_URL, f"gopub:release/{release.release_id}"),
+    )
+
+
+def masked(data: dict[str, Json]) -> dict[str, Json]:
+    """Without secrets, in whatever text of it they stand."""
+    return {key: _masked(value) for key, value in data.items()}
+
+
+def _masked(value: Json) -> Json:
+    if isinstance(value, str):
+        return REDACTOR.clean(value)
+    return [_masked(one) for one in value] if isinstance(value, list) else value
+
+
+async def send_lost(client: PrefectClient, journal: Journal, now: float) -> int:
+    """Send again what the last hour's rollouts told and the server does not have; gives how many."""
+    wanted = {one.id: one for one in recent(journal, now) if one.at < now - UNDER_WAY}
+    found: set[UUID] = set()
+    for ids in _chunks(tuple(wanted)):
+        since = datetime.fromtimestamp(now - LOOKED_BACK, UTC) - timedelta(minutes=1)
+        some = EventFilter(id=EventIDFilter(id=list(ids)), occurred=EventOccurredFilter(since=since))
+        found |= {one.id for one in (await client.read_events(some, limit=_AT_ONCE)).events}
+    lost = [one for known, one in wanted.items() if known not in found]
+    announce(lost)
+    if lost:
+        _log.info("%d events were lost on their way to Prefect and are sent again", len(lost))
+    return len(lost)
+
+
+def recent(journal: Journal, now: float) -> Iterator[Notice]:
+    """What rollouts told in the last hour; one whose entries cannot be understood tells nothing."""
+    for stream in journal.streams("env/"):
+        for rollout in _of_late(journal.read(stream), now):
+            try:
+                yield from notices(journal.read(stream_of(rollout)), now - LOOKED_BACK)
+            except GopubError as error:
+                _log.warning("what %s told is not known: %s", rollout, error.problem)
+
+
+def _of_late(entries: Sequence[Entry], now: float) -> list[str]:
+    """The rollouts of an env that were under way in the last hour."""
+    opened = [entry.event.rollout for entry in entries if isinstance(entry.event, ev.EnvOpened)]
+    closed = {entry.event.rollout: entry.at for entry in entries if isinstance(entry.event, ev.EnvClosed)}
+    return [one for one in dict.fromkeys(opened) if closed.get(one, now) >= now - LOOKED_BACK]
+
+
+def _chunks(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:
+    return (ids[begin : begin + _AT_ONCE] for begin in range(0, len(ids), _AT_ONCE))
