@@ -136,12 +136,13 @@ class Sayings:
         return next((one for one in reversed(self._kept) if one.at <= at), None)
 
 
-def compared(sayings: Sayings, scraped: CounterSnapshot | NoData, after: Said) -> tuple[Difference, ...] | None:
+def compared(
+    sayings: Sayings, scraped: CounterSnapshot | NoData, after: Said, late: float = LATE
+) -> tuple[Difference, ...] | None:
     """The differences at this moment; None where nobody can say yet."""
     if isinstance(scraped, NoData):
         return (Difference("", "silent", scraped.reason),)
-    late = max(LATE, SCRAPES * (scraped.interval or 0.0))
-    before = sayings.before(scraped.at - late)
+    before = sayings.before(scraped.at - max(late, SCRAPES * (scraped.interval or 0.0)))
     return None if before is None else differences(before, said(scraped), after)
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from gopub.health.backends.edges import EdgeSource
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
-from gopub.health.crosscheck import EVERY, Comparing, Sayings, compared, grown, said
+from gopub.health.crosscheck import EVERY, LATE, Comparing, Sayings, compared, grown, said
 from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
 from gopub.health.sources import MetricSource, PastSource, SpendSource
 from gopub.telemetry import log
@@ -28,9 +28,12 @@ _log = log("checked")
 class CheckedSource:
     """A ``MetricSource`` of two; what is asked of the past and of processes is the scraper's to answer."""
 
-    def __init__(self, edges: EdgeSource, scraper: MetricSource, *, directly: bool) -> None:
-        """``directly``: the edges' own answers are judged by."""
+    def __init__(
+        self, edges: EdgeSource, scraper: MetricSource, *, directly: bool, every: float = EVERY, late: float = LATE
+    ) -> None:
+        """``directly``: the edges' own answers are judged by; ``every`` and ``late`` seconds as in ``crosscheck``."""
         self._edges, self._scraper, self._directly = edges, scraper, directly
+        self._every, self._late = every, late
         self._task: asyncio.Task[CounterSnapshot | NoData] | None = None
         self._asked: float | None = None
         self._scraped: CounterSnapshot | None = None
@@ -125,7 +128,7 @@ class CheckedSource:
 
     def _due(self, other: MetricSource, app: str, env: str, releases: Sequence[str], at: float) -> bool:
         """Ask the other one, where that is due; whether it was."""
-        if self._task is not None or (self._asked is not None and 0 <= at - self._asked < EVERY):
+        if self._task is not None or (self._asked is not None and 0 <= at - self._asked < self._every):
             return False
         self._asked = at
         self._task = asyncio.create_task(_asked(other, app, env, releases, at))
@@ -139,7 +142,7 @@ class CheckedSource:
         return task.result()
 
     def _compare(self, scraped: CounterSnapshot | NoData, own: CounterSnapshot) -> None:
-        found = compared(self._sayings, scraped, said(own))
+        found = compared(self._sayings, scraped, said(own), self._late)
         if found is not None:
             self._comparing = self._comparing.found(found)
 
