@@ -32,10 +32,43 @@ _EXACT = 1_000_000
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="Verdict records: JSON, JSON lines, or `gopub explain --json`.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Verdict records: JSON, JSON lines, or `gopub explain --json`.")
+    ] = None,
+    rollout: Annotated[
+        str, typer.Option("--rollout", help="A past rollout, judged again from its env's Prometheus.")
+    ] = "",
+    env: Annotated[str, typer.Option("--env", "-e", help="The env of --canary.")] = "",
+    canary: Annotated[str, typer.Option("--canary", help="A release's id: judged again from --from to --to.")] = "",
+    stable: Annotated[str, typer.Option("--stable", help="The id of the release beside it.")] = "",
+    begin: Annotated[str, typer.Option("--from", help="RFC 3339, or how long ago, such as 3h.")] = "",
+    end: Annotated[str, typer.Option("--to", help="The same; without it, now.")] = "0s",
+    bake: Annotated[str, typer.Option("--bake", help="The bake of --canary; without it, all of the time.")] = "",
+    every: Annotated[str, typer.Option("--every", help="Time between two looks.")] = "5s",
+    policy: Annotated[Path | None, typer.Option("--policy", help="A file with the keys of `judge`.")] = None,
+    spec: Annotated[Path, typer.Option("--file", "-f", help="gopub.yaml, for the env's Prometheus.")] = Path(
+        "gopub.yaml"
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compute every verdict in FILE again from what was kept with it; exit code 1 when one comes out differently."""
+    """Judge again: verdicts in FILE from what was kept with them (exit code 1 when one differs), or a past time.
+
+    With --rollout, or --canary and --from, from the counters that the env's Prometheus kept of that time.
+    """
+    if rollout or canary:
+        from gopub.cli.rerunning import Past, rerun_past
+
+        if file is not None:
+            raise UsageError("GP608", "a FILE, and a past time", hint="replay one of them")
+        times = (begin, end, bake)
+        rerun_past(Past(rollout, env, canary, stable, times, every, policy, spec), as_json=as_json)
+        return
+    if file is None:
+        raise UsageError("GP608", "nothing to replay", hint="name a FILE, --rollout ID, or --canary ID and --from TIME")
+    _replay_file(file, as_json=as_json)
+
+
+def _replay_file(file: Path, *, as_json: bool) -> None:
     kept = list(find_kept(_documents(file)))
     if not kept:
         raise UsageError("GP602", f"{file}: no verdict record in it", hint="`gopub explain ROLLOUT --json` writes them")
