@@ -126,7 +126,7 @@ def conclude(
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
         slo_stable=slo_stable,
-        score=score(scored, config.slo, config.score),
+        score=score(scored, config.slo, config.score, config.rules),
         evidence=with_endpoints(found, state, config.endpoints, slow=config.slo.latency_p95 is not None),
         state=state,
     )

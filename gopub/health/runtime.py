@@ -47,6 +47,9 @@ class RuntimeFacts:
     files_missing: bool = True
     intervals: bool = False
     """Slopes come with intervals; records of before have none."""
+    stable_memory: Slope | None = None
+    """The interval of ``stable_growth``; None where stable was not asked, or it is too early to say."""
+    stable_files: Slope | None = None
 
 
 @dataclass(slots=True)
@@ -163,6 +166,8 @@ class RuntimeTrail:
             files=_steepest((slope(host.files, collected=False) for host in ours), FILES),
             files_missing=not any(host.files for host in ours),
             intervals=True,
+            stable_memory=theirs_grow,
+            stable_files=_steepest((slope(host.files, collected=False) for host in theirs), FILES),
         )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gopub.health import curves
-from gopub.health.config import ScoreWeights, SloTarget
+from gopub.health.config import BESIDE, RULES, ScoreWeights, SloTarget
 from gopub.health.quantile import quantile
 from gopub.health.runtime import RuntimeFacts
 from gopub.health.samples import TrackWindow
@@ -63,13 +63,13 @@ class ScoreInput:
     runtime: RuntimeFacts = field(default_factory=RuntimeFacts)
 
 
-def score(given: ScoreInput, slo: SloTarget, weights: ScoreWeights) -> Score:
-    """The score of the canary."""
+def score(given: ScoreInput, slo: SloTarget, weights: ScoreWeights, rules: int = RULES) -> Score:
+    """The score of the canary, by these rules."""
     measured = (
         _latency(given, slo, weights),
         _errors(given, slo, weights),
         _gc_pause(given.runtime, weights),
-        _growth(given.runtime, weights),
+        _growth(given.runtime, weights, rules),
     )
     dimensions = tuple(dimension for dimension in measured if dimension.weight > 0)
     if missing := _missing(dimensions, given.runtime, weights):
@@ -144,25 +144,34 @@ def _gc_pause(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     return Dimension("gc_pause", weights.gc_pause, value, runtime.canary_pauses, usual, note, origin=origin)
 
 
-def _growth(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+def _growth(runtime: RuntimeFacts, weights: ScoreWeights, rules: int) -> Dimension:
     """What the process holds and does not give back: memory or open files, whichever is worse."""
-    memory, files = _memory(runtime, weights), _files(runtime, weights)
+    memory, files = _memory(runtime, weights, rules), _files(runtime, weights, rules)
     if files is None or (memory.value is not None and memory.value < ZERO):
         return memory
     if memory.value is None and not memory.early:  # not exposed
         return files
+    if rules >= BESIDE and memory.value is not None and files.value is not None:
+        # What is too early to say of the better one is waited for as well.
+        worse, other = (files, memory) if files.value < memory.value else (memory, files)
+        notes = dict.fromkeys((worse.note, other.note)) if other.early else (worse.note,)
+        return replace(worse, early=worse.early or other.early, note="; ".join(note for note in notes if note))
     if files.value is None:
         return replace(memory, early=True, note="; ".join(note for note in (memory.note, files.note) if note))
     return files if files.value < (ZERO if memory.value is None else memory.value) else memory
 
 
-def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
+def _memory(runtime: RuntimeFacts, weights: ScoreWeights, rules: int) -> Dimension:
     article = weights.profile == "article"
     target = curves.GROWTH if article else curves.growth_target(runtime.canary_heap)
     origin = curves.OF_THE_PROFILE if article else curves.growth_origin(target, runtime.stable_growth)
     if runtime.memory is not None:
-        stable = 0.0 if article else runtime.stable_growth or 0.0
-        return replace(_sloped(runtime.memory, stable, target, weights, "MiB", runtime.heap_note), origin=origin)
+        if rules >= BESIDE:
+            found = _above(runtime.memory, runtime.stable_memory, target, weights, "MiB", runtime.heap_note)
+        else:
+            stable = 0.0 if article else runtime.stable_growth or 0.0
+            found = _sloped(runtime.memory, stable, target, weights, "MiB", runtime.heap_note)
+        return replace(found, origin=origin)
     slope = runtime.canary_growth
     if slope is None:
         early = runtime.intervals and not runtime.heap_missing
@@ -172,13 +181,48 @@ def _memory(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension:
     return Dimension("memory_growth", weights.memory_growth, value, slope, target, runtime.heap_note, origin=origin)
 
 
-def _files(runtime: RuntimeFacts, weights: ScoreWeights) -> Dimension | None:
+def _files(runtime: RuntimeFacts, weights: ScoreWeights, rules: int) -> Dimension | None:
     if runtime.files_missing:
         return None
     if runtime.files is None:
         return replace(_none("memory_growth", weights, "too early to say of open files"), early=True)
-    found = _sloped(runtime.files, 0.0, curves.FILES, weights, "open files", "open files")
+    if rules >= BESIDE:
+        found = _above(runtime.files, runtime.stable_files, curves.FILES, weights, "open files", "open files")
+    else:
+        found = _sloped(runtime.files, 0.0, curves.FILES, weights, "open files", "open files")
     return replace(found, origin=curves.FILES_ORIGIN)
+
+
+def _above(
+    slope: Slope, stable: Slope | None, target: float, weights: ScoreWeights, unit: str, note: str
+) -> Dimension:  # fmt: skip
+    """Points for what grows beyond stable: of a settled slope the middle, else what is sure by then.
+
+    It leaks (0 points) only where that is the target or more and the canary's whole interval lies above stable's upper
+    bound; more growth is never more points. Where either slope is not settled and that may still change, there is more
+    to come (``early``): until then what is sure counts, for a part that is left out would raise the score of the
+    others. The article's profile knows no stable.
+    """
+    article = weights.profile == "article"
+    usual, bound = (max(0.0, stable.mid), max(0.0, stable.high)) if stable and not article else (0.0, 0.0)
+    low, high = max(0.0, slope.low), max(0.0, slope.high)
+    grows = max(0.0, slope.mid) if slope.settled else low
+    value = curves.article_growth(grows) if article else curves.excess_growth(grows, usual, target)
+    overlaps = value < ZERO and low < bound
+    early = not slope.settled and low - usual < target <= high - usual
+    early = early or (overlaps and not (slope.settled and stable and stable.settled))
+    beside = f", stable's {max(0.0, stable.low):.3g} to {bound:.3g}" if stable and bound else ""
+    told = f"{low:.3g} to {high:.3g} {unit} a minute{beside}"
+    if early:
+        told = f"too early to say: {told} so far, {target:g} {'more ' if usual else ''}are too much"
+    elif overlaps:
+        told = f"no surer than stable's own growth: {told}"
+    elif value >= ZERO or slope.settled:
+        told = ""
+    value = max(value, ZERO) if overlaps else value
+    texts = tuple(text for text in (told, note) if text)
+    return Dimension("memory_growth", weights.memory_growth, value, max(0.0, slope.mid), target, "; ".join(texts),
+                     early=early)  # fmt: skip
 
 
 def _sloped(

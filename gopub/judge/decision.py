@@ -72,7 +72,7 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         answers that were left would have ended. So the canary's users are spared and the release is not blamed. What
         blames a release is within α together: E has nine tenths of it, error lines one (``logscore.least``).
         Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
-        was watched for ``EARLY`` seconds in this rollout; then it is left out, and the reason of every verdict says so.
+        was watched for ``EARLY`` seconds in this rollout; then it is left at that, and every verdict's reason says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
         not answer stand in the way, or a clock that stands, WITHDRAW at the deadline. Bake time is observed time: see
         ``observed``. Where hosts warmed up in this step, ``min_requests`` answers of warm hosts are needed as well.

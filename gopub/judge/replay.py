@@ -70,6 +70,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
         for part in (("windows",), ("recent",), ("scored",), ("before", "waiting"))
         for track in ("canary", "stable")
     ),
+    (("observation", "scored", "runtime"), "stable_memory", None),
+    (("observation", "scored", "runtime"), "stable_files", None),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
 _NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}

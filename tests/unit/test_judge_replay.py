@@ -239,6 +239,8 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     for totals in (older["observation"]["step_totals"], older["observation"]["rollout_totals"]):
         del totals["canary_slow"], totals["stable_timed"], totals["stable_slow"]
     assert "" in [one.pop("origin") for one in older["observation"]["score"]["dimensions"]]
+    runtime = older["observation"]["scored"]["runtime"]
+    assert runtime.pop("stable_memory") is runtime.pop("stable_files") is None
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()
     older["observation"]["warming"]["stable_timed"] = 1
