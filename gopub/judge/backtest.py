@@ -151,7 +151,7 @@ def decide_as(
         log_score=again_from(seen.log_score) if seen.log_score else None,
     )
     policy = replace(
-        Policy.at_step(config, seen.step, steps, compare=acting.compare),
+        Policy.at_step(config, seen.step, steps, compare=acting.compare, follow=acting.brakes),
         health_only=acting.health_only,
         max_restarts=acting.max_restarts,
     )

@@ -16,7 +16,7 @@ def why_not(observation: Observation, policy: Policy) -> str:
 
     A budget that cannot be read lets nothing grow: it is as good as unknown whether anything is left.
     """
-    if policy.freeze_below is None and policy.burn == "ignore":
+    if not policy.brakes:
         return ""
     spending = observation.spending
     if spending is None or spending.unread:

@@ -79,12 +79,22 @@ class Policy:
     """When counts may end this step's bake before its time, with this step's share of β; None: never."""
 
     @classmethod
-    def at_step(cls, config: JudgeConfig, step: int, steps: int, *, compare: bool = True) -> Policy:
-        """The policy of one of so many steps: each has its share of β, and after the last one nothing grows."""
+    def at_step(
+        cls, config: JudgeConfig, step: int, steps: int, *, compare: bool = True, follow: bool = False
+    ) -> Policy:
+        """The policy of one of so many steps: each has its share of β, and after the last one nothing grows.
+
+        Unless hosts ``follow`` that were kept on stable until then.
+        """
         known = cls.of(config, compare=compare)
         if known.promote:
             known = replace(known, promote=replace(known.promote, beta=known.promote.beta / max(1, steps)))
-        return known.of_the_end if step >= steps - 1 else known
+        return known.of_the_end if step >= steps - 1 and not follow else known
+
+    @property
+    def brakes(self) -> bool:
+        """Whether the error budget has a say after this step."""
+        return self.freeze_below is not None or self.burn != "ignore"
 
     @classmethod
     def of(cls, config: JudgeConfig, *, compare: bool = True) -> Policy:

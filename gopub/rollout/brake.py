@@ -21,7 +21,7 @@ async def brake(planned: Plan, ports: Ports) -> tuple[str, ...]:
     stable = planned.stable.short if planned.stable else None
     known = JudgeConfig(planned.app, planned.env, planned.rollout, planned.release.short, stable)
     config, now = under(known, ports.environment.judge), ports.clock.now()
-    policy = Policy.at_step(config, 0, len(planned.steps))
+    policy = Policy.at_step(config, 0, len(planned.steps), follow=bool(planned.kept))
     if planned.mode != "judged" or config.budget is None:
         return ()
     read = await read_within(ports.metrics, config, spans(config.budget), now, PATIENCE)

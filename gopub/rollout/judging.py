@@ -35,7 +35,7 @@ class Judging:
     def __init__(self, run: Run) -> None:
         """Go on from what the last verdict in the journal remembers."""
         self._config = config_of(run)
-        self._steps = len(run.plan.steps)
+        self._steps, self._follow = len(run.plan.steps), bool(run.plan.kept)
         other = run.ports.environment.judge.beside
         self._rider = under(self._config, other) if other else None
         self._watches: tuple[int, float | None] = (-1, None)
@@ -86,7 +86,7 @@ class Judging:
 
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""
-        known = Policy.at_step(self._config, step.index, self._steps, compare=step.header is None)
+        known = Policy.at_step(self._config, step.index, self._steps, compare=step.header is None, follow=self._follow)
         return replace(known, health_only=self._observer is None)
 
     def shadow(self, step: PlannedStep, seen: Observation, history: History) -> Shadow | None:

@@ -98,9 +98,12 @@ def test_a_persons_word_goes_on_and_the_deadline_ends_it_as_any_hold():
 
 
 def test_after_the_last_step_nothing_grows():
-    known = Policy.of(replace(CONFIG, budget=BudgetTarget(0.2, "multiwindow")))
+    config = replace(CONFIG, budget=BudgetTarget(0.2, "multiwindow"))
+    known = Policy.of(config)
     assert (known.freeze_below, known.burn) == (0.2, "multiwindow")
     assert (known.of_the_end.freeze_below, known.of_the_end.burn) == (None, "ignore")
+    assert [Policy.at_step(config, 1, 2, follow=follow).brakes for follow in (False, True)] == [False, True]
+    assert all(Policy.at_step(config, 0, 2, follow=follow).brakes for follow in (False, True))
 
 
 @given(looks(), st.sampled_from([None, 0.0, 90.0, 5000.0]))

@@ -20,6 +20,7 @@ from gopub.plan.model import FULL, Outcome, Plan, PlannedStep, ReleaseRef
 from gopub.plan.steps import plan_rollout
 from gopub.rollout import settle
 from gopub.rollout.back import go_back
+from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
 from gopub.spec.loader import parse_spec
@@ -82,12 +83,12 @@ def test_keeping_every_host_is_refused(hosts, keep):
 SPEC = """
 app: hello
 environments:
-  lab: {{inventory: hosts.ini, hosts: role=app, health: "http://127.0.0.1:8080/healthz", {traffic}rollout: {rollout}}}
+  lab: {{inventory: hosts.ini, hosts: role=app, health: "http://127.0.0.1:8080/healthz", {more}rollout: {rollout}}}
 """
 
 
-def environment(rollout: str, traffic: str = "traffic: edge, "):
-    return parse_spec(SPEC.format(rollout=rollout, traffic=traffic), "gopub.yaml").spec.environments["lab"]
+def environment(rollout: str, traffic: str = "traffic: edge, ", more: str = ""):
+    return parse_spec(SPEC.format(rollout=rollout, more=traffic + more), "gopub.yaml").spec.environments["lab"]
 
 
 def facts(name: str, runs: str) -> HostFacts:
@@ -240,6 +241,19 @@ def test_a_kept_host_that_does_not_take_the_release_takes_all_back(tmp_path):
     asyncio.run(chart(run, "good"))
     assert run.state.closed and run.state.closed.outcome is not Outcome.PROMOTED
     whole(world, world.old, run.state.closed.outcome)
+
+
+def test_the_error_budget_brakes_the_last_step_too_where_hosts_follow_it(tmp_path):
+    braked = {}
+    for keep in (1, 0):
+        (tmp_path / str(keep)).mkdir()
+        world = Kept(tmp_path / str(keep))
+        world.environment = environment("{}", more="judge: {budget: {freeze_below: 20%}}, ")
+        run = world.driver()
+        step = run.plan.steps[-1]
+        run.recorder.state = replace(run.state, plan=replace(run.plan, keep_stable=keep))
+        braked[keep] = judging(run).policy(step).freeze_below
+    assert braked == {1: 0.2, 0: None}, "control: after the last step nothing grows"
 
 
 # --- what it is for
