@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from gopub.plan.model import FULL, PlannedStep
 from gopub.units import say_seconds
 
+MOST_NAMES = 5
+"""Hosts that are named; of more only how many."""
 FIRST = "rollout.keep_stable keeps no host in a first release: there is no stable to keep"
 UNCOUNTED = "rollout.keep_stable keeps no host: nothing counts the requests, so nothing is compared"
 
@@ -21,7 +23,8 @@ def cost(steps: Sequence[PlannedStep], total: int, keep: int, deadline: float, n
     if not keep or not steps:
         return ""
     last = steps[-1]
-    who = f" ({', '.join(names)})" if names else ""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    who = f" ({', '.join(names[:MOST_NAMES])}{more})" if names else ""
     share = f"{(FULL - last.weight) / 100:g}% of the traffic"
     both = f"both releases serve for {say_seconds(sum(step.bake for step in steps))} at least"
     return (

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from gopub.canon import Json
 from gopub.plan.model import Plan, PlannedStep
 from gopub.units import say_seconds
+from gopub.views.amounts import names
 
 _PLAN = TypeAdapter(Plan)
 
@@ -29,7 +30,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"  step {step.index + 1}: {step.says}, bake {say_seconds(step.bake)}{_gate(step)}" for step in plan.steps
     ]
     if plan.kept:
-        lines.append(f"  then: {', '.join(plan.kept)}, kept on stable until here")
+        lines.append(f"  then: {names(plan.kept)}, kept on stable until here")
     return lines + [f"  note: {note}" for note in plan.notes]
 
 

@@ -132,7 +132,7 @@ def _rested(
         if isinstance(queries, list) and queries:
             yield words["queries"].format(queries=len(queries))
     if (planned := _last(entries, ev.Planned)) and planned.plan.kept:
-        yield words["beside"].format(hosts=", ".join(planned.plan.kept))
+        yield words["beside"].format(hosts=names(planned.plan.kept))
     if admitted := _last(entries, ev.Admitted):
         yield words["checks"].format(checks=len(admitted.checks))
     yield words["kept"].format(entries=len(entries), hash=entries[-1].hash[:16])

@@ -121,6 +121,14 @@ def test_a_plan_names_the_kept_host_and_says_what_it_costs():
     assert not any("kept" in line or "stays" in line for line in plan_lines(control))
 
 
+def test_of_many_kept_hosts_a_few_are_named():
+    names = [f"app{n}" for n in range(1, 41)]
+    made = steps(DEFAULT, names, 1.5, keep=8)
+    told = keeping.cost(made, 40, 8, 3600.0, names[-8:])
+    assert told.startswith("8 of 40 hosts (app33, app34, app35, app36, app37 and 3 more) stay on stable with 20% of ")
+    assert told.endswith("then they follow, judged by their health alone")
+
+
 def test_a_host_that_runs_something_else_is_not_the_one_that_is_kept():
     made = planned(OLD, OLD, OLD, "c" * 64)
     assert made.kept == ("app3",)
