@@ -77,7 +77,10 @@ def shape(source: object) -> str:
 def test_what_is_judged_by(tmp_path, judge, metrics, said, wanted):
     project, edges = project_of(tmp_path, judge, metrics)
     environment = project.environment("prod")
-    assert shape(counters_of(project, environment, edges, router())) == wanted
+    source = counters_of(project, environment, edges, router())
+    assert shape(source) == wanted
+    direct = source._edges if isinstance(source, CheckedSource) else source
+    assert direct._implied == (judge == ""), "edges of an older version leave alone who did not ask for them"
     assert judged_on(environment, project.connections) == said
 
 

@@ -200,10 +200,11 @@ async def test_every_edge_is_asked_at_once_and_counts_under_its_own_identity():
     assert (found.at, found.edges) == (T0 + 1, {"id-e1": T0, "id-e2": T0})
     assert found.names == {"id-e1": "e1", "id-e2": "e2"}
     assert found.interval == 0.0
-    assert [query.text for query in found.queries] == [
-        f"{edge}: counters of hello/lab, {STABLE} and {CANARY}" for edge in ("e1", "e2")
-    ]
-    assert len({query.answer for query in found.queries}) == 2
+    [query] = found.queries
+    assert (query.text, query.series) == (f"e1, e2: counters of hello/lab, {STABLE} and {CANARY}", 4)
+    edges.counts["e2"]["good"] += 1
+    [other] = (await look(EdgeSource(edges), T0 + 1)).queries
+    assert other.answer != query.answer
 
 
 async def test_an_edge_that_does_not_answer_is_no_data_and_is_named():
@@ -257,6 +258,22 @@ async def test_a_restarted_edge_counts_from_zero():
     assert after.follows == {"id-new": "id-e1"}
     assert after.notes == ("e1 was restarted: what it counted in between is not known",)
     assert attempts(before, after) == 5
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_more_than_an_edge_can_have_counted_is_not_believed(restarted):
+    edges = two()
+    source = EdgeSource(edges)
+    before = await look(source)
+    edges.at = T0 + 2
+    if restarted:
+        edges.who["e1"], edges.ages["e1"] = "id-new", 1.0
+    edges.counts["e1"]["bad"] += 40_000_000
+    said = await missed(source)
+    assert said.startswith("e1: it says that it counted 4000")
+    assert said.endswith(" requests in 2.0s: no edge can")
+    edges.counts["e1"]["bad"] -= 39_000_000
+    assert attempts(before, await look(source, T0 + 2)) >= 1_000_000, "a million may be"
 
 
 @pytest.mark.parametrize("age", [86400.0, None])

@@ -80,6 +80,18 @@ def test_the_plan_tells_what_its_steps_see_of_stables_traffic(notes_with):
     assert notes_with(Counts(20.0))[-1].startswith("no step can be relied on to find 2% of errors")
 
 
+class Unable(Counts):
+    """One whose edges turn out to be of a version that cannot be asked."""
+
+    async def unable(self, app: str, env: str) -> str:
+        return f"the edges of {app}/{env} are old"
+
+
+def test_a_plan_whose_edges_cannot_be_asked_is_not_judged(notes_with):
+    assert notes_with(Counts(200.0)) != []
+    assert notes_with(Unable(200.0)) == []
+
+
 class Spends(Counts):
     """One that also tells how much of the error budget was spent."""
 

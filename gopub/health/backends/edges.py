@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,8 @@ LISTENS = 5.0
 """Seconds between two of them before a rollout looks,"""
 LISTENED = 60
 """so many of them at most."""
+MOST_A_SECOND = 10_000_000
+"""Requests that no edge can count: an answer with more is not believed."""
 SLACK = 1.0
 """Seconds by which an edge's age may be out, for a round trip and two clocks that round."""
 
@@ -54,6 +56,24 @@ class EdgesThemselves(MetricsConnection):
 class _Known:
     identity: str
     at: float
+    counted: Mapping[str, float]
+    """Release → requests."""
+
+
+def _counted(answer: EdgeAnswer) -> Mapping[str, float]:
+    sums: dict[str, float] = {}
+    for one in answer.series:
+        sums[one.release] = sums.get(one.release, 0.0) + sum(one.classes.values())
+    return sums
+
+
+def _more(known: Mapping[str, float], now: Mapping[str, float]) -> float:
+    """What was added, of the releases that were asked for before; of all of them where none was."""
+    return max((count - known.get(name, 0.0) for name, count in now.items() if name in known or not known), default=0.0)
+
+
+def _began_since(before: _Known, answer: EdgeAnswer) -> bool:
+    return answer.age is not None and answer.age <= answer.at - before.at + SLACK
 
 
 class EdgeSource:
@@ -94,10 +114,10 @@ class EdgeSource:
     async def _look(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
         answers = await self._ask(app, env, releases)
         self.older = tuple(one.edge for one in answers if one.older)
-        queries = tuple(_query(one, app, env, releases, at) for one in answers)
-        if silent := [one for one in answers if one.error]:
-            return NoData("; ".join(f"{one.edge}: {one.error}" for one in silent), queries)
-        found = self._together(answers, at, queries)
+        query = _query(answers, app, env, releases, at)
+        if any(one.error for one in answers):
+            return NoData(query.answer, (query,))
+        found = self._together(answers, at, query)
         self._past.append(found)
         while len(self._past) > 2 and (
             len(self._past) > KEPT or sum(len(one.series) for one in self._past) > MOST_KEPT
@@ -182,11 +202,26 @@ class EdgeSource:
         self._late.discard(edge)
         if error := task.exception():
             return EdgeAnswer(edge, error=f"{type(error).__name__}: {error}")
-        return task.result()
+        return self._believed(task.result())
 
-    def _together(
-        self, answers: Sequence[EdgeAnswer], at: float, queries: tuple[ResolvedQuery, ...]
-    ) -> CounterSnapshot:
+    def _believed(self, answer: EdgeAnswer) -> EdgeAnswer:
+        """The answer, if an edge can have counted so much since its last one, or since it was started."""
+        before = self._known.get(answer.edge)
+        if answer.error or before is None:
+            return answer
+        if before.identity == answer.identity:
+            more = _more(before.counted, _counted(answer))
+        elif _began_since(before, answer):
+            more = _more({}, _counted(answer))
+        else:
+            return answer
+        seconds = max(0.0, answer.at - before.at)
+        if more <= MOST_A_SECOND * (seconds + SLACK):
+            return answer
+        text = f"it says that it counted {more:.0f} requests in {seconds:.1f}s: no edge can"
+        return EdgeAnswer(answer.edge, error=text)
+
+    def _together(self, answers: Sequence[EdgeAnswer], at: float, query: ResolvedQuery) -> CounterSnapshot:
         notes = [note for one in answers if (note := self._recognised(one))]
         by_identity: dict[str, list[EdgeAnswer]] = {}
         for one in answers:
@@ -203,23 +238,26 @@ class EdgeSource:
             {one.identity: one.at for one in chosen},
             0.0,
             tuple(notes),
-            queries,
+            (query,),
             {one.identity: one.edge for one in chosen},
             {new: old for new, old in self._follows.items() if new in by_identity},
         )
 
     def _recognised(self, answer: EdgeAnswer) -> str:
         """Tell a restarted edge, whose counters began at 0 since, from another one behind the same name."""
-        before, self._known[answer.edge] = self._known.get(answer.edge), _Known(answer.identity, answer.at)
+        before = self._known.get(answer.edge)
+        self._known[answer.edge] = _Known(answer.identity, answer.at, _counted(answer))
         if before is None or before.identity == answer.identity:
             return ""
-        if answer.age is not None and answer.age <= answer.at - before.at + SLACK:
+        if _began_since(before, answer):
             self._follows[answer.identity] = before.identity
             return f"{answer.edge} was restarted: what it counted in between is not known"
         return f"{answer.edge} answers as another edge than before: what that one counted until now is left out"
 
 
-def _query(answer: EdgeAnswer, app: str, env: str, releases: Sequence[str], at: float) -> ResolvedQuery:
-    said: Json = [[one.release, one.host, *one.classes.values()] for one in answer.series]
-    text = f"{answer.edge}: counters of {app}/{env}, {' and '.join(releases)}"
-    return ResolvedQuery(text, at, len(answer.series), answer.error or digest_of(said)[:12])
+def _query(answers: Sequence[EdgeAnswer], app: str, env: str, releases: Sequence[str], at: float) -> ResolvedQuery:
+    """One for all edges: every look keeps it."""
+    said: Json = [[one.edge, one.release, one.host, *one.classes.values()] for edge in answers for one in edge.series]
+    text = f"{', '.join(one.edge for one in answers)}: counters of {app}/{env}, {' and '.join(releases)}"
+    wrong = "; ".join(f"{one.edge}: {one.error}" for one in answers if one.error)
+    return ResolvedQuery(text, at, sum(len(one.series) for one in answers), wrong or digest_of(said)[:12])
