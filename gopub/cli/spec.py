@@ -286,6 +286,7 @@ def _show(
 def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     """What its steps can see, for round numbers of requests: nobody knows the traffic here."""
     from gopub.health.config import SloTarget
+    from gopub.plan import lines
     from gopub.plan.keeping import cost
     from gopub.plan.sight import Wanted, growth, table
     from gopub.plan.steps import spec_steps
@@ -296,7 +297,8 @@ def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     slo = environment.judge.slo
     seen = table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
     kept = cost(steps, hosts, keep, environment.rollout.ends_within)
-    return (*seen, *growth(steps, environment.judge.score.memory_growth), *filter(None, (kept,)))
+    by_lines = lines.table(steps) if environment.judge.logs_profile == "article" else ()
+    return (*seen, *by_lines, *growth(steps, environment.judge.score.memory_growth), *filter(None, (kept,)))
 
 
 def _print_lines(listed: tuple[Line, ...]) -> None:

@@ -9,7 +9,8 @@ RULES = 6
 2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
 figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to.
 4: late was above the bucket bound over stable's 95th percentile, and two and a half times as many were no more.
-5: the last before the evidence of a step had a coin of its own, and of stable's growth the middle was taken for sure.
+5: the last before the evidence of a step had a coin of its own, and a surge of error lines held; of stable's growth
+the middle was taken for sure.
 """
 SHARED = 4
 """The first rules by which all that can blame a release is within α together."""
@@ -17,6 +18,9 @@ NEARER = 5
 """The first rules by which late is counted near stable's 95th percentile, with the margin that slow has."""
 BESIDE = 6
 """The first rules by which stable's growth has an interval, too."""
+SURGES = 6
+"""The first rules by which a surge of error lines holds."""
+LOG_EVERY = 4.0
 PROFILES = ("default", "article")
 DIMENSIONS = ("latency", "errors", "gc_pause", "memory_growth")
 
@@ -104,7 +108,7 @@ class JudgeConfig:
     """Seconds after its start, or after a boot of its host, for which a process may be slow."""
     horizon: float = 60.0
     """Seconds: score and SLO look at the last minute, or further back until ``min_requests`` are together."""
-    log_every: float = 5.0
+    log_every: float = LOG_EVERY
     """Seconds between two readings of the logs while nothing is suspicious."""
     warmup_seen: bool = False
     """``warmup`` is what stable's own starts took."""
@@ -116,6 +120,8 @@ class JudgeConfig:
     """When counts may end a bake before its time; None: never."""
     endpoints: tuple[str, ...] = ()
     """Declared endpoints, in the order in which edges match them; by rules 6 they are members of the family."""
+    logs_profile: str = "default"
+    """One of ``PROFILES``: which rule holds while error lines rise."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
 

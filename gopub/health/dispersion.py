@@ -61,10 +61,11 @@ class Dispersion:
 
     def add(self, hosts: Mapping[str, Tally], at: float) -> Dispersion:
         """Take in the stable hosts' counts of one window that ended at ``at``."""
-        known = self if self.bin else replace(self, bin_started=at)
-        if at - known.bin_started >= BIN:
-            known = replace(known.close(), bin_started=at)
-        return replace(known, bin=_sum(known.bin, hosts), totals=_sum(known.totals, hosts))
+        known, began = self, self.bin_started if self.bin else at
+        if at - began >= BIN:
+            known, began = self.close(), at
+        bin_, totals = _sum(known.bin, hosts), _sum(known.totals, hosts)
+        return Dispersion(known.chi2, known.freedom, known.past_chi2, known.past_freedom, totals, bin_, began)
 
     def close(self) -> Dispersion:
         """End the open bin."""
@@ -95,4 +96,9 @@ def pearson(tallies: Iterable[Tally]) -> tuple[float, int]:
 
 
 def _sum(a: Mapping[str, Tally], b: Mapping[str, Tally]) -> dict[str, Tally]:
-    return {host: a.get(host, Tally()) + b.get(host, Tally()) for host in sorted({*a, *b})}
+    if a.keys() == b.keys():  # as nearly always; a dictionary that was summed is in order
+        return {host: tally + b[host] for host, tally in a.items()}
+    return {host: a.get(host, _NONE) + b.get(host, _NONE) for host in sorted({*a, *b})}
+
+
+_NONE = Tally()

@@ -29,6 +29,8 @@ GRID = (1.25, 1.6, 2.0, 3.0, 5.0, 10.0, 30.0)
 BLOCK = 60.0
 """Seconds between two new starts."""
 BURST = 100.0
+NOTHING = (0.0,) * len(GRID)
+"""What a window without a bad event says against stable."""
 FIRST = 0.5
 _ALMOST_ALL = 0.999
 
@@ -50,6 +52,8 @@ class Process:
     def step(self, ratios: Sequence[float], phi: float, start: float) -> Process:
         """Take in the log likelihood ratios of one window that began at ``start``, one for each alternative."""
         process = self._new_block(start)
+        if ratios is NOTHING:
+            return process
         gains = (min(math.log(BURST), ratio / max(1.0, phi)) for ratio in ratios)
         return replace(process, started=tuple(a + b for a, b in zip(process.started, gains, strict=True)))
 

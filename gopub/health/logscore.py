@@ -20,13 +20,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from gopub.health.dispersion import Dispersion, Tally
-from gopub.health.eprocess import Process, against_stable, log_sum
+from gopub.health.eprocess import NOTHING, Process, against_stable, log_sum
+from gopub.health.logarticle import Glimpse, ThreeTimes, newest, three_times
 from gopub.health.logevents import OTHER, other_of
+from gopub.health.logsurge import ALERT, Surge, bet, usual, worth
 from gopub.health.samples import LogCounts
 
 PRIOR = 1e-3
@@ -57,6 +59,8 @@ class ClassState:
     spread: Dispersion = field(default_factory=Dispersion)
     late: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """Events and requests of late, the canary's and stable's."""
+    bets: tuple[float, ...] = ()
+    """On a surge: see ``logsurge``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class LogState:
     stable_requests: int = 0
     known: tuple[str, ...] = ()
     """Templates that stable wrote before the rollout, as ``mark`` has them."""
+    newest: tuple[Glimpse, ...] = ()
+    """The readings of the last ten seconds, where the article's rule is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class LogScore:
     canary_requests: int
     stable_requests: int
     classes: tuple[LogClass, ...] = ()
+    surge: Surge | None = None
+    """The loudest of the classes that rise; None where none does."""
+    article: tuple[ThreeTimes, ...] = ()
+    """What the article's rule fires on, where it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +115,28 @@ class LogReading:
     requests: Mapping[str, int]
 
 
-def fold_logs(state: LogState, reading: LogReading) -> LogState:
+def fold_logs(state: LogState, reading: LogReading, *, article: bool = False) -> LogState:
     """Take in one reading; without requests on both tracks there is nothing to compare, and nothing changes."""
     n = sum(reading.requests.get(counts.host, 0) for counts in reading.canary)
     m = sum(reading.requests.get(counts.host, 0) for counts in reading.stable)
     if not n or not m:
         return state
     ours, theirs = _by_class(reading.canary), _by_class(reading.stable)
+    glimpse = Glimpse(reading.start, reading.end, n, m, _totals(ours), _totals(theirs))
     order = _order(state.order, {*ours, *theirs})
     if new := _new(state, order):
         ours[NOVEL] = _first_on(ours, new - theirs.keys())
         theirs[NOVEL] = _first_on(theirs, new)
         order = order if NOVEL in order else _order(state.order, {*ours, *theirs})
     known = {name: state.classes.get(name, ClassState()) for name in order}
+    read = _Read(reading, n, m, state.stable_requests, _tallies(reading, {}))
     return LogState(
         order=order,
-        classes={
-            name: _step(known[name], reading, _fit(ours, name, order), _fit(theirs, name, order), (n, m))
-            for name in order
-        },
+        classes={name: _step(known[name], read, _fit(ours, name, order), _fit(theirs, name, order)) for name in order},
         canary_requests=state.canary_requests + n,
         stable_requests=state.stable_requests + m,
         known=state.known,
+        newest=newest((*state.newest, glimpse)) if article else (),
     )
 
 
@@ -172,7 +182,32 @@ def log_score(state: LogState) -> LogScore:
         canary_requests=state.canary_requests,
         stable_requests=state.stable_requests,
         classes=tuple(loud[:10]),
+        surge=_surge(state),
+        article=three_times(state.newest)[:10],
     )
+
+
+def alerts(state: LogState) -> bool:
+    """Whether some class may be rising: then the next look reads again."""
+    return any(worth(one.bets) - weight > ALERT for weight, one in _weighed(state) if one.bets)
+
+
+def _weighed(state: LogState) -> Iterator[tuple[float, ClassState]]:
+    """Each class with the logarithm of what its part of the coin is divided by."""
+    return ((math.log(k * (k + 1)), state.classes[name]) for k, name in enumerate(state.order, start=1))
+
+
+def _surge(state: LogState) -> Surge | None:
+    """The loudest class; what it is worth is that of all that rise together."""
+    rising = [
+        (worth(one.bets) - weight, name, one)
+        for name, (weight, one) in zip(state.order, _weighed(state), strict=True)
+        if one.bets and _stands_out(*one.late)
+    ]
+    if not rising:
+        return None
+    _, name, one = max(rising, key=lambda found: found[0])
+    return Surge(name, log_sum([found[0] for found in rising]), *one.late)
 
 
 def least(alpha: float) -> float:
@@ -198,6 +233,10 @@ def _by_class(read: Sequence[LogCounts]) -> dict[str, dict[str, int]]:
     return out
 
 
+def _totals(found: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(hosts.values()) for name, hosts in found.items()}
+
+
 def _order(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
     """General classes before special ones within one reading; beyond the limits those of a kind are one."""
     new = sorted(seen - set(known), key=lambda name: (_RANK.get(_kind(name), 3), name))
@@ -213,6 +252,7 @@ def _order(known: tuple[str, ...], seen: set[str]) -> tuple[str, ...]:
     return tuple(order)
 
 
+_NO_HOST: Mapping[str, int] = {}
 _RANK = {"level": 0, "error": 1, "new": 2}
 _ROOM = {"error": MAX_KINDS, "template": MAX_CLASSES}
 
@@ -221,8 +261,8 @@ def _kind(name: str) -> str:
     return name.partition(":")[0]
 
 
-def _fit(found: Mapping[str, Mapping[str, int]], name: str, order: tuple[str, ...]) -> dict[str, int]:
-    hosts = dict(found.get(name, {}))
+def _fit(found: Mapping[str, Mapping[str, int]], name: str, order: tuple[str, ...]) -> Mapping[str, int]:
+    hosts = dict(found.get(name, _NO_HOST))
     if name.endswith(f":{OTHER}"):
         for other in (one for one in set(found) - set(order) if other_of(one) == name):
             for host, number in found[other].items():
@@ -230,27 +270,34 @@ def _fit(found: Mapping[str, Mapping[str, int]], name: str, order: tuple[str, ..
     return hosts
 
 
-def _step(
-    state: ClassState,
-    reading: LogReading,
-    ours: Mapping[str, int],
-    theirs: Mapping[str, int],
-    requests: tuple[int, int],
-) -> ClassState:
-    n, m = requests
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One reading: requests of the canary, of stable, of stable before it, and stable's hosts without a bad event."""
+
+    reading: LogReading
+    n: int
+    m: int
+    past: int
+    well: Mapping[str, Tally]
+
+
+def _tallies(reading: LogReading, bad: Mapping[str, int]) -> dict[str, Tally]:
+    hosts = (counts.host for counts in reading.stable)
+    return {host: Tally(bad.get(host, 0), reading.requests.get(host, 0)) for host in hosts}
+
+
+def _step(state: ClassState, read: _Read, ours: Mapping[str, int], theirs: Mapping[str, int]) -> ClassState:
+    n, m, reading = read.n, read.m, read.reading
     x, y = sum(ours.values()), sum(theirs.values())
-    tallies = {
-        counts.host: Tally(theirs.get(counts.host, 0), reading.requests.get(counts.host, 0))
-        for counts in reading.stable
-    }
-    ratios = against_stable(x, n, y, m, MARGIN)
-    return replace(
-        state,
-        process=state.process.step(ratios, state.spread.phi, reading.start),  # φ of before this reading
+    phi = state.spread.phi if x or y or state.bets else 1.0  # φ of before this reading
+    ratios = against_stable(x, n, y, m, MARGIN) if x or y else NOTHING  # most classes have no line in most readings
+    return ClassState(
+        process=state.process.step(ratios, phi, reading.start),
         canary=state.canary + Tally(x, n),
         stable=state.stable + Tally(y, m),
-        spread=state.spread.add(tallies, reading.end),
+        spread=state.spread.add(_tallies(reading, theirs) if y else read.well, reading.end),
         late=_fade(state.late, (x, n, y, m), reading.end - reading.start),
+        bets=bet(state.bets, x, n * usual(state.stable.bad, read.past, (y, m)), phi) if x or state.bets else (),
     )
 
 
@@ -258,9 +305,9 @@ def _fade(
     before: tuple[float, float, float, float], new: tuple[int, int, int, int], seconds: float
 ) -> tuple[float, float, float, float]:
     """Half of what was, for each ``LATE`` that has passed, and what is new."""
-    left = 0.5 ** (max(0.0, seconds) / LATE)
-    x, n, y, m = (round(old * left + gained, 3) for old, gained in zip(before, new, strict=True))
-    return x, n, y, m
+    left, (x, n, y, m) = 0.5 ** (max(0.0, seconds) / LATE), new
+    a, b, c, d = before
+    return round(a * left + x, 3), round(b * left + n, 3), round(c * left + y, 3), round(d * left + m, 3)
 
 
 def _stands_out(x: float, n: float, y: float, m: float) -> bool:

@@ -14,7 +14,7 @@ from gopub.health.config import NEARER, JudgeConfig
 from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.endpoints import Counting, learn_endpoints, uncounted
-from gopub.health.logscore import LogState, fold_logs, log_score, remember
+from gopub.health.logscore import LogState, alerts, fold_logs, log_score, remember
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
 from gopub.health.quantile import near, quantile
@@ -308,12 +308,14 @@ class Observer:
             note = "not compared: the canary's users chose themselves in this step"
             return self._scored(seen, LogOutcome(note=note, blind=True))
         doubt = max(seen.evidence.log_e, log_score(self._state.logs).log_e)
-        urgent = doubt > _SUSPICIOUS or bool(seen.slo_canary.broken)
+        urgent = doubt > _SUSPICIOUS or bool(seen.slo_canary.broken) or alerts(self._state.logs)
         outcome = await self._logs.read(seen.at, targets, urgent=urgent)
         if outcome.known:
             self._state = replace(self._state, logs=remember(self._state.logs, outcome.known))
         if outcome.reading:
-            self._state = replace(self._state, logs=fold_logs(self._state.logs, outcome.reading))
+            article = self._config.logs_profile == "article"
+            folded = fold_logs(self._state.logs, outcome.reading, article=article)
+            self._state = replace(self._state, logs=folded)
         return self._scored(seen, outcome)
 
     def _scored(self, seen: Observation, outcome: LogOutcome) -> Observation:

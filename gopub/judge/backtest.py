@@ -53,6 +53,7 @@ def under(config: JudgeConfig, judge: Judge) -> JudgeConfig:
         min_requests=judge.min_requests,
         alpha=judge.alpha,
         log_score=judge.rollback.log_score,
+        logs_profile=judge.logs_profile,
         watch=judge.rollback.watch,
         budget=_budget(judge.budget),
         promote=_promote(judge.promote),

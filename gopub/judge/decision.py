@@ -12,6 +12,7 @@ from gopub.health.samples import ProcessHealth
 from gopub.judge.budget import why_not
 from gopub.judge.noninferior import say_sooner, sooner
 from gopub.judge.processes import full, killed, say_uses
+from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
@@ -318,7 +319,8 @@ def _guilty(observation: Observation, policy: Policy) -> dict[Cause, str]:
 
 def _unblamed(observation: Observation, policy: Policy) -> dict[Cause, str]:
     """What holds a canary and never blames it."""
-    told = {Cause.LEAVING: "; ".join(_leaving(observation, policy)), Cause.FULL: full(observation)}
+    left = "; ".join(_leaving(observation, policy))
+    told = {Cause.SURGE: surging(observation), Cause.LEAVING: left, Cause.FULL: full(observation)}
     return {cause: text for cause, text in told.items() if text}
 
 

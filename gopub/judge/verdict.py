@@ -39,6 +39,7 @@ class Cause(StrEnum):
     UNSCORED = "unscored"
     WORSE = "worse"
     LOGS = "logs"
+    SURGE = "surge"
     SCORE = "score"
     LEAVING = "leaving"
     ALONE = "alone"

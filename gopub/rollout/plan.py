@@ -14,6 +14,7 @@ from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
+from gopub.plan import lines
 from gopub.plan.model import Plan, ReleaseRef
 from gopub.plan.sight import LOOK, Wanted, growth, told
 from gopub.plan.steps import plan_rollout
@@ -94,4 +95,5 @@ async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
     scraped = last.interval if isinstance(last, CounterSnapshot) else None
     slo = SloTarget(judge.slo.latency_p95, judge.slo.error_rate)
     wanted = Wanted(slo, judge.alpha, max(judge.look or LOOK, scraped or 0.0))
-    return told(planned.steps, found, wanted)
+    by_lines = lines.told(planned.steps, found) if judge.logs_profile == "article" else ()
+    return (*told(planned.steps, found, wanted), *by_lines)

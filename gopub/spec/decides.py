@@ -60,6 +60,7 @@ DECIDES: Mapping[str, Decides] = {
     "rollout.keep_stable": R,
     "judge.metrics": P,
     "judge.logs": P,
+    "judge.logs_profile": R,
     "judge.slo.latency_p95": R,
     "judge.slo.error_rate": R,
     "judge.score.pass": R,

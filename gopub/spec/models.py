@@ -241,6 +241,8 @@ class Judge(Model):
     """`edges`, or a connection of kind prometheus; by default the edges, with the router's metrics beside them."""
     logs: Word | None = None
     """A connection of kind journald or logfile; by default the router's."""
+    logs_profile: Literal["default", "article"] = "default"
+    """What holds while error lines rise: a surge that is surely none of chance, or three times as many in 10 s."""
     slo: Slo = Slo()
     """The service level."""
     score: ScoreSpec = ScoreSpec()

@@ -18,6 +18,7 @@ _LOOK: Mapping[Cause, str] = {
     Cause.DEATHS: "why do these hosts go down: out of memory, or the machines under them",
     Cause.KILLED: "what takes the memory: the release, or a neighbour on its hosts",
     Cause.FULL: "which files it holds: `ls -l /proc/PID/fd` on that host",
+    Cause.SURGE: "read these lines on the canary's hosts: `gopub logs classes` lists what comes and how often",
     Cause.SLO_DOUBT: "look at what both tracks use: a database, a network, the edge itself",
     Cause.ALONE: "look at what the service uses: a database, a network, the edge itself",
     Cause.BUDGET: "see what spends the error budget",

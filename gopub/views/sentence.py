@@ -16,6 +16,7 @@ from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.processes import full, killed
+from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
@@ -372,6 +373,7 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.UNSCORED: _unscored,
     Cause.WORSE: _worse,
     Cause.LOGS: _logs,
+    Cause.SURGE: lambda record: surging(record.observation).partition(" (")[0],
     Cause.SCORE: _score,
     Cause.LEAVING: _leaving,
     Cause.ALONE: _alone,

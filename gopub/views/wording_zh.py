@@ -105,6 +105,7 @@ CAUSES: Mapping[Cause, str] = {
     Cause.UNSCORED: "没有可用于评分的数据",
     Cause.WORSE: "金丝雀比稳定版差",
     Cause.LOGS: "金丝雀比稳定版更多地记录错误日志",
+    Cause.SURGE: "金丝雀的错误日志突然增多，稳定版没有",
     Cause.SCORE: "金丝雀的评分不够",
     Cause.LEAVING: "客户端更常在金丝雀应答结束前离开",
     Cause.ALONE: "金丝雀违反 SLO，但稳定版没有流量可比较",

@@ -278,9 +278,9 @@ async def test_logs_are_read_rarely_while_all_is_well_and_at_each_look_when_not(
     logs = Logs()
     world, observer = await started(logs=logs)
     await rollout(world, observer, 6, logs=targets("h1", "h2", "h3"))
-    assert logs.readings == 2 * 3, "at the first look and ten seconds later"
+    assert logs.readings == 3 * 3, "at the first look, four and eight seconds later"
     await rollout(world, observer, 3, start=6, bad=8, logs=targets("h1", "h2", "h3"))
-    assert logs.readings == 5 * 3
+    assert logs.readings == 6 * 3
 
 
 async def test_error_lines_of_the_canary_raise_the_log_score():

@@ -37,6 +37,7 @@ OF_RELEASE = """\
       metrics: release
       logs: release
       slo: {latency_p95: 11ms, error_rate: 1.1%}
+      logs_profile: article
       score: {pass: 11, latency: 11, errors: 11, gc_pause: 11, memory_growth: 11, profile: article}
       rollback: {log_score: 0.11, watch: 11s}
       min_requests: 11

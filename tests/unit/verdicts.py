@@ -11,6 +11,7 @@ from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending, Spent
 from gopub.health.config import BudgetTarget, JudgeConfig, PromoteTarget, SloTarget
 from gopub.health.logscore import LogClass, LogScore
+from gopub.health.logsurge import Surge
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
@@ -74,6 +75,7 @@ LOUD = LogScore(
         LogClass("template:quiet *", 9, 0, 1.0, False),
     ),
 )
+SURGING = LogScore(0.1, 2.0, 846, 2954, surge=Surge("template:lost *", 9.12, 31.4, 400.0, 2.2, 1200.0))
 LOW = Score(48.6, (Dimension("latency", 40, 5.0, 0.31, 0.2), Dimension("errors", 40, 99.0, 0.0, 0.01)))
 GROWS = Score(70.0, (Dimension("memory_growth", 15, 5.0, 3.25, 0.5),))
 FILES = Score(70.0, (Dimension("memory_growth", 15, 5.0, 12.0, 0.5, "open files"),))
@@ -96,6 +98,8 @@ FORMS: dict[str, VerdictRecord] = {
     "its clock stands at the deadline": drawn(BAKING | OVER | {"stands": "no counts for 5m"}),
     "health only": drawn(policy={"health_only": True}),
     "approved with few": drawn({"approved": "ann"}, step_totals=Totals(1, 0, 900, 0)),
+    "error lines surge": drawn(BAKING, log_score=SURGING),
+    "error lines surge at the deadline": drawn(BAKING | OVER, log_score=SURGING),
     "waits for an approval": drawn({"gate": "step 2 waits for the approval of ops"}),
     "no approval came": drawn({"gate": "step 2 waits for the approval of ops", **OVER}),
     "held by ann": drawn(BAKING | {"held": "held by ann since 11:00 UTC: lunch", "gate": "held by ann"}),
