@@ -6,7 +6,7 @@ what is not on the server a minute later, `recover` sends again under the same i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -37,9 +37,9 @@ _log = log("events")
 class Announcer:
     """Sends what one driver writes; what was there before it took its seat was its predecessor's to send."""
 
-    def __init__(self, run: Run) -> None:
-        """Send what this driver wrote to take its seat."""
-        self._noticing = Noticing()
+    def __init__(self, run: Run, told: Callable[[Sequence[Notice]], None]) -> None:
+        """Send what this driver wrote to take its seat; ``told`` gets what is sent from then on."""
+        self._noticing, self._told = Noticing(), told
         entries = run.ports.journal.read(stream_of(run.rollout))
         seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
         begin = seats[-1] if len(seats) > 1 else 0
@@ -50,7 +50,9 @@ class Announcer:
 
     def heard(self, entry: Entry) -> None:
         """One more entry."""
-        announce(self._noticing.after(entry))
+        made = self._noticing.after(entry)
+        announce(made)
+        self._told(made)
 
 
 def announce(made: Iterable[Notice]) -> None:

@@ -46,7 +46,6 @@ from gopub.views.reading import outline
 from gopub.views.rollout import Outline
 from gopub.views.summary import is_well
 from gopub.wiring import settings
-from tasks.announcing import send_lost
 
 T = TypeVar("T")
 
@@ -160,7 +159,6 @@ async def sweep() -> int:
         changed += await _bury(client)
         changed += await end_paused(client)
         await heed_cancelled(client, settings.journal())
-        await send_lost(client, settings.journal(), SystemClock().now())
 
     await from_prefect("lost runs are not marked", look, None, SWEEP)
     return changed

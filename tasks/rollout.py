@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from prefect import get_run_logger
+from prefect.client.orchestration import PrefectClient
 
 from gopub.canon import Json
 from gopub.clock import SystemClock
@@ -34,7 +35,7 @@ from gopub.usecases import recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 from gopub.views.summary import summary, summary_if_over
 from gopub.wiring import settings
-from tasks import marks, names, pages, pausing
+from tasks import announcing, approving, marks, names, pages, pausing
 from tasks.box import box
 from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
@@ -156,8 +157,16 @@ async def orphans(app: str, env: str) -> list[recover.Found]:
 
 @box(name="sweep", limit=60)
 async def sweep() -> int:
-    """Mark the runs whose process is gone; gives how many."""
-    return await marks.sweep()
+    """Mark the runs whose process is gone, ask for approvals and send events that were lost; gives how many marked."""
+    marked = await marks.sweep()
+    journal = settings.journal()
+
+    async def look(client: PrefectClient) -> None:
+        await approving.settle(client, journal)
+        await announcing.send_lost(client, journal, SystemClock().now())
+
+    await marks.from_prefect("lost events and approvals are not looked for", look, None, marks.SWEEP)
+    return marked
 
 
 @box(name="take back", limit=None)

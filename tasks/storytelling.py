@@ -21,6 +21,7 @@ from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
 from gopub.views.follow import Line, Printer
 from tasks.announcing import Announcer
+from tasks.approving import Requests
 from tasks.board import Board
 
 AGAIN = 60.0
@@ -33,9 +34,13 @@ _log = log("rollout")
 @asynccontextmanager
 async def shown(run: Run) -> AsyncIterator[None]:
     """Tell in the log, on the rollout's page and as events what this driver does within the body."""
-    board, announcer = Board(run), Announcer(run)
+    board, requests = Board(run), Requests(run)
+    announcer = Announcer(run, requests.heard)
     async with board.showing(), telling(run, board.heard, announcer.heard):
-        yield
+        try:
+            yield
+        finally:
+            await requests.all_asked()
 
 
 @asynccontextmanager

@@ -132,7 +132,7 @@ async def test_its_pages_are_in_prefect(triggers: Triggers, first: dict[str, Any
 
 
 async def test_every_parameter_of_a_form_is_explained(triggers: Triggers):
-    for name in ("deploy", "release", "rollout", "promote", "rollback", "recover"):
+    for name in ("deploy", "release", "rollout", "promote", "approve", "rollback", "recover"):
         shown = (await triggers.stack.deployment(f"{name}/{name}"))["parameter_openapi_schema"]["properties"]
         assert [field for field, shape in shown.items() if not shape.get("description")] == [], name
 

@@ -65,6 +65,8 @@ class Served(World):
         request = Wish(app="hello", env=wish.env, release=NEW, version="2", rollout=f"r-{wish.env}", run=wish.run)
         made = start(self.ports(), request, facts, 0)
         steps = tuple(replace(step, bake=BAKE) for step in self.plan().steps)
+        if wish.env.startswith("asks"):
+            steps = (*steps[:1], *(replace(step, approve="ops") for step in steps[1:]))
         windows = (NEVER,) if wish.env.startswith("waits") else ()
         plan = replace(self.plan(), rollout=made.rollout, env=wish.env, steps=steps, windows=windows)
         made.record(ev.Admitted(), ev.Planned(plan))

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
 PUSH = ROOT / "tests" / "unit" / "webhooks" / "push.json"
-NAMES = {"deploy", "release", "rollout", "promote", "rollback", "recover"}
+NAMES = {"deploy", "release", "rollout", "promote", "approve", "rollback", "recover"}
 SPEC = "app: orders\nenvironments:\n  prod: {inventory: h.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"
 TOKEN, HOOK = "rest-token-of-the-test", "hook-token-of-the-test"
 

@@ -36,7 +36,15 @@ def bad_cases() -> list[dict[str, Any]]:
 
 def test_our_file_is_good_and_has_every_deployment() -> None:
     read = load_deployments(ROOT)
-    assert [one.name for one in read.deployments] == ["deploy", "release", "rollout", "promote", "rollback", "recover"]
+    assert [one.name for one in read.deployments] == [
+        "deploy",
+        "release",
+        "rollout",
+        "promote",
+        "approve",
+        "rollback",
+        "recover",
+    ]
     assert {one.name for one in read.deployments if one.schedules} == {"promote", "recover"}
 
 

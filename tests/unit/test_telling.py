@@ -8,12 +8,20 @@ from typing import get_args
 
 import pytest
 
-from flows import deploy, promote, recover, release, rollback, rollout
+from flows import approve, deploy, promote, recover, release, rollback, rollout
 from gopub.errors import GopubError, RefusedError
 from gopub.telemetry import REDACTOR
 from tasks.telling import in_one_line, plainly
 
-FLOWS = (deploy.deploy, promote.promote, recover.recover, release.release, rollback.rollback, rollout.rollout)
+FLOWS = (
+    approve.approve,
+    deploy.deploy,
+    promote.promote,
+    recover.recover,
+    release.release,
+    rollback.rollback,
+    rollout.rollout,
+)
 
 
 def raised(error: Exception) -> None:

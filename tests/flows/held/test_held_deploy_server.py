@@ -14,6 +14,11 @@ from gopub.cli.engine import run_deployment
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome
 from gopub.usecases.ask import ask
+from tests.flows.held.approvals import (
+    a_form_that_nobody_needs_any_more_is_ended_and_its_cancel_is_no_abort,
+    who_aborts_in_the_form_takes_it_back,
+    who_approves_in_the_form_lets_it_go_on_and_is_marked_unverified,
+)
 from tests.flows.held.beside import Beside, Story
 from tests.flows.held.shown import Shown
 from tests.flows.serverkit import CLOCK, until
@@ -150,6 +155,9 @@ async def a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_word(sho
 
 
 STORIES = [
+    who_approves_in_the_form_lets_it_go_on_and_is_marked_unverified,
+    who_aborts_in_the_form_takes_it_back,
+    a_form_that_nobody_needs_any_more_is_ended_and_its_cancel_is_no_abort,
     suspend_of_the_deploy_around_it_holds_and_resume_goes_on,
     suspend_of_it_as_prefects_own_command_does_it_holds_and_resume_goes_on,
     the_rollout_inside_a_deploy_is_known_by_the_run_that_somebody_started,
