@@ -19,6 +19,7 @@ from gopub.telemetry import REDACTOR
 
 if TYPE_CHECKING:
     from gopub.journal.entry import Entry
+    from gopub.journal.events import Asked
 
 
 class Lang(StrEnum):
@@ -104,6 +105,9 @@ def explain(
     env: EnvOption = "",
     as_json: JsonOption = False,
     plot: Annotated[str, typer.Option("--plot", metavar="FILE.svg", help="Draw it into this file as well.")] = "",
+    report: Annotated[
+        str, typer.Option("--report", metavar="FILE.html|.md", help="Write a report with the picture in it as well.")
+    ] = "",
     lang: LangOption = None,
 ) -> None:
     """Tell what was seen of a rollout, what was concluded, what that rested on and what was not seen; then the chain.
@@ -111,6 +115,7 @@ def explain(
     The chain has every entry from commit to verdict, and for each verdict what it was drawn from.
     """
     from gopub.cli.meaning import meant
+    from gopub.journal.reading import asked
     from gopub.journal.streams import stream_of
     from gopub.views.explanation import explanation, explanation_json
     from gopub.views.story import story
@@ -118,7 +123,10 @@ def explain(
     from gopub.wiring import settings
 
     journal = settings.journal()
-    entries = journal.read(stream_of(meant(journal, rollout, app, env, changes=False)))
+    name = meant(journal, rollout, app, env, changes=False)
+    entries = journal.read(stream_of(name))
+    if report:
+        _report(entries, asked(journal, name), Path(report), language(lang or "", os.environ))
     if plot:
         _draw(entries, Path(plot), language(lang or "", os.environ))
     if as_json:
@@ -138,16 +146,36 @@ def _draw(entries: Sequence[Entry], file: Path, lang: str) -> None:
 
     if file.suffix.lower() != ".svg":
         raise UsageError("GP969", f"{str(file)!r} is no name of an SVG file", hint="write --plot FILE.svg")
-    drawn = REDACTOR.clean(plot(entries, lang)).encode()
+    _write(file, plot(entries, lang), "picture")
+    say(f"drew {file}", err=True)
+
+
+def _report(entries: Sequence[Entry], said: Sequence[Asked], file: Path, lang: str) -> None:
+    """Write the report in its place at once.
+
+    Raises:
+        UsageError: GP969 it is no place for a report.
+    """
+    from gopub.views.report import html, markdown, report_of
+
+    written = {".html": html, ".md": markdown}.get(file.suffix.lower())
+    if written is None:
+        raise UsageError("GP969", f"{str(file)!r} is no name of a report", hint="write --report FILE.html, or FILE.md")
+    if (found := report_of(entries, said, lang)) is None:
+        raise UsageError("GP969", "there is nothing to report: nobody opened this rollout")
+    _write(file, written(found), "report")
+    say(f"wrote {file}", err=True)
+
+
+def _write(file: Path, text: str, what: str) -> None:
     draft = file.with_name(f"{file.name}.part")
     try:
-        draft.write_bytes(drawn)
+        draft.write_bytes(REDACTOR.clean(text).encode())
         draft.replace(file)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        problem = f"the picture cannot be written to {str(file)!r}: {error.strerror or error}"
+        problem = f"the {what} cannot be written to {str(file)!r}: {error.strerror or error}"
         raise UsageError("GP969", problem, hint="name a file in a folder that you may write to") from error
-    say(f"drew {file}", err=True)
 
 
 def _raise_all(damaged: Sequence[GopubError]) -> None:

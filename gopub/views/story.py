@@ -35,23 +35,29 @@ def story(entries: Sequence[Entry], lang: str = "en") -> list[str]:
     opened = _last(entries, ev.Opened)
     if opened is None:
         return []
-    words = WORDS[lang]
-    seen = [tree(one.event.record, "record", "observation") for one in entries if isinstance(one.event, ev.Judged)]
-    looks = looks_of(entries)
-    parts = {
-        "part_seen": list(_seen(entries, looks, seen, words)),
-        "part_concluded": [_concluded(entries, lang, words)],
-        "part_rested": list(_rested(entries, looks, seen, words)),
-        "part_unseen": list(_unseen(entries, looks, seen, words)) or [words["all_seen"]],
-    }
-    broad = max(_columns(words[part]) for part in parts) + 3
+    words, parts = WORDS[lang], parts_of_story(entries, lang)
+    broad = max(_columns(part) for part, _ in parts) + 3
     lines = [words["title"].format(app=opened.app, version=opened.version, env=opened.env)]
-    for part, told in parts.items():
-        head = f"{words[part]}{':' if lang == 'en' else '：'}"
+    for part, told in parts:
+        head = f"{part}{':' if lang == 'en' else '：'}"
         for place, line in enumerate(told):
             begin = head if place == 0 else ""
             lines.append(f"{begin}{' ' * (broad - _columns(begin))}{line}")
     return [one_line(line) for line in lines]
+
+
+def parts_of_story(entries: Sequence[Entry], lang: str = "en") -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Its four parts, each with its name and what it tells: seen, concluded, rested on, not seen."""
+    words = WORDS[lang]
+    seen = [tree(one.event.record, "record", "observation") for one in entries if isinstance(one.event, ev.Judged)]
+    looks = looks_of(entries)
+    parts = {
+        "part_seen": tuple(_seen(entries, looks, seen, words)),
+        "part_concluded": (_concluded(entries, lang, words),),
+        "part_rested": tuple(_rested(entries, looks, seen, words)),
+        "part_unseen": tuple(_unseen(entries, looks, seen, words)) or (words["all_seen"],),
+    }
+    return tuple((words[part], told) for part, told in parts.items())
 
 
 def _seen(
@@ -96,19 +102,20 @@ def _concluded(entries: Sequence[Entry], lang: str, words: Mapping[str, str]) ->
     closed, judged = _last(entries, ev.Closed), _last(entries, ev.Judged)
     back = _last(entries, ev.GoingBack)
     if closed is None and back is not None:
-        why = _verdict(judged, lang) if judged and back.reason == judged.reason else back.reason
+        why = verdict_words(judged, lang) if judged and back.reason == judged.reason else back.reason
         return words["concluded"].format(outcome=words["going_back"], why=why)
     if closed is None:
         waiting = _last(entries, ev.Waiting)
-        why = _verdict(judged, lang) if judged else waiting.why if waiting else words["nothing_yet"]
+        why = verdict_words(judged, lang) if judged else waiting.why if waiting else words["nothing_yet"]
         return words["concluded"].format(outcome=words["under_way"], why=why)
     outcome = OUTCOMES[closed.outcome] if lang == "zh" else closed.outcome.value
     by = judged is not None and closed.reason in ("", judged.reason)
-    why = _verdict(judged, lang) if judged and by else because(judged, closed.reason)
+    why = verdict_words(judged, lang) if judged and by else because(judged, closed.reason)
     return words["concluded"].format(outcome=outcome, why=why) if why else outcome
 
 
-def _verdict(judged: ev.Judged, lang: str) -> str:
+def verdict_words(judged: ev.Judged, lang: str) -> str:
+    """The verdict in a sentence of this language."""
     if lang != "zh":
         return verdict_view(judged).says
     cause = str(tree(judged.record, "record", "verdict").get("cause") or "")
