@@ -212,11 +212,12 @@ def _gain(before: RawSeries | None, after: RawSeries) -> RawSeries:
 
 def _gain_of_endpoints(before: RawSeries, after: RawSeries) -> Mapping[tuple[str, str], float]:
     """An endpoint of which a count fell was declared anew: it counts from 0, and nothing else does."""
-    anew = {key[0] for key, value in after.endpoints.items() if value < before.endpoints.get(key, 0.0)}
-    return {
-        key: value if key[0] in anew else value - before.endpoints.get(key, 0.0)
-        for key, value in after.endpoints.items()
-    }
+    earlier = before.endpoints
+    gained = {key: value - earlier.get(key, 0.0) for key, value in after.endpoints.items()}
+    if not any(value < 0 for value in gained.values()):
+        return gained
+    anew = {key[0] for key, value in gained.items() if value < 0}
+    return {key: after.endpoints[key] if key[0] in anew else value for key, value in gained.items()}
 
 
 def _any_fell(before: RawSeries, after: RawSeries) -> bool:

@@ -35,6 +35,8 @@ from gopub.health.sequential import (
 SHARE = 0.2
 """Of the coin that is bet on counts, what is bet on endpoints where some are declared."""
 GROUPS = 8
+_COUNTS: Mapping[str, tuple[int, ...]] = {"ok": (0,), "error": (0, 1), "fine": (2,), "slow": (2, 3)}
+"""In which places of a row each thing that an edge counts is counted."""
 
 
 class Counting:
@@ -63,17 +65,19 @@ class Counting:
             return None
         series = sorted((one for one in found.series if one.release == track.release), key=lambda one: one.host)
         places = [(one, group(one.host)) for one in series]
-        return replace(track, endpoints=tuple(_rows(name, places) for name in self.names))
+        return replace(track, endpoints=_rows(self.names, places))
 
 
-def _rows(name: str, places: Iterable[tuple[RawSeries, int]]) -> tuple[EndpointRow, ...]:
-    rows: dict[int, EndpointRow] = {}
+def _rows(names: Sequence[str], places: Sequence[tuple[RawSeries, int]]) -> tuple[tuple[EndpointRow, ...], ...]:
+    groups = max((place for _, place in places), default=-1) + 1
+    counts = {name: [[0, 0, 0, 0] for _ in range(groups)] for name in names}
     for series, place in places:
-        counts = [round(series.endpoints.get((name, kind), 0.0)) for kind in ("ok", "error", "fine", "slow")]
-        ok, error, fine, slow = counts
-        before = rows.get(place, (0, 0, 0, 0))
-        rows[place] = (before[0] + ok + error, before[1] + error, before[2] + fine + slow, before[3] + slow)
-    return tuple(rows.get(place, (0, 0, 0, 0)) for place in range(max(rows, default=-1) + 1))
+        for (name, kind), value in series.endpoints.items():
+            if value and name in counts:
+                row, count = counts[name][place], round(value)
+                for at in _COUNTS.get(kind, ()):
+                    row[at] += count
+    return tuple(tuple((row[0], row[1], row[2], row[3]) for row in counts[name]) for name in names)
 
 
 def window_at(window: Window, at: int) -> Window:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gopub.health.samples import TrackWindow, Window, sum_windows
 
 REACH = 10
@@ -17,7 +19,11 @@ class Recent:
         self._windows: list[Window] = []
 
     def add(self, window: Window) -> None:
-        """Take the newest window and forget what is too old, or was measured by other latency bounds."""
+        """Take the newest window and forget what is too old, or was measured by other latency bounds.
+
+        Endpoints are left out: nothing but their evidence is made of them, and that is folded window by window.
+        """
+        window = replace(window, canary=_plain(window.canary), stable=_plain(window.stable))
         bounds = _bounds(window)
         if bounds:
             self._windows = [kept for kept in self._windows if _bounds(kept) in ((), bounds)]
@@ -36,6 +42,10 @@ class Recent:
             chosen.append(window)
             requests += window.canary.attempts if window.canary else 0
         return sum_windows(reversed(chosen))
+
+
+def _plain(track: TrackWindow | None) -> TrackWindow | None:
+    return replace(track, endpoints=()) if track and track.endpoints else track
 
 
 def _bounds(window: Window) -> tuple[float, ...]:

@@ -18,6 +18,8 @@ _TYPES = {
     "gopub_edge_attempts_total": ("gopub_edge_attempts", "counter"),
     "gopub_edge_request_seconds_bucket": ("gopub_edge_request_seconds", "histogram"),
     "gopub_edge_warming_request_seconds_bucket": ("gopub_edge_warming_request_seconds", "histogram"),
+    "gopub_edge_endpoint_attempts_total": ("gopub_edge_endpoint_attempts", "counter"),
+    "gopub_edge_endpoint_answers_total": ("gopub_edge_endpoint_answers", "counter"),
     "gopub_edge_table_revision": ("gopub_edge_table_revision", "gauge"),
     "go_gc_heap_live_bytes": ("go_gc_heap_live_bytes", "gauge"),
     "go_sched_pauses_total_gc_seconds_bucket": ("go_sched_pauses_total_gc_seconds", "histogram"),

@@ -26,6 +26,7 @@ T0 = 1_700_000_000.0
 """Two days of 2023 that no head block overlaps."""
 STABLE, CANARY = "5" * 12, "c" * 12
 BOUNDS = (0.1, 0.25, 0.5, 1.0)
+ORDERS = "POST /orders/*"
 HOSTILE = 'we"ird\\ng\n'
 
 
@@ -39,6 +40,14 @@ def _host(metrics, at, release, host, ok, bad, times, *, edge="10.0.0.9:9145", a
     metrics.add("gopub_edge_attempts_total", labels | {"class": "5xx"}, at, bad)
     for le, value in histogram_lines(BOUNDS, times).items():
         metrics.add("gopub_edge_request_seconds_bucket", labels | {"le": le}, at, value)
+
+
+def _orders(metrics: Metrics, at: float, labels: dict[str, str], k: int) -> None:
+    labels = labels | {"endpoint": ORDERS}
+    for kind, count in (("ok", k // 20 * 2), ("error", k // 10)):
+        metrics.add("gopub_edge_endpoint_attempts_total", labels | {"outcome": kind}, at, count)
+    for kind, count in (("fine", k // 20), ("slow", k // 20)):
+        metrics.add("gopub_edge_endpoint_answers_total", labels | {"pace": kind}, at, count)
 
 
 def filled() -> Metrics:
@@ -57,6 +66,7 @@ def filled() -> Metrics:
             apart = {"app": "hello", "env": "prod", "release": CANARY, "host": "h3", "instance": "10.0.0.9:9145"}
             for le, value in histogram_lines(BOUNDS, [0, 1, 3, 3, 7]).items():
                 metrics.add("gopub_edge_warming_request_seconds_bucket", apart | {"le": le}, at, value)
+            _orders(metrics, at, apart, k)
     for i in range(41):  # an edge that stops being scraped after ten minutes
         _edge(metrics, T0 + 15 * i, "10.0.0.8:9145")
         _host(metrics, T0 + 15 * i, STABLE, "h1", 7 * i, 0, [7 * i] * 5, edge="10.0.0.8:9145")
@@ -106,6 +116,13 @@ class MetricsContract:
         assert (seen.canary.timed, seen.canary.slow) == (200, 200)
         assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
         assert a.interval == b.interval == 15.0
+
+    async def test_declared_endpoints_are_read_apart(self, source: MetricSource) -> None:
+        a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
+        [seen] = [one for one in increments(a, b) if one.release == CANARY]
+        assert seen.endpoints == {(ORDERS, "ok"): 20, (ORDERS, "error"): 20, (ORDERS, "fine"): 10, (ORDERS, "slow"): 10}
+        assert seen.classes == {"2xx": 200, "5xx": 20}, "the totals are what they were"
+        assert [one.endpoints for one in b.series if one.release == STABLE] == [{}] * 2, "an edge that counts none"
 
     async def test_what_warming_hosts_answered_is_read_apart(self, source: MetricSource) -> None:
         rows = {(row.release, row.host): row for row in (await _good(source, T0 + 3600)).series}

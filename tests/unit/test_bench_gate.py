@@ -205,3 +205,23 @@ def test_the_report_says_where_a_rival_that_blames_as_few_is_sooner():
     assert beside_rivals([good, bad], soon)[-1].startswith("  slower in 0 of 1")
     late[good.name][0].rivals["article"] = late[good.name][1].rivals["article"] = 60.0
     assert "SLOWER" not in "\n".join(beside_rivals([good, bad], late))
+
+
+# --- endpoints
+
+
+def test_endpoints_share_out_what_each_host_counts_and_the_first_has_the_fault():
+    cell = named("5 % of the requests fail at 30 %, declared")
+    ticks = list(World(cell, SEED).ticks())
+    hosts = [one for tick in ticks for one in tick.hosts]
+    for at in (0, 1):
+        assert all(sum(row[at] for row in one.endpoints) <= (one.attempts, one.errors)[at] for one in hosts)
+    assert all(row[1] <= row[0] and row[2] <= row[0] for one in hosts for row in one.endpoints)
+    first = [[one.endpoints[0] for one in hosts if one.canary == canary] for canary in (True, False)]
+    asked, failed = ([sum(row[at] for row in rows) for rows in first] for at in (0, 1))
+    assert failed[0] / asked[0] > 0.2, "30 % of hundreds"
+    assert failed[1] / asked[1] < 0.05, "1 %"
+    assert ours.config_of(cell).endpoints == tuple(f"/{n}" for n in range(10))
+    assert [one.endpoints for one in next(World(CELLS[0], SEED).ticks()).hosts] == [[]] * 10, (
+        "none where none is declared"
+    )

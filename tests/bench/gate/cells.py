@@ -8,6 +8,9 @@ from tests.bench.gate.traffic import Cell, Fault
 
 _BASE = Cell("base")
 _BUSY = replace(_BASE, errors=0.005)
+_TEN = (0.05, 0.25, 0.2, 0.15, 0.1, 0.1, 0.05, 0.05, 0.03, 0.02)
+_SHOP = replace(_BASE, errors=0.01, slo=(0.2, 0.05))
+"""Of a service in which 1 % fails always, and 5 % may."""
 _ERRORS = replace(_BASE, slo=(None, None), one_metric=True)
 
 
@@ -33,6 +36,8 @@ INNOCENT = (
     _cell(_BUSY, "a tenth of the scrapes missing", missing=0.1),
     _cell(_BUSY, "counters begin anew twice", resets=2),
     _cell(_BUSY, "weights 1 > 5 > 25 > 50 %", shares=(0.01, 0.05, 0.25, 0.5), step=120.0),
+    _cell(_SHOP, "ten endpoints declared", endpoints=_TEN),
+    _cell(_SHOP, "ten endpoints declared, clusters of 5", endpoints=_TEN, cluster=5, spread=0.05),
     _cell(_BASE, "no traffic", rps=0.0),
     _cell(_BASE, "no traffic on the canary", shares=(0.0,)),
     _cell(_BASE, "shared incident +5 %", incident=0.05),
@@ -55,6 +60,11 @@ GUILTY = (
     _cell(_BUSY, "errors x10 in clusters of 5", cluster=5, fault=Fault(errors=10)),
     _cell(_BASE, "one endpoint of ten fails", fault=Fault(extra=0.2, share=0.1)),
     _cell(_BASE, "one endpoint of ten x5", fault=Fault(latency=5.0, share=0.1)),
+    _cell(_SHOP, "5 % of the requests fail at 30 %", fault=Fault(extra=0.29, share=0.05)),
+    _cell(_SHOP, "5 % of the requests fail at 30 %, declared", endpoints=_TEN, fault=Fault(extra=0.29, share=0.05)),
+    _cell(_SHOP, "5 % of the requests x5", fault=Fault(latency=5.0, share=0.05)),
+    _cell(_SHOP, "5 % of the requests x5, declared", endpoints=_TEN, fault=Fault(latency=5.0, share=0.05)),
+    _cell(_SHOP, "20 % fail, ten endpoints declared", endpoints=_TEN, fault=Fault(extra=0.2)),
     _cell(_BASE, "one segment of users fails", fault=Fault(extra=0.5, share=0.02, burst=3)),
     _cell(_BASE, "leak of 60 MiB/min", fault=Fault(leak=60.0)),
     _cell(_BASE, "5 % of the answers cut", fault=Fault(cut=0.05)),

@@ -32,6 +32,7 @@ class Edge:
         self.cell, self.now, self.read_at = cell, T0, T0
         self.classes: dict[tuple[str, str], list[int]] = {}
         self.buckets: dict[tuple[str, str], list[int]] = {}
+        self.endpoints: dict[tuple[str, str], list[list[int]]] = {}
         self.kept = [self._add(tick) for tick in past]
         self.newest = self.kept[-1] if self.kept else self._snapshot(T0)
 
@@ -41,6 +42,7 @@ class Edge:
                 "e1", release, host,
                 dict(zip(("2xx", "5xx", "cut"), map(float, self.classes[release, host]), strict=True)),
                 dict(zip((*BOUNDS, math.inf), map(float, itertools.accumulate(buckets)), strict=True)),
+                endpoints=_endpoints(self.endpoints.get((release, host), ())),
             )
             for (release, host), buckets in self.buckets.items()
         )  # fmt: skip
@@ -50,6 +52,7 @@ class Edge:
         if tick.reset:
             self.classes.clear()
             self.buckets.clear()
+            self.endpoints.clear()
         for one in tick.hosts:
             key = (CANARY if one.canary else STABLE, one.host)
             counts = self.classes.setdefault(key, [0, 0, 0])
@@ -57,6 +60,12 @@ class Edge:
             self.classes[key] = [a + b for a, b in zip(counts, new, strict=True)]
             known = self.buckets.setdefault(key, [0] * len(one.buckets))
             self.buckets[key] = [a + b for a, b in zip(known, one.buckets, strict=True)]
+            if one.endpoints:
+                before = self.endpoints.setdefault(key, [[0, 0, 0] for _ in one.endpoints])
+                self.endpoints[key] = [
+                    [a + b for a, b in zip(row, more, strict=True)]
+                    for row, more in zip(before, one.endpoints, strict=True)
+                ]
         return self._snapshot(T0 + tick.at)
 
     def take(self, tick: Tick) -> None:
@@ -79,6 +88,15 @@ class Edge:
         return RuntimeSnapshot(at)
 
 
+def _endpoints(rows: Sequence[Sequence[int]]) -> dict[tuple[str, str], float]:
+    """As an edge counts them: every answer is timed here."""
+    found: dict[tuple[str, str], float] = {}
+    for at, (attempts, errors, slow) in enumerate(rows):
+        counts = {"ok": attempts - errors, "error": errors, "fine": attempts - slow, "slow": slow}
+        found |= {(f"/{at}", kind): float(count) for kind, count in counts.items()}
+    return found
+
+
 @dataclass
 class Found:
     """How one rollout went: seconds and canary requests at each mark, None where it was not reached."""
@@ -99,7 +117,8 @@ class Found:
 def config_of(cell: Cell) -> JudgeConfig:
     """The product's defaults, with what the cell's team declared."""
     slo = SloTarget(*cell.slo)
-    return JudgeConfig("app", "prod", "r", CANARY, STABLE, slo, warmup=cell.warmup, alpha=ALPHA)
+    endpoints = tuple(f"/{at}" for at in range(len(cell.endpoints)))
+    return JudgeConfig("app", "prod", "r", CANARY, STABLE, slo, warmup=cell.warmup, alpha=ALPHA, endpoints=endpoints)
 
 
 def run(cell: Cell, past: Sequence[Tick], ticks: Sequence[Tick], *, early: bool = False) -> Found:

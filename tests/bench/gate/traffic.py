@@ -15,6 +15,8 @@ from functools import lru_cache
 BOUNDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5)
 SIGMA = 0.5
 """Of the logarithm of an answer's time."""
+SLOW = BOUNDS.index(0.2)
+"""Answers in later buckets are slow, where endpoints are counted by themselves."""
 FEW = 12.0
 """So many expected events are drawn one by one."""
 
@@ -78,6 +80,8 @@ class Cell:
     """Users of whom every third request fails wherever it goes, a twentieth of the requests of a second each."""
     retried: float = 0.0
     """The share of failed attempts after which another host answers well: clients see none of them."""
+    endpoints: tuple[float, ...] = ()
+    """The shares of the requests of endpoints that are counted by themselves; a fault meets the first."""
     slo: tuple[float | None, float | None] = (0.2, 0.01)
     """Latency (p95) and error rate."""
     median: float = 0.05
@@ -113,6 +117,8 @@ class HostTick:
     cut: int = 0
     hidden: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    endpoints: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of each one: attempts, errors, and answers above ``SLOW``."""
 
 
 @dataclass
@@ -242,8 +248,24 @@ class World:
             one.errors += bad
             slow = latencies(rng, met, median * fault.latency)
             one.buckets = [a + b for a, b in zip(one.buckets, slow, strict=True)]
+            one.endpoints = [(met, bad, sum(slow[SLOW + 1 :]))] if cell.endpoints else []
+        if cell.endpoints:
+            self._endpoints(one)
         one.hidden = binomial(rng, one.errors, cell.retried)
         return one
+
+    def _endpoints(self, one: HostTick) -> None:
+        """Share out among the endpoints what none of them was given yet."""
+        begin, share_left = len(one.endpoints), 1.0 - sum(self.cell.endpoints[: len(one.endpoints)])
+        left = [one.attempts, one.errors, sum(one.buckets[SLOW + 1 :])]
+        left = [all_ - sum(of[at] for of in one.endpoints) for at, all_ in enumerate(left)]
+        for share in self.cell.endpoints[begin:]:
+            part = min(1.0, share / share_left) if share_left > 0 else 0.0
+            attempts = binomial(self.rng, left[0], part)
+            errors, slow = (min(attempts, binomial(self.rng, count, part)) for count in left[1:])
+            one.endpoints.append((attempts, errors, slow))
+            left = [count - taken for count, taken in zip(left, (attempts, errors, slow), strict=True)]
+            share_left -= share
 
     def _errors(self, n: int, rate: float, cluster: int) -> int:
         return min(n, cluster * binomial(self.rng, n, min(1.0, rate) / cluster)) if n else 0
