@@ -9,13 +9,15 @@ RULES = 6
 2: answers that clients left were not counted, nor errors by their class. 3: a score alone, error lines beyond α, and
 figures without any stable traffic beside them could blame a release, and φ knew the window that it was applied to.
 4: late was above the bucket bound over stable's 95th percentile, and two and a half times as many were no more.
-5: the last before the evidence of a step had a coin of its own, and a surge of error lines held; of stable's growth
-the middle was taken for sure.
+5: evidence knew no steps and no host's own past, and hosts that always differed made it weaker; a surge of error lines
+held; of stable's growth the middle was taken for sure.
 """
 SHARED = 4
 """The first rules by which all that can blame a release is within α together."""
 NEARER = 5
 """The first rules by which late is counted near stable's 95th percentile, with the margin that slow has."""
+STEPWISE = 6
+"""The first rules by which evidence begins anew with each step, and the past of the canary's hosts is known."""
 BESIDE = 6
 """The first rules by which stable's growth has an interval, too."""
 SURGES = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from gopub.health.aside import Gained, Warming
 from gopub.health.samples import (
@@ -185,7 +186,13 @@ def _key(series: RawSeries) -> _Key:
 
 
 def _bounds(cumulative: Mapping[float, float]) -> tuple[float, ...]:
-    return tuple(sorted(le for le in cumulative if math.isfinite(le)))
+    return _finite(tuple(cumulative))
+
+
+@lru_cache(64)
+def _finite(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    """Asked for every series of every look, of which one edge's are all alike."""
+    return tuple(sorted(le for le in bounds if math.isfinite(le)))
 
 
 def _rebuilt(before: RawSeries | None, after: RawSeries) -> bool:

@@ -112,13 +112,15 @@ def _learnt(state: MetricState, name: str, parts: Iterable[Window]) -> MetricSta
     return replace(MetricState(), spread=state.spread.settle())
 
 
-def fold_endpoints(state: EvidenceState, windows: Iterable[Window], count: int, *, compare: bool) -> EvidenceState:
+def fold_endpoints(
+    state: EvidenceState, windows: Iterable[Window], count: int, *, compare: bool, step: int = 0
+) -> EvidenceState:
     """Take in new windows; with ``compare`` False, as in a step whose users chose themselves, they are no evidence."""
     if not count:
         return state
     found = list(_states(state, count))
     for window in windows:
-        found = [_fold(one, window_at(window, at), compare=compare) for at, one in enumerate(found)]
+        found = [_fold(one, window_at(window, at), compare=compare, step=step) for at, one in enumerate(found)]
     return replace(state, endpoints=tuple(found))
 
 
@@ -126,15 +128,15 @@ def _states(state: EvidenceState, count: int) -> tuple[EndpointState, ...]:
     return state.endpoints if len(state.endpoints) == count else (EndpointState(),) * count
 
 
-def _fold(state: EndpointState, part: Window, *, compare: bool) -> EndpointState:
+def _fold(state: EndpointState, part: Window, *, compare: bool, step: int) -> EndpointState:
     part = (sum_windows((state.waiting, part)) or part) if state.waiting else part
     busy = [track is not None and track.attempts > 0 for track in (part.canary, part.stable)]
     if compare and sum(busy) == 1 and abs(part.end - part.start) < RECENT:
         return replace(state, waiting=part)
     basis = "stable" if compare and all(busy) else "none"
     return EndpointState(
-        errors=fold_metric(state.errors, window=part, name="errors", basis=basis, allowed=None),
-        slow=fold_metric(state.slow, window=part, name="slow", basis=basis, allowed=None),
+        errors=fold_metric(state.errors, window=part, name="errors", basis=basis, allowed=None, step=step),
+        slow=fold_metric(state.slow, window=part, name="slow", basis=basis, allowed=None, step=step),
     )
 
 
@@ -145,8 +147,8 @@ def with_endpoints(found: Evidence, state: EvidenceState, names: Sequence[str], 
     members = tuple(
         EndpointEvidence(
             name,
-            metric_evidence("errors", one.errors, can_slo=False),
-            metric_evidence("slow", one.slow, can_slo=False) if slow else None,
+            metric_evidence("errors", one.errors),
+            metric_evidence("slow", one.slow) if slow else None,
         )
         for name, one in zip(names, _states(state, len(names)), strict=True)
     )

@@ -11,11 +11,15 @@ far. If the canary is no worse, the chance ever to reach 1/α is at most α, how
     at most (1 + δ)·q, q what the SLO allows.
 3.  Alternatives are a fixed grid of g; E averages over it.
 4.  Each factor is raised to 1/φ, φ ≥ 1 (see ``dispersion``): still an e-value (Jensen).
-5.  One window multiplies a bet by at most ``BURST``: what happened in one moment happened once. A smaller factor is
-    still an e-value.
-6.  A regression may begin late, after thousands of good requests that have made the bets poor. So half of the coin
-    is bet from the start, and the other half is kept for a new start each minute: the k-th gets 1/(2k(k+1)). It is
-    a mixture of e-processes with weights that sum to 1, so it is one itself. Nothing is ever reset.
+5.  One window multiplies a bet by at most ``BURST``: what happened in one moment happened once. A window of more than
+    five seconds may hold more than one moment: ``MOMENT`` a second, ``BURSTS`` at most, so that two scrapes a minute
+    apart say what three say that are five seconds apart, and one alone never has 100/α. A smaller factor is still an
+    e-value.
+6.  A regression may begin late, after thousands of good requests that have made the bets poor. So half of the coin is
+    bet from the start, ``STEPS`` of it is kept for the starts of steps, the k-th of which gets 1/(k(k+1)) of that, and
+    the rest for a new start each minute: ``HEAD``/(HEAD + k) of that is left after k. It is a mixture of e-processes
+    with weights that sum to 1, so it is one itself. Nothing is ever reset. (By rules before 6, and of error lines,
+    minutes have the whole other half, the k-th 1/(k(k+1)) of it.)
 """
 
 from __future__ import annotations
@@ -31,7 +35,15 @@ BLOCK = 60.0
 BURST = 100.0
 NOTHING = (0.0,) * len(GRID)
 """What a window without a bad event says against stable."""
+MOMENT = 20.0
+BURSTS = 1000.0
 FIRST = 0.5
+STEPS = 0.15
+"""The share of the coin that is kept for the starts of steps, where they are known."""
+HEAD = 10
+"""So many minutes have about the same share of the coin; those after them less and less."""
+EVEN = (1.0,) * len(GRID)
+"""Every alternative has the same share."""
 _ALMOST_ALL = 0.999
 
 
@@ -42,29 +54,80 @@ class Process:
     started: tuple[float, ...] = (math.log(FIRST),) * len(GRID)
     blocks: int = 0
     block_began: float | None = None
+    at_step: int | None = None
+    """The rollout's step that the newest window was of; None where steps have no share of the coin."""
+    steps: int = 0
+    """Steps that began after the first window."""
 
     @property
     def log_e(self) -> float:
         """Log E, the coins not yet bet included."""
-        kept = math.log((1 - FIRST) / (self.blocks + 1))
-        return log_sum((log_sum(self.started) - math.log(len(self.started)), kept))
+        kept = (1 - FIRST) / (self.blocks + 1)
+        if self.at_step is not None:
+            kept = STEPS / (self.steps + 1) + (1 - FIRST - STEPS) * _left(self.blocks)
+        return log_sum((log_sum(self.started) - math.log(len(self.started)), math.log(kept)))
+
+    def step_on(
+        self, ratios: Sequence[float], phi: float, window: tuple[float, float], step: int, weights: Sequence[float]
+    ) -> Process:
+        """As ``step``, where steps and how long a window was are known; ``weights`` of the alternatives sum to 7.
+
+        What was begun without steps goes on without: its other half is the minutes'.
+        """
+        start, end = window
+        known = self
+        if self.at_step is None and self.block_began is None:
+            known = replace(_bet(replace(self, started=()), FIRST, weights), at_step=step)
+        known = _new_block(known, start, weights)
+        if known.at_step is not None and known.at_step != step:
+            steps = known.steps + 1
+            known = replace(_bet(known, STEPS / (steps * (steps + 1)), weights), at_step=step, steps=steps)
+        return _gain(known, ratios, phi, most(end - start))
 
     def step(self, ratios: Sequence[float], phi: float, start: float) -> Process:
         """Take in the log likelihood ratios of one window that began at ``start``, one for each alternative."""
-        process = self._new_block(start)
-        if ratios is NOTHING:
-            return process
-        gains = (min(math.log(BURST), ratio / max(1.0, phi)) for ratio in ratios)
-        return replace(process, started=tuple(a + b for a, b in zip(process.started, gains, strict=True)))
+        return _gain(_new_block(self, start, EVEN), ratios, phi, BURST)
 
-    def _new_block(self, start: float) -> Process:
-        if self.block_began is None:
-            return replace(self, block_began=start)
-        if start - self.block_began < BLOCK:
-            return self
-        blocks = self.blocks + 1
-        stake = math.log((1 - FIRST) / (blocks * (blocks + 1)))
-        return Process(tuple(log_sum((old, stake)) for old in self.started), blocks, start)
+
+def _gain(process: Process, ratios: Sequence[float], phi: float, cap: float) -> Process:
+    if ratios is NOTHING:
+        return process
+    limit, share = math.log(cap), max(1.0, phi)
+    gains = (min(limit, ratio / share) for ratio in ratios)
+    return replace(process, started=tuple(a + b for a, b in zip(process.started, gains, strict=True)))
+
+
+def _new_block(process: Process, start: float, weights: Sequence[float]) -> Process:
+    if process.block_began is None:
+        return replace(process, block_began=start)
+    if start - process.block_began < BLOCK:
+        return process
+    blocks = process.blocks + 1
+    stake = (1 - FIRST) / (blocks * (blocks + 1))
+    if process.at_step is not None:
+        stake = (1 - FIRST - STEPS) * (_left(blocks - 1) - _left(blocks))
+    return replace(_bet(process, stake, weights), blocks=blocks, block_began=start)
+
+
+def most(seconds: float) -> float:
+    """What a window of so many seconds multiplies a bet by at most."""
+    return max(BURST, min(BURSTS, MOMENT * seconds))
+
+
+def _left(blocks: int) -> float:
+    return HEAD / (HEAD + blocks)
+
+
+def _bet(process: Process, stake: float, weights: Sequence[float]) -> Process:
+    """With one more start, of the alternatives by their weights."""
+    stakes = [math.log(stake * weight) for weight in weights]
+    if not process.started:
+        return replace(process, started=tuple(stakes))
+    return replace(process, started=tuple(map(_log_both, process.started, stakes)))
+
+
+def _log_both(a: float, b: float) -> float:
+    return log_sum((a, b))
 
 
 def against_stable(x: int, n: int, y: int, m: int, delta: float) -> tuple[float, ...]:

@@ -110,6 +110,7 @@ def conclude(
     before: EvidenceState,
     *,
     compare: bool,
+    step: int = 0,
 ) -> Conclusions:
     """The pure half of a look; ``replay`` calls it again with what the record kept."""
     canary = recent.canary if recent else None
@@ -118,10 +119,15 @@ def conclude(
     broken = bool(slo_stable and slo_stable.broken)
     if config.shares_alpha:  # few requests of stable are too few to call it broken, and to say that it is well
         broken = broken or not (slo_stable and slo_stable.enough)
-    state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules)
-    state = fold_endpoints(state, windows, len(config.endpoints), compare=compare)
+    state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules, step=step)
+    state = fold_endpoints(state, windows, len(config.endpoints), compare=compare, step=step)
     found = evidence(
-        state, config.slo, late=config.looks_at_late, left=config.looks_at_left, whole=not config.shares_alpha
+        state,
+        config.slo,
+        late=config.looks_at_late,
+        left=config.looks_at_left,
+        whole=not config.shares_alpha,
+        rules=config.rules,
     )
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),

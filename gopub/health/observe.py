@@ -11,7 +11,7 @@ from gopub.canon import Json
 from gopub.health.aside import ASKED, Gained, Standing, Warming, heard, settled, suspects, told
 from gopub.health.beside import Beside, Uses
 from gopub.health.config import NEARER, JudgeConfig
-from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window, window_of
+from gopub.health.counters import answers, bounds_of, disagreement, gained, merged, starts_of, warmed, window_of
 from gopub.health.edges import older, only_ours
 from gopub.health.endpoints import Counting, learn_endpoints, uncounted
 from gopub.health.logscore import LogState, alerts, fold_logs, log_score, remember
@@ -284,7 +284,7 @@ class Observer:
             self._state = replace(self._state, reference=stable)
         against = stable if usable(stable, config.min_requests) else self._state.reference or stable
         scored = ScoreInput(canary, against, self._runtime.facts(*self._tracks(recent)))
-        found = conclude(config, recent, scored, new, self._state.evidence, compare=seen.compare)
+        found = conclude(config, recent, scored, new, self._state.evidence, compare=seen.compare, step=seen.step)
         self._state = replace(self._state, evidence=found.state)
         self._learn_slow(self._state.reference)
         return replace(
@@ -353,13 +353,14 @@ class Observer:
         """φ, a reference for the score and, without an SLO, what is slow, from the hour before the rollout."""
         stable = self._config.stable
         pairs = [(a, b) for a, b in pairwise(past) if b.at > a.at and len(bounds_of(a, b, past[-1])) < 2]
-        first = [window(a, b, canary="", stable=stable, slow_above=None).stable for a, b in pairs]
+        gains = [gained(a, b) for a, b in pairs]
+        first = [window_of(found, canary="", stable=stable, slow_above=None).stable for found in gains]
         total = sum_tracks(first)
         if total and usable(total, self._config.min_requests):
             self._state = replace(self._state, reference=total)
             self._learn_slow(total)
         slow, late = self._state.evidence.slow_above, self._state.evidence.late_above
-        windows = [self._past(gained(a, b), slow, late) for a, b in pairs]
+        windows = [self._past(found, slow, late) for found in gains]
         evidence = learn(self._state.evidence, windows)
         self._state = replace(self._state, evidence=learn_endpoints(evidence, windows, len(self._config.endpoints)))
 

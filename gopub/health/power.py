@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gopub.health.config import SloTarget
-from gopub.health.eprocess import BURST, FIRST, GRID, Process, against_stable, log_sum
-from gopub.health.sequential import MARGIN, EvidenceState, MetricState, evidence
+from gopub.health.eprocess import FIRST, GRID, Process, against_stable, log_sum, most
+from gopub.health.sequential import MARGIN, WEIGHTS, EvidenceState, MetricState, evidence
 
 SHARE = 0.8
 """How often what is told to be seen is found."""
@@ -39,8 +39,8 @@ class Sight:
     """One step: requests per second on both tracks, for how long, and what fails of them usually.
 
     ``stable`` 0 is a step beside which stable has no traffic. Evidence is divided by ``phi``; ``cluster`` bad events
-    come at once, on one track. ``every``: seconds between two windows, each of which multiplies a bet by ``BURST`` at
-    most.
+    come at once, on one track. ``every``: seconds between two windows, each multiplies a bet by
+    ``eprocess.most`` of it at most.
     """
 
     canary: float
@@ -65,7 +65,8 @@ class _Bets:
 
     def won(self, x: float, n: float) -> bool:
         """Whether ``x`` of ``n`` units are enough."""
-        started = [math.log(FIRST) + x * a + (n - x) * b for a, b in zip(self.bad, self.other, strict=True)]
+        pairs = zip(WEIGHTS["errors"], self.bad, self.other, strict=True)
+        started = [math.log(FIRST * share) + x * a + (n - x) * b for share, a, b in pairs]
         return Process(tuple(started)).log_e >= self.needed
 
 
@@ -113,8 +114,11 @@ def _needed(sight: Sight, mark: float) -> float:
 
 
 def _windows_allow(sight: Sight, needed: float) -> bool:
-    windows = max(1, int(sight.seconds / max(sight.every, 1e-3)))
-    return log_sum((math.log(FIRST) + windows * math.log(BURST), math.log(1 - FIRST))) >= needed
+    windows = int(sight.seconds / max(sight.every, 1e-3))
+    return (
+        windows > 0
+        and log_sum((math.log(FIRST) + windows * math.log(most(sight.every)), math.log(1 - FIRST))) >= needed
+    )
 
 
 def _crossed(bets: _Bets, units: float, share: float) -> float:

@@ -358,7 +358,7 @@ def _sum_counts(parts: Sequence[HostCounts]) -> HostCounts:
         sum([part.late_timed for part in parts]),
         sum([part.late for part in parts]),
         sum([part.left for part in parts]),
-        _sum(*(part.failed for part in parts)),
+        _sum(*(part.failed for part in parts if part.failed)),
     )
 
 

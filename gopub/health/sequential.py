@@ -16,8 +16,10 @@ A window with traffic on both tracks is held against stable. A window of a step 
 against the SLO, if there is one, and only while stable has traffic and keeps the SLO itself: a shared incident must not
 count. A window without any stable traffic (a first release, the last step) is no evidence at all: what fails there may
 fail everywhere. Nine tenths of the coin are bet on counts; the last one is what error lines may be wrong
-(``logscore``). Per-host offsets from before the rollout are not subtracted yet; they would correct ``HostCounts``
-before the fold.
+(``logscore``). What the canary's hosts were before the rollout moves the null (``dispersion``).
+
+A step that only a header rule feeds and one that is held against stable are bets of the same coin, one after the other.
+(By rules before 6 each had a coin of its own, and a share of it was lost wherever there is an SLO.)
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from gopub.health.config import NEARER, RULES, SHARED, SloTarget
+from gopub.health.config import NEARER, RULES, SHARED, STEPWISE, SloTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import Process, against_rate, against_stable, log_sum
 from gopub.health.logscore import LOG_SHARE
@@ -40,6 +42,14 @@ WIDE = 1.5
 """The margin of late by the rules before 5."""
 STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
 """How the coin is split where late is looked at; else in halves."""
+WEIGHTS: Mapping[str, tuple[float, ...]] = {
+    "errors": (0.35, 0.7, 1.05, 1.4, 1.4, 1.4, 0.7),
+    "slow": (1.05, 1.4, 1.4, 1.4, 0.7, 0.7, 0.35),
+    "late": (1.4, 1.75, 1.75, 1.05, 0.35, 0.35, 0.35),
+    "left": (0.35, 0.7, 1.05, 1.4, 1.4, 1.4, 0.7),
+}
+"""How much of the coin each alternative of ``eprocess.GRID`` has, by their mean: what fails, fails many times as often;
+an answer that takes a third longer makes twice as many late."""
 RECENT = 10.0
 """Seconds for which counts of one track wait for the other one's."""
 ON_COUNTS = 1 - LOG_SHARE
@@ -183,6 +193,7 @@ def fold(
     compare: bool,
     stable_broken: bool,
     rules: int = RULES,
+    step: int = 0,
 ) -> EvidenceState:
     """Take in new windows.
 
@@ -193,7 +204,9 @@ def fold(
         compare: False for a step whose canary users chose themselves.
         stable_broken: stable itself breaks the SLO at the moment, or is not known to keep it.
         rules: those before 4 hold windows without any stable traffic against the SLO, too, and take φ from the window
-            that it is applied to as well; those before 5 take up to 2.5 times as many late answers for no more.
+            that it is applied to as well; those before 5 take up to 2.5 times as many late answers for no more; those
+            before 6 know no steps and no host's own past.
+        step: the one that the rollout is in; a new one has a share of the coin.
     """
     allowed_slow = None if slo.latency_p95 is None else P95_SHARE
     for new in windows:
@@ -204,7 +217,7 @@ def fold(
             state = replace(state, waiting=window)
             continue
         basis = _basis(window, slo, compare=compare, stable_broken=stable_broken, alone=rules < SHARED)
-        fold_one = partial(fold_metric, window=window, rules=rules)
+        fold_one = partial(fold_metric, window=window, rules=rules, step=step)
         state = replace(
             state,
             errors=fold_one(state.errors, name="errors", basis=basis, allowed=slo.error_rate),
@@ -238,25 +251,31 @@ def _waits(window: Window, stable_seen: float) -> bool:
 
 
 def evidence(
-    state: EvidenceState, slo: SloTarget, *, late: bool = False, left: bool = False, whole: bool = False
+    state: EvidenceState,
+    slo: SloTarget,
+    *,
+    late: bool = False,
+    left: bool = False,
+    whole: bool = False,
+    rules: int = RULES,
 ) -> Evidence:
     """What the windows so far say.
 
     ``late``: how stable's own quantile is kept counts, too; ``left``: who left; ``whole``: with all of the coin.
     """
-    found = _evidence(state, slo, late=late, coin=1.0 if whole else ON_COUNTS)
+    found = _evidence(state, slo, late=late, coin=1.0 if whole else ON_COUNTS, rules=rules)
     if not left or not (state.left.canary.bad or state.left.stable.bad):
         return found
-    return replace(found, left=metric_evidence("left", state.left, can_slo=False))
+    return replace(found, left=metric_evidence("left", state.left, rules))
 
 
-def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float) -> Evidence:
+def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float, rules: int) -> Evidence:
     metrics = (
-        metric_evidence("errors", state.errors, can_slo=slo.error_rate is not None),
-        metric_evidence("slow", state.slow, can_slo=slo.latency_p95 is not None),
+        metric_evidence("errors", state.errors, rules, can_slo=slo.error_rate is not None),
+        metric_evidence("slow", state.slow, rules, can_slo=slo.latency_p95 is not None),
     )
     if late:
-        return _with_late(state, (*metrics, metric_evidence("late", state.late, can_slo=False)), coin)
+        return _with_late(state, (*metrics, metric_evidence("late", state.late, rules)), coin)
     log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)) + math.log(coin)
     return Evidence(
         log_e=log_e,
@@ -305,7 +324,14 @@ def _basis(window: Window, slo: SloTarget, *, compare: bool, stable_broken: bool
 
 
 def fold_metric(
-    state: MetricState, *, window: Window, name: str, basis: str, allowed: float | None, rules: int = RULES
+    state: MetricState,
+    *,
+    window: Window,
+    name: str,
+    basis: str,
+    allowed: float | None,
+    rules: int = RULES,
+    step: int = 0,
 ) -> MetricState:
     """One metric with one more window.
 
@@ -313,16 +339,33 @@ def fold_metric(
     """
     of, delta = _READERS[name], WIDE if name == "late" and rules < NEARER else MARGIN[name]
     spread = _seen(state, window, of)
-    phi = (spread if rules < SHARED else state.spread).phi
+    known = spread if rules < SHARED else state.spread
     canary, stable = _total(window.canary, of), _total(window.stable, of)
+    bet = partial(_bet, name=name, phi=_phi(known, rules), window=window, rules=rules, step=step)
     state = replace(state, spread=spread, canary=state.canary + canary, stable=state.stable + stable)
     if basis == "stable" and canary.exposed and stable.exposed:
+        if rules >= STEPWISE and window.canary:
+            delta = known.allowed([host.host for host in window.canary.hosts if of(host).exposed], delta) - 1
         ratios = against_stable(canary.bad, canary.exposed, stable.bad, stable.exposed, delta)
-        return replace(state, versus_stable=state.versus_stable.step(ratios, phi, window.start))
+        return replace(state, versus_stable=bet(state.versus_stable, ratios))
     if basis == "slo" and allowed is not None and canary.exposed:
         ratios = against_rate(canary.bad, canary.exposed, allowed, delta)
-        return replace(state, versus_slo=state.versus_slo.step(ratios, phi, window.start))
+        if rules >= STEPWISE:
+            return replace(state, versus_stable=bet(state.versus_stable, ratios))
+        return replace(state, versus_slo=bet(state.versus_slo, ratios))
     return state
+
+
+def _bet(
+    process: Process, ratios: tuple[float, ...], *, name: str, phi: float, window: Window, rules: int, step: int
+) -> Process:
+    if rules < STEPWISE:
+        return process.step(ratios, phi, window.start)
+    return process.step_on(ratios, phi, (window.start, window.end), step, WEIGHTS[name])
+
+
+def _phi(spread: Dispersion, rules: int) -> float:
+    return spread.phi if rules < STEPWISE else spread.phi_since
 
 
 def _seen(state: MetricState, window: Window, of: Reader) -> Dispersion:
@@ -337,10 +380,10 @@ def _total(track: TrackWindow | None, of: Reader) -> Tally:
     return sum((of(host) for host in track.hosts), Tally()) if track else Tally()
 
 
-def metric_evidence(name: str, state: MetricState, *, can_slo: bool) -> MetricEvidence:
-    """What one metric says; ``can_slo``: a part of its coin is bet against the SLO."""
+def metric_evidence(name: str, state: MetricState, rules: int = RULES, *, can_slo: bool = False) -> MetricEvidence:
+    """What one metric says; ``can_slo``: by rules before 6 a part of its coin is bet against the SLO."""
     log_e = state.versus_stable.log_e
-    if can_slo:
+    if can_slo and rules < STEPWISE:
         log_e = log_sum(
             (
                 math.log(AGAINST_STABLE) + log_e,
@@ -354,5 +397,5 @@ def metric_evidence(name: str, state: MetricState, *, can_slo: bool) -> MetricEv
         state.canary.exposed,
         state.stable.bad,
         state.stable.exposed,
-        state.spread.phi,
+        _phi(state.spread, rules),
     )

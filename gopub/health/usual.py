@@ -38,5 +38,5 @@ def usual(past: Sequence[CounterSnapshot], stable: str) -> Usual | None:
     bad = sum(one.stable.errors for one in windows if one.stable)
     spread = learn(EvidenceState(), windows).errors.spread
     known = spread.freedom > 0
-    phi = max(_LEAST_PHI, spread.phi)
+    phi = max(_LEAST_PHI, spread.phi_since)
     return Usual(attempts / seconds, min(0.5, max(bad, 1) / attempts), phi, phi if known else 1.0)

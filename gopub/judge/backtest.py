@@ -141,7 +141,7 @@ def decide_as(
         since: when the other policy's watch began, if one lasts.
         steps: how many the rollout has.
     """
-    found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
+    found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare, step=seen.step)
     again = replace(
         seen,
         config=config,

@@ -146,7 +146,9 @@ def unfolded(records: Sequence[tuple[VerdictRecord, Looks | None]]) -> Iterator[
 
 def _between(last: VerdictRecord, following: VerdictRecord, looks: Looks, recent: Recent) -> Iterator[VerdictRecord]:
     base = last.observation
-    state = conclude(base.config, base.recent, base.scored, base.windows, base.before, compare=base.compare).state
+    state = conclude(
+        base.config, base.recent, base.scored, base.windows, base.before, compare=base.compare, step=base.step
+    ).state
     totals, whole = base.step_totals, base.rollout_totals
     at_once: dict[float, list[Kept]] = {}
     for one in looks.windows:
@@ -165,7 +167,7 @@ def _between(last: VerdictRecord, following: VerdictRecord, looks: Looks, recent
             base, at=at, no_data=None, unseen=None, windows=windows, recent=now, scored=scored, before=state, idle=idle,
             step_totals=totals, rollout_totals=whole, spending=following.observation.spending,
         )  # fmt: skip
-        state = conclude(base.config, now, scored, windows, state, compare=base.compare).state
+        state = conclude(base.config, now, scored, windows, state, compare=base.compare, step=base.step).state
         yield replace(last, observation=seen, history=_history(last, following, at), shadow=None)
 
 

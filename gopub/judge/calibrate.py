@@ -106,7 +106,7 @@ def calibrate(past: Sequence[Window], slo: SloTarget, alpha: float, seconds: flo
     if not attempts:
         return found
     spread = learn(EvidenceState(), _minutes(past)).errors.spread
-    phi, known = max(_LEAST_PHI, spread.phi), spread.freedom > 0
+    phi, known = max(_LEAST_PHI, spread.phi_since), spread.freedom > 0
     bad = sum(track.errors for _, track in tracks)
     return replace(
         found,

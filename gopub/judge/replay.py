@@ -43,6 +43,14 @@ def _digest(record: VerdictRecord) -> str:
     return digest_of(whole if record.observation.config.looks_at_left else _of_rules_2(whole))
 
 
+_METRICS = ("errors", "slow", "late", "left")
+_PROCESSES = ("versus_stable", "versus_slo")
+_STEPWISE: tuple[tuple[tuple[str, ...], str, Json], ...] = (
+    *(((metric, process), "at_step", None) for metric in _METRICS for process in _PROCESSES),
+    *(((metric, process), "steps", 0) for metric in _METRICS for process in _PROCESSES),
+    *(((metric, "spread"), "past", {}) for metric in _METRICS),
+)
+"""The same within the evidence; see ``config.STEPWISE``."""
 _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation", "config"), "warmup_seen", False),
     (("observation", "warming"), "stable_timed", 0),
@@ -72,10 +80,12 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     ),
     (("observation", "scored", "runtime"), "stable_memory", None),
     (("observation", "scored", "runtime"), "stable_files", None),
+    (("observation", "config"), "logs_profile", "default"),
+    (("observation", "log_score"), "article", []),
+    (("observation", "log_score"), "surge", None),
+    *((("observation", "before", *place), name, default) for place, name, default in _STEPWISE),
 )
 """Where a record has got fields since digests are kept, and what they are where nothing is said."""
-_NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, to_json(MetricState())), "failed": ({},)}
-"""What is new since rules 2 where it says nothing: on a host, in the evidence, in its state."""
 
 
 def _as_before(document: Json) -> Json:
@@ -92,6 +102,17 @@ def _as_before(document: Json) -> Json:
 
 def _each(value: Json) -> list[Json]:
     return value if isinstance(value, list) else [value]
+
+
+def _no_state() -> Json:
+    """A metric's state that says nothing, as rules 3 wrote it."""
+    state = to_json(MetricState())
+    _as_before({"observation": {"before": {"left": state}}})
+    return state
+
+
+_NOTHING: dict[str, tuple[Json, ...]] = {"left": (0, None, _no_state()), "failed": ({},)}
+"""What is new since rules 2 where it says nothing: on a host, in the evidence, in its state."""
 
 
 def _of_rules_2(value: Json) -> Json:
@@ -155,7 +176,9 @@ def replay(record: VerdictRecord) -> Replay:
     Of a record of the first rules, the verdict is compared without its words: the present ones are others.
     """
     seen = record.observation
-    found = conclude(seen.config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare)
+    found = conclude(
+        seen.config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare, step=seen.step
+    )
     again = replace(
         seen,
         slo_canary=found.slo_canary,

@@ -36,7 +36,7 @@ from gopub.health.samples import (
     Window,
     sum_tracks,
 )
-from gopub.health.sequential import ON_COUNTS, EvidenceState, evidence
+from gopub.health.sequential import ON_COUNTS, WEIGHTS, EvidenceState, evidence
 from gopub.judge.between import Between, looks_from_json, unfolded
 from gopub.judge.replay import judge, record_from_json, record_to_json, replay
 from gopub.judge.verdict import Cause, History, Kind, Policy, VerdictRecord
@@ -69,7 +69,7 @@ def folded(*windows: Window, compare: bool = True, count: int = 2) -> EvidenceSt
 
 def test_one_window_of_one_endpoint_is_the_e_process_of_its_counts():
     state = folded(window([(400, 31, 0, 0), (0, 0, 0, 0)], [(3600, 2, 0, 0), (100, 1, 0, 0)]))
-    by_hand = Process().step(against_stable(31, 400, 2, 3600, 0.25), 1.5, 0.0)
+    by_hand = Process().step_on(against_stable(31, 400, 2, 3600, 0.25), 1.5, (0.0, 30.0), 0, WEIGHTS["errors"])
     checkout, orders = state.endpoints
     assert checkout.errors.versus_stable == by_hand, "φ is the prior's: stable has one group"
     assert checkout.errors.canary == replace(checkout.errors.canary, bad=31, exposed=400)
@@ -82,7 +82,7 @@ def test_slow_answers_are_a_test_of_their_own_with_its_margin():
     state = folded(window([(0, 0, 100, 40), (0, 0, 0, 0)], [(0, 0, 900, 20), (0, 0, 0, 0)]))
     assert state.endpoints[0].slow.versus_stable == Process(), "without an attempt there is nothing"
     state = folded(window([(100, 0, 100, 40), (0, 0, 0, 0)], [(900, 0, 900, 20), (0, 0, 0, 0)]))
-    by_hand = Process().step(against_stable(40, 100, 20, 900, 0.5), 1.5, 0.0)
+    by_hand = Process().step_on(against_stable(40, 100, 20, 900, 0.5), 1.5, (0.0, 30.0), 0, WEIGHTS["slow"])
     assert state.endpoints[0].slow.versus_stable == by_hand
 
 
@@ -93,7 +93,7 @@ def test_counts_of_one_track_wait_a_few_seconds_for_the_others():
     assert state.endpoints[0].waiting is not None
     assert state.endpoints[1].waiting is None
     state = fold_endpoints(state, [later], 2, compare=True)
-    by_hand = Process().step(against_stable(2, 5, 0, 40, 0.25), 1.5, 0.0)
+    by_hand = Process().step_on(against_stable(2, 5, 0, 40, 0.25), 1.5, (0.0, 8.0), 0, WEIGHTS["errors"])
     assert state.endpoints[0].errors.versus_stable == by_hand
     assert state.endpoints[0].waiting is None
     late = folded(replace(alone, end=60.0))

@@ -30,7 +30,7 @@ def window(canary, stable, start=0.0):
 def run(windows, slo=SLO, *, compare=True, stable_broken=False, rules=RULES):
     state = EvidenceState(slow_above=0.2)
     state = fold(state, windows, slo, compare=compare, stable_broken=stable_broken, rules=rules)
-    return evidence(state, slo)
+    return evidence(state, slo, rules=rules)
 
 
 # --- one window against the closed forms

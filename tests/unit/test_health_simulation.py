@@ -106,7 +106,7 @@ def test_control_a_naive_threshold_raises_many_false_alarms(seed):
 def test_control_without_phi_clusters_raise_false_alarms(seed, monkeypatch):
     from gopub.health.dispersion import Dispersion
 
-    monkeypatch.setattr(Dispersion, "phi", 1.0)
+    monkeypatch.setattr(Dispersion, "phi_since", 1.0)
     traces = 3 * TRACES  # about 12 in 100 raise an alarm: 54 of 450, where 15 are too many
     found = len(alarms(INNOCENT["clustered errors"], None, seed, WATCH, traces))
     assert too_many(found, traces), f"{found} of {traces}"

@@ -217,7 +217,7 @@ async def test_a_record_of_earlier_rules_still_gives_its_verdict():
 
 async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     """What was sealed without stable's own starts is no record that somebody changed."""
-    kept = (await entry())["record"]["record"]
+    kept = (await entry(replace(CONFIG, rules=5)))["record"]["record"]
     older = json.loads(json.dumps(kept))
     assert (
         older["observation"]["warming"].pop("stable_timed") == older["observation"]["warming"].pop("stable_slow") == 0
@@ -241,6 +241,14 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert "" in [one.pop("origin") for one in older["observation"]["score"]["dimensions"]]
     runtime = older["observation"]["scored"]["runtime"]
     assert runtime.pop("stable_memory") is runtime.pop("stable_files") is None
+    assert older["observation"]["config"].pop("logs_profile") == "default"
+    assert older["observation"]["log_score"].pop("article") == []
+    for metric in ("errors", "slow", "late", "left"):
+        state = older["observation"]["before"][metric]
+        assert state["spread"].pop("past") == {}
+        for process in ("versus_stable", "versus_slo"):
+            assert state[process].pop("at_step") is None
+            assert state[process].pop("steps") == 0
     older["digest"] = digest_of(older | {"digest": ""})
     assert replay(record_from_json(older)).differences == ()
     older["observation"]["warming"]["stable_timed"] = 1

@@ -30,6 +30,9 @@ INNOCENT = (
     _cell(_BUSY, "hosts differ by 5 %", spread=0.05),
     _cell(_BUSY, "hosts differ by 15 %", spread=0.15),
     _cell(_BUSY, "hosts differ by 15 %, 1000/s", spread=0.15, rps=1000.0),
+    _cell(_BUSY, "hosts differ by 15 %, canary on the worst", spread=0.15, worst=True),
+    _cell(_BUSY, "hosts differ by 15 %, canary on the worst, 1000/s", spread=0.15, worst=True, rps=1000.0),
+    _cell(_BUSY, "hosts differ by 15 %, clusters of 5, canary on the worst", spread=0.15, worst=True, cluster=5),
     _cell(_BUSY, "diurnal load", diurnal=0.5),
     _cell(_BASE, "cold start, declared or learnt", cold=60.0, warmup=60.0),
     _cell(_BASE, "cold start, never seen before", cold=60.0),
@@ -57,6 +60,12 @@ GUILTY = (
     _cell(_BASE, "latency x3", fault=Fault(latency=3.0)),
     _cell(_BASE, "20 % fail", fault=Fault(extra=0.2)),
     _cell(_BASE, "late onset", fault=Fault(errors=20, begins=150.0)),
+    _cell(_BASE, "late onset, minute 15", step=1200.0, scrape=15.0, fault=Fault(errors=10, begins=905.0)),
+    _cell(_BASE, "late onset, minute 30", step=2100.0, scrape=15.0, fault=Fault(errors=10, begins=1805.0)),
+    _cell(
+        _BASE, "from the start of the fourth step", shares=(0.01, 0.05, 0.1, 0.25), fault=Fault(errors=10, begins=900.0)
+    ),
+    _cell(_BUSY, "errors x3, hosts differ by 15 %, 1000/s", spread=0.15, rps=1000.0, fault=Fault(errors=3)),
     _cell(_BUSY, "errors x10 in clusters of 5", cluster=5, fault=Fault(errors=10)),
     _cell(_BASE, "one endpoint of ten fails", fault=Fault(extra=0.2, share=0.1)),
     _cell(_BASE, "one endpoint of ten x5", fault=Fault(latency=5.0, share=0.1)),

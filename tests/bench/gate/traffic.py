@@ -62,6 +62,8 @@ class Cell:
     """Deviation of the shared log rate of errors, which has forgotten a fifth of it a minute later."""
     spread: float = 0.0
     """Deviation of each host's own log rate of errors, and a third of it of its latency, for good."""
+    worst: bool = False
+    """The canary is the host that was always the worst."""
     drift: float = 0.0
     """The log of how much worse the canary's host is from the start on, whatever runs there."""
     diurnal: float = 0.0
@@ -189,6 +191,9 @@ class World:
         self.cell, self.rng = cell, random.Random(seed)
         self.offsets = [math.exp(self.rng.gauss(0, cell.spread)) for _ in range(cell.hosts)]
         self.slowness = [round(math.exp(self.rng.gauss(0, cell.spread / 3)), 2) for _ in range(cell.hosts)]
+        if cell.worst:
+            self.offsets.sort(reverse=True)
+            self.slowness.sort(reverse=True)
         share = cell.shares[0]
         self.bad_users = binomial(self.rng, cell.segment, share)
         looks = round(cell.length / cell.scrape)
