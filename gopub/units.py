@@ -10,6 +10,8 @@ from gopub.errors import UsageError
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NEARLY = 0.9995
+"""Seconds from which on three digits of milliseconds would be four."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|MB|GB)?")
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -40,6 +42,11 @@ def say_seconds(value: float) -> str:
 def say_about(value: float) -> str:
     """What is measured or left, for people: whole seconds, and never ``0s`` of what is not nothing."""
     return say_seconds(max(1, round(value)) if value > 0 else 0)
+
+
+def say_took(value: float) -> str:
+    """How long an answer took, wherever it is said: ``145 ms``, ``1.2 s``; never ``1e+03 ms``."""
+    return f"{value * 1000:.3g} ms" if value < _NEARLY else f"{value:.3g} s"
 
 
 def fraction(text: str) -> float:

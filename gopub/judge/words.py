@@ -15,7 +15,7 @@ from gopub.health.score import Dimension
 from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.health.starts import say_seen
 from gopub.judge.verdict import Policy
-from gopub.units import say_about
+from gopub.units import say_about, say_took
 
 _CLASSES = 3
 """Classes of error lines that are named; the record has more."""
@@ -34,6 +34,9 @@ _TOLD = math.log(10)
 """E of an endpoint from which on its counts stand beside the totals'."""
 _TAIL = 1.25
 """Where the canary's p95 is no more than so many times stable's, it is its tail that is late."""
+_ONE_WAY = 6
+"""The first rules whose words have times as everything else says them."""
+_NEARLY = 0.9995
 _NOTABLE = 2.0
 """A canary whose p95 is this many times stable's is promoted with a word."""
 
@@ -62,7 +65,7 @@ def _say_e(observation: Observation, value: float) -> str:
             f" against {found.stable_bad}/{found.stable_exposed}"
         )
     bounds = {"slow": evidence.slow_above, "late": evidence.late_above}
-    above = [f"{name} is above {_time(bound)}" for name, bound in bounds.items() if bound is not None]
+    above = [f"{name} is above {_time(bound, observation)}" for name, bound in bounds.items() if bound is not None]
     return f"E = {value:.4g} ({'; '.join((*counts, f'φ = {evidence.phi:.3g}', *above))})"
 
 
@@ -71,12 +74,15 @@ def say_latency(observation: Observation) -> str:
     canary, stable, slo = observation.slo_canary, observation.slo_stable, observation.config.slo.latency_p95
     if canary.p95 is None:
         return ""
-    said = [f"p95 {'over ' if canary.saturated else ''}{_time(canary.p95)}"]
-    said += [f"stable's {_time(stable.p95)}"] if stable and stable.p95 is not None else []
-    return ", ".join((*said, *((f"the SLO {_time(slo)}",) if slo is not None else ())))
+    said = [f"p95 {'over ' if canary.saturated else ''}{_time(canary.p95, observation)}"]
+    said += [f"stable's {_time(stable.p95, observation)}"] if stable and stable.p95 is not None else []
+    return ", ".join((*said, *((f"the SLO {_time(slo, observation)}",) if slo is not None else ())))
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: float, observation: Observation) -> str:
+    """By rules before 6, so that their verdicts stay what they were, 999.6 ms are ``1e+03 ms``."""
+    if observation.config.rules >= _ONE_WAY or seconds < _NEARLY:
+        return say_took(seconds)
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
 
 
@@ -105,7 +111,8 @@ def _say_endpoint(one: EndpointEvidence, observation: Observation) -> str:
     if found is one.errors:
         return f"{one.endpoint} fails on the canary: {counts}, {theirs}"
     bound = observation.config.slo.latency_p95
-    return f"{one.endpoint} answers later on the canary: {counts}{f' above {_time(bound)}' if bound else ''}, {theirs}"
+    above = f" above {_time(bound, observation)}" if bound else ""
+    return f"{one.endpoint} answers later on the canary: {counts}{above}, {theirs}"
 
 
 def _say_tail(observation: Observation, loudest: MetricEvidence) -> str:
@@ -117,7 +124,8 @@ def _say_tail(observation: Observation, loudest: MetricEvidence) -> str:
     if canary.p95 > _TAIL * stable.p95 or not loudest.canary_exposed:
         return ""
     counts = f"{loudest.canary_bad} of {loudest.canary_exposed}"
-    return f"{counts} above {_time(bound)}, stable {loudest.stable_bad} of {loudest.stable_exposed}; p95 alike"
+    theirs = f"stable {loudest.stable_bad} of {loudest.stable_exposed}"
+    return f"{counts} above {_time(bound, observation)}, {theirs}; p95 alike"
 
 
 def say_class(observation: Observation) -> str:
@@ -135,10 +143,11 @@ def say_class(observation: Observation) -> str:
 
 def say_break(observation: Observation) -> str:
     """What the canary exceeds, with its figures."""
-    check = observation.slo_canary
+    check, p95 = observation.slo_canary, observation.slo_canary.p95 or 0.0
+    shown = _time(p95, observation) if observation.config.rules >= _ONE_WAY else f"{p95:.3g}s"
     figures = {
         "error_rate": f"error rate {check.error_rate or 0.0:.3%}{say_class(observation)}",
-        "latency_p95": f"p95 {'over ' if check.saturated else ''}{check.p95 or 0.0:.3g}s",
+        "latency_p95": f"p95 {'over ' if check.saturated else ''}{shown}",
     }
     return ", ".join(figures[name] for name in check.above)
 
@@ -205,7 +214,8 @@ def _say_dimension(d: Dimension, observation: Observation) -> str:
     if d.target is None:
         return f"{d.name} {measured:.4g}"
     if d.name == "latency":
-        return f"latency p95 {_time(measured)}, target {_time(d.target)} ({_origin(observation)})"
+        found, target = (_time(value, observation) for value in (measured, d.target))
+        return f"latency p95 {found}, target {target} ({_origin(observation)})"
     if d.name == "errors":
         return f"errors {measured:.3%}{say_class(observation)}, target {d.target:.3%}"
     if d.name == "memory_growth":

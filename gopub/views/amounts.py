@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from gopub.units import say_took
+
 _FEW = 20
 """Of fewer than so many, a percentage says more than is known."""
 _PLAIN = 10_000
@@ -66,9 +68,7 @@ def times(number: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(number, f"{count(number)} times")
 
 
-def took(seconds: float) -> str:
-    """How long an answer took: ``145 ms``, ``1.2 s``."""
-    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
+took = say_took
 
 
 def names(hosts: Sequence[str]) -> str:

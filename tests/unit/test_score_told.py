@@ -19,7 +19,7 @@ from gopub.judge.decision import decide
 from gopub.judge.replay import record_from_json, replay, sealed
 from gopub.judge.verdict import Kind
 from gopub.views.explanation import explanation
-from gopub.views.pages import _figures
+from gopub.views.pages import figures_table
 from gopub.views.parts import parts_of
 from gopub.views.verdict import verdict_view
 from tests.unit.judge_maker import history, observation, policy
@@ -84,7 +84,7 @@ def test_explain_and_the_page_tell_every_part():
     lines = explanation([Entry(1, "s", 1, judged, "a", "t", 1_700_000_000.0, "0" * 64)])
     for part in parts:
         assert f"    score of {part}" in lines
-    page = _figures(verdict_view(judged).figures)
+    page = figures_table(verdict_view(judged).figures)
     assert sum(line.startswith("- ") for line in page.splitlines()) == 4
     assert "- latency 98.23 of 100" in page
 
