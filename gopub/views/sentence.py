@@ -15,12 +15,11 @@ from gopub.health.score import Dimension
 from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
-from gopub.judge.processes import full, killed
 from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
-from gopub.views.unwell import hosts_seen
+from gopub.views.unwell import full_seen, hosts_seen, killed_seen
 
 BENIGN = frozenset(
     {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT}
@@ -74,23 +73,28 @@ def _hold(record: VerdictRecord) -> str:
     if not_yet(record):
         return "waits"
     if cause is Cause.LEAK:
-        return f"waits for another {say_about(_leak_said_in(record))} at most"
+        return f"waits for another {say_about(waits_for_leak(record))} at most"
     if cause in BENIGN:
         return f"waits, until {_deadline(record)} at most"
     return f"nothing moves, and it goes back at {_deadline(record)} unless this ends"
 
 
-def _leak_said_in(record: VerdictRecord) -> float:
+def waits_for_leak(record: VerdictRecord) -> float:
     """Seconds after which nobody waits for a slope any more; the rollout's end may come first."""
     history = record.history
     return max(min(EARLY - record.observation.watched, history.deadline - history.now), 0.0)
 
 
-def _watch(record: VerdictRecord) -> str:
+def watched_for(record: VerdictRecord) -> float:
+    """Seconds that are left of a watch."""
     history = record.history
     since = record.verdict.at if history.watch_since is None else history.watch_since
-    left = max(since + record.policy.watch - history.now, 0.0)
-    return f"its traffic stays as it is, and it is taken back in {say_about(left)} unless it recovers"
+    return max(since + record.policy.watch - history.now, 0.0)
+
+
+def _watch(record: VerdictRecord) -> str:
+    left = say_about(watched_for(record))
+    return f"its traffic stays as it is, and it is taken back in {left} unless it recovers"
 
 
 def _rollback(record: VerdictRecord) -> str:
@@ -257,7 +261,7 @@ def _logs(record: VerdictRecord) -> str:
     """The line that speaks loudest, by its most specific class: a template, else an error, else a level."""
     log = record.observation.log_score
     counted = [found for found in log.classes if found.counted] if log else []
-    loud = max(counted, key=lambda found: (_specific(found.name), found.canary), default=None)
+    loud = max(counted, key=lambda found: (specific(found.name), found.canary), default=None)
     if loud is None or log is None:
         return "the canary logs errors that stable does not"
     kind, _, text = loud.name.partition(":")
@@ -268,7 +272,8 @@ def _logs(record: VerdictRecord) -> str:
     return f"the canary logs an error more often than stable does ({what}: {ours}, {theirs})"
 
 
-def _specific(name: str) -> int:
+def specific(name: str) -> int:
+    """How much a class of log lines says: a template more than an error, that more than a level."""
     return _CLASSES.index(kind) if (kind := name.partition(":")[0]) in _CLASSES else 0
 
 
@@ -364,8 +369,8 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.FEW: _few,
     Cause.HOST_GONE: _gone,
     Cause.DEATHS: _deaths,
-    Cause.KILLED: lambda record: killed(record.observation).partition(";")[0],
-    Cause.FULL: lambda record: full(record.observation),
+    Cause.KILLED: killed_seen,
+    Cause.FULL: full_seen,
     Cause.QUIET: _quiet,
     Cause.SURE: _worse,
     Cause.SLO_ALONE: _slo_alone,

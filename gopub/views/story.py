@@ -21,7 +21,8 @@ from gopub.units import say_about
 from gopub.views.amounts import count, names, short, took
 from gopub.views.looks import Look, figure, looks_of, tree
 from gopub.views.plots import mebibytes, power, unwatched
-from gopub.views.verdict import because, verdict_view
+from gopub.views.sentence_zh import sentence_zh
+from gopub.views.verdict import because, verdict_view, whole_of
 from gopub.views.wording import WORDS
 from gopub.views.wording_zh import CAUSES, KINDS, OUTCOMES
 
@@ -118,6 +119,11 @@ def verdict_words(judged: ev.Judged, lang: str) -> str:
     """The verdict in a sentence of this language."""
     if lang != "zh":
         return verdict_view(judged).says
+    if (record := whole_of(judged)) is not None:
+        try:
+            return sentence_zh(record)
+        except (ArithmeticError, ValueError, OSError):  # a time or a count that no judge writes: it was changed
+            pass
     cause = str(tree(judged.record, "record", "verdict").get("cause") or "")
     known = Cause(cause) if cause in {one.value for one in Cause} else Cause.UNSAID
     kind = KINDS[Kind(judged.kind)] if judged.kind in {one.value for one in Kind} else judged.kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gopub.health.samples import ProcessHealth
+from gopub.health.uses import FULL
 from gopub.judge.verdict import VerdictRecord
 from gopub.views.amounts import names, short, times
 
@@ -31,3 +32,35 @@ def _wrong(host: ProcessHealth, most: int) -> str:
         (not host.probe_ok, "the health probe fails"),
     )
     return next((text for bad, text in wrong if bad), "")
+
+
+def kills(record: VerdictRecord) -> dict[str, int]:
+    """How many processes the kernel killed for want of memory on each canary host that lost one."""
+    told = {host.host: host.use.killed for host in record.observation.hosts if host.reachable and host.use}
+    return {name: count for name, count in told.items() if count}
+
+
+def killed_seen(record: VerdictRecord) -> str:
+    """In words, whose memory ran out, on which hosts, and how stable fared."""
+    seen, lost = record.observation, kills(record)
+    where = names([f"{times(number)} on {name}" for name, number in lost.items()])
+    limited = any(host.use and host.use.limited for host in seen.hosts if host.host in lost)
+    why = "by its own limit" if limited else "the hosts have none left"
+    theirs = sum((host.use.killed or 0) for host in seen.beside if host.use)
+    asked = f"on stable's hosts {times(theirs)}" if seen.beside else "stable's hosts were not asked"
+    return f"the kernel killed processes of the canary for want of memory ({where}, {why}; {asked})"
+
+
+def filled(record: VerdictRecord) -> dict[str, tuple[int, int]]:
+    """Of each canary host whose process is about to run out of files: how many it holds, and may hold."""
+    return {
+        host.host: (use.descriptors or 0, use.descriptors_limit or 0)
+        for host in record.observation.hosts
+        if host.reachable and (use := host.use) and (use.full or 0.0) >= FULL
+    }
+
+
+def full_seen(record: VerdictRecord) -> str:
+    """In words, on which hosts files run out."""
+    told = [f"{name} holds {has} of the {may} that it may" for name, (has, may) in filled(record).items()]
+    return f"the canary is about to run out of open files ({', '.join(told)})"

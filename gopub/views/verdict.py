@@ -98,7 +98,7 @@ def verdict_view(judged: ev.Judged) -> VerdictView:
     view = VerdictView(judged.step, judged.kind, judged.rule, judged.reason, figures, shadow=_shadow(record))
     plain = f"{judged.kind} by rule {judged.rule}: {judged.reason}"
     known = replace(view, says=plain, matter=(judged.kind, str(judged.rule)))
-    if (whole := _whole(judged)) is None:
+    if (whole := whole_of(judged)) is None:
         return known
     try:
         return replace(view, says=sentence(whole), proof=_proof(whole), todo=advice(whole), matter=_matter(whole))
@@ -112,7 +112,7 @@ def _matter(record: VerdictRecord) -> tuple[str, ...]:
     return (str(verdict.kind), str(verdict.rule), str(verdict.cause), history.gate or history.held or "", stands)
 
 
-def _whole(judged: ev.Judged) -> VerdictRecord | None:
+def whole_of(judged: ev.Judged) -> VerdictRecord | None:
     """The record, where it can be read, is that of this verdict, and says by what it was drawn."""
     try:
         record = record_from_json(_without_counts(judged.record.get("record")))

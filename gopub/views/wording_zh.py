@@ -96,7 +96,7 @@ CAUSES: Mapping[Cause, str] = {
     Cause.FEW: "金丝雀的应答太少，无法判定",
     Cause.HOST_GONE: "一台金丝雀主机失联，其用户受影响",
     Cause.DEATHS: "所有金丝雀主机运行此版本后都宕机过，比稳定版频繁",
-    Cause.KILLED: "内核因内存不足而杀死了金丝雀的进程，稳定版没有",
+    Cause.KILLED: "内核因内存不足而杀死了金丝雀的进程，多于稳定版",
     Cause.FULL: "金丝雀打开的文件将达到上限",
     Cause.QUIET: "近来没有请求到达金丝雀",
     Cause.SURE: "金丝雀比稳定版差，证据确凿",

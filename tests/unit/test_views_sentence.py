@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from gopub.views.explanation import explanation
 from gopub.views.history import Told, past_view
 from gopub.views.rollout import Driver, rollout_view
 from gopub.views.sentence import SEEN, sentence
+from gopub.views.sentence_zh import sentence_zh
+from gopub.views.story import verdict_words
 from gopub.views.summary import summary_of
 from gopub.views.verdict import verdict_view
 from tests.unit.verdicts import BAKING, FORMS, NOON, drawn, event
@@ -35,6 +38,28 @@ SAYS = (
     "2.2 % of the canary's answers failed (19 of 846), none of stable's 2954: taken back;"
     " certainty far beyond the 1 % limit"
 )
+
+
+ZH = KEPT.with_name("sentences.zh.json")
+
+
+def said_zh() -> dict[str, str]:
+    """The same in Chinese."""
+    return {name: verdict_words(event(record), "zh") for name, record in FORMS.items()}
+
+
+def test_every_form_reads_in_chinese_as_it_was_meant():
+    assert said_zh() == json.loads(ZH.read_text("utf-8")), "where it was meant: as above"
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_chinese_sentence_has_the_figures_of_the_english_one(name):
+    """Shares and counts of answers; times and what others wrote are each language's own."""
+    record = FORMS[name]
+    figures = [word for word in re.findall(r"\d[\d,.]* %|\b\d[\d,.]* of \d[\d,]*", sentence(record)) if word != "1 %"]
+    for figure in figures:
+        for number in figure.split(" of "):
+            assert number in sentence_zh(record), (sentence(record), sentence_zh(record))
 
 
 def said() -> dict[str, list[str]]:
@@ -163,11 +188,12 @@ def test_another_reason_than_the_verdicts_is_told_as_it_is():
     assert summary_of(state, ())["reason"] == "aborted: not today"
 
 
-if __name__ == "__main__":
-    KEPT.write_text(json.dumps(said(), indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
 def test_who_promoted_by_hand_and_the_score_that_was_needed_are_told_once():
     said = sentence(drawn(BAKING | {"promoted": "bob"}))
     assert (said.count("by hand"), said.startswith("promoted by hand (bob); until then: ")) == (1, True)
     assert "; a score of 95, 80 are needed; " in drawn().verdict.reason
+
+
+if __name__ == "__main__":
+    for file, told in ((KEPT, said()), (ZH, said_zh())):
+        file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
