@@ -72,8 +72,10 @@ class Recorder:
         before, self.unwritten, self.state = self.unwritten, waiting, state
         if waiting:
             self._keep_unwritten()
-        elif before:
-            drop(self._ports.kits, self.rollout)
+        else:  # only now: what breaks in before must find what we tried
+            self._tried.clear()
+            if before:
+                drop(self._ports.kits, self.rollout)
         self._tell(events)
 
     def _asked(self, *, must: bool) -> bool:
@@ -111,7 +113,6 @@ class Recorder:
                 raise
             self._is_down(error)
             return waiting
-        self._tried.clear()
         return []
 
     def _is_down(self, error: GopubError) -> None:
@@ -137,17 +138,17 @@ class Recorder:
         if not self._tried:
             return
         events = [entry.event for entry in self._ports.journal.read(stream_of(self.rollout))]
-        tried, self._tried = self._tried, []
         there = [encode(event) for event in events[self.state.version - len(self.unwritten) :]]
-        mine = next((one for one in tried if [encode(event) for event in one] == there), None)
+        mine = next((one for one in self._tried if [encode(event) for event in one] == there), None)
         if mine is not None:
             self._take(events, mine)
+        self._tried.clear()
 
     def _take(self, events: list[ev.Event], mine: tuple[ev.Event, ...]) -> None:
         """The journal has these, the last of them ours: what waits still belongs behind them."""
         known = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine, self.unwritten, strict=False)))
-        self.unwritten = self.unwritten[known:]
-        self.state = fold(self.unwritten, fold(events))
+        left = self.unwritten[known:]
+        self.state, self.unwritten = fold(left, fold(events)), left
         if self.unwritten:
             self._keep_unwritten()
         else:

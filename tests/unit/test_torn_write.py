@@ -7,7 +7,10 @@ it the driver took its own entry for somebody else's, and the canary stayed unti
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from gopub.journal.state import fold
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome
+from gopub.rollout import recorder
 from gopub.rollout.back import go_back, withdraw
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
@@ -132,6 +136,47 @@ def test_a_driver_whose_seat_was_taken_meanwhile_takes_nothing_for_its_own(tmp_p
     with pytest.raises(LockedError):
         asyncio.run(withdraw(run, REASON))
     assert set(world.running().values()) == {world.new}
+
+
+def broken_in(at: int, work: Callable[[], None]) -> bool:
+    """Do the work and raise a signal before the ``at``-th line of the recorder that it comes by; whether it did."""
+    left = at
+
+    def line(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal left
+        left -= event == "line"
+        if event == "line" and left == 0:
+            raise TerminationSignal(15)
+        return line
+
+    def called(frame: FrameType, _event: str, _arg: object) -> Any:
+        return line if frame.f_code.co_filename == recorder.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(called)
+    try:
+        work()
+    except TerminationSignal:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_a_signal_at_any_line_of_a_write_leaves_a_driver_that_knows_what_is_written(tmp_path):
+    world = World(tmp_path)
+    run = world.driver()
+    asyncio.run(reach(run))
+    for at in range(1, 200):
+        held = ev.Held("ann", f"{at}", float(at), 1e9)
+        broken = broken_in(at, lambda held=held: run.record(held))
+        run.record(ev.Resumed("ann") if run.state.held else ev.SeatTaken(run.seat.epoch, "ann"))
+        written = [entry.event for entry in world.journal.read(stream_of("r1"))]
+        assert fold(written) == run.state, at
+        assert written.count(held) <= 1, at
+        if not broken:
+            break
+    assert at > 15, "each line of the way"
 
 
 class LostAnswers(TornJournal):
