@@ -12,10 +12,23 @@ from gopub.health.backends.prometheus import Prometheus, PrometheusSource
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot
+from gopub.judge.calibrate import windows_of
 from gopub.judge.verdict import Kind
 from tests.contracts.prometheus_server import Metrics, free_port, prometheus
 from tests.contracts.remote_write import FLAGS, STALE, series, write
-from tests.contracts.scraped_world import BEFORE, CANARY, LASTS, LOOK, STABLE, Judged, Scrape, Service, judged, true
+from tests.contracts.scraped_world import (
+    BEFORE,
+    CANARY,
+    LASTS,
+    LOOK,
+    SLO,
+    STABLE,
+    Judged,
+    Scrape,
+    Service,
+    judged,
+    true,
+)
 
 T0 = 1_700_000_000.0
 T1 = T0 + 86400
@@ -199,6 +212,17 @@ async def test_the_budget_counts_an_edge_once(source: PrometheusSource, app: str
     assert ours.attempts == pytest.approx(true(COURSE, STABLE, 110, 890) + true(COURSE, CANARY, 110, 890), rel=0.05)
     assert found.course[-1].attempts == pytest.approx(single.course[-1].attempts, rel=0.03)
     assert found.usual == single.usual is None, "nothing of an hour ago"
+
+
+@pytest.mark.parametrize("app", ["two servers", "two jobs", "two servers, one went away", "the edge restarts"])
+async def test_the_past_has_an_edge_once_for_calibrations(source: PrometheusSource, app: str) -> None:
+    """Also where one of the servers was gone at its end, and nobody tells any more whose its series were."""
+    found = await source.recorded(app, "prod", T0, T0 + 1500)
+    assert isinstance(found, tuple)
+    windows = windows_of(found, SLO)
+    counted = sum(one.stable.attempts for one in windows if one.stable)
+    first, last = (round(at - T0) for at in (windows[0].start, windows[-1].end))
+    assert true(COURSE, STABLE, first, min(last, LASTS)) == pytest.approx(counted, rel=0.06)
 
 
 async def test_two_edges_are_two_in_the_budget(source: PrometheusSource) -> None:

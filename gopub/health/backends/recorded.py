@@ -10,7 +10,6 @@ from gopub.health.backends.targets import Row, Targets, targets
 CHUNK = 3600.0
 """Seconds that one question asks for."""
 STEP = 60.0
-_LOOKBACK = "5m"
 Ask = Callable[[str, float], Awaitable[list[Row]]]
 
 
@@ -30,7 +29,8 @@ async def moments(
     begin, end = span
     while begin < end:
         upto = min(begin + CHUNK, end)
-        who = targets(await ask(f"{selector((told,), equal=labels)}[{_LOOKBACK}]", upto))
+        # Of the whole of it: an edge that was scraped twice is one edge also where one of the two ended meanwhile.
+        who = targets(await ask(f"{selector((told,), equal=labels)}[{upto - begin:.0f}s]", upto))
         rows = await ask(f"{selector(names, equal=labels)}[{upto - begin:.0f}s:{STEP:.0f}s]", upto)
         at_moments: dict[float, list[Row]] = {}
         for found, samples in rows:
