@@ -295,7 +295,8 @@ def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     keep = environment.rollout.keep_stable
     steps = spec_steps(environment, [str(number) for number in range(hosts)], keep)
     slo = environment.judge.slo
-    seen = table(steps, Wanted(SloTarget(slo.latency_p95, slo.error_rate), environment.judge.alpha))
+    target, count = SloTarget(slo.latency_p95, slo.error_rate), len(environment.judge.endpoints)
+    seen = table(steps, Wanted(target, environment.judge.alpha, endpoints=count))
     kept = cost(steps, hosts, keep, environment.rollout.ends_within)
     by_lines = lines.table(steps) if environment.judge.logs_profile == "article" else ()
     return (*seen, *by_lines, *growth(steps, environment.judge.score.memory_growth), *filter(None, (kept,)))

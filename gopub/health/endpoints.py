@@ -82,13 +82,14 @@ def _rows(names: Sequence[str], places: Sequence[tuple[RawSeries, int]]) -> tupl
 
 def window_at(window: Window, at: int) -> Window:
     """One endpoint's counts as a window of their own, its groups in the place of hosts."""
-    return Window(window.start, window.end, _track_at(window.canary, at), _track_at(window.stable, at))
+    canary, stable = _track_at(window.canary, at, "canary"), _track_at(window.stable, at, "stable")
+    return Window(window.start, window.end, canary, stable)
 
 
-def _track_at(track: TrackWindow | None, at: int) -> TrackWindow | None:
+def _track_at(track: TrackWindow | None, at: int, name: str) -> TrackWindow | None:
     if track is None or at >= len(track.endpoints):
         return None
-    hosts = (HostCounts(f"{place}", *row) for place, row in enumerate(track.endpoints[at]) if row[0] or row[2])
+    hosts = (HostCounts(f"{name} {place}", *row) for place, row in enumerate(track.endpoints[at]) if row[0] or row[2])
     return TrackWindow(track.release, tuple(hosts))
 
 
@@ -109,7 +110,8 @@ def _learnt(state: MetricState, name: str, parts: Iterable[Window]) -> MetricSta
     for part in parts:  # without a canary nothing but the spread is learnt from them, and each is a bin of its own
         state = fold_metric(state, window=replace(part, canary=None), name=name, basis="none", allowed=None)
         state = replace(state, spread=state.spread.close())
-    return replace(MetricState(), spread=state.spread.settle())
+    # Groups have no past of their own that a canary's host could be held against: none of them is one host.
+    return replace(MetricState(), spread=replace(state.spread.settle(), past={}))
 
 
 def fold_endpoints(

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gopub.health.config import SloTarget
+from gopub.health.endpoints import with_endpoints
 from gopub.health.eprocess import FIRST, GRID, Process, against_stable, log_sum, most
-from gopub.health.sequential import MARGIN, WEIGHTS, EvidenceState, MetricState, evidence
+from gopub.health.sequential import MARGIN, WEIGHTS, EndpointState, EvidenceState, MetricState, evidence
 
 SHARE = 0.8
 """How often what is told to be seen is found."""
@@ -40,7 +41,8 @@ class Sight:
 
     ``stable`` 0 is a step beside which stable has no traffic. Evidence is divided by ``phi``; ``cluster`` bad events
     come at once, on one track. ``every``: seconds between two windows, each multiplies a bet by
-    ``eprocess.most`` of it at most.
+    ``eprocess.most`` of it at most. ``family``: so many endpoints are declared, and ``of_endpoint``: this is what is
+    seen of one of them.
     """
 
     canary: float
@@ -52,6 +54,8 @@ class Sight:
     phi: float = ASSUMED_PHI
     cluster: float = 1.0
     every: float = 2.0
+    family: int = 0
+    of_endpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,12 @@ def _needed(sight: Sight, mark: float) -> float:
     def whole(log_e: float) -> float:
         process = Process((log_e - math.log(FIRST),) * len(GRID), blocks=_NEVER)
         late = sight.slo.latency_p95 is not None
-        return evidence(EvidenceState(errors=MetricState(versus_stable=process)), sight.slo, late=late).log_e
+        metric = MetricState(versus_stable=process)
+        state = EvidenceState() if sight.of_endpoint else EvidenceState(errors=metric)
+        if sight.of_endpoint:
+            others = (EndpointState(),) * (sight.family - 1)
+            state = replace(state, endpoints=(EndpointState(errors=metric), *others))
+        return with_endpoints(evidence(state, sight.slo, late=late), state, ("",) * sight.family, slow=late).log_e
 
     low, high = 0.0, mark + 10
     for _ in range(40):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gopub.health.config import SloTarget
 from gopub.health.power import Sight, least
@@ -30,6 +30,8 @@ class Wanted:
     slo: SloTarget
     alpha: float
     every: float = LOOK
+    endpoints: int = 0
+    """How many are declared: the totals have a smaller part of the coin."""
 
 
 def told(steps: Sequence[PlannedStep], usual: Usual, wanted: Wanted) -> tuple[str, ...]:
@@ -46,6 +48,26 @@ def told(steps: Sequence[PlannedStep], usual: Usual, wanted: Wanted) -> tuple[st
         best = seen if best is None or (seen is not None and seen < best) else best
     compared = any(_has_share(step) and step.weight < FULL for step in steps)
     return (*lines, *_too_short(best, wanted.slo)) if compared else tuple(lines)
+
+
+def told_of_endpoints(
+    steps: Sequence[PlannedStep], usual: Mapping[str, Usual], names: Sequence[str], wanted: Wanted
+) -> tuple[str, ...]:
+    """What the best step finds of each declared endpoint, where its traffic is known; () where no step compares."""
+    compared = [step for step in steps if _has_share(step) and step.weight < FULL]
+    best = max(compared, key=lambda step: min(step.weight, FULL - step.weight) * step.bake, default=None)
+    if best is None:
+        return ()
+    lines = []
+    for name, one in usual.items():
+        sight = replace(_sight(best, one, wanted), of_endpoint=True)
+        lines.append(f"{name} ({one.requests:.3g} requests/s): step {best.index + 1} {_finds(sight, least(sight))}")
+    unknown = [name for name in names if name not in usual]
+    if unknown:
+        lines.append(
+            f"what the steps find at {', '.join(unknown)} is not known: no edge has counted that of stable yet"
+        )
+    return tuple(lines)
 
 
 def table(steps: Sequence[PlannedStep], wanted: Wanted) -> tuple[str, ...]:
@@ -109,6 +131,7 @@ def _sight(step: PlannedStep, usual: Usual, wanted: Wanted) -> Sight:
         phi=usual.phi,
         cluster=usual.cluster,
         every=wanted.every,
+        family=wanted.endpoints,
     )
 
 

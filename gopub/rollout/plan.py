@@ -9,14 +9,14 @@ from gopub.fleet.facts import HostFacts
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, NoData
 from gopub.health.sources import Unsure
-from gopub.health.usual import usual
+from gopub.health.usual import usual, usual_endpoints
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
 from gopub.plan import lines
 from gopub.plan.model import Plan, ReleaseRef
-from gopub.plan.sight import LOOK, Wanted, growth, told
+from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
 from gopub.plan.steps import plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
@@ -94,6 +94,9 @@ async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
     judge, last = ports.environment.judge, await ports.metrics.counters(planned.app, planned.env, releases, now)
     scraped = last.interval if isinstance(last, CounterSnapshot) else None
     slo = SloTarget(judge.slo.latency_p95, judge.slo.error_rate)
-    wanted = Wanted(slo, judge.alpha, max(judge.look or LOOK, scraped or 0.0))
+    names = judge.endpoints
+    wanted = Wanted(slo, judge.alpha, max(judge.look or LOOK, scraped or 0.0), len(names))
     by_lines = lines.told(planned.steps, found) if judge.logs_profile == "article" else ()
-    return (*told(planned.steps, found, wanted), *by_lines)
+    by_name = usual_endpoints(past, planned.stable.short, names) if names else {}
+    of_endpoints = told_of_endpoints(planned.steps, by_name, names, wanted)
+    return (*told(planned.steps, found, wanted), *of_endpoints, *by_lines)

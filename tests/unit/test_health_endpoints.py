@@ -168,6 +168,19 @@ def test_the_spread_of_an_endpoint_is_learnt_from_before_and_while_it_lasts():
     assert live.endpoints[0].errors.spread.phi > 5
 
 
+def test_a_group_that_always_failed_is_not_taken_for_the_canarys_own_past():
+    bad = tuple((1000, one, 0, 0) for one in (20, 0, 0))
+    past = [Window(60.0 * n, 60.0 * n + 60, None, TrackWindow(STABLE, endpoints=(bad,))) for n in range(10)]
+    learnt = learn_endpoints(EvidenceState(), past, 1)
+    phi = learnt.endpoints[0].errors.spread.phi
+    now = Window(1000.0, 1030.0, TrackWindow(CANARY, endpoints=(((400, 31, 0, 0),),)), TrackWindow(STABLE, endpoints=(bad,)))
+    state = fold_endpoints(learnt, [now], 1, compare=True)
+    ratios = against_stable(31, 400, 20, 3000, 0.25)
+    by_hand = Process().step_on(ratios, phi, (1000.0, 1030.0), 0, WEIGHTS["errors"])
+    assert phi > 10
+    assert state.endpoints[0].errors.versus_stable == by_hand
+
+
 def test_hosts_are_counted_in_so_many_groups_and_keep_theirs():
     counting = Counting(NAMES)
     hosts = [f"h{n:02d}" for n in range(20)]
