@@ -173,7 +173,9 @@ def test_a_group_that_always_failed_is_not_taken_for_the_canarys_own_past():
     past = [Window(60.0 * n, 60.0 * n + 60, None, TrackWindow(STABLE, endpoints=(bad,))) for n in range(10)]
     learnt = learn_endpoints(EvidenceState(), past, 1)
     phi = learnt.endpoints[0].errors.spread.phi
-    now = Window(1000.0, 1030.0, TrackWindow(CANARY, endpoints=(((400, 31, 0, 0),),)), TrackWindow(STABLE, endpoints=(bad,)))
+    now = Window(
+        1000.0, 1030.0, TrackWindow(CANARY, endpoints=(((400, 31, 0, 0),),)), TrackWindow(STABLE, endpoints=(bad,))
+    )
     state = fold_endpoints(learnt, [now], 1, compare=True)
     ratios = against_stable(31, 400, 20, 3000, 0.25)
     by_hand = Process().step_on(ratios, phi, (1000.0, 1030.0), 0, WEIGHTS["errors"])
