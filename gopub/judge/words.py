@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gopub.health.aside import Aside
+from gopub.health.config import STEPWISE
 from gopub.health.curves import latency_origin
 from gopub.health.endpoints import loudest as loudest_endpoint
 from gopub.health.leaving import is_sure, mark, share
@@ -24,6 +25,8 @@ _WORSE = {
     "slow": "the canary answers later than stable",
     "late": "the canary answers later than stable",
 }
+YOUNG = 120.0
+"""Seconds: slow answers of processes that are no older may be those of a start."""
 _SHORT = {
     "latency": "the canary answers too late",
     "errors": "the canary fails too often",
@@ -100,7 +103,16 @@ def say_worse(observation: Observation) -> str:
     if loudest is None or name not in ("slow", "late"):
         return words
     latency = _say_tail(observation, loudest) or say_latency(observation)
-    return f"{words} ({latency})" if latency else words
+    return (f"{words} ({latency})" if latency else words) + _say_start(observation)
+
+
+def _say_start(observation: Observation) -> str:
+    """That the canary's processes have only just begun, where nothing of their start was left out."""
+    config, ages = observation.config, [host.use.age for host in observation.hosts if host.use]
+    if config.rules < STEPWISE or config.warmup or not ages or any(age is None or age > YOUNG for age in ages):
+        return ""
+    oldest = say_about(max(age for age in ages if age is not None))
+    return f", {oldest} after its start at most (`judge.warmup` leaves out a start that is always slow)"
 
 
 def _say_endpoint(one: EndpointEvidence, observation: Observation) -> str:

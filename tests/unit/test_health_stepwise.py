@@ -8,11 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.health.config import SloTarget
+from gopub.health.config import JudgeConfig, SloTarget
 from gopub.health.dispersion import SURE, Dispersion, Tally, changed
 from gopub.health.eprocess import BURST, BURSTS, EVEN, GRID, Process, against_stable, log_sum, most
-from gopub.health.samples import HostCounts, TrackWindow, Window
+from gopub.health.observation import Observation
+from gopub.health.samples import HostCounts, ProcessHealth, TrackWindow, Window
 from gopub.health.sequential import WEIGHTS, EvidenceState, evidence, fold, learn
+from gopub.health.uses import ProcessUse
+from gopub.judge.words import say_worse
 
 SLO = SloTarget(0.2, 0.01)
 NONE = [0.0] * len(GRID)
@@ -138,6 +141,33 @@ def test_one_window_alone_never_takes_back():
     for length in (5.0, 60.0, 600.0):
         assert log_e([[(100_000, 100_000, 300_000, 0)]], length=length) < math.log(10_000)
     assert log_sum([math.log(BURSTS), 0.0]) < math.log(10_000)
+
+
+# --- a start
+
+
+def said(*ages, metric="slow", **config):
+    bad = 200 if metric == "errors" else 0
+    slow = 200 - bad
+    canary, stable = (
+        TrackWindow(name, (HostCounts(name, 500, b, 500, s),)) for name, b, s in (("c", bad, slow), ("s", 2, 2))
+    )
+    state = fold(
+        EvidenceState(slow_above=0.2), [Window(0.0, 5.0, canary, stable)], SLO, compare=True, stable_broken=False
+    )
+    hosts = tuple(ProcessHealth(f"h{i}", use=ProcessUse(age=age)) for i, age in enumerate(ages))
+    seen = Observation(JudgeConfig("a", "e", "r", "c", "s", SLO, **config), 0, 5.0, hosts=hosts)
+    return say_worse(replace(seen, evidence=evidence(state, SLO)))
+
+
+def test_slow_answers_of_processes_that_have_just_begun_are_told_as_such():
+    """Nobody declared a warm-up: users do wait, so the release is blamed, and whoever reads it knows of what."""
+    assert said(20.0, 44.6).endswith(
+        ", 45s after its start at most (`judge.warmup` leaves out a start that is always slow)"
+    )
+    for others in (said(20.0, 400.0), said(20.0, None), said(), said(20.0, warmup=30.0), said(20.0, rules=5)):
+        assert "start" not in others
+    assert "start" not in said(20.0, metric="errors"), "errors count from the first request"
 
 
 # --- a host's own past
