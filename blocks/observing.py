@@ -28,6 +28,7 @@ class PrometheusServer(ConnectionBlock):
     connection: ClassVar[type[Connection]] = prometheus.Prometheus
 
     url: str = Field(description="Its address.")
+    replicas: list[str] = Field([], description="More servers that scrape the same edges; all are asked.")
     token: SecretStr | None = Field(None, description="A bearer token.")
     user: str | None = Field(None, description="The user of basic auth.")
     password: SecretStr | None = Field(None, description="The password of basic auth.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import cast
 
 import pytest
 
+from gopub.health.backends.edges import EdgeSource, EdgesThemselves
 from gopub.health.backends.prometheus import Prometheus, PrometheusSource
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget, JudgeConfig, SloTarget
@@ -20,6 +22,9 @@ from gopub.health.quantile import quantile
 from gopub.health.samples import CounterSnapshot, NoData, ProcessHealth, RuntimeSnapshot
 from gopub.health.sources import MetricSource
 from gopub.judge.calibrate import calibrate, windows_of
+from gopub.process import Result
+from gopub.traffic.backends.nginx import NginxRouter
+from gopub.wiring.counting import RouterReader
 from tests.contracts.prometheus_server import Metrics, free_port, histogram_lines, prometheus
 
 T0 = 1_700_000_000.0
@@ -115,7 +120,6 @@ class MetricsContract:
         assert (seen.canary.attempts, seen.canary.errors) == (220, 20)
         assert (seen.canary.timed, seen.canary.slow) == (200, 200)
         assert {h.host: (h.attempts, h.errors) for h in seen.stable.hosts} == {"h1": (2002, 2), "h2": (2000, 0)}
-        assert a.interval == b.interval == 15.0
 
     async def test_declared_endpoints_are_read_apart(self, source: MetricSource) -> None:
         a, b = await _good(source, T0 + 3300), await _good(source, T0 + 3600)
@@ -144,6 +148,65 @@ class MetricsContract:
         assert seen.canary
         assert seen.canary.attempts == 22
 
+    async def test_an_unknown_app_is_no_data(self, source: MetricSource) -> None:
+        found = await _counters(source, T0 + 600, "unknown")
+        assert isinstance(found, NoData)
+        assert found.reason
+
+    async def test_a_counter_that_is_no_number_is_no_data(self, source: MetricSource) -> None:
+        assert isinstance(await _counters(source, T0 + 585, "nan"), CounterSnapshot)
+        found = await _counters(source, T0 + 600, "nan")
+        assert isinstance(found, NoData)
+        assert found.reason
+
+    async def test_a_hostile_label_value_stays_a_value(self, source: MetricSource) -> None:
+        found = await _counters(source, T0 + 600, HOSTILE)
+        assert isinstance(found, CounterSnapshot)
+        assert {series.release for series in found.series} == {CANARY}
+        assert isinstance(await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="'), NoData)
+
+    async def test_what_was_asked_gives_the_same_answer_again(self, source: MetricSource) -> None:
+        assert await _good(source, T0 + 3600) == await _good(source, T0 + 3600)
+
+    async def test_an_observer_judges_by_it(self, source: MetricSource) -> None:
+        config = JudgeConfig("hello", "prod", "r-1", CANARY, STABLE, SloTarget(0.25, 0.01))
+        observer = Observer(source, None, config)
+        await observer.start(T0 + 2990)
+        for at in range(3000, 3601, 15):
+            seen = await observer.look(T0 + at, (ProcessHealth("h3"),), 0)
+        assert seen.no_data is None
+        assert seen.step_totals.canary_requests == 440
+        assert set(seen.slo_canary.broken) == {"error_rate", "latency_p95"}
+        assert not (seen.slo_stable and seen.slo_stable.broken)
+        assert seen.evidence.e_value > 10_000
+        assert seen.score.value is not None
+        assert seen.score.value <= 40
+
+    async def test_where_nothing_can_be_read_there_is_no_data(self, nothing: MetricSource) -> None:
+        for found in (
+            await _counters(nothing, T0),
+            await nothing.history("hello", "prod", (STABLE,), T0),
+        ):
+            assert isinstance(found, NoData)
+            assert found.reason
+
+
+class ScrapedContract:
+    """And of one that has them from a scraper, which keeps the past and scrapes processes too."""
+
+    async def test_how_far_scrapes_are_apart_is_seen(self, source: MetricSource) -> None:
+        assert [(await _good(source, T0 + at)).interval for at in (3300, 3600)] == [15.0, 15.0]
+
+    async def test_a_counter_that_is_no_number_is_named(self, source: MetricSource) -> None:
+        found = await _counters(source, T0 + 600, "nan")
+        assert isinstance(found, NoData)
+        assert "gopub_edge_attempts_total of h1" in found.reason
+
+    async def test_where_no_process_can_be_read_there_is_no_data(self, nothing: MetricSource) -> None:
+        found = await nothing.runtime("hello", "prod", ("h1",), T0)
+        assert isinstance(found, NoData)
+        assert found.reason
+
     async def test_one_stale_edge_is_noted_and_the_other_counts(self, source: MetricSource) -> None:
         found = await _good(source, T0 + 800)
         assert set(found.edges) == {"10.0.0.9:9145"}
@@ -155,26 +218,6 @@ class MetricsContract:
         found = await _counters(source, T0 + 600 + age, "dead")
         assert isinstance(found, CounterSnapshot) is fresh
         assert fresh or found.reason  # type: ignore[union-attr]
-
-    async def test_an_unknown_app_is_no_data(self, source: MetricSource) -> None:
-        found = await _counters(source, T0 + 600, "unknown")
-        assert isinstance(found, NoData)
-        assert found.reason
-
-    async def test_a_counter_that_is_no_number_is_no_data(self, source: MetricSource) -> None:
-        assert isinstance(await _counters(source, T0 + 585, "nan"), CounterSnapshot)
-        found = await _counters(source, T0 + 600, "nan")
-        assert isinstance(found, NoData)
-        assert "gopub_edge_attempts_total of h1" in found.reason
-
-    async def test_a_hostile_label_value_stays_a_value(self, source: MetricSource) -> None:
-        found = await _counters(source, T0 + 600, HOSTILE)
-        assert isinstance(found, CounterSnapshot)
-        assert {series.release for series in found.series} == {CANARY}
-        assert isinstance(await _counters(source, T0 + 600, 'x"} or vector(1) or up{a="'), NoData)
-
-    async def test_what_was_asked_gives_the_same_answer_again(self, source: MetricSource) -> None:
-        assert await _good(source, T0 + 3600) == await _good(source, T0 + 3600)
 
     async def test_runtime_by_host(self, source: MetricSource) -> None:
         found = await source.runtime("hello", "prod", ("h3", "h4", "h5", "h6"), T0 + 600)
@@ -216,29 +259,6 @@ class MetricsContract:
         assert 0 <= moments[0] < moments[-1] <= 3600
         assert sum(s.classes["2xx"] for s in increments(found[-2], found[-1])) > 0
 
-    async def test_an_observer_judges_by_it(self, source: MetricSource) -> None:
-        config = JudgeConfig("hello", "prod", "r-1", CANARY, STABLE, SloTarget(0.25, 0.01))
-        observer = Observer(source, None, config)
-        await observer.start(T0 + 2990)
-        for at in range(3000, 3601, 15):
-            seen = await observer.look(T0 + at, (ProcessHealth("h3"),), 0)
-        assert seen.no_data is None
-        assert seen.step_totals.canary_requests == 440
-        assert set(seen.slo_canary.broken) == {"error_rate", "latency_p95"}
-        assert not (seen.slo_stable and seen.slo_stable.broken)
-        assert seen.evidence.e_value > 10_000
-        assert seen.score.value is not None
-        assert seen.score.value <= 40
-
-    async def test_where_nothing_can_be_read_there_is_no_data(self, nothing: MetricSource) -> None:
-        for found in (
-            await _counters(nothing, T0),
-            await nothing.history("hello", "prod", (STABLE,), T0),
-            await nothing.runtime("hello", "prod", ("h1",), T0),
-        ):
-            assert isinstance(found, NoData)
-            assert found.reason
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -246,7 +266,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-class TestPrometheus(MetricsContract):
+class TestPrometheus(ScrapedContract, MetricsContract):
     KIND = "prometheus"
 
     @pytest.fixture
@@ -443,3 +463,94 @@ async def test_control_a_healthy_answer_of_the_same_making_is_data() -> None:
         assert isinstance(found, CounterSnapshot)
         assert replace(found, queries=()).series[0].classes == {"2xx": 3.0}
         source.close()
+
+
+class OnAnEdge:
+    """An edge as it was at a time: it answers on its channel with what ``filled`` holds of it."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self.at, self.app = T0, ""
+
+    def now(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        del stdin
+        releases = argv[-1].partition("releases=")[2].split(",")
+        hosts: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+        told = ("class", "le", "outcome", "pace")
+        apps = set()
+        for (name, pairs), points in self.metrics.samples.items():
+            labels, value = dict(pairs), next((value for at, value in reversed(points) if at <= self.at), None)
+            if labels.get("instance") != "10.0.0.9:9145" or value is None:
+                continue
+            apps.add(labels["app"])
+            if labels["app"] == self.app and labels.get("release") in releases:
+                place = hosts.setdefault((labels["release"], labels["host"]), {})
+                place.setdefault(name, {})[next((labels[key] for key in told if key in labels), "")] = value
+        app = self.app if self.app in apps else "hello"
+        series = ",".join(self._series(*place, found) for place, found in sorted(hosts.items()))
+        said = {"edge": "0" * 16, "now": self.at, "since": T0, "app": app, "env": "prod", "endpoints": [ORDERS]}
+        said |= {"classes": ["2xx", "5xx"], "bounds": list(BOUNDS)}
+        out = f'{json.dumps(said)[:-1]}, "series": [{series}]}}\n\n200'
+        return Result(tuple(argv), 0, out.encode(), b"")
+
+    def _series(self, release: str, host: str, found: Mapping[str, Mapping[str, str]]) -> str:
+        """Counters as they stand, also where they are none; buckets each by itself."""
+        classes = found["gopub_edge_attempts_total"]
+        said = f'"classes": [{classes["2xx"]}, {classes["5xx"]}]'
+        for key, family in {"latency": "request", "warming": "warming_request"}.items():
+            if buckets := found.get(f"gopub_edge_{family}_seconds_bucket"):
+                rising = [int(float(value)) for _, value in sorted(buckets.items(), key=lambda one: float(one[0]))]
+                said += f', "{key}": {[b - a for a, b in pairwise([0, *rising])]}'
+        ends = {
+            **found.get("gopub_edge_endpoint_attempts_total", {}),
+            **found.get("gopub_edge_endpoint_answers_total", {}),
+        }
+        counted = "[" + ", ".join(ends[key] for key in ("ok", "error", "fine", "slow")) + "]" if ends else "null"
+        said += f', "endpoints": [{counted}]'
+        return f'{{"release": "{release}", "host": "{host}", {said}}}'
+
+
+class AsOf(EdgeSource):
+    """The edges at the time of the question: a real one only knows now."""
+
+    def __init__(self, edge: OnAnEdge) -> None:
+        async def connect(_: str) -> OnAnEdge:
+            return edge
+
+        router = NginxRouter(("e1",), connect, clock=edge)
+        super().__init__(RouterReader(router, ("e1",), "hello"), patience=60, clock=edge)
+        self._edge = edge
+
+    async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
+        self._edge.at, self._edge.app = at, app
+        return await super().counters(app, env, releases, at)
+
+
+class TestEdges(MetricsContract):
+    KIND = "edges"
+
+    @pytest.fixture
+    async def source(self) -> AsyncIterator[AsOf]:
+        made = AsOf(OnAnEdge(filled()))
+        yield made
+        await made.aclose()
+
+    @pytest.fixture
+    def nothing(self) -> MetricSource:
+        return EdgesThemselves().open()
+
+    async def test_between_two_answers_lies_no_scrape(self, source: MetricSource) -> None:
+        assert (await _good(source, T0 + 3600)).interval == 0.0
+
+    async def test_the_past_is_what_was_heard_and_nothing_is_known_of_processes(self, source: MetricSource) -> None:
+        assert isinstance(await source.history("hello", "prod", (STABLE,), T0 + 3570), NoData)
+        found = await source.history("hello", "prod", (STABLE,), T0 + 3600)
+        assert isinstance(found, tuple)
+        assert sum(one.classes["2xx"] for one in increments(*found)) == 400
+        assert await source.runtime("hello", "prod", ("h3",), T0) == RuntimeSnapshot(T0)

@@ -120,7 +120,7 @@ class TestPluginRouter(of_routers.RouterContract):
             yield PaperWorld(made, {"e1": one, "e2": two})
 
 
-class TestPluginMetrics(of_metrics.MetricsContract):
+class TestPluginMetrics(of_metrics.ScrapedContract, of_metrics.MetricsContract):
     KIND = "abacus"
 
     @pytest.fixture

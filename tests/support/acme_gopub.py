@@ -161,6 +161,8 @@ Points = list[tuple[float, float]]
 KEPT, OLD = 300.0, 5
 """A sample is of now for so many seconds; an edge is stale after so many intervals of its samples."""
 FILED = {
+    "gopub_edge_endpoint_attempts_total": "endpoints",
+    "gopub_edge_endpoint_answers_total": "endpoints",
     "gopub_edge_request_seconds_bucket": "timed",
     "gopub_edge_warming_request_seconds_bucket": "warming",
 }
@@ -248,9 +250,16 @@ def counted(series: list[tuple[str, Labels, Points]], ours: Labels, releases: Se
         if not isfinite(value) or value < 0:
             raise ValueError(f"{name} of {labels['host']} is {value}: no counter")
         place = (labels["instance"], labels["release"], labels["host"])
-        row = rows.setdefault(place, {"classes": {}, "timed": {}, "warming": {}})
-        row[kind][labels["class"] if kind == "classes" else float(labels["le"])] = value
-    return tuple(RawSeries(*place, row["classes"], row["timed"], row["warming"]) for place, row in sorted(rows.items()))
+        row = rows.setdefault(place, {"classes": {}, "timed": {}, "warming": {}, "endpoints": {}})
+        row[kind][key_of(labels)] = value
+    return tuple(RawSeries(*place, *row.values()) for place, row in sorted(rows.items()))
+
+
+def key_of(labels: Labels):
+    """What of a host is counted: a class, an endpoint and how it went, or a bound."""
+    if "endpoint" in labels:
+        return labels["endpoint"], labels.get("outcome") or labels["pace"]
+    return labels["class"] if "class" in labels else float(labels["le"])
 
 
 class Diary(LogsConnection):
