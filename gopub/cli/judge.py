@@ -46,6 +46,9 @@ def replay(
     bake: Annotated[str, typer.Option("--bake", help="The bake of --canary; without it, all of the time.")] = "",
     every: Annotated[str, typer.Option("--every", help="Time between two looks.")] = "5s",
     policy: Annotated[Path | None, typer.Option("--policy", help="A file with the keys of `judge`.")] = None,
+    source: Annotated[
+        str, typer.Option("--source", help="The connection that kept the past; without it, the env's own.")
+    ] = "",
     spec: Annotated[Path, typer.Option("--file", "-f", help="gopub.yaml, for the env's Prometheus.")] = Path(
         "gopub.yaml"
     ),
@@ -61,7 +64,7 @@ def replay(
         if file is not None:
             raise UsageError("GP608", "a FILE, and a past time", hint="replay one of them")
         times = (begin, end, bake)
-        rerun_past(Past(rollout, env, canary, stable, times, every, policy, spec), as_json=as_json)
+        rerun_past(Past(rollout, env, canary, stable, times, every, policy, spec, source), as_json=as_json)
         return
     if file is None:
         raise UsageError("GP608", "nothing to replay", hint="name a FILE, --rollout ID, or --canary ID and --from TIME")

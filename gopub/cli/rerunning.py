@@ -38,6 +38,7 @@ class Past:
     every: str
     policy: Path | None
     spec: Path
+    source: str = ""
 
 
 def rerun_past(asked: Past, *, as_json: bool) -> None:
@@ -48,7 +49,7 @@ def rerun_past(asked: Past, *, as_json: bool) -> None:
     """
     now, project = SystemClock().now(), open_project(asked.spec)
     wanted = _of_rollout(asked, project) if asked.rollout else _of_times(asked, project, now)
-    found = asyncio.run(rerun(project, wanted))
+    found = asyncio.run(rerun(project, wanted, asked.source))
     if as_json:
         say_document(json.dumps(rerun_json(found), ensure_ascii=False, indent=2))
     else:

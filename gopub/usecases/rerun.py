@@ -8,7 +8,7 @@ from dataclasses import replace
 from gopub.errors import UsageError
 from gopub.health.observe import Observer
 from gopub.health.samples import CounterSnapshot, ProcessHealth
-from gopub.health.sources import MetricSource, PastSource
+from gopub.health.sources import MetricsConnection, MetricSource, PastSource
 from gopub.judge.rerun import Rerun, Walk, Wanted
 from gopub.wiring.outside import judge_sources
 from gopub.wiring.project import Project, edges_of
@@ -20,17 +20,21 @@ MISSING = (
 )
 
 
-async def rerun(project: Project, wanted: Wanted) -> Rerun:
-    """Look at the past of an env again.
+async def rerun(project: Project, wanted: Wanted, source: str = "") -> Rerun:
+    """Look at the past of an env again, as the connection ``source`` kept it; without one, as the env's metrics did.
 
     Raises:
         UsageError: GP605, its metrics keep no past.
     """
     environment = project.environment(wanted.config.env)
-    metrics: object = judge_sources(project, environment, edges_of(project, environment))[0]
+    if source:
+        metrics: object = project.connections.get(source, MetricsConnection).open()
+    else:
+        metrics = judge_sources(project, environment, edges_of(project, environment))[0]
     if metrics is None or not isinstance(metrics, PastSource):
-        hint = "a Prometheus does: name it in judge.metrics, or at the router's connection"
-        raise UsageError("GP605", f"the metrics of {wanted.config.env} keep no past", hint=hint)
+        hint = "a Prometheus does: name one of connections.yaml with --source"
+        whose = f"{source} keeps" if source else f"the metrics of {wanted.config.env} keep"
+        raise UsageError("GP605", f"{whose} no past", hint=hint)
     return await looked_again(metrics, wanted)  # type: ignore[arg-type]
 
 

@@ -167,5 +167,11 @@ def test_a_time_is_judged_by_releases_that_are_given(tmp_path, monkeypatch, caps
     code, _, err = run(monkeypatch, capsys, "judge", "replay")
     assert (code, "GP608" in err) == (2, True)
     project_of(tmp_path, "bad", f"http://127.0.0.1:{free_port()}")
+    with (tmp_path / "connections.yaml").open("a") as more:
+        more.write(f"archive: {{kind: prometheus, url: '{server}'}}\n")
+    code, out, _ = run(monkeypatch, capsys, *line, "--from", begin, "--to", end, "--source", "archive")
+    assert (code, "ended with ROLLBACK" in out) == (0, True), "another one has it"
+    code, _, err = run(monkeypatch, capsys, *line, "--from", begin, "--source", "edges")
+    assert (code, "edges" in err) == (2, True), "no source of metrics"
     code, out, _ = run(monkeypatch, capsys, *line, "--from", begin, "--to", end)
     assert (code, "no connection" in out) == (0, True), "nobody knows, and it says why"
