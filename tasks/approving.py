@@ -51,6 +51,8 @@ NEEDED = "Approval needed"
 _KEYS = keyset_from_base_key("approval")
 _LONG = timedelta(days=3650)
 """Until it is ended by us: Prefect lets no run pause for ever."""
+_SOON = timedelta(minutes=5)
+"""In which its form is there, or `recover` has made it: no worker begins it before. The list of runs ends soon after."""
 _AT_ONCE = 200
 _log = log("approvals")
 
@@ -98,7 +100,7 @@ def needed(state: Rollout, steps: frozenset[int]) -> Iterator[Needed]:
 
 
 async def request(client: PrefectClient, one: Needed) -> None:
-    """Make the run with its form, once; it is scheduled for a day that never comes until its form is there."""
+    """Make the run with its form, once; it is scheduled for later until its form is there."""
     deployment = await client.read_deployment_by_name(DEPLOYMENT)
     made = await client.create_flow_run_from_deployment(
         deployment.id,
@@ -106,7 +108,7 @@ async def request(client: PrefectClient, one: Needed) -> None:
         name=f"approve-{one.app}-{one.env}-{one.version}-step-{one.step}",
         tags=[TAG, f"app:{one.app}", f"env:{one.env}"],
         idempotency_key=f"approval:{one.rollout}:{one.step}",
-        state=Scheduled(scheduled_time=_never()),
+        state=Scheduled(scheduled_time=_now() + _SOON),
     )
     if made.state is None or made.state.type is not StateType.SCHEDULED:
         return
@@ -119,13 +121,13 @@ async def request(client: PrefectClient, one: Needed) -> None:
 
 def _waiting(one: Needed) -> State[Any]:
     says = f"step {one.step} of {one.rollout}: Resume opens the form"
-    state: State[Any] = Paused(name=NEEDED, message=says, reschedule=True, pause_expiration_time=_never())
+    state: State[Any] = Paused(name=NEEDED, message=says, reschedule=True, pause_expiration_time=_now() + _LONG)
     state.state_details.run_input_keyset = {str(part): name for part, name in _KEYS.items()}
     return state
 
 
-def _never() -> datetime:
-    return datetime.fromtimestamp(SystemClock().now(), UTC) + _LONG
+def _now() -> datetime:
+    return datetime.fromtimestamp(SystemClock().now(), UTC)
 
 
 def decide(journal: Journal, rollout: str, step: int, decision: Decision) -> str:

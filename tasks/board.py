@@ -119,5 +119,11 @@ class Board:
             self._made = (await client.create_artifact(text)).id, (await client.create_artifact(bar)).id
             return
         text_id, bar_id = self._made
-        await client.update_artifact(text_id, ArtifactUpdate(data=page.text, description=page.description))
-        await client.update_artifact(bar_id, ArtifactUpdate(data=share, description=page.description))
+        await _change(client, text_id, ArtifactUpdate(data=page.text, description=page.description))
+        await _change(client, bar_id, ArtifactUpdate(data=share, description=page.description))
+
+
+async def _change(client: PrefectClient, which: UUID, to: ArtifactUpdate) -> None:
+    """As the client's ``update_artifact``, without its event: two each five seconds would be all that the feed has."""
+    change = to.model_dump(mode="json", exclude_unset=True)
+    await client.request("PATCH", "/artifacts/{id}", path_params={"id": which}, json=change)

@@ -23,6 +23,12 @@ async def form_of(shown: Shown, env: str) -> dict[str, Any]:
     return found
 
 
+async def artifact_events(shown: Shown, run: str, what: str) -> list[str]:
+    related = {"resources_in_roles": [[f"prefect.flow-run.{run}", "flow-run"]]}
+    wanted = {"filter": {"event": {"name": [f"prefect.artifact.{what}"]}, "related": related}}
+    return [one["event"] for one in (await shown.stack.ask("POST", "/events/filter", json=wanted))["events"]]
+
+
 async def fill_in(shown: Shown, form: dict[str, Any], **given: str) -> dict[str, Any]:
     """Resume it with these answers, as the page does; gives what the server says."""
     answer: dict[str, Any] = await shown.stack.ask("POST", f"/flow_runs/{form['id']}/resume", json={"run_input": given})
@@ -33,6 +39,8 @@ async def who_approves_in_the_form_lets_it_go_on_and_is_marked_unverified(shown:
     run = await shown.baking("asks-yes")
     form = await form_of(shown, "asks-yes")
     assert (form["name"], form["state"]["name"]) == ("approve-hello-asks-yes-2-step-2", "Approval needed")
+    await until("control: an artifact's events are found", lambda: artifact_events(shown, run, "created"), within=60)
+    assert not await artifact_events(shown, run, "updated"), "a page that is drawn again floods no feed"
     assert (await shown.run(run))["state_type"] == "RUNNING", "the rollout's own run never pauses: it guards"
     for wrong in ({"decision": "maybe", "name": "ann"}, {"decision": "approve"}, {"decision": "approve", "name": ""}):
         assert (await fill_in(shown, form, **wrong))["status"] == "REJECT", wrong
