@@ -52,7 +52,7 @@ _KEYS = keyset_from_base_key("approval")
 _LONG = timedelta(days=3650)
 """Until it is ended by us: Prefect lets no run pause for ever."""
 _SOON = timedelta(minutes=5)
-"""In which its form is there, or `recover` has made it: no worker begins it before. The list of runs ends soon after."""
+"""In which its form is there, or `recover` has made it: no worker begins it before. The run list ends soon after."""
 _AT_ONCE = 200
 _log = log("approvals")
 
