@@ -64,6 +64,7 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("policy",), "freeze_below", None),
     (("policy",), "burn", "ignore"),
     ((), "shadow", None),
+    (("shadow",), "spending", None),
     (("policy",), "promote", None),
     (("observation", "config"), "promote", None),
     *(

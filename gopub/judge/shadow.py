@@ -7,6 +7,9 @@ have ended).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
 from gopub.judge.backtest import decide_as
@@ -14,15 +17,32 @@ from gopub.judge.verdict import History, Kind, Policy, Shadow
 
 
 def ride(
-    seen: Observation, acting: Policy, history: History, config: JudgeConfig, since: float | None, steps: int
-) -> Shadow:
-    """What the policy of ``config`` says of this look; ``since`` is when its own watch began, if one lasts."""
-    return Shadow(decide_as(seen, acting, history, config, since, steps), config, since, steps)
+    seen: Observation, acting: Policy, history: History, config: JudgeConfig, since: float | None, steps: int,
+    spending: Spending | None = None,
+) -> Shadow:  # fmt: skip
+    """What the policy of ``config`` says of this look.
+
+    Args:
+        seen: the look.
+        acting: the policy that it was taken for.
+        history: of that time.
+        config: the shadow policy's.
+        since: when its own watch began, if one lasts.
+        steps: how many the rollout has.
+        spending: what was spent of its own error budget; None where that is the acting policy's.
+    """
+    looked = seen if spending is None else replace(seen, spending=spending)
+    return Shadow(decide_as(looked, acting, history, config, since, steps), config, since, steps, spending)
+
+
+def reads_apart(config: JudgeConfig, acting: JudgeConfig) -> bool:
+    """Whether the shadow policy asks for another error budget than the acting one, so that it is read for itself."""
+    return config.budget is not None and config.budget != acting.budget
 
 
 def again(shadow: Shadow, seen: Observation, acting: Policy, history: History) -> Shadow:
     """The same computed anew from what was kept."""
-    return ride(seen, acting, history, shadow.config, shadow.since, shadow.steps)
+    return ride(seen, acting, history, shadow.config, shadow.since, shadow.steps, shadow.spending)
 
 
 def lasts(shadow: Shadow) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig, PromoteTarget
 from gopub.health.observation import Observation
 
@@ -188,6 +189,8 @@ class Shadow:
     config: JudgeConfig
     since: float | None = None
     steps: int = 1
+    spending: Spending | None = None
+    """What was spent of the error budget, where this policy asks for another one than the acting policy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,17 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from gopub.canon import Json
+from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
+from gopub.health.spending import SpendWatch
 from gopub.judge.backtest import under
 from gopub.judge.between import Between
 from gopub.judge.observed import BakeClock
-from gopub.judge.shadow import lasts, ride
+from gopub.judge.shadow import lasts, reads_apart, ride
 from gopub.judge.verdict import History, Policy, Shadow
 from gopub.plan.model import PlannedStep
 from gopub.plan.sight import LOOK
@@ -38,6 +40,8 @@ class Judging:
         self._steps, self._follow = len(run.plan.steps), bool(run.plan.kept)
         other = run.ports.environment.judge.beside
         self._rider = under(self._config, other) if other else None
+        self._spends = SpendWatch(run.ports.metrics, self._rider) if self._reads_apart() and self._rider else None
+        self._spending: Spending | None = None
         self._watches: tuple[int, float | None] = (-1, None)
         self._alarm = run.alarm
         kept: Json = (run.state.verdict.record.get("observer") if run.state.verdict else None) or None
@@ -68,10 +72,15 @@ class Judging:
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
         compare, edges = step.header is None, run.edges.known
         since = {name: run.state.hosts[name].since for name in step.hosts}
-        return await self._observer.look(
+        seen = await self._observer.look(
             at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since,
             beside=beside,
         )  # fmt: skip
+        self._spending = await self._spends.read(at) if self._spends else None
+        return seen
+
+    def _reads_apart(self) -> bool:
+        return self._rider is not None and reads_apart(self._rider, self._config)
 
     async def _beside(self, run: Run, step: PlannedStep, at: float) -> Sequence[ProcessHealth]:
         """Some stable hosts, now and then; one that does not answer is asked no more: it would delay every verdict."""
@@ -96,7 +105,7 @@ class Judging:
         at, since = self._watches
         since = since if at == step.index else None
         try:
-            found = ride(seen, self.policy(step), history, self._rider, since, self._steps)
+            found = ride(seen, self.policy(step), history, self._rider, since, self._steps, self._spending)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the rollout is not its business
             self._alarm(f"the shadow policy failed and rides no further: {error!r}")
             self._rider = None

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from gopub.canon import Json
 from gopub.spec.base import Model
+from gopub.spec.marks import ShadowSpec
 from gopub.spec.models import Environment
 
 
@@ -99,6 +100,10 @@ DECIDES: Mapping[str, Decides] = {
     "judge.shadow.promote.margin": R,
     "judge.shadow.promote.beta": R,
     "judge.shadow.promote.observed": R,
+    "judge.shadow.budget.freeze_below": R,
+    "judge.shadow.budget.burn": R,
+    "judge.shadow.budget.window": R,
+    "judge.shadow.budget.query": P,
     "keep_releases": R,
 }
 """Every key of an environment. Whether there is a router at all is the project's word with its name."""
@@ -125,13 +130,22 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     """The environment that a rollout uses: the release's, with every key that is the project's taken from there."""
     overruled = tuple(_differences(release, project))
     budget = release.judge.budget.model_copy(update={"query": project.judge.budget.query})
-    told = {"metrics": project.judge.metrics, "logs": project.judge.logs, "budget": budget}
+    told = {"metrics": project.judge.metrics, "logs": project.judge.logs, "budget": budget,
+            "shadow": _shadow(release.judge.shadow, project.judge.shadow)}  # fmt: skip
     judge = release.judge.model_copy(update=told)
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
     places = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit}
     return release.model_copy(update={**places, "traffic": traffic, "judge": judge}), overruled
+
+
+def _shadow(release: ShadowSpec | None, project: ShadowSpec | None) -> ShadowSpec | None:
+    """The release's policy that rides along, with the query of the project's; none where that has none."""
+    if release is None or release.budget is None:
+        return release
+    asked = project.budget.query if project and project.budget else None
+    return release.model_copy(update={"budget": release.budget.model_copy(update={"query": asked})})
 
 
 def _differences(release: Environment, project: Environment) -> Iterator[Overruled]:

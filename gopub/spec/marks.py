@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gopub.spec.base import Model
-from gopub.spec.budget import PromoteSpec
+from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.fields import Chance, Fraction, Number, PositiveSeconds, Seconds, Whole
 
 
@@ -66,3 +66,5 @@ class ShadowSpec(Model):
     """Another chance of a false alarm."""
     promote: PromoteSpec | None = None
     """Another end of a bake."""
+    budget: BudgetSpec | None = None
+    """Another brake by the error budget."""

@@ -58,6 +58,8 @@ def judge_problems(judge: Judge, path: Path) -> Iterator[Problem]:
     """What is wrong between the keys of a ``judge`` part, wherever it stands."""
     yield from _score(judge, path)
     yield from _budget(judge.budget, (*path, "budget"))
+    if judge.shadow is not None and judge.shadow.budget is not None:
+        yield from _budget(judge.shadow.budget, (*path, "shadow", "budget"))
     yield from _promote(judge, path)
     yield from _endpoints(judge.endpoints, (*path, "endpoints"))
 

@@ -11,12 +11,13 @@ import pytest
 
 from gopub.clock import ManualClock
 from gopub.errors import GopubError
+from gopub.health.burn import Spending
 from gopub.health.samples import CounterSnapshot, RawSeries
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.streams import stream_of
 from gopub.judge.backtest import CENSORED, shadowed, under
-from gopub.judge.replay import record_from_json, record_to_json, replay
+from gopub.judge.replay import record_from_json, record_to_json, replay, sealed
 from gopub.judge.shadow import lasts, ride
 from gopub.judge.verdict import Kind
 from gopub.release.environments import effective
@@ -51,7 +52,25 @@ class Failing(Served):
         return CounterSnapshot(at, tuple(rows), {"e1": at}, 1.0)
 
 
-def baked(folder, shadow, judge: dict, *, broken: bool = False, alarms: list[str] | None = None) -> list[ev.Event]:
+class Spent(Failing):
+    """The same with an error budget of which a tenth is left; it counts how often it is asked."""
+
+    asked = 0
+
+    async def spending(self, app, env, stable, wanted, due, at):
+        self.asked += 1
+        return Spending(at, told=0.1)
+
+
+def baked(
+    folder,
+    shadow,
+    judge: dict,
+    *,
+    metrics: type[Failing] = Failing,
+    broken: bool = False,
+    alarms: list[str] | None = None,
+) -> list[ev.Event]:
     """What the journal has of a bake of 25 s, with 60 s in all, beside which this policy rode."""
     world = World(folder)
     plan = world.plan()
@@ -61,7 +80,7 @@ def baked(folder, shadow, judge: dict, *, broken: bool = False, alarms: list[str
     run = world.driver()
     part = Judge.model_validate({**judge, "shadow": shadow})
     environment = run.ports.environment.model_copy(update={"judge": part})
-    run.ports = replace(run.ports, metrics=Failing(world.clock), clock=world.clock, environment=environment)
+    run.ports = replace(run.ports, metrics=metrics(world.clock), clock=world.clock, environment=environment)
 
     async def whole() -> None:
         await reach(run)
@@ -117,6 +136,43 @@ def test_one_that_fails_ends_no_rollout_and_rides_no_further(tmp_path, monkeypat
     ]
 
 
+BUDGET = {"budget": {"freeze_below": "20%", "query": "left"}}
+
+
+def test_its_own_error_budget_is_read_for_it_alone(tmp_path, monkeypatch):
+    """The acting policy asks for none: it goes on, and the shadow would not have grown."""
+    in_memory(monkeypatch)
+    easy = {**DEAF, **EASY}
+    beside = baked(tmp_path / "b", BUDGET, easy, metrics=Spent)
+    assert without(beside) == without(baked(tmp_path / "a", None, easy, metrics=Spent))
+    judged = [one.record["record"] for one in beside if isinstance(one, ev.Judged)]
+    assert judged[-1]["verdict"]["kind"] == "PROMOTE"
+    assert judged[-1]["observation"]["spending"] is None
+    shadow = judged[-1]["shadow"]
+    assert (shadow["verdict"]["kind"], shadow["verdict"]["rule"], shadow["spending"]["told"]) == ("HOLD", 5, 0.1)
+    assert "10 % of the error budget" in shadow["verdict"]["reason"]
+    assert all(replay(record_from_json(one)).same for one in judged)
+    lied = json.loads(json.dumps(judged[-1]))
+    lied["shadow"]["spending"]["told"] = 0.9
+    assert any(text.startswith("shadow") for text in replay(record_from_json(lied)).differences)
+
+
+def test_the_acting_policys_own_budget_is_not_read_twice(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    judged = [one for one in baked(tmp_path, STERN, {**DEAF, **BUDGET}, metrics=Spent) if isinstance(one, ev.Judged)]
+    assert judged[-1].record["record"]["observation"]["spending"]["told"] == 0.1
+    assert all(one.record["record"]["shadow"]["spending"] is None for one in judged)
+
+
+def test_control_a_record_without_it_keeps_its_digest():
+    good = drawn()
+    config = under(good.observation.config, Judge.model_validate({}))
+    record = sealed(replace(good, shadow=ride(GOOD, good.policy, good.history, config, None, 1)))
+    older = record_to_json(record)
+    del older["shadow"]["spending"]
+    assert not [text for text in replay(record_from_json(older)).differences if text.startswith("digest")]
+
+
 def test_control_as_the_acting_policy_it_would_go_back(tmp_path, monkeypatch):
     in_memory(monkeypatch)
     events = baked(tmp_path, None, {**DEAF, **STERN})
@@ -133,8 +189,6 @@ async def beside_entry():
 
 
 async def test_it_is_replayed_and_a_change_of_it_is_found():
-    from gopub.judge.replay import sealed
-
     record = sealed(await beside_entry())
     kept = record_to_json(record)
     assert replay(record_from_json(kept)).same

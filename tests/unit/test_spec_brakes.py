@@ -20,6 +20,7 @@ from tests.unit.test_budget import SPEC
         ("{promote: {margin: 10%}}", "GP133", "judge.promote.margin", 31),
         ("{promote: {beta: 1%}}", "GP133", "judge.promote.beta", 29),
         ("{promote: {observed: 5m}}", "GP133", "judge.promote.observed", 33),
+        ("{shadow: {budget: {window: 1d}}}", "GP133", "judge.shadow.budget.window", 39),
         ("{shadow: {promote: {observed: 5m}}}", "GP133", "judge.shadow.promote.observed", 42),
         ("{promote: evidence, slo: {latency_p95: 1s, error_rate: null}}", "GP133", "judge.promote", 22),
         ("{promote: evidence, slo: {error_rate: 0%}}", "GP133", "judge.promote", 22),

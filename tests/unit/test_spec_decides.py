@@ -53,6 +53,7 @@ OF_RELEASE = """\
         min_requests: 11
         alpha: 0.011
         promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
+        budget: {freeze_below: 11%, burn: article, window: 11d, query: release}
     keep_releases: 11
 """
 OF_PROJECT = (
