@@ -40,8 +40,10 @@ MARGIN = {"errors": 0.25, "slow": 0.5, "late": 0.5, "left": 0.5}
 """δ per metric: a canary whose rate is up to 1 + δ times the stable one is not "worse"."""
 WIDE = 1.5
 """The margin of late by the rules before 5."""
-STAKES = {"errors": 0.4, "slow": 0.4, "late": 0.2}
+STAKES = {"errors": 0.4, "slow": 0.3, "late": 0.3}
 """How the coin is split where late is looked at; else in halves."""
+STAKES_5 = {"errors": 0.4, "slow": 0.4, "late": 0.2}
+"""The same by the rules before 6."""
 WEIGHTS: Mapping[str, tuple[float, ...]] = {
     "errors": (0.35, 0.7, 1.05, 1.4, 1.4, 1.4, 0.7),
     "slow": (1.05, 1.4, 1.4, 1.4, 0.7, 0.7, 0.35),
@@ -275,7 +277,7 @@ def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float, 
         metric_evidence("slow", state.slow, rules, can_slo=slo.latency_p95 is not None),
     )
     if late:
-        return _with_late(state, (*metrics, metric_evidence("late", state.late, rules)), coin)
+        return _with_late(state, (*metrics, metric_evidence("late", state.late, rules)), coin, rules)
     log_e = log_sum([metric.log_e for metric in metrics]) - math.log(len(metrics)) + math.log(coin)
     return Evidence(
         log_e=log_e,
@@ -287,9 +289,10 @@ def _evidence(state: EvidenceState, slo: SloTarget, *, late: bool, coin: float, 
     )
 
 
-def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...], coin: float) -> Evidence:
-    stakes = [math.log(STAKES[metric.name]) + metric.log_e for metric in metrics]
-    blame = [*stakes[:-1], math.log(STAKES["late"]) + min(0.0, metrics[-1].log_e)]
+def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...], coin: float, rules: int) -> Evidence:
+    shares = STAKES if rules >= STEPWISE else STAKES_5
+    stakes = [math.log(shares[metric.name]) + metric.log_e for metric in metrics]
+    blame = [*stakes[:-1], math.log(shares["late"]) + min(0.0, metrics[-1].log_e)]
     log_e, log_e_all = log_sum(blame) + math.log(coin), log_sum(stakes) + math.log(coin)
     return Evidence(
         log_e=log_e,

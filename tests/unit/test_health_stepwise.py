@@ -13,7 +13,7 @@ from gopub.health.dispersion import SURE, Dispersion, Tally, changed
 from gopub.health.eprocess import BURST, BURSTS, EVEN, GRID, Process, against_stable, log_sum, most
 from gopub.health.observation import Observation
 from gopub.health.samples import HostCounts, ProcessHealth, TrackWindow, Window
-from gopub.health.sequential import WEIGHTS, EvidenceState, evidence, fold, learn
+from gopub.health.sequential import STAKES, WEIGHTS, EvidenceState, evidence, fold, learn
 from gopub.health.uses import ProcessUse
 from gopub.judge.words import say_worse
 
@@ -108,6 +108,21 @@ def test_a_step_fed_by_a_header_and_one_by_weight_bet_the_same_coin():
     state = fold(state, header, SLO, compare=False, stable_broken=False, step=0)
     assert evidence(state, SLO).log_e > math.log(100)
     assert state.errors.versus_slo == Process()
+
+
+def test_late_answers_have_a_share_that_finds_them_at_little_traffic():
+    """One request a second on the canary, nine on stable: of 8 % of the answers that are late 28 % are so now."""
+    state, found = EvidenceState(slow_above=0.2, late_above=0.1), {}
+    for i in range(16):
+        tracks = (TrackWindow(h, (HostCounts(h, n, 0, n, 0, n, late),)) for h, n, late in (("c", 10, 3), ("s", 90, 7)))
+        state = fold(state, [Window(10.0 * i, 10.0 * i + 10, *tracks)], SLO, compare=True, stable_broken=False)
+        for rules in (5, 6):  # the same state: what differs is the share
+            if evidence(state, SLO, late=True, rules=rules).log_e_all >= math.log(100):
+                found.setdefault(rules, i)
+    assert found[6] < found[5]
+    assert sum(STAKES.values()) == pytest.approx(1.0)
+    told = evidence(state, SLO, late=True)
+    assert told.log_e < math.log(100) < told.log_e_all, "to be late blames by its stake at most"
 
 
 # --- long windows
