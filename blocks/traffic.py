@@ -31,4 +31,4 @@ class NginxEdges(ConnectionBlock):
     hosts: str = Field(description="Which hosts are edges, as a selector.")
     socket: str | None = Field(None, description="The control socket on an edge.")
     metrics: str | None = Field(None, description="The connection of kind prometheus that scrapes these edges.")
-    logs: str | None = Field(None, description="The connection of kind journald or logfile for the hosts behind.")
+    logs: str | None = Field(None, description="The connection of kind journald, logfile or otlp for the hosts behind.")

@@ -137,7 +137,7 @@ class RouterKind(Connection):
     metrics: Word | None = None
     """The connection of kind prometheus that scrapes these edges; without one the judge has what the edges say."""
     logs: Word | None = None
-    """The connection of kind journald or logfile for the hosts behind."""
+    """The connection of kind journald, logfile or otlp for the hosts behind."""
 
 
 class MetricsKind(Connection):

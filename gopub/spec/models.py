@@ -240,7 +240,7 @@ class Judge(Model):
     metrics: Word | None = None
     """`edges`, or a connection of kind prometheus; by default the edges, with the router's metrics beside them."""
     logs: Word | None = None
-    """A connection of kind journald or logfile; by default the router's."""
+    """A connection of kind journald, logfile or otlp; by default the router's."""
     logs_profile: Literal["default", "article"] = "default"
     """What holds while error lines rise: a surge that is surely none of chance, or three times as many in 10 s."""
     slo: Slo = Slo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.health.backends.journald import Journald, JournaldSource
 from gopub.health.backends.logfile import FileSource, LogFile
+from gopub.health.backends.otlp import OtlpFile
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import BEFORE, LogSource, LogTarget
 from gopub.process import Executor, Result, run
@@ -287,31 +289,64 @@ class Under:
         return await self._shelf.exec(tuple(own), stdin)
 
 
+def on_shelves(folder: Path, opened: Callable[[], LogSource], written: Callable[[bytes, str], bytes]) -> LogsGround:
+    """Hosts with a file for each unit, in which a line stands as ``written``."""
+    shelves = {name: Shelf(name, folder) for name in ("h1", "h2")}
+
+    async def say(host: str, unit: str, text: bytes) -> None:
+        with shelves[host].file(unit).open("ab") as file:
+            file.write(written(text, unit) + b"\n")
+
+    async def at_once() -> None:
+        """A file has no times to keep apart."""
+
+    return LogsGround(
+        opened,
+        {name: Under(shelf, "/var/log/acme") for name, shelf in shelves.items()},
+        say,
+        SystemClock().now,
+        at_once,
+        lambda host, away: setattr(shelves[host], "down", away),
+        within=0.0,
+        dated=False,
+        serve=lambda host, unit: shelves[host].file(unit).touch(),
+    )
+
+
 class TestLogFile(LogsContract):
     KIND = "logfile"
 
     @pytest.fixture
     def ground(self, tmp_path: Path) -> LogsGround:
-        shelves = {name: Shelf(name, tmp_path) for name in ("h1", "h2")}
-
-        async def say(host: str, unit: str, text: bytes) -> None:
-            with shelves[host].file(unit).open("ab") as file:
-                file.write(text + b"\n")
-
-        async def at_once() -> None:
-            """A file has no times to keep apart."""
-
-        return LogsGround(
-            lambda: FileSource("/var/log/acme/{app}.log", timeout=WITHIN),
-            {name: Under(shelf, "/var/log/acme") for name, shelf in shelves.items()},
-            say,
-            SystemClock().now,
-            at_once,
-            lambda host, away: setattr(shelves[host], "down", away),
-            within=0.0,
-            dated=False,
-            serve=lambda host, unit: shelves[host].file(unit).touch(),
+        return on_shelves(
+            tmp_path, lambda: FileSource("/var/log/acme/{app}.log", timeout=WITHIN), lambda text, _unit: text
         )
 
     def test_that_is_what_its_connection_opens(self) -> None:
         assert type(LogFile(path="/var/log/{app}.log").open()) is FileSource
+
+
+class TestOtlp(LogsContract):
+    KIND = "otlp"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path) -> LogsGround:
+        def opened() -> LogSource:
+            source = OtlpFile(path="/var/log/acme/{app}.log").open()
+            source.timeout = WITHIN
+            return source
+
+        return on_shelves(tmp_path, opened, exported)
+
+    def test_that_is_what_its_connection_opens(self) -> None:
+        assert type(OtlpFile(path="/var/log/{app}.log").open()) is FileSource
+
+
+def exported(text: bytes, unit: str) -> bytes:
+    """A line as a Collector writes it, with the same of a neighbour."""
+    record = {"severityNumber": 0, "body": {"stringValue": text.decode(errors="replace")}}
+    services = (unit.removesuffix(".service"), "neighbour")
+    named = ([{"key": "service.name", "value": {"stringValue": service}}] for service in services)
+    return json.dumps(
+        {"resourceLogs": [{"resource": {"attributes": one}, "scopeLogs": [{"logRecords": [record]}]} for one in named]}
+    ).encode()

@@ -27,6 +27,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "edges": {},
     "journald": {},
     "logfile": {"path": "/var/log/{app}/app.log"},
+    "otlp": {"path": "/var/log/otelcol/logs.json"},
     "ssh": {},
     "key": {"private": "-----BEGIN PRIVATE KEY-----", "public": "/etc/gopub/release.pub"},
 }

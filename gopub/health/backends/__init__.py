@@ -7,4 +7,5 @@ METRICS = {
 LOGS = {
     "journald": "gopub.health.backends.journald:Journald",
     "logfile": "gopub.health.backends.logfile:LogFile",
+    "otlp": "gopub.health.backends.otlp:OtlpFile",
 }

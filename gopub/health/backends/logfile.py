@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -45,6 +46,17 @@ def _whole_path(path: str) -> str:
     return path
 
 
+Split = Callable[[bytes, str], tuple[str, ...] | None]
+"""The texts that a line of the file holds for the service of this name; None where it is no such line."""
+
+
+def _itself(line: bytes, app: str) -> tuple[str, ...]:  # noqa: ARG001 - a file of one service
+    return (line[: 4 * MOST_TEXT].decode(errors="replace"),)
+
+
+WholePath = Annotated[str, AfterValidator(_whole_path)]
+
+
 @dataclass(slots=True)
 class _Place:
     """Where the reading of one file stands."""
@@ -52,6 +64,8 @@ class _Place:
     inode: str = ""
     offset: int = 0
     joiner: Joiner = field(default_factory=Joiner)
+    split: Split = _itself
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +82,7 @@ class LogFile(LogsConnection):
     """A file on each host, read through SSH."""
 
     kind: Literal["logfile"] = "logfile"
-    path: Annotated[str, AfterValidator(_whole_path)]
+    path: WholePath
     """Where it lies on every host; {app} stands for the name of the service's unit."""
 
     def open(self) -> FileSource:
@@ -79,21 +93,25 @@ class LogFile(LogsConnection):
 class FileSource:
     """A ``LogSource`` on a file of each host, through the channel that the driver holds anyway."""
 
-    def __init__(self, path: str, *, timeout: float = 4.0) -> None:
-        """Give a host ``timeout`` seconds, of which the program there has one less."""
-        self._path, self._timeout = path, timeout
+    def __init__(self, path: str, *, timeout: float = 4.0, split: Split = _itself) -> None:
+        """Give a host ``timeout`` seconds, of which the program there has one less.
+
+        ``split`` says what texts a line of the file holds for a service, None where it is no such line.
+        """
+        self._path, self.timeout, self._split = path, timeout, split
         self._places: dict[tuple[str, str, str], _Place] = {}
 
     async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:  # noqa: ARG002 - a file has no times
         """New error lines since the last reading of this host and release; ``since`` is not known of a file."""
-        place = self._places.setdefault((target.host, target.release, target.unit), _Place())
-        path = self._path.replace("{app}", target.unit.removesuffix(".service"))
+        app = target.unit.removesuffix(".service")
+        place = self._places.setdefault((target.host, target.release, target.unit), _Place(split=self._split, app=app))
+        path = self._path.replace("{app}", app)
         fresh = not place.inode and not target.past
         try:
-            words = argv(path, place.inode, place.offset, 0 if fresh else MOST_BYTES, int(self._timeout) - 1)
-            done = await asyncio.wait_for(target.channel.exec(words), self._timeout)
+            words = argv(path, place.inode, place.offset, 0 if fresh else MOST_BYTES, int(self.timeout) - 1)
+            done = await asyncio.wait_for(target.channel.exec(words), self.timeout)
         except TimeoutError:
-            return NoData(f"{path} on {target.host} was not read within {self._timeout:g}s")
+            return NoData(f"{path} on {target.host} was not read within {self.timeout:g}s")
         except (GopubError, OSError) as error:
             return NoData(f"{path} on {target.host} cannot be read: {_line(str(error))}")
         parts = parse_parts(done.out)
@@ -103,11 +121,12 @@ class FileSource:
             return NoData(f"{path} on {target.host}: {_line(done.err.decode(errors='replace'))}")
         found: Counter[str] = Counter()
         gone = place.inode not in {"", _ABSENT, *(part.inode for part in parts)}
-        lines, skipped, unread, left = _take(place, parts, found, target.harmless, fresh=fresh)
+        lines, skipped, unread, strange, left = _take(place, parts, found, target.harmless, fresh=fresh)
         told = (
             *((f"what stood last in the file that was {path} is gone",) if gone else ()),
             *((f"{skipped} bytes of {path} were skipped",) if skipped else ()),
             *((f"{unread} lines of {path} were skipped",) if unread else ()),
+            *((f"{strange} lines of {path} are of another format",) if strange else ()),
             *say_left(left),
         )
         notes = tuple(f"{target.host}: {note}" for note in told)
@@ -137,9 +156,9 @@ def parse_parts(out: bytes) -> tuple[Part, ...]:
 
 def _take(
     place: _Place, parts: tuple[Part, ...], found: Counter[str], harmless: frozenset[str], *, fresh: bool
-) -> tuple[int, int, int, int]:
-    """Count whole lines; how many there were, how many bytes and lines nobody judges, how many were harmless."""
-    lines = skipped = unread = left = 0
+) -> tuple[int, int, int, int, int]:
+    """Count whole lines; how many there were, and bytes, lines and strange lines that nobody judges, and harmless."""
+    lines = skipped = unread = strange = left = 0
     for part in parts:
         same = part.inode == place.inode and place.offset <= part.size
         known = place.offset if same else 0
@@ -155,11 +174,13 @@ def _take(
         texts = data[:end].splitlines()
         lines += len(texts)
         unread += max(len(texts) - MOST_LINES, 0)
-        for text in texts[-MOST_LINES:]:
-            line = text.lstrip(b"\0")  # cut short under a program that writes on where it was: a hole comes first
-            said = place.joiner.take(line[: 4 * MOST_TEXT].decode(errors="replace")[:MOST_TEXT], 6)
-            left += count(said, found, harmless) if said else 0
-    return lines, skipped, unread, left + count(place.joiner.end(), found, harmless)
+        for raw in texts[-MOST_LINES:]:
+            said = place.split(raw.lstrip(b"\0"), place.app)  # cut short under a program that writes on: a hole first
+            strange += said is None
+            for text in said or ():
+                events = place.joiner.take(text[:MOST_TEXT], 6)
+                left += count(events, found, harmless) if events else 0
+    return lines, skipped, unread, strange, left + count(place.joiner.end(), found, harmless)
 
 
 def _line(text: str) -> str:
