@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def source(server: str) -> Iterator[PrometheusSource]:
-    made = PrometheusSource(server)
+    made = PrometheusSource(server, timeout=60)
     yield made
     made.close()
 
@@ -119,7 +119,7 @@ def journal_of(folder: Path, app: str, *, steps: int = 2) -> Journal:
 def project_of(folder: Path, app: str, url: str) -> Path:
     (folder / "gopub.yaml").write_text(SPEC.format(app=app))
     edges = "edges: {kind: nginx, inventory: hosts.ini, hosts: role=edge, metrics: prom}\n"
-    (folder / "connections.yaml").write_text(f"{edges}prom: {{kind: prometheus, url: '{url}'}}\n")
+    (folder / "connections.yaml").write_text(f"{edges}prom: {{kind: prometheus, url: '{url}', timeout: 60s}}\n")
     (folder / "hosts.ini").write_text("[app]\nh1 role=app\n[edge]\ne1 role=edge ansible_host=127.0.0.1\n")
     return folder / "gopub.yaml"
 
@@ -168,7 +168,7 @@ def test_a_time_is_judged_by_releases_that_are_given(tmp_path, monkeypatch, caps
     assert (code, "GP608" in err) == (2, True)
     project_of(tmp_path, "bad", f"http://127.0.0.1:{free_port()}")
     with (tmp_path / "connections.yaml").open("a") as more:
-        more.write(f"archive: {{kind: prometheus, url: '{server}'}}\n")
+        more.write(f"archive: {{kind: prometheus, url: '{server}', timeout: 60s}}\n")
     code, out, _ = run(monkeypatch, capsys, *line, "--from", begin, "--to", end, "--source", "archive")
     assert (code, "ended with ROLLBACK" in out) == (0, True), "another one has it"
     code, _, err = run(monkeypatch, capsys, *line, "--from", begin, "--source", "edges")

@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def source(server: str) -> Iterator[PrometheusSource]:
-    made = PrometheusSource(server)
+    made = PrometheusSource(server, timeout=60)
     yield made
     made.close()
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from gopub.health.backends.prometheus import Prometheus, PrometheusSource
+from gopub.health.backends.prometheus import PrometheusSource
+from gopub.health.backends.several import Several
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot
@@ -30,6 +31,8 @@ from tests.contracts.scraped_world import (
     true,
 )
 
+PATIENT = 60.0
+"""Seconds that a busy machine may take for an answer."""
 T0 = 1_700_000_000.0
 T1 = T0 + 86400
 """What is written over the network; blocks are older than the head."""
@@ -130,7 +133,7 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def source(server: str) -> Iterator[PrometheusSource]:
-    made = PrometheusSource(server)
+    made = PrometheusSource(server, timeout=PATIENT)
     yield made
     made.close()
 
@@ -237,7 +240,8 @@ async def test_two_edges_are_two_in_the_budget(source: PrometheusSource) -> None
 async def test_of_two_servers_that_each_have_a_part_the_judge_has_the_whole(server: str, another: str) -> None:
     """One has the past and no longer scrapes the edge, one began anew; a third is not there at all."""
     nobody = f"http://127.0.0.1:{free_port()}"
-    both = Prometheus.model_validate({"url": server, "replicas": [another, nobody]}).open()
+    urls = (server, another, nobody)
+    both = Several({url: PrometheusSource(url, timeout=PATIENT) for url in urls}, patience=PATIENT, long=PATIENT)
     found = await judged(both, "shared", T0)
     assert found.verdict.kind is Kind.ROLLBACK
     assert not found.silent
@@ -249,7 +253,7 @@ async def test_of_two_servers_that_each_have_a_part_the_judge_has_the_whole(serv
     assert spent.windows[0].attempts == pytest.approx(true(COURSE, STABLE, 10, 610), rel=0.05)
     both.close()
     for url in (server, another):
-        alone = Prometheus(url=url).open()
+        alone = PrometheusSource(url, timeout=PATIENT)
         part = await judged(alone, "shared", T0)
         alone.close()
         assert part.silent or part.counted[1] < found.counted[1] / 2, "control: neither has it"
