@@ -8,8 +8,10 @@
 4.  E ≥ 1/α at any moment is an alarm (it holds, watches, and can take back at the deadline); E ≥ 100/α takes back at
     once. Of both the share is told with the interval of Clopper and Pearson (95 %), for trials are few.
 
-Error lines are not part of it, nor is a score (it blames nobody). A rollout's canary may differ from a host that runs
-stable in more than its release: it was just started.
+Answers that are late beside stable's own are counted apart: they hold, and never blame. Error lines of single hosts are
+not kept, so of them another share is told: of past rollouts whose release was promoted, and so was innocent as far as
+anybody knows, those whose log score reached its mark at any look. A score is no part of it (it blames nobody). A
+rollout's canary may differ from a host that runs stable in more than its release: it was just started.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Trial:
     seconds: float
     requests: int
     log_e: float
+    log_e_all: float = 0.0
+    """The same with answers that are late beside stable's own at their full worth: they hold, and never blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class Calibration:
     """The share of them that failed; as if the next one did where none was seen."""
     phi: float = ASSUMED_PHI
     cluster: float = 1.0
+    late: Share = Share(0, 0, 0.0, 1.0)
+    """Trials that late answers alone would have held: E with them is 1/α or more, and without them it is not."""
+    lines: Share = Share(0, 0, 0.0, 1.0)
+    """Of past rollouts whose release was promoted, those whose error lines reached the mark at any look."""
 
     @property
     def usual(self) -> Usual | None:
@@ -95,12 +103,19 @@ def windows_of(past: Sequence[CounterSnapshot], slo: SloTarget) -> tuple[Window,
     return tuple(found)
 
 
-def calibrate(past: Sequence[Window], slo: SloTarget, alpha: float, seconds: float) -> Calibration:
-    """Compare like with like over ``past``: windows of one release in ``stable``, in order of time."""
+def calibrate(
+    past: Sequence[Window], slo: SloTarget, alpha: float, seconds: float, lines: Sequence[bool] = ()
+) -> Calibration:
+    """Compare like with like over ``past``: windows of one release in ``stable``, in order of time.
+
+    ``lines``: of each past rollout that was promoted and whose logs were read, whether they reached the mark.
+    """
     trials = tuple(_trials(past, slo, seconds))
     marks = (math.log(1 / alpha), math.log(OVERWHELMING / alpha))
     alarms, back = (share(sum(one.log_e >= mark for one in trials), len(trials)) for mark in marks)
-    found = Calibration(trials, alarms, back, math.ceil(math.log((1 - SURE) / 2) / math.log1p(-alpha)))
+    late = share(sum(one.log_e < marks[0] <= one.log_e_all for one in trials), len(trials))
+    found = Calibration(trials, alarms, back, math.ceil(math.log((1 - SURE) / 2) / math.log1p(-alpha)), late=late,
+                        lines=share(sum(lines), len(lines)))  # fmt: skip
     tracks = [(one.end - one.start, one.stable) for one in past if one.stable and one.end > one.start]
     whole, attempts = sum(span for span, _ in tracks), sum(track.attempts for _, track in tracks)
     if not attempts:
@@ -155,13 +170,14 @@ def _trial(windows: Sequence[Window], before: Sequence[Window], slo: SloTarget, 
     hosts = sorted(served - {OTHERS})
     if not hosts or len(served) < 2:
         return None
-    host, most, requests = hosts[number % len(hosts)], 0.0, 0
+    host, most, most_all, requests = hosts[number % len(hosts)], 0.0, 0.0, 0
     state = learn(EvidenceState(), before)
     for played in (_played(one, host) for one in windows):
         requests += played.canary.attempts if played.canary else 0
         state = fold(state, (played,), slo, compare=True, stable_broken=False)
-        most = max(most, evidence(state, slo, late=slo.latency_p95 is not None, left=True).log_e)
-    return Trial(host, windows[0].start, sum(one.end - one.start for one in windows), requests, most)
+        found = evidence(state, slo, late=slo.latency_p95 is not None, left=True)
+        most, most_all = max(most, found.log_e), max(most_all, found.log_e_all)
+    return Trial(host, windows[0].start, sum(one.end - one.start for one in windows), requests, most, most_all)
 
 
 def _played(window: Window, host: str) -> Window:

@@ -14,6 +14,7 @@ from pathlib import Path
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.health.config import JudgeConfig, SloTarget
+from gopub.health.logscore import least
 from gopub.health.samples import Histogram, Window
 from gopub.health.wire import schema_of, to_json
 from gopub.journal.store import Journal
@@ -21,6 +22,7 @@ from gopub.journal.streams import stream_of
 from gopub.judge.between import Looks, unfolded
 from gopub.judge.calibrate import Calibration, Share, calibrate
 from gopub.judge.verdict import VerdictRecord
+from gopub.plan.model import Outcome
 from gopub.plan.sight import Wanted, sees
 from gopub.units import say_seconds
 from gopub.views.keptlooks import kept_records
@@ -39,6 +41,8 @@ class Past:
     alpha: float | None = None
     source: str = "the journal"
     note: str = ""
+    lines: tuple[bool, ...] = ()
+    """Of each rollout that was promoted and whose logs were read, whether its log score reached its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def past_of(journal: Journal, app: str, env: str, since: float) -> Past:
     What a damaged stream or record held is left out and counted.
     """
     windows: list[Window] = []
+    lines: list[bool] = []
     config: JudgeConfig | None = None
     lost: list[str] = []
     for told in told_by(app, env, journal.read(f"env/{app}/{env}")):
@@ -74,9 +79,22 @@ def past_of(journal: Journal, app: str, env: str, since: float) -> Past:
         except GopubError as error:
             lost.append(f"{error.code} {error.problem}")
             continue
+        if told.outcome == Outcome.PROMOTED.value:
+            lines += _lines_of([record for record, _ in records])
         config = records[-1][0].observation.config if records else config
     note = f"{len(lost)} rollouts cannot be read and are left out: {'; '.join(lost[:_NAMED])}" if lost else ""
-    return Past(tuple(windows), config.slo if config else None, config.alpha if config else None, note=note)
+    return Past(tuple(windows), config.slo if config else None, config.alpha if config else None, note=note,
+                lines=tuple(lines))  # fmt: skip
+
+
+def _lines_of(records: Sequence[VerdictRecord]) -> list[bool]:
+    """Whether error lines reached their mark in a rollout; nothing where they were never read."""
+    read = [one.observation.log_score for one in records]
+    reached = (
+        found is not None and found.value >= max(one.policy.log_score, least(one.policy.alpha))
+        for one, found in zip(records, read, strict=True)
+    )
+    return [any(reached)] if any(read) else []
 
 
 def kept_windows(records: Sequence[tuple[VerdictRecord, Looks | None]], after: float = 0.0) -> list[Window]:
@@ -105,7 +123,7 @@ def calibrated(
 ) -> Calibrated:
     """The past held against ``marks`` (SLO and α) in trials of ``length`` seconds; ``step`` is share and bake."""
     slo, alpha = marks
-    found = calibrate(past.windows, slo, alpha, length)
+    found = calibrate(past.windows, slo, alpha, length, past.lines)
     usual = found.usual
     sight = sees(*step, usual, Wanted(slo, alpha)) if usual else ""
     return Calibrated(app, env, past.source, alpha, length, found, sight, past.note)
@@ -132,6 +150,10 @@ def calibration_lines(made: Calibrated) -> Iterator[str]:
         yield f"  false evidence (E ≥ 1/α): {_share(found.alarms)}"
         yield f"  false rollback at once (E ≥ 100/α): {_share(found.back)}"
         yield from _enough(found, made.alpha)
+        if found.late.of and any(one.log_e_all for one in found.trials):
+            yield f"  held by late answers alone (they never blame): {_share(found.late)}"
+    if found.lines.of:
+        yield f"error lines reached their mark in promoted rollouts: {_share(found.lines)}"
     if made.sight:
         yield f"a step with {made.sight}"
     else:

@@ -11,11 +11,14 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gopub.health.config import SloTarget
+from gopub.health.logscore import LogScore
 from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, RawSeries, TrackWindow, Window
 from gopub.health.wire import schema_of
+from gopub.journal import events as ev
 from gopub.judge.between import OTHERS, Between, looks_from_json
 from gopub.judge.calibrate import Calibration, Share, Trial, _minutes, _played, calibrate, share, windows_of
 from gopub.judge.replay import record_to_json
+from gopub.plan.model import Outcome
 from gopub.plan.sight import Wanted, sees
 from gopub.schemas import schema
 from gopub.spec.models import Judge
@@ -31,7 +34,8 @@ from gopub.views.calibrations import (
 )
 from tests.bench.judge_simulator import draw
 from tests.unit.test_backtest import journal_with, run
-from tests.unit.verdicts import drawn
+from tests.unit.verdicts import drawn, event
+from tests.unit.views_world import NEW, moving
 
 T0 = 1_700_000_000.0
 SLO = SloTarget(None, 0.01)
@@ -121,6 +125,62 @@ def test_what_is_usual_of_it():
     assert found.errors == pytest.approx(1 / (3600 * 20), rel=0.1), "as if the next one failed"
     assert found.usual
     assert calibrate([], SLO, ALPHA, 600).usual is None
+
+
+def with_late(windows, worse: float):
+    """Of stable's hosts one of 20 answers is late, of h0 ``worse`` of them."""
+    return [
+        replace(one, stable=replace(one.stable, hosts=tuple(
+            replace(host, late_timed=host.attempts, late=round(host.attempts * (worse if host.host == "h0" else 0.05)))
+            for host in one.stable.hosts
+        )))
+        for one in windows
+    ]  # fmt: skip
+
+
+def test_trials_that_late_answers_alone_would_hold_are_counted_apart():
+    slo = SloTarget(0.2, 0.01)
+    even, uneven = (calibrate(with_late(past(5, 120), worse), slo, ALPHA, 600) for worse in (0.05, 0.4))
+    assert (even.late.count, even.late.of) == (0, 12)
+    # Later trials know by then how far the hosts lie apart.
+    held = [one for one in uneven.trials if one.log_e < math.log(1 / ALPHA) <= one.log_e_all]
+    assert {one.host for one in held} == {"h0"}
+    assert (uneven.late.count, uneven.alarms.count, uneven.back.count) == (1, 0, 0), "it blames nobody"
+    assert any("held by late answers alone (they never blame): 1 of 12" in line for line in told(uneven))
+    assert not any("late answers" in line for line in told(calibrate(past(5, 120), SLO, ALPHA, 600)))
+
+
+# --- error lines
+
+
+def quiet_and_loud(folder, *, outcome: Outcome = Outcome.PROMOTED):
+    """Two promoted rollouts whose logs were read, of which one reached the mark; one whose logs were not; one back."""
+    scores = {"r-quiet": [0.1], "r-loud": [0.2, 0.9999, 0.3], "r-deaf": [None]}
+    journal = journal_with(folder, [drawn(log_score=LogScore(0.9999, 20.0, 9, 9))])
+    for rollout, values in scores.items():
+        looks = [
+            drawn(log_score=None if value is None else LogScore(value, 0.0, 846, 2954), recent=one, at=one.end)
+            for value, one in zip(values, past(3, 3), strict=False)
+        ]
+        told_then = [event(one) for one in looks]
+        version = journal.read("env/shop/lab")[-1].version
+        journal.append("env/shop/lab", version, [ev.EnvOpened(rollout, NEW)], actor="ann", trace="7" * 32)
+        journal.append(
+            f"rollout/{rollout}", 0, [*moving(rollout, "shop", "lab"), *told_then], actor="a", trace="7" * 32
+        )
+        closed = ev.EnvClosed(rollout, outcome, NEW, "2.0.0")
+        journal.append("env/shop/lab", version + 1, [closed], actor="ann", trace="7" * 32)
+    return journal
+
+
+def test_error_lines_are_told_by_the_rollouts_that_were_promoted(tmp_path):
+    """Who was taken back may have been guilty, so it says nothing of innocents."""
+    found = past_of(quiet_and_loud(tmp_path / "a"), "shop", "lab", 0.0)
+    assert sorted(found.lines) == [False, True]
+    made = calibrated(found, "shop", "lab", (SLO, ALPHA), 600, (0.1, 300.0))
+    assert (made.found.lines.count, made.found.lines.of) == (1, 2)
+    assert any("error lines reached their mark in promoted rollouts: 1 of 2" in one for one in calibration_lines(made))
+    assert past_of(quiet_and_loud(tmp_path / "b", outcome=Outcome.WITHDRAWN), "shop", "lab", 0.0).lines == ()
 
 
 # --- sources
