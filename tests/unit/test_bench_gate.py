@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_the_interval_is_exact():
     assert interval(0, 2000) == (0.0, pytest.approx(1 - 0.025 ** (1 / 2000)))
     assert interval(3, 3) == (pytest.approx(0.025 ** (1 / 3)), 1.0)
     assert interval(5, 10) == (pytest.approx(0.18709, abs=1e-5), pytest.approx(0.81291, abs=1e-5))
+
+
+@pytest.mark.parametrize(("count", "of"), [(1, 20), (7, 300), (19, 20), (3, 2000)])
+def test_beyond_the_intervals_ends_lies_exactly_what_it_leaves_out(count, of):
+    """By exact fractions: so much or more at the lower end, so few or fewer at the upper one, has a chance of 2.5 %."""
+    low, high = (Fraction(end) for end in interval(count, of))
+    more = 1 - sum(math.comb(of, k) * low**k * (1 - low) ** (of - k) for k in range(count))
+    fewer = sum(math.comb(of, k) * high**k * (1 - high) ** (of - k) for k in range(count + 1))
+    assert float(more) == pytest.approx(0.025, rel=1e-9)
+    assert float(fewer) == pytest.approx(0.025, rel=1e-9)
 
 
 # --- the rivals
