@@ -88,6 +88,19 @@ class PromoteTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnTarget:
+    """A metric of the team's own, as ``spec.own`` has it."""
+
+    name: str
+    kind: str
+    query: str
+    per: str | None = None
+    direction: str = "lower"
+    margin: float = 0.25
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeConfig:
     """Everything an observer needs to know about one rollout.
 
@@ -124,6 +137,8 @@ class JudgeConfig:
     """Declared endpoints, in the order in which edges match them; by rules 6 they are members of the family."""
     logs_profile: str = "default"
     """One of ``PROFILES``: which rule holds while error lines rise."""
+    own: tuple[OwnTarget, ...] = ()
+    """The team's own metrics."""
     rules: int = RULES
     """The way this rollout is judged; a record that does not say was written when there was only the first."""
 

@@ -9,6 +9,7 @@ from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
 from gopub.health.endpoints import fold_endpoints, with_endpoints
 from gopub.health.logscore import LogScore
+from gopub.health.own import OwnLook, OwnState, fold_own, with_own
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
 from gopub.health.score import Score, ScoreInput, score
 from gopub.health.sequential import Evidence, EvidenceState, evidence, fold
@@ -89,6 +90,8 @@ class Observation:
     """What was spent of the error budget, as last read; None where nobody asked for it."""
     beside: tuple[ProcessHealth, ...] = ()
     """Some stable hosts, as they were when they were last asked: what the canary's are held against."""
+    own: OwnLook | None = None
+    """The team's own metrics; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ class Conclusions:
     score: Score
     evidence: Evidence
     state: EvidenceState
+    own: OwnState | None = None
+    """What the team's own metrics counted, for the next look; None where it has none."""
 
 
 def conclude(
@@ -111,6 +116,7 @@ def conclude(
     *,
     compare: bool,
     step: int = 0,
+    own: OwnLook | None = None,
 ) -> Conclusions:
     """The pure half of a look; ``replay`` calls it again with what the record kept."""
     canary = recent.canary if recent else None
@@ -121,18 +127,15 @@ def conclude(
         broken = broken or not (slo_stable and slo_stable.enough)
     state = fold(before, windows, config.slo, compare=compare, stable_broken=broken, rules=config.rules, step=step)
     state = fold_endpoints(state, windows, len(config.endpoints), compare=compare, step=step)
-    found = evidence(
-        state,
-        config.slo,
-        late=config.looks_at_late,
-        left=config.looks_at_left,
-        whole=not config.shares_alpha,
-        rules=config.rules,
-    )
+    late, whole = config.looks_at_late, not config.shares_alpha
+    found = evidence(state, config.slo, late=late, left=config.looks_at_left, whole=whole, rules=config.rules)
+    found = with_endpoints(found, state, config.endpoints, slow=config.slo.latency_p95 is not None)
+    counted = fold_own(own.before, own.windows, config.own, compare=compare) if own else None
     return Conclusions(
         slo_canary=check_slo(canary, config.slo, config.min_requests) if canary else SloCheck(),
         slo_stable=slo_stable,
         score=score(scored, config.slo, config.score, config.rules),
-        evidence=with_endpoints(found, state, config.endpoints, slow=config.slo.latency_p95 is not None),
+        evidence=with_own(found, counted, config.own, late=late, whole=whole) if counted else found,
         state=state,
+        own=counted,
     )

@@ -17,6 +17,8 @@ from gopub.health.endpoints import Counting, learn_endpoints, uncounted
 from gopub.health.logscore import LogState, alerts, fold_logs, log_score, remember
 from gopub.health.logwatch import LogOutcome, LogWatch
 from gopub.health.observation import Observation, Totals, conclude
+from gopub.health.own import OwnLook, OwnState
+from gopub.health.ownwatch import OwnWatch, tracks_of
 from gopub.health.quantile import near, quantile
 from gopub.health.recent import Recent, usable
 from gopub.health.runtime import RuntimeTrail
@@ -68,6 +70,8 @@ class ObserverState:
     """Seconds for which a canary's growth was watched."""
     kills: Mapping[str, int] = field(default_factory=dict)
     """Of stable hosts: processes that were killed for want of memory before this rollout looked."""
+    own: OwnState = field(default_factory=OwnState)
+    """What the team's own metrics counted."""
 
 
 class Observer:
@@ -100,6 +104,7 @@ class Observer:
         self._logs = LogWatch(logs, config)
         self._spend = SpendWatch(metrics, config)
         self._endpoints = Counting(config.endpoints)
+        self._own = OwnWatch(metrics, config)
 
     def state(self) -> Json:
         """What must survive the driver, for the journal: evidence, totals, log evidence."""
@@ -155,8 +160,9 @@ class Observer:
         self._beside.heard(self._uses.told(beside, at), {host.host for host in hosts})
         self._state = replace(self._state, kills=self._beside.kills)
         answer = await self._metrics.counters(config.app, config.env, self._releases(), at)
-        blank = Observation(config, step, at, compare, hosts, before=self._state.evidence)
-        blank = replace(blank, beside=self._beside.hosts, aside=told(self._state.hosts, at))
+        own = OwnLook(self._state.own) if config.own else None
+        blank = Observation(config, step, at, compare, hosts, before=self._state.evidence, own=own,
+                            beside=self._beside.hosts, aside=told(self._state.hosts, at))  # fmt: skip
         if isinstance(answer, NoData):
             return self._nothing(blank, answer.reason, answer.queries)
         queries = answer.queries
@@ -175,7 +181,9 @@ class Observer:
                 self._nothing(blank, reason, queries), unseen=USUAL if answer.interval is None else answer.interval
             )
         blank = replace(blank, aside=told(self._state.hosts, at))
-        seen = self._judge(replace(blank, queries=queries, notes=notes), new)
+        who = tracks_of(config, hosts, *self._tracks(self._recent.total(at)))
+        own, asked = await self._own.read(at, step, who, self._state.own, answer.interval or USUAL)
+        seen = self._judge(replace(blank, queries=(*queries, *asked), notes=notes, own=own), new)
         return replace(await self._with_logs(seen, logs), spending=await self._spend.read(at))
 
     def suspects(self) -> tuple[str, ...]:
@@ -189,7 +197,8 @@ class Observer:
 
     def _nothing(self, blank: Observation, why: str, queries: Sequence[ResolvedQuery]) -> Observation:
         """A look without usable counts: what was learnt before stands, nothing new is claimed."""
-        empty = conclude(self._config, None, ScoreInput(), (), self._state.evidence, compare=blank.compare)
+        known = self._state.evidence
+        empty = conclude(self._config, None, ScoreInput(), (), known, compare=blank.compare, own=blank.own)
         return replace(
             blank,
             no_data=why,
@@ -238,6 +247,7 @@ class Observer:
         new = self._endpoints.counted(new, found)
         self._recent.add(new)
         self._logs.count(new)
+        self._own.count(new)
         self._state = replace(
             state,
             step_totals=state.step_totals.plus(new),
@@ -284,8 +294,9 @@ class Observer:
             self._state = replace(self._state, reference=stable)
         against = stable if usable(stable, config.min_requests) else self._state.reference or stable
         scored = ScoreInput(canary, against, self._runtime.facts(*self._tracks(recent)))
-        found = conclude(config, recent, scored, new, self._state.evidence, compare=seen.compare, step=seen.step)
-        self._state = replace(self._state, evidence=found.state)
+        known = self._state.evidence
+        found = conclude(config, recent, scored, new, known, compare=seen.compare, step=seen.step, own=seen.own)
+        self._state = replace(self._state, evidence=found.state, own=found.own or self._state.own)
         self._learn_slow(self._state.reference)
         return replace(
             seen,

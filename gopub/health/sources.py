@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
+from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, EdgeAnswer, LogCounts, NoData, RuntimeSnapshot
 from gopub.process import Executor
 from gopub.spec.kinds import LogsKind, MetricsKind
@@ -45,6 +46,16 @@ class PastSource(Protocol):
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The counters of every release between two times, oldest first, a minute or so apart."""
+
+
+@runtime_checkable
+class OwnSource(Protocol):
+    """A ``MetricSource`` that answers the team's own queries; not every one can."""
+
+    async def own(
+        self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
+    ) -> OwnAnswer | NoData:
+        """What a query gives for one track, these names filled in."""
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gopub.health.config import DIMENSIONS, BudgetTarget, JudgeConfig, PromoteTarget, ScoreWeights, SloTarget
+from gopub.health.config import DIMENSIONS, BudgetTarget, JudgeConfig, OwnTarget, PromoteTarget, ScoreWeights, SloTarget
 from gopub.health.logscore import again_from
 from gopub.health.observation import Observation, conclude
 from gopub.judge.decision import decide
@@ -57,6 +57,10 @@ def under(config: JudgeConfig, judge: Judge) -> JudgeConfig:
         watch=judge.rollback.watch,
         budget=_budget(judge.budget),
         promote=_promote(judge.promote),
+        own=tuple(
+            OwnTarget(one.name, one.kind, one.query, one.per, one.direction, one.margin, one.required)
+            for one in judge.metrics
+        ),
     )
 
 
@@ -141,7 +145,9 @@ def decide_as(
         since: when the other policy's watch began, if one lasts.
         steps: how many the rollout has.
     """
-    found = conclude(config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare, step=seen.step)
+    found = conclude(
+        config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare, step=seen.step, own=seen.own
+    )
     again = replace(
         seen,
         config=config,

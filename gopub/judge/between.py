@@ -7,13 +7,15 @@ digit. Left out are the classes of errors, and what hosts said; for these the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from gopub.canon import Json
 from gopub.errors import UsageError
+from gopub.health.dispersion import Tally
 from gopub.health.observation import Observation, conclude
+from gopub.health.own import OwnLook, OwnState, OwnWindow
 from gopub.health.recent import Recent
 from gopub.health.samples import EndpointRow, Histogram, HostCounts, TrackWindow, Window
 from gopub.health.wire import from_json, to_json
@@ -59,12 +61,25 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptOwn:
+    """What a metric of the team's own counted, as the look at ``at`` read it: bad and exposed of each host."""
+
+    at: float
+    name: str
+    start: float
+    end: float
+    canary: tuple[tuple[str, int, int], ...] = ()
+    stable: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Looks:
     """What lies between two records; ``left_out`` looks were too many."""
 
     bounds: tuple[float, ...] = ()
     windows: tuple[Kept, ...] = ()
     left_out: int = 0
+    own: tuple[KeptOwn, ...] = ()
 
 
 class Between:
@@ -92,7 +107,20 @@ class Between:
             for w in one.windows
             if _bounds(w) in ((), bounds)
         )
-        return to_json(Looks(bounds, windows, left_out)) if windows else None
+        own = tuple(_kept_own(one.at, w) for one in seen if one.own for w in one.own.windows)
+        return to_json(Looks(bounds, windows, left_out, own)) if windows else None
+
+
+def _kept_own(at: float, window: OwnWindow) -> KeptOwn:
+    return KeptOwn(at, window.name, window.start, window.end, _few(window.canary), _few(window.stable))
+
+
+def _few(hosts: Mapping[str, Tally]) -> tuple[tuple[str, int, int], ...]:
+    """The first ``HOSTS`` one by one, the others together."""
+    named = [(host, tally.bad, tally.exposed) for host, tally in sorted(hosts.items())]
+    rest = named[HOSTS:]
+    others = [(OTHERS, sum(one[1] for one in rest), sum(one[2] for one in rest))] if rest else []
+    return (*named[:HOSTS], *others)
 
 
 def _bounds(window: Window) -> tuple[float, ...]:
@@ -121,7 +149,7 @@ def looks_from_json(kept: Json) -> Looks | None:
     if kept is None:
         return None
     looks = checked(from_json(Looks, kept, "looks"), "looks")
-    if len(looks.windows) > _WINDOWS or len({one.at for one in looks.windows}) > MOST + 1:
+    if max(len(looks.windows), len(looks.own)) > _WINDOWS or len({one.at for one in looks.windows}) > MOST + 1:
         raise UsageError("GP601", f"looks.windows: {len(looks.windows)} are more than an entry has", hint=_CHANGED)
     for index, one in enumerate(looks.windows):
         checked(_window(one, looks.bounds), f"looks.windows[{index}]")
@@ -146,9 +174,10 @@ def unfolded(records: Sequence[tuple[VerdictRecord, Looks | None]]) -> Iterator[
 
 def _between(last: VerdictRecord, following: VerdictRecord, looks: Looks, recent: Recent) -> Iterator[VerdictRecord]:
     base = last.observation
-    state = conclude(
-        base.config, base.recent, base.scored, base.windows, base.before, compare=base.compare, step=base.step
-    ).state
+    found = conclude(
+        base.config, base.recent, base.scored, base.windows, base.before,
+        compare=base.compare, step=base.step, own=base.own,
+    )  # fmt: skip
     totals, whole = base.step_totals, base.rollout_totals
     at_once: dict[float, list[Kept]] = {}
     for one in looks.windows:
@@ -163,12 +192,29 @@ def _between(last: VerdictRecord, following: VerdictRecord, looks: Looks, recent
         idle = 0.0 if busy else (base.idle or 0.0) + at - base.at
         canary, stable = (now.canary, now.stable) if now else (None, None)
         scored = replace(base.scored, canary=canary, stable=stable or base.scored.stable)
+        own = _own(looks, at, base, found.own)
         seen = replace(
-            base, at=at, no_data=None, unseen=None, windows=windows, recent=now, scored=scored, before=state, idle=idle,
-            step_totals=totals, rollout_totals=whole, spending=following.observation.spending,
+            base, at=at, no_data=None, unseen=None, windows=windows, recent=now, scored=scored, before=found.state,
+            idle=idle, own=own, step_totals=totals, rollout_totals=whole, spending=following.observation.spending,
         )  # fmt: skip
-        state = conclude(base.config, now, scored, windows, state, compare=base.compare, step=base.step).state
+        found = conclude(base.config, now, scored, windows, found.state, compare=base.compare, step=base.step, own=own)
         yield replace(last, observation=seen, history=_history(last, following, at), shadow=None)
+
+
+def _own(looks: Looks, at: float, base: Observation, before: OwnState | None) -> OwnLook | None:
+    """The team's own counts of one look; what gauges were, and what was missing, stands as in the record before."""
+    if base.own is None or before is None:
+        return None
+    windows = tuple(
+        OwnWindow(one.name, base.step, one.start, one.end, _tallies(one.canary), _tallies(one.stable))
+        for one in looks.own
+        if one.at == at
+    )
+    return OwnLook(before, windows, base.own.told)
+
+
+def _tallies(hosts: Sequence[tuple[str, int, int]]) -> Mapping[str, Tally]:
+    return {host: Tally(bad, exposed) for host, bad, exposed in hosts}
 
 
 def _history(last: VerdictRecord, following: VerdictRecord, at: float) -> History:

@@ -11,12 +11,14 @@ from gopub.health.observation import Observation
 from gopub.health.samples import ProcessHealth
 from gopub.judge.budget import why_not
 from gopub.judge.noninferior import say_sooner, sooner
+from gopub.judge.own import doubts, unread
 from gopub.judge.processes import full, killed, say_uses
 from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, History, Kind, Policy, Verdict
 from gopub.judge.words import (
     say_aside,
     say_break,
+    say_despite_few,
     say_e,
     say_e_all,
     say_good,
@@ -57,6 +59,7 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         all the same: WITHDRAW once it has been silent for ``GONE`` seconds and goes on failing; WITHDRAW as well once
         every canary host died, more often than stable's; WITHDRAW where the kernel kills the canary's processes for
         want of memory, more often than stable's (``processes.killed``). None of these blames the release.
+        HOLD as well, after rules 3 to 6, while a metric of the team's own that is required has no figures (``own``).
     3.  E ≥ 100/α: ROLLBACK at once.
     4.  The canary breaks the SLO, stable does not, and E ≥ 1/α: ROLLBACK if the log score reaches its mark;
         else alert and WATCH with the weight frozen for ``watch`` seconds, then ROLLBACK unless recovered.
@@ -67,11 +70,12 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
         step: what fails there may fail everywhere, and nobody can tell.
     6.  E ≥ 1/α without an SLO break (answers later than stable's own count here, too), a log score that reaches its
         mark, a score below ``pass_score``, clients that leave more often than stable's (``health.leaving``), files at
-        their limit (``processes.full``), or an INCONCLUSIVE score: HOLD and, INCONCLUSIVE apart, alert; at the deadline
-        ROLLBACK by E or error lines. WITHDRAW if the score, INCONCLUSIVE, files or clients that left are all there is
-        against it: a score is no test, how often it is wrong of a good release nobody can say, and nobody knows how
-        answers that were left would have ended. So the canary's users are spared and the release is not blamed. What
-        blames a release is within α together: E has nine tenths of it, error lines one (``logscore.least``).
+        their limit (``processes.full``), a gauge of the team's own (``own``), or an INCONCLUSIVE score: HOLD and,
+        INCONCLUSIVE apart, alert; at the deadline ROLLBACK by E or error lines. WITHDRAW if the score, INCONCLUSIVE,
+        files, gauges or clients that left are all there is against it: a score is no test, how often it is wrong of a
+        good release nobody can say, and nobody knows how answers that were left would have ended. So the canary's users
+        are spared and the release is not blamed. What blames a release is within α together: E has nine tenths of it,
+        error lines one (``logscore.least``).
         Bake time over, and too early to say whether memory or open files grow: HOLD until there is a slope, or growth
         was watched for ``EARLY`` seconds in this rollout; then it is left at that, and every verdict's reason says so.
     7.  Bake time over and every canary host answered for its health: PROMOTE. Otherwise HOLD; where only hosts that do
@@ -121,11 +125,13 @@ def _judge(observation: Observation, policy: Policy, history: History) -> Verdic
     if verdict := _overwhelming(observation, policy, history):  # rule 3
         return verdict
     if _few(observation, policy) and history.watch_since is None:  # rule 2 let it pass: an approval, a first release
-        return _bake(observation, history, _despite_few(observation, policy, history))
+        why = say_despite_few(observation, policy, history)
+        return _unread(observation, history) or _bake(observation, history, why)
     return (
         _silence(observation, policy, history)  # rule 2
         or _slo_break(observation, policy, history)  # rules 4 and 5
         or _doubts(observation, policy, history)  # rule 6
+        or _unread(observation, history)  # rule 2
         or _cold(observation, policy, history)  # rule 7
         or _by_evidence(observation, policy, history)  # rule 7
         or _too_early(observation, history)  # rule 6
@@ -209,6 +215,11 @@ def _stable_deaths(observation: Observation) -> float:
     return dead / max(1, len(stable.hosts) if stable else 0)
 
 
+def _unread(observation: Observation, history: History) -> Verdict | None:
+    """A metric of the team's own without figures; what can be known of the canary without it was asked before."""
+    return _hold_or_withdraw(2, found, history, Cause.UNREAD) if (found := unread(observation)) else None
+
+
 def _silence(observation: Observation, policy: Policy, history: History) -> Verdict | None:
     idle = observation.idle
     if history.watch_since is not None or history.approved is not None or policy.first:
@@ -217,14 +228,6 @@ def _silence(observation: Observation, policy: Policy, history: History) -> Verd
         return None
     since = "yet in this driver's life" if idle is None else f"for {say_about(idle)}"
     return _hold_or_withdraw(2, f"no request on the canary {since}: the figures are old", history, Cause.QUIET)
-
-
-def _despite_few(observation: Observation, policy: Policy, history: History) -> str:
-    seen = f"{observation.step_totals.canary_requests} requests of {policy.min_requests}"
-    left = say_left(observation, policy)
-    if history.approved is not None:
-        return f"approved by {history.approved} with {seen}{left}"
-    return f"first release, on health alone: {seen}, none failed{left}"
 
 
 def _hold_or_withdraw(rule: int, reason: str, history: History, cause: Cause, *, hold: Kind = Kind.HOLD) -> Verdict:
@@ -321,6 +324,7 @@ def _unblamed(observation: Observation, policy: Policy) -> dict[Cause, str]:
     """What holds a canary and never blames it."""
     left = "; ".join(_leaving(observation, policy))
     told = {Cause.SURGE: surging(observation), Cause.LEAVING: left, Cause.FULL: full(observation)}
+    told |= {Cause.OWN: doubts(observation)}
     return {cause: text for cause, text in told.items() if text}
 
 

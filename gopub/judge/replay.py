@@ -67,6 +67,9 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("shadow",), "spending", None),
     (("policy",), "promote", None),
     (("observation", "config"), "promote", None),
+    (("observation", "config"), "own", []),
+    (("shadow", "config"), "own", []),
+    (("observation",), "own", None),
     *(
         (("observation", totals), name, 0)
         for totals in ("step_totals", "rollout_totals")
@@ -178,7 +181,14 @@ def replay(record: VerdictRecord) -> Replay:
     """
     seen = record.observation
     found = conclude(
-        seen.config, seen.recent, seen.scored, seen.windows, seen.before, compare=seen.compare, step=seen.step
+        seen.config,
+        seen.recent,
+        seen.scored,
+        seen.windows,
+        seen.before,
+        compare=seen.compare,
+        step=seen.step,
+        own=seen.own,
     )
     again = replace(
         seen,

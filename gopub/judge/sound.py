@@ -14,16 +14,27 @@ from typing import Any, TypeVar, cast
 
 from gopub.errors import UsageError
 from gopub.health.burn import ARTICLE, MULTIWINDOW
-from gopub.health.config import PROFILES, RULES, BudgetTarget, JudgeConfig, PromoteTarget, ScoreWeights, SloTarget
+from gopub.health.config import (
+    PROFILES,
+    RULES,
+    BudgetTarget,
+    JudgeConfig,
+    OwnTarget,
+    PromoteTarget,
+    ScoreWeights,
+    SloTarget,
+)
 from gopub.health.endpoints import GROUPS
 from gopub.health.eprocess import GRID, Process
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation
+from gopub.health.own import OwnLook
 from gopub.health.samples import Histogram, TrackWindow, Window
 from gopub.health.sequential import Evidence, EvidenceState
 from gopub.health.uses import ProcessUse
 from gopub.judge.verdict import Policy, Verdict
 from gopub.spec.endpoints import MOST
+from gopub.spec.own import MOST as MOST_OWN
 
 T = TypeVar("T")
 EXACT = 2**53
@@ -65,6 +76,7 @@ _BOUNDS: Mapping[type, Mapping[str, _Range]] = {
     SloTarget: {"latency_p95": _ABOVE, "error_rate": _SHARE},
     ScoreWeights: dict.fromkeys(("latency", "errors", "gc_pause", "memory_growth"), _SPAN),
     BudgetTarget: {"freeze_below": _SHARE, "window": _ABOVE},
+    OwnTarget: {"margin": _SHARE},
     PromoteTarget: {"margin": _ABOVE, "beta": _INSIDE, "observed": _SPAN},
     Verdict: {"rule": _Range(1, _RULES)},
     LogScore: {"value": _SHARE},
@@ -75,6 +87,8 @@ _WORDS: Mapping[tuple[type, str], tuple[str, ...]] = {
     (ScoreWeights, "profile"): PROFILES,
     (BudgetTarget, "burn"): _BURNS,
     (Policy, "burn"): _BURNS,
+    (OwnTarget, "kind"): ("counter", "gauge", "ratio"),
+    (OwnTarget, "direction"): ("lower", "higher"),
 }
 
 
@@ -126,10 +140,20 @@ def _names(kind: Hashable) -> tuple[str, ...]:
     return tuple(one.name for one in fields(cast("type[Any]", kind)))
 
 
+def _own_shape(value: object, at: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, OwnTarget) and value.direction == "higher" and value.margin >= 1:
+        yield f"{at}.margin: {value.margin:g}", "leaves nothing of what is better when it is higher"
+    if isinstance(value, JudgeConfig) and len(value.own) > MOST_OWN:
+        yield f"{at}.own:", f"has {len(value.own)}, and {MOST_OWN} are the most"
+    if isinstance(value, OwnLook) and max(len(value.windows), len(value.told)) > MOST_OWN:
+        yield f"{at}:", f"has more than {MOST_OWN} metrics of the team's own"
+
+
 def _shape(value: object, at: str) -> Iterator[tuple[str, str]]:
     """What must fit together within one value."""
     if isinstance(value, Observation) and len(value.windows) > _WINDOWS:
         yield f"{at}.windows:", f"has {len(value.windows)} windows, and a look gives {_WINDOWS} at most"
+    yield from _own_shape(value, at)
     if isinstance(value, Process) and len(value.started) != len(GRID):
         yield f"{at}.started:", f"has {len(value.started)} bets, not {len(GRID)}"
     if isinstance(value, JudgeConfig | EvidenceState | TrackWindow) and len(value.endpoints) > MOST:

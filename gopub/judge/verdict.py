@@ -51,6 +51,8 @@ class Cause(StrEnum):
     GOOD = "good"
     BUDGET = "budget"
     EVIDENCE = "evidence"
+    OWN = "own"
+    UNREAD = "unread"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from gopub.health.quantile import quantile
 from gopub.health.score import Dimension
 from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.health.starts import say_seen
-from gopub.judge.verdict import Policy
+from gopub.judge.own import say_own
+from gopub.judge.verdict import History, Policy
 from gopub.units import say_about, say_took
 
 _CLASSES = 3
@@ -96,6 +97,8 @@ def say_worse(observation: Observation) -> str:
     metrics: tuple[MetricEvidence, ...] = observation.evidence.metrics
     loudest = max(metrics, key=lambda metric: metric.log_e, default=None)
     name = loudest.name if loudest else ""
+    if name in {target.name for target in observation.config.own}:
+        return f"the canary is worse than stable by the team's own metric {name}"
     words = _WORSE.get(name, "the canary is worse than stable")
     words = words if observation.evidence.basis != "slo" else words.replace("stable", "the SLO allows")
     if name == "errors":
@@ -244,6 +247,15 @@ def _origin(observation: Observation) -> str:
     return latency_origin(config.slo.latency_p95, p95.value if p95 else None)
 
 
+def say_despite_few(observation: Observation, policy: Policy, history: History) -> str:
+    """On whose word, or on what, few requests are enough."""
+    seen = f"{observation.step_totals.canary_requests} requests of {policy.min_requests}"
+    left = say_left(observation, policy)
+    if history.approved is not None:
+        return f"approved by {history.approved} with {seen}{left}"
+    return f"first release, on health alone: {seen}, none failed{left}"
+
+
 def say_good(observation: Observation, policy: Policy) -> str:
     """Why nothing stands in the way: the figures, and what was left out."""
     value = observation.score.value
@@ -254,7 +266,8 @@ def say_good(observation: Observation, policy: Policy) -> str:
     slower = f"; slower than stable: {say_latency(observation)}" if _slower(observation) else ""
     cold = say_warming(observation)
     left = say_left(observation, policy)
-    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}{cold}{left}"
+    own = say_own(observation)
+    return f"{first}{score}{notes}{slower}; {say_e_all(observation)}; {say_logs(observation)}{cold}{left}{own}"
 
 
 def say_warming(observation: Observation) -> str:

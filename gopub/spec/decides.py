@@ -59,7 +59,8 @@ DECIDES: Mapping[str, Decides] = {
     "rollout.steps": R,
     "rollout.deadline": R,
     "rollout.keep_stable": R,
-    "judge.metrics": P,
+    "judge.source": P,
+    "judge.metrics": R,
     "judge.logs": P,
     "judge.logs_profile": R,
     "judge.slo.latency_p95": R,
@@ -130,7 +131,7 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     """The environment that a rollout uses: the release's, with every key that is the project's taken from there."""
     overruled = tuple(_differences(release, project))
     budget = release.judge.budget.model_copy(update={"query": project.judge.budget.query})
-    told = {"metrics": project.judge.metrics, "logs": project.judge.logs, "budget": budget,
+    told = {"source": project.judge.source, "logs": project.judge.logs, "budget": budget,
             "shadow": _shadow(release.judge.shadow, project.judge.shadow)}  # fmt: skip
     judge = release.judge.model_copy(update=told)
     traffic = project.traffic

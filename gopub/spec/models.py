@@ -28,6 +28,7 @@ from gopub.spec.fields import (
 )
 from gopub.spec.health import HealthCheck
 from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
+from gopub.spec.own import OwnMetrics, moved
 from gopub.spec.texts import (
     EndpointPattern,
     GoVersion,
@@ -237,8 +238,10 @@ class RolloutSpec(Model):
 class Judge(Model):
     """What is read, and what it takes to go on or back."""
 
-    metrics: Word | None = None
+    source: Word | None = None
     """`edges`, or a connection of kind prometheus; by default the edges, with the router's metrics beside them."""
+    metrics: OwnMetrics = ()
+    """The team's own metrics; a plain word is an old spelling of `source`."""
     logs: Word | None = None
     """A connection of kind journald, logfile or otlp; by default the router's."""
     logs_profile: Literal["default", "article"] = "default"
@@ -263,6 +266,12 @@ class Judge(Model):
     """Endpoints that are judged by themselves as well."""
     shadow: ShadowSpec | None = None
     """A policy that rides along and acts on nothing."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_of_before(cls, data: Any) -> Any:
+        """``metrics: NAME`` was how the connection was named before it had a key of its own."""
+        return moved(data)
 
     @property
     def beside(self) -> Judge | None:

@@ -18,8 +18,9 @@ from gopub.spec.kinds import (
     SignerKind,
     StoreKind,
 )
-from gopub.spec.loader import Loaded
+from gopub.spec.loader import Loaded, parse_path
 from gopub.spec.models import Environment, ReleaseSpec
+from gopub.spec.tree import Scalar, find
 
 EDGES = "edges"
 """The name, and kind, of the edges themselves where they are what is judged by."""
@@ -48,7 +49,7 @@ def signing_names(spec: ReleaseSpec, connections: Connections) -> Iterator[Refer
 def environment_names(environment: Environment, connections: Connections) -> Iterator[Reference]:
     """The names that an environment needs; those that its router's connection names are known once that one is."""
     router = environment.traffic and connections.entries.get(environment.traffic.router)
-    inventories, metrics, logs = [environment.inventory], [environment.judge.metrics], [environment.judge.logs]
+    inventories, metrics, logs = [environment.inventory], [environment.judge.source], [environment.judge.logs]
     if isinstance(router, RouterKind):
         inventories.append(router.inventory)
         metrics.append(router.metrics)
@@ -88,8 +89,8 @@ def judged_on(environment: Environment, connections: Connections) -> str | None:
     if environment.traffic is None:
         return None
     router = connections.entries.get(environment.traffic.router)
-    if environment.judge.metrics or not isinstance(router, RouterKind):
-        return environment.judge.metrics
+    if environment.judge.source or not isinstance(router, RouterKind):
+        return environment.judge.source
     return EDGES if router.counts else router.metrics
 
 
@@ -107,8 +108,8 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
     traffic, judge, project = environment.traffic, environment.judge, connections.project
     if traffic is not None:
         yield from _router(loaded, connections, traffic.router, f"{path}.traffic.router")
-    if judge.metrics is not None:
-        yield from _named(loaded, connections, judge.metrics, f"{path}.judge.metrics", MetricsKind)
+    if judge.source is not None:
+        yield from _named(loaded, connections, judge.source, _source(loaded, f"{path}.judge"), MetricsKind)
     if judge.logs is not None:
         yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", LogsKind)
     files = [(f"{path}.config[{index}].template", file.template) for index, file in enumerate(environment.config)]
@@ -120,6 +121,12 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
         if file and not (project / file).is_file():
             problem = f"`{key}`: there is no file {file!r}"
             yield SpecError("GP144", problem, hint="paths start beside gopub.yaml", where=loaded.where(key))
+
+
+def _source(loaded: Loaded, judge: str) -> str:
+    """Where the file names the judge's metrics: in `source`, or in the place that it had before."""
+    old = f"{judge}.metrics"
+    return old if isinstance(find(loaded.root, parse_path(old)), Scalar) else f"{judge}.source"
 
 
 def _router(loaded: Loaded, connections: Connections, name: str, path: str) -> Iterator[SpecError]:

@@ -16,6 +16,7 @@ from gopub.spec.endpoints import hidden_by, pattern
 from gopub.spec.fields import say_fraction
 from gopub.spec.heard import deaf_to, never_equal, useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
+from gopub.spec.own import wrong
 from gopub.spec.tree import Path, dotted
 from gopub.units import say_seconds
 
@@ -62,6 +63,8 @@ def judge_problems(judge: Judge, path: Path) -> Iterator[Problem]:
         yield from _budget(judge.shadow.budget, (*path, "shadow", "budget"))
     yield from _promote(judge, path)
     yield from _endpoints(judge.endpoints, (*path, "endpoints"))
+    for below, *told in wrong(judge.metrics):
+        yield Problem((*path, "metrics", *below), *told)
 
 
 def _targets(spec: ReleaseSpec) -> Iterator[Problem]:

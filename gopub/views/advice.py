@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gopub.judge.own import settles
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.views.amounts import names
 from gopub.views.sentence import BENIGN, not_yet, warms_up
@@ -22,6 +23,8 @@ _LOOK: Mapping[Cause, str] = {
     Cause.SLO_DOUBT: "look at what both tracks use: a database, a network, the edge itself",
     Cause.ALONE: "look at what the service uses: a database, a network, the edge itself",
     Cause.BUDGET: "see what spends the error budget",
+    Cause.OWN: "look at that metric on the canary's hosts, or at its margin in gopub.yaml",
+    Cause.UNREAD: "ask Prometheus the query that `gopub explain` shows; `required: false` goes on without the metric",
     Cause.UNSCORED: "does the service export what judge.score asks for",
 }
 
@@ -56,4 +59,6 @@ def _applies(record: VerdictRecord) -> bool:
         return not seen.step_totals.canary_requests
     if verdict.cause is Cause.UNSCORED and verdict.kind is Kind.HOLD:
         return not warms_up(record)
+    if verdict.cause is Cause.UNREAD and verdict.kind is Kind.HOLD:
+        return not settles(seen)
     return verdict.cause is not Cause.SLO_DOUBT or bool(seen.slo_stable and seen.slo_stable.broken)

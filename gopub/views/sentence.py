@@ -15,6 +15,7 @@ from gopub.health.score import Dimension
 from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
+from gopub.judge.own import doubts, unread
 from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
@@ -22,8 +23,9 @@ from gopub.views.amounts import answers, beside, clock, count, failed, names, pe
 from gopub.views.unwell import full_seen, hosts_seen, killed_seen
 
 BENIGN = frozenset(
-    {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT}
-)
+    {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT,
+     Cause.UNREAD}
+)  # fmt: skip
 """What holds a rollout without anything against the canary."""
 _GOOD = (Cause.GOOD, Cause.EVIDENCE)
 _CLASSES = ("level", "error", "template")
@@ -182,6 +184,9 @@ def _worse(record: VerdictRecord) -> str:
     worst = max(told, key=lambda one: one.log_e, default=None)
     if worst is None:
         return "the canary is worse than stable"
+    if worst.name in {one.name for one in record.observation.config.own}:
+        ours = f"{worst.name}, the team's own metric, is {count(worst.canary_bad)} of {count(worst.canary_exposed)}"
+        return f"{ours} on the canary, {beside(worst.stable_bad, worst.stable_exposed, 'stable')}"
     bound = evidence.slow_above if worst.name == "slow" else evidence.late_above
     return _metric(worst, "failed" if worst.name == "errors" else f"took over {took(bound or 0.0)}", record)
 
@@ -389,5 +394,7 @@ SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.GOOD: _good,
     Cause.BUDGET: _budget,
     Cause.EVIDENCE: _by_evidence,
+    Cause.OWN: lambda record: short(doubts(record.observation)),
+    Cause.UNREAD: lambda record: short(unread(record.observation)),
 }
 """What was seen, by cause."""

@@ -8,6 +8,7 @@ from gopub.health.endpoints import loudest
 from gopub.health.score import Dimension
 from gopub.health.sequential import MetricEvidence
 from gopub.judge.budget import why_not
+from gopub.judge.own import doubts, unread
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
 from gopub.views.amounts import clock, count, percent, short, took
@@ -84,6 +85,10 @@ def _worse(record: VerdictRecord) -> str:
     worst = max(told, key=lambda one: one.log_e, default=None)
     if worst is None:
         return ""
+    if worst.name in {one.name for one in record.observation.config.own}:
+        both = ("金丝雀", worst.canary_bad, worst.canary_exposed), ("稳定版", worst.stable_bad, worst.stable_exposed)
+        said = [f"{whose} {count(of)} 次中 {count(bad)} 次，{percent(bad / max(1, of))}" for whose, bad, of in both]
+        return f"{worst.name}：{'；'.join(said)}"
     bound = evidence.slow_above if worst.name == "slow" else evidence.late_above
     if evidence.basis == "slo":
         return f"{_of('金丝雀', worst.canary_bad, worst.canary_exposed, '失败')}，多于 SLO 所允许"
@@ -219,5 +224,7 @@ _FIGURES: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.GOOD: _well,
     Cause.EVIDENCE: _well,
     Cause.SILENT: _silent,
+    Cause.OWN: lambda record: short(doubts(record.observation)),
+    Cause.UNREAD: lambda record: short(unread(record.observation)),
 }
 """The figures of each cause; of one that has none its words stand alone."""

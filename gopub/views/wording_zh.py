@@ -115,6 +115,8 @@ CAUSES: Mapping[Cause, str] = {
     Cause.SILENT: "观察期已满，但有主机没有回应",
     Cause.GOOD: "金丝雀表现良好",
     Cause.EVIDENCE: "按计数，金丝雀不比稳定版差，提前通过",
+    Cause.OWN: "金丝雀在团队自定义的指标上比稳定版差",
+    Cause.UNREAD: "读不到团队自定义的指标",
     Cause.BUDGET: "金丝雀没有问题，但错误预算不允许扩大发布",
 }
 """What people are told of a verdict in Chinese; its own reason, with the figures, stays as it is kept."""

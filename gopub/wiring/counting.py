@@ -36,7 +36,7 @@ def counters_of(
     the router's connection beside them: for the past, and to be held against them.
     """
     reader = _reader(environment, edges, router)
-    named = _connection(project, environment.judge.metrics)
+    named = _connection(project, environment.judge.source)
     beside = _connection(project, edges.connection.metrics if edges else None)
     beside = None if isinstance(beside, EdgesThemselves) else beside
     if named is not None and not isinstance(named, EdgesThemselves):

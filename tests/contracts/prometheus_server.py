@@ -21,6 +21,9 @@ _TYPES = {
     "gopub_edge_endpoint_attempts_total": ("gopub_edge_endpoint_attempts", "counter"),
     "gopub_edge_endpoint_answers_total": ("gopub_edge_endpoint_answers", "counter"),
     "gopub_edge_table_revision": ("gopub_edge_table_revision", "gauge"),
+    "orders_failed_total": ("orders_failed", "counter"),
+    "orders_total": ("orders", "counter"),
+    "orders_waiting": ("orders_waiting", "gauge"),
     "go_gc_heap_live_bytes": ("go_gc_heap_live_bytes", "gauge"),
     "go_sched_pauses_total_gc_seconds_bucket": ("go_sched_pauses_total_gc_seconds", "histogram"),
 }

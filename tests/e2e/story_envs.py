@@ -8,7 +8,7 @@ TWO = {"hosts": '"role=app,zone=a"', "max_load": "2"}
 """Two of the four hosts: stories that are not about the fleet take half the time."""
 FOUR = {"hosts": "role=app", "max_load": "2", "max_unavailable": "50%"}
 """All hosts, two at a time where that is all that is left to do."""
-SCRAPED = {"judge": "{metrics: prometheus-lab, look: 500ms, score: {memory_growth: 0}}"}
+SCRAPED = {"judge": "{source: prometheus-lab, look: 500ms, score: {memory_growth: 0}}"}
 """Judged by what Prometheus shows, where all others are by what the edges say themselves."""
 
 

@@ -349,7 +349,7 @@ environments:
     hosts: role=app
     health: http://127.0.0.1:8080/healthz
     traffic: {router: edges, port: 8080}
-    judge: {metrics: counts, logs: lines}
+    judge: {source: counts, logs: lines}
 """
 
 

@@ -68,10 +68,10 @@ def shape(source: object) -> str:
         ("", "", "edges", "edges"),
         ("", ", metrics: prom", "edges", "edges, prometheus beside"),
         ("", ", metrics: edges", "edges", "edges"),
-        ("metrics: edges", "", "edges", "edges"),
-        ("metrics: edges", ", metrics: prom", "edges", "edges, prometheus beside"),
-        ("metrics: prom", "", "prom", "prometheus, edges beside"),
-        ("metrics: prom", ", metrics: prom", "prom", "prometheus, edges beside"),
+        ("source: edges", "", "edges", "edges"),
+        ("source: edges", ", metrics: prom", "edges", "edges, prometheus beside"),
+        ("source: prom", "", "prom", "prometheus, edges beside"),
+        ("source: prom", ", metrics: prom", "prom", "prometheus, edges beside"),
     ],
 )
 def test_what_is_judged_by(tmp_path, judge, metrics, said, wanted):
@@ -89,8 +89,8 @@ def test_what_is_judged_by(tmp_path, judge, metrics, said, wanted):
     [
         ("", "", "nobody"),
         ("", ", metrics: prom", "prometheus"),
-        ("metrics: prom", "", "prometheus"),
-        ("metrics: edges", ", metrics: prom", "edges of nobody"),
+        ("source: prom", "", "prometheus"),
+        ("source: edges", ", metrics: prom", "edges of nobody"),
     ],
 )
 @pytest.mark.parametrize("other", [None, MemoryRouter()], ids=["closed", "a router that cannot be asked"])

@@ -230,7 +230,8 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert older["observation"]["config"].pop("budget") is older["observation"].pop("spending") is None
     assert older["policy"].pop("freeze_below") is None
     assert older["policy"].pop("burn") == "ignore"
-    assert older.pop("shadow") is None
+    assert older.pop("shadow") is older["observation"].pop("own") is None
+    assert older["observation"]["config"].pop("own") == []
     assert older["policy"].pop("promote") is older["observation"]["config"].pop("promote") is None
     for part in ("config", "before", "evidence"):
         assert older["observation"][part].pop("endpoints") == []

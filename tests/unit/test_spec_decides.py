@@ -34,7 +34,8 @@ OF_RELEASE = """\
        latency: header, warmup: 11s}
     rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h, keep_stable: 11}
     judge:
-      metrics: release
+      source: release
+      metrics: [{name: release, kind: gauge, query: 'release{h=~"{{ hosts }}"}'}]
       logs: release
       slo: {latency_p95: 11ms, error_rate: 1.1%}
       logs_profile: article

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending, Spent
-from gopub.health.config import BudgetTarget, JudgeConfig, PromoteTarget, SloTarget
+from gopub.health.config import BudgetTarget, JudgeConfig, OwnTarget, PromoteTarget, SloTarget
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.logsurge import Surge
 from gopub.health.observation import Observation, Totals
+from gopub.health.own import OwnLook, OwnTold
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
 from gopub.health.sequential import Evidence, MetricEvidence
@@ -89,6 +90,15 @@ SPENT: dict[str, Any] = {
     "config": replace(CONFIG, budget=BudgetTarget(0.2)),
     "spending": Spending(NOON, (Spent(30 * 86400.0, 100_000.0, 850.0),)),
 }
+QUEUE, LOST = OwnTarget("queue", "gauge", "q"), OwnTarget("lost", "ratio", "q", "p")
+QUEUES = {
+    "config": replace(CONFIG, own=(QUEUE,)),
+    "own": OwnLook(told=(OwnTold("queue", canary={"web3": 40.0}, stable={"web1": 9.0, "web2": 11.0}),)),
+}
+UNKNOWN = {
+    "config": replace(CONFIG, own=(LOST,)),
+    "own": OwnLook(told=(OwnTold("lost", "it gives no series"),)),
+}
 FORMS: dict[str, VerdictRecord] = {
     "promoted": drawn(),
     "promoted, some failed": drawn(step_totals=Totals(50_000, 20, 0, 0, 50_000)),
@@ -160,6 +170,11 @@ FORMS: dict[str, VerdictRecord] = {
     "budget": drawn(policy={"freeze_below": 0.2}, **SPENT),
     "budget until the deadline": drawn(OVER, policy={"freeze_below": 0.2}, **SPENT),
     "budget, approved": drawn({"approved": "ann"}, policy={"freeze_below": 0.2}, **SPENT),
+    "own, a gauge": drawn(**QUEUES),
+    "own, a gauge until the deadline": drawn(OVER, **QUEUES),
+    "own, without figures": drawn(**UNKNOWN),
+    "own, without figures until the deadline": drawn(OVER, **UNKNOWN),
+    "own, counted": drawn(evidence=evidence(200, metric("lost", (19, 846), (9, 2954))), **UNKNOWN),
     "cold": drawn(warming=Warming(30, 20), step_totals=Totals(846, 0, 2954, 0, 12)),
 }  # fmt: skip
 """Every way in which a verdict comes out, by a name for it."""

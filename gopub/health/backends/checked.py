@@ -15,8 +15,9 @@ from gopub.health.backends.edges import EdgeSource
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
 from gopub.health.crosscheck import EVERY, LATE, Comparing, Sayings, compared, grown, said
+from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
-from gopub.health.sources import MetricSource, PastSource, SpendSource
+from gopub.health.sources import MetricSource, OwnSource, PastSource, SpendSource
 from gopub.telemetry import log
 
 ASKED_AGAIN = 60.0
@@ -71,6 +72,14 @@ class CheckedSource:
         if not isinstance(self._scraper, SpendSource):
             return NoData("these metrics cannot tell what was spent before")
         return await self._scraper.spending(app, env, stable, wanted, due, at)
+
+    async def own(
+        self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
+    ) -> OwnAnswer | NoData:
+        """The scraper's."""
+        if not isinstance(self._scraper, OwnSource):
+            return NoData("these metrics answer no queries")
+        return await self._scraper.own(query, app, env, release, hosts, at)
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The scraper's."""

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from urllib3.util import Retry
 
 from gopub.canon import bounded, digest_of
+from gopub.health.backends.own import for_track, own_answer
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.recorded import moments
@@ -42,6 +43,7 @@ from gopub.health.backends.targets import (
 )
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
+from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import (
     CounterSnapshot,
     NoData,
@@ -236,6 +238,16 @@ class PrometheusSource:
         try:
             found = await read_spending(lambda text: self._ask(text, at, queries), app, env, stable, wanted, due, at)
             return replace(found, queries=tuple(queries))
+        except (_Refused, ValueError) as refusal:
+            return NoData(str(refusal), tuple(queries))
+
+    async def own(
+        self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
+    ) -> OwnAnswer | NoData:
+        """What a query of the team's own gives for one track."""
+        queries: list[ResolvedQuery] = []
+        try:
+            return own_answer(await self._ask(for_track(query, app, env, release, hosts), at, queries), queries)
         except (_Refused, ValueError) as refusal:
             return NoData(str(refusal), tuple(queries))
 

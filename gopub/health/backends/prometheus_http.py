@@ -14,7 +14,7 @@ import requests
 
 from gopub.canon import bounded, read_json
 from gopub.connecting import Words, authorities, denied, trouble, wants_tls
-from gopub.errors import UsageError
+from gopub.errors import GopubError, UsageError
 from gopub.telemetry import REDACTOR
 
 MOST_BYTES = 32 << 20
@@ -73,7 +73,7 @@ class Bounded(requests.Session):
                 if len(body) > MOST_BYTES:
                     raise requests.exceptions.ContentDecodingError(f"an answer larger than {MOST_BYTES} bytes")
         status = answer.status_code
-        if found := wants_tls(status, bytes(body), _WORDS) or denied(status, _LOGIN):
+        if found := wants_tls(status, bytes(body), _WORDS) or denied(status, _LOGIN) or _complaint(status, bytes(body)):
             raise _Told(str(found))
         return _Answer(answer, bytes(body))
 
@@ -83,6 +83,18 @@ class Bounded(requests.Session):
         if strip(str(response.request.url), str(prepared_request.url)):
             for name in self._ours:
                 prepared_request.headers.pop(name, None)
+
+
+def _complaint(status: int, body: bytes) -> str:
+    """Prometheus' own words about a question that it does not understand, or cannot compute; empty for others."""
+    if status not in (400, 422):
+        return ""
+    try:
+        told = read_json(body, limit=MOST_BYTES)
+    except (ValueError, GopubError):
+        return ""
+    error = told.get("error") if isinstance(told, dict) else None
+    return bounded(REDACTOR.clean(f"it says {error!r}")) if isinstance(error, str) else ""
 
 
 class _Answer(requests.Response):

@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from gopub.health.burn import Spending
 from gopub.health.config import BudgetTarget
+from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, NoData, ResolvedQuery, RuntimeSnapshot
-from gopub.health.sources import MetricSource, PastSource, SpendSource
+from gopub.health.sources import MetricSource, OwnSource, PastSource, SpendSource
 from gopub.units import say_about
 
 PATIENCE = 1.0
@@ -73,6 +74,23 @@ class Several:
         found = await self._all("spending", ask, self._long)
         good = [one for one in found.values() if isinstance(one, Spending)]
         return max(good, key=lambda one: sum(window.attempts for window in one.windows)) if good else _nothing(found)
+
+    async def own(
+        self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
+    ) -> OwnAnswer | NoData:
+        """What the first server says that has series; each one's are its own: its samples are of other moments."""
+
+        async def ask(source: MetricSource) -> object:
+            if not isinstance(source, OwnSource):
+                return NoData("it answers no queries")
+            return await source.own(query, app, env, release, hosts, at)
+
+        found = await self._all(f"own {query} {release}", ask, self._patience)
+        good = [(name, one) for name, one in found.items() if isinstance(one, OwnAnswer)]
+        if not good:
+            return _nothing(found)
+        name, one = next((pair for pair in good if pair[1].series), good[0])
+        return replace(one, series=tuple(replace(row, labels=f"{name} {row.labels}") for row in one.series))
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The longest past that one of them has; all are waited for."""
