@@ -18,13 +18,12 @@ from dataclasses import replace
 
 from gopub.health.aside import Gained
 from gopub.health.eprocess import log_sum
+from gopub.health.evidence import EndpointEvidence, Evidence
 from gopub.health.samples import EndpointRow, HostCounts, RawSeries, TrackWindow, Window, sum_windows
 from gopub.health.sequential import (
     ON_COUNTS,
     RECENT,
-    EndpointEvidence,
     EndpointState,
-    Evidence,
     EvidenceState,
     MetricState,
     fold_metric,

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 
+from gopub.health.evidence import MetricEvidence
 from gopub.health.samples import TrackWindow, Window
-from gopub.health.sequential import MARGIN, MetricEvidence
+from gopub.health.sequential import MARGIN
 
 STAKE = 0.2
 """The share of α for which this test may be wrong."""

@@ -8,11 +8,12 @@ from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending
 from gopub.health.config import JudgeConfig
 from gopub.health.endpoints import fold_endpoints, with_endpoints
+from gopub.health.evidence import Evidence
 from gopub.health.logscore import LogScore
 from gopub.health.own import OwnLook, OwnState, fold_own, with_own
 from gopub.health.samples import ProcessHealth, ResolvedQuery, Window
 from gopub.health.score import Score, ScoreInput, score
-from gopub.health.sequential import Evidence, EvidenceState, evidence, fold
+from gopub.health.sequential import EvidenceState, evidence, fold
 from gopub.health.slo import SloCheck, check_slo
 
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from gopub.health.config import OwnTarget
 from gopub.health.dispersion import Tally
 from gopub.health.eprocess import against_stable, log_sum
-from gopub.health.sequential import ON_COUNTS, Evidence, MetricEvidence, MetricState
+from gopub.health.evidence import Evidence, MetricEvidence
+from gopub.health.sequential import ON_COUNTS, MetricState
 
 OWN_SHARE = 0.2
 """The share of the coin on counts that is bet on the team's own metrics, where there are any."""

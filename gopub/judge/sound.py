@@ -26,11 +26,12 @@ from gopub.health.config import (
 )
 from gopub.health.endpoints import GROUPS
 from gopub.health.eprocess import GRID, Process
+from gopub.health.evidence import Evidence
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation
 from gopub.health.own import OwnLook
 from gopub.health.samples import Histogram, TrackWindow, Window
-from gopub.health.sequential import Evidence, EvidenceState
+from gopub.health.sequential import EvidenceState
 from gopub.health.uses import ProcessUse
 from gopub.judge.verdict import Policy, Verdict
 from gopub.spec.endpoints import MOST

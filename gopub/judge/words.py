@@ -8,12 +8,12 @@ from gopub.health.aside import Aside
 from gopub.health.config import STEPWISE
 from gopub.health.curves import latency_origin
 from gopub.health.endpoints import loudest as loudest_endpoint
+from gopub.health.evidence import EndpointEvidence, MetricEvidence
 from gopub.health.leaving import is_sure, mark, share
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.observation import Observation
 from gopub.health.quantile import quantile
 from gopub.health.score import Dimension
-from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.health.starts import say_seen
 from gopub.judge.own import say_own
 from gopub.judge.verdict import History, Policy

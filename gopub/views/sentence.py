@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 from gopub.health.aside import Aside
 from gopub.health.endpoints import loudest
+from gopub.health.evidence import EndpointEvidence, MetricEvidence
 from gopub.health.score import Dimension
-from gopub.health.sequential import EndpointEvidence, MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.decision import EARLY, OVERWHELMING
 from gopub.judge.own import doubts, unread

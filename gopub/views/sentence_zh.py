@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from gopub.health.endpoints import loudest
+from gopub.health.evidence import MetricEvidence
 from gopub.health.score import Dimension
-from gopub.health.sequential import MetricEvidence
 from gopub.judge.budget import why_not
 from gopub.judge.own import doubts, unread
 from gopub.judge.verdict import Cause, Kind, VerdictRecord

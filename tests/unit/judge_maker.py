@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from gopub.health.config import RULES, JudgeConfig
+from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.logscore import LogScore
 from gopub.health.observation import Observation, Totals
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
-from gopub.health.sequential import Evidence, MetricEvidence
 from gopub.health.slo import SloCheck
 from gopub.judge.verdict import History, Policy
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.observation import Observation
 from gopub.health.samples import Histogram, HostCounts, ProcessHealth, TrackWindow, Window
-from gopub.health.sequential import Evidence, MetricEvidence
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.judge.replay import judge

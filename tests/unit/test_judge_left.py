@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import pytest
 
+from gopub.health.evidence import MetricEvidence
 from gopub.health.leaving import goes_on
 from gopub.health.samples import CounterSnapshot, HostCounts, NoData, TrackWindow, Window
-from gopub.health.sequential import MetricEvidence
 from gopub.judge.verdict import Kind, Verdict
 from tests.support.chance import seed as chance_seed
 from tests.unit.judge_world import CANARY, T0, Bake

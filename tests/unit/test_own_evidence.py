@@ -12,9 +12,10 @@ import pytest
 from gopub.health.config import JudgeConfig, OwnTarget, SloTarget
 from gopub.health.dispersion import Tally
 from gopub.health.eprocess import GRID
+from gopub.health.evidence import Evidence
 from gopub.health.own import EDGES_SPAN, OWN_SHARE, OwnLook, OwnState, OwnTold, OwnWindow, fold_own, with_own
 from gopub.health.ownread import Counters, Gauges, OwnAnswer, OwnSeries, malformed, tallies
-from gopub.health.sequential import ON_COUNTS, Evidence
+from gopub.health.sequential import ON_COUNTS
 from gopub.judge.decision import decide
 from gopub.judge.own import is_worse
 from gopub.judge.verdict import Cause, Kind

@@ -10,13 +10,13 @@ from typing import Any, cast
 from gopub.health.aside import Aside, Warming
 from gopub.health.burn import Spending, Spent
 from gopub.health.config import BudgetTarget, JudgeConfig, OwnTarget, PromoteTarget, SloTarget
+from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.logscore import LogClass, LogScore
 from gopub.health.logsurge import Surge
 from gopub.health.observation import Observation, Totals
 from gopub.health.own import OwnLook, OwnTold
 from gopub.health.samples import ProcessHealth
 from gopub.health.score import Dimension, Score
-from gopub.health.sequential import Evidence, MetricEvidence
 from gopub.health.slo import SloCheck
 from gopub.health.uses import ProcessUse
 from gopub.health.wire import to_json
