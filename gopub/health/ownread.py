@@ -1,8 +1,10 @@
 """What the answers to the team's own queries mean: differences of counters, values of gauges. Pure, but for its memory.
 
 Counters are read as they are. A series that is seen for the first time is a starting point, and so is one that fell: in
-a sum, nobody can tell a process that began anew from one that went away. What is gone and comes back goes on from where
-it was. So nothing is counted that was not seen to happen.
+a sum, nobody can tell a process that began anew from one that went away. So it is once more where it then rises by as
+much at once: who went away may have returned with all of its past. What is gone and comes back by itself goes on from
+where it was. All begins anew where another server answers, whose scrapes are of other moments, and so does the sum of a
+track whose hosts are others. So nothing is counted that was not seen to happen, and nothing twice.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ READINGS = 3
 HORIZON = 60.0
 """Seconds over which a gauge is averaged."""
 _DUST = 1e-6
+_FALLS = 16
+"""Falls of a series that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class OwnAnswer:
     queries: tuple[ResolvedQuery, ...] = ()
     found: int = 0
     """How many series there were, where not all of them are kept."""
+    server: str = ""
+    """Which of several servers says so."""
 
 
 def malformed(answer: OwnAnswer, kind: str) -> str:
@@ -83,16 +89,39 @@ class Counters:
     """One query on one track: what each series was when it was last seen."""
 
     last: dict[str, float] = field(default_factory=dict)
+    fell: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """By how much a series fell each time, until it rose by as much at once."""
+    server: str = ""
+    hosts: tuple[str, ...] = ()
 
-    def gained(self, answer: OwnAnswer) -> Mapping[str, float]:
-        """What each host counted since; one that is only beginning is not in it."""
-        found: dict[str, float] = {}
+    def gained(self, answer: OwnAnswer, hosts: Iterable[str] = ()) -> Mapping[str, float]:
+        """What each host counted since; one that is only beginning is not in it. ``hosts``: who was asked about."""
+        asked, found = tuple(sorted(hosts)), dict[str, float]()
+        if answer.server != self.server:
+            self.last, self.fell = {}, {}
         for one in answer.series:
-            before = self.last.get(one.labels)
+            moved = not one.host and asked != self.hosts
+            gain = None if moved else self._gain(one.labels, one.value)
+            if moved:
+                self.fell.pop(one.labels, None)
             self.last[one.labels] = one.value
-            if before is not None and one.value >= before:
-                found[one.host] = found.get(one.host, 0.0) + one.value - before
+            if gain is not None:
+                found[one.host] = found.get(one.host, 0.0) + gain
+        self.server, self.hosts = answer.server, asked
         return found
+
+    def _gain(self, labels: str, value: float) -> float | None:
+        before, fell = self.last.get(labels), self.fell.get(labels, ())
+        if before is None:
+            return None
+        if value < before:
+            self.fell[labels] = (*fell, before - value)[-_FALLS:]
+            return None
+        gain = value - before
+        if fell and gain >= min(fell):
+            self.fell[labels] = tuple(by for by in fell if by > gain)
+            return None
+        return gain
 
 
 @dataclass(slots=True)

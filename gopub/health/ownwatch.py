@@ -78,9 +78,10 @@ class _Trail:
         for track, answer in reading.answers[target.name].items():
             if not isinstance(answer.query, OwnAnswer):
                 continue
-            bad = self.bad[track].gained(answer.query)
+            hosts = reading.tracks.hosts[track]
+            bad = self.bad[track].gained(answer.query, hosts)
             if isinstance(answer.per, OwnAnswer):
-                of = self.of[track].gained(answer.per)
+                of = self.of[track].gained(answer.per, hosts)
             else:
                 of = self._requests(track, answer.query, bad)
             found[track] = tallies(bad, of, part=target.kind == "ratio")

@@ -70,6 +70,28 @@ def test_a_series_that_was_gone_goes_on_from_where_it_was() -> None:
     assert counters.gained(answer(("h3", 5000), ("h2", 11))) == {"h2": 0.0}, "a new one has a past that nobody saw"
 
 
+def test_who_comes_back_into_a_sum_brings_no_past_with_him() -> None:
+    counters, both = Counters(), ("h1", "h2")
+    # h1 and h2 had 5000 each; the scrape of h1 fails, h2 begins anew meanwhile, and h1 is there again.
+    sums = (10_000, 10_001, 5001, 5003, 0, 2, 5002, 5006)
+    found = [counters.gained(answer(("", value)), both).get("") for value in sums]
+    assert found == [None, 1.0, None, 2.0, None, 2.0, None, 4.0], "9 of the 5009 that the sums rose by"
+
+
+def test_a_sum_over_other_hosts_is_another_sum() -> None:
+    counters = Counters()
+    asked: list[tuple[float, tuple[str, ...]]] = [
+        (10, ("h1",)),
+        (12, ("h1",)),
+        (912, ("h1", "h2")),
+        (913, ("h2", "h1")),
+    ]
+    found = [counters.gained(answer(("", value)), hosts).get("") for value, hosts in asked]
+    assert found == [None, 2.0, None, 1.0], "h2 counted 900 before it was on this track"
+    assert counters.gained(answer(("h1", 7)), ["h1"]) == {}
+    assert counters.gained(answer(("h1", 9)), ["h1", "h2"]) == {"h1": 2.0}, "a host's own series stays what it was"
+
+
 @pytest.mark.parametrize(
     ("kind", "series", "why"),
     [

@@ -381,7 +381,11 @@ async def test_two_servers_of_one_service_are_never_subtracted_from_each_other()
     assert await gained() == {}, "98 is no 100 that fell, and no start of 98 events"
     b.value = 101.0
     assert await gained() == {"h1": 3.0}
-    a.value, b.value = 102.0, None
+    a.value, b.value = 102.0, 102.0
+    assert await gained() == {"h1": 1.0}, "whoever answered last goes on: no reading is lost for a better one"
+    b.value = None
+    assert await gained() == {}, "a was 100, and the other one counted all that came since: nothing is counted twice"
+    a.value = 104.0
     assert await gained() == {"h1": 2.0}
     a.value = None
     found = await pair.own("q", "o", "p", "c1", ["h1"], 1.0)

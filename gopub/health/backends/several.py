@@ -34,6 +34,7 @@ class Several:
         self._servers = sources
         self._patience, self._long = patience, long
         self._asking: dict[tuple[str, str], asyncio.Task[object]] = {}
+        self._told_by: dict[str, str] = {}
 
     async def counters(self, app: str, env: str, releases: Sequence[str], at: float) -> CounterSnapshot | NoData:
         """The newest counters of each edge, whoever has them."""
@@ -78,19 +79,21 @@ class Several:
     async def own(
         self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
     ) -> OwnAnswer | NoData:
-        """What the first server says that has series; each one's are its own: its samples are of other moments."""
+        """What the server says that answered last, or the first one that has series; ``server`` tells which it is."""
 
         async def ask(source: MetricSource) -> object:
             if not isinstance(source, OwnSource):
                 return NoData("it answers no queries")
             return await source.own(query, app, env, release, hosts, at)
 
-        found = await self._all(f"own {query} {release}", ask, self._patience)
-        good = [(name, one) for name, one in found.items() if isinstance(one, OwnAnswer)]
+        what = f"own {query} {release}"
+        found = await self._all(what, ask, self._patience)
+        good = {name: one for name, one in found.items() if isinstance(one, OwnAnswer)}
         if not good:
             return _nothing(found)
-        name, one = next((pair for pair in good if pair[1].series), good[0])
-        return replace(one, series=tuple(replace(row, labels=f"{name} {row.labels}") for row in one.series))
+        order = sorted(good, key=lambda name: (not good[name].series, name != self._told_by.get(what)))
+        self._told_by[what] = order[0]
+        return replace(good[order[0]], server=order[0])
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The longest past that one of them has; all are waited for."""
