@@ -110,6 +110,7 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
         yield from _router(loaded, connections, traffic.router, f"{path}.traffic.router")
     if judge.source is not None:
         yield from _named(loaded, connections, judge.source, _source(loaded, f"{path}.judge"), MetricsKind)
+    yield from _unasked(loaded, connections, environment, f"{path}.judge")
     if judge.logs is not None:
         yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", LogsKind)
     files = [(f"{path}.config[{index}].template", file.template) for index, file in enumerate(environment.config)]
@@ -121,6 +122,27 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
         if file and not (project / file).is_file():
             problem = f"`{key}`: there is no file {file!r}"
             yield SpecError("GP144", problem, hint="paths start beside gopub.yaml", where=loaded.where(key))
+
+
+def _unasked(loaded: Loaded, connections: Connections, environment: Environment, judge: str) -> Iterator[SpecError]:
+    """What only a Prometheus could answer where there are edges alone: each rollout would hold, and be withdrawn."""
+    router_name = environment.traffic.router if environment.traffic else ""
+    router = connections.entries.get(router_name)
+    if not isinstance(router, RouterKind):
+        return
+    names = {environment.judge.source, router.metrics} - {None, EDGES}
+    named = [connections.entries.get(name) for name in names if name]
+    if any(one is None or one.kind != EDGES for one in named):  # one that is not there is told by itself
+        return
+    budget = environment.judge.budget
+    asked = {
+        "metrics": bool(environment.judge.metrics),
+        "budget": budget.freeze_below is not None or budget.burn != "ignore",
+    }
+    for key in (key for key, wanted in asked.items() if wanted):
+        problem = f"`{judge}.{key}`: only the edges count here, and they cannot answer it"
+        hint = f"name a connection of kind prometheus: `metrics` of {router_name}, or judge.source"
+        yield SpecError("GP150", problem, hint=hint, where=loaded.where(f"{judge}.{key}"))
 
 
 def _source(loaded: Loaded, judge: str) -> str:

@@ -14,6 +14,8 @@ from gopub.health.backends.journald import Journald
 from gopub.health.backends.prometheus import Prometheus
 from gopub.spec.connections import parse_connections
 from gopub.spec.kinds import SecretRef
+from gopub.spec.loader import parse_spec
+from gopub.spec.references import broken
 from gopub.store.backends.directory import Directory
 from gopub.store.backends.s3 import S3
 from gopub.telemetry import REDACTOR
@@ -168,3 +170,45 @@ def test_a_secret_reference_shows_where_and_never_what(monkeypatch: pytest.Monke
     reference = SecretRef(env="GOPUB_TEST_KEY")
     reference.reveal()
     assert "correct" not in f"{reference!r} {reference} {reference.model_dump()}"
+
+
+COUNTED = """\
+app: orders
+environments:
+  prod:
+    inventory: hosts.ini
+    hosts: role=orders
+    health: http://127.0.0.1:8080/healthz
+    traffic: ROUTER
+    judge: {JUDGE}
+"""
+ROUTERS = """\
+hosts: {kind: inventory, path: hosts.ini}
+prom: {kind: prometheus, url: "http://198.18.0.1:9090"}
+ours: {kind: edges}
+alone: {kind: nginx, inventory: hosts, hosts: role=edge}
+themselves: {kind: nginx, inventory: hosts, hosts: role=edge, metrics: ours}
+scraped: {kind: nginx, inventory: hosts, hosts: role=edge, metrics: prom}
+"""
+OWN = """metrics: [{name: lost, kind: gauge, query: 'a{host=~"{{ hosts }}"}'}]"""
+
+
+@pytest.mark.parametrize(
+    ("router", "judge", "told"),
+    [
+        ("alone", OWN, "judge.metrics"),
+        ("alone", f"source: edges, {OWN}", "judge.metrics"),
+        ("themselves", f"source: ours, {OWN}", "judge.metrics"),
+        ("alone", "budget: {freeze_below: 10%}", "judge.budget"),
+        ("alone", "budget: {burn: article}", "judge.budget"),
+        ("scraped", f"source: edges, budget: {{freeze_below: 10%}}, {OWN}", ""),
+        ("alone", f"source: prom, budget: {{freeze_below: 10%}}, {OWN}", ""),
+        ("alone", "source: edges, budget: {burn: ignore}", ""),
+    ],
+)
+def test_what_only_a_prometheus_can_answer_wants_one(tmp_path: Path, router: str, judge: str, told: str) -> None:
+    write(tmp_path / "connections.yaml", ROUTERS)
+    loaded = parse_spec(COUNTED.replace("ROUTER", router).replace("JUDGE", judge), "gopub.yaml")
+    found = [error for error in broken(loaded, load_connections(tmp_path)) if error.code != "GP144"]
+    assert [error.code for error in found] == (["GP150"] if told else [])
+    assert all(f"`environments.prod.{told}`" in error.problem and router in error.hint for error in found)
