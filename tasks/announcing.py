@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from prefect.client.orchestration import PrefectClient
 from prefect.events import emit_event
 from prefect.events.filters import EventFilter, EventIDFilter, EventOccurredFilter
+from prefect.exceptions import EventTooLarge
 
 from gopub.canon import Json
 from gopub.errors import GopubError
@@ -30,7 +31,11 @@ UNDER_WAY = 60.0
 """Seconds that an event may be under way to the server."""
 LOOKED_BACK = 3600.0
 """Seconds for which lost events are looked for."""
+_AT_ALL = timedelta(days=180)
+"""What Prefect itself looks back where it is not told how far."""
 _AT_ONCE = 50
+_LONGEST = 10_000
+"""Characters of one text: somebody's reason may be a file, and a server takes a megabyte and a half."""
 _log = log("events")
 
 
@@ -56,21 +61,28 @@ class Announcer:
 
 
 def announce(made: Iterable[Notice]) -> None:
-    """Give them to Prefect's queue."""
+    """Give them to Prefect's queue. One that is too large for the server is told in the log, and stops no other."""
     for one in made:
-        emit_event(
-            event=one.name,
-            resource={
-                "prefect.resource.id": f"gopub.rollout.{one.rollout}",
-                "prefect.resource.name": one.rollout,
-                "gopub.app": one.app,
-                "gopub.env": one.env,
-            },
-            related=[{"prefect.resource.id": name, "prefect.resource.role": role} for role, name in one.related],
-            occurred=datetime.fromtimestamp(one.at, UTC),
-            payload=masked(one.data()),
-            id=one.id,
-        )
+        try:
+            _emit(one)
+        except EventTooLarge as error:
+            _log.warning("%s of %s is not told as an event: %s", one.name, one.rollout, error)
+
+
+def _emit(one: Notice) -> None:
+    emit_event(
+        event=one.name,
+        resource={
+            "prefect.resource.id": f"gopub.rollout.{one.rollout}",
+            "prefect.resource.name": one.rollout,
+            "gopub.app": one.app,
+            "gopub.env": one.env,
+        },
+        related=[{"prefect.resource.id": name, "prefect.resource.role": role} for role, name in one.related],
+        occurred=datetime.fromtimestamp(one.at, UTC),
+        payload=masked(one.data()),
+        id=one.id,
+    )
 
 
 def announce_release(release: Release) -> None:
@@ -91,13 +103,14 @@ def announce_release(release: Release) -> None:
 
 
 def masked(data: dict[str, Json]) -> dict[str, Json]:
-    """Without secrets, in whatever text of it they stand."""
+    """Without secrets, in whatever text of it they stand, and no text so long that the server takes no event of it."""
     return {key: _masked(value) for key, value in data.items()}
 
 
 def _masked(value: Json) -> Json:
     if isinstance(value, str):
-        return REDACTOR.clean(value)
+        text = REDACTOR.clean(value)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     return [_masked(one) for one in value] if isinstance(value, list) else value
 
 
@@ -106,7 +119,7 @@ async def send_lost(client: PrefectClient, journal: Journal, now: float) -> int:
     wanted = {one.id: one for one in recent(journal, now) if one.at < now - UNDER_WAY}
     found: set[UUID] = set()
     for ids in _chunks(tuple(wanted)):
-        since = datetime.fromtimestamp(now - LOOKED_BACK, UTC) - timedelta(minutes=1)
+        since = datetime.fromtimestamp(now, UTC) - _AT_ALL  # that an approval is missing may be told anew hours later
         some = EventFilter(id=EventIDFilter(id=list(ids)), occurred=EventOccurredFilter(since=since))
         found |= {one.id for one in (await client.read_events(some, limit=_AT_ONCE)).events}
     lost = [one for known, one in wanted.items() if known not in found]
@@ -121,7 +134,8 @@ def recent(journal: Journal, now: float) -> Iterator[Notice]:
     for stream in journal.streams("env/"):
         for rollout in _of_late(journal.read(stream), now):
             try:
-                yield from notices(journal.read(stream_of(rollout)), now - LOOKED_BACK)
+                since = now - LOOKED_BACK
+                yield from notices(journal.read_turns(stream_of(rollout), since), since)
             except GopubError as error:
                 _log.warning("what %s told is not known: %s", rollout, error.problem)
 

@@ -155,7 +155,8 @@ async def orphans(app: str, env: str) -> list[recover.Found]:
     return recover.orphans(journal, app, env)
 
 
-@box(name="sweep", limit=60)
+# No limit: each look has its own, and a server that is slow must not end `recover` before it looks for orphans.
+@box(name="sweep", limit=None)
 async def sweep() -> int:
     """Mark the runs whose process is gone, ask for approvals and send events that were lost; gives how many marked."""
     marked = await marks.sweep()

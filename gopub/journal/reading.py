@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from dataclasses import replace
 
 from gopub.errors import UsageError
 from gopub.fleet.keeping import Known
@@ -50,8 +51,10 @@ def known_of(journal: Journal, plan: Plan) -> Known:
 
 
 def read_state(journal: Journal, rollout: str) -> State:
-    """A rollout as its journal tells it."""
-    return fold(entry.event for entry in journal.read(stream_of(rollout)))
+    """A rollout as its journal tells it; of looks in a row the last one tells it."""
+    entries = journal.read_turns(stream_of(rollout))
+    state = fold(entry.event for entry in entries)
+    return replace(state, version=entries[-1].version) if entries else state
 
 
 def starts_of_stable(journal: Journal, app: str, env: str) -> Starts | None:

@@ -7,6 +7,7 @@ The chain runs over all streams: ``hash = sha256(previous hash + canonical entry
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,7 +20,7 @@ from gopub.errors import GopubError, LockedError
 from gopub.journal import seat as seats
 from gopub.journal.database import METADATA, PATIENCE, WRITES, advice, cause, engine_of, shown
 from gopub.journal.entry import Entry
-from gopub.journal.events import Event, decode, encode
+from gopub.journal.events import Event, Judged, decode, encode
 from gopub.journal.migrations import upgrade
 from gopub.journal.seat import Seat
 
@@ -113,10 +114,28 @@ class Journal:
             db.execute(sa.insert(JOURNAL).values(row))
         return version
 
-    def read(self, stream: str) -> list[Entry]:
-        """Every entry of a stream, oldest first."""
+    def read(self, stream: str, after: int = 0) -> list[Entry]:
+        """Every entry of a stream, oldest first; of what is known up to the version ``after`` none."""
         with self._connection() as db:
-            query = sa.select(JOURNAL).where(JOURNAL.c.stream == stream).order_by(JOURNAL.c.version)
+            new = (JOURNAL.c.stream == stream, JOURNAL.c.version > after)
+            query = sa.select(JOURNAL).where(*new).order_by(JOURNAL.c.version)
+            return [_entry(row) for row in db.execute(query)]
+
+    def read_turns(self, stream: str, since: float = math.inf) -> list[Entry]:
+        """The same without the looks that another look followed, before ``since``: all that a state is folded from.
+
+        A rollout of days has tens of thousands of looks, and who asks how it stands asks each minute.
+        """
+        later = JOURNAL.alias()
+        followed = sa.exists().where(
+            later.c.stream == stream,
+            later.c.version == JOURNAL.c.version + 1,
+            later.c.type == Judged.__name__,
+            *((later.c.at < since,) if since < math.inf else ()),
+        )
+        turn = sa.or_(JOURNAL.c.type != Judged.__name__, ~followed)
+        with self._connection() as db:
+            query = sa.select(JOURNAL).where(JOURNAL.c.stream == stream, turn).order_by(JOURNAL.c.version)
             return [_entry(row) for row in db.execute(query)]
 
     def streams(self, prefix: str) -> list[str]:
@@ -129,6 +148,16 @@ class Journal:
                 .order_by(sa.func.min(JOURNAL.c.seq))
             )
             return list(db.scalars(query))
+
+    def versions(self, prefix: str) -> dict[str, int]:
+        """How many entries each stream has whose name begins with ``prefix``."""
+        with self._connection() as db:
+            query = (
+                sa.select(JOURNAL.c.stream, sa.func.max(JOURNAL.c.version))
+                .where(JOURNAL.c.stream.startswith(prefix, autoescape=True))
+                .group_by(JOURNAL.c.stream)
+            )
+            return {row[0]: row[1] for row in db.execute(query)}
 
     def verify(self) -> int:
         """Walk the chain; gives the number of entries.

@@ -113,7 +113,7 @@ def _opens(journal: Journal, state: State, now: float) -> bool:
 
 def _project(journal: Journal, rollout: str) -> str:
     with suppress(GopubError):
-        for entry in journal.read(stream_of(rollout)):
+        for entry in journal.read_turns(stream_of(rollout)):
             if isinstance(entry.event, ev.Opened):
                 return entry.event.project
     return "."

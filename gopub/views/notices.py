@@ -1,7 +1,8 @@
 """What a rollout tells other programs: events with names, resources and payloads, drawn from the journal. Pure.
 
-The journal is the source. A notice's id follows from the entry that it is of, so one that was lost can be sent again,
-and one that was sent twice is one.
+The journal is the source. A notice's id follows from the entry that it is of and from what it says, so one that was
+lost can be sent again, and one that was sent twice is one; what was told of an entry that a driver took into its grave,
+with the journal away, is not taken for that of the entry that stands in its place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import TypeAdapter
 
-from gopub.canon import Json
+from gopub.canon import Json, canonical
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.schemas import as_text, whole
@@ -147,7 +148,11 @@ class Notice:
 
     def data(self) -> dict[str, Json]:
         """The payload as JSON values."""
-        return cast("dict[str, Json]", _ADAPTERS[type(self.payload)].dump_python(self.payload, mode="json"))
+        return _data(self.payload)
+
+
+def _data(payload: Payload) -> dict[str, Json]:
+    return cast("dict[str, Json]", _ADAPTERS[type(payload)].dump_python(payload, mode="json"))
 
 
 def names() -> tuple[str, ...]:
@@ -190,8 +195,8 @@ class Noticing:
     """The last verdict that is known and whose matter was not looked at: there may be thousands."""
 
     def known(self, entry: Entry) -> None:
-        """Take in an entry whose notices nobody wants."""
-        self.entries += 1
+        """Take in an entry whose notices nobody wants; looks before it may be left out (`Journal.read_turns`)."""
+        self.entries = entry.version
         self.state = advance(self.state, entry.event)
         match entry.event:
             case ev.Judged() as judged:
@@ -211,8 +216,10 @@ class Noticing:
 
     def _notice(self, entry: Entry, number: int, payload: Payload) -> Notice:
         state = self.state
-        unique = uuid5(NAMESPACE_URL, f"gopub:{entry.stream}/{self.entries}/{number}")
         name = _NAMES.get(type(payload)) or _ended(cast("ev.Closed", entry.event).outcome)
+        where = f"approval/{payload.step}" if isinstance(payload, ApprovalNeeded) else f"{self.entries}/{number}"
+        told = canonical(_data(payload)).decode()
+        unique = uuid5(NAMESPACE_URL, f"gopub:{entry.stream}/{where}/{name}/{told}")
         host = [("host", f"gopub.host.{payload.host}")] if isinstance(payload, Switched | HostFailed | HostOwed) else []
         related = (
             ("app", f"gopub.app.{state.app}"),

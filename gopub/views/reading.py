@@ -49,7 +49,7 @@ def outline(journal: Journal, rollout: str) -> Outline:
 
 def read_seats(journal: Journal, rollout: str) -> tuple[SeatView, ...]:
     """The runs that drove a rollout; see `stands` for what it raises."""
-    return seats_of(entry.event for entry in journal.read(stream_of(rollout)))
+    return seats_of(entry.event for entry in journal.read_turns(stream_of(rollout)))
 
 
 def rollout_of(journal: Journal, app: str, env: str, runs: Collection[str], since: float = 0.0) -> str:

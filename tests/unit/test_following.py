@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gopub.clock import ManualClock
 from gopub.journal import events as ev
+from gopub.journal.database import engine_of
 from gopub.journal.entry import Entry
 from gopub.journal.reading import whoami
 from gopub.journal.store import Journal, open_journal
@@ -94,3 +95,29 @@ def test_hosts_that_are_waited_for_are_named_again_after_ten_silent_seconds(tmp_
     journal.append("rollout/r-1", 3, [ev.HostSwitched("app2", "2", "canary")], actor="me")
     follower.catch_up()
     assert told_after(60.0) == [], "nobody is waited for any more"
+
+
+class Counting(Journal):
+    """Counts the entries that were read of rollouts."""
+
+    given = 0
+
+    def read(self, stream: str, after: int = 0) -> list[Entry]:
+        entries = super().read(stream, after)
+        self.given += len(entries) if stream.startswith("rollout/") else 0
+        return entries
+
+
+def test_a_look_reads_what_is_new_however_long_the_rollout_is(tmp_path: Path) -> None:
+    """It looks four times a second beside the driver: what it read again after a bake of hours held up the driver."""
+    open_journal(str(tmp_path / "journal.db"), ManualClock()).close()
+    journal = Counting(engine_of(str(tmp_path / "journal.db"), 5.0), ManualClock())
+    told: list[Entry] = []
+    follower = Follower(journal, "hello", "lab", told.append, own=True)
+    opened(journal, "long")
+    journal.append("rollout/long", 1, [ev.SeatTaken(1, whoami())], actor="me")
+    for number in range(50):
+        journal.append("rollout/long", number + 2, [ev.HostStaged(f"app{number}")], actor="me")
+        follower.catch_up()
+    assert [entry.version for entry in told] == list(range(1, 53)), "control: each once, in order"
+    assert journal.given == 52

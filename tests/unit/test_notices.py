@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from importlib.resources import files
 from typing import cast
 
 import pytest
 from jsonschema import Draft202012Validator
+from prefect.events.clients import AssertingEventsClient
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from gopub.canon import Json
+from gopub.canon import Json, canonical
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.plan.model import Outcome
@@ -20,13 +24,14 @@ from gopub.views.notices import (
     Ended,
     HostOwed,
     Noticing,
+    Step,
     Verdict,
     names,
     notices,
     payload_schemas,
     schema,
 )
-from tasks.announcing import masked
+from tasks.announcing import announce, masked
 from tests.unit.verdicts import BAKING, LOW, drawn, event
 from tests.unit.views_world import moving
 
@@ -80,6 +85,13 @@ def test_the_same_journal_gives_the_same_ids_whoever_reads_it():
     assert [one.id for entry in whole for one in live.after(replace(entry, at=entry.at + 0.3, seq=0))] == ids
 
 
+def test_another_entry_in_the_same_place_has_another_id():
+    """A driver told of what the journal never took, and died: what stands there now is no event that was sent."""
+    lost, kept = ([*MOVING, BACK, ev.HostOwed(name, "silent")] for name in ("app1", "app2"))
+    assert notices(entries(lost))[-1].id != notices(entries(kept))[-1].id
+    assert notices(entries(lost))[-1].id == notices(entries(lost))[-1].id
+
+
 @pytest.mark.parametrize("begin", range(1, 25))
 def test_what_is_read_from_the_middle_is_the_end_of_the_whole(begin: int):
     """A rollout of days is not looked through again each minute: what is old is only known."""
@@ -114,3 +126,24 @@ def test_a_secret_in_a_hosts_words_reaches_no_event():
     assert masked({"message": "login correct-horse-battery", "owed": ["correct-horse-battery"], "step": 1}) == {
         "message": "login **********", "owed": ["**********"], "step": 1,
     }  # fmt: skip
+
+
+def test_a_text_that_is_too_long_for_a_server_is_told_shortened():
+    told = masked({"reason": "x" * 3_000_000, "message": "two\nlines", "hosts": ["y" * 3_000_000]})
+    assert (len(str(told["reason"])), str(told["reason"])[-1], told["message"]) == (10_000, "…", "two\nlines")
+    assert len(canonical(told)) < 100_000
+
+
+def test_an_event_that_the_server_would_not_take_stops_no_other(caplog):
+    made = notices(entries(MOVING))
+    large = replace(made[1], payload=Step(1, 1, tuple(f"host-{n:040}" for n in range(40_000)), 1.0))
+    EventsWorker.set_client_override(AssertingEventsClient)
+    AssertingEventsClient.reset()
+    try:
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}), caplog.at_level(logging.WARNING):
+            announce([made[0], large, made[2]])
+            EventsWorker.instance().drain()
+    finally:
+        EventsWorker.set_client_override(None)
+    assert [one.id for client in AssertingEventsClient.all for one in client.events] == [made[0].id, made[2].id]
+    assert "gopub.host.switched of r-1 is not told as an event" in caplog.text
