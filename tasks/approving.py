@@ -2,7 +2,8 @@
 
 The rollout's own run never pauses for an approval: it guards the canary. The run of the flow ``approve`` has no process
 while it waits. It is made paused, with its form beside it; whoever resumes it with the form filled in lets a worker run
-it, and it writes what `gopub promote` or `gopub abort` would. One that nobody needs any more `recover` ends.
+it, and it writes what `gopub promote` or `gopub abort` would. One that nobody needs any more `recover` ends, and for
+one that ended and decided nothing (cancelled, deleted, failed) it makes another.
 
 It bears no tag ``rollout:``: by that others find runs that drive, and a cancelled form is no cancelled rollout.
 """
@@ -54,6 +55,9 @@ _LONG = timedelta(days=3650)
 _SOON = timedelta(minutes=5)
 """In which its form is there, or `recover` has made it: no worker begins it before. The run list ends soon after."""
 _AT_ONCE = 200
+_FORMS = 10
+"""For one approval: who cancels the form that often wants none, and has the command line."""
+_DECIDED_NOTHING = frozenset({StateType.CANCELLED, StateType.FAILED, StateType.CRASHED})
 _log = log("approvals")
 
 
@@ -61,7 +65,9 @@ class Decision(RunInput):
     """The form: everything in it is typed by whoever can open the page."""
 
     decision: Literal["approve", "abort"] = Field(description="approve: the step begins; abort: the rollout goes back.")
-    name: str = Field(min_length=1, max_length=80, description="Who decides. It is kept as typed, as not verified.")
+    name: str = Field(
+        min_length=1, max_length=80, pattern=r"\S", description="Who decides. It is kept as typed, as not verified."
+    )
     reason: str = Field("", max_length=500, description="Why; it stands in the journal.")
 
 
@@ -95,28 +101,48 @@ def needed(state: Rollout, steps: frozenset[int]) -> Iterator[Needed]:
             f"{says} step {index + 1} of {len(plan.steps)} ({shown(step.says)}), which {shown(step.approve)} approves."
         )
         told = f"\n\n{shown(verdict_view(state.verdict).says)}" if state.verdict else ""
+        no = "\n\nTo say no, choose abort: a form that is cancelled decides nothing, and comes again within a minute."
         more = f"\n\nMore: the page `{state.app}-{state.env}-rollout`, or `gopub explain {state.rollout}`."
-        yield Needed(state.app, state.env, state.release_version, state.rollout, index + 1, head + told + more)
+        yield Needed(state.app, state.env, state.release_version, state.rollout, index + 1, head + told + no + more)
 
 
-async def request(client: PrefectClient, one: Needed) -> None:
-    """Make the run with its form, once; it is scheduled for later until its form is there."""
-    deployment = await client.read_deployment_by_name(DEPLOYMENT)
-    made = await client.create_flow_run_from_deployment(
-        deployment.id,
-        parameters=dict(one.parameters),
-        name=f"approve-{one.app}-{one.env}-{one.version}-step-{one.step}",
-        tags=[TAG, f"app:{one.app}", f"env:{one.env}"],
-        idempotency_key=f"approval:{one.rollout}:{one.step}",
-        state=Scheduled(scheduled_time=_now() + _SOON),
-    )
+async def request(client: PrefectClient, one: Needed) -> bool:
+    """Make the run with its form, once; it is scheduled for later until its form is there. Gives whether it was made.
+
+    One that was resumed is scheduled as well, until a worker takes it up: its form is filled in, and it is left alone.
+    """
+    made = await _run_for(client, one)
     if made.state is None or made.state.type is not StateType.SCHEDULED:
-        return
-    held = await client.filter_flow_run_input(made.id, key_prefix="approval-", limit=3, exclude_keys=set())
+        return False
+    held = await client.filter_flow_run_input(made.id, key_prefix="approval-", limit=len(_KEYS), exclude_keys=set())
+    there = {item.key for item in held}
+    if _KEYS["response"] in there:
+        return False
     form: dict[str, Json] = {_KEYS["schema"]: Decision.model_json_schema(), _KEYS["description"]: one.text}
-    for key in form.keys() - {item.key for item in held}:
+    for key in form.keys() - there:
         await client.create_flow_run_input(made.id, key=key, value=json.dumps(form[key]))
     await client.set_flow_run_state(made.id, _waiting(one), force=True)
+    return True
+
+
+async def _run_for(client: PrefectClient, one: Needed) -> FlowRun:
+    """The run of this approval; after one that ended and decided nothing, the next: each key names the one before."""
+    deployment = await client.read_deployment_by_name(DEPLOYMENT)
+    key = f"approval:{one.rollout}:{one.step}"
+    after = ""
+    for _ in range(_FORMS):
+        made = await client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters=dict(one.parameters),
+            name=f"approve-{one.app}-{one.env}-{one.version}-step-{one.step}",
+            tags=[TAG, f"app:{one.app}", f"env:{one.env}"],
+            idempotency_key=key + after,
+            state=Scheduled(scheduled_time=_now() + _SOON),
+        )
+        if made.state is None or made.state.type not in _DECIDED_NOTHING:
+            break
+        after = f":{made.id}"
+    return made
 
 
 def _waiting(one: Needed) -> State[Any]:
@@ -153,7 +179,10 @@ def _moot(journal: Journal, state: Rollout, step: int) -> str:
         return f"not needed any more: the rollout is {state.closed.outcome.value}"
     if state.back:
         return "not needed any more: the rollout goes back"
-    if step - 1 in state.passed or any(one.what == f"promote:{step - 1}" for one in asked(journal, state.rollout)):
+    wishes = {one.what for one in asked(journal, state.rollout)}
+    if "abort" in wishes:
+        return "not needed any more: the rollout was aborted"
+    if step - 1 in state.passed or f"promote:{step - 1}" in wishes:
         return "not needed any more: the step was approved elsewhere"
     return ""
 
@@ -170,8 +199,7 @@ async def settle(client: PrefectClient, journal: Journal) -> int:
     known = {(str(run.parameters.get("rollout")), run.parameters.get("step")) for run in paused}
     for one in _all_needed(journal):
         if (one.rollout, one.step) not in known and not _moot(journal, read_state(journal, one.rollout), one.step):
-            await request(client, one)
-            changed += 1
+            changed += await request(client, one)
     return changed
 
 
@@ -187,7 +215,7 @@ def _is_moot(journal: Journal, run: FlowRun) -> str:
 def _all_needed(journal: Journal) -> Iterator[Needed]:
     for one in active(journal):
         if one.state.plan and any(step.approve for step in one.state.plan.steps):
-            yield from needed(one.state, steps_of(journal.read(stream_of(one.state.rollout))))
+            yield from needed(one.state, steps_of(journal.read_turns(stream_of(one.state.rollout))))
 
 
 def steps_of(entries: list[Entry]) -> frozenset[int]:
@@ -198,7 +226,7 @@ def steps_of(entries: list[Entry]) -> frozenset[int]:
     return noticing.needed
 
 
-@box(name="decide", limit=60)
+@box(name="decide", patient=True, limit=60)
 async def decided(rollout: str, step: int) -> str:
     """Write what stands in the form with which this run was resumed.
 

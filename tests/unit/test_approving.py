@@ -43,6 +43,10 @@ def test_who_aborts_asks_for_the_way_back(tmp_path: Path):
     journal = kept(tmp_path, DUE)
     decide(journal, "r-1", 2, Decision(decision="abort", name="bob"))
     assert [one.what for one in asked(journal, "r-1")] == ["abort"]
+    assert decide(journal, "r-1", 2, YES) == "not needed any more: the rollout was aborted", (
+        "its driver is yet to see it"
+    )
+    assert len(asked(journal, "r-1")) == 1
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,9 @@ def test_a_step_that_there_is_not_is_a_mistake(tmp_path: Path, step: int):
         decide(kept(tmp_path / "other"), "r-nobody", 1, YES)
 
 
-@pytest.mark.parametrize("given", [{"decision": "maybe"}, {"name": ""}, {"name": "n" * 81}, {"reason": "r" * 501}])
+@pytest.mark.parametrize(
+    "given", [{"decision": "maybe"}, {"name": ""}, {"name": " \t"}, {"name": "n" * 81}, {"reason": "r" * 501}]
+)
 def test_a_form_is_no_place_for_anything_else(given: dict[str, str]):
     with pytest.raises(ValidationError):
         Decision.model_validate({"decision": "approve", "name": "ann"} | given)
