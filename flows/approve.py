@@ -8,7 +8,7 @@ from tasks import approving
 from tasks.telling import plainly
 
 
-@flow(name="approve", flow_run_name="approve-{app}-{env}-{version}-step-{step}")
+@flow(name="approve", retries=0, flow_run_name="approve-{app}-{env}-{version}-step-{step}")
 @plainly
 async def approve(app: str, env: str, version: str, rollout: str, step: int) -> str:  # noqa: ARG001 - for its name
     """Write down what was decided; resume the paused run, its form asks for that.

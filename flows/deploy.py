@@ -16,7 +16,7 @@ from tasks.parts import DeployBoxes, Releasing, RollingOut
 from tasks.telling import plainly
 
 
-@flow(name="deploy", flow_run_name=names.deploy)
+@flow(name="deploy", retries=0, flow_run_name=names.deploy)
 @plainly
 async def deploy(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,

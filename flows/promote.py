@@ -12,7 +12,7 @@ from tasks.alone import one_at_a_time
 from tasks.telling import plainly
 
 
-@flow(name="promote", flow_run_name=names.promote)
+@flow(name="promote", retries=0, flow_run_name=names.promote)
 @plainly
 @one_at_a_time
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:

@@ -12,7 +12,7 @@ from tasks.alone import one_at_a_time
 from tasks.telling import plainly
 
 
-@flow(name="recover", flow_run_name=names.recover)
+@flow(name="recover", retries=0, flow_run_name=names.recover)
 @plainly
 @one_at_a_time
 async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:

@@ -21,7 +21,7 @@ from tasks.parts import ReleaseBoxes
 from tasks.telling import plainly
 
 
-@flow(name="release", flow_run_name=names.release)
+@flow(name="release", retries=0, flow_run_name=names.release)
 @plainly
 async def release(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,

@@ -10,7 +10,7 @@ from tasks import rollout as boxes
 from tasks.telling import plainly
 
 
-@flow(name="rollback", flow_run_name="rollback-{app}-{env}")
+@flow(name="rollback", retries=0, flow_run_name="rollback-{app}-{env}")
 @plainly
 async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
     """Take the active rollout back or, where none is active, bring an older release back.

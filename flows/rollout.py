@@ -17,7 +17,7 @@ from tasks import rollout as boxes
 from tasks.telling import plainly
 
 
-@flow(name="rollout", flow_run_name="rollout-{app}-{env}-{version}")
+@flow(name="rollout", retries=0, flow_run_name="rollout-{app}-{env}-{version}")
 @plainly
 async def rollout(
     app: str,

@@ -41,7 +41,7 @@ async def ended(result: Ended, wanted: str = "") -> Ended:
     outcome = str(result.get("outcome") or "")
     reason = str(result.get("reason") or "") or None
     if outcome == summary.WAITING:
-        await marks.name_inner(str(result.get("rollout") or ""), Paused(name=WAITING, message=reason))
+        await marks.name_inner(str(result.get("rollout") or ""), Paused(name=WAITING, message=marks.said(reason)))
         raise Pause(state=await _paused(reason or WAITING))
     await marks.name_inner(str(result.get("rollout") or ""), marks.ending(outcome, reason))
     return cast("Ended", marks.ending(outcome, reason, result, well=outcome == wanted))
@@ -49,7 +49,7 @@ async def ended(result: Ended, wanted: str = "") -> Ended:
 
 async def _paused(why: str) -> State[Any]:
     """The run of this process as it waits; asked for until the server has taken it."""
-    wanted: State[Any] = Paused(name=WAITING, message=why, reschedule=True)
+    wanted: State[Any] = Paused(name=WAITING, message=marks.said(why), reschedule=True)
     async with get_client() as client:
         answer = await client.set_flow_run_state(UUID(str(flow_run.get_id())), wanted, force=True)
     return answer.state or wanted

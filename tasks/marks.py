@@ -39,7 +39,7 @@ from gopub.errors import GopubError
 from gopub.journal.reading import asked
 from gopub.journal.store import Journal
 from gopub.rollout.run import Run
-from gopub.telemetry import log
+from gopub.telemetry import REDACTOR, log, one_line
 from gopub.usecases.ask import ask
 from gopub.usecases.recover import active
 from gopub.views.reading import outline
@@ -192,7 +192,12 @@ def ending(outcome: str, reason: str | None, data: object = None, *, well: bool 
     """
     name = outcome.capitalize() or "Completed"
     kind = Completed if well or is_well(outcome) else Failed
-    return kind(name=name, message=reason, data=data)
+    return kind(name=name, message=said(reason), data=data)
+
+
+def said(reason: str | None) -> str | None:
+    """A reason as the message of a state: people and hosts wrote it, and it stands on a page in one line."""
+    return one_line(REDACTOR.clean(reason)) if reason else None
 
 
 async def name_inner(rollout: str, state: State) -> None:

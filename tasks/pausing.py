@@ -170,7 +170,7 @@ async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> Non
         if state.is_paused() and _paused([one], asked):
             continue  # paused again in this moment
         message = f"{say_hold(hold)}; the canary is guarded, `gopub resume` goes on" if hold else ""
-        await client.set_flow_run_state(one.id, Running(name=wanted, message=message), force=True)
+        await client.set_flow_run_state(one.id, Running(name=wanted, message=marks.said(message) or ""), force=True)
 
 
 def _ended(asked: Sequence[ev.Asked]) -> bool:

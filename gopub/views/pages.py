@@ -10,7 +10,7 @@ from typing import cast
 from gopub.canon import Json
 from gopub.journal.state import State
 from gopub.release.model import Release
-from gopub.telemetry import one_line
+from gopub.telemetry import REDACTOR, one_line
 from gopub.views.plan import plan_lines
 from gopub.views.runs import SeatView
 from gopub.views.verdict import Figures, number
@@ -37,8 +37,11 @@ class TablePage:
 
 
 def shown(text: str) -> str:
-    """What somebody else wrote (a reason, a host's words), as text of a page: no markup, no line of its own."""
-    return _MARKUP.sub(r"\\\g<0>", one_line(text).replace("<", "&lt;"))
+    """What somebody else wrote (a reason, a host's words), as text of a page: no secret, no markup, no line of its own.
+
+    Secrets first: one with a character of Markdown in it looks like another once that is escaped.
+    """
+    return _MARKUP.sub(r"\\\g<0>", one_line(REDACTOR.clean(text)).replace("<", "&lt;"))
 
 
 def release_page(release: Release) -> TablePage:
@@ -63,7 +66,7 @@ def runs_page(state: State, seats: Sequence[SeatView], linked: Callable[[str], s
     """All runs that drove a rollout, as ``linked`` shows each; None where it was one alone."""
     if len(seats) < 2:
         return None
-    rows = [f"| {linked(seat.run)} | {seat.why} | {seat.epoch} | {seat.driver} |" for seat in seats]
+    rows = [f"| {linked(seat.run)} | {shown(seat.why)} | {seat.epoch} | {shown(seat.driver)} |" for seat in seats]
     text = "\n".join([f"## {state.rollout}", "", "| run | why | epoch | driver |", "|---|---|---|---|", *rows, ""])
     return TextPage(_key(state, "runs"), f"The {len(seats)} runs that drove rollout {state.rollout}", text)
 
@@ -84,7 +87,7 @@ def figures_table(seen: Figures | None) -> str:
         return ""
     rows = (("canary", seen.canary_requests, seen.canary_errors), ("stable", seen.stable_requests, seen.stable_errors))
     table = ["| | requests | errors |", "|---|---|---|", *(f"| {name} | {of} | {bad} |" for name, of, bad in rows)]
-    no_data = f", no data: {seen.no_data}" if seen.no_data else ""
+    no_data = f", no data: {shown(seen.no_data)}" if seen.no_data else ""
     score, e_value = number(seen.score, "none"), number(seen.e_value, "none")
     parts = [*(f"- {shown(part)}" for part in seen.parts), ""] if seen.parts else []
     return "\n".join([*table, "", f"Score {score}, evidence E {e_value}{no_data}", "", *parts])

@@ -7,7 +7,10 @@ import pytest
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.plan.model import Outcome
+from gopub.telemetry import REDACTOR
 from gopub.views.board import Scene, board, headline, scene, share
+from gopub.views.pages import figures_table
+from gopub.views.verdict import Figures
 from tests.unit.views_world import NEW_FOLDER, moving
 
 OPENED = 1_700_000_000.0
@@ -86,3 +89,20 @@ def test_what_comes_next_has_its_time():
         "Next: step 2 (2 hosts, 100%) at 22:14 UTC at the earliest, and step 2 waits for the approval of ops;" in text
     )
     assert "it goes back at 23:13 UTC if it is not through by then" in text
+
+
+def test_a_secret_in_a_reason_or_in_a_hosts_words_stands_on_no_page():
+    """With a character of Markdown in it too: escaped, it would look like another text."""
+    secret = "pass_word*of-[prod]"
+    said = ev.HostFailed("app2", "stage", "GP340", f"login {secret} refused")
+    assert "pass" in board(of([*MOVING[:5], said])).text, "control: it is no secret yet"
+    REDACTOR.learn(secret)
+    page = board(of([*MOVING[:5], said], ev.Asked("hold", f"lunch {secret}", "ann", OPENED)))
+    assert "pass" not in page.text + page.description
+    assert "lunch" in page.text
+    assert "lunch" in page.description
+
+
+def test_what_a_source_of_counts_says_is_no_markup():
+    table = figures_table(Figures(True, 1, 0, 2, 0, None, None, "<img src=x> **bold**", None, "", ()))
+    assert "&lt;img src=x\\> \\*\\*bold" in table
