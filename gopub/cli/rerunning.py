@@ -69,6 +69,11 @@ def _of_times(asked: Past, project: Project, now: float) -> Wanted:
     begin, end = (_moment(text, now) for text in asked.times[:2]) if asked.times[0] else (now, now)
     if not asked.env or end <= begin:
         raise UsageError("GP608", "no time or no env", hint="--canary needs --env NAME and --from TIME, before --to")
+    if begin < 0 or end > now:
+        hint = "a past that a Prometheus may have kept: RFC 3339, or how long ago, such as 3h"
+        raise UsageError("GP608", f"--from {asked.times[0]} --to {asked.times[1]}", hint=hint)
+    if asked.stable and _short(asked.canary) == _short(asked.stable):
+        raise UsageError("GP608", "--canary and --stable are one release", hint="--stable is the one beside it")
     known = JudgeConfig(
         project.spec.app, asked.env, "", _short(asked.canary), _short(asked.stable) if asked.stable else None
     )

@@ -161,7 +161,11 @@ def test_a_time_is_judged_by_releases_that_are_given(tmp_path, monkeypatch, caps
     code, out, _ = run(monkeypatch, capsys, *line, "--from", begin, "--to", end)
     assert code == 0
     assert "it would have ended with ROLLBACK by rule 3" in out
-    for wrong in ([], ["--from", end, "--to", begin], ["--from", begin, "--every", "0s"]):
+    whole = ["--from", begin, "--to", end]
+    for wrong in (
+        [], ["--from", end, "--to", begin], ["--from", begin, "--every", "0s"], ["--from", "99999999d"],
+        ["--from", "0001-01-01"], ["--from", begin, "--to", "9999-12-31"], [*whole, "--stable", f"sha256:{CANARY}00"],
+    ):  # fmt: skip
         code, _, err = run(monkeypatch, capsys, *line, *wrong)
         assert (code, "GP608" in err) == (2, True), wrong
     code, _, err = run(monkeypatch, capsys, "judge", "replay")
