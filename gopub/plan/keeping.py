@@ -34,6 +34,11 @@ def cost(steps: Sequence[PlannedStep], total: int, keep: int, deadline: float, n
     )
 
 
+def fewer(keep: int, wanted: int) -> str:
+    """That fewer hosts are kept than were asked for, as the end of a sentence; a host without stable keeps none."""
+    return f"; rollout.keep_stable is {wanted}, and no more hosts run stable" if keep < wanted else ""
+
+
 def kept_last(names: Sequence[str], on_stable: Sequence[str], keep: int) -> tuple[str, ...]:
     """The hosts in the order in which they switch: those to keep at the end, and they run stable where so many do."""
     kept = [name for name in names if name in on_stable][-keep:] if keep else []

@@ -46,13 +46,14 @@ def plan_rollout(
     stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
     traffic = environment.traffic
     mode: Mode = "judged" if traffic and counted else "health-only"
-    keep = environment.rollout.keep_stable if stable and mode == "judged" else 0
+    on_stable = [host.name for host in hosts if stable and _is_on(stable, facts[host.name])]
+    keep = min(environment.rollout.keep_stable, len(on_stable)) if stable and mode == "judged" else 0
     planned = _in_order(
         (
             _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
             for host in hosts
         ),
-        [host.name for host in hosts if stable and _is_on(stable, facts[host.name])],
+        on_stable,
         keep,
     )
     _check_targets(release, planned)
@@ -69,6 +70,7 @@ def _keeping(plan: Plan, environment: Environment) -> Plan:
     told = keeping.FIRST if plan.stable is None else keeping.UNCOUNTED
     if plan.keep_stable:
         told = keeping.cost(plan.steps, len(plan.hosts), plan.keep_stable, plan.deadline, plan.kept)
+        told += keeping.fewer(plan.keep_stable, environment.rollout.keep_stable)
     return replace(plan, notes=(*plan.notes, told))
 
 

@@ -135,6 +135,14 @@ def test_a_host_that_runs_something_else_is_not_the_one_that_is_kept():
     assert [host.name for host in made.hosts] == ["app1", "app2", "app4", "app3"]
 
 
+def test_no_host_is_kept_on_stable_that_does_not_run_it():
+    made = planned("c" * 64, OLD, "c" * 64, "d" * 64, keep=2)
+    assert (made.keep_stable, made.kept) == (1, ("app2",))
+    assert made.notes[-1].startswith("1 of 4 hosts (app2) stays on stable")
+    assert made.notes[-1].endswith("; rollout.keep_stable is 2, and no more hosts run stable")
+    assert planned(OLD, OLD, "c" * 64, "d" * 64, keep=2).kept == ("app1", "app2"), "control: two run it"
+
+
 def test_a_first_release_and_one_that_nothing_counts_keep_none_and_say_so():
     first, uncounted = planned("", "", "", ""), planned(OLD, OLD, OLD, OLD, counted=False)
     assert (first.kept, first.steps[-1].hosts, first.notes[-1]) == ((), NAMES, keeping.FIRST)
