@@ -55,6 +55,30 @@ def test_attributes_are_the_keys_beside_the_message():
     assert {"error:OutOfMemoryError", "error:out of memory", "error:FooException"} <= set(found)
 
 
+def pairs(**found: str) -> list[dict[str, Any]]:
+    return [{"key": key, "value": text(value)} for key, value in found.items()]
+
+
+@pytest.mark.parametrize("level", ["level", "Level", "LEVEL"])
+def test_an_attribute_called_level_is_not_the_severity(level):
+    lost, well = {"severityNumber": 17, "body": text("lost")}, {"severityNumber": 9, "body": text("well")}
+    for value in ("gold", "info", "7"):
+        assert read({**lost, "attributes": pairs(**{level: value})}) == [("level:error", "template:lost")]
+    assert read({**well, "attributes": pairs(**{level: "error"})}) == [()]
+    own = {"body": text("lost"), "attributes": pairs(**{level: "error"})}
+    assert read(own) == [("level:error", "template:lost")], "control: without a severity it is all that there is"
+    assert read({**own, "severityText": "house rule"}) == [("level:error", "template:lost")]
+
+
+def test_a_body_may_be_worse_than_its_severity_and_never_better():
+    def body(level: str) -> dict[str, Any]:
+        return {"kvlistValue": {"values": pairs(msg="lost", level=level)}}
+
+    assert read({"severityNumber": 17, "body": body("info")}) == [("level:error", "template:lost")]
+    assert read({"severityNumber": 9, "body": body("error")}) == [("level:error", "template:lost")]
+    assert read({"severityNumber": 9, "body": body("info")}) == [()]
+
+
 def test_a_body_that_is_a_map_is_read_by_its_keys_and_a_plain_line_as_one():
     body = {
         "kvlistValue": {"values": [{"key": "msg", "value": text("lost")}, {"key": "level", "value": text("error")}]}

@@ -6,7 +6,9 @@ line, and turns the file over. So nothing listens here, and nobody can send erro
 
 A Collector takes the logs of many services. Records of a resource that names another ``service.name`` are not this
 one's; what names none is, for a file is given for this one. A record is read as a structured line: its severity is its
-level, its body the message, and its attributes the keys beside them (``exception.type``, ``exception.stacktrace``).
+level, its body the message, and its attributes the keys beside them (``exception.type``, ``exception.stacktrace``). An
+attribute that is called ``level`` may mean anything. A body that is a map may say that it is worse than its severity,
+for a Collector that parses none gives all of them one; it takes nothing back.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, Literal
 
 from gopub.canon import read_json
 from gopub.health.backends.logfile import MOST_BYTES, FileSource, WholePath
+from gopub.health.levels import level_of
 from gopub.health.sources import LogsConnection
 
 _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -70,7 +73,9 @@ def _line(record: Mapping[str, Any]) -> str:
     if not level and not keys and isinstance(body, str):
         return body  # a line of a file that the Collector did not take apart
     said = body if isinstance(body, dict) else {"msg": "" if body is None else body}
-    return json.dumps(({"level": level} if level else {}) | keys | said, ensure_ascii=False)
+    known = level_of(level)  # None where there is none, or the text is of the service's own making
+    named = {"level": level} if known is not None else {}
+    return json.dumps(named | keys | named | said | (named if known else {}), ensure_ascii=False)
 
 
 def _level(record: Mapping[str, Any]) -> str:
