@@ -20,7 +20,7 @@ from gopub.health.samples import (
 )
 
 BEHIND = 120.0
-"""Seconds for which lower counters of an edge that says who it is are an older reading; then they did begin anew."""
+"""Seconds for which lower counters of an edge that says who it is are an older reading; then they begin anew."""
 _Key = tuple[str, str, str]
 _Bounds = tuple[float | None, float | None]
 """Seconds above which an answer is slow, and late."""
@@ -30,14 +30,15 @@ def increments(before: CounterSnapshot, after: CounterSnapshot) -> tuple[RawSeri
     """What each series of ``after`` gained since ``before``.
 
     A series in which any counter fell was restarted: all its counters count from 0 (one fell, so all began anew).
-    Not so where the edge says who it is, for a restarted one is another: then an older reading gained nothing.
+    Not so where the edge says who it is, for a restarted one is another: then an older reading gained nothing, and what
+    stays lower for ``BEHIND`` is a starting point only: a server that lags by more would bring all of the past again.
     A series that ``before`` does not know counts from 0 if its edge was there, for edges create a series before the
     first request; from an edge that was not there it is a starting point only, because its age is unknown. So it is
     from an edge that measures latency by other bounds than before: another program counts there.
     """
     known = {_key(series): series for series in before.series}
     return tuple(
-        _gain(known.get(_key(series)), series)
+        _gain(_began(known.get(_key(series)), series, after), series)
         for series in (_caught_up(known, one, before, after) for one in after.series)
         if (_key(series) in known or _was_there(series.edge, before, after))
         and not _rebuilt(known.get(_key(series)), series)
@@ -62,6 +63,12 @@ def _is_behind(earlier: RawSeries, later: RawSeries, before: CounterSnapshot, af
 def _was_there(edge: str, before: CounterSnapshot, after: CounterSnapshot) -> bool:
     """Also an edge that has been restarted since: it is another one, whose counters began at 0."""
     return edge in before.edges or after.follows.get(edge) in before.edges
+
+
+def _began(earlier: RawSeries | None, later: RawSeries, after: CounterSnapshot) -> RawSeries | None:
+    """What a series counts from: where an edge that says who it is has less than before, from now on."""
+    fell = earlier is not None and later.edge in after.identified and _any_fell(earlier, later)
+    return later if fell else earlier
 
 
 def merged(before: CounterSnapshot, after: CounterSnapshot) -> CounterSnapshot:
