@@ -8,10 +8,11 @@ is told once and asked again: it keeps no rollout waiting.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
@@ -39,12 +40,13 @@ _log = log("pages")
 class Board:
     """What one driver shows of its rollout."""
 
-    def __init__(self, run: Run) -> None:
-        """Show what the journal holds; nothing is drawn yet."""
+    def __init__(self, run: Run, here: Sequence[UUID] | None = None) -> None:
+        """Show what the journal holds on the page of the first run of ``here`` (`runs_here`); nothing is drawn yet."""
+        self._here = runs_here() if here is None else tuple(here)
         self._run, self._entries = run, list(run.ports.journal.read(stream_of(run.rollout)))
         self._changed = asyncio.Event()
         self._changed.set()
-        self._made: tuple[UUID, UUID] | None = None
+        self._made = dict[str, UUID]()
         self._drawing = 0.0
 
     def heard(self, entry: Entry) -> None:
@@ -55,7 +57,7 @@ class Board:
     @asynccontextmanager
     async def showing(self) -> AsyncIterator[None]:
         """Draw beside the body, and once more at its end."""
-        if not runs_here():
+        if not self._here:
             yield
             return
         drawing = asyncio.create_task(self._draw_for_ever())
@@ -110,17 +112,22 @@ class Board:
         return words.board(scene, REDACTOR.clean(plot(entries))), words.share(scene.state)
 
     async def _put(self, client: PrefectClient, page: TextPage, share: float) -> None:
-        if self._made is None:
-            state, here = self._run.state, runs_here()[0]
-            named = {"description": page.description, "flow_run_id": here}
-            text = ArtifactCreate(key=page.key, type="markdown", data=page.text, **named)
-            bar_key = named_key(f"{state.app}-{state.env}-progress")
-            bar = ArtifactCreate(key=bar_key, type="progress", data=share, **named)
-            self._made = (await client.create_artifact(text)).id, (await client.create_artifact(bar)).id
-            return
-        text_id, bar_id = self._made
-        await _change(client, text_id, ArtifactUpdate(data=page.text, description=page.description))
-        await _change(client, bar_id, ArtifactUpdate(data=share, description=page.description))
+        bar = named_key(f"{self._run.state.app}-{self._run.state.env}-progress")
+        await self._put_one(client, "markdown", page.key, page.text, page.description)
+        await self._put_one(client, "progress", bar, share, page.description)
+
+    async def _put_one(self, client: PrefectClient, kind: str, key: str, data: str | float, told: str) -> None:
+        """Change it where it is; one that somebody deleted is made anew."""
+        if known := self._made.get(kind):
+            try:
+                await _change(client, known, ArtifactUpdate(data=data, description=told))
+            except HTTPStatusError as error:
+                if error.response.status_code != codes.NOT_FOUND:
+                    raise
+            else:
+                return
+        made = ArtifactCreate(key=key, type=kind, data=data, description=told, flow_run_id=self._here[0])
+        self._made[kind] = (await client.create_artifact(made)).id
 
 
 async def _change(client: PrefectClient, which: UUID, to: ArtifactUpdate) -> None:
