@@ -18,14 +18,15 @@ from prefect.exceptions import EventTooLarge
 
 from gopub.canon import Json
 from gopub.errors import GopubError
-from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.release.model import Release
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
+from gopub.views.follow import own_from
 from gopub.views.notices import PUBLISHED, Notice, Noticing, Published, notices
+from gopub.views.reading import under_way_since
 
 UNDER_WAY = 60.0
 """Seconds that an event may be under way to the server."""
@@ -46,8 +47,7 @@ class Announcer:
         """Send what this driver wrote to take its seat; ``told`` gets what is sent from then on."""
         self._noticing, self._told = Noticing(), told
         entries = run.ports.journal.read(stream_of(run.rollout))
-        seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
-        begin = seats[-1] if len(seats) > 1 else 0
+        begin = own_from(entries)
         for entry in entries[:begin]:
             self._noticing.known(entry)
         for entry in entries[begin:]:
@@ -131,20 +131,12 @@ async def send_lost(client: PrefectClient, journal: Journal, now: float) -> int:
 
 def recent(journal: Journal, now: float) -> Iterator[Notice]:
     """What rollouts told in the last hour; one whose entries cannot be understood tells nothing."""
-    for stream in journal.streams("env/"):
-        for rollout in _of_late(journal.read(stream), now):
-            try:
-                since = now - LOOKED_BACK
-                yield from notices(journal.read_turns(stream_of(rollout), since), since)
-            except GopubError as error:
-                _log.warning("what %s told is not known: %s", rollout, error.problem)
-
-
-def _of_late(entries: Sequence[Entry], now: float) -> list[str]:
-    """The rollouts of an env that were under way in the last hour."""
-    opened = [entry.event.rollout for entry in entries if isinstance(entry.event, ev.EnvOpened)]
-    closed = {entry.event.rollout: entry.at for entry in entries if isinstance(entry.event, ev.EnvClosed)}
-    return [one for one in dict.fromkeys(opened) if closed.get(one, now) >= now - LOOKED_BACK]
+    since = now - LOOKED_BACK
+    for rollout in under_way_since(journal, since):
+        try:
+            yield from notices(journal.read_turns(stream_of(rollout), since), since)
+        except GopubError as error:
+            _log.warning("what %s told is not known: %s", rollout, error.problem)
 
 
 def _chunks(ids: Sequence[UUID]) -> Iterator[Sequence[UUID]]:

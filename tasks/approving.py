@@ -31,13 +31,12 @@ from gopub.canon import Json
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.journal.entry import Entry
-from gopub.journal.reading import asked, read_state
 from gopub.journal.state import State as Rollout
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import log
-from gopub.usecases.ask import ask
+from gopub.usecases.approve import decide, moot
 from gopub.usecases.recover import active
 from gopub.views.notices import ApprovalNeeded, Notice, Noticing
 from gopub.views.pages import shown
@@ -156,37 +155,6 @@ def _now() -> datetime:
     return datetime.fromtimestamp(SystemClock().now(), UTC)
 
 
-def decide(journal: Journal, rollout: str, step: int, decision: Decision) -> str:
-    """Write what was decided; gives what came of it. What is not needed any more is not written.
-
-    Raises:
-        UsageError: GP943 there is no such rollout or step.
-    """
-    state = read_state(journal, rollout)
-    if state.plan is None or not 0 < step <= len(state.plan.steps):
-        raise UsageError("GP943", f"rollout {rollout} has no step {step}", hint="see `gopub status`")
-    if why := _moot(journal, state, step):
-        return why
-    actor = f"{' '.join(decision.name.split())} (typed in Prefect, not verified)"
-    what = f"promote:{step - 1}" if decision.decision == "approve" else "abort"
-    ask(journal, rollout, what, " ".join(decision.reason.split()), actor=actor)
-    return f"{'approved' if decision.decision == 'approve' else 'aborted'} by {actor}"
-
-
-def _moot(journal: Journal, state: Rollout, step: int) -> str:
-    """Why nobody needs this approval any more; empty where somebody does."""
-    if state.closed:
-        return f"not needed any more: the rollout is {state.closed.outcome.value}"
-    if state.back:
-        return "not needed any more: the rollout goes back"
-    wishes = {one.what for one in asked(journal, state.rollout)}
-    if "abort" in wishes:
-        return "not needed any more: the rollout was aborted"
-    if step - 1 in state.passed or f"promote:{step - 1}" in wishes:
-        return "not needed any more: the step was approved elsewhere"
-    return ""
-
-
 async def settle(client: PrefectClient, journal: Journal) -> int:
     """Make the forms that are missing, and end those that nobody needs any more; gives how many were changed."""
     changed = 0
@@ -198,15 +166,14 @@ async def settle(client: PrefectClient, journal: Journal) -> int:
             changed += 1
     known = {(str(run.parameters.get("rollout")), run.parameters.get("step")) for run in paused}
     for one in _all_needed(journal):
-        if (one.rollout, one.step) not in known and not _moot(journal, read_state(journal, one.rollout), one.step):
+        if (one.rollout, one.step) not in known and not moot(journal, one.rollout, one.step):
             changed += await request(client, one)
     return changed
 
 
 def _is_moot(journal: Journal, run: FlowRun) -> str:
     try:
-        state = read_state(journal, str(run.parameters.get("rollout")))
-        return _moot(journal, state, int(str(run.parameters.get("step"))))
+        return moot(journal, str(run.parameters.get("rollout")), int(str(run.parameters.get("step"))))
     except (GopubError, ValueError) as error:
         _log.warning("what %s is about is not known: %s", run.name, error)
         return ""
@@ -238,7 +205,9 @@ async def decided(rollout: str, step: int) -> str:
     if not held:
         raise UsageError("GP970", "nobody filled in the form of this approval",
                          hint="gopub starts this flow: resume the paused run, or use `gopub promote`")  # fmt: skip
-    return decide(settings.journal(), rollout, step, Decision.model_validate(held[0].decoded_value))
+    said = Decision.model_validate(held[0].decoded_value)
+    approve = said.decision == "approve"
+    return decide(settings.journal(), rollout, step, approve=approve, name=said.name, reason=said.reason)
 
 
 class Requests:

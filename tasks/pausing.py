@@ -24,7 +24,6 @@ from prefect.states import Completed, Running
 
 from gopub.clock import SystemClock
 from gopub.journal import events as ev
-from gopub.journal.reading import read_state
 from gopub.judge.gates import HOLD, RESUME, hold_of, say_hold
 from gopub.rollout import back
 from gopub.rollout.holding import guard
@@ -32,6 +31,7 @@ from gopub.rollout.run import Run
 from gopub.telemetry import log
 from gopub.usecases.ask import ask_hold, ask_resume, standing_hold
 from gopub.usecases.recover import Found, found
+from gopub.views.reading import outline
 from gopub.wiring import settings
 from tasks import marks
 from tasks.marks import WAITING, ask_abort
@@ -188,7 +188,7 @@ async def drove_before(app: str, env: str) -> str:
     if not rollout:
         return ""
     journal = settings.journal()
-    if read_state(journal, rollout).closed:
+    if outline(journal, rollout).outcome:
         return rollout
     hold = standing_hold(journal, rollout)
     if hold and hold.run in {str(one) for one in marks.runs_here()}:

@@ -19,7 +19,7 @@ from gopub.journal.entry import Entry
 from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
-from gopub.views.follow import Line, Printer
+from gopub.views.follow import Line, Printer, own_from
 from tasks.announcing import Announcer
 from tasks.approving import Requests
 from tasks.board import Board
@@ -72,8 +72,7 @@ async def telling(run: Run, *others: Callable[[Entry], None]) -> AsyncIterator[N
 
 def catch_up(printer: Printer, entries: Sequence[Entry]) -> None:
     """Tell from the last time that the seat was taken; what was before is known. Of a new rollout all is told."""
-    seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
-    begin = seats[-1] if len(seats) > 1 else 0
+    begin = own_from(entries)
     for entry in entries[:begin]:
         printer.known(entry)
     for entry in entries[begin:]:

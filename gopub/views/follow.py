@@ -26,6 +26,12 @@ from gopub.views.worth import AGAIN, Told, worth
 LOOK = 0.25
 
 
+def own_from(entries: Sequence[Entry]) -> int:
+    """The place of the first entry that its present driver has to tell of: where it took the seat; of a new one 0."""
+    seats = [place for place, entry in enumerate(entries) if isinstance(entry.event, ev.SeatTaken)]
+    return seats[-1] if len(seats) > 1 else 0
+
+
 class Follower:
     """Gives every new entry of an env's rollouts to ``on_entry``, in order, once."""
 

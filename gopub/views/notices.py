@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
 from typing import TypeAlias, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -19,7 +17,6 @@ from pydantic import TypeAdapter
 from gopub.canon import Json, canonical
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.journal.schemas import as_text, whole
 from gopub.journal.state import State, advance
 from gopub.plan.model import Outcome
 from gopub.views.verdict import VerdictView, because, verdict_view
@@ -167,22 +164,6 @@ def payload_schemas() -> dict[str, Json]:
     return {PUBLISHED: cast("Json", TypeAdapter(Published).json_schema()), **of_rollouts}
 
 
-def schema() -> dict[str, Json]:
-    """The file ``events.v1.json``: an event's name and payload; each payload stands under ``$defs`` by that name.
-
-    ``python -m gopub.views.notices`` writes it anew.
-    """
-    kinds = payload_schemas()
-    one_of: list[Json] = [
-        {
-            "properties": {"event": {"const": name}, "payload": {"$ref": f"#/$defs/{name}"}},
-            "required": ["event", "payload"],
-        }
-        for name in kinds
-    ]
-    return whole({"type": "object", "oneOf": one_of, "$defs": kinds}, "events")
-
-
 @dataclass(slots=True)
 class Noticing:
     """Draws the notices of one rollout, entry by entry from its first on."""
@@ -295,7 +276,3 @@ def _gate_is_closed(judged: ev.Judged) -> bool:
 
 def _ended(outcome: Outcome) -> str:
     return f"gopub.rollout.{outcome.value.replace(' ', '-')}"
-
-
-if __name__ == "__main__":
-    Path(str(files("gopub.schemas")), "events.v1.json").write_text(as_text(schema()), "utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from gopub.errors import GopubError
@@ -69,6 +69,15 @@ def rollout_of(journal: Journal, app: str, env: str, runs: Collection[str], sinc
             if any(seat.run in runs for seat in read_seats(journal, rollout)):
                 return rollout
     return ""
+
+
+def under_way_since(journal: Journal, since: float) -> Iterator[str]:
+    """Every rollout that was active at some time after ``since``; see `stands` for what it raises."""
+    for stream in journal.streams("env/"):
+        entries = journal.read(stream)
+        opened = [entry.event.rollout for entry in entries if isinstance(entry.event, ev.EnvOpened)]
+        closed = {entry.event.rollout: entry.at for entry in entries if isinstance(entry.event, ev.EnvClosed)}
+        yield from (one for one in dict.fromkeys(opened) if closed.get(one, since) >= since)
 
 
 def _env(journal: Journal, app: str, env: str, now: float) -> EnvView:

@@ -13,13 +13,19 @@ from gopub.journal import events as ev
 from gopub.journal.reading import asked, read_state
 from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
-from tasks.approving import Decision, decide, needed, steps_of
+from gopub.usecases import approve
+from tasks.approving import Decision, needed, steps_of
 from tests.unit.verdicts import BAKING, drawn, event
 from tests.unit.views_world import moving
 
 DUE = event(drawn({"gate": "step 2 waits for the approval of ops"}))
 YES = Decision(decision="approve", name="ann\n  of `ops`", reason="looks\ngood")
 BACK = ev.GoingBack(Outcome.WITHDRAWN, 0, "aborted")
+
+
+def decide(journal: Journal, rollout: str, step: int, said: Decision) -> str:
+    yes = said.decision == "approve"
+    return approve.decide(journal, rollout, step, approve=yes, name=said.name, reason=said.reason)
 
 
 def kept(folder: Path, *more: ev.Event) -> Journal:

@@ -19,6 +19,7 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.plan.model import Outcome
 from gopub.telemetry import REDACTOR
+from gopub.views.notice_schemas import schema
 from gopub.views.notices import (
     ApprovalNeeded,
     Ended,
@@ -29,7 +30,6 @@ from gopub.views.notices import (
     names,
     notices,
     payload_schemas,
-    schema,
 )
 from tasks.announcing import announce, masked
 from tests.unit.verdicts import BAKING, LOW, drawn, event
@@ -106,7 +106,7 @@ def test_every_name_has_a_schema_that_says_what_it_is_and_the_kept_file_has_them
     assert len(names()) == 15
     assert all(one["properties"] and str(one["description"]).startswith("``gopub.") for one in schemas.values())
     kept = json.loads(files("gopub.schemas").joinpath("events.v1.json").read_text("utf-8"))
-    assert kept == schema(), "mend with: python -m gopub.views.notices"
+    assert kept == schema(), "mend with: python -m gopub.views.notice_schemas"
 
 
 def test_what_is_told_keeps_to_the_schema():
