@@ -10,8 +10,8 @@ track whose hosts are others. So nothing is counted that was not seen to happen,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gopub.health.config import OwnTarget
 from gopub.health.dispersion import Tally
@@ -167,6 +167,12 @@ def tallies(bad: Mapping[str, float], of: Mapping[str, float], *, part: bool) ->
     return found
 
 
+def _of(answer: OwnAnswer | NoData | None, ours: Collection[str]) -> OwnAnswer | NoData | None:
+    if not isinstance(answer, OwnAnswer):
+        return answer
+    return replace(answer, series=tuple(one for one in answer.series if one.host in ours))
+
+
 @dataclass(frozen=True, slots=True)
 class TrackAnswers:
     """Both answers for one track; no query is asked for a track without hosts."""
@@ -187,6 +193,16 @@ class TrackAnswers:
     def empty(self) -> bool:
         """Whether no series came where some were asked for: those of a new process are not scraped yet."""
         return any(isinstance(one, OwnAnswer) and not one.series for one in (self.query, self.per))
+
+    def of(self, hosts: Iterable[str]) -> TrackAnswers:
+        """Without series that name a host which was not asked about: another env may run the same release."""
+        ours = {"", *hosts}
+        return TrackAnswers(*(_of(answer, ours) for answer in (self.query, self.per)))
+
+    def strangers(self, hosts: Iterable[str]) -> int:
+        """How many hosts have series that were not asked about."""
+        found = [answer for answer in (self.query, self.per) if isinstance(answer, OwnAnswer)]
+        return len({one.host for answer in found for one in answer.series} - {"", *hosts})
 
     def silent(self, hosts: Iterable[str]) -> tuple[str, ...]:
         """Which of these hosts have no series, where hosts have series at all."""

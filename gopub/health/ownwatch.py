@@ -75,7 +75,8 @@ class _Trail:
     def counted(self, target: OwnTarget, reading: _Reading) -> dict[str, Mapping[str, Tally] | str]:
         """What each track counted since the last reading that was one."""
         found: dict[str, Mapping[str, Tally] | str] = {}
-        for track, answer in reading.answers[target.name].items():
+        for track, whole in reading.answers[target.name].items():
+            answer = whole.of(reading.tracks.hosts[track])
             if not isinstance(answer.query, OwnAnswer):
                 continue
             hosts = reading.tracks.hosts[track]
@@ -221,8 +222,8 @@ class OwnWatch:
     def _valued(self, target: OwnTarget, reading: _Reading, told: OwnTold) -> OwnTold:
         trail, answers = self._trails[target.name].values, reading.answers[target.name]
         for track, found in answers.items():
-            if isinstance(found.query, OwnAnswer):
-                trail[track].add(found.query, reading.at)
+            if isinstance(ours := found.of(reading.tracks.hosts[track]).query, OwnAnswer):
+                trail[track].add(ours, reading.at)
         means = {track: trail[track].means() for track in answers}
         if not told.unread and not all(means.values()):
             return replace(told, unread="too few readings so far", settles=True)
@@ -264,6 +265,12 @@ def _on(track: str) -> str:
 
 
 def _without(answers: Mapping[str, TrackAnswers], reading: _Reading) -> str:
+    others = sum(found.strangers(reading.tracks.hosts[track]) for track, found in answers.items())
+    left = f'series of {others} hosts that are not of their track are left out: write host=~"{{{{ hosts }}}}"'
+    return "; ".join(text for text in (_unpaired(answers, reading), left if others else "") if text)
+
+
+def _unpaired(answers: Mapping[str, TrackAnswers], reading: _Reading) -> str:
     if "stable" not in answers:
         return "not compared: no stable host is beside it"
     silent = answers["stable"].silent(reading.tracks.hosts["stable"])

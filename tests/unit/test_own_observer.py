@@ -242,6 +242,26 @@ async def test_a_counter_that_begins_anew_blames_nobody() -> None:
     assert record.verdict.kind is Kind.PROMOTE
 
 
+@pytest.mark.parametrize("target", [RATIO, PLAIN, QUEUE], ids=lambda one: one.kind)
+async def test_another_env_that_runs_the_same_release_is_none_of_the_canary(target: OwnTarget) -> None:
+    """Its query names the release alone, so it gives what staging loses there as well."""
+
+    def staging(query: str, release: str, found: Answer) -> OwnAnswer | None:
+        rows = dict(found) if isinstance(found, Mapping) else {}
+        return OwnAnswer(tuple(OwnSeries(host, host, value) for host, value in rows.items()))
+
+    def loses(number: int, world: Own) -> None:
+        for query, value in (("failed", 20.0), ("all", 20.0)):
+            world.add(query, CANARY, "staging", value)
+        for release, host in ((CANARY, "h1"), (STABLE, "s1"), (STABLE, "s2")):
+            world.own_counts["queue", release] = world.own_counts.get(("queue", release), {}) | {host: 5.0}
+        world.own_counts["queue", CANARY]["staging"] = 900.0
+
+    record = last(await watched(target, each=loses, world=Own(says=staging)))
+    assert record.verdict.kind is Kind.PROMOTE
+    assert "series of 1 hosts that are not of their track are left out" in record.verdict.reason
+
+
 async def test_one_host_without_series_holds_until_it_has_them() -> None:
     def silent(number: int, world: Own) -> None:
         if number < 25:
