@@ -266,7 +266,7 @@ def _on(track: str) -> str:
 
 def _without(answers: Mapping[str, TrackAnswers], reading: _Reading) -> str:
     others = sum(found.strangers(reading.tracks.hosts[track]) for track, found in answers.items())
-    left = f'series of {others} hosts that are not of their track are left out: write host=~"{{{{ hosts }}}}"'
+    left = f'series of hosts that are not of their track ({others}) are left out: write host=~"{{{{ hosts }}}}"'
     return "; ".join(text for text in (_unpaired(answers, reading), left if others else "") if text)
 
 
