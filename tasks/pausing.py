@@ -24,6 +24,7 @@ from prefect.states import Completed, Running
 
 from gopub.clock import SystemClock
 from gopub.journal import events as ev
+from gopub.journal.store import Journal
 from gopub.judge.gates import HOLD, RESUME, hold_of, say_hold
 from gopub.rollout import back
 from gopub.rollout.holding import guard
@@ -31,7 +32,7 @@ from gopub.rollout.run import Run
 from gopub.telemetry import log
 from gopub.usecases.ask import ask_hold, ask_resume, standing_hold
 from gopub.usecases.recover import Found, found
-from gopub.views.reading import outline
+from gopub.views.reading import outline, rollout_of
 from gopub.wiring import settings
 from tasks import marks
 from tasks.marks import WAITING, ask_abort
@@ -39,6 +40,8 @@ from tasks.marks import WAITING, ask_abort
 LOOK = 2.0
 """Seconds between two looks at how the run stands."""
 HELD = "Held"
+NEWEST = 5
+"""Rollouts of an env that are looked through for the one that a run drove."""
 _log = log("rollout")
 
 
@@ -184,10 +187,10 @@ async def drove_before(app: str, env: str) -> str:
     Whoever resumes the run ends the hold that its suspension asked for. Where another process still drives the rollout,
     as the one that was suspended does, its end is waited for.
     """
-    rollout = await marks.drove_before(app, env)
+    journal = settings.journal()
+    rollout = await marks.drove_before(app, env) or _by_its_seat(journal, app, env)
     if not rollout:
         return ""
-    journal = settings.journal()
     if outline(journal, rollout).outcome:
         return rollout
     hold = standing_hold(journal, rollout)
@@ -197,6 +200,12 @@ async def drove_before(app: str, env: str) -> str:
     while (seated := journal.seated(app, env)) and seated[1]:
         await clock.sleep(LOOK)
     return rollout
+
+
+def _by_its_seat(journal: Journal, app: str, env: str) -> str:
+    """The same by the journal: a run has no tag of its rollout where the server was away when it began."""
+    runs = {str(one) for one in marks.runs_here()}
+    return rollout_of(journal, app, env, runs, most=NEWEST) if runs else ""
 
 
 async def _hand_over(run: Run, pause: Pause) -> None:

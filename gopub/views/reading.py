@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import islice, takewhile
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
@@ -52,23 +53,23 @@ def read_seats(journal: Journal, rollout: str) -> tuple[SeatView, ...]:
     return seats_of(entry.event for entry in journal.read_turns(stream_of(rollout)))
 
 
-def rollout_of(journal: Journal, app: str, env: str, runs: Collection[str], since: float = 0.0) -> str:
+def rollout_of(
+    journal: Journal, app: str, env: str, runs: Collection[str], since: float = 0.0, most: int | None = None
+) -> str:
     """The newest rollout into this env that one of these runs drove; empty while the journal knows none.
 
     The rollout of a flow inside another one is recorded under the run that somebody started, the outer one. What was
-    opened before ``since`` (seconds since the epoch), when the run was made, is not looked at: it is another's.
+    opened before ``since`` (seconds since the epoch), when the run was made, is not looked at: it is another's;
+    ``most`` looks at so many, the newest, alone.
 
     Raises:
         GopubError: the journal, or a stream of this env's, cannot be read.
     """
-    for entry in reversed(journal.read(env_stream(app, env))):
-        if entry.at < since:
-            return ""
-        if isinstance(entry.event, ev.EnvOpened):
-            rollout = entry.event.rollout
-            if any(seat.run in runs for seat in read_seats(journal, rollout)):
-                return rollout
-    return ""
+    entries = reversed(journal.read(env_stream(app, env)))
+    late = takewhile(lambda entry: entry.at >= since, entries)
+    opened = (entry.event.rollout for entry in late if isinstance(entry.event, ev.EnvOpened))
+    driven = (one for one in islice(opened, most) if any(seat.run in runs for seat in read_seats(journal, one)))
+    return next(driven, "")
 
 
 def under_way_since(journal: Journal, since: float) -> Iterator[str]:

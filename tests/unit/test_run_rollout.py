@@ -44,6 +44,8 @@ def test_the_newest_of_several_is_the_one(here):
     journal, _ = here
     journal.append("env/hello/lab", 2, [ev.EnvOpened("r-again", "c" * 64)], actor="ann")
     assert rollout_of(journal, "hello", "lab", (RUN,)) == "r-done", "the newest has no driver yet"
+    assert rollout_of(journal, "hello", "lab", (RUN,), most=1) == "", "only the newest was looked at"
+    assert rollout_of(journal, "hello", "lab", (RUN,), most=2) == "r-done"
     journal.append("rollout/r-again", 0, moving("r-again", "hello", "lab"), actor="ann")
     assert rollout_of(journal, "hello", "lab", (RUN,)) == "r-again"
 

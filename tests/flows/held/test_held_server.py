@@ -183,12 +183,17 @@ async def a_suspended_run_takes_a_bad_canary_back(shown: Shown):
 
 
 async def not_driven_again(shown: Shown, run: str) -> None:
-    """Retry of a run whose rollout is over ends as it did, and begins no second one."""
-    before = len(shown.events("bad"))
+    """Retry of a run whose rollout is over ends as it did, and begins no second one.
+
+    Also where nothing on the server says which that was: the server was away when the run began.
+    """
+    before, opened = len(shown.events("bad")), len(shown.journal.read("env/hello/bad"))
+    await shown.stack.ask("PATCH", f"/flow_runs/{run}", json={"tags": ["gopub"]})
     await shown.set_state(run, "SCHEDULED", "AwaitingRetry")
     await until("it was tried again", lambda: shown.run_count(run, 2), within=150)
     await shown.named(run, "Rolled back", within=150)
     assert len(shown.events("bad")) == before
+    assert len(shown.journal.read("env/hello/bad")) == opened
 
 
 async def a_hold_by_command_stands_on_the_runs_page(shown: Shown):
