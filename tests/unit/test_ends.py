@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from prefect.client.schemas.objects import StateType
 from prefect.states import State
@@ -52,3 +55,17 @@ async def test_who_asks_for_a_rollback_is_not_told_that_it_failed(monkeypatch):
 def test_red_is_where_the_release_did_not_stay(outcome: str, kind: StateType):
     state = ending(outcome, "why")
     assert (state.type, state.name, state.message) == (kind, outcome.capitalize(), "why")
+
+
+def test_the_seat_is_free_before_the_server_is_told_how_it_ended():
+    """A server that was silent kept the seat for seconds, and of a rollout that waits for as long as it was silent."""
+    tree = ast.parse((Path(__file__).parents[2] / "flows" / "rollout.py").read_text("utf-8"))
+    within = {name for block in ast.walk(tree) if isinstance(block, ast.AsyncWith) for name in called(block)}
+    assert {"must_wait", "go_back", "report"} <= within, "control: what needs the seat has it"
+    assert "ended" in called(tree) - within
+
+
+def called(tree: ast.AST) -> set[str]:
+    """The methods that are called in it."""
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {func.attr for func in calls if isinstance(func, ast.Attribute)}
