@@ -17,7 +17,11 @@ PLACES = ("release", "hosts", "app", "env")
 TRACK = ("release", "hosts")
 """Of these, what is another on canary and stable."""
 _PLACE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
-_RATES = re.compile(r"\b(rate|irate|increase|delta|idelta|deriv)\s*\(")
+_RATES = re.compile(
+    r"\b(i?rate|increase|i?delta|deriv|changes|resets|predict_linear|histogram_(?:quantile|avg|fraction)"
+    r"|(?:sum|avg|count|present|stddev|stdvar|quantile|mad)_over_time)\s*\("
+)
+"""What gives no counter; the last, least or greatest of a counter over a time is one."""
 _NO_EVENTS = re.compile(r"\b[a-zA-Z_:][\w:]*_(bytes|seconds|milliseconds)_(total|sum)\b")
 _CLOSES: Mapping[str, str] = {")": "(", "]": "[", "}": "{"}
 

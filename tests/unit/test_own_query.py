@@ -54,6 +54,9 @@ def test_a_query_that_can_be_asked_has_no_mistake(query: str) -> None:
         ('sum(a{app="{{ app }}"})', "it gives the same for canary and stable", 'release="{{ release }}"'),
         ('rate(a{release="{{ release }}"}[1m])', "rate() gives no counter", "exactly"),
         ('sum(increase (a{release="{{ release }}"}[1m]))', "increase() gives no counter", "exactly"),
+        ('changes(a{release="{{ release }}"}[1m])', "changes() gives no counter", "exactly"),
+        ('sum(sum_over_time(a{release="{{ release }}"}[1m]))', "sum_over_time() gives no counter", "exactly"),
+        ('histogram_quantile(1, a{release="{{ release }}"})', "histogram_quantile() gives no counter", "exactly"),
         ('http_sent_bytes_total{release="{{ release }}"}', "http_sent_bytes_total counts no events", "kind: gauge"),
         ('http_seconds_sum{release="{{ release }}"}', "http_seconds_sum counts no events", "kind: gauge"),
     ],
@@ -68,6 +71,8 @@ def test_a_mistake_is_told_with_what_to_write(query: str, text: str, hint: str) 
 def test_a_gauge_may_be_a_rate_and_names_in_strings_are_no_functions() -> None:
     assert mistake('rate(a_seconds_sum{release="{{ release }}"}[1m])', counts=False) is None
     assert mistake('a{release="{{ release }}",why="rate(x)"}', counts=True) is None
+    for whole in ("last", "max", "min"):
+        assert mistake(f'{whole}_over_time(a{{release="{{{{ release }}}}"}}[1m])', counts=True) is None, "a counter"
 
 
 def test_names_are_put_in_as_names() -> None:
