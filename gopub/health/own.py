@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gopub.health.config import OwnTarget
-from gopub.health.dispersion import Tally
+from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import against_stable, log_sum
 from gopub.health.evidence import Evidence, MetricEvidence
 from gopub.health.sequential import ON_COUNTS, MetricState
@@ -27,6 +27,10 @@ OWN_SHARE = 0.2
 """The share of the coin on counts that is bet on the team's own metrics, where there are any."""
 EDGES_SPAN = 30.0
 """Seconds of a window at the least, where events and requests come from two scrapes."""
+SLOTS = 4
+"""Windows that are held against each other where stable is one series: it has no spread between hosts."""
+TAUGHT = 8
+"""Windows of one series that only teach how its events cluster, before the first one is evidence."""
 LONGEST = 60.0
 """Seconds after which a window without an event begins anew: shares of traffic change."""
 
@@ -49,6 +53,8 @@ class OwnState:
 
     metrics: Mapping[str, MetricState] = field(default_factory=dict)
     waiting: Mapping[str, OwnWindow] = field(default_factory=dict)
+    taught: Mapping[str, int] = field(default_factory=dict)
+    """How many windows in which stable was one series were taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +100,29 @@ def _folded(state: OwnState, new: OwnWindow, target: OwnTarget, *, compare: bool
     metric = replace(metric, canary=metric.canary + _all(new.canary), stable=metric.stable + _all(new.stable))
     before, waiting = state.waiting.get(new.name), {k: v for k, v in state.waiting.items() if k != new.name}
     whole = _joined(before, new) if before is not None and before.step == new.step and compare else new
+    taught = state.taught.get(new.name, 0)
     if not compare or _ends(whole, target):
-        metric = _stepped(metric, whole, target) if compare else metric
-        spread = metric.spread.add(whole.stable, whole.end) if whole.stable else metric.spread
-        metric = replace(metric, spread=spread)
+        metric = _stepped(metric, whole, target) if compare and _is_known(whole, taught) else metric
+        metric = replace(metric, spread=_seen(metric.spread, whole))
+        taught += len(whole.stable) == 1
     else:
         waiting[new.name] = whole
-    return OwnState({**state.metrics, new.name: metric}, waiting)
+    known = {**state.metrics, new.name: metric}
+    return OwnState(known, waiting, {**state.taught, new.name: taught})
+
+
+def _is_known(window: OwnWindow, taught: int) -> bool:
+    """Whether φ may be applied: beside one series it is only assumed at first, and events may come by the dozen."""
+    return len(window.stable) != 1 or taught >= TAUGHT
+
+
+def _seen(spread: Dispersion, window: OwnWindow) -> Dispersion:
+    """Learn from the spread of stable's hosts or, of one series, from how its windows differ from each other."""
+    if len(window.stable) != 1:
+        return spread.add(window.stable, window.end) if window.stable else spread
+    known = spread.close() if len(spread.bin) >= SLOTS else spread
+    slot = {f"window {len(known.bin)}": _all(window.stable)}
+    return known.add(slot, known.bin_started if known.bin else 0.0)
 
 
 def _ends(window: OwnWindow, target: OwnTarget) -> bool:

@@ -32,7 +32,7 @@ QUEUE = OwnTarget("queue", "gauge", "q", margin=0.5)
 def window(
     canary: tuple[int, int], stable: tuple[int, int], start: float = 0.0, end: float = 5.0, step: int = 0
 ) -> Any:
-    ours, theirs = {"h1": Tally(*canary)}, {"h2": Tally(*stable)}
+    ours, theirs = {"h1": Tally(*canary)}, {"h2": Tally(*stable), "h3": Tally()}
     return OwnWindow("lost", step, start, end, ours, theirs if any(stable) else {})
 
 
@@ -43,6 +43,54 @@ def answer(*series: tuple[str, float] | tuple[str, str, float]) -> OwnAnswer:
 
 def worth(state: OwnState) -> float:
     return state.metrics["lost"].versus_stable.log_e
+
+
+# --- one series on stable
+
+
+def alone(canary: int, stable: int, number: int) -> OwnWindow:
+    """The window of that number, a quarter of a minute long, with one host on stable."""
+    start = 15.0 * number
+    ours, theirs = {"h1": Tally(canary, 600)}, {"h2": Tally(stable, 600)}
+    return OwnWindow("lost", 0, start, start + 15.0, ours, theirs)
+
+
+def test_beside_one_series_the_first_windows_teach_and_are_no_evidence() -> None:
+    """What comes by the dozen took innocents back: there was no spread to learn from, and none was assumed."""
+    clumps = [0, 20, 0, 0, 20, 0, 0, 0]
+    before = [alone(20, clump, number) for number, clump in enumerate(clumps)]
+    state = fold_own(OwnState(), before, (RATIO,), compare=True)
+    assert worth(state) == pytest.approx(0.0)
+    assert state.metrics["lost"].spread.phi > 5.0, "it learnt that events come twenty at a time"
+    assert state.metrics["lost"].canary.bad == 160, "they are told all the same"
+    after = fold_own(state, [alone(60, 5, 8)], (RATIO,), compare=True)
+    assert abs(worth(after)) > 0.01, "control: the ninth counts"
+
+
+def test_beside_two_hosts_the_first_window_counts() -> None:
+    one = alone(60, 5, 0)
+    two = replace(one, stable={**one.stable, "h3": Tally(5, 600)})
+    assert worth(fold_own(OwnState(), [two], (RATIO,), compare=True)) > 0.0
+
+
+def test_events_that_come_one_by_one_teach_that_they_do() -> None:
+    steady = [alone(6, 6, number) for number in range(16)]
+    assert fold_own(OwnState(), steady, (RATIO,), compare=True).metrics["lost"].spread.phi < 1.2
+
+
+def test_bursts_on_one_host_rarely_blame_and_a_bad_canary_is_found() -> None:
+    """Five events at a time: 34 of 300 innocents reached 1/α before. A fixed draw, so that chance decides nothing."""
+    draw = random.Random(7)
+
+    def rollout(times: int) -> float:
+        state = OwnState()
+        for number in range(40):
+            ours, theirs = (5 * sum(draw.random() < 0.1 for _ in range(12 * most)) for most in (times, 1))
+            state = fold_own(state, [alone(ours, theirs, number)], (RATIO,), compare=True)
+        return math.log(OWN_SHARE * ON_COUNTS) + worth(state)
+
+    assert sum(rollout(1) >= math.log(100) for _ in range(60)) == 0
+    assert sum(rollout(8) >= math.log(100) for _ in range(10)) == 10
 
 
 # --- counting
