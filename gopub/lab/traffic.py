@@ -87,6 +87,7 @@ class Traffic:
         for connection in self._idle:
             connection.close()
         self._idle = []
+        await asyncio.sleep(0)  # a transport lets go of its socket at the loop's next turn, and there may be none
         self._write(final=True)
         return self.counts
 

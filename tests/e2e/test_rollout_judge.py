@@ -63,10 +63,12 @@ async def test_clients_that_leave_blame_nobody(ground: Ground):
         nonlocal left
         while True:
             _, writer = await asyncio.open_connection(address, 80)
-            user = f"X-User-Id: user-{left % 500}"
-            writer.write(f"GET /work HTTP/1.1\r\nHost: {name}\r\n{user}\r\n\r\n".encode())
-            await asyncio.sleep(0.005)
-            writer.transport.abort()
+            try:
+                user = f"X-User-Id: user-{left % 500}"
+                writer.write(f"GET /work HTTP/1.1\r\nHost: {name}\r\n{user}\r\n\r\n".encode())
+                await asyncio.sleep(0.005)
+            finally:  # also where the test ends meanwhile: nobody else knows of this connection
+                writer.transport.abort()
             left += 1
             await asyncio.sleep(0.05)
 
