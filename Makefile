@@ -9,7 +9,7 @@ PYTEST := $(RUN) python -m pytest
 # Caches of Go and Python stay where they are by default; everything else lies below $GOPUB_CACHE.
 LAB ?= lab
 
-.PHONY: help setup tools demo check test unit e2e soak bench lab-check lab-up lab-down clean
+.PHONY: help setup tools demo check test unit e2e soak ha bench lab-check lab-up lab-down clean
 
 help: ## Say what there is to make.
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,7 +17,7 @@ help: ## Say what there is to make.
 setup: ## Install what is missing (Debian packages, Python environment, Go toolchain).
 	@scripts/setup.sh
 
-tools: ## The same, and the Go programs that only tests and PARTS=real need (MinIO, cosign).
+tools: ## The same, and what only tests and PARTS=real need (MinIO, cosign, Sigstore's services, PostgreSQL, Redis).
 	@scripts/setup.sh tools
 
 demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab; PARTS=real, KEEP=1 or ARGS=... change it.
@@ -26,21 +26,22 @@ demo: $(if $(filter real,$(PARTS)),tools,setup) ## Show the main job on the lab;
 check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
-# The units compute, the other tests mostly wait (for hosts, bakes, servers), so six parts run at once, three of them with
-# a lab of their own. ARGS, and a lab that is off, may leave a part without a test: then there is one run.
+# The units compute, the other tests mostly wait (for hosts, bakes, servers), so seven parts run at once, three of them
+# with a lab of their own. ARGS, and a lab that is off, may leave a part without a test: then there is one run.
 STORIES := $(wildcard tests/e2e/test_rollout_*.py) tests/e2e/test_triggers.py
 LONG := $(wildcard tests/e2e/test_rollout_[b-k]*.py)
-PARTS_OF_TEST := hosts units contracts servers long-stories stories
+PARTS_OF_TEST := hosts units contracts servers held long-stories stories
 test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
-	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=6 $(PARTS_OF_TEST:%=test-%))
+	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=7 $(PARTS_OF_TEST:%=test-%))
 
 .PHONY: $(PARTS_OF_TEST:%=test-%)
 test-units: REPORT := nice $(PYTEST) tests/unit
-test-servers: REPORT := $(PYTEST) tests/flows
+test-servers: REPORT := $(PYTEST) tests/flows --ignore=tests/flows/held
+test-held: REPORT := $(PYTEST) tests/flows/held
 test-contracts: REPORT := $(PYTEST) tests/contracts
 test-hosts: REPORT := $(PYTEST) tests --ignore=tests/unit --ignore=tests/flows --ignore=tests/contracts $(STORIES:%=--ignore=%)
 test-long-stories: REPORT := $(PYTEST) $(LONG)
-test-units test-contracts test-servers test-hosts test-long-stories: # Their reports come in one piece each; the last part is seen as it goes.
+test-units test-contracts test-servers test-held test-hosts test-long-stories: # Their reports come in one piece each; the last part is seen as it goes.
 	@report=$$($(REPORT) 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
 
 test-stories:
@@ -54,6 +55,9 @@ e2e: tools lab-check ## The tests on the lab only.
 
 soak: tools lab-check ## The crash tests with many more kills (GOPUB_KILLS says how many).
 	@GOPUB_SOAK=1 GOPUB_SEED=$${GOPUB_SEED:-new} GOPUB_KILLS=$${GOPUB_KILLS:-50} $(PYTEST) tests/e2e -k kill $(ARGS)
+
+ha: tools ## Prefect's server in parts (PostgreSQL, Redis, two of all else), each of which dies in turn.
+	@$(PYTEST) -s tests/flows/high_availability.py $(ARGS)
 
 bench: tools ## Measure, each against a named peer.
 	@for bench in tests/bench/bench_*.py; do echo "--- $$bench"; $(RUN) python "$$bench"; done

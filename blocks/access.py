@@ -74,3 +74,4 @@ class SigningKey(ConnectionBlock):
 
     private: SecretStr = Field(description="The private key (PEM).")
     public: str = Field(description="The file with the public key (PEM), on each worker.")
+    passphrase: SecretStr | None = Field(None, description="What opens the private key, where it has a passphrase.")

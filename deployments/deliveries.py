@@ -51,6 +51,13 @@ _STARTS = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("at", sa.REAL, nullable=False),
 )
+_PLACES = sa.Table(
+    "places",
+    sa.MetaData(),
+    sa.Column("stream", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+_TABLES = (_ROWS, _STARTS, _PLACES)
 _WAITS = sa.and_(_ROWS.c.outcome.is_(None), _ROWS.c.orders != sa.literal_column("'[]'"))
 _INDEXES = (
     sa.Index("deliveries_received", _ROWS.c.received),
@@ -157,7 +164,7 @@ class Deliveries:
             engine = sa.create_engine(url, connect_args={"timeout": _LOCKED_FOR}, hide_parameters=True)
             sa.event.listen(engine, "connect", _make_durable)
             with engine.begin() as db:
-                for table in (_ROWS, _STARTS):
+                for table in _TABLES:
                     db.execute(sa.schema.CreateTable(table, if_not_exists=True))
                 for index in _INDEXES:
                     db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
@@ -167,7 +174,7 @@ class Deliveries:
         """The file was removed or replaced: rows written to the old one would be gone when this process ends."""
         _LOG.error("%s was removed or replaced while it was in use: its rows are written anew", self._file)
         with self._engine.connect() as old:
-            kept = {table: [dict(row) for row in old.execute(table.select()).mappings()] for table in (_ROWS, _STARTS)}
+            kept = {table: [dict(row) for row in old.execute(table.select()).mappings()] for table in _TABLES}
         opened = self._opened()
         with opened.begin() as db:
             for table, rows in kept.items():
@@ -211,16 +218,32 @@ class Deliveries:
             )
         return Start(row.key, row.run, row.name) if row and (last is None or last.run == row.run) else None
 
+    def last_of(self, order: RunOrder) -> Start | None:
+        """The last run of this week that was started there, if it was for a push or followed a rollout as this does."""
+        with self._usable(), self._engine.connect() as db:
+            row = db.execute(_STARTS.select().where(_STARTS.c.same == _lane(order))).one_or_none()
+        return Start(row.key, row.run, row.name) if row else None
+
     def started(self, order: RunOrder, run: str, name: str, now: float) -> None:
-        """Record the run of an order, for other orders of the same push."""
-        if not order.same:
-            return
+        """Record the run of an order, for other orders of the same push, or the next that follows a rollout there."""
+        names = (order.same, _lane(order)) if order.same else (_lane(order),) if order.after else ()
         values = {"key": order.key, "run": run, "name": name, "at": now}
         with self._usable(), self._engine.begin() as db:
             db.execute(_STARTS.delete().where(_STARTS.c.at < now - KEPT))
-            for same in (order.same, _lane(order)):
+            for same in names:
                 new = sqlite.insert(_STARTS).values(same=same, **values)
                 db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
+
+    def place_of(self, stream: str) -> int | None:
+        """Up to which entry a stream of the journal was read; None where it never was."""
+        with self._usable(), self._engine.connect() as db:
+            return db.scalar(sa.select(_PLACES.c.version).where(_PLACES.c.stream == stream))
+
+    def keep_place(self, stream: str, version: int) -> None:
+        """A stream was read up to this entry, and what it starts is written."""
+        new = sqlite.insert(_PLACES).values(stream=stream, version=version)
+        with self._usable(), self._engine.begin() as db:
+            db.execute(new.on_conflict_do_update(index_elements=["stream"], set_={"version": version}))
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
@@ -245,8 +268,8 @@ def _lane(order: RunOrder) -> str:
 
 
 def _kept(order: RunOrder) -> dict[str, Any]:
-    """What is written of an order; without a commit as it always was."""
-    return {name: value for name, value in asdict(order).items() if name != "commit" or value}
+    """What is written of an order; without what came later as it always was."""
+    return {name: value for name, value in asdict(order).items() if name not in {"commit", "after"} or value}
 
 
 def _make_durable(connection: Any, _record: object) -> None:

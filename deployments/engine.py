@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
@@ -22,6 +22,7 @@ from deployments.starter import RunOrder, RunView
 from gopub.errors import GopubError, UsageError
 from gopub.source.git import without_password
 from gopub.telemetry import REDACTOR
+from gopub.usecases.doctor import POOL
 from gopub.views.standing import Standing
 
 ANSWER_WITHIN = 8.0
@@ -42,7 +43,7 @@ class PrefectStarter:
                     client=client,
                     parameters=dict(order.parameters),
                     timeout=0,
-                    tags=["gopub", _APP + order.app, _ENV + order.env],
+                    tags=_tags(order),
                     idempotency_key=order.key,
                     as_subflow=False,
                 )
@@ -70,6 +71,21 @@ class PrefectStarter:
         found = await _with_rollout(found)
         known = await asyncio.to_thread(stands, found.rollout) if found.rollout else None
         return told(found, known) if known else found
+
+
+async def attended() -> bool:
+    """Whether a worker is there that takes up runs.
+
+    Raises:
+        GopubError: GP918 the engine does not answer.
+    """
+    async with _asking() as client:
+        try:
+            pool = await client.read_work_pool(POOL)
+            workers = await client.read_workers_for_work_pool(POOL)
+        except ObjectNotFound:
+            return False
+    return not pool.is_paused and any(one.status == WorkerStatus.ONLINE for one in workers)
 
 
 def require_server() -> str:
@@ -102,16 +118,28 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, OSError, TimeoutError, RuntimeError) as error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            raise _busy(error.request) from error
         raise GopubError(
             "GP918",
-            f"the Prefect server at {_shown()} does not answer: "
+            f"the Prefect server at {shown_url()} does not answer: "
             f"{error.__class__.__name__} {REDACTOR.clean(str(error))}".rstrip(),
             hint="is it up, and is PREFECT_API_URL right?",
         ) from error
 
 
-def _shown() -> str:
-    """Its address, for clients of the API too: without the password, which is masked from now on."""
+def _busy(asked: httpx.Request) -> GopubError:
+    """It is there, and so is its address: it had no time, each time that Prefect's client asked."""
+    return GopubError(
+        "GP918",
+        f"the Prefect server at {shown_url()} is too busy: again and again it answers 503 to "
+        f"{asked.method} {asked.url.path}",
+        hint="repeat it when the server has less to do; on SQLite one writes at a time, on PostgreSQL many do",
+    )
+
+
+def shown_url() -> str:
+    """The server's address, for clients of the API too: without the password, which is masked from now on."""
     url = get_current_settings().api.url or ""
     for password in filter(None, [urlsplit(url).password]):
         REDACTOR.learn(password)
@@ -152,6 +180,12 @@ def _run(found: FlowRun) -> RunView:
         ended=_when(found.end_time),
         rollout=_tagged(found.tags, _ROLLOUT),
     )
+
+
+def _tags(order: RunOrder) -> list[str]:
+    """What the run is found by; somebody's own flow is none of ours, which are looked after by that tag."""
+    about = ((_APP, order.app), (_ENV, order.env))
+    return [*(["gopub"] if order.ours else []), *(prefix + name for prefix, name in about if name)]
 
 
 def _tagged(tags: list[str], prefix: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, RefusedError
 from gopub.telemetry import log
 from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.usecases.refuse_following import refuse_following
 from gopub.views import reading
 from gopub.views.standing import Standing
 from gopub.wiring import settings
@@ -17,6 +19,9 @@ _LOG = log("api")
 
 DowngradeCheck = Callable[[str, str, str], None]
 """Raises GP730 where this version of this app is older than the one that is stable in this env."""
+
+FollowCheck = Callable[[str, str, str], None]
+"""Raises GP707 or GP708 where a rollout of this app in this env must wait; GP737 where it follows this one no more."""
 
 RolloutLookup = Callable[[str, str, str, float], str]
 """The rollout into this env of this app that a run drove, by the run's id and when it was made; empty if none yet."""
@@ -41,6 +46,12 @@ async def not_older(check: DowngradeCheck, app: str, env: str, version: str) -> 
 def by_journal(app: str, env: str, version: str) -> None:
     """The check against the journal that commands on this machine use."""
     refuse_downgrade(app, env, version)
+
+
+def follows(app: str, env: str, after: str) -> None:
+    """The same, of what is to follow a rollout."""
+    with closing(settings.journal()) as journal:
+        refuse_following(journal, app, env, after)
 
 
 def stands(rollout: str) -> Standing | None:

@@ -9,6 +9,11 @@ Prefect 3.8.8 on Python 3.11, in a busy server every few minutes). A thread of i
 however that command ends.
 
 **It may serve on a socket that it inherits** (``--listening``), without Prefect's own command, which knows of none.
+
+**It knows who answers a form** (`deployments.logins`), where people.yaml names a proxy that does.
+
+**It may be one of several API servers** (``--no-services``), beside `prefect server services start`
+(docs/guides/prefect-ha.md).
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from gopub.errors import GopubError
 
 _YOUNG, _FULL = 1, 2  # generations of Python's collector
 _EVERY = 1.0  # seconds between collections of the young
@@ -63,19 +70,27 @@ def main() -> None:
     parser.add_argument("--listening", type=int, metavar="NUMBER", help="serve on this open socket instead")
     parser.add_argument("--templates", type=Path, metavar="FOLDER", help="keep migrated, empty databases there")
     parser.add_argument("--with-parent", type=int, metavar="PID", help="end when this parent ends")
+    parser.add_argument("--no-services", action="store_true", help="the API and the UI only, as Prefect's own option")
     options = parser.parse_args()
+    if options.no_services and options.listening is not None:
+        parser.error("--no-services is for a server with a port, which others stand beside")
     if options.with_parent:
         end_with(options.with_parent)
     collect_beside()
-    if options.templates or options.listening is not None:
-        from deployments import serving  # noqa: PLC0415 - importing Prefect takes long: first who ends us, and garbage
+    from deployments import serving  # noqa: PLC0415 - importing Prefect takes long: first who ends us, and garbage
 
-        if options.templates:
-            serving.prepare(options.templates)
-        if options.listening is not None:
-            serving.serve_on(options.listening)
+    if options.templates:
+        serving.prepare(options.templates)
+    if options.listening is not None:
+        serving.serve_on(options.listening)
+        return
+    try:
+        if serving.serve_with_logins(options.host, options.port, webserver_only=options.no_services):
             return
+    except GopubError as error:
+        sys.exit(str(error))
     sys.argv = ["prefect", "server", "start", "--host", options.host, "--port", str(options.port)]
+    sys.argv += ["--no-services"] if options.no_services else []
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 
 

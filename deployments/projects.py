@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deployments.hooks.alertmanager import AlertSecrets
 from deployments.hooks.signing import HookSecrets, signing_key
 from gopub.canon import sha256
 from gopub.errors import UsageError
@@ -10,12 +11,14 @@ from gopub.spec.projects import GitLab, Projects
 
 
 def hook_secrets(projects: Projects) -> dict[str, HookSecrets]:
-    """The webhook's secrets of each app with rules, read now.
+    """The webhook's secrets of each app with rules for GitLab's events, read now.
 
     Raises:
         UsageError: GP926 a signing token is none; and what a reference raises that leads nowhere.
     """
-    return {name: _revealed(app.gitlab or projects.gitlab) for name, app in projects.apps.items() if app.rules}
+    return {
+        name: _revealed(app.gitlab or projects.gitlab) for name, app in projects.apps.items() if app.hears("gitlab")
+    }
 
 
 def _revealed(gitlab: GitLab | None) -> HookSecrets:
@@ -47,3 +50,17 @@ def token_digests(projects: Projects) -> dict[str, str]:
         name: token.sha256 or sha256(token.secret.reveal().encode() if token.secret else b"")
         for name, token in projects.tokens.items()
     }
+
+
+def alert_secrets(projects: Projects) -> AlertSecrets | None:
+    """What Alertmanager may present, read now; None where it is not heard.
+
+    Raises:
+        UsageError: GP142 a reference leads nowhere.
+    """
+    wanted = projects.alertmanager
+    if wanted is None:
+        return None
+    tokens = tuple(one.reveal() for one in (wanted.token, wanted.previous_token) if one)
+    logins = (f"{wanted.username}:{wanted.password.reveal()}",) if wanted.password else ()
+    return AlertSecrets(tokens, logins)

@@ -90,15 +90,18 @@ _SMALL: Mapping[str, str] = {
 """For a server without deployments and workers: nothing to schedule, to watch or to look at, and no Blocks."""
 
 
-async def start_server(home: Path, port: int | None = None, *, wait: float = 180.0) -> Server:
-    """Start a server on 127.0.0.1 and wait until it answers; SQLite in ``home``.
+async def start_server(
+    home: Path, port: int | None = None, *, settings: Mapping[str, str] | None = None, wait: float = 180.0
+) -> Server:
+    """Start a server on 127.0.0.1 and wait until it answers; SQLite in ``home``, unless ``settings`` of Prefect differ.
 
     Raises:
         InconclusiveError: GP916 it did not answer within ``wait`` seconds.
         GopubError: GP917 it ended before it answered.
     """
     port = port or free_port()
-    server = _launched(home, port, ["--port", str(port)], {})
+    ours = {name: value for name, value in os.environ.items() if name.startswith("GOPUB_")}  # people.yaml, its secrets
+    server = _launched(home, port, ["--port", str(port)], {**ours, **(settings or {})})
     await answering(server, wait=wait)
     return server
 

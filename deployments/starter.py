@@ -11,20 +11,30 @@ from typing import Protocol
 
 from gopub.canon import Json, canonical, sha256
 
+DEPLOY, ROLLOUT = "deploy/deploy", "rollout/rollout"
+_OURS = frozenset({DEPLOY, ROLLOUT})
+
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
     """A run to start: what of, where to, and the key that makes a second order the same run.
 
-    ``commit`` is what was pushed; empty where nobody pushed anything, and nothing is the same as this order.
+    ``commit`` is what was pushed; empty where nobody pushed anything, and nothing is the same as this order. ``after``
+    is the rollout whose end it follows, if it follows one.
     """
 
     app: str
     env: str
     key: str
     parameters: Mapping[str, Json]
-    deployment: str = "deploy/deploy"
+    deployment: str = DEPLOY
     commit: str = ""
+    after: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether gopub's own flow is started, and not somebody's that an alert is to start."""
+        return self.deployment in _OURS
 
     @property
     def same(self) -> str:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from prefect import flow
 
+from gopub import __version__
 from tasks import approving
 from tasks.telling import plainly
 
+_NEVER_AGAIN = -1
+"""Prefect counts no start of a run that was made paused, and would try again at 0 what was refused."""
 
-@flow(name="approve", retries=0, flow_run_name="approve-{app}-{env}-{version}-step-{step}")
+
+@flow(
+    name="approve",
+    version=__version__,
+    retries=_NEVER_AGAIN,
+    flow_run_name="approve-{app}-{env}-{version}-step-{step}",
+)
 @plainly
 async def approve(app: str, env: str, version: str, rollout: str, step: int) -> str:  # noqa: ARG001 - for its name
     """Write down what was decided; resume the paused run, its form asks for that.

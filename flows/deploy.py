@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.release import release
 from flows.rollout import rollout
+from gopub import __version__
 from gopub.canon import Json
 from tasks import marks, names
 from tasks import release as boxes
@@ -16,7 +17,7 @@ from tasks.parts import DeployBoxes, Releasing, RollingOut
 from tasks.telling import plainly
 
 
-@flow(name="deploy", retries=0, flow_run_name=names.deploy)
+@flow(name="deploy", version=__version__, retries=0, flow_run_name=names.deploy)
 @plainly
 async def deploy(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
@@ -60,4 +61,6 @@ async def deploy(  # noqa: D417 - what it is made of is no parameter of its runs
         made = await releasing(
             repository, ref, version, spec_file, app, folder, refs=refs, env=env, downgrade=downgrade
         )
-        return await gates.ended(await rolling_out(made["app"], env, made["version"], folder, reason, actor, automatic))
+        return await gates.ended(
+            await rolling_out(made["app"], env, made["version"], folder, reason, gates.said_by(actor), automatic)
+        )

@@ -5,14 +5,16 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.rollout import rollout
+from gopub import __version__
 from gopub.canon import Json
 from tasks import going_on, names
 from tasks import rollout as boxes
 from tasks.alone import one_at_a_time
 from tasks.telling import plainly
+from tasks.watching import ended
 
 
-@flow(name="promote", retries=0, flow_run_name=names.promote)
+@flow(name="promote", version=__version__, retries=0, flow_run_name=names.promote)
 @plainly
 @one_at_a_time
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
@@ -22,4 +24,4 @@ async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
         app: Only this app's. Empty: all.
         env: Only those of this environment. Empty: all.
     """
-    return await going_on.go_on(rollout, await boxes.ready_to_wake(app, env))
+    return ended(await going_on.go_on(rollout, await boxes.ready_to_wake(app, env)))

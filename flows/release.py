@@ -1,8 +1,8 @@
 """From a commit to a published, proven release.
 
-    project → source → plan → may it enter → modules → compile (each target) → vet and unit tests
-      → archive, SBOM, signatures (each target)
-      → provenance → release.json → publish
+    project → source → plan → may it enter → modules → may it sign → compile (each target) → vet and unit tests
+      → archive, SBOM (each target)
+      → signatures, provenance, release.json → publish
 
 Modules are fetched with network and nothing is executed; the commit is compiled and tested in a sandbox, tests last.
 A failure publishes nothing: publishing is the last box, and the version that makes the release visible the last thing
@@ -15,13 +15,14 @@ from collections.abc import Sequence
 
 from prefect import flow
 
+from gopub import __version__
 from tasks import names
 from tasks import release as boxes
 from tasks.parts import ReleaseBoxes
 from tasks.telling import plainly
 
 
-@flow(name="release", retries=0, flow_run_name=names.release)
+@flow(name="release", version=__version__, retries=0, flow_run_name=names.release)
 @plainly
 async def release(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
@@ -61,9 +62,9 @@ async def release(  # noqa: D417 - what it is made of is no parameter of its run
         if made:
             return made
         modules = await boxes.check_modules(plan)
+        await boxes.may_sign(shop, plan)
         built = await boxes.compile_all(plan, modules)
         await boxes.unit_tests(plan, modules)
-        signed = await boxes.prove_all(shop, plan, built)
-        provenance = await boxes.provenance(shop, plan, modules, signed)
-        prepared = await boxes.manifest(shop, plan, signed, provenance)
+        packed = await boxes.pack_all(plan, built)
+        prepared = await boxes.sign(shop, plan, modules, packed)
         return await boxes.publish(shop, plan, prepared)

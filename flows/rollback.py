@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from prefect import flow
 
+from gopub import __version__
 from gopub.canon import Json
 from gopub.plan.model import Outcome
 from tasks import rollout as boxes
 from tasks.telling import plainly
 
 
-@flow(name="rollback", retries=0, flow_run_name="rollback-{app}-{env}")
+@flow(name="rollback", version=__version__, retries=0, flow_run_name="rollback-{app}-{env}")
 @plainly
-async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: str = "") -> dict[str, Json]:
+async def rollback(
+    app: str, env: str, to: str = "", reason: str = "", actor: str = "", name: str = ""
+) -> dict[str, Json]:
     """Take the active rollout back or, where none is active, bring an older release back.
 
     Args:
@@ -21,5 +24,8 @@ async def rollback(app: str, env: str, to: str = "", reason: str = "", actor: st
         to: A version or release id to go back to. Empty: what ran before; with a rollout under way leave it empty.
         reason: Why; it stands in the journal.
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
+        name: Instead of actor: who asks, as typed into a form. It is kept as not verified; a login that the server
+            knows counts instead.
     """
-    return await boxes.ended(await boxes.take_back(app, env, to, reason, actor), wanted=Outcome.ROLLED_BACK.value)
+    who = await boxes.who_asks(name, actor)
+    return await boxes.ended(await boxes.take_back(app, env, to, reason, who), wanted=Outcome.ROLLED_BACK.value)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from prefect import flow
 
+from gopub import __version__
 from gopub.canon import Json
 from tasks import rollout as boxes
 from tasks.telling import plainly
 
 
-@flow(name="rollout", retries=0, flow_run_name="rollout-{app}-{env}-{version}")
+@flow(name="rollout", version=__version__, retries=0, flow_run_name="rollout-{app}-{env}-{version}")
 @plainly
 async def rollout(
     app: str,
@@ -49,7 +50,8 @@ async def rollout(
         version=version,
         project=folder,
         reason=reason,
-        actor=actor,
+        actor=boxes.said_by(actor),
+        by="" if known else await boxes.whose(actor),
         automatic=automatic,
         rollout=known,
     )

@@ -7,6 +7,7 @@ is wrong without repeating a byte of it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -128,6 +129,11 @@ def canonical(value: Json) -> bytes:
         ValueError: a float that JSON cannot carry.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def b64(data: bytes) -> str:
+    """Base64 as bundles have it: with padding, on one line."""
+    return base64.b64encode(data).decode()
 
 
 def sha256(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 SILENT = 10.0
@@ -48,6 +49,20 @@ class ManualClock:
         """Move on at once and let other tasks run."""
         self._now += seconds
         await asyncio.sleep(0)
+
+
+def tries(seconds: float, pause: float = 0.25) -> Iterator[bool]:
+    """One try at once, and another after each pause until so many seconds are over; says whether it is the last.
+
+    It blocks its thread.
+
+    For what is called where nothing can be awaited, such as a database that is just coming back.
+    """
+    end = time.monotonic() + seconds
+    while not (is_last := time.monotonic() >= end):
+        yield is_last
+        time.sleep(pause)
+    yield is_last
 
 
 def new_token() -> str:

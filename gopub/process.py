@@ -76,6 +76,11 @@ def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[s
     return environment
 
 
+def proxies() -> dict[str, str]:
+    """Of that environment what says which proxy leads out, and where none does."""
+    return {name: value for name, value in base_environment().items() if name in _PROXIES}
+
+
 def bypass_proxies(environment: MutableMapping[str, str], *hosts: str) -> None:
     """Let programs with this environment reach this machine, the lab and ``hosts`` directly, whatever proxy is set.
 
@@ -213,8 +218,8 @@ def spawn(
 class Companion:
     """A program that answers on its standard streams as long as we live; it has exactly the environment it is given."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """Start it, in a session of its own: a Ctrl-C is ours to handle.
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], files: Sequence[int] = ()) -> None:
+        """Start it, in a session of its own: a Ctrl-C is ours to handle. It inherits the open ``files``, and no others.
 
         Raises:
             GopubError: GP901 not found.
@@ -229,10 +234,16 @@ class Companion:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
                 bufsize=0,
+                pass_fds=files,
             )
         except FileNotFoundError as error:
             raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed?") from error
         atexit.register(self.end)
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        return self._child.pid
 
     @property
     def ended(self) -> bool:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing; without root it says which, and goes on.
+# Installs the Debian packages that are missing; without root it says which, and goes on. `apt.sh tools`: those that only
+# tests need, too.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -8,6 +9,12 @@ PACKAGES=(
   systemd-container debootstrap prometheus                                    # the lab
   nginx-light libnginx-mod-http-lua lua-cjson luajit2 ansible-core wrk procps # tests, oracles and benchmarks
   shellcheck lua-check                                                        # make check
+)
+[[ "${1:-}" != tools ]] || PACKAGES+=(
+  postgresql redis-server # what Prefect's server runs on in production
+  prometheus-alertmanager # what takes alerts from us
+  busybox                 # a shell as small hosts have it
+  gcc libc6-dev           # what the race detector of Go needs
 )
 
 # Nothing that we install may start on this machine: gopub uses the programs, not the services. While packages are being
@@ -54,7 +61,7 @@ install >"$log" 2>&1 </dev/null || {
   die "apt-get failed; the whole of what it said is in $log"
 }
 
-for service in nginx prometheus; do
+for service in nginx prometheus postgresql redis-server; do
   if [[ -d /run/systemd/system && " ${missing[*]} " == *" $service"* ]]; then
     systemctl disable --quiet "$service" || true
   fi

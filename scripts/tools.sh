@@ -6,21 +6,54 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly MINIO="github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 readonly COSIGN="github.com/sigstore/cosign/v3/cmd/cosign@v3.1.2"
+readonly FULCIO="github.com/sigstore/fulcio@v1.8.8"
+readonly REKOR="github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0" # its program is called posix
+readonly TIMESTAMPS="github.com/sigstore/timestamp-authority/v2@v2.1.3"
 
 # The whole environment is set here: a GOFLAGS of the machine must not change what is built.
+clean_go() {
+  CGO_ENABLED=0 GOFLAGS=-trimpath GOWORK=off GOENV=off GOTOOLCHAIN=local GOOS='' GOARCH='' nice go "$@"
+}
+
 build() {
   local module="$1" folder="$2"
   say "building $module (minutes, once)"
-  GOBIN="$folder" CGO_ENABLED=0 GOFLAGS=-trimpath GOWORK=off GOENV=off GOTOOLCHAIN=local GOOS='' GOARCH='' \
-    nice go install "$module"
+  GOBIN="$folder" clean_go install "$module"
 }
 
+# build_on_loopback MODULE PACKAGE FILE FROM TO FOLDER: build a program whose figures would be served on a port of all
+# interfaces that is taken once for a machine. FILE says so in the text FROM; a release that does not is not built.
+build_on_loopback() {
+  local module="$1" package="$2" file="$3" from="$4" to="$5" folder="$6" source
+  say "building $module (minutes, once)"
+  source="$(clean_go mod download -json "$module" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')"
+  cp -r "$source" "$folder/source"
+  chmod -R u+w "$folder/source"
+  grep --quiet --fixed-strings "$from" "$folder/source/$file" || die "$module: $file has no $from any more"
+  sed -i "s|$from|$to|" "$folder/source/$file"
+  clean_go build -C "$folder/source" -buildvcs=false -o "$folder/" "./$package"
+  rm -r "$folder/source"
+}
+
+# tool NAME MODULE [PROGRAM]: PROGRAM is what Go calls it, where that is not NAME.
 tool() {
-  local name="$1" module="$2" folder
+  local name="$1" module="$2" program="${3:-$1}" folder
   folder="$CACHE/tools/$name-${module##*@}"
   make_once "$folder" build "$module"
+  link "$name" "$folder/$program"
+}
+
+# tool_on_loopback NAME MODULE PACKAGE FILE FROM TO: as build_on_loopback says.
+tool_on_loopback() {
+  local name="$1" module="$2" folder
+  folder="$CACHE/tools/$name-${module##*@}-loopback"
+  make_once "$folder" build_on_loopback "${@:2}"
+  link "$name" "$folder/$name"
+}
+
+link() {
   mkdir -p "$CACHE/bin"
-  [[ "$(readlink "$CACHE/bin/$name" || true)" == "$folder/$name" ]] || ln -sfn "$folder/$name" "$CACHE/bin/$name"
+  [[ "$(readlink "$CACHE/bin/$1" || true)" == "$2" ]] || ln -sfn "$2" "$CACHE/bin/$1"
 }
 
 PATH="$("$ROOT/scripts/go-env.sh"):$PATH"
@@ -28,3 +61,6 @@ export PATH
 lock tools
 tool minio "$MINIO"
 tool cosign "$COSIGN"
+tool rekor-posix "$REKOR" posix
+tool_on_loopback fulcio "$FULCIO" . cmd/app/serve.go '":%v", viper.GetString("metrics-port")' '"127.0.0.1:%v", viper.GetString("metrics-port")'
+tool_on_loopback timestamp-server "$TIMESTAMPS" cmd/timestamp-server pkg/server/prometheus.go '":2112"' '"127.0.0.1:0"'

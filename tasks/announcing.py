@@ -22,7 +22,6 @@ from gopub.journal.entry import Entry
 from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.release.model import Release
-from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
 from gopub.views.follow import own_from
 from gopub.views.notices import PUBLISHED, Notice, Noticing, Published, notices
@@ -43,10 +42,12 @@ _log = log("events")
 class Announcer:
     """Sends what one driver writes; what was there before it took its seat was its predecessor's to send."""
 
-    def __init__(self, run: Run, told: Callable[[Sequence[Notice]], None]) -> None:
-        """Send what this driver wrote to take its seat; ``told`` gets what is sent from then on."""
+    def __init__(self, entries: Sequence[Entry], told: Callable[[Sequence[Notice]], None]) -> None:
+        """Send what this driver wrote to take its seat, the last of ``entries``; ``told`` gets all that is sent later.
+
+        The entries are all that the journal holds, but for looks that another look followed.
+        """
         self._noticing, self._told = Noticing(), told
-        entries = run.ports.journal.read(stream_of(run.rollout))
         begin = own_from(entries)
         for entry in entries[:begin]:
             self._noticing.known(entry)

@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import LogCreate
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.input import RunInput
 from prefect.input.run_input import keyset_from_base_key
 from prefect.runtime import flow_run
-from prefect.states import Completed, Paused, Scheduled
-from pydantic import Field
+from prefect.settings import get_current_settings
+from prefect.states import Completed, Crashed, Paused, Scheduled
+from prefect.utilities.urls import url_for
 
 from gopub.canon import Json
 from gopub.clock import SystemClock
@@ -36,12 +39,14 @@ from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import log
-from gopub.usecases.approve import decide, moot
+from gopub.usecases.approve import moot
 from gopub.usecases.recover import active
+from gopub.views.board import rollout_key
 from gopub.views.notices import ApprovalNeeded, Notice, Noticing
 from gopub.views.pages import shown
 from gopub.views.verdict import verdict_view
 from gopub.wiring import settings
+from tasks.answers import Decision, taken
 from tasks.box import box
 from tasks.marks import from_prefect
 
@@ -53,21 +58,17 @@ _LONG = timedelta(days=3650)
 """Until it is ended by us: Prefect lets no run pause for ever."""
 _SOON = timedelta(minutes=5)
 """In which its form is there, or `recover` has made it: no worker begins it before. The run list ends soon after."""
+_GONE = timedelta(minutes=5)
+"""After which a run is taken for dead that a worker took up: it writes one entry, for which its box has a minute."""
+_TRIES = 3
+"""So often is an answer read again whose worker dies of it, or beside it."""
 _AT_ONCE = 200
 _FORMS = 10
 """For one approval: who cancels the form that often wants none, and has the command line."""
 _DECIDED_NOTHING = frozenset({StateType.CANCELLED, StateType.FAILED, StateType.CRASHED})
+_OVER = _DECIDED_NOTHING | {StateType.COMPLETED}
+"""The same, where the journal says that nothing was decided: whoever looks can call any run Completed."""
 _log = log("approvals")
-
-
-class Decision(RunInput):
-    """The form: everything in it is typed by whoever can open the page."""
-
-    decision: Literal["approve", "abort"] = Field(description="approve: the step begins; abort: the rollout goes back.")
-    name: str = Field(
-        min_length=1, max_length=80, pattern=r"\S", description="Who decides. It is kept as typed, as not verified."
-    )
-    reason: str = Field("", max_length=500, description="Why; it stands in the journal.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +102,23 @@ def needed(state: Rollout, steps: frozenset[int]) -> Iterator[Needed]:
         )
         told = f"\n\n{shown(verdict_view(state.verdict).says)}" if state.verdict else ""
         no = "\n\nTo say no, choose abort: a form that is cancelled decides nothing, and comes again within a minute."
-        more = f"\n\nMore: the page `{state.app}-{state.env}-rollout`, or `gopub explain {state.rollout}`."
+        more = f"\n\nMore: the page {_page_of(state)}, or `gopub explain {state.rollout}`."
         yield Needed(state.app, state.env, state.release_version, state.rollout, index + 1, head + told + no + more)
 
 
-async def request(client: PrefectClient, one: Needed) -> bool:
+def _page_of(state: Rollout) -> str:
+    """The rollout's page, as a link where the UI has an address."""
+    key, base = rollout_key(state.app, state.env), get_current_settings().ui_url
+    return f"[{key}]({base}/artifacts/key/{key})" if base else f"`{key}`"
+
+
+async def request(client: PrefectClient, one: Needed, over: frozenset[StateType] = _DECIDED_NOTHING) -> bool:
     """Make the run with its form, once; it is scheduled for later until its form is there. Gives whether it was made.
 
-    One that was resumed is scheduled as well, until a worker takes it up: its form is filled in, and it is left alone.
+    After one that is ``over`` there is another. One that was resumed is scheduled as well, until a worker takes it up:
+    its form is filled in, and it is left alone.
     """
-    made = await _run_for(client, one)
+    made = await _run_for(client, one, over)
     if made.state is None or made.state.type is not StateType.SCHEDULED:
         return False
     held = await client.filter_flow_run_input(made.id, key_prefix="approval-", limit=len(_KEYS), exclude_keys=set())
@@ -121,10 +129,19 @@ async def request(client: PrefectClient, one: Needed) -> bool:
     for key in form.keys() - there:
         await client.create_flow_run_input(made.id, key=key, value=json.dumps(form[key]))
     await client.set_flow_run_state(made.id, _waiting(one), force=True)
+    await _explain(client, made.id, one)
     return True
 
 
-async def _run_for(client: PrefectClient, one: Needed) -> FlowRun:
+async def _explain(client: PrefectClient, run: UUID, one: Needed) -> None:
+    """Let the run's page say what it is for: Prefect shows the form's text to whoever has pressed Resume alone."""
+    says = f"{one.app} {one.version} into {one.env} waits for an approval of step {one.step}: press Resume, which "
+    says += "opens the form. Approve or abort there; Cancel decides nothing, and another form comes within a minute."
+    await client.create_logs([LogCreate(name="gopub.approvals", level=logging.INFO, message=says, timestamp=_now(),
+                                        flow_run_id=run)])  # fmt: skip
+
+
+async def _run_for(client: PrefectClient, one: Needed, over: frozenset[StateType]) -> FlowRun:
     """The run of this approval; after one that ended and decided nothing, the next: each key names the one before."""
     deployment = await client.read_deployment_by_name(DEPLOYMENT)
     key = f"approval:{one.rollout}:{one.step}"
@@ -138,10 +155,20 @@ async def _run_for(client: PrefectClient, one: Needed) -> FlowRun:
             idempotency_key=key + after,
             state=Scheduled(scheduled_time=_now() + _SOON),
         )
-        if made.state is None or made.state.type not in _DECIDED_NOTHING:
+        if made.state is None or made.state.type not in over:
             break
         after = f":{made.id}"
     return made
+
+
+async def form_for(client: PrefectClient, state: Rollout, step: int) -> str:
+    """The address of the form that waits for the approval of this step, counted from 0; empty where there is none."""
+    tags = [TAG, f"app:{state.app}", f"env:{state.env}"]
+    waiting = FlowRunFilter.model_validate({"tags": {"all_": tags}, "state": {"type": {"any_": ["PAUSED"]}}})
+    for run in await client.read_flow_runs(flow_run_filter=waiting, limit=_FORMS):
+        if (run.parameters.get("rollout"), run.parameters.get("step")) == (state.rollout, step + 1):
+            return url_for("flow-run", obj_id=run.id) or ""
+    return ""
 
 
 def _waiting(one: Needed) -> State[Any]:
@@ -155,9 +182,37 @@ def _now() -> datetime:
     return datetime.fromtimestamp(SystemClock().now(), UTC)
 
 
+async def _answer(client: PrefectClient, run: UUID) -> Any:
+    """What was answered in this form; None where nothing was. Under that very key: others may begin like it."""
+    try:
+        return json.loads(await client.read_flow_run_input(run, _KEYS["response"]))
+    except HTTPStatusError as error:
+        if error.response.status_code == codes.NOT_FOUND:
+            return None
+        raise
+    except ValueError:
+        return ""  # somebody wrote it past the page
+
+
+async def _revive(client: PrefectClient) -> int:
+    """Those whose process is gone: what was answered is read again, and where nothing was, another form is due."""
+    on = FlowRunFilter.model_validate({"tags": {"all_": [TAG]}, "state": {"type": {"any_": ["RUNNING", "PENDING"]}}})
+    changed = 0
+    for run in await client.read_flow_runs(flow_run_filter=on, limit=_AT_ONCE):
+        since = run.state.timestamp if run.state else None
+        if since is None or _now() - since < _GONE:
+            continue
+        again = run.run_count < _TRIES and await _answer(client, run.id) is not None
+        says = "its process is gone: what was answered is read again" if again else "its process is gone"
+        state: State[Any] = Scheduled(name="Resuming", message=says) if again else Crashed(message=says)
+        await client.set_flow_run_state(run.id, state, force=True)
+        changed += 1
+    return changed
+
+
 async def settle(client: PrefectClient, journal: Journal) -> int:
     """Make the forms that are missing, and end those that nobody needs any more; gives how many were changed."""
-    changed = 0
+    changed = await _revive(client)
     waiting = FlowRunFilter.model_validate({"tags": {"all_": [TAG]}, "state": {"type": {"any_": ["PAUSED"]}}})
     paused = await client.read_flow_runs(flow_run_filter=waiting, limit=_AT_ONCE)
     for run in paused:
@@ -167,7 +222,7 @@ async def settle(client: PrefectClient, journal: Journal) -> int:
     known = {(str(run.parameters.get("rollout")), run.parameters.get("step")) for run in paused}
     for one in _all_needed(journal):
         if (one.rollout, one.step) not in known and not moot(journal, one.rollout, one.step):
-            changed += await request(client, one)
+            changed += await request(client, one, _OVER)
     return changed
 
 
@@ -199,15 +254,14 @@ async def decided(rollout: str, step: int) -> str:
 
     Raises:
         UsageError: GP970 there is none: the flow was started by hand.
+        RefusedError: GP991 to GP994 it is nobody's who may approve this step; another form comes within a minute.
     """
     async with get_client() as client:
-        held = await client.filter_flow_run_input(UUID(str(flow_run.get_id())), _KEYS["response"], 1, set())
-    if not held:
+        answer = await _answer(client, UUID(str(flow_run.get_id())))
+    if answer is None:
         raise UsageError("GP970", "nobody filled in the form of this approval",
                          hint="gopub starts this flow: resume the paused run, or use `gopub promote`")  # fmt: skip
-    said = Decision.model_validate(held[0].decoded_value)
-    approve = said.decision == "approve"
-    return decide(settings.journal(), rollout, step, approve=approve, name=said.name, reason=said.reason)
+    return taken(answer, str(flow_run.get_id()), rollout, step, settings.journal())
 
 
 class Requests:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 from httpx import HTTPStatusError, codes
@@ -22,9 +23,13 @@ from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
 from gopub.views import board as words
+from gopub.views.course import MOST, Course
 from gopub.views.pages import TextPage, named_key
 from gopub.views.plots import plot
+from gopub.views.runs import seats_of
+from tasks.approving import form_for
 from tasks.marks import runs_here
+from tasks.pages import learn_keys, links_of
 
 REST = 5.0
 """Seconds between two drawings at least: looks are no closer together."""
@@ -32,6 +37,10 @@ SHOWN_WITHIN = 5.0
 """Seconds that the server is given to take a page."""
 AWAY = 30.0
 """Seconds after which a server that did not answer is asked again."""
+STORY = 1000
+"""Looks of which all are read for the story once it is over; those of a week would fill the worker's memory."""
+ASKED_WITHIN = 2.0
+"""Seconds that the server is given to say which pages it has: less than it has for the page itself."""
 _PICTURE_SHARE = 20.0
 """The page rests so many times as long as drawing it took: a rollout of days has many looks."""
 _log = log("pages")
@@ -40,18 +49,22 @@ _log = log("pages")
 class Board:
     """What one driver shows of its rollout."""
 
-    def __init__(self, run: Run, here: Sequence[UUID] | None = None) -> None:
-        """Show what the journal holds on the page of the first run of ``here`` (`runs_here`); nothing is drawn yet."""
+    def __init__(self, run: Run, begun: Sequence[Entry], here: Sequence[UUID] | None = None) -> None:
+        """Show it from the entries ``begun`` on, on the page of the first run of ``here``; nothing is drawn yet.
+
+        ``begun`` is what the journal holds, looks left out or not; ``here`` is `runs_here` where it is not given.
+        """
         self._here = runs_here() if here is None else tuple(here)
-        self._run, self._entries = run, list(run.ports.journal.read(stream_of(run.rollout)))
+        self._run, self._course = run, Course(begun)
         self._changed = asyncio.Event()
         self._changed.set()
         self._made = dict[str, UUID]()
+        self._known = set[str]()
         self._drawing = 0.0
 
     def heard(self, entry: Entry) -> None:
         """One more entry: the page is drawn again soon."""
-        self._entries.append(entry)
+        self._course.add(entry)
         self._changed.set()
 
     @asynccontextmanager
@@ -95,21 +108,45 @@ class Board:
     async def _draw(self, client: PrefectClient) -> None:
         self._changed.clear()
         try:
-            begun = SystemClock().now()
-            page, share = await asyncio.to_thread(self._drawn)
-            self._drawing = SystemClock().now() - begun
+            entries, looks = self._course.entries, self._course.looks
+            scene = await asyncio.to_thread(self._scene, entries, looks)
+            ways = await self._ways(client, scene)
+            asked = SystemClock().now()
+            page, share = await asyncio.to_thread(self._drawn, scene, looks, ways)
+            self._drawing = SystemClock().now() - asked
             async with asyncio.timeout(SHOWN_WITHIN):
                 await self._put(client, page, share)
         except BaseException:
             self._changed.set()  # it is still to be shown
             raise
 
-    def _drawn(self) -> tuple[TextPage, float]:
-        entries = tuple(self._entries)
-        if self._run.state.closed and not self._run.recorder.unwritten:
-            entries = tuple(self._run.ports.journal.read(stream_of(self._run.rollout)))  # with hashes, for the story
-        scene = words.scene(entries, self._run.asked(), self._run.ports.clock.now())
-        return words.board(scene, REDACTOR.clean(plot(entries))), words.share(scene.state)
+    def _scene(self, entries: Sequence[Entry], looks: int) -> words.Scene:
+        return words.scene(entries, self._run.asked(), self._run.ports.clock.now(), looks=looks)
+
+    async def _ways(self, client: PrefectClient, scene: words.Scene) -> words.Ways:
+        """Where the page leads; a server that does not say it in time leaves the page without links, not undrawn."""
+        drivers, form, known = len(seats_of(entry.event for entry in scene.entries)), "", True
+        try:
+            async with asyncio.timeout(ASKED_WITHIN):
+                if (step := words.asks_for(scene)) is not None:
+                    form = await form_for(client, scene.state, step)
+                await learn_keys(client, scene.state, drivers, self._known)
+        except Exception:  # noqa: BLE001 - whatever the server's trouble is, the page says that links may be missing
+            known = False
+        return words.Ways(links_of(scene.state, drivers, self._known), form, known)
+
+    def _drawn(self, scene: words.Scene, looks: int, ways: words.Ways) -> tuple[TextPage, float]:
+        if scene.state.closed and not self._run.recorder.unwritten:
+            scene = replace(scene, entries=self._kept(looks))  # with hashes, for the story
+        picture = plot(scene.entries, count=looks)
+        return words.board(scene, REDACTOR.clean(picture), ways), words.share(scene.state)
+
+    def _kept(self, looks: int) -> list[Entry]:
+        """All of it as the journal has it; of a long one some looks, as many as a picture shows."""
+        stream, journal = stream_of(self._run.rollout), self._run.ports.journal
+        if looks <= STORY:
+            return journal.read(stream)
+        return journal.read_turns(stream, every=self._run.state.version // MOST + 1)
 
     async def _put(self, client: PrefectClient, page: TextPage, share: float) -> None:
         bar = named_key(f"{self._run.state.app}-{self._run.state.env}-progress")

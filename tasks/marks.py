@@ -8,6 +8,7 @@ find every run that drove a rollout. All of it is for whoever looks: a server th
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,14 +39,18 @@ from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.journal.reading import asked
 from gopub.journal.store import Journal
+from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
-from gopub.telemetry import REDACTOR, log, one_line
+from gopub.telemetry import log
 from gopub.usecases.ask import ask
 from gopub.usecases.recover import active
+from gopub.views.pages import plain
 from gopub.views.reading import outline
 from gopub.views.rollout import Outline
+from gopub.views.runs import unseated
 from gopub.views.summary import is_well
 from gopub.wiring import settings
+from tasks import presses
 
 T = TypeVar("T")
 
@@ -84,6 +89,11 @@ async def from_prefect(
     except Exception as error:  # noqa: BLE001 - whatever the server's trouble is, it is not the rollout's
         _log.warning("%s: Prefect does not answer: %s", what, str(error) or type(error).__name__)
         return otherwise
+
+
+def on_a_worker() -> bool:
+    """Whether a worker started this process; else a person's command did."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
 def runs_here() -> tuple[UUID, ...]:
@@ -149,7 +159,9 @@ def rollouts_of(named: list[str]) -> list[str]:
 async def sweep() -> int:
     """Bring the states of runs in line with what is so; gives how many were changed.
 
-    A flow run or task run inside a run that has ended does not run any more: its process is gone. A run that waits, or
+    A flow run or task run inside a run that has ended does not run any more: its process is gone. So is that of a run
+    whose rollout another one has gone on with: the watchdog never hears of one that died before its first heartbeat. A
+    run that waits, or
     was suspended, while its rollout came to an end in another run ends as the rollout did.
     """
     changed = 0
@@ -157,6 +169,7 @@ async def sweep() -> int:
     async def look(client: PrefectClient) -> None:
         nonlocal changed
         changed += await _bury(client)
+        changed += await _bury_unseated(client, settings.journal())
         changed += await end_paused(client)
         await heed_cancelled(client, settings.journal())
 
@@ -175,13 +188,17 @@ async def heed_cancelled(client: PrefectClient, journal: Journal) -> None:
         wanted = FlowRunFilterTags(all_=[GOPUB, ROLLOUT + one.state.rollout])
         found = FlowRunFilter(tags=wanted, state=_in([StateType.CANCELLED]))
         for cancelled in await client.read_flow_runs(flow_run_filter=found, limit=1):
-            ask_abort(journal, one.state.rollout, cancelled.name)
+            ask_abort(journal, one.state.rollout, cancelled)
 
 
-def ask_abort(journal: Journal, rollout: str, run: str, clock: Clock | None = None) -> None:
-    """Ask once that the rollout goes back, because its flow run was cancelled."""
+def ask_abort(journal: Journal, rollout: str, run: FlowRun, clock: Clock | None = None) -> None:
+    """Ask once that the rollout goes back, because its flow run was cancelled.
+
+    Whoever cancels is heeded, also where an environment takes verified people alone: it is the way to safety.
+    """
     if not any(one.what == "abort" for one in asked(journal, rollout)):
-        ask(journal, rollout, "abort", f"its flow run {run} was cancelled", actor="Prefect", clock=clock)
+        word = presses.word_of(run, "cancel")
+        ask(journal, rollout, "abort", f"its flow run {run.name} was cancelled by {word.actor}", word=word, clock=clock)
 
 
 def ending(outcome: str, reason: str | None, data: object = None, *, well: bool = False) -> State:
@@ -196,8 +213,8 @@ def ending(outcome: str, reason: str | None, data: object = None, *, well: bool 
 
 
 def said(reason: str | None) -> str | None:
-    """A reason as the message of a state: people and hosts wrote it, and it stands on a page in one line."""
-    return one_line(REDACTOR.clean(reason)) if reason else None
+    """A reason as the message of a state: people and hosts wrote it, and it stands on a page in one line, bounded."""
+    return plain(reason) if reason else None
 
 
 async def name_inner(rollout: str, state: State) -> None:
@@ -235,6 +252,25 @@ async def _bury(client: PrefectClient) -> int:
     ended = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in(_ENDED), end_time=long_ago)
     lost = await client.read_task_runs(flow_run_filter=ended, task_run_filter=_open_tasks(), limit=AT_ONCE)
     return await _bury_tasks(client, lost)
+
+
+async def _bury_unseated(client: PrefectClient, journal: Journal) -> int:
+    """Mark the runs whose seat another run has."""
+    running = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in([StateType.RUNNING]))
+    changed, before = 0, SystemClock().now() - SETTLED  # one that lives is fenced, and ends by itself until then
+    for one in await client.read_flow_runs(flow_run_filter=running, limit=AT_ONCE):
+        if any(_is_unseated(journal, name, one, before) for name in rollouts_of(one.tags)):
+            message = "another run goes on with its rollout: its process is gone"
+            changed += await bury_run(client, one, Crashed(message=message))
+    return changed
+
+
+def _is_unseated(journal: Journal, rollout: str, run: FlowRun, before: float) -> bool:
+    try:
+        return unseated(journal.read_turns(stream_of(rollout)), str(run.id), before)
+    except GopubError as error:
+        _log.warning("%s: %s", rollout, error.problem)
+        return False
 
 
 async def _bury_tasks(client: PrefectClient, lost: list[TaskRun]) -> int:

@@ -21,6 +21,20 @@ def release() -> str:
     return f"release-{_service(given)}-{_ref(given)}"
 
 
+def order() -> str:
+    """``deploy-orders-1.4.0-prod``, or ``release-orders-v1.4.0`` where it is for no environment."""
+    given = flow_run.get_parameters()
+    if not given.get("env"):
+        return f"release-{given.get('app')}-{_ref(given)}"
+    return f"deploy-{given.get('app')}-{given.get('version')}-{given.get('env')}"
+
+
+def steer() -> str:
+    """``hold-orders-prod``."""
+    given = flow_run.get_parameters()
+    return f"{given.get('decision')}-{given.get('app')}-{given.get('env')}"
+
+
 def promote() -> str:
     """``promote``, and what of where it is not everything that waits."""
     return _narrowed("promote")

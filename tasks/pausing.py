@@ -30,11 +30,12 @@ from gopub.rollout import back
 from gopub.rollout.holding import guard
 from gopub.rollout.run import Run
 from gopub.telemetry import log
+from gopub.usecases.approvers import SOMEBODY, Word
 from gopub.usecases.ask import ask_hold, ask_resume, standing_hold
 from gopub.usecases.recover import Found, found
 from gopub.views.reading import outline, rollout_of
 from gopub.wiring import settings
-from tasks import marks
+from tasks import marks, presses
 from tasks.marks import WAITING, ask_abort
 
 LOOK = 2.0
@@ -84,11 +85,11 @@ async def look(run: Run, client: PrefectClient) -> None:
     going_forward = not run.state.back and not run.state.closed
     if going_forward and (cancelled := next((one for one in runs if one.state and one.state.is_cancelled()), None)):
         _abort(run, cancelled)
-    elif going_forward and hold is None and (paused := _paused(runs, asked)):
+    elif going_forward and (hold is None or hold.alert) and (paused := newly_paused(runs, asked)):
         _hold(run, paused)
     elif going_forward and hold and hold.run and (paused := await marks.read_run(client, UUID(hold.run))):
         _heed_end(run, paused)
-    await _show(run, client, runs)
+    await show(run.asked(), client, runs)
     await _release(run, client)
 
 
@@ -100,15 +101,16 @@ async def _hold_at_once(run: Run) -> None:
         return True
 
     looked = await marks.from_prefect("how the run stands is not known", see, otherwise=False)
-    if not looked and not run.state.back and hold_of(run.asked()) is None:
+    hold = hold_of(run.asked())
+    if not looked and not run.state.back and (hold is None or hold.alert):
         here = str(next(iter(marks.runs_here()), ""))
         reason = "its run was suspended in Prefect"
-        ask_hold(run.ports.journal, run.rollout, reason, actor="Prefect", run=here, clock=run.ports.clock)
+        ask_hold(run.ports.journal, run.rollout, reason, actor=SOMEBODY, run=here, clock=run.ports.clock)
 
 
-def _paused(runs: Sequence[FlowRun], asked: Sequence[ev.Asked]) -> FlowRun | None:
-    """A run that somebody paused after the last hold was ended."""
-    resumed = max((one.at for one in asked if one.what == RESUME), default=0.0)
+def newly_paused(runs: Sequence[FlowRun], asked: Sequence[ev.Asked]) -> FlowRun | None:
+    """A run that somebody paused after a person ended the last hold; an alert that is over ends no pause."""
+    resumed = max((one.at for one in asked if one.what == RESUME and not one.alert), default=0.0)
     for one in runs:
         if one.state and one.state.is_paused() and one.state.name != WAITING and _at(one) > resumed:
             return one
@@ -122,8 +124,9 @@ def _at(one: FlowRun) -> float:
 def _hold(run: Run, paused: FlowRun) -> None:
     said = (paused.state.name if paused.state else None) or "Paused"
     reason = f"its run {paused.name} was {said.lower()} in Prefect"
-    _log.warning("%s is held: %s", run.rollout, reason)
-    ask_hold(run.ports.journal, run.rollout, reason, actor="Prefect", run=str(paused.id), clock=run.ports.clock)
+    word = presses.word_of(paused, "suspend")
+    _log.warning("%s is held by %s: %s", run.rollout, word.actor, reason)
+    ask_hold(run.ports.journal, run.rollout, reason, word=word, run=str(paused.id), clock=run.ports.clock)
 
 
 def _heed_end(run: Run, paused: FlowRun) -> None:
@@ -135,12 +138,19 @@ def _heed_end(run: Run, paused: FlowRun) -> None:
     if state.is_cancelled() or state.is_cancelling():
         _abort(run, paused)
     elif not state.is_final():
-        ask_resume(journal, run.rollout, f"its run {paused.name} was resumed", actor="Prefect", clock=clock)
+        word = _resumed(journal, run.rollout, paused)
+        ask_resume(journal, run.rollout, f"its run {paused.name} was resumed", word=word, clock=clock)
 
 
 def _abort(run: Run, cancelled: FlowRun) -> None:
     """Prefect ends no process of a run that it takes for suspended: its driver goes back by itself."""
-    ask_abort(run.ports.journal, run.rollout, cancelled.name, run.ports.clock)
+    ask_abort(run.ports.journal, run.rollout, cancelled, run.ports.clock)
+
+
+def _resumed(journal: Journal, rollout: str, paused: FlowRun | None) -> Word:
+    """Whose word the end of the hold is, that the pause of this run asked for: not that of an earlier one."""
+    hold = standing_hold(journal, rollout)
+    return presses.word_of(paused, "resume", since=hold.at if hold else 0.0)
 
 
 async def _release(run: Run, client: PrefectClient) -> None:
@@ -160,9 +170,12 @@ def gone_on_in(where: str, name: str = "") -> State[Any]:
     return Completed(name="Gone on with", message=f"in run {name} ({where})" if name else f"in run {where}")
 
 
-async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> None:
-    """Let the runs of this process say that the rollout is held, or that it is no longer."""
-    asked = run.asked()
+async def show(asked: Sequence[ev.Asked], client: PrefectClient, runs: Sequence[FlowRun]) -> None:
+    """Let the runs of this process, as they were read, say that the rollout is held, or that it is no longer.
+
+    A state that has changed since is left alone: over a `Resuming` that Prefect wrote in this moment the run would be
+    taken for one that runs, and nobody would start its next process.
+    """
     hold = hold_of(asked)
     wanted = HELD if hold else "Running"
     for one in runs:
@@ -170,10 +183,18 @@ async def _show(run: Run, client: PrefectClient, runs: Sequence[FlowRun]) -> Non
         runs_on = state is not None and (state.is_running() or (state.is_paused() and hold is None and _ended(asked)))
         if state is None or not runs_on or state.name == wanted:
             continue
-        if state.is_paused() and _paused([one], asked):
+        if state.is_paused() and newly_paused([one], asked):
             continue  # paused again in this moment
+        if not await _stands(client, one):
+            continue
         message = f"{say_hold(hold)}; the canary is guarded, `gopub resume` goes on" if hold else ""
         await client.set_flow_run_state(one.id, Running(name=wanted, message=marks.said(message) or ""), force=True)
+
+
+async def _stands(client: PrefectClient, one: FlowRun) -> bool:
+    """Whether the run still has the state that was read."""
+    now = await marks.read_run(client, one.id)
+    return bool(now and now.state and one.state and now.state.id == one.state.id)
 
 
 def _ended(asked: Sequence[ev.Asked]) -> bool:
@@ -195,7 +216,11 @@ async def drove_before(app: str, env: str) -> str:
         return rollout
     hold = standing_hold(journal, rollout)
     if hold and hold.run in {str(one) for one in marks.runs_here()}:
-        ask_resume(journal, rollout, "its run was resumed", actor="Prefect")
+        known = UUID(hold.run)
+        one = await marks.from_prefect(
+            "who resumed it is not known", lambda client: marks.read_run(client, known), None
+        )
+        ask_resume(journal, rollout, "its run was resumed", word=_resumed(journal, rollout, one))
     clock = SystemClock()
     while (seated := journal.seated(app, env)) and seated[1]:
         await clock.sleep(LOOK)

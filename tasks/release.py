@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from gopub import release as core
-from gopub.build.artifact import LocalFile
 from gopub.build.compile import Built
 from gopub.build.target import Target
-from gopub.release import PreparedRelease, ReleasePlan, SignedTarget
+from gopub.evidence import claimed_name, claimed_signer
+from gopub.release import PreparedRelease, ReleasePlan
 from gopub.release.progress import progress
+from gopub.release.stages import Described
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree
 from gopub.spec.address import PATTERN
@@ -27,17 +27,19 @@ from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 from gopub.usecases import refuse
 from gopub.usecases.refuse_app import refuse_other_app
+from gopub.views.released import Signer
 from gopub.wiring import folder
 from gopub.wiring.backends import BACKENDS
 from gopub.wiring.shop import Shop, now, open_shop
-from tasks import marks, pages
+from tasks import choosing, marks, pages
 from tasks.announcing import announce_release
 from tasks.box import box
 from tasks.elsewhere import Elsewhere
+from tasks.marks import on_a_worker
 
 __all__ = [
-    "already_published", "check_modules", "checkout", "compile_all", "manifest", "may_begin", "may_enter", "plan",
-    "project_folder", "prove_all", "provenance", "publish", "refuse_other_app", "unit_tests", "workshop",
+    "already_published", "check_modules", "checkout", "compile_all", "may_begin", "may_enter", "may_sign", "pack_all",
+    "plan", "project_folder", "publish", "refuse_other_app", "sign", "unit_tests", "workshop",
 ]  # fmt: skip
 
 Made = dict[str, str]
@@ -51,11 +53,6 @@ _told = progress()
 
 Address: TypeAlias = Annotated[str, Field(pattern=PATTERN)]
 """Where a repository is: one with a password is refused by Prefect's server itself, which would keep it else."""
-
-
-def on_a_worker() -> bool:
-    """Whether a worker started this process; else a person's command did."""
-    return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
 @contextmanager
@@ -137,6 +134,13 @@ async def check_modules(plan: ReleasePlan) -> ModuleReport:
         return await core.check_modules(plan)
 
 
+@box(name="may it sign", limit=300)
+async def may_sign(shop: Shop, plan: ReleasePlan) -> None:
+    """Refuse, before anything is built, what could not be signed."""
+    async with _told.stage("looking whether it can be signed", brief=True):
+        await core.may_sign(plan, await shop.key(plan))
+
+
 @box(name="unit tests", limit=3600)
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
     """Go vet and go test; a failure ends the release, and nothing is published."""
@@ -154,32 +158,21 @@ async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Targe
         return await core.compile_target(plan, modules, target)
 
 
-@box(name="prove", run_name="prove-{built.target.os}-{built.target.arch}", limit=1800)
-async def prove(shop: Shop, plan: ReleasePlan, built: Built) -> SignedTarget:
-    """Archive, SBOM, and the signatures over them."""
+@box(name="pack", run_name="pack-{built.target.os}-{built.target.arch}", limit=1800)
+async def pack(plan: ReleasePlan, built: Built) -> Described:
+    """Archive and SBOM."""
     name = built.target.text
     async with _told.stage(f"packing {name}"):
         packed = await core.archive(plan, built)
     async with _told.stage(f"writing the SBOMs of {name}"):
-        described = await core.sbom(plan, packed)
-    async with _told.stage(f"signing {name}"):
-        return await core.sign(described, await shop.key(plan))
+        return await core.sbom(plan, packed)
 
 
-@box(name="provenance", limit=300)
-async def provenance(shop: Shop, plan: ReleasePlan, modules: ModuleReport, signed: Sequence[SignedTarget]) -> LocalFile:
-    """State how all of it was built."""
-    async with _told.stage("signing the provenance"):
-        return await core.provenance(plan, modules, signed, await shop.key(plan), finished=now())
-
-
-@box(name="manifest", limit=300)
-async def manifest(
-    shop: Shop, plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile
-) -> PreparedRelease:
-    """Write and sign release.json."""
-    async with _told.stage("signing release.json"):
-        return await core.write_manifest(plan, signed, provenance, await shop.key(plan), created=now())
+@box(name="sign", limit=1800)
+async def sign(shop: Shop, plan: ReleasePlan, modules: ModuleReport, packed: Sequence[Described]) -> PreparedRelease:
+    """The signatures over all targets, how all of it was built, and release.json: with one key, or one certificate."""
+    async with _told.stage("signing archives, programs, SBOMs, the provenance and release.json"):
+        return await core.sign(plan, modules, packed, await shop.key(plan), now=now)
 
 
 @box(name="publish", limit=1800, patient=True)
@@ -187,8 +180,11 @@ async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> M
     """Put it into the store: the files, then release.json with its signature, then the version."""
     async with _told.stage("uploading to the store"):
         published = await core.publish(await shop.store(plan), prepared)
-    await pages.release_page(published.release)
+    signer = Signer(claimed_signer(published.bundle), claimed_name(published.bundle))
+    await pages.release_page(published.release, signer)
     announce_release(published.release)
+    if on_a_worker():
+        await choosing.published(await shop.store(plan), published.release.app, list(published.release.targets))
     return _made(plan, published.release_id)
 
 
@@ -198,9 +194,9 @@ async def compile_all(plan: ReleasePlan, modules: ModuleReport) -> list[Built]:
         return list(await asyncio.gather(*(compile_target(plan, modules, target) for target in plan.targets)))
 
 
-async def prove_all(shop: Shop, plan: ReleasePlan, built: Sequence[Built]) -> list[SignedTarget]:
+async def pack_all(plan: ReleasePlan, built: Sequence[Built]) -> list[Described]:
     """Every target, side by side."""
-    return list(await asyncio.gather(*(prove(shop, plan, one) for one in built)))
+    return list(await asyncio.gather(*(pack(plan, one) for one in built)))
 
 
 def _made(plan: ReleasePlan, release_id: str) -> Made:

@@ -6,6 +6,7 @@ is the core's business (gopub.rollout); a batch retries its hosts itself.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,11 +32,12 @@ from gopub.rollout.run import Run
 from gopub.rollout.stage import stage_batches
 from gopub.rollout.switch import switch_batches
 from gopub.rollout.wish import Wish
-from gopub.usecases import recover, recover_edges, rollback, start
+from gopub.usecases import giving_up, post, recover, recover_edges, rollback, start
 from gopub.usecases.refuse_downgrade import refuse_downgrade
 from gopub.views.summary import summary, summary_if_over
 from gopub.wiring import settings
-from tasks import announcing, approving, marks, names, pages, pausing
+from tasks import announcing, approving, marks, names, pages, pausing, watching
+from tasks.asking import said_by, who_asks, whose
 from tasks.box import box
 from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
@@ -44,9 +46,11 @@ from tasks.stopping import heeding_cancel
 from tasks.storytelling import shown
 
 __all__ = [
-    "Wish", "admit", "already_there", "bake", "driving", "drove_before", "ended", "go_back", "last_project",
-    "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "settle", "stage",
-    "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back",
+    "Wish", "admit", "already_there", "bake", "catching_up", "driving", "drove_before", "ended", "go_back",
+    "last_project",
+    "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "said_by", "settle", "stage",
+    "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back", "who_asks",
+    "whose",
 ]  # fmt: skip
 
 
@@ -55,7 +59,8 @@ async def driving(wish: Wish) -> AsyncIterator[Run]:
     """Take the seat for the time of the flow, with the lease and the canary's term renewed in the background."""
     here = replace(wish, run=str(next(iter(marks.runs_here()), "")))
     async with (
-        pages.beside(),  # the outermost: it waits for a slow server once the seat is free
+        watching.watched(),  # until after the end: whoever is killed in it is looked for
+        pages.beside(),  # outside of the seat: it waits for a slow server once the seat is free
         start.open_run(here, Elsewhere()) as run,
         shown(run),  # around the seat, so that the last drawing holds nobody up
         run.driving(),
@@ -92,7 +97,10 @@ async def plan(run: Run) -> None:
 @box(name="wait", limit=60)
 async def must_wait(run: Run) -> bool:
     """Whether the rollout waits for its window or an approval; it then has no driver until `promote` wakes it."""
-    return await wait.must_wait(run)
+    waits = await wait.must_wait(run)
+    if waits:
+        await watching.wake_later(run)
+    return waits
 
 
 @box(name="stage", run_name=names.batch, limit=3600)
@@ -152,7 +160,9 @@ async def orphans(app: str, env: str) -> list[recover.Found]:
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
     await recover_edges.mend(journal, SystemClock().now(), Elsewhere(), app, env)
-    return recover.orphans(journal, app, env)
+    lost = recover.orphans(journal, app, env)
+    giving_up.give_up(journal, (one.rollout for one in lost))
+    return lost
 
 
 # No limit: each look has its own, and a server that is slow must not end `recover` before it looks for orphans.
@@ -165,9 +175,23 @@ async def sweep() -> int:
     async def look(client: PrefectClient) -> None:
         await approving.settle(client, journal)
         await announcing.send_lost(client, journal, SystemClock().now())
+        await watching.settle_wakes(client, journal, SystemClock().now())
+        await watching.tidy(client, SystemClock().now())
 
     await marks.from_prefect("lost events and approvals are not looked for", look, None, marks.SWEEP)
     return marked
+
+
+@asynccontextmanager
+async def catching_up(app: str, env: str) -> AsyncIterator[None]:
+    """Tell people beside the body what nobody told them; a service that hangs holds nobody up for long."""
+    telling = asyncio.create_task(post.carry_all(settings.journal(), SystemClock().now(), app, env, Elsewhere()))
+    try:
+        yield
+    finally:
+        await asyncio.wait({telling}, timeout=post.FINISH)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 @box(name="take back", limit=None)

@@ -15,13 +15,18 @@ from uuid import UUID
 
 from prefect._internal.control_listener import get_intent
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
 from gopub.clock import SystemClock
+from gopub.errors import GopubError
 from gopub.rollout.back import withdraw
 from gopub.rollout.run import Run
 from gopub.telemetry import log
+from gopub.usecases.approvers import Word
+from gopub.usecases.ask import ask
+from tasks import presses
 
 REASON = "aborted: its flow run was cancelled"
 LISTEN, GRACE = 0.5, 1.0
@@ -40,9 +45,12 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
     except (asyncio.CancelledError, TerminationSignal):
         listening.cancel()
         with _undisturbed():
-            if await _was_cancelled(asked_for):
-                _log.warning("%s: %s", run.rollout, REASON)
-                await withdraw(run, REASON)
+            if cancelled := await _was_cancelled(asked_for):
+                word = presses.word_of(cancelled, "cancel")
+                reason = f"{REASON} by {word.actor}"
+                _log.warning("%s: %s", run.rollout, reason)
+                await withdraw(run, reason)
+                _note(run, reason, word)
         raise
     finally:
         listening.cancel()
@@ -80,11 +88,20 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _was_cancelled(asked_for: str) -> bool:
+def _note(run: Run, reason: str, word: Word) -> None:
+    """Who it was, beside the reason, for whoever checks: once it is back, for which nothing is waited for."""
+    try:
+        ask(run.ports.journal, run.rollout, "abort", reason, word=word, clock=run.ports.clock)
+    except GopubError as error:
+        _log.warning("%s: who cancelled it stands in the reason alone: %s", run.rollout, error.problem)
+
+
+async def _was_cancelled(asked_for: str) -> FlowRun | None:
+    """The run, where a person cancelled it."""
     try:
         async with asyncio.timeout(_ASK), get_client() as client:
-            state = (await client.read_flow_run(UUID(asked_for))).state
+            one = await client.read_flow_run(UUID(asked_for))
     except Exception as error:  # noqa: BLE001 - not known: then it is a rollout without a driver, as after a crash
         _log.warning("the Prefect server does not say why the run ends (%r); recover goes on with it", error)
-        return False
-    return state is not None and (state.is_cancelling() or state.is_cancelled())
+        return None
+    return one if one.state is not None and (one.state.is_cancelling() or one.state.is_cancelled()) else None

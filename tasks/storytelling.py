@@ -19,24 +19,32 @@ from gopub.journal.entry import Entry
 from gopub.journal.streams import stream_of
 from gopub.rollout.run import Run
 from gopub.telemetry import REDACTOR, log
+from gopub.usecases.post import Post
+from gopub.views.course import MOST
 from gopub.views.follow import Line, Printer, own_from
+from gopub.views.pages import cut
 from tasks.announcing import Announcer
 from tasks.approving import Requests
 from tasks.board import Board
+from tasks.elsewhere import Elsewhere
 
 AGAIN = 60.0
 """Seconds after which it is told again that nothing changed."""
 IDLE = 1.0
 """Seconds between two looks at what waits to be told."""
+MOST_LINE = 10_000
+"""Characters: a record of a megabyte is one that Prefect drops, and a browser chokes on some of a tenth of it."""
 _log = log("rollout")
 
 
 @asynccontextmanager
 async def shown(run: Run) -> AsyncIterator[None]:
     """Tell in the log, on the rollout's page and as events what this driver does within the body."""
-    board, requests = Board(run), Requests(run)
-    announcer = Announcer(run, requests.heard)
-    async with board.showing(), telling(run, board.heard, announcer.heard):
+    begun = known(run)
+    board, requests = Board(run, begun), Requests(run)
+    announcer = Announcer(begun, requests.heard)
+    heard = (board.heard, announcer.heard)
+    async with people(run) as others, board.showing(), telling(run, begun, *heard, *others):
         try:
             yield
         finally:
@@ -44,13 +52,30 @@ async def shown(run: Run) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def telling(run: Run, *others: Callable[[Entry], None]) -> AsyncIterator[None]:
-    """Tell within the body what this driver writes, and before it what it wrote to take its seat.
+async def people(run: Run) -> AsyncIterator[list[Callable[[Entry], None]]]:
+    """Tell people outside within the body, where the environment names any; gives who wants each entry for that."""
+    post = Post.beside(run, Elsewhere())
+    if post is None:
+        yield []
+        return
+    async with post.carrying():
+        yield [post.heard]
+
+
+def known(run: Run) -> list[Entry]:
+    """What the journal holds of the rollout, most looks left out of one that has been under way for hours."""
+    stream = stream_of(run.rollout)
+    return run.ports.journal.read_turns(stream, every=run.state.version // MOST + 1)
+
+
+@asynccontextmanager
+async def telling(run: Run, begun: Sequence[Entry], *others: Callable[[Entry], None]) -> AsyncIterator[None]:
+    """Tell within the body what this driver writes, and before it what it wrote to take its seat: ``begun`` holds it.
 
     ``others`` get each entry as well, beginning with the first that is written within.
     """
     printer = Printer(say, run.ports.clock, AGAIN)
-    catch_up(printer, run.ports.journal.read(stream_of(run.rollout)))
+    catch_up(printer, begun)
 
     listeners: list[Callable[[Entry], None]] = [printer, *others]
 
@@ -91,7 +116,7 @@ def say(told: Line) -> None:
         logger = get_run_logger()
     except MissingContextError:
         return
-    logger.log(told.level, "%s", REDACTOR.clean(told.text))
+    logger.log(told.level, "%s", cut(REDACTOR.clean(told.text), MOST_LINE))
 
 
 async def _idle(printer: Printer, clock: Clock) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.sigstore_stack import SigstoreStack
 
 sys.path.append(str(Path(__file__).parent / "support" / "site"))
 
@@ -21,3 +28,19 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gopub")
+
+
+def pytest_collection_finish() -> None:
+    """Walk no more over thousands of tests, which stay until the end, and over what is new less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
+@pytest.fixture(scope="session")
+def sigstore_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SigstoreStack]:
+    """A private Sigstore on loopback, one per test run: trust config, trusted root, tokens, addresses."""
+    from tests.sigstore_stack import running_sigstore
+
+    with running_sigstore(tmp_path_factory.mktemp("sigstore") / "stack") as running:
+        yield running

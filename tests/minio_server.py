@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -18,6 +17,7 @@ from gopub.paths import cache_dir
 from gopub.process import base_environment
 from gopub.spec.kinds import SecretRef
 from gopub.store.backends.s3 import S3
+from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,6 @@ def program(name: str) -> Path:
     path = cache / "bin" / name
     assert path.exists(), f"{path} is missing: run make setup"
     return path
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

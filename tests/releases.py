@@ -9,7 +9,7 @@ from gopub.build.buildinfo import BuildInfo
 from gopub.build.compile import Built
 from gopub.build.target import Target, binary_name
 from gopub.evidence.keys import generate
-from gopub.release import PreparedRelease, ReleaseConfig, ReleasePlan, archive, provenance, sign, write_manifest
+from gopub.release import PreparedRelease, ReleaseConfig, ReleasePlan, archive, sign
 from gopub.release.environments import environments_of
 from gopub.release.stages import Described
 from gopub.source.golang import Toolchain
@@ -56,9 +56,8 @@ async def prepare(folder: Path, plan: ReleasePlan, *, created: float = 1_700_000
     """Pack, describe, sign and state; the key pair lies in ``folder/keys``."""
     key = generate(folder / "keys").private
     modules = ModuleReport(plan.project, "example.org/hello", vendored=False, modules=MODULES)
-    signed = [await sign(await _described(plan, target), key) for target in plan.targets]
-    stated = await provenance(plan, modules, signed, key, finished=created)
-    return await write_manifest(plan, signed, stated, key, created=created)
+    described = [await _described(plan, target) for target in plan.targets]
+    return await sign(plan, modules, described, key, now=lambda: created)
 
 
 async def _described(plan: ReleasePlan, target: Target) -> Described:

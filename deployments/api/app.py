@@ -1,16 +1,24 @@
-"""The application: its routes, its errors, and the task that starts what waits."""
+"""The application: its routes, its errors, and the tasks that start what waits and look at what ended."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from deployments.api import deploy, hold, hook, problems, starting
+from deployments.api import alerts, deploy, hold, hook, problems, starting
 from deployments.api.parts import Parts
+from deployments.attending import keep_attending
+from deployments.ends import keep_looking
 from gopub import __version__
+
+
+def _beside(parts: Parts) -> Iterator[Coroutine[None, None, None]]:
+    yield starting.keep_starting(parts)
+    yield keep_looking(parts)
+    yield keep_attending(parts)
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -18,13 +26,14 @@ def create_app(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        kept = asyncio.create_task(starting.keep_starting(parts))
+        beside = [asyncio.create_task(one) for one in _beside(parts)]
         try:
             yield
         finally:
-            kept.cancel()
-            with suppress(asyncio.CancelledError):
-                await kept
+            for kept in beside:
+                kept.cancel()
+                with suppress(asyncio.CancelledError):
+                    await kept
             parts.deliveries.close()
 
     app = FastAPI(title="gopub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -32,6 +41,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(deploy.router(parts))
     app.include_router(hold.router(parts))
     app.include_router(hook.router(parts))
+    app.include_router(alerts.router(parts))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, object]:

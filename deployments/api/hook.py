@@ -15,6 +15,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from deployments.api.following import waits_for
 from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
 from deployments.deliveries import Delivery
@@ -64,7 +65,8 @@ def router(parts: Parts) -> APIRouter:
         mine = {(one.app, one.env) for one in found.orders if may.allows(one.app, one.env)} if found else set()
         if found is None or not mine:
             raise GopubError("GP937", f"there is no delivery {key!r} that this token may see")
-        return JSONResponse(standing(found, mine))
+        why = await waits_for(parts, found)
+        return JSONResponse(standing(found, mine) | ({"waits_for": why} if why else {}))
 
     return routes
 

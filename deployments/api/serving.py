@@ -14,8 +14,8 @@ from deployments.api.app import create_app
 from deployments.api.connections import LISTENING
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
-from deployments.engine import PrefectStarter, require_server
-from deployments.projects import hook_secrets, token_digests
+from deployments.engine import PrefectStarter, attended, require_server
+from deployments.projects import alert_secrets, hook_secrets, token_digests
 from deployments.refs import GitRefs
 from gopub.clock import SystemClock
 from gopub.spec.projects import find_projects, load_projects
@@ -35,8 +35,10 @@ def open_parts(projects_file: Path | None, state: Path) -> Parts:
         projects=projects,
         tokens=token_digests(projects),
         hooks=hook_secrets(projects),
+        alerts=alert_secrets(projects),
         deliveries=Deliveries(state / "deliveries.sqlite"),
         starter=PrefectStarter(),
+        attended=attended,
         refs=GitRefs(),
         clock=SystemClock(),
     )

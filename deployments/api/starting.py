@@ -12,7 +12,7 @@ What goes into one env of one app is a **lane**: its runs are started one after 
 beside each other, so many at once, and ask their repositories in places of their own (deployments/api/places.py).
 What fails is left alone for a while, longer each time: everything, where the engine is away; the lane, where its
 repository is, or nothing answers in time, so that the order stays; the one order, where it is that which fails. What
-waited a day is given up, with an alarm.
+waited a day is given up, with an alarm. What follows a rollout waits for its turn (deployments/api/following.py).
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from deployments.api.following import Lane, its_turn, lane, late, overtaken
 from deployments.api.parts import Parts
 from deployments.api.pauses import RETRY_EVERY, Pause, Pauses, longer
 from deployments.api.places import Places, silent
 from deployments.deliveries import Delivery, Start
+from deployments.journal import not_older
 from deployments.refs import settled
 from deployments.starter import RunOrder
-from gopub.errors import GopubError, RefusedError
+from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 
@@ -44,7 +46,6 @@ _REST = 4.0
 _ENGINE = "the engine"
 _LOG = log("hooks")
 
-Lane = tuple[str, str]
 Made = tuple[str, dict[str, str]]
 """What became of an order: the list in the outcome that it stands in, and what stands there."""
 
@@ -54,7 +55,7 @@ def failing(error: Exception, order: RunOrder) -> str | Lane:
     if isinstance(error, GopubError) and error.code == "GP918":
         return _ENGINE
     if silent(error):
-        return _lane(order)
+        return lane(order)
     return order.key
 
 
@@ -70,6 +71,7 @@ class Starting:
         self._lanes: dict[Lane, asyncio.Task[None]] = {}
         self._pauses: Pauses[str | Lane] = Pauses(parts.clock)
         self._made: dict[str, Made] = {}
+        self._said: dict[str, str] = {}
         self._finished: set[str] = set()
 
     async def look(self) -> None:
@@ -77,15 +79,24 @@ class Starting:
         self._finished.clear()
         waiting = await self._parts.deliveries.aside(self._parts.deliveries.waiting)
         todo: dict[Lane, list[tuple[Delivery, RunOrder]]] = {}
+        self._leave_to_later(waiting)
         for delivery in waiting:
             if delivery.key in self._finished or await self._is_over(delivery):
                 continue
             for order in delivery.orders:
                 if order.key not in self._made and not self._pauses.any_of(order.key):
-                    todo.setdefault(_lane(order), []).append((delivery, order))
-        for lane, items in todo.items():
-            if lane not in self._lanes and not self._pauses.any_of(_ENGINE, lane):
-                self._begin(lane, items)
+                    todo.setdefault(lane(order), []).append((delivery, order))
+        for where, items in todo.items():
+            if where not in self._lanes and not self._pauses.any_of(_ENGINE, where):
+                self._begin(where, items)
+
+    def _leave_to_later(self, waiting: Sequence[Delivery]) -> None:
+        """Of several that wait to follow a rollout into one env only the last is started."""
+        orders = {order.key: order for delivery in waiting for order in delivery.orders}
+        for key, later in overtaken(waiting).items():
+            if key not in self._made and lane(later) not in self._lanes:
+                self._made[key] = "refused", late(orders[key], later)
+                _LOG.warning("%s starts nothing: %s", key, self._made[key][1]["detail"])
 
     async def idle(self) -> None:
         """Wait until nothing is being started."""
@@ -99,17 +110,17 @@ class Starting:
             task.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
 
-    def _begin(self, lane: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
+    def _begin(self, where: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
         task = asyncio.create_task(self._go_through(items))
-        self._lanes[lane] = task
-        task.add_done_callback(lambda done: self._ended(lane, done))
+        self._lanes[where] = task
+        task.add_done_callback(lambda done: self._ended(where, done))
 
-    def _ended(self, lane: Lane, done: asyncio.Task[None]) -> None:
-        del self._lanes[lane]
+    def _ended(self, where: Lane, done: asyncio.Task[None]) -> None:
+        del self._lanes[where]
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error:
-            self._pauses.add(lane)
-            _LOG.error("starting %s in %s broke off: %r", *lane, error or "cancelled")
+            self._pauses.add(where)
+            _LOG.error("starting %s in %s broke off: %r", *where, error or "cancelled")
         self._parts.fresh.set()
 
     async def _go_through(self, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
@@ -126,18 +137,24 @@ class Starting:
         except Exception as error:  # noqa: BLE001 - whatever one meets, it is kept and tried again
             what = failing(error, order)
             self._pauses.add(what)
-            said = str(error) or "no answer in time"
-            _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.env, said)
+            self._say_once(delivery, order, error)
             return what == order.key
-        self._pauses.end(order.key, _lane(order), *((_ENGINE,) if made[0] == "runs" else ()))
+        self._pauses.end(order.key, lane(order), *((_ENGINE,) if made[0] == "runs" else ()))
         self._made[order.key] = made
         if self._whole(delivery):
             await self._finish(delivery)
         return True
 
+    def _say_once(self, delivery: Delivery, order: RunOrder, error: Exception) -> None:
+        """What is away is told at each try; another rollout may go on for a day, and is told once."""
+        said = str(error) or "no answer in time"
+        if not isinstance(error, LockedError) or self._said.get(order.key) != said:
+            _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.env, said)
+        self._said[order.key] = said
+
     async def _start(self, delivery: Delivery, order: RunOrder) -> Made | None:
         """Ask the repository, then the engine, each when it has its turn; None where it may not be tried now."""
-        async with self._asking.ask(str(order.parameters["repository"])):
+        async with self._asking.ask(str(order.parameters.get("repository", ""))):
             if self._left_alone(delivery, order):
                 return None
             async with asyncio.timeout(self._within):
@@ -151,11 +168,11 @@ class Starting:
                 return await start_one(self._parts, delivery, order)
 
     def _left_alone(self, delivery: Delivery, order: RunOrder) -> bool:
-        return self._pauses.any_of(_ENGINE, _lane(order)) or self._too_old(delivery)
+        return self._pauses.any_of(_ENGINE, lane(order)) or self._too_old(delivery)
 
     async def _is_over(self, delivery: Delivery) -> bool:
         """Whether nothing is left to start: given up just now, or all started while the file could not be written."""
-        if any(_lane(order) in self._lanes for order in delivery.orders):
+        if any(lane(order) in self._lanes for order in delivery.orders):
             return False
         if self._whole(delivery):
             await self._finish(delivery)
@@ -175,6 +192,7 @@ class Starting:
         self._finished.add(delivery.key)
         for order in delivery.orders:
             self._made.pop(order.key, None)
+            self._said.pop(order.key, None)
             self._pauses.end(order.key)
 
     def _whole(self, delivery: Delivery) -> bool:
@@ -187,8 +205,10 @@ class Starting:
 async def look_up(parts: Parts, delivery: Delivery, order: RunOrder) -> Made | None:
     """What says that nothing is started: what was pushed must be there, in a branch or a tag that the rule names.
 
+    What a rollout's end starts is published already; there nothing newer may be stable, and it has to be its turn.
+
     Raises:
-        GopubError: GP939 the repository does not answer.
+        GopubError: GP939 the repository does not answer; GP707, GP708 another rollout is active there.
     """
     if why := await _refusal(parts, order):
         _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
@@ -224,6 +244,10 @@ async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:
     Raises:
         GopubError: GP939 the repository does not answer.
     """
+    if not order.ours:
+        return None
+    if "repository" not in order.parameters:
+        return await _downgrade(parts, order) or (await its_turn(parts, order) if order.after else None)
     repository, ref = str(order.parameters["repository"]), str(order.parameters["ref"])
     patterns = tuple(map(str, cast("list[str]", order.parameters.get("refs") or EVERY)))
     try:
@@ -233,8 +257,13 @@ async def _refusal(parts: Parts, order: RunOrder) -> GopubError | None:
     return None if found else GopubError("GP934", f"{order.app}: the repository has no {ref} in any branch or tag")
 
 
-def _lane(order: RunOrder) -> Lane:
-    return order.app, order.env
+async def _downgrade(parts: Parts, order: RunOrder) -> GopubError | None:
+    """Why a published version may not go where the end of a rollout sends it: a newer one is stable there."""
+    try:
+        await not_older(parts.downgrade, order.app, order.env, str(order.parameters["version"]))
+    except RefusedError as error:
+        return error
+    return None
 
 
 async def keep_starting(parts: Parts, *, within: float = START_WITHIN) -> None:

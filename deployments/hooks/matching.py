@@ -8,7 +8,10 @@ from deployments.hooks.gitlab import Ignored, Push
 from deployments.starter import RunOrder
 from gopub.canon import Json
 from gopub.spec.projects import Project, Projects, Rule, repository_path
-from gopub.spec.refglob import EVERY, matches
+from gopub.spec.refglob import EVERY
+from gopub.spec.sources import BEGINS
+from gopub.spec.when import Event, filled
+from gopub.usecases.approvers import claimed
 
 
 def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: str) -> tuple[RunOrder, ...] | Ignored:
@@ -22,7 +25,7 @@ def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: st
     orders = [
         _order(push, name, app, rule, key)
         for name, app in mine.items()
-        if (rule := _first_match(push, app.rules)) is not None
+        if (rule := first_match(push.event, app.rules)) is not None
     ]
     return tuple(orders) or Ignored(f"no rule of {', '.join(mine)} names the {push.kind} {push.name!r}")
 
@@ -41,11 +44,17 @@ def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> RunOrde
     # A tag goes by its name, from which the version follows; a branch may move on before the run begins, so its
     # commit is named: what was pushed is what is released.
     ref, env = push.ref if push.kind == "tag" else push.commit, rule.env
-    reason = f"push of {push.kind} {push.name} ({push.commit[:12]})"
-    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{push.user}", reason=reason,
-                                   refs=rule.patterns())  # fmt: skip
+    reason = filled(rule.reason, push.event) if rule.reason else ""
+    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{claimed(push.user)}",
+                                   reason=reason or f"{_told(push)} ({push.commit[:12]})",
+                                   refs=rule.patterns() or (push.ref,))  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
     return RunOrder(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters, commit=push.commit)
+
+
+def _told(push: Push) -> str:
+    what = push.event.type if push.event.type not in BEGINS else "push"
+    return f"{what} of {push.kind} {push.name}"
 
 
 def _is_of(push: Push, app: Project) -> bool:
@@ -54,5 +63,6 @@ def _is_of(push: Push, app: Project) -> bool:
     return repository_path(app.repository) in {repository_path(one) for one in push.addresses if one}
 
 
-def _first_match(push: Push, rules: tuple[Rule, ...]) -> Rule | None:
-    return next((rule for rule in rules if matches(push.ref, rule.patterns())), None)
+def first_match(event: Event, rules: tuple[Rule, ...]) -> Rule | None:
+    """The first of an app's rules that names this event: it alone counts."""
+    return next((rule for rule in rules if rule.fits(event)), None)

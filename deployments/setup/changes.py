@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Did = Literal["created", "updated", "removed", "unchanged"]
+Did = Literal["created", "updated", "removed", "unchanged", "left"]
+"""``left``: it is wanted, but what is called so is somebody else's, and stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +16,11 @@ class Change:
     kind: str
     name: str
     did: Did
+    why: str = ""
 
     def __str__(self) -> str:
         """``created   deployment deploy/deploy``."""
-        return f"{self.did:<9} {self.kind} {self.name}"
+        return f"{self.did:<9} {self.kind} {self.name}{self.why and f': {self.why}'}"
 
 
 def changed(before: object, after: object) -> Did:

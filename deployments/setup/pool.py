@@ -34,8 +34,9 @@ async def _pool(client: PrefectClient, name: str) -> Change:
                            description="Runs of gopub, as processes of a worker.")
         )  # fmt: skip
         return Change("work pool", name, "created")
-    template = found.base_job_template
-    if _streams_output(template):
+    # A pool that somebody made over REST without a template has none; the server takes only whole ones.
+    template = found.base_job_template if "job_configuration" in found.base_job_template else job_template()
+    if template != found.base_job_template or _streams_output(template):
         await client.update_work_pool(name, WorkPoolUpdate(base_job_template=_without_output(template)))
         return Change("work pool", name, "updated")
     return Change("work pool", name, "unchanged")

@@ -31,7 +31,8 @@ def watchdog() -> AutomationCore:
     """After a heartbeat of one of our runs, another one or a new state is expected; otherwise the run has crashed."""
     return AutomationCore(
         name=NAME,
-        description="Made by gopub setup; see docs/guides/prefect-server.md.",
+        description="A run of gopub that was not heard of for 90 seconds is marked as crashed, and its rollout goes on "
+        "in another run. Made by gopub setup; see docs/guides/prefect-server.md.",
         trigger=EventTrigger(
             after={_HEARTBEAT},
             expect={_ANY},
@@ -59,10 +60,15 @@ async def ensure_watchdog(client: PrefectClient) -> list[Change]:
     first, *doubles = found
     for double in doubles:
         await client.delete_automation(double.id)
-    if _face(first) == _face(wanted):
+    if same_as_ours(first):
         return [Change("automation", NAME, "unchanged")]
     await client.update_automation(first.id, wanted.model_copy(update={"enabled": first.enabled}))
     return [Change("automation", NAME, "updated")]
+
+
+def same_as_ours(found: AutomationCore) -> bool:
+    """Whether an automation is as setup makes it; whether it is enabled is the operator's choice."""
+    return _face(found) == _face(watchdog())
 
 
 def _face(automation: AutomationCore) -> dict[str, Any]:

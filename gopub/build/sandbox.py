@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gopub.build.seccomp import program as filter_of_calls
 from gopub.errors import GopubError, RefusedError
-from gopub.process import Result, run, which
+from gopub.process import Companion, Result, run, which
 
 HOME, TMP = "/home/build", "/tmp"  # noqa: S108 - in the sandbox
 _LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")  # into /usr on most systems, folders on some
@@ -132,19 +132,38 @@ class Room:
         most: int | None = None,
     ) -> Result:
         """Run a program in here to its end; of what it prints the last ``most`` bytes are kept."""
-        for bind in self.binds:
-            if bind.writable:
-                bind.outside.mkdir(parents=True, exist_ok=True)
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        own = Path(tempfile.mkdtemp(prefix="own-", dir=self.scratch))
+        own = self._furnished()
         try:
-            _furnish(own, network=self.network)
             where, said = None if self.sandbox else folder, self.environment(own) | dict(env)
             with _filter() as calls:
                 words = self.command(argv, folder, own, calls)
                 return await run(words, cwd=where, env=said, timeout=timeout, check=False, most=most, files=(calls,))
         finally:
             await _remove(own)
+
+    @asynccontextmanager
+    async def companion(self, argv: Sequence[str], folder: Path, *, env: Mapping[str, str]) -> AsyncIterator[Companion]:
+        """A program that answers on its standard streams in here, until this ends."""
+        own = self._furnished()
+        try:
+            with _filter() as calls:
+                words, said = self.command(argv, folder, own, calls), self.environment(own) | dict(env)
+                child = Companion(words, said, (calls,))
+            try:
+                yield child
+            finally:
+                child.end()
+        finally:
+            await _remove(own)
+
+    def _furnished(self) -> Path:
+        for bind in self.binds:
+            if bind.writable:
+                bind.outside.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        own = Path(tempfile.mkdtemp(prefix="own-", dir=self.scratch))
+        _furnish(own, network=self.network)
+        return own
 
 
 async def find_sandbox(*, waived: bool = False) -> Sandbox:

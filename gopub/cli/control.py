@@ -113,6 +113,7 @@ def recover(
     """Go on with rollouts whose driver died: forward from the journal, or back; all at once."""
     from gopub.journal.adopt import adopt
     from gopub.rollout.lease import LEASE
+    from gopub.usecases.post import carry_all
     from gopub.usecases.recover import active, parameters
     from gopub.usecases.recover_edges import mend
     from gopub.wiring import settings
@@ -121,6 +122,7 @@ def recover(
     adopted = adopt(journal, settings.kits_folder())
     if adopted:
         say(f"adopted {adopted} rollback(s) that were made while the journal was down", err=True)
+    asyncio.run(carry_all(journal, SystemClock().now(), app, env))
     stays: list[str] = []
     if mended := asyncio.run(mend(journal, SystemClock().now(), None, app, env, by_hand=True, tell=stays.append)):
         where = "1 environment" if mended == 1 else f"{mended} environments"

@@ -52,6 +52,11 @@ def load(dotted: str) -> Any:
     if "PREFECT_API_URL" not in os.environ:
         state_folder()
         private_folder(Path(os.environ.setdefault("PREFECT_HOME", str(engine_home()))))
+    return bring(dotted)
+
+
+def bring(dotted: str) -> Any:
+    """The same of what needs no engine: nothing is set up for one."""
     root = str(project_root())
     if root not in sys.path:
         sys.path.insert(0, root)

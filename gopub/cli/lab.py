@@ -36,13 +36,18 @@ def up(
     hosts: Annotated[int, typer.Option(help="Application hosts.")] = 4,
     edges: Annotated[int, typer.Option(help="Nginx edges.")] = 1,
     app_port: Annotated[list[int] | None, typer.Option(help="Where hosts expose metrics; repeatable.")] = None,
+    sigstore: Annotated[
+        bool, typer.Option("--sigstore", help="With a private Sigstore; `make tools` builds it.")
+    ] = False,
 ) -> None:
     """Bring a lab up, or mend one that is half there."""
     from gopub.lab.lab import Lab
 
     ports = tuple(app_port or (9102,))
-    lab = asyncio.run(Lab.up(name, hosts=hosts, edges=edges, app_ports=ports, tell=_tell))
+    lab = asyncio.run(Lab.up(name, hosts=hosts, edges=edges, app_ports=ports, sigstore=sigstore, tell=_tell))
     _tell(f"lab {name!r} is up: {len(lab.hosts)} hosts, {len(lab.edges)} edges, Prometheus at {lab.prometheus_url}")
+    if lab.layout.sigstore:
+        _tell(f"Sigstore: trust config {lab.sigstore.trust}, tokens by {lab.sigstore.issuer} (gopub lab token)")
     say(f"export GOPUB_CONNECTIONS={lab.connections}")
 
 
@@ -66,6 +71,8 @@ def status(name: Name = "lab", as_json: Annotated[bool, typer.Option("--json")] 
         for host in seen.hosts:
             say(f"{host.name:8} {host.role:5} {host.address:15} {'up' if host.pid else 'DOWN'}")
         say(f"{'metrics':14} {seen.prometheus_url:15} {'up' if seen.prometheus else 'DOWN'}")
+        for service, pid in seen.sigstore.items():
+            say(f"{'sigstore':14} {service:15} {'up' if pid else 'DOWN'}")
     if not seen.whole:
         raise typer.Exit(Exit.FAILED)
 
@@ -84,6 +91,24 @@ def exec(  # noqa: A001 - the name of the command
     sys.stdout.buffer.write(done.out)
     sys.stderr.buffer.write(done.err)
     raise typer.Exit(done.code)
+
+
+@app.command()
+def token(
+    *,
+    project: Annotated[str, typer.Option(help="The project whose job it is, such as trade/orders.")],
+    ref: Annotated[str, typer.Option(help="The ref for which it runs, such as refs/tags/v1.")],
+    sha: Annotated[str, typer.Option(help="The commit; without it, one is made up.")] = "",
+    claim: Annotated[list[str] | None, typer.Option(help="NAME=VALUE in the token; repeatable.")] = None,
+    lasting: Annotated[str, typer.Option("--for", help="How long it is valid.")] = "5m",
+    name: Name = "lab",
+) -> None:
+    """Print a token as GitLab gives it to a job, by the issuer of the lab's Sigstore stack."""
+    from gopub.lab.lab import Lab
+    from gopub.lab.sigstore import oidc, stack
+
+    said = {**oidc.claims(project, ref, sha=sha), **oidc.claims_in(claim or ())}
+    say_document(stack.token(Lab.open(name).sigstore, said, lasting=round(seconds(lasting))))
 
 
 @app.command()

@@ -45,20 +45,25 @@ def status(
     from gopub.clock import SystemClock
     from gopub.views.reading import read_envs
     from gopub.views.status import HEAD, cells, notes
+    from gopub.views.untold import read_untold
     from gopub.wiring import settings
 
     journal = settings.journal()
     entries = journal.verify() if verify else None
-    rows = read_envs(journal, SystemClock().now(), app, env)
+    now = SystemClock().now()
+    rows, untold = read_envs(journal, now, app, env), read_untold(journal, now, app, env)
     if as_json:
         envs: list[Json] = [row.to_json() for row in rows]
-        say_document(json.dumps({"schema_version": 1, "envs": envs, "entries_verified": entries}, indent=2))
+        people: list[Json] = [one.to_json() for one in untold]
+        whole: Json = {"schema_version": 1, "envs": envs, "untold": people, "entries_verified": entries}
+        say_document(json.dumps(whole, indent=2))
     else:
         if entries is not None:
             say(f"journal: {entries} entries, the chain holds", err=True)
         if rows:
             say_table(HEAD, [cells(row) for row in rows])
-            if said := [line for row in rows for line in notes(row)]:
+            said = [line for row in rows for line in notes(row)]
+            if said := [*said, *(one.says(now) for one in untold)]:
                 say("\n".join(("", *said)))
         else:
             say(f"nothing{f' of {app}' if app else ''} was released {f'into {env} ' if env else ''}here yet", err=True)
@@ -122,6 +127,7 @@ def explain(
     from gopub.views.wording import language
     from gopub.wiring import settings
 
+    _hold_names(plot, report)
     journal = settings.journal()
     name = meant(journal, rollout, app, env, changes=False)
     entries = journal.read(stream_of(name))
@@ -136,16 +142,22 @@ def explain(
     say("\n".join([*told, "", *explanation(entries)] if told else explanation(entries)))
 
 
-def _draw(entries: Sequence[Entry], file: Path, lang: str) -> None:
-    """Write the picture in its place at once.
+def _hold_names(plot: str, report: str) -> None:
+    """Refuse a file's name before anything is written: of two files none is there where one cannot be.
 
     Raises:
-        UsageError: GP969 it is no place for a picture.
+        UsageError: GP969 it is no place for a picture or for a report.
     """
+    if plot and Path(plot).suffix.lower() != ".svg":
+        raise UsageError("GP969", f"{plot!r} is no name of an SVG file", hint="write --plot FILE.svg")
+    if report and Path(report).suffix.lower() not in {".html", ".md"}:
+        raise UsageError("GP969", f"{report!r} is no name of a report", hint="write --report FILE.html, or FILE.md")
+
+
+def _draw(entries: Sequence[Entry], file: Path, lang: str) -> None:
+    """Write the picture in its place at once."""
     from gopub.views.plots import plot
 
-    if file.suffix.lower() != ".svg":
-        raise UsageError("GP969", f"{str(file)!r} is no name of an SVG file", hint="write --plot FILE.svg")
     _write(file, plot(entries, lang), "picture")
     say(f"drew {file}", err=True)
 
@@ -154,13 +166,11 @@ def _report(entries: Sequence[Entry], said: Sequence[Asked], file: Path, lang: s
     """Write the report in its place at once.
 
     Raises:
-        UsageError: GP969 it is no place for a report.
+        UsageError: GP969 there is nothing to report.
     """
     from gopub.views.report import html, markdown, report_of
 
-    written = {".html": html, ".md": markdown}.get(file.suffix.lower())
-    if written is None:
-        raise UsageError("GP969", f"{str(file)!r} is no name of a report", hint="write --report FILE.html, or FILE.md")
+    written = html if file.suffix.lower() == ".html" else markdown
     if (found := report_of(entries, said, lang)) is None:
         raise UsageError("GP969", "there is nothing to report: nobody opened this rollout")
     _write(file, written(found), "report")

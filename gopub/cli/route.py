@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -18,7 +19,11 @@ from gopub.cli.saying import say, say_document
 from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
 from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain, from_json
-from gopub.traffic.saying import say_explanation, say_files, say_status, status_json
+from gopub.traffic.accesslog import read_log
+from gopub.traffic.outcomes import Outcome, outcomes, reason
+from gopub.traffic.replaying import replayed
+from gopub.traffic.saying import say_explanation, say_files, say_outcomes, say_replayed, say_status, status_json
+from gopub.traffic.targets import taken_apart
 
 if TYPE_CHECKING:
     from gopub.fleet.protocol import FleetConnection
@@ -49,6 +54,10 @@ def explain_command(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help='"name: value"; repeatable; cookies go here too.')
     ] = None,
+    method: Annotated[str, typer.Option("--method", "-X", help="Its method.")] = "GET",
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="/PATH?QUERY", help="What it asks for, as a client sends it.")
+    ] = "/",
     at: Annotated[
         float | None, typer.Option(help="When, in seconds since the epoch; by default now on the edge.")
     ] = None,
@@ -59,19 +68,46 @@ def explain_command(
 ) -> None:
     """Say for one request which release it gets, by which rule and why: the edge's own decision."""
     headers = read_headers(header or ())
+    path, query = taken_apart(target)
     statuses = (EdgeStatus("", _read_table(table)),) if table else _ask(file, env)
     tables = _tables(statuses)
     skews = {status.edge: status.skew for status in statuses}
     now = SystemClock().now()
-    found = {
-        edge: explain(one, Request(address, headers, now + (skews[edge] or 0.0) if at is None else at))
-        for edge, one in tables.items()
+    requests = {
+        edge: Request(address, headers, now + (skews[edge] or 0.0) if at is None else at, method, path, query)
+        for edge in tables
     }
+    found = {edge: explain(one, requests[edge]) for edge, one in tables.items()}
+    rules = {edge: outcomes(one, requests[edge], found[edge]) for edge, one in tables.items()}
     if as_json:
-        say_document(json.dumps(_explained_json(found, tables), indent=2))
+        say_document(json.dumps(_explained_json(found, tables, rules), indent=2))
         return
     for edge, explanation in found.items():
         say(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
+        for line in say_outcomes(rules[edge]):
+            say(f"  {line}")
+
+
+@app.command("replay")
+def replay_command(
+    log: Annotated[str, typer.Argument(help="An access log, combined or JSON, also as .gz; - for stdin.")],
+    table: Annotated[str, typer.Option("--table", help="The route table to try; a file.")],
+    before: Annotated[str, typer.Option("--before", help="The one before; a file, instead of asking edges.")] = "",
+    env: EnvOption = "",
+    file: FileOption = Path(),
+    as_json: JsonOption = False,
+) -> None:
+    """Say of how many recorded requests and users another route table would change the track. Nothing changes."""
+    new = _read_table(table)
+    old = _read_table(before) if before else next(iter(_tables(_ask(file, env)).values()))
+    with _opened(log) as lines:
+        found = replayed(read_log(lines), old, new)
+    if not found.requests:
+        why = f"line {found.first_unread.number}: {found.first_unread.why}" if found.first_unread else "it is empty"
+        raise UsageError(
+            "GP511", f"{log!r} has no request ({why})", hint="see `gopub route replay` in docs/reference/cli.md"
+        )
+    say_document(json.dumps(found.to_json(), indent=2)) if as_json else say("\n".join(say_replayed(found)))
 
 
 @app.command()
@@ -122,6 +158,18 @@ def _read_table(path: str) -> RouteTable:
         raise UsageError("GP506", f"{path!r} cannot be read as a route table: {error}") from error
 
 
+def _opened(path: str) -> AbstractContextManager[TextIO]:
+    try:
+        if path == "-":
+            return nullcontext(sys.stdin)
+        if path.endswith(".gz"):
+            return gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape")
+        return Path(path).open(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UsageError("GP511", f"{path!r} cannot be read: {(error.strerror or str(error)).lower()}",
+                         hint="name an access log, or - for stdin") from error  # fmt: skip
+
+
 def _tables(statuses: Sequence[EdgeStatus]) -> dict[str, RouteTable]:
     tables = {status.edge: status.table for status in statuses if status.table}
     if not tables:
@@ -130,9 +178,17 @@ def _tables(statuses: Sequence[EdgeStatus]) -> dict[str, RouteTable]:
     return tables
 
 
-def _explained_json(found: dict[str, Explanation], tables: dict[str, RouteTable]) -> dict[str, object]:
+def _explained_json(
+    found: dict[str, Explanation], tables: dict[str, RouteTable], rules: dict[str, tuple[Outcome, ...]]
+) -> dict[str, object]:
     rows = [
-        {"edge": edge, "revision": tables[edge].revision, **explanation.to_json()}
+        {
+            "edge": edge,
+            "revision": tables[edge].revision,
+            **explanation.to_json(),
+            "reason": reason(explanation),
+            "rules": [one.to_json() for one in rules[edge]],
+        }
         for edge, explanation in found.items()
     ]
     return {"schema_version": 1, "explained": rows}

@@ -16,7 +16,7 @@ import typer
 
 from gopub.cli import completing
 from gopub.cli.saying import cell, console, say, say_document
-from gopub.errors import GopubError, SpecError, UsageError, Where
+from gopub.errors import ErrorGroup, GopubError, SpecError, UsageError, Where
 
 if TYPE_CHECKING:
     from gopub.fleet.host import Host
@@ -86,6 +86,7 @@ def check(
     environments = _chosen(loaded, env)
     connections = _with_blocks(loaded, load_connections(path.parent), environments)
     errors: list[GopubError] = [*broken(loaded, connections), *_templates(loaded, path.parent)]
+    errors += _projects(path.parent)
     selected: dict[str, Selected] = {}
     sound = not errors
     for name in environments:
@@ -101,6 +102,20 @@ def check(
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
     admitted = [] if as_json else [_admitted(loaded, path.parent, name) for name in environments]
     _show(loaded, env, selected, judged, admitted, as_json=as_json)
+
+
+def _projects(folder: Path) -> Iterator[GopubError]:
+    """What is wrong with the projects.yaml beside gopub.yaml, where there is one: its rules wait for nobody to look."""
+    from gopub.spec import projects
+    from gopub.wiring.backends import BACKENDS
+
+    try:
+        if (file := folder / projects.FILE).is_file():
+            projects.load_projects(file, BACKENDS)
+    except ErrorGroup as several:
+        yield from several.errors
+    except GopubError as error:
+        yield error
 
 
 def _warned(loaded: Loaded, environments: tuple[str, ...]) -> Iterator[str]:
@@ -119,7 +134,9 @@ def _admitted(loaded: Loaded, project: Path, env: str) -> str:
 
     admit = loaded.spec.environments[env].admit
     sources = asyncio.run(sources_of(admit, project))
-    return f"{env}: admits what {admit.key or 'the local key'} signed, from {sources.words()}"
+    signers = " or ".join(one.key or f"{one.identity} of {one.issuer}" for one in admit.signed or ())
+    told = "; what breaks its policy is told, not refused" if admit.mode == "warn" else ""
+    return f"{env}: admits what {signers or admit.key or 'the local key'} signed, from {sources.words()}{told}"
 
 
 def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[str, ...]) -> Connections:
@@ -290,12 +307,14 @@ def _sight(loaded: Loaded, name: str, hosts: int) -> tuple[str, ...]:
     from gopub.plan.keeping import cost
     from gopub.plan.sight import Wanted, growth, table
     from gopub.plan.steps import spec_steps
+    from gopub.spec.endpoints import AUTO, MOST
 
     environment = loaded.spec.environments[name]
     keep = environment.rollout.keep_stable
     steps = spec_steps(environment, [str(number) for number in range(hosts)], keep)
     slo = environment.judge.slo
-    target, count = SloTarget(slo.latency_p95, slo.error_rate), len(environment.judge.endpoints)
+    names = environment.judge.endpoints
+    target, count = SloTarget(slo.latency_p95, slo.error_rate), MOST if AUTO in names else len(names)
     seen = table(steps, Wanted(target, environment.judge.alpha, endpoints=count))
     kept = cost(steps, hosts, keep, environment.rollout.ends_within)
     by_lines = lines.table(steps) if environment.judge.logs_profile == "article" else ()

@@ -4,12 +4,20 @@ from gopub.evidence.admission import (
     Admission,
     AdmissionFacts,
     AdmissionPolicy,
-    Check,
     ProvenanceFacts,
     TargetFacts,
     admit,
 )
-from gopub.evidence.bundle import sign_blob, sign_statement, verify_blob, verify_digest, verify_dsse
+from gopub.evidence.bundle import (
+    claimed_name,
+    claimed_signer,
+    sign_blob,
+    sign_statement,
+    verify_blob,
+    verify_digest,
+    verify_dsse,
+)
+from gopub.evidence.checks import Check
 from gopub.evidence.keys import KeyFiles, KeySigner, PublicKey, Signer, generate, private_key_in
 from gopub.evidence.statement import Subject, statement
 
@@ -26,6 +34,8 @@ __all__ = [
     "Subject",
     "TargetFacts",
     "admit",
+    "claimed_name",
+    "claimed_signer",
     "generate",
     "private_key_in",
     "sign_blob",

@@ -2,55 +2,68 @@
 
 To verify a bundle:
 
- 1. it is JSON without duplicate or unknown keys, of media type v0.3, with a public-key hint and one signature;
- 2. for a blob: the digest it names is that of the file; the signature is the key's over that digest;
+ 1. it is of the format (:mod:`gopub.evidence.reading`), and signed with a key;
+ 2. for a blob: the digest it names, if any, is that of the file; the signature is the key's over the file's digest;
  3. for a statement: the signature is the key's over the DSSE pre-authentication encoding; only then is the
-    payload read; it is an in-toto statement v1, and the file in question is among its subjects.
+    payload read; it is an in-toto statement v1 or v0.1, and the file in question is among its subjects.
 
-The hint is a courtesy to people: which key is believed is decided by the caller alone.
+The hint is a courtesy to people: which key is believed is decided by the caller alone. Entries of logs and timestamps
+that a bundle may hold beside are read, and neither checked nor believed here.
 See notes of the Sigstore specs: bundle v0.3, DSSE v1.0.2, in-toto Statement v1.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from gopub.canon import Json, JsonError, canonical, read_json
+from gopub.canon import Json, b64, canonical
 from gopub.errors import RefusedError
+from gopub.evidence.certificates import names_in
 from gopub.evidence.keys import PublicKey, Signer
-from gopub.evidence.statement import PAYLOAD_TYPE, STATEMENT_V1, subject_digests
+from gopub.evidence.reading import (
+    MEDIA_TYPE,
+    Blob,
+    Bundle,
+    Certificate,
+    Envelope,
+    KeyHint,
+    malformed,
+    read_bundle,
+    read_payload,
+)
+from gopub.evidence.statement import PAYLOAD_TYPE, STATEMENT_V01, STATEMENT_V1, subject_digests
 
-MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SUFFIX = ".sigstore.json"
-LARGEST = 32 << 20
-"""Bytes of a bundle, and of a payload."""
-_MEMBERS = 64
-"""Members of a bundle; that it has few is known before anybody's signature is."""
+_TYPES = (STATEMENT_V1, STATEMENT_V01)
 
 
 def sign_blob(signer: Signer, data: bytes) -> bytes:
     """The bundle that says: this key signed exactly these bytes."""
     digest = hashlib.sha256(data).digest()
     signature: dict[str, Json] = {
-        "messageDigest": {"algorithm": "SHA2_256", "digest": _b64(digest)},
-        "signature": _b64(signer.sign(data)),
+        "messageDigest": {"algorithm": "SHA2_256", "digest": b64(digest)},
+        "signature": b64(signer.sign(data)),
     }
-    return canonical(_frame(signer) | {"messageSignature": signature})
+    return canonical(_frame(signer.public) | {"messageSignature": signature})
 
 
 def sign_statement(signer: Signer, said: Mapping[str, Json]) -> bytes:
     """The bundle (a DSSE envelope) that says: this key made this in-toto statement."""
     payload = canonical(said)
+    return bundle_around(signer.public, payload, signer.sign(pre_authentication(PAYLOAD_TYPE, payload)))
+
+
+def bundle_around(key: PublicKey, payload: bytes, signature: bytes) -> bytes:
+    """The bundle of a statement that a key signed already: its bytes and the DER signature."""
     envelope: dict[str, Json] = {
-        "payload": _b64(payload),
+        "payload": b64(payload),
         "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"sig": _b64(signer.sign(pre_authentication(PAYLOAD_TYPE, payload)))}],
+        "signatures": [{"sig": b64(signature)}],
     }
-    return canonical(_frame(signer) | {"dsseEnvelope": envelope})
+    return canonical(_frame(key) | {"dsseEnvelope": envelope})
 
 
 def verify_blob(bundle: bytes, data: bytes, key: PublicKey) -> None:
@@ -64,39 +77,76 @@ def verify_blob(bundle: bytes, data: bytes, key: PublicKey) -> None:
 
 def verify_digest(bundle: bytes, digest: str, key: PublicKey) -> None:
     """Like :func:`verify_blob` for a file of which only the hex SHA-256 is at hand."""
-    signed = _content(bundle, "messageSignature", {"messageDigest", "signature"})
-    named = _mapping(signed["messageDigest"], "messageDigest", {"algorithm", "digest"})
-    if named["algorithm"] != "SHA2_256":
-        _malformed("a digest algorithm that is not SHA2_256")
-    raw, signature = _bytes(named["digest"], "digest"), _bytes(signed["signature"], "signature")
-    if raw.hex() != digest:
-        raise RefusedError(
-            "GP312",
-            f"the signature is about another file than the one with sha256 {digest}",
-            hint="the file was changed, or the bundle belongs to another file",
-        )
-    if not key.accepts(signature, digest=raw):
-        _not_by(key, bundle)
+    read = read_bundle(bundle)
+    named = blob_of(read)
+    names_file(named, digest)
+    if isinstance(read.signer, Certificate) or not key.accepts(named.signature, digest=bytes.fromhex(digest)):
+        _not_by(key, read)
 
 
 def verify_dsse(bundle: bytes, key: PublicKey, expected_subject_digest: str) -> Mapping[str, Any]:
     """Accept the bundle as the key's statement about the file with that hex SHA-256; gives the statement.
 
     Raises:
-        RefusedError: GP310 malformed; GP311 not this key's signature; GP313 about other files.
+        RefusedError: GP310 malformed; GP311 not this key's signature; GP313 about other files; GP316 not supported.
     """
-    envelope = _content(bundle, "dsseEnvelope", {"payload", "payloadType", "signatures"})
-    if envelope["payloadType"] != PAYLOAD_TYPE:
+    read = read_bundle(bundle)
+    envelope = envelope_of(read)
+    signed = hashlib.sha256(pre_authentication(PAYLOAD_TYPE, envelope.payload)).digest()
+    if isinstance(read.signer, Certificate) or not key.accepts(envelope.signature, digest=signed):
+        _not_by(key, read)
+    return statement_about(envelope.payload, expected_subject_digest)
+
+
+def blob_of(bundle: Bundle) -> Blob:
+    """The signature over a file.
+
+    Raises:
+        RefusedError: GP310 it is a bundle about a statement.
+    """
+    if not isinstance(bundle.content, Blob):
+        _malformed("bundle has no messageSignature")
+    return bundle.content
+
+
+def names_file(named: Blob, digest: str) -> None:
+    """The digest that a signature names, if any, is that of the file with that hex SHA-256.
+
+    Raises:
+        RefusedError: GP312 it is another file's.
+    """
+    if named.digest not in (b"", bytes.fromhex(digest)):
+        raise RefusedError(
+            "GP312",
+            f"the signature is about another file than the one with sha256 {digest}",
+            hint="the file was changed, or the bundle belongs to another file",
+        )
+
+
+def envelope_of(bundle: Bundle) -> Envelope:
+    """The envelope of an in-toto statement.
+
+    Raises:
+        RefusedError: GP310 there is none, or one of another type.
+    """
+    if not isinstance(bundle.content, Envelope):
+        _malformed("bundle has no dsseEnvelope")
+    if bundle.content.kind != PAYLOAD_TYPE:
         _malformed(f"a payload that is not of type {PAYLOAD_TYPE}")
-    payload, signature = _bytes(envelope["payload"], "payload"), _only_signature(envelope["signatures"])
-    signed = hashlib.sha256(pre_authentication(PAYLOAD_TYPE, payload)).digest()
-    if not key.accepts(signature, digest=signed):
-        _not_by(key, bundle)
+    return bundle.content
+
+
+def statement_about(payload: bytes, digest: str) -> Mapping[str, Any]:
+    """The in-toto statement in a payload whose signature was checked; the file with that hex SHA-256 is in it.
+
+    Raises:
+        RefusedError: GP310 no statement; GP313 about other files.
+    """
     said = _statement(payload)
-    if expected_subject_digest not in subject_digests(said):
+    if digest not in subject_digests(said):
         raise RefusedError(
             "GP313",
-            f"the statement is about other files, not about the one with sha256 {expected_subject_digest}",
+            f"the statement is about other files, not about the one with sha256 {digest}",
             hint="the bundle belongs to another file",
         )
     return said
@@ -108,25 +158,58 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def _frame(signer: Signer) -> dict[str, Json]:
+def claimed_signer(bundle: bytes) -> str:
+    """The fingerprint (64 hex digits) of the key or certificate that a bundle says it is signed by, to show to people.
+
+    Raises:
+        RefusedError: GP310 the bundle is malformed; GP316 it is not supported.
+    """
+    read = read_bundle(bundle)
+    blob_of(read)
+    if isinstance(read.signer, Certificate):
+        return hashlib.sha256(read.signer.der).hexdigest()
+    try:
+        return base64.b64decode(read.signer.hint, validate=True).hex()
+    except ValueError:
+        _malformed("a hint of its key that is not Base64")
+
+
+def claimed_name(bundle: bytes) -> str:
+    """Whom the certificate of a bundle names, and by whose word, to show to people; empty where a key signed it.
+
+    Raises:
+        RefusedError: GP310 the bundle is malformed; GP316 it is not supported.
+    """
+    read = read_bundle(bundle)
+    return names_in(read.signer.der) if isinstance(read.signer, Certificate) else ""
+
+
+def named_key(bundle: Bundle) -> str:
+    """The beginning of the key that a bundle names, to show to people after the word key; empty where it names none."""
+    try:
+        named = base64.b64decode(bundle.signer.hint, validate=True) if isinstance(bundle.signer, KeyHint) else b""
+    except ValueError:
+        return ""
+    return f" ({named.hex()[:16]})" if named else ""
+
+
+def _frame(key: PublicKey) -> dict[str, Json]:
     return {
         "mediaType": MEDIA_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": signer.public.hint}},
+        "verificationMaterial": {"publicKey": {"hint": key.hint}},
     }
 
 
-def _content(bundle: bytes, kind: str, keys: set[str]) -> Mapping[str, Any]:
-    outer = _mapping(_json(bundle, members=_MEMBERS), "bundle", {"mediaType", "verificationMaterial", kind})
-    if outer["mediaType"] != MEDIA_TYPE:
-        _malformed(f"a media type that is not {MEDIA_TYPE}")
-    material = _mapping(outer["verificationMaterial"], "verificationMaterial", {"publicKey"})
-    _mapping(material["publicKey"], "publicKey", {"hint"})
-    return _mapping(outer[kind], kind, keys)
-
-
 def _statement(payload: bytes) -> Mapping[str, Any]:
-    said = _mapping(_json(payload), "statement", {"_type", "subject", "predicateType", "predicate"})
-    if said["_type"] != STATEMENT_V1:
+    said = read_payload(payload)
+    if not isinstance(said, dict):
+        _malformed("statement is not a mapping")
+    known = {"_type", "subject", "predicateType", "predicate"}
+    if known - said.keys():
+        _malformed(f"statement has no {', '.join(sorted(known - said.keys()))}")
+    if said.keys() - known:
+        _malformed("statement has a key that is not known")
+    if said["_type"] not in _TYPES:
         _malformed(f"a statement that is not of type {STATEMENT_V1}")
     subjects = said["subject"]
     if not isinstance(subjects, list) or not subjects:
@@ -134,65 +217,27 @@ def _statement(payload: bytes) -> Mapping[str, Any]:
     for subject in subjects:
         if not isinstance(subject, dict) or not isinstance(subject.get("digest"), dict):
             _malformed("a subject without digest")
+        if not all(isinstance(one, str) for one in subject["digest"].values()):
+            _malformed("a digest that is no text")
     if not isinstance(said["predicateType"], str) or not isinstance(said["predicate"], dict):
         _malformed("a predicate that is no mapping with a type")
     return said
 
 
-def _only_signature(signatures: object) -> bytes:
-    if not isinstance(signatures, list) or len(signatures) != 1:
-        _malformed("not exactly one signature")
-    return _bytes(_mapping(signatures[0], "signature", {"sig"}, optional={"keyid"})["sig"], "sig")
-
-
-def _json(data: bytes, *, members: int | None = None) -> object:
-    try:
-        return read_json(data, limit=LARGEST, values=members)
-    except JsonError as error:
-        raise _malformed_error(f"not JSON that is read here: {error}") from None
-
-
-def _mapping(
-    value: object, name: str, keys: set[str], *, optional: set[str] | frozenset[str] = frozenset()
-) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        _malformed(f"{name} is not a mapping")
-    if keys - value.keys():
-        _malformed(f"{name} has no {', '.join(sorted(keys - value.keys()))}")
-    if value.keys() - keys - optional:
-        _malformed(f"{name} has a key that is not known")
-    return value
-
-
-def _bytes(value: object, name: str) -> bytes:
-    if not isinstance(value, str):
-        _malformed(f"{name} is not base64")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise _malformed_error(f"{name} is not base64") from None
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _malformed_error(problem: str) -> RefusedError:
-    return RefusedError(
-        "GP310", f"the bundle is malformed: {problem}", hint="only Sigstore bundles v0.3 signed with a key are read"
-    )
-
-
 def _malformed(problem: str) -> NoReturn:
-    raise _malformed_error(problem)
+    raise malformed(problem)
 
 
-def _not_by(key: PublicKey, bundle: bytes) -> NoReturn:
-    outer: Any = _json(bundle, members=_MEMBERS)
-    same = outer["verificationMaterial"]["publicKey"]["hint"] == key.hint
+def _not_by(key: PublicKey, bundle: Bundle) -> NoReturn:
     raise RefusedError(
         "GP311",
-        f"the signature is not one of key {key.fingerprint[:16]}: "
-        f"{'it was changed' if same else 'the bundle names another key'}",
+        f"the signature is not one of key {key.fingerprint[:16]}: {_why_not(key, bundle.signer)}",
         hint="which key signs releases here?",
     )
+
+
+def _why_not(key: PublicKey, signer: KeyHint | Certificate) -> str:
+    if isinstance(signer, Certificate):
+        named = names_in(signer.der)
+        return "it was made with a certificate" + (f" that says {named}, which nobody checked" if named else "")
+    return "it was changed" if signer.hint == key.hint else "the bundle names another key"

@@ -75,7 +75,7 @@ class PublicKey:
 
 
 class Signer(Protocol):
-    """Whoever can sign: a key file here, later a key service or a keyless certificate."""
+    """Whoever holds a key that signs: a file, or a key service. Who signs with a certificate has none of their own."""
 
     @property
     def public(self) -> PublicKey:
@@ -104,11 +104,11 @@ class KeySigner:
     private: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a PEM private key without a passphrase.
+    def load(cls, path: Path, *, passphrase: str | None = None) -> Self:
+        """Read a PEM private key.
 
         Raises:
-            GopubError: GP300 when it is missing, malformed or of another kind.
+            GopubError: GP300 when it is missing, malformed, of another kind, or does not open with that passphrase.
             RefusedError: GP301 when others may read it.
         """
         try:
@@ -117,19 +117,24 @@ class KeySigner:
             raise _bad_key(str(path), f"cannot be read: {error.strerror}") from error
         if mode & 0o077:
             raise RefusedError("GP301", f"the private key {path} is open to other users", hint=f"run chmod 600 {path}")
-        return cls.parse(pem, name=str(path))
+        return cls.parse(pem, name=str(path), passphrase=passphrase)
 
     @classmethod
-    def parse(cls, pem: bytes, *, name: str = "the private key") -> Self:
+    def parse(cls, pem: bytes, *, name: str = "the private key", passphrase: str | None = None) -> Self:
         """Read a PEM private key from memory.
 
         Raises:
-            GopubError: GP300 when it is malformed or of another kind.
+            GopubError: GP300 when it is malformed, of another kind, or does not open with that passphrase.
         """
+        shut = is_shut(pem)
+        if shut and passphrase is None:
+            raise _bad_key(name, "has a passphrase, which was not given", "name it: passphrase: {env: NAME}")
         try:
-            key = serialization.load_pem_private_key(pem, password=None)
+            key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase and shut else None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _bad_key(name, "is not a PEM private key without a passphrase") from error
+            if shut:
+                raise _bad_key(name, "does not open with its passphrase", "is it that of another key?") from error
+            raise _bad_key(name, "is not a PEM private key") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
             raise _bad_key(name, "is not an ECDSA key on P-256")
         return cls(key)
@@ -151,9 +156,9 @@ class KeyFiles:
     private: Path
     public: Path
 
-    def signer(self) -> KeySigner:
+    def signer(self, passphrase: str | None = None) -> KeySigner:
         """Load the private key (see :meth:`KeySigner.load`)."""
-        return KeySigner.load(self.private)
+        return KeySigner.load(self.private, passphrase=passphrase)
 
     def public_key(self) -> PublicKey:
         """Load the public key (see :meth:`PublicKey.parse`)."""
@@ -165,17 +170,23 @@ def private_key_in(folder: Path) -> KeyFiles:
     return KeyFiles(folder / PRIVATE_NAME, folder / PUBLIC_NAME)
 
 
-def generate(folder: Path) -> KeyFiles:
-    """The key pair of a folder, made now if there is none; two processes at once agree on one."""
+def generate(folder: Path, passphrase: str | None = None) -> KeyFiles:
+    """The key pair of a folder, made now if there is none; two processes at once agree on one.
+
+    Raises:
+        GopubError: GP300 there is one that does not open with that passphrase.
+        RefusedError: GP301 others may read it.
+    """
     files = private_key_in(folder)
     private_folder(folder)
     if not files.private.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        lock = (
+            serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
         )
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
         _write_once(files.private, pem, mode=0o600)
-    public = files.signer().public.pem
+    public = files.signer(passphrase).public.pem
     if not files.public.exists() or files.public.read_bytes() != public:
         _replace(files.public, public)
     return files
@@ -208,7 +219,13 @@ def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _bad_key(name: str, problem: str) -> GopubError:
-    return GopubError(
-        "GP300", f"{name} {problem}", hint="make one with: openssl ecparam -name prime256v1 -genkey -noout"
-    )
+_MAKE = "make one with: openssl ecparam -name prime256v1 -genkey -noout"
+
+
+def is_shut(pem: bytes) -> bool:
+    """Whether a private key (PEM, of PKCS #8 or the older form of openssl) has a passphrase."""
+    return b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in pem or b"Proc-Type: 4,ENCRYPTED" in pem
+
+
+def _bad_key(name: str, problem: str, hint: str = _MAKE) -> GopubError:
+    return GopubError("GP300", f"{name} {problem}", hint=hint)

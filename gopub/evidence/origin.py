@@ -16,6 +16,8 @@ from urllib.parse import unquote
 _URL = re.compile(r"(?:git\+)?(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^?#]*)", re.DOTALL)
 _SCP = re.compile(r"(?:[^@/]+@)?(?P<host>\[[^\]/]*\]|[^:/@]+):(?P<path>(?!//).+)", re.DOTALL)
 _PORTS = {"https": "443", "http": "80", "ssh": "22", "git": "9418"}
+_DETOUR = re.compile(r"(^|/)\.{1,2}(/|$)|%(2[ef]|5c)|\\", re.IGNORECASE)
+"""What a client of HTTP resolves before it asks: segments of dots, and slashes and dots that are written otherwise."""
 _COMMIT = re.compile(r"HEAD|[0-9a-f]{40}|[0-9a-f]{64}")
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 LONGEST = 1000
@@ -56,8 +58,14 @@ ANY_SOURCE = SourcePolicy()
 
 
 def same_place(pattern: str, repository: str) -> bool:
-    """Whether an address is one of the pattern's, however both are written."""
-    return matches(place(pattern), place(repository))
+    """Whether an address is one of the pattern's, however both are written.
+
+    One that goes up again, ``https://git.example/team/../evil/x``, or hides it behind percent signs, is fetched from
+    elsewhere than it seems to lie: it is nobody's.
+    """
+    there = place(repository) if repository.isprintable() else "\n"
+    beside = there.startswith((".", "~"))  # of the machine that built: where that leads nobody knows here
+    return (beside or not _DETOUR.search(there)) and matches(place(pattern), there)
 
 
 def place(address: str) -> str:
@@ -99,8 +107,11 @@ def names_of(ref: str) -> tuple[str, ...]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a text as a whole is one of the pattern's. Its work grows with both lengths, never faster."""
-    if len(text) > LONGEST:
+    """Whether a text as a whole is one of the pattern's. Its work grows with both lengths, never faster.
+
+    A name has no line breaks and nothing that cannot be seen: such a text is nobody's.
+    """
+    if len(text) > LONGEST or not text.isprintable():
         return False
     tokens = re.findall(r"\*\*|\*|.", pattern, re.DOTALL)
     at = _past_stars(tokens, {0})

@@ -124,6 +124,16 @@ def source_of(said: Mapping[str, Any]) -> tuple[str, str]:
     return _text_at(said, *told, "repository"), _text_at(said, *told, "ref")
 
 
+def finished_of(said: Mapping[str, Any]) -> float | None:
+    """When the build of a verified provenance statement ended, seconds since the epoch; None where it does not say."""
+    text = _text_at(said, "predicate", "runDetails", "metadata", "finishedOn")
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _text_at(value: object, *path: str) -> str:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None

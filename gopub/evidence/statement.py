@@ -10,6 +10,8 @@ from gopub.build.artifact import FileRef
 from gopub.canon import Json
 
 STATEMENT_V1 = "https://in-toto.io/Statement/v1"
+STATEMENT_V01 = "https://in-toto.io/Statement/v0.1"
+"""Read, never written: cosign attests with version 0.1 to this day, and its fields are the same."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 

@@ -74,6 +74,8 @@ class Gained:
     series: tuple[RawSeries, ...]
     releases: frozenset[str] = field(default_factory=frozenset)
     """Those that any edge counts at all."""
+    gathered: float | None = None
+    """As in ``Window``."""
 
 
 @dataclass(frozen=True, slots=True)

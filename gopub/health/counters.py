@@ -128,7 +128,20 @@ def window(
 def gained(before: CounterSnapshot, after: CounterSnapshot) -> Gained:
     """What every series gained between two looks."""
     releases = frozenset(series.release for series in after.series)
-    return Gained(before.at, after.at, increments(before, after), releases)
+    return Gained(before.at, after.at, increments(before, after), releases, _gathered(before, after))
+
+
+def _gathered(before: CounterSnapshot, after: CounterSnapshot) -> float | None:
+    """Seconds between the scrapes behind two looks, where that is more than lies between these.
+
+    Only where all edges were scraped since: of edges that are scraped by turns each brings what happened in one moment
+    in a window of its own, and none of these may count as a minute.
+    """
+    if not after.interval or not after.edges:
+        return None  # edges that were asked themselves: the look is the moment
+    earlier = [before.edges.get(edge, before.edges.get(after.follows.get(edge, ""))) for edge in after.edges]
+    spans = [new - old if old is not None else 0.0 for new, old in zip(after.edges.values(), earlier, strict=True)]
+    return min(spans) if min(spans) > after.at - before.at else None
 
 
 def warmed(
@@ -185,6 +198,7 @@ def window_of(
         end=found.end,
         canary=_track(canary, found, bounds),
         stable=_track(stable, found, bounds) if stable else None,
+        gathered=found.gathered,
     )
 
 

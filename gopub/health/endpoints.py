@@ -82,7 +82,7 @@ def _rows(names: Sequence[str], places: Sequence[tuple[RawSeries, int]]) -> tupl
 def window_at(window: Window, at: int) -> Window:
     """One endpoint's counts as a window of their own, its groups in the place of hosts."""
     canary, stable = _track_at(window.canary, at, "canary"), _track_at(window.stable, at, "stable")
-    return Window(window.start, window.end, canary, stable)
+    return Window(window.start, window.end, canary, stable, window.gathered)
 
 
 def _track_at(track: TrackWindow | None, at: int, name: str) -> TrackWindow | None:

@@ -20,6 +20,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
+from gopub.health.logexamples import LOOKED_AT, MOST, of_classes
 from gopub.health.logkeys import causes, heads_a_trace
 from gopub.health.loglines import GRAVE, classes, quiet, warned
 
@@ -93,6 +94,21 @@ class Joiner:
         return said
 
 
+class Classes(Counter[str]):
+    """Events by their classes, with the beginning of a line of each class that says what it is."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        super().__init__()
+        self.examples: dict[str, str] = {}
+
+    def show(self, event: Said) -> None:
+        """Keep its line for those of its classes that have none."""
+        if len(self.examples) < MOST:
+            for name in of_classes(event.classes):
+                self.examples.setdefault(name, event.text[: LOOKED_AT + 1])
+
+
 def count(said: tuple[Said, ...], into: Counter[str], harmless: frozenset[str] = frozenset()) -> int:
     """Add the classes of events; how many were left out because they are harmless."""
     left = 0
@@ -100,6 +116,8 @@ def count(said: tuple[Said, ...], into: Counter[str], harmless: frozenset[str] =
         if harmless and is_harmless(event.classes, harmless):
             left += 1
             continue
+        if isinstance(into, Classes):
+            into.show(event)
         for name in event.classes:
             into[name if len(into) < MOST_CLASSES or name in into else other_of(name)] += 1
     return left

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 
 from gopub.health.levels import level_of, plain_level, torn_level, warns
 from gopub.health.logkeys import LEVEL_KEYS, LONGEST, MESSAGE_KEYS, Line, first, keyed
+from gopub.health.logmasks import hidden_words
 
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
 # A name, a word in lower case without which the pattern cannot match and which is asked for first, and the pattern.
@@ -155,9 +156,14 @@ def parse(text: str) -> Line:
 
 
 def template(message: str) -> str:
-    """Every word that is not purely letters becomes ``*``: as good as a parser with default settings, and quick."""
-    words = (word if word.isalpha() else "*" for word in message[:LONGEST].split()[:40])
-    return " ".join(words)[:_MAX_TEMPLATE] or "*"
+    """Every word that is not purely letters becomes ``*``: as good as a parser with default settings, and quick.
+
+    So does a word that is a secret, for a template is shown to more people than a line.
+    """
+    words = message[:LONGEST].split()[:40]
+    hidden = hidden_words(words)
+    shown = (word if word.isalpha() and at not in hidden else "*" for at, word in enumerate(words))
+    return " ".join(shown)[:_MAX_TEMPLATE] or "*"
 
 
 def warned(text: str) -> bool:

@@ -28,6 +28,7 @@ from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import NOTHING, Process, against_stable, log_sum
 from gopub.health.logarticle import Glimpse, ThreeTimes, newest, three_times
 from gopub.health.logevents import OTHER, other_of
+from gopub.health.logexamples import examples
 from gopub.health.logsurge import ALERT, Surge, bet, usual, worth
 from gopub.health.samples import LogCounts
 
@@ -75,6 +76,8 @@ class LogState:
     """Templates that stable wrote before the rollout, as ``mark`` has them."""
     newest: tuple[Glimpse, ...] = ()
     """The readings of the last ten seconds, where the article's rule is asked for."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """A line of each of the first classes, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ def fold_logs(state: LogState, reading: LogReading, *, article: bool = False) ->
         stable_requests=state.stable_requests + m,
         known=state.known,
         newest=newest((*state.newest, glimpse)) if article else (),
+        examples=examples(state.examples, (*reading.canary, *reading.stable), order),
     )
 
 

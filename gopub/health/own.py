@@ -21,7 +21,7 @@ from gopub.health.config import OwnTarget
 from gopub.health.dispersion import Dispersion, Tally
 from gopub.health.eprocess import against_stable, log_sum
 from gopub.health.evidence import Evidence, MetricEvidence
-from gopub.health.sequential import ON_COUNTS, MetricState
+from gopub.health.sequential import ON_COUNTS, MetricState, shown
 
 OWN_SHARE = 0.2
 """The share of the coin on counts that is bet on the team's own metrics, where there are any."""
@@ -184,11 +184,6 @@ def with_own(found: Evidence, state: OwnState, targets: Sequence[OwnTarget], *, 
         metrics=(*found.metrics, *metrics),
         phi=max(found.phi, *(metric.phi for metric in metrics)),
     )
-
-
-def shown(log_e: float) -> float:
-    """E for readers, capped at about 1e299."""
-    return math.exp(min(log_e, 690.0))
 
 
 def _evidence(name: str, state: OwnState) -> MetricEvidence:

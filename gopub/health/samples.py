@@ -136,6 +136,13 @@ class Window:
     end: float
     canary: TrackWindow | None
     stable: TrackWindow | None
+    gathered: float | None = None
+    """Over how many seconds this was counted, where every edge was scraped longer ago than the look before."""
+
+    @property
+    def seconds(self) -> float:
+        """Over how many this was counted."""
+        return self.end - self.start if self.gathered is None else self.gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +301,8 @@ class LogCounts:
     lines: int
     cursor: str
     notes: tuple[str, ...] = ()
+    examples: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """A line of each class, as it was written; for people, and nothing is concluded from it."""
 
 
 def sum_windows(windows: Iterable[Window]) -> Window | None:
@@ -301,11 +310,14 @@ def sum_windows(windows: Iterable[Window]) -> Window | None:
     parts = tuple(windows)
     if not parts:
         return None
+    start, end = min(part.start for part in parts), max(part.end for part in parts)
+    longest = max(part.seconds for part in parts)
     return Window(
-        start=min(part.start for part in parts),
-        end=max(part.end for part in parts),
+        start=start,
+        end=end,
         canary=sum_tracks(part.canary for part in parts),
         stable=sum_tracks(part.stable for part in parts),
+        gathered=longest if longest > end - start else None,
     )
 
 

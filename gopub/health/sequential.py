@@ -262,7 +262,7 @@ def _with_late(state: EvidenceState, metrics: tuple[MetricEvidence, ...], coin: 
 
 
 def shown(log_e: float) -> float:
-    """E for readers."""
+    """E for readers, capped at about 1e299."""
     return math.exp(min(log_e, 690.0))
 
 
@@ -318,7 +318,8 @@ def _bet(
 ) -> Process:
     if rules < STEPWISE:
         return process.step(ratios, phi, window.start)
-    return process.step_on(ratios, phi, (window.start, window.end), step, WEIGHTS[name])
+    end = window.end if window.gathered is None else window.start + window.gathered
+    return process.step_on(ratios, phi, (window.start, end), step, WEIGHTS[name])
 
 
 def _phi(spread: Dispersion, rules: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gopub.health.burn import Spending
+from gopub.health.busiest import Busiest
 from gopub.health.config import BudgetTarget
 from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, EdgeAnswer, LogCounts, NoData, RuntimeSnapshot
@@ -56,6 +57,14 @@ class OwnSource(Protocol):
         self, query: str, app: str, env: str, release: str, hosts: Sequence[str], at: float
     ) -> OwnAnswer | NoData:
         """What a query gives for one track, these names filled in."""
+
+
+@runtime_checkable
+class RouteSource(Protocol):
+    """A ``MetricSource`` that knows what a service counts by its own routes; not every one does."""
+
+    async def busiest(self, app: str, env: str, hosts: Sequence[str], at: float) -> Busiest | NoData:
+        """The busiest routes of these hosts over the last hour, bounded."""
 
 
 @runtime_checkable

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from gopub.clock import tries
 from gopub.paths import private_database
 
 METADATA = sa.MetaData()
@@ -14,6 +15,9 @@ WRITES = {"gopub_writes": True}
 """Execution options of a connection that writes: on SQLite it takes the write lock before it reads."""
 PATIENCE = 30.0
 """Seconds to wait for another process that is writing."""
+AWAY = 10.0
+"""Seconds to wait for a server that was there and is not: a restart or a failover. Meanwhile nothing is renewed, and
+edges keep a canary's traffic for 30 s (`gopub.rollout.lease`), of which 5 may be over."""
 
 
 def engine_of(url: str, patience: float) -> sa.Engine:
@@ -22,13 +26,44 @@ def engine_of(url: str, patience: float) -> sa.Engine:
     if "://" not in url:
         private_database(Path(url))
         url = f"sqlite:///{url}"
-    engine = sa.create_engine(url, connect_args={"timeout": patience} if url.startswith("sqlite") else {})
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, connect_args={"timeout": patience})
+    else:  # a server that was restarted, or failed over, has closed what the pool still holds
+        engine = sa.create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         file = Path(engine.url.database or ":memory:")
         if "://" in named and file.parent.is_dir() and file.name != ":memory:" and "uri" not in engine.url.query:
             private_database(file)
         _make_sqlite_strict(engine)
     return engine
+
+
+def connected(engine: sa.Engine, patience: float) -> sa.Connection:
+    """A connection; a server that does not take one just now is asked again: nothing was begun that could be half done.
+
+    Raises:
+        SQLAlchemyError: there is none within so many seconds.
+    """
+    if engine.dialect.name == "sqlite":  # which waits by itself, for whoever holds the file
+        return engine.connect()
+    for is_last in tries(patience):
+        try:
+            return engine.connect()
+        except OperationalError:
+            if is_last:
+                raise
+    raise RuntimeError("the last try gives a connection, or raises")
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a journal that is one."""
+    if "://" not in url:
+        return Path(url)
+    try:
+        known = sa.make_url(url)
+    except SQLAlchemyError:
+        return None
+    return Path(known.database) if known.get_backend_name() == "sqlite" and known.database else None
 
 
 def shown(url: str) -> str:

@@ -1,7 +1,7 @@
 """What can happen to a rollout and to an env: the types of journal entries.
 
-An event says what is about to be done (``…Intended``) or what was found to be so. Their names and fields are a
-file format: fields are added with a default, never renamed. ``encode`` and ``decode`` are the only way in and out.
+An event says what is about to be done (``…Intended``) or what was found. They are a file format: fields are added with
+a default, never renamed. ``encode`` and ``decode`` are the only way in and out.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
+from gopub.journal.stated import Stated
 from gopub.plan.model import Outcome, Plan
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Somebody asked for this release in this env."""
+    """Somebody asked for this release in this env; ``by`` is whom people.yaml takes that for, where it asks."""
 
     rollout: str
     app: str
@@ -28,6 +29,7 @@ class Opened:
     version: str
     reason: str = ""
     project: str = "."
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,11 @@ class SeatTaken:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The admission accepted the release; ``checks`` are name, result and reason of each."""
+    """The admission accepted it: name, result and reason of each check; what was stated, or why nothing was."""
 
     checks: tuple[str, ...] = ()
+    statements: tuple[Stated, ...] = ()
+    unstated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +173,7 @@ class StepReached:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict with all it was drawn from: enough to explain and to replay it.
-
-    ``observed`` is how many seconds of the step's bake were observed until then, by all drivers.
-    """
+    """A verdict with all it takes to replay it; ``observed``: seconds of the bake until then, by all drivers."""
 
     step: int
     kind: str
@@ -194,7 +195,9 @@ class StepPassed:
 class Asked:
     """A person asks the driver to ``promote:<step index>``, to ``abort``, to ``hold`` or to ``resume``.
 
-    ``run`` is the engine's run whose pause asks for the hold, which the end of that pause ends again.
+    ``run`` is the engine's run whose pause asks for the hold, which the end of that pause ends again. ``verified`` is
+    what vouches for the actor's name, empty where nothing does; ``allowed`` the person or group of people.yaml for whom
+    he approves, empty where it was not asked. ``alert`` names the alert that holds or is over, if any.
     """
 
     what: str
@@ -202,6 +205,9 @@ class Asked:
     actor: str = ""
     at: float = 0.0
     run: str = ""
+    verified: str = ""
+    allowed: str = ""
+    alert: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +321,55 @@ class LogClassMarked:
     harmless: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class NoticeDue:
+    """People are to be told this: what of a rollout (``key``), and by which connection (``to``)."""
+
+    key: str
+    to: str
+    title: str
+    body: str
+    tone: str = "info"
+    about: str = ""
+    """What of `on`; empty in what was written before this was told. ``over``: that it does not hold any more."""
+    since: float = 0.0
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTried:
+    """It is about to be handed over; nobody else does so meanwhile."""
+
+    key: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeTaken:
+    """The service took it."""
+
+    key: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLost:
+    """The service did not take it; it is tried again ``after`` so many seconds, 0 gives it up."""
+
+    key: str
+    to: str
+    why: str
+    after: float = 0.0
+
+
 Event: TypeAlias = (
-    Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged
-    | TableIntended | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached
-    | Judged | StepPassed | Asked | Held | Resumed | GoingBack | TrafficOff | Settling | Closed
-    | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted | LogClassMarked
+    Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged | TableIntended
+    | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached | Judged | StepPassed | Asked
+    | Held | Resumed | GoingBack | TrafficOff | Settling | Closed | EnvOpened | EnvClosed | QuarantineCleared
+    | HostsAdopted | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
 )  # fmt: skip
 
-_TYPES: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
-_ADAPTERS: Mapping[str, TypeAdapter[Event]] = {name: TypeAdapter(kind) for name, kind in _TYPES.items()}
+_ADAPTERS: Mapping[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind) for kind in Event.__args__}
 
 
 def encode(event: Event) -> tuple[str, dict[str, Json]]:

@@ -14,6 +14,7 @@ from functools import reduce
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.stated import Stated
 from gopub.journal.transitions import TABLE, Phase, key_of, say_key
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep
 
@@ -72,9 +73,11 @@ class State:
     env: str = ""
     release: str = ""
     release_version: str = ""
+    by: str = ""
     epoch: int = 0
     version: int = 0
     admitted: bool = False
+    statements: tuple[Stated, ...] = ()
     plan: Plan | None = None
     waiting: str = ""
     hosts: Mapping[str, HostState] = field(default_factory=dict)
@@ -229,11 +232,13 @@ def _apply(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - one case 
     match event:
         case ev.Opened():
             return replace(state, rollout=event.rollout, app=event.app, env=event.env, release=event.release,
-                           release_version=event.version)  # fmt: skip
+                           release_version=event.version, by=event.by)  # fmt: skip
         case ev.SeatTaken(epoch=epoch):
             return replace(state, epoch=epoch)
-        case ev.Admitted():
-            return replace(state, admitted=True)
+        case ev.Admitted(statements=statements):
+            return replace(state, admitted=True, statements=statements)
+        case ev.Refused():
+            return replace(state, admitted=False)
         case ev.Planned(plan=plan):
             return replace(state, plan=plan, hosts={h.name: _at_first(h) for h in plan.hosts})
         case ev.Waiting(why=why):

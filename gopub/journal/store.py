@@ -18,7 +18,7 @@ from gopub.canon import Json, JsonError, canonical, read_json, sha256
 from gopub.clock import Clock
 from gopub.errors import GopubError, LockedError
 from gopub.journal import seat as seats
-from gopub.journal.database import METADATA, PATIENCE, WRITES, advice, cause, engine_of, shown
+from gopub.journal.database import AWAY, METADATA, PATIENCE, WRITES, advice, cause, connected, engine_of, shown
 from gopub.journal.entry import Entry
 from gopub.journal.events import Event, Judged, decode, encode
 from gopub.journal.migrations import upgrade
@@ -47,15 +47,25 @@ LARGEST = 64 << 20
 class Journal:
     """Reads and appends; one object per process."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE) -> None:
+    def __init__(self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY) -> None:
         """Use ``open_journal``; this takes an engine whose schema is up to date."""
         self._engine = engine
         self._clock = clock
         self._patience = patience
+        self._away = away
 
     def close(self) -> None:
         """Let go of the database; SQLite then leaves one file."""
         self._engine.dispose()
+
+    def try_to_write(self) -> None:
+        """See whether an entry would be taken: the right to write is taken and given back, and nothing is written.
+
+        Raises:
+            GopubError: GP701 somebody holds it for longer than this waits, or it cannot be written.
+        """
+        with self._transaction(self._patience):
+            pass
 
     def wait_at_most(self, seconds: float) -> None:
         """From here on wait only so long for somebody who is writing: a driver that goes back has no time for it."""
@@ -121,9 +131,10 @@ class Journal:
             query = sa.select(JOURNAL).where(*new).order_by(JOURNAL.c.version)
             return [_entry(row) for row in db.execute(query)]
 
-    def read_turns(self, stream: str, since: float = math.inf) -> list[Entry]:
+    def read_turns(self, stream: str, since: float = math.inf, every: int = 0) -> list[Entry]:
         """The same without the looks that another look followed, before ``since``: all that a state is folded from.
 
+        With ``every`` each entry is there whose version it divides: the course of a rollout can be drawn from them.
         A rollout of days has tens of thousands of looks, and who asks how it stands asks each minute.
         """
         later = JOURNAL.alias()
@@ -134,6 +145,8 @@ class Journal:
             *((later.c.at < since,) if since < math.inf else ()),
         )
         turn = sa.or_(JOURNAL.c.type != Judged.__name__, ~followed)
+        if every:
+            turn = sa.or_(turn, JOURNAL.c.version % every == 0)
         with self._connection() as db:
             query = sa.select(JOURNAL).where(JOURNAL.c.stream == stream, turn).order_by(JOURNAL.c.version)
             return [_entry(row) for row in db.execute(query)]
@@ -198,8 +211,10 @@ class Journal:
     @contextmanager
     def _transaction(self, patience: float = PATIENCE) -> Iterator[sa.Connection]:
         try:
-            with self._waiting(patience, writes=True).begin() as db:
+            with self._connected(patience, writes=True) as db, db.begin():
                 if self._engine.dialect.name == "postgresql":
+                    waits = max(1, round(min(self._patience, patience) * 1000))  # 0 would be for ever
+                    db.execute(sa.text(f"SET LOCAL lock_timeout = {waits}"))
                     db.execute(sa.text("LOCK TABLE journal, seats IN EXCLUSIVE MODE"))
                 yield db
         except (IntegrityError, GopubError):
@@ -208,23 +223,26 @@ class Journal:
             raise GopubError("GP701", f"the journal cannot be written: {cause(error)}",
                              hint="no step goes forward; `gopub rollback` works without it") from error  # fmt: skip
 
-    def _waiting(self, patience: float = PATIENCE, *, writes: bool = False) -> sa.Engine:
-        return self._engine.execution_options(patience=min(self._patience, patience), **(WRITES if writes else {}))
+    def _connected(self, patience: float = PATIENCE, *, writes: bool = False) -> sa.Connection:
+        patience = min(self._patience, patience)
+        engine = self._engine.execution_options(patience=patience, **(WRITES if writes else {}))
+        return connected(engine, min(patience, self._away))
 
     @contextmanager
     def _connection(self) -> Iterator[sa.Connection]:
         try:
-            with self._waiting().connect() as db:
+            with self._connected() as db:
                 yield db
         except SQLAlchemyError as error:
             raise GopubError("GP701", f"the journal cannot be read: {cause(error)}",
                              hint="`gopub rollback` works without it") from error  # fmt: skip
 
 
-def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journal:
+def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY) -> Journal:
     """Open the journal at a SQLAlchemy URL or a file path, bringing its schema up to date.
 
-    ``patience`` is how many seconds SQLite waits for somebody else's lock, then and for as long as it is open.
+    ``patience`` is how many seconds SQLite waits for somebody else's lock, then and for as long as it is open. A server
+    must be there now; for one that is away later whoever asks waits at most ``away`` seconds of these.
 
     Raises:
         GopubError: GP701 it cannot be opened.
@@ -235,7 +253,7 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE) -> Journ
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise GopubError("GP701", f"the journal at {shown(url)} cannot be opened: {cause(error)}",
                          hint=advice(url, error)) from error  # fmt: skip
-    return Journal(engine, clock, patience=patience)
+    return Journal(engine, clock, patience=patience, away=away)
 
 
 def _row(place: tuple[int, str, int], event: Event, by: tuple[str, str], at: float) -> dict[str, Json]:

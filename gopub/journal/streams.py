@@ -13,6 +13,11 @@ def asked_of(rollout: str) -> str:
     return f"asked/{rollout}"
 
 
+def told_of(rollout: str) -> str:
+    """The stream of what people are told of a rollout, and what came of it."""
+    return f"told/{rollout}"
+
+
 def env_stream(app: str, env: str) -> str:
     """The journal stream of an (app, env)."""
     return f"env/{app}/{env}"

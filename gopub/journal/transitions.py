@@ -65,7 +65,8 @@ TABLE: Mapping[Phase, Mapping[Key, Phase]] = {
         ev.Admitted: P.ADMITTED, ev.Refused: P.REFUSED, ev.Planned: P.LAID_OUT, **_UNTOUCHED}),
     P.REFUSED: _row(P.REFUSED, (ev.SeatTaken, ev.Refused), {  # its driver died: the next one asks admission again
         ev.Admitted: P.ADMITTED, Outcome.REFUSED: P.CLOSED, **_UNTOUCHED}),
-    P.ADMITTED: _row(P.ADMITTED, (ev.SeatTaken,), {ev.Planned: P.PLANNED, **_UNTOUCHED}),
+    P.ADMITTED: _row(P.ADMITTED, (ev.SeatTaken, ev.Admitted), {  # what was stated has expired: it is asked again
+        ev.Refused: P.REFUSED, ev.Planned: P.PLANNED, **_UNTOUCHED}),
     P.PLANNED: _row(P.PLANNED, (*_HOLD, ev.StageIntended, ev.HostStaged, ev.HostFailed), {
         ev.Waiting: P.WAITING, ev.SwitchIntended: P.MOVING, **_UNTOUCHED}),
     P.WAITING: _row(P.WAITING, (*_HOLD, ev.Waiting), {ev.Woken: P.PLANNED, **_UNTOUCHED}),

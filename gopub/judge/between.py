@@ -58,6 +58,7 @@ class Kept:
     end: float
     canary: Track | None = None
     stable: Track | None = None
+    gathered: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Between:
         self._seen, self._left_out = [], 0
         bounds = next((b for one in seen for w in one.windows if (b := _bounds(w))), ())
         windows = tuple(
-            Kept(one.at, w.start, w.end, _track(w.canary), _track(w.stable))
+            Kept(one.at, w.start, w.end, _track(w.canary), _track(w.stable), w.gathered)
             for one in seen
             for w in one.windows
             if _bounds(w) in ((), bounds)
@@ -236,4 +237,4 @@ def _window(kept: Kept, bounds: tuple[float, ...]) -> Window:
         latency = Histogram(bounds, found.timed) if found.timed else Histogram()
         return TrackWindow(found.release, hosts, latency, found.endpoints)
 
-    return Window(kept.start, kept.end, track(kept.canary), track(kept.stable))
+    return Window(kept.start, kept.end, track(kept.canary), track(kept.stable), kept.gathered)

@@ -82,6 +82,10 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
         for part in (("windows",), ("recent",), ("scored",), ("before", "waiting"))
         for track in ("canary", "stable")
     ),
+    *(
+        (("observation", *part), "gathered", None)
+        for part in (("windows",), ("recent",), ("before", "waiting"), ("before", "endpoints", "waiting"))
+    ),
     (("observation", "scored", "runtime"), "stable_memory", None),
     (("observation", "scored", "runtime"), "stable_files", None),
     (("observation", "config"), "logs_profile", "default"),

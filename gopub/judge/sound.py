@@ -80,6 +80,7 @@ _BOUNDS: Mapping[type, Mapping[str, _Range]] = {
     OwnTarget: {"margin": _SHARE},
     PromoteTarget: {"margin": _ABOVE, "beta": _INSIDE, "observed": _SPAN},
     Verdict: {"rule": _Range(1, _RULES)},
+    Window: {"gathered": _SPAN},
     LogScore: {"value": _SHARE},
     Evidence: {"e_value": _Range(0, 1e300), "e_all": _Range(0, 1e300)},
     ProcessUse: {one.name: _Range(0, _KERNEL) for one in fields(ProcessUse)},

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 
 from gopub.lab.layout import LabHost, Layout
+from gopub.lab.sigstore.layout import TRUST
+from gopub.lab.sigstore.trust import connections as sigstore_connections
 
 _ZONES = ("a", "b")
 
@@ -65,7 +67,8 @@ def known_hosts(layout: Layout, keys: Mapping[str, str]) -> str:
 
 def connections(layout: Layout) -> str:
     """The lab's connections by name, for a ``gopub.yaml`` that is released onto it."""
-    return (
+    sigstore = sigstore_connections(layout.stack / TRUST) if layout.sigstore else ""
+    return sigstore + (
         f"lab: {{kind: inventory, path: {_quoted(layout.inventory)}}}\n"
         "edge-lab:\n"
         "  kind: nginx\n"

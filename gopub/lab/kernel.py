@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,16 @@ def find(program: str, argument: str, *, prefix: bool = False) -> tuple[Process,
 def find_marked(mark: str, *, prefix: bool = False) -> tuple[Process, ...]:
     """All processes that were started with ``mark`` (``NAME=value``) in their environment."""
     return _looked(pid for pid in _pids() if _among(_strings(pid, "environ"), mark, prefix))
+
+
+def marks(name: str) -> Mapping[Process, str]:
+    """Every process that was started with ``name`` in its environment, and the value."""
+    found = ((look(pid), s.partition("=")[2]) for pid in _pids() for s in _strings(pid, "environ") if _names(s, name))
+    return {process: value for process, value in found if process}
+
+
+def _names(setting: str, name: str) -> bool:
+    return setting.partition("=")[0] == name
 
 
 def _pids() -> tuple[int, ...]:

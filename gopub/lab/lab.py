@@ -1,4 +1,4 @@
-"""A real fleet on one machine: hosts and edges under systemd-nspawn, Prometheus beside them.
+"""A real fleet on one machine: hosts and edges under systemd-nspawn, Prometheus and a Sigstore stack beside them.
 
 Everything can be run twice: ``up`` on a lab that is half there mends it, ``down`` finds what is left by looking.
 """
@@ -20,6 +20,8 @@ from gopub.lab.base import base_root
 from gopub.lab.keys import pinned, public_key
 from gopub.lab.layout import LabHost, Layout, free_subnet, ident, place
 from gopub.lab.locks import locked
+from gopub.lab.sigstore import services, stack
+from gopub.lab.sigstore.layout import Stack
 from gopub.process import Result
 from gopub.traffic.backends.nginx.files import edge_files
 
@@ -50,11 +52,13 @@ class LabStatus:
     prometheus: int
     prometheus_url: str
     hosts: tuple[HostStatus, ...]
+    sigstore: Mapping[str, int]
+    """The pid of each service of the Sigstore stack, 0 when it does not run; empty when the lab has none."""
 
     @property
     def whole(self) -> bool:
         """Whether every part runs."""
-        return self.bridge and bool(self.prometheus) and all(h.pid for h in self.hosts)
+        return self.bridge and bool(self.prometheus) and all(h.pid for h in self.hosts) and all(self.sigstore.values())
 
     def to_json(self) -> Mapping[str, Json]:
         """For ``gopub lab status --json``."""
@@ -66,6 +70,7 @@ class LabStatus:
             "bridge": self.bridge,
             "prometheus": {"pid": self.prometheus, "url": self.prometheus_url},
             "hosts": [{"name": h.name, "role": h.role, "address": h.address, "pid": h.pid} for h in self.hosts],
+            "sigstore": dict(self.sigstore),
         }
 
 
@@ -83,6 +88,7 @@ class Lab:
         hosts: int = 4,
         edges: int = 1,
         app_ports: tuple[int, ...] = (9102,),
+        sigstore: bool = False,
         owned: bool = False,
         tell: Tell = _silent,
     ) -> Lab:
@@ -93,16 +99,20 @@ class Lab:
             hosts: application hosts, ``app1`` and up.
             edges: Nginx edges, ``edge1`` and up.
             app_ports: where Prometheus looks for metrics on application hosts.
+            sigstore: with a Sigstore stack; a lab that has one keeps it.
             owned: the lab belongs to this process: ``sweep`` takes it down once the process is dead.
             tell: gets a line whenever something takes a while.
 
         Raises:
-            GopubError: GP801 the lab cannot run here; GP802, GP807, GP809 a part does not come up.
+            GopubError: GP801 the lab cannot run here; GP802, GP807, GP809, GP812 a part does not come up;
+                GP813 the programs of Sigstore are missing.
             UsageError: GP803 a bad name or number.
         """
         home = state.home_of(name)
         place(hosts, edges, "0.0.0")
         await support.require()
+        if sigstore:
+            services.require()
         base = await base_root(tell)
         async with locked(state.lock_file(name), tell):
             layout = await _ground(home, base)
@@ -111,6 +121,7 @@ class Lab:
                 hosts=place(hosts, edges, layout.subnet),
                 app_ports=app_ports,
                 owner=_this_process() if owned else None,
+                sigstore=sigstore or layout.sigstore,
             )
             state.save(layout)
             await _drop_strangers(layout)
@@ -119,6 +130,8 @@ class Lab:
             router = edge_files()
             await asyncio.gather(*(machine.ensure(layout, host, base, router) for host in layout.hosts))
             await monitor.start(layout)
+            if layout.sigstore:
+                await stack.up(layout.stack, tell)
         return cls(layout)
 
     @classmethod
@@ -179,6 +192,22 @@ class Lab:
         """Prometheus' address."""
         return self.layout.prometheus_url
 
+    @property
+    def sigstore(self) -> Stack:
+        """The lab's Sigstore stack: its files, its addresses.
+
+        Raises:
+            UsageError: GP815 it has none.
+        """
+        found = stack.load(self.layout.stack) if self.layout.sigstore else None
+        if found is None:
+            raise UsageError(
+                "GP815",
+                f"lab {self.name!r} has no Sigstore stack",
+                hint=f"gopub lab up --sigstore --name {self.name}",
+            )
+        return found
+
     def root(self, host: str) -> Path:
         """A host's root folder on this machine; the host sees what is written there."""
         return self.layout.root(self.layout.host(host))
@@ -207,6 +236,7 @@ class Lab:
             prometheus=prometheus.pid if prometheus else 0,
             prometheus_url=self.prometheus_url,
             hosts=tuple(HostStatus(h.name, h.role, h.address, p.pid if p else 0) for h, p in hosts),
+            sigstore=stack.status(self.layout.stack) if self.layout.sigstore else {},
         )
 
     async def kill_host(self, name: str) -> None:
@@ -285,6 +315,7 @@ async def _ground(home: Path, base: Path) -> Layout:
 async def _clear(home: Path) -> None:
     """End, unmount, unplug, delete: in this order, and only what lies in ``home``."""
     await monitor.stop(home)
+    await stack.down(home / "sigstore")
     await asyncio.gather(*(kernel.end(process) for process in machine.supervisors(home)))
     await asyncio.gather(*(kernel.end(process, ask=signal.SIGKILL) for process in machine.all_inside(home)))
     await cgroup.clear(f"gopub-{ident(home)}-*")

@@ -44,6 +44,7 @@ class Layout:
     app_ports: tuple[int, ...] = (9102,)
     owner: tuple[int, int] | None = None  # pid and start of a process that the lab must not outlive
     base: str = ""
+    sigstore: bool = False
     version: int = field(default=1)
 
     @property
@@ -124,6 +125,11 @@ class Layout:
         """The connections of the lab for gopub.yaml."""
         return self.home / "connections.yaml"
 
+    @property
+    def stack(self) -> Path:
+        """Where the lab's Sigstore stack lies, if it has one."""
+        return self.home / "sigstore"
+
 
 def ident(home: Path) -> str:
     """Five hex digits of a state folder's path."""
@@ -190,6 +196,7 @@ def to_json(layout: Layout) -> dict[str, Json]:
         "base": layout.base,
         "owner": layout.owner,
         "app_ports": layout.app_ports,
+        "sigstore": layout.sigstore,
         "hosts": [{"name": h.name, "role": h.role, "address": h.address} for h in layout.hosts],
     }
 
@@ -208,4 +215,5 @@ def from_json(data: dict[str, Json], home: Path) -> Layout:
         app_ports=tuple(data["app_ports"]),  # type: ignore[arg-type]
         owner=(owner[0], owner[1]) if owner else None,
         base=str(data["base"]),
+        sigstore=bool(data.get("sigstore", False)),
     )

@@ -29,6 +29,13 @@ class WantedStep:
     bake: float = 60.0
     between: str = ""
     approve: str = ""
+    route: str = ""
+    """The condition of a rule that is more than one header, see ``PlannedStep``."""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a rule chooses the canary's users."""
+        return bool(self.header or self.route)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +121,16 @@ def share_while_going_back(total: int, canary: int, max_load: float) -> int:
 def _count(want: WantedStep, total: int, before: int, max_load: float) -> int:
     if want.hosts is not None:
         return max(1, want.hosts.up(total))
-    if want.weight is None or want.header:
+    if want.weight is None or want.chosen:
         return max(1, before)
     enough = (n for n in range(max(1, before), total + 1) if load(total, n, want.weight).worst <= max_load)
     return next(enough, max(1, before))
 
 
 def _step(want: WantedStep, index: int, hosts: tuple[str, ...], total: int) -> PlannedStep:
-    follows = 0 if want.header else round(FULL * len(hosts) / total)
+    follows = 0 if want.chosen else round(FULL * len(hosts) / total)
     weight = round(want.weight * FULL) if want.weight is not None else follows
-    return PlannedStep(index, hosts, weight, want.bake, want.header, want.between, want.approve)
+    return PlannedStep(index, hosts, weight, want.bake, want.header, want.between, want.approve, want.route)
 
 
 def _without(step: PlannedStep, total: int, keep: int) -> PlannedStep:
@@ -133,14 +140,13 @@ def _without(step: PlannedStep, total: int, keep: int) -> PlannedStep:
 
 
 def _same_state(one: PlannedStep, other: PlannedStep) -> bool:
-    return (one.hosts, one.weight, one.header) == (other.hosts, other.weight, other.header) and not (
-        other.approve or other.between
-    )
+    alike = (one.hosts, one.weight, one.header, one.route) == (other.hosts, other.weight, other.header, other.route)
+    return alike and not (other.approve or other.between)
 
 
 def _check_load(number: int, step: PlannedStep, total: int, max_load: float) -> None:
-    if step.header:
-        return  # users who carry the header choose themselves; their share is not known beforehand
+    if step.chosen:
+        return  # users who fit the rule choose themselves; their share is not known beforehand
     found = load(total, len(step.hosts), step.weight / FULL)
     crowd = len(step.hosts) == total and step.weight < FULL
     # With one host in transition the others may carry more than max_load: that is rule 4, not a plan's choice.

@@ -48,7 +48,7 @@ def wrong_every(share: float, events: float) -> float:
 
 
 def _is_compared(step: PlannedStep) -> bool:
-    return step.header is None and 0 < step.weight < FULL
+    return not step.chosen and 0 < step.weight < FULL
 
 
 def _often(step: PlannedStep, events: float) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from gopub.plan.routes import said_of
 from gopub.traffic.table import Endpoint
 
 FULL = 10_000
@@ -75,13 +76,26 @@ class PlannedStep:
     header: tuple[str, str] | None = None
     between: str = ""
     approve: str = ""
+    route: str = ""
+    """The condition of its rule as one line (``gopub.spec.route.text_of``), where it is more than one header."""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether a rule chooses the canary's users, so that nobody knows how many there will be."""
+        return bool(self.header or self.route)
+
+    @property
+    def traffic(self) -> str:
+        """Who gets the canary, for people: ``25%``, ``header x-canary: true``, ``tag user-v2 and path /api``."""
+        if self.header:
+            return f"header {self.header[0]}: {self.header[1]}"
+        return said_of(self.route) if self.route else f"{self.weight / 100:g}%"
 
     @property
     def says(self) -> str:
         """One line for people: ``1 host, 25%``."""
         count = len(self.hosts)
-        traffic = f"header {self.header[0]}: {self.header[1]}" if self.header else f"{self.weight / 100:g}%"
-        return f"{count} host{'s' if count != 1 else ''}, {traffic}"
+        return f"{count} host{'s' if count != 1 else ''}, {self.traffic}"
 
 
 @dataclass(frozen=True, slots=True)

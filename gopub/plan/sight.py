@@ -115,8 +115,8 @@ def sees(share: float, bake: float, usual: Usual, wanted: Wanted) -> str:
 
 
 def _has_share(step: PlannedStep) -> bool:
-    """Who carries a header chooses the canary, so nobody knows how many will."""
-    return step.header is None and step.weight > 0
+    """Whom a rule chooses gets the canary, so nobody knows how many will."""
+    return not step.chosen and step.weight > 0
 
 
 def _sight(step: PlannedStep, usual: Usual, wanted: Wanted) -> Sight:

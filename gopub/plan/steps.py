@@ -15,7 +15,9 @@ from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
 from gopub.release.model import Release
+from gopub.spec.endpoints import AUTO
 from gopub.spec.models import Environment, Judge, Step, Traffic
+from gopub.spec.route import only_header, text_of
 from gopub.traffic.table import Endpoint
 
 
@@ -122,8 +124,13 @@ def _at_the_edge(plan: Plan, traffic: Traffic, judge: Judge, warmup_seen: float 
         latency=traffic.latency,
         warmup=warmup_seen or traffic.warmup,
         warmup_seen=warmup_seen is not None,
-        endpoints=tuple(Endpoint(text, _slow(judge.slo.latency_p95)) for text in judge.endpoints),
+        endpoints=endpoints(judge, [text for text in judge.endpoints if text != AUTO]),
     )
+
+
+def endpoints(judge: Judge, names: Sequence[str]) -> tuple[Endpoint, ...]:
+    """What edges count by itself, and above which seconds an answer is slow."""
+    return tuple(Endpoint(text, _slow(judge.slo.latency_p95)) for text in names)
 
 
 def _slow(bound: float | None) -> float | None:
@@ -218,15 +225,16 @@ def spec_steps(environment: Environment, names: Sequence[str], keep: int) -> tup
         UsageError: GP711, GP712, GP713, GP734 as ``capacity.steps``, GP719 a step needs an edge and there is none.
     """
     wanted = [_wanted(step) for step in environment.rollout.steps]
-    if environment.traffic is None and any(step.weight is not None or step.header for step in wanted):
+    if environment.traffic is None and any(step.weight is not None or step.chosen for step in wanted):
         raise UsageError("GP719", "a step has a weight or a route, and the environment has no traffic",
                          hint="add `traffic: {router: NAME}`")  # fmt: skip
     return steps(wanted, names, environment.max_load, keep=keep)
 
 
 def _wanted(step: Step) -> WantedStep:
-    header = next(iter(step.route.header.items())) if step.route and step.route.header else None
-    return WantedStep(step.hosts, step.weight, header, step.bake, step.between or "", step.approve or "")
+    header = only_header(step.route) if step.route else None
+    route = text_of(step.route) if step.route and not header else ""
+    return WantedStep(step.hosts, step.weight, header, step.bake, step.between or "", step.approve or "", route)
 
 
 def _notes(

@@ -2,7 +2,7 @@
 
 from gopub.build.artifact import FileRef, LocalFile
 from gopub.release.admitting import Considered, consider, decide
-from gopub.release.config import ReleaseConfig, open_signer, signing_key
+from gopub.release.config import ReleaseConfig, open_signing, signing_key
 from gopub.release.loading import Stored, load_release, read_stored
 from gopub.release.model import EnvironmentFiles, Release, SignedRelease, TargetFiles
 from gopub.release.pipeline import (
@@ -10,11 +10,10 @@ from gopub.release.pipeline import (
     check_modules,
     checkout,
     compile_target,
-    provenance,
+    may_sign,
     sbom,
     sign,
     unit_tests,
-    write_manifest,
 )
 from gopub.release.planning import plan
 from gopub.release.publishing import already_published, publish
@@ -44,9 +43,9 @@ __all__ = [
     "decide",
     "gather_facts",
     "load_release",
-    "open_signer",
+    "may_sign",
+    "open_signing",
     "plan",
-    "provenance",
     "publish",
     "read_stored",
     "sbom",
@@ -55,5 +54,4 @@ __all__ = [
     "unit_tests",
     "verify_release",
     "verify_stored",
-    "write_manifest",
 ]

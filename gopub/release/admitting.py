@@ -1,9 +1,9 @@
 """Whether a release in a store may enter an environment: each step looks at what the one before has let through.
 
  1. sizes           what the store gives is read only as far as it may be large
- 2. signature, key  over the raw bytes, by the project's key
+ 2. signature, key  over the raw bytes, by whom the project accepts
  3. parsing         then release.json is read, and must be of the app and version that was asked for
- 4. evidence        bundles and SBOMs, by the sizes and digests that were signed
+ 4. evidence        bundles and SBOMs, by the sizes and digests that were signed; and who else signed release.json
  5. policy          :func:`gopub.evidence.admission.admit`, pure
  6. archives        once the hosts are known: the bytes for their kinds of machine
 
@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gopub.evidence.admission import Admission, AdmissionFacts, AdmissionPolicy, admit
-from gopub.evidence.keys import PublicKey
-from gopub.evidence.origin import SourcePolicy
+from gopub.evidence.verifier import Verifier
+from gopub.release.countersigning import countersigned
 from gopub.release.loading import load_release
 from gopub.release.model import Release, SignedRelease
 from gopub.release.verifying import archive_complaints, gather_facts
@@ -52,18 +52,23 @@ async def consider(
     name: str,
     *,
     env: str,
-    key: PublicKey,
-    sources: SourcePolicy,
+    by: Verifier,
+    policy: AdmissionPolicy,
     quarantined: Mapping[str, str],
+    now: float,
 ) -> Considered:
     """Steps 1 to 5 for the release of that version or id; ``quarantined`` maps digests to why they were taken back.
+
+    ``by`` believes those whom the policy accepts, and ``now`` is what time it is: a signature may be too old.
 
     Raises:
         GopubError, UsageError, RefusedError: as :func:`load_release`: nobody can say what it is.
     """
-    signed = await load_release(store, app, name, key)
-    facts = await gather_facts(store, signed, [key], env=env, quarantined=quarantined)
-    return Considered(signed, facts, AdmissionPolicy(accepted_keys=(key.fingerprint,), sources=sources))
+    signed = await load_release(store, app, name, by)
+    facts = await gather_facts(store, signed, by, env=env, quarantined=quarantined, now=now)
+    if policy.together:
+        facts = replace(facts, countersigned=await countersigned(store, signed, by))
+    return Considered(signed, facts, policy)
 
 
 async def decide(store: ArtifactStore, considered: Considered, targets: tuple[str, ...]) -> Admission:

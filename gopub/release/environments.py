@@ -12,6 +12,7 @@ from gopub.canon import Json
 from gopub.errors import RefusedError, SpecError
 from gopub.release.model import EnvironmentFiles
 from gopub.source.lfs import refuse_pointer
+from gopub.spec.admit import AdmitSpec
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.models import Environment, ReleaseSpec
 
@@ -53,6 +54,7 @@ def effective(environment: Environment) -> dict[str, Json]:
     not written down is as long as stable's was: so what was declared must survive.
     """
     whole = cast("dict[str, Json]", environment.model_dump(mode="json", by_alias=True))
+    whole["admit"] = _admit(environment.admit)
     judge = cast("Mapping[str, Json]", whole["judge"])
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if environment.traffic and "warmup" not in environment.traffic.model_fields_set:
@@ -65,6 +67,14 @@ def effective(environment: Environment) -> dict[str, Json]:
     if environment.judge.shadow is not None:
         kept["shadow"] = environment.judge.shadow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return {**whole, "judge": {**kept, "score": declared}}
+
+
+def _admit(admit: AdmitSpec) -> dict[str, Json]:
+    """A key and a source as always; of the rest only what was written, for an older gopub knows nothing of it."""
+    whole = cast("dict[str, Json]", admit.model_dump(mode="json", by_alias=True))
+    written = cast("dict[str, Json]", admit.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    source = {"repository": None, "ref": None, **cast("dict[str, Json]", written.get("provenance", {}))}
+    return {**written, "key": whole["key"], "provenance": source}
 
 
 def _traffic(whole: Mapping[str, Json]) -> Mapping[str, Json]:

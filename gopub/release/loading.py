@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from gopub.canon import sha256
 from gopub.errors import RefusedError, UsageError
-from gopub.evidence.bundle import verify_blob
-from gopub.evidence.keys import PublicKey
+from gopub.evidence.verifier import Verifier
 from gopub.release.model import Release, SignedRelease
 from gopub.source.versions import without_v
 from gopub.store.keys import bundle_key, manifest_key, version_key
@@ -31,14 +30,14 @@ class Stored:
     manifest: bytes
     bundle: bytes
 
-    def signed_by(self, key: PublicKey) -> SignedRelease:
-        """The release, if that key signed these bytes: only then are they parsed.
+    def signed_by(self, by: Verifier) -> SignedRelease:
+        """The release, if somebody who is believed signed these bytes: only then are they parsed.
 
         Raises:
-            RefusedError: GP310, GP311, GP312 the signature; GP322 the manifest is malformed; GP324 it is of another
-                app or version than the one that was asked for.
+            RefusedError: GP310, GP311, GP312, GP316, GP317 the signature; GP322 the manifest is malformed; GP324 it is
+                of another app or version than the one that was asked for.
         """
-        verify_blob(self.bundle, self.manifest, key)
+        by.blob(self.bundle, sha256(self.manifest))
         release = Release.parse(self.manifest)
         if (self.app or release.app, self.version or release.version) != (release.app, release.version):
             raise self._other(release)
@@ -53,15 +52,15 @@ class Stored:
                             hint="name a version of this app")  # fmt: skip
 
 
-async def load_release(store: ArtifactStore, app: str | None, version_or_id: str, key: PublicKey) -> SignedRelease:
-    """The release of that version, or with that id (at least 8 hex digits of it), signed by the key.
+async def load_release(store: ArtifactStore, app: str | None, version_or_id: str, by: Verifier) -> SignedRelease:
+    """The release of that version, or with that id (at least 8 hex digits of it), signed by who is believed.
 
     Without ``app`` a version must belong to one app alone; a ``v`` before it does not count.
 
     Raises:
         GopubError, UsageError, RefusedError: as :func:`read_stored` and :meth:`Stored.signed_by`.
     """
-    return (await read_stored(store, app, version_or_id)).signed_by(key)
+    return (await read_stored(store, app, version_or_id)).signed_by(by)
 
 
 async def read_stored(store: ArtifactStore, app: str | None, version_or_id: str) -> Stored:

@@ -1,7 +1,7 @@
 """The stages of a release, in order. Each takes a frozen value and gives the next one.
 
-    checkout → plan → check_modules → compile_target (per target) → unit_tests → archive → sbom → sign
-    → provenance → write_manifest → publish
+    checkout → plan → check_modules → may_sign → compile_target (per target) → unit_tests
+    → archive → sbom (per target) → sign → publish
 
 Nothing leaves this machine before ``publish``; every stage can be run again. Modules are fetched with network and
 nothing is executed; what is compiled and what runs as a test meets the rooms of :mod:`gopub.build.rooms`.
@@ -13,19 +13,21 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gopub import __version__, build, source
 from gopub.build.artifact import LocalFile
 from gopub.build.compile import BuildInput, Built, folder_in
 from gopub.build.rooms import Site
 from gopub.build.target import Target, archive_name, binary_name, stem
-from gopub.evidence.bundle import SUFFIX, sign_blob, sign_statement
+from gopub.errors import RefusedError
+from gopub.evidence.bundle import SUFFIX
 from gopub.evidence.provenance import BuildFacts
 from gopub.evidence.provenance import provenance as provenance_statement
 from gopub.evidence.sbom import FORMATS, make_sboms
+from gopub.evidence.signing import Signing, ToSign
 from gopub.evidence.statement import Subject, statement
-from gopub.release.config import ReleaseConfig, SigningKey, open_signer
+from gopub.release.config import ReleaseConfig, SigningKey, open_signing
 from gopub.release.model import Release, TargetFiles
 from gopub.release.stages import Described, Packed, PreparedRelease, ReleasePlan, SignedTarget
 from gopub.source.modfile import Module
@@ -101,36 +103,79 @@ async def sbom(plan: ReleasePlan, packed: Packed) -> Described:
     return Described(packed, files)
 
 
-async def sign(described: Described, key: SigningKey) -> SignedTarget:
-    """Sign archive and binary, and state each SBOM about both of them."""
-    signer, packed = open_signer(key), described.packed
+async def may_sign(plan: ReleasePlan, key: SigningKey) -> None:
+    """See whether it could be signed, before it is built and tested for a long time.
+
+    Raises:
+        GopubError: the key cannot be used; a token is missing, has expired or is another's; there is nowhere to sign.
+    """
+    async with open_signing(key, plan.sandbox, plan.config.work) as signing:
+        await signing.ready()
+
+
+async def sign(
+    plan: ReleasePlan,
+    modules: ModuleReport,
+    described: Sequence[Described],
+    key: SigningKey,
+    *,
+    now: Callable[[], float],
+) -> PreparedRelease:
+    """Sign all of a release, with one key or one certificate; ``now`` gives seconds since the epoch.
+
+    At once: archive and binary of every target, a statement of each SBOM about both of them, and how all of it was
+    built. Then release.json, which names the bundles.
+
+    Raises:
+        GopubError: it cannot be signed, and nothing is published.
+        RefusedError: GP364, GP366 the signatures would be believed nowhere.
+    """
+    built = _provenance(plan, modules, described, finished=now())
+    targets = [_to_sign(one) for one in described]
+    asked = [(file, said) for target in targets for file, said in target.values()]
+    async with open_signing(key, plan.sandbox, plan.config.work) as signing:
+        made = await signing.bundles([*(said for _, said in asked), built])
+        if wrong := signing.disagrees(plan.tree.repository, full_ref(plan.tree), plan.tree.commit):
+            hint = "in a job, let its clone know the remote's branches: see the guide on signing without a key"
+            raise RefusedError("GP366", f"a release signed so would be let in nowhere: {wrong}", hint=hint)
+        files = [_beside(file, bundle) for (file, _), bundle in zip(asked, made[:-1], strict=True)]
+        left = iter(files)
+        signed = [
+            SignedTarget(one, {name: next(left) for name in target})
+            for one, target in zip(described, targets, strict=True)
+        ]
+        stated = LocalFile.write(plan.output / f"{plan.app}-{plan.version}.provenance{SUFFIX}", made[-1])
+        return await _manifest(plan, signed, stated, signing, created=now())
+
+
+def _to_sign(one: Described) -> dict[str, tuple[LocalFile, ToSign]]:
+    """By the names of the bundles in release.json: beside which file each lies, and what it is about."""
+    packed = one.packed
     subjects = [Subject.of(packed.archive.ref), Subject.of(packed.built.ref)]
-    evidence = {
-        "archive": _beside(packed.archive, sign_blob(signer, packed.archive.path.read_bytes())),
-        "binary": _beside(packed.built.file, sign_blob(signer, packed.built.binary.read_bytes())),
+    asked = {
+        "archive": (packed.archive, ToSign(packed.archive.path.read_bytes())),
+        "binary": (packed.built.file, ToSign(packed.built.binary.read_bytes())),
     }
-    for name, file in described.sboms.items():
+    for name, file in one.sboms.items():
         said = statement(subjects, FORMATS[name].predicate, json.loads(file.path.read_bytes()))
-        evidence[f"sbom-{name}"] = _beside(file, sign_statement(signer, said))
-    return SignedTarget(described, evidence)
+        asked[f"sbom-{name}"] = (file, ToSign.stating(said))
+    return asked
 
 
-async def provenance(
-    plan: ReleasePlan, modules: ModuleReport, signed: Sequence[SignedTarget], key: SigningKey, *, finished: float
-) -> LocalFile:
-    """State how all artifacts were built; ``finished`` is seconds since the epoch."""
+def _provenance(plan: ReleasePlan, modules: ModuleReport, described: Sequence[Described], *, finished: float) -> ToSign:
+    """How all artifacts were built."""
     facts = BuildFacts(
         repository=plan.tree.repository,
         ref=full_ref(plan.tree),
         commit=plan.tree.commit,
         spec_file=plan.spec_file,
         main=plan.main,
-        targets=tuple(one.target.text for one in signed),
+        targets=tuple(one.target.text for one in described),
         ldflags=plan.ldflags,
         mode=modules.mode,
         go_version=plan.toolchain.version,
         go_digest=plan.toolchain.digest,
-        modules=_linked(modules, signed),
+        modules=_linked(modules, described),
         gopub_version=__version__,
         invocation=plan.config.invocation,
         sandbox=plan.sandbox.name,
@@ -138,15 +183,14 @@ async def provenance(
         started=plan.started,
         finished=finished,
     )
-    subjects = [Subject.of(file.ref) for one in signed for file in one.artifacts]
-    said = sign_statement(open_signer(key), provenance_statement(subjects, facts))
-    return LocalFile.write(plan.output / f"{plan.app}-{plan.version}.provenance{SUFFIX}", said)
+    subjects = [Subject.of(file.ref) for one in described for file in one.artifacts]
+    return ToSign.stating(provenance_statement(subjects, facts))
 
 
-async def write_manifest(
-    plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile, key: SigningKey, *, created: float
+async def _manifest(
+    plan: ReleasePlan, signed: Sequence[SignedTarget], provenance: LocalFile, signing: Signing, *, created: float
 ) -> PreparedRelease:
-    """Write release.json and sign it; ``created`` is seconds since the epoch."""
+    """Write release.json and sign it."""
     whole = plan.spec.model_dump(mode="json", by_alias=True)
     release = Release(
         app=plan.app,
@@ -161,9 +205,9 @@ async def write_manifest(
     data = release.manifest_bytes()
     Release.parse(data)  # what we cannot read back is not published
     manifest = LocalFile.write(plan.output / "release.json", data)
-    bundle = _beside(manifest, sign_blob(open_signer(key), data))
+    (made,) = await signing.bundles([ToSign(data)])
     files = [file for one in signed for file in (*one.artifacts, *one.evidence.values())]
-    return PreparedRelease(release, manifest, bundle, (*files, provenance))
+    return PreparedRelease(release, manifest, _beside(manifest, made), (*files, provenance))
 
 
 def _site(plan: ReleasePlan) -> Site:
@@ -181,10 +225,10 @@ def _target_files(one: SignedTarget, provenance: LocalFile) -> TargetFiles:
     )
 
 
-def _linked(modules: ModuleReport, signed: Sequence[SignedTarget]) -> tuple[Module, ...]:
+def _linked(modules: ModuleReport, described: Sequence[Described]) -> tuple[Module, ...]:
     """The modules that are in the programs; a vendored build leaves out their sums, go.sum has them."""
     sums = {(module.path, module.version): module.sum for module in modules.modules}
-    found = {module for one in signed for module in one.described.packed.built.info.dependencies}
+    found = {module for one in described for module in one.packed.built.info.dependencies}
     return tuple(
         Module(module.path, module.version, module.sum or sums.get((module.path, module.version), ""))
         for module in found

@@ -105,10 +105,20 @@ class Described:
     packed: Packed
     sboms: Mapping[str, LocalFile]
 
+    @property
+    def target(self) -> Target:
+        """The target."""
+        return self.packed.built.target
+
+    @property
+    def artifacts(self) -> tuple[LocalFile, ...]:
+        """Archive, binary and SBOMs: what provenance is about."""
+        return (self.packed.archive, self.packed.built.file, *self.sboms.values())
+
 
 @dataclass(frozen=True, slots=True)
 class SignedTarget:
-    """Everything of one target with the bundles over it; the provenance comes later, for all targets at once."""
+    """Everything of one target with the bundles over it; the provenance is one for all targets."""
 
     described: Described
     evidence: Mapping[str, LocalFile]
@@ -116,13 +126,12 @@ class SignedTarget:
     @property
     def target(self) -> Target:
         """The target."""
-        return self.described.packed.built.target
+        return self.described.target
 
     @property
     def artifacts(self) -> tuple[LocalFile, ...]:
         """Archive, binary and SBOMs: what provenance is about."""
-        packed = self.described.packed
-        return (packed.archive, packed.built.file, *self.described.sboms.values())
+        return self.described.artifacts
 
 
 @dataclass(frozen=True, slots=True)

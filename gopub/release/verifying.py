@@ -13,27 +13,28 @@ from functools import partial
 from gopub.build.artifact import FileRef
 from gopub.build.target import Target
 from gopub.build.unpacking import unlike_signed
-from gopub.canon import Json, canonical
+from gopub.canon import Json, JsonError, canonical, read_json, sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.admission import (
     AdmissionFacts,
     AdmissionPolicy,
-    Check,
     ProvenanceFacts,
     TargetFacts,
     admit,
 )
-from gopub.evidence.bundle import verify_blob, verify_digest, verify_dsse
-from gopub.evidence.keys import PublicKey
-from gopub.evidence.provenance import PREDICATE_TYPE, build_type_of, builder_of, commit_of, source_of
+from gopub.evidence.checks import Check
+from gopub.evidence.packages import Package, packages_of
+from gopub.evidence.provenance import PREDICATE_TYPE, build_type_of, builder_of, commit_of, finished_of, source_of
 from gopub.evidence.sbom import FORMATS
+from gopub.evidence.signers import IdentityRule
 from gopub.evidence.statement import subject_digests
+from gopub.evidence.verifier import SameSigner, Signed, Verifier
 from gopub.release.loading import Stored
 from gopub.release.model import Release, SignedRelease, TargetFiles
 from gopub.store.protocol import MAX_BUNDLE, MAX_DOCUMENT, MISSING, ArtifactStore, Nowhere, fetch, save
 
 _OF_AN_ENVIRONMENT = frozenset({"archives", "environment", "quarantine", "source", "target"})
-_BAD_SIGNATURE = frozenset({"GP310", "GP311", "GP312"})
+_BAD_SIGNATURE = frozenset({"GP310", "GP311", "GP312", "GP316", "GP317"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class VerifyReport:
 
     def to_json(self) -> dict[str, Json]:
         """For ``gopub verify --json``."""
-        checks: list[Json] = [{"name": c.name, "passed": c.passed, "reason": c.reason} for c in self.checks]
+        checks: list[Json] = [check.to_json() for check in self.checks]
         files: list[Json] = [ref.to_json() for ref in self.files]
         return {
             "app": self.app,
@@ -70,23 +71,26 @@ class VerifyReport:
 async def gather_facts(
     store: ArtifactStore,
     signed: SignedRelease,
-    keys: Sequence[PublicKey],
+    by: Verifier,
     *,
     env: str,
     quarantined: Mapping[str, str] | None = None,
+    now: float = 0.0,
 ) -> AdmissionFacts:
     """What admission needs to know; reads the evidence, not the artifacts themselves.
 
-    ``keys`` are those that may have signed; which of them are accepted is the policy's to say.
+    ``by`` says whose signatures are believed; which of them are accepted is the policy's to say. All parts of a release
+    are signed by whoever signed release.json.
     ``quarantined`` maps digests of releases or binaries to the reason why they were taken back in ``env``.
     """
     release = signed.release
-    key, manifest = _signer(signed, keys)
+    signer, manifest = _signer(signed, by)
+    same = SameSigner(by, signer.signer) if signer else by
     targets, stated = [], []
     for text, files in release.targets.items():
         evidence = await _Evidence.read(store, files)
-        targets.append(_target_facts(text, files, evidence, key))
-        stated.append(_provenance(files, evidence, key))
+        targets.append(_target_facts(text, files, evidence, same))
+        stated.append(_provenance(files, evidence, same))
     return AdmissionFacts(
         app=release.app,
         version=release.version,
@@ -94,22 +98,31 @@ async def gather_facts(
         commit=release.commit,
         env=env,
         manifest=manifest,
-        signer=key.fingerprint if key and not manifest else "",
+        signer=signer.signer if signer else "",
         targets=tuple(targets),
         provenance=_together(stated),
         environments=tuple(release.environments),
         quarantined=quarantined or {},
+        claims=signer.claims if signer else None,
+        now=now,
+        unchecked=signer.unchecked if signer else (),
     )
 
 
-async def verify_release(store: ArtifactStore, signed: SignedRelease, key: PublicKey) -> VerifyReport:
-    """Check a release by one key: the evidence, then the bytes of every file, then what the archives hold."""
-    facts = await gather_facts(store, signed, [key], env="")
-    decided = admit(facts, AdmissionPolicy(accepted_keys=(key.fingerprint,)))
+async def verify_release(store: ArtifactStore, signed: SignedRelease, by: Verifier) -> VerifyReport:
+    """Check a release by whom is believed: the evidence, then the bytes of every file, then what the archives hold."""
+    facts = await gather_facts(store, signed, by, env="")
+    named = facts.claims
+    theirs = (IdentityRule(named.identity, named.issuer, named.trust),) if named else ()
+    decided = admit(facts, AdmissionPolicy(accepted_keys=(facts.signer or "nobody",), identities=theirs))
     checks = [check for check in decided.checks if check.name not in _OF_AN_ENVIRONMENT]
     release = signed.release
     # Sizes are believed because somebody signed them: without a signature nothing is read by them.
-    wrong = ["not read: release.json is not signed by this key"] if facts.manifest else await _damaged(store, release)
+    wrong = (
+        ["not read: release.json is not signed by anybody who is believed"]
+        if facts.manifest
+        else await _damaged(store, release)
+    )
     checks.append(_check("files", wrong, f"all {len(release.files())} files have their digest and size"))
     if not wrong:
         unlike = await archive_complaints(store, signed, release.targets)
@@ -117,8 +130,8 @@ async def verify_release(store: ArtifactStore, signed: SignedRelease, key: Publi
     return VerifyReport(release.app, release.version, signed.release_id, facts.signer, tuple(checks), release.files())
 
 
-async def verify_stored(store: ArtifactStore, stored: Stored, key: PublicKey, name: str) -> VerifyReport:
-    """The same for what lies in a store: of a release that the key did not sign nothing is read, as the report says.
+async def verify_stored(store: ArtifactStore, stored: Stored, by: Verifier, name: str) -> VerifyReport:
+    """The same for what lies in a store: of a release that nobody believed signed nothing is read, as the report says.
 
     ``name`` is what it was asked for by.
 
@@ -126,7 +139,7 @@ async def verify_stored(store: ArtifactStore, stored: Stored, key: PublicKey, na
         RefusedError: GP322, GP324 as :meth:`Stored.signed_by`.
     """
     try:
-        signed = stored.signed_by(key)
+        signed = stored.signed_by(by)
     except RefusedError as error:
         if error.code not in _BAD_SIGNATURE:
             raise
@@ -135,7 +148,7 @@ async def verify_stored(store: ArtifactStore, stored: Stored, key: PublicKey, na
             Check("signer", passed=False, reason="nobody that is known here; nothing of it was read"),
         )
         return VerifyReport(stored.app or "unknown app", name, stored.release_id, "", checks, ())
-    return await verify_release(store, signed, key)
+    return await verify_release(store, signed, by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,30 +181,33 @@ class _Evidence:
         return ""
 
 
-def _signer(signed: SignedRelease, keys: Sequence[PublicKey]) -> tuple[PublicKey | None, str]:
-    complaint = "no key was given to check it with"
-    for key in keys:
-        try:
-            verify_blob(signed.bundle, signed.manifest, key)
-        except RefusedError as error:
-            complaint = _complaint(error)
-        else:
-            return key, ""
-    return (keys[0] if keys else None), complaint
+def _signer(signed: SignedRelease, by: Verifier) -> tuple[Signed | None, str]:
+    try:
+        return by.blob(signed.bundle, sha256(signed.manifest)), ""
+    except RefusedError as error:
+        return None, _complaint(error)
 
 
-def _target_facts(text: str, files: TargetFiles, evidence: _Evidence, key: PublicKey | None) -> TargetFacts:
-    if key is None:
-        return TargetFacts(text, files.archive.digest, files.binary.digest, {}, {})
+def _target_facts(text: str, files: TargetFiles, evidence: _Evidence, by: Verifier) -> TargetFacts:
     signatures = {
-        name: evidence.check(name, partial(verify_digest, digest=ref.digest, key=key))
+        name: evidence.check(name, partial(by.blob, digest=ref.digest))
         for name, ref in (("archive", files.archive), ("binary", files.binary))
     }
-    sboms = {name: _sbom(name, files, evidence, key) for name in files.sboms}
-    return TargetFacts(text, files.archive.digest, files.binary.digest, signatures, sboms)
+    sboms = {name: _sbom(name, files, evidence, by) for name in files.sboms}
+    packages = {name: _packages(name, evidence) for name, complaint in sboms.items() if not complaint}
+    return TargetFacts(text, files.archive.digest, files.binary.digest, signatures, sboms, packages)
 
 
-def _sbom(name: str, files: TargetFiles, evidence: _Evidence, key: PublicKey) -> str:
+def _packages(name: str, evidence: _Evidence) -> tuple[Package, ...] | None:
+    """What a document lists that somebody who is believed signed."""
+    try:
+        document = read_json(evidence.data[f"document-{name}"], limit=MAX_DOCUMENT)
+    except JsonError:
+        return None
+    return packages_of(name, document) if isinstance(document, dict) else None
+
+
+def _sbom(name: str, files: TargetFiles, evidence: _Evidence, by: Verifier) -> str:
     """The attestation must be of the format's type, about archive and binary, and hold exactly the document."""
     if name not in FORMATS:
         return "unknown format"
@@ -199,7 +215,7 @@ def _sbom(name: str, files: TargetFiles, evidence: _Evidence, key: PublicKey) ->
 
     def verify(bundle: bytes) -> None:
         for ref in (files.archive, files.binary):
-            content = verify_dsse(bundle, key, ref.digest)
+            content = by.statement(bundle, ref.digest).statement
             if content["predicateType"] != FORMATS[name].predicate:
                 raise _wrong_type(FORMATS[name].predicate)
             said["document"] = canonical(content["predicate"])
@@ -210,17 +226,15 @@ def _sbom(name: str, files: TargetFiles, evidence: _Evidence, key: PublicKey) ->
     return complaint
 
 
-def _provenance(files: TargetFiles, evidence: _Evidence, key: PublicKey | None) -> ProvenanceFacts:
-    if key is None:
-        return ProvenanceFacts(complaint="no key was given to check it with")
+def _provenance(files: TargetFiles, evidence: _Evidence, by: Verifier) -> ProvenanceFacts:
     found: list[ProvenanceFacts] = []
 
     def verify(bundle: bytes) -> None:
-        said = verify_dsse(bundle, key, files.binary.digest)
+        said = by.statement(bundle, files.binary.digest).statement
         if said["predicateType"] != PREDICATE_TYPE:
             raise _wrong_type(PREDICATE_TYPE)
         made = (commit_of(said), builder_of(said), build_type_of(said), *source_of(said))
-        found.append(ProvenanceFacts("", subject_digests(said), *made))
+        found.append(ProvenanceFacts("", subject_digests(said), *made, finished_of(said)))
 
     complaint = evidence.check("provenance", verify)
     return ProvenanceFacts(complaint=complaint) if complaint else found[0]
@@ -239,7 +253,14 @@ def _together(stated: Sequence[ProvenanceFacts]) -> ProvenanceFacts:
         build_type=_agreed(one.build_type for one in stated),
         repository=_agreed(one.repository for one in stated),
         ref=_agreed(one.ref for one in stated),
+        finished=_oldest([one.finished for one in stated]),
     )
+
+
+def _oldest(times: Sequence[float | None]) -> float | None:
+    """The earliest; None where one of them is not known."""
+    known = [one for one in times if one is not None]
+    return min(known) if known and len(known) == len(times) else None
 
 
 def _agreed(said: Iterable[str]) -> str:

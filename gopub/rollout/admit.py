@@ -1,27 +1,50 @@
-"""The box that decides whether a release may enter."""
+"""The box that decides whether a release may enter, and states it."""
 
 from __future__ import annotations
 
+from gopub.errors import RefusedError
 from gopub.journal import events as ev
+from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome
 from gopub.rollout.box import box
 from gopub.rollout.close import close
-from gopub.rollout.policy import admission_of
+from gopub.rollout.policy import admission_of, at_hand, kinds_of
 from gopub.rollout.run import Run
+from gopub.rollout.stating import over, state
 
 
 @box
 async def admit(run: Run) -> None:
-    """Decide whether the release may enter; a refusal ends the rollout and changes nothing."""
-    if run.state.admitted:
+    """Decide whether the release may enter; a refusal ends the rollout and changes nothing.
+
+    What was admitted and is not planned yet enters by what was stated: where that has expired since, it is decided
+    anew. What is planned goes on by its plan.
+    """
+    if run.state.admitted and not _anew(run):
         return
     if run.refused:
-        run.record(ev.Refused((run.refused,)))
-        close(run, Outcome.REFUSED, run.refused)
+        _refuse(run, (run.refused,))
         return
     admission = await admission_of(run)
-    if admission.accepted:
-        run.record(ev.Admitted(tuple(f"{check.name}: {check.reason}" for check in admission.checks)))
+    if not admission.accepted:
+        _refuse(run, admission.reasons)
         return
-    run.record(ev.Refused(admission.reasons))
-    close(run, Outcome.REFUSED, "; ".join(admission.reasons))
+    checks = tuple(f"{check.name}: {check.reason}" for check in admission.checks)
+    if admission.warnings:  # a statement says that all of it passed
+        run.record(ev.Admitted(checks, unstated=f"only told, not refused: {'; '.join(admission.warnings)}"))
+        return
+    try:
+        statements = await state(run.ports, at_hand(run), kinds_of(run.facts))
+    except RefusedError as error:
+        _refuse(run, (f"{error.code} {error.problem}",))
+        return
+    run.record(ev.Admitted(checks, statements))
+
+
+def _anew(run: Run) -> bool:
+    return run.state.phase is Phase.ADMITTED and over(run.state.statements, run.ports.clock.now())
+
+
+def _refuse(run: Run, reasons: tuple[str, ...]) -> None:
+    run.record(ev.Refused(reasons))
+    close(run, Outcome.REFUSED, "; ".join(reasons))

@@ -71,7 +71,9 @@ class EdgeHand:
             return
         now, warm = self._ports.clock.now(), growing and "" not in self.known.values()
         given = self._held.weight_at(now) if self._held else self._recorder.state.weight
-        table = table_of(self._plan, pools, weight, step=step, until=now + lease.TERM, warm=warm, weight_from=given)
+        table = table_of(
+            self._plan, pools, weight, step=step, until=now + lease.TERM, warm=warm, weight_from=given, now=now
+        )
         await self.put(table, why=why, growing=growing)
 
     async def put(self, table: RouteTable, *, why: str, growing: bool, patient: bool = False) -> None:

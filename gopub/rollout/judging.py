@@ -64,13 +64,13 @@ class Judging:
     async def observe(self, run: Run, step: PlannedStep, health: Sequence[ProcessHealth], at: float) -> Observation:
         """One look."""
         if self._observer is None:
-            return Observation(self._config, step.index, at, step.header is None, tuple(health))
+            return Observation(self._config, step.index, at, not step.chosen, tuple(health))
         await self.start(at)
         asked = [name for name in self._observer.suspects() if name in run.state.hosts]
         others = await asyncio.gather(*(hosts.is_there(run, name) for name in asked))
         beside = await self._beside(run, step, at)
         targets: Sequence[LogTarget] = () if run.ports.logs is None else await hosts.log_targets(run)
-        compare, edges = step.header is None, run.edges.known
+        compare, edges = not step.chosen, run.edges.known
         since = {name: run.state.hosts[name].since for name in step.hosts}
         seen = await self._observer.look(
             at, health, step.index, compare=compare, logs=targets, edges=edges, others=others, since=since,
@@ -95,7 +95,7 @@ class Judging:
 
     def policy(self, step: PlannedStep) -> Policy:
         """The rules for this step."""
-        known = Policy.at_step(self._config, step.index, self._steps, compare=step.header is None, follow=self._follow)
+        known = Policy.at_step(self._config, step.index, self._steps, compare=not step.chosen, follow=self._follow)
         return replace(known, health_only=self._observer is None)
 
     def shadow(self, step: PlannedStep, seen: Observation, history: History) -> Shadow | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gopub.fleet.facts import HostFacts
+from gopub.health.busiest import Busiest, choose, told_of_choice
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, NoData
-from gopub.health.sources import Unsure
+from gopub.health.sources import RouteSource, Unsure
 from gopub.health.usual import usual, usual_endpoints
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
@@ -17,7 +18,7 @@ from gopub.journal.streams import env_stream
 from gopub.plan import lines
 from gopub.plan.model import Plan, ReleaseRef
 from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
-from gopub.plan.steps import plan_rollout
+from gopub.plan.steps import endpoints, plan_rollout
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address
 from gopub.rollout.box import box
@@ -25,6 +26,7 @@ from gopub.rollout.brake import brake
 from gopub.rollout.payload import render_all
 from gopub.rollout.run import Run
 from gopub.rollout.survey import statuses_of
+from gopub.spec.endpoints import AUTO
 from gopub.wiring.ports import Ports
 
 
@@ -71,6 +73,7 @@ async def make_plan(
         counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable),
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
+    planned = await _busiest(planned, ports)
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))
     return replace(planned, notes=(*planned.notes, *told_before))
@@ -79,6 +82,25 @@ async def make_plan(
 async def _unable(metrics: object, app: str, env: str) -> tuple[str, ...]:
     why = await metrics.unable(app, env) if isinstance(metrics, Unsure) else ""
     return (why,) if why else ()
+
+
+async def _busiest(planned: Plan, ports: Ports) -> Plan:
+    """The plan with the endpoints that ``auto`` means, fixed here: what stable serves most before the start."""
+    judge = ports.environment.judge
+    if AUTO not in judge.endpoints or planned.mode != "judged" or planned.stable is None:
+        return planned
+    found = await _routes(ports.metrics, planned, ports.clock.now())
+    if isinstance(found, NoData):
+        return replace(planned, notes=(*planned.notes, f"judge.endpoints: auto chose none: {found.reason}"))
+    chosen = choose(found, judge.endpoints)
+    more = endpoints(judge, [one.endpoint for one in chosen])
+    return replace(planned, endpoints=(*planned.endpoints, *more), notes=(*planned.notes, told_of_choice(chosen)))
+
+
+async def _routes(metrics: object, planned: Plan, at: float) -> Busiest | NoData:
+    if not isinstance(metrics, RouteSource):
+        return NoData("nobody who is asked knows the service's routes")
+    return await metrics.busiest(planned.app, planned.env, [host.name for host in planned.hosts], at)
 
 
 async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
@@ -94,7 +116,7 @@ async def _sight(planned: Plan, ports: Ports) -> tuple[str, ...]:
     judge, last = ports.environment.judge, await ports.metrics.counters(planned.app, planned.env, releases, now)
     scraped = last.interval if isinstance(last, CounterSnapshot) else None
     slo = SloTarget(judge.slo.latency_p95, judge.slo.error_rate)
-    names = judge.endpoints
+    names = [one.match for one in planned.endpoints]
     wanted = Wanted(slo, judge.alpha, max(judge.look or LOOK, scraped or 0.0), len(names))
     by_lines = lines.told(planned.steps, found) if judge.logs_profile == "article" else ()
     by_name = usual_endpoints(past, planned.stable.short, names) if names else {}

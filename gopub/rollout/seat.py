@@ -59,7 +59,7 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
     trace = wish.trace or new_trace_id()
-    opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project)
+    opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project, wish.by)
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(wish.app, wish.env), env.version, [ev.EnvOpened(rollout, wish.release)]),
         (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=wish.run)]),

@@ -107,7 +107,7 @@ async def _in_flight(run: Run, batch: Sequence[str]) -> int | None:
 
 
 def _rules(run: Run, step: PlannedStep) -> PlannedStep | None:
-    """The header rule stays in force while the hosts of a later step come in."""
+    """The step's rule stays in force while the hosts of a later step come in."""
     earlier = [s for s in run.plan.steps if s.index < step.index and s.index in run.state.reached]
     return earlier[-1] if earlier else None
 

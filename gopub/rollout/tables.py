@@ -25,6 +25,8 @@ from typing import Literal
 from gopub.journal.state import HostState, State
 from gopub.plan.capacity import carried, load, share_while_going_back
 from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep
+from gopub.plan.routes import condition_of
+from gopub.traffic.conditions import Header
 from gopub.traffic.table import Peer, RouteTable, Rule, Track
 
 Place = Literal["stable", "canary", "out"]
@@ -104,7 +106,7 @@ def weight_on_the_way(pools: Pools, before: int, step: PlannedStep) -> int:
         return 0
     if not stable:
         return FULL
-    if step.header:
+    if step.chosen:
         return before
     return min(max(before, round(FULL * canary / (canary + stable))), max(before, step.weight))
 
@@ -119,7 +121,7 @@ def weight_going_back(plan: Plan, pools: Pools) -> int:
 
 def table_of(
     plan: Plan, pools: Pools, weight: int, *, step: PlannedStep | None, until: float | None, warm: bool = False,
-    weight_from: int = 0,
+    weight_from: int = 0, now: float = 0.0,
 ) -> RouteTable:  # fmt: skip
     """The table for these pools; revision and order are put on by whoever sends it.
 
@@ -130,7 +132,7 @@ def table_of(
     stable = _peers(plan, pools.at("stable"))
     total = len(canary) + len(stable)
     carries = bool(stable) and load(total, len(canary), 0.0).stable <= plan.max_load + 1e-9
-    rules = (Rule(f"step-{step.index + 1}", *step.header),) if step and step.header and canary else ()
+    rules = (_rule(step, now),) if step and step.chosen and canary else ()
     return replace(
         _bare(plan),
         weight=weight if canary else 0,
@@ -142,6 +144,12 @@ def table_of(
         warmup=plan.warmup if any(peer.since for peer in canary) else 0.0,
         weight_from=weight_from if any(peer.since for peer in canary) else 0,
     )
+
+
+def _rule(step: PlannedStep, now: float) -> Rule:
+    """What chooses the canary's users in this step; windows are told from ``now`` on."""
+    when = Header(*step.header) if step.header else condition_of(step.route, now)
+    return Rule(f"step-{step.index + 1}", when)
 
 
 def last_table(plan: Plan, pools: Pools) -> RouteTable:

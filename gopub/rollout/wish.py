@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Wish:
     """A version of an app for an env; what is not known yet is empty.
 
-    ``release`` is the version's id once its release was read; ``project`` the folder of gopub.yaml; ``automatic`` means
-    that no person asked (a webhook, a schedule). ``rollout`` names one that is there already and is to be gone on with,
-    ``run`` is the engine's run that drives.
+    ``release`` is the version's id once its release was read; ``project`` the folder of gopub.yaml; ``by`` the person
+    of people.yaml who asks, where that is looked for; ``automatic`` means that no person did (a webhook, a schedule).
+    ``rollout`` names one that is there already and is to be gone on with, ``run`` is the engine's run that drives.
     """
 
     app: str
@@ -21,6 +21,7 @@ class Wish:
     project: str = "."
     reason: str = ""
     actor: str = ""
+    by: str = ""
     automatic: bool = False
     rollout: str = ""
     run: str = ""

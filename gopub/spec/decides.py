@@ -32,8 +32,20 @@ DECIDES: Mapping[str, Decides] = {
     "hosts": P,
     "instance": R,
     "admit.key": P,
+    "admit.signed": P,
     "admit.provenance.repository": P,
     "admit.provenance.ref": P,
+    "admit.provenance.builder": P,
+    "admit.provenance.level": P,
+    "admit.sbom.formats": P,
+    "admit.sbom.forbid": P,
+    "admit.sbom.licences.deny": P,
+    "admit.fresh": P,
+    "admit.mode": P,
+    "admit.statement.key": P,
+    "admit.statement.lasts": P,
+    "admit.roles.file": P,
+    "admit.roles.root": P,
     "service.unit": R,
     "service.args": R,
     "service.env": R,
@@ -106,6 +118,7 @@ DECIDES: Mapping[str, Decides] = {
     "judge.shadow.budget.window": R,
     "judge.shadow.budget.query": P,
     "keep_releases": R,
+    "notify": P,
 }
 """Every key of an environment. Whether there is a router at all is the project's word with its name."""
 
@@ -137,7 +150,7 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
-    places = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit}
+    places = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit, "notify": project.notify}
     return release.model_copy(update={**places, "traffic": traffic, "judge": judge}), overruled
 
 

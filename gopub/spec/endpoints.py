@@ -13,6 +13,8 @@ from dataclasses import dataclass
 MOST = 10
 """Endpoints that one table names at most: the edge counts each of them for every host."""
 LENGTH = 128
+AUTO = "auto"
+"""In the place of the last pattern: the busiest endpoints of stable, up to ``MOST`` in all."""
 _PATTERN = re.compile(r"(?:([A-Z]+) )?(/.*)")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@-]+")
 

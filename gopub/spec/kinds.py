@@ -164,6 +164,18 @@ class SignerKind(Connection):
     door: ClassVar[str] = "signer"
 
 
+class SigstoreKind(Connection):
+    """Whose certificates are believed."""
+
+    door: ClassVar[str] = "sigstore"
+
+
+class NotifyKind(Connection):
+    """What carries messages to people."""
+
+    door: ClassVar[str] = "notify"
+
+
 INVENTORY_FILE = "inventory"
 """The kind that a path stands for where gopub.yaml names one in place of an inventory."""
 

@@ -11,6 +11,7 @@ A file is read in five steps, each only when the one before left something to wo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -19,6 +20,8 @@ from pydantic import ValidationError
 
 from gopub.errors import ErrorGroup, GopubError, SpecError, Where
 from gopub.spec import tree
+from gopub.spec.admit import AdmitSpec, SignerNamed
+from gopub.spec.admitrules import wrong_admit, wrong_signer
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at, shown, type_at
 from gopub.spec.finding import read_text
@@ -106,6 +109,52 @@ def load_judge(path: FilePath) -> Judge:
     if errors or judge is None:
         raise together(errors)
     return judge
+
+
+def load_admit(path: FilePath) -> AdmitSpec:
+    """Read the ``admit`` part of an environment from a file of its own, with the word ``admit`` above it or without.
+
+    Raises:
+        SpecError: what is wrong with the file; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(read_text(path), str(path))
+    above: Path = ("admit",) if tree.child(root, "admit") is not None else ()
+    data = tree.plain(root)
+    errors: list[SpecError] = []
+    admit: AdmitSpec | None = None
+    if above:
+        others = [key for key in data if key != "admit"]
+        errors += [at(root, (key, "[key]"), "GP114", f"`{key}` is not a known key", "admit stands alone in a policy")
+                   for key in others]  # fmt: skip
+    try:
+        admit = AdmitSpec.model_validate(data["admit"] if above else data)
+    except ValidationError as error:
+        errors += explained(error, Explainer(root, AdmitSpec, above))
+    if admit is not None:
+        errors += _broken(root, (Problem((*above, *below), *told) for below, *told in wrong_admit(admit)))
+    if errors or admit is None:
+        raise together(errors)
+    return admit
+
+
+def read_signer(given: Mapping[str, str]) -> SignerNamed:
+    """An entry of ``admit.signed`` that was given otherwise than in a file; errors name the key and no place.
+
+    Raises:
+        SpecError: what is wrong with it; several mistakes together as an ErrorGroup.
+    """
+    root = read_tree(json.dumps(dict(given)), "")
+    try:
+        signer = SignerNamed.model_validate(dict(given))
+    except ValidationError as error:
+        raise together([_placeless(one) for one in explained(error, Explainer(root, SignerNamed))]) from None
+    if wrong := [SpecError(code, text, hint=hint) for _, code, text, hint in wrong_signer(signer)]:
+        raise together(wrong)
+    return signer
+
+
+def _placeless(error: SpecError) -> SpecError:
+    return SpecError(error.code, error.problem, hint=error.hint)
 
 
 def _broken(root: Node, found: Iterable[Problem]) -> list[SpecError]:

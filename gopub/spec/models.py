@@ -7,10 +7,11 @@ keys are in ``rules.py``. Values are those of the effective spec: every default 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from gopub.spec.admit import AdmitSpec
 from gopub.spec.base import Model
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.fields import (
@@ -29,15 +30,13 @@ from gopub.spec.fields import (
 from gopub.spec.health import HealthCheck
 from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
 from gopub.spec.own import OwnMetrics, moved
+from gopub.spec.route import Route
 from gopub.spec.texts import (
-    EndpointPattern,
+    EndpointPatterns,
     GoVersion,
-    HeaderName,
     Inside,
     Network,
     Package,
-    RefPattern,
-    RepositoryPattern,
     SelectorText,
     Sticky,
     Target,
@@ -89,7 +88,9 @@ class SignSpec(Model):
     """Who signs the release."""
 
     key: Word | None = None
-    """A connection of kind key, or a path; without it the local key pair."""
+    """A connection of kind key, or a path; without it and `keyless` the local key pair."""
+    keyless: Word | None = None
+    """A connection of kind sigstore, which gives certificates: no key is kept."""
 
 
 class EvidenceSpec(Model):
@@ -108,26 +109,6 @@ class PublishSpec(Model):
 
     store: Word = "directory"
     """A connection of kind directory or s3; "directory" is a folder on this machine."""
-
-
-class SourceAdmitted(Model):
-    """From where a release must have been built, by its provenance."""
-
-    repository: RepositoryPattern | None = None
-    """A repository, or a pattern of them; without it the one that this project is a clone of."""
-    ref: RefPattern | None = None
-    """A branch or tag, or a pattern of them; without it any."""
-
-
-class AdmitSpec(Model):
-    """Whose signature an environment accepts, over what."""
-
-    scalar_is_first = False  # the first key of this mapping will be `identity`, which is not acted on yet
-
-    key: Word | None = None
-    """The public key (PEM file, relative to gopub.yaml); without it the local one."""
-    provenance: SourceAdmitted = SourceAdmitted()
-    """The source that it must have been built from."""
 
 
 class ServiceSpec(Model):
@@ -176,13 +157,6 @@ class Traffic(Model):
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()
     """Networks whose X-Forwarded-* and gray headers are believed."""
-
-
-class Route(Model):
-    """Which requests reach the canary whatever the weight."""
-
-    header: Mapping[HeaderName, Word] | None = None
-    """One header and its value."""
 
 
 class Step(Model):
@@ -262,8 +236,8 @@ class Judge(Model):
     """The error budget as a brake."""
     look: PositiveSeconds | None = None
     """Time between two looks; by default what the metrics allow."""
-    endpoints: tuple[EndpointPattern, ...] = ()
-    """Endpoints that are judged by themselves as well."""
+    endpoints: EndpointPatterns = ()
+    """Endpoints that are judged by themselves as well; auto, alone or last: those that stable serves most."""
     shadow: ShadowSpec | None = None
     """A policy that rides along and acts on nothing."""
 
@@ -280,6 +254,21 @@ class Judge(Model):
             return None
         given = {name: getattr(self.shadow, name) for name in ShadowSpec.model_fields}
         return self.model_copy(update={name: one for name, one in given.items() if one is not None} | {"shadow": None})
+
+
+About = Literal["approval-needed", "rolled-back", "withdrawn", "owed", "stuck", "promoted"]
+"""What people can be told of."""
+
+
+class Notify(Model):
+    """Who is told what of this environment's rollouts."""
+
+    to: Word = Field(examples=["release-room"])
+    """A connection of kind apprise or alertmanager."""
+    on: tuple[About, ...] = get_args(About)
+    """Of what; by default of all."""
+    lang: Literal["en", "zh"] = "en"
+    """In which language."""
 
 
 class Environment(Model):
@@ -315,6 +304,8 @@ class Environment(Model):
     """The verdicts."""
     keep_releases: Whole = Field(5, ge=2)
     """How many releases stay on a host."""
+    notify: tuple[Notify, ...] = ()
+    """Who is told; a word alone is a connection that is told of everything."""
 
 
 class ReleaseSpec(Model):

@@ -25,21 +25,10 @@ class NotYet:
 
 NOT_YET = (
     NotYet("source.require.*", "leave it out; clean-tree is checked", ("signed-tag", "signed-commit")),
-    NotYet("evidence.sign.keyless", "sign with a key pair: leave it out, or write sign: {key: NAME}"),
     NotYet("publish.image", "leave it out; archives are published"),
-    NotYet(
-        "environments.*.admit.identity", "leave it out; the release key is checked, or name one with admit: {key: FILE}"
-    ),
-    NotYet(
-        "environments.*.admit.issuer", "leave it out; the release key is checked, or name one with admit: {key: FILE}"
-    ),
     NotYet("environments.*.switch", "write restart", ("reload", "handover", "socket")),
     NotYet("environments.*.config.*.apply", "write restart", ("reload",)),
-    NotYet("environments.*.rollout.steps.*.route.tags", 'use a header: route: {header: {x-canary: "true"}}'),
-    NotYet("environments.*.rollout.steps.*.route.cookie", 'use a header: route: {header: {x-canary: "true"}}'),
-    NotYet("environments.*.rollout.steps.*.route.query", 'use a header: route: {header: {x-canary: "true"}}'),
     NotYet("environments.*.judge.rollback.floor", "leave it out; a rollback goes to the release before"),
-    NotYet("environments.*.notify", "leave it out; the exit code and `gopub explain` say how a rollout ended"),
 )
 
 NOT_YET_IN_CONNECTIONS = (NotYet("*.*.vault", "write {env: NAME} or {file: PATH}"),)

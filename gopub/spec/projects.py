@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from gopub.errors import GopubError, SpecError, UsageError
 from gopub.paths import config_dir
 from gopub.spec.address import refuse_password
+from gopub.spec.alerting import Alertmanager
 from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Word, matching, refuse, telling
@@ -25,10 +26,13 @@ from gopub.spec.finding import read_text
 from gopub.spec.kinds import Kinds, SecretRef
 from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
-from gopub.spec.refglob import EVERY, full_ref, ref_pattern
+from gopub.spec.refglob import EVERY, full_ref, matches, ref_pattern
+from gopub.spec.sources import BEGINS, REF
 from gopub.spec.texts import Inside
 from gopub.spec.tree import Node, plain
 from gopub.spec.tree import Path as TreePath
+from gopub.spec.when import Aside, Event, Template, When
+from gopub.spec.wrongrules import wrong_alerts, wrong_rules
 
 FILE = "projects.yaml"
 NAME_A_PROJECT = "give project: a folder on the worker, or project_ref: a protected branch, such as refs/heads/main"
@@ -58,7 +62,7 @@ FullRef = Annotated[Word, AfterValidator(telling(full_ref))]
 
 
 class Rule(Model):
-    """Pushes of which branch or tag go where; the first rule of an app that matches counts."""
+    """What a push or another event starts, and where it goes; the first rule of an app that matches counts."""
 
     scalar_is_first = False
 
@@ -69,17 +73,33 @@ class Rule(Model):
     """A branch by name; * stands for any text, / included."""
     tag: Word | None = None
     """A tag by name; * stands for any text, / included."""
+    when: When | None = None
+    """Instead of a branch or a tag: any event of GitLab, or the end of a rollout."""
     env: Name
     """The environment that it is deployed to."""
+    reason: Template | None = None
+    """Why, for the journal; {path} stands for a field of the event."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
-        if [self.branch is not None, self.tag is not None, bool(self.refs)].count(True) != 1:
+        if [self.branch is not None, self.tag is not None, bool(self.refs), self.when is not None].count(True) != 1:
             raise refuse("GP922", "a rule names either a branch or a tag", 'for example {tag: "v*", env: prod}')
         return self
 
+    @property
+    def source(self) -> str:
+        """Where its events come from."""
+        return self.when.source if self.when else "gitlab"
+
+    def fits(self, event: Event) -> bool:
+        """Whether it names this event."""
+        if self.when is not None:
+            return self.when.fits(event)
+        ref = event.fields.get(REF)
+        return event.type in BEGINS and isinstance(ref, str) and matches(ref, self.patterns())
+
     def patterns(self) -> tuple[str, ...]:
-        """What it stands for, over full names."""
+        """What it stands for, over full names; none where it names an event by its fields."""
         if self.branch is not None:
             return (f"refs/heads/{_crossing(self.branch)}",)
         return (f"refs/tags/{_crossing(self.tag)}",) if self.tag is not None else self.refs
@@ -122,7 +142,13 @@ class Project(Model):
     gitlab: GitLab | None = None
     """The webhook's secrets of this app alone, instead of those for all."""
     rules: tuple[Rule, ...] = ()
-    """What a push starts; without rules it starts nothing."""
+    """What a push or another event starts; without rules it starts nothing."""
+    may_be_missed: tuple[Aside, ...] = ()
+    """What events of rollouts set off on the Prefect server, where it may be lost: notes to people, extra runs."""
+
+    def hears(self, source: str) -> bool:
+        """Whether one of its rules waits for events of this source."""
+        return any(rule.source == source for rule in self.rules)
 
 
 class Token(Model):
@@ -167,6 +193,10 @@ class Projects(Model):
     """The tokens by the name that the journal shows as the actor."""
     gitlab: GitLab | None = None
     """The webhook's secrets of every app that has none of its own."""
+    alertmanager: Alertmanager | None = None
+    """Who may tell of alerts that hold a rollout; without it nobody."""
+    setup: Name | None = None
+    """Whose the things are that `gopub setup` makes of this file on a Prefect server; default: host and path of it."""
 
 
 def find_projects(named: Path | None = None) -> Path:
@@ -211,6 +241,8 @@ def parse_projects(text: str, file: str, base: Path | None = None, kinds: Kinds 
     except GopubError as error:
         raise at(root, (), error.code, error.problem, error.hint) from None
     errors = [*_without_project(projects, root), *_unknown_names(projects, root), *_unreachable(projects, root)]
+    errors += [error for name, app in projects.apps.items() for error in wrong_rules(name, app, root)]
+    errors += wrong_alerts(projects.alertmanager, root) if projects.alertmanager else ()
     if errors:
         raise together(errors)
     return projects
@@ -253,15 +285,14 @@ def _missing(root: Node, path: TreePath, named: tuple[str, ...], known: set[str]
 
 def _unreachable(projects: Projects, root: Node) -> list[SpecError]:
     """A file with which nothing could ever be started."""
-    ruled = {name: app for name, app in projects.apps.items() if app.rules}
-    if not ruled and not projects.tokens:
+    if not projects.tokens and not any(app.rules for app in projects.apps.values()):
         hint = "add tokens for POST /v1/deploy, or rules and gitlab for webhooks"
         return [at(root, (), "GP925", "nobody could start anything: no tokens and no rules", hint)]
     return [
         at(root, ("apps", name, "rules"), "GP925", f"{name} has rules, but no secret to check a webhook with",
            "add gitlab: {token: {env: …}}")
-        for name, app in ruled.items()
-        if not _has_secret(app.gitlab or projects.gitlab)
+        for name, app in projects.apps.items()
+        if app.hears("gitlab") and not _has_secret(app.gitlab or projects.gitlab)
     ]  # fmt: skip
 
 

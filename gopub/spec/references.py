@@ -8,14 +8,17 @@ from pathlib import Path
 
 from gopub.errors import GopubError, SpecError
 from gopub.spec.connections import Connections
+from gopub.spec.endpoints import AUTO
 from gopub.spec.kinds import (
     Connection,
     FleetKind,
     InventoryKind,
     LogsKind,
     MetricsKind,
+    NotifyKind,
     RouterKind,
     SignerKind,
+    SigstoreKind,
     StoreKind,
 )
 from gopub.spec.loader import Loaded, parse_path
@@ -40,10 +43,12 @@ def store_names(spec: ReleaseSpec) -> Iterator[Reference]:
 
 
 def signing_names(spec: ReleaseSpec, connections: Connections) -> Iterator[Reference]:
-    """The name of the key that signs, where it is none of the project's files."""
-    key = spec.evidence.sign.key
+    """The name of what signs, where it is none of the project's files."""
+    key, keyless = spec.evidence.sign.key, spec.evidence.sign.keyless
     if key is not None and not (connections.project / key).is_file():
         yield Reference(key, (SignerKind,))
+    if keyless is not None:
+        yield Reference(keyless, (SigstoreKind,))
 
 
 def environment_names(environment: Environment, connections: Connections) -> Iterator[Reference]:
@@ -57,9 +62,17 @@ def environment_names(environment: Environment, connections: Connections) -> Ite
     yield Reference("ssh", (FleetKind,))
     if environment.traffic is not None:
         yield Reference(environment.traffic.router, (RouterKind,))
+    signs = environment.admit.statement.key
+    if signs is not None and not (connections.project / signs).is_file():
+        yield Reference(signs, (SignerKind,))
     yield from (Reference(name, (InventoryKind,)) for name in inventories if not (connections.project / name).exists())
     yield from (Reference(name, (MetricsKind,)) for name in metrics if name)
     yield from (Reference(name, (LogsKind,)) for name in logs if name)
+
+
+def notify_names(environment: Environment) -> Iterator[Reference]:
+    """The names of those who are told; no rollout needs them."""
+    yield from (Reference(told.to, (NotifyKind,)) for told in environment.notify)
 
 
 def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
@@ -100,6 +113,8 @@ def _release(loaded: Loaded, connections: Connections) -> Iterator[SpecError]:
     key = spec.evidence.sign.key
     if key is not None and not (project / key).is_file():
         yield from _named(loaded, connections, key, "evidence.sign.key", SignerKind)
+    if spec.evidence.sign.keyless is not None:
+        yield from _named(loaded, connections, spec.evidence.sign.keyless, "evidence.sign.keyless", SigstoreKind)
     if missing := no_main(loaded, project):
         yield missing
 
@@ -111,12 +126,24 @@ def _environment(loaded: Loaded, connections: Connections, environment: Environm
     if judge.source is not None:
         yield from _named(loaded, connections, judge.source, _source(loaded, f"{path}.judge"), MetricsKind)
     yield from _unasked(loaded, connections, environment, f"{path}.judge")
+    yield from _unheard(loaded, connections, environment, path)
     if judge.logs is not None:
         yield from _named(loaded, connections, judge.logs, f"{path}.judge.logs", LogsKind)
+    for index, told in enumerate(environment.notify):
+        yield from _named(loaded, connections, told.to, f"{path}.notify[{index}].to", NotifyKind)
+    for place, one in environment.admit.named():
+        if one.trust:
+            yield from _named(loaded, connections, one.trust, f"{path}.admit.{place}.trust", SigstoreKind)
+    signs = environment.admit.statement.key
+    if signs is not None and not (project / signs).is_file():
+        yield from _named(loaded, connections, signs, f"{path}.admit.statement.key", SignerKind)
     files = [(f"{path}.config[{index}].template", file.template) for index, file in enumerate(environment.config)]
     files += [
         (f"{path}.service.unit", environment.service.unit or ""),
         (f"{path}.admit.key", environment.admit.key or ""),
+        (f"{path}.admit.roles.file", environment.admit.roles.file if environment.admit.roles else ""),
+        (f"{path}.admit.roles.root", environment.admit.roles.root if environment.admit.roles else ""),
+        *((f"{path}.admit.{place}.key", one.key or "") for place, one in environment.admit.named()),
     ]
     for key, file in files:
         if file and not (project / file).is_file():
@@ -138,11 +165,31 @@ def _unasked(loaded: Loaded, connections: Connections, environment: Environment,
     asked = {
         "metrics": bool(environment.judge.metrics),
         "budget": budget.freeze_below is not None or budget.burn != "ignore",
+        "endpoints": AUTO in environment.judge.endpoints,
     }
     for key in (key for key, wanted in asked.items() if wanted):
         problem = f"`{judge}.{key}`: only the edges count here, and they cannot answer it"
         hint = f"name a connection of kind prometheus: `metrics` of {router_name}, or judge.source"
         yield SpecError("GP150", problem, hint=hint, where=loaded.where(f"{judge}.{key}"))
+
+
+def _unheard(loaded: Loaded, connections: Connections, environment: Environment, path: str) -> Iterator[SpecError]:
+    """Edges that are to be asked themselves and cannot be: each rollout would hold until its deadline."""
+    router_name = environment.traffic.router if environment.traffic else ""
+    router = connections.entries.get(router_name)
+    if not isinstance(router, RouterKind) or router.counts:
+        return
+    named = {
+        _source(loaded, f"{path}.judge"): environment.judge.source,
+        f"{path}.traffic.router": None if environment.judge.source else router.metrics,
+    }
+    for key, name in named.items():
+        if name and (name == EDGES or getattr(connections.entries.get(name), "kind", "") == EDGES):
+            problem = f"`{key}`: the edges of {router_name} are of kind {router.kind}, which cannot be asked for counts"
+            hint = (
+                f"name a connection of kind prometheus that scrapes them, in judge.source or `metrics` of {router_name}"
+            )
+            yield SpecError("GP150", problem, hint=hint, where=loaded.where(key))
 
 
 def _source(loaded: Loaded, judge: str) -> str:

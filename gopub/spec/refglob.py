@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 from gopub.errors import UsageError
+from gopub.spec.stars import glob
 
 EVERY = ("refs/heads/**", "refs/tags/**")
 """Every branch and every tag of the repository itself."""
@@ -56,11 +56,4 @@ def is_commit(text: str) -> bool:
 
 def matches(ref: str, patterns: Sequence[str]) -> bool:
     """Whether one of the patterns stands for the ref."""
-    return any(_compiled(pattern).fullmatch(ref) for pattern in patterns)
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", pattern)
-    stands = {"**": ".*", "*": "[^/]*"}
-    return re.compile("".join(stands.get(part) or re.escape(part) for part in parts), re.DOTALL)
+    return any(glob(pattern).matches(ref) for pattern in patterns)

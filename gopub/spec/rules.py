@@ -10,13 +10,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gopub.spec.admitrules import wrong_admit
 from gopub.spec.budget import BudgetSpec, PromoteSpec
+from gopub.spec.endpoints import AUTO, hidden_by, pattern
 from gopub.spec.endpoints import MOST as MOST_ENDPOINTS
-from gopub.spec.endpoints import hidden_by, pattern
 from gopub.spec.fields import say_fraction
-from gopub.spec.heard import deaf_to, never_equal, useless_key
+from gopub.spec.heard import useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
 from gopub.spec.own import wrong
+from gopub.spec.route import PARTS
+from gopub.spec.route import wrong as wrong_route
 from gopub.spec.tree import Path, dotted
 from gopub.units import say_seconds
 
@@ -24,8 +27,6 @@ MAX_STEPS = 50
 MAX_WORDS = 100
 SHORTEST, LONGEST = 300.0, 3650 * 86400.0
 """Seconds over which an error budget can be counted: several scrapes, and what Prometheus takes for a duration."""
-PARTS = 10_000
-"""Edges share out traffic in units of 0.01%."""
 
 _PLACE = re.compile(r"((^|/)(?!-|\.gopub|\.(/|$))[A-Za-z0-9._@+-]+)+")
 
@@ -44,8 +45,13 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
     """Everything that is wrong between the keys of a spec whose single values are right."""
     yield from _targets(spec)
     yield from _listed_twice(spec.evidence.sbom, ("evidence", "sbom"))
+    if spec.evidence.sign.key is not None and spec.evidence.sign.keyless is not None:
+        text = "a release is signed once, and `key` says with what"
+        yield Problem(("evidence", "sign", "keyless"), "GP365", text, "leave one of them out")
     for name, environment in spec.environments.items():
         path: Path = ("environments", name)
+        for below, *told in wrong_admit(environment.admit):
+            yield Problem((*path, "admit", *below), *told)
         yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
         yield from _traffic(environment, path)
         yield from _heard(environment, path)
@@ -112,9 +118,6 @@ def _traffic(environment: Environment, path: Path) -> Iterator[Problem]:
             yield Problem((*here, "weight"), "GP121", text, "write at least 0.01%")
         if step.weight is not None and step.route is not None:
             yield Problem((*here, "route"), "GP128", "`weight` stands in the same step", "make two steps of it")
-        header = step.route.header if step.route else None
-        if header is not None and len(header) != 1:
-            yield Problem((*here, "route", "header"), "GP129", f"{len(header)} headers", "write exactly one")
     if environment.traffic is None and environment.rollout.keep_stable:
         yield Problem((*path, "rollout", "keep_stable"), "GP128", "there is no `traffic` to compare by", hint)
     if environment.traffic is None:
@@ -130,9 +133,8 @@ def _heard(environment: Environment, path: Path) -> Iterator[Problem]:
     if found := useless_key(traffic.sticky, trust=trust):
         yield Problem((*path, "traffic", "sticky"), "GP129", *found)
     for index, step in enumerate(steps):
-        for name, value in ((step.route and step.route.header) or {}).items():
-            if found := deaf_to(name, trust=trust) or never_equal(value):
-                yield Problem((*path, "rollout", "steps", index, "route", "header"), "GP129", *found)
+        for below, text, instead in wrong_route(step.route, trust=trust) if step.route else ():
+            yield Problem((*path, "rollout", "steps", index, "route", *below), "GP129", text, instead)
 
 
 def _unjudged(judge: Judge, path: Path) -> Iterator[Problem]:
@@ -199,8 +201,12 @@ def _endpoints(texts: Sequence[str], path: Path) -> Iterator[Problem]:
         hint = f"{MOST_ENDPOINTS} is the most: name those that matter, all others are in the totals"
         yield Problem(path, "GP149", f"{len(texts)} endpoints", hint)
     yield from _listed_twice(texts, path)
+    if AUTO in texts[:-1]:
+        hint = "write auto last: what is declared goes before, as it is written"
+        yield Problem((*path, texts.index(AUTO)), "GP149", "auto is not the last one", hint)
+        return
     patterns = [found for text in texts if (found := pattern(text))]
-    for at, text in enumerate(texts):
+    for at, text in enumerate(texts[: len(patterns)]):
         if (before := hidden_by(patterns, at)) is not None and text not in texts[:at]:
             said = f"{texts[before]!r} comes before {text!r} and takes all of its requests"
             yield Problem((*path, at), "GP149", said, "the first that fits wins: write the narrower one first")

@@ -6,12 +6,12 @@ import ipaddress
 import re
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from gopub.spec.endpoints import pattern
+from gopub.spec.endpoints import AUTO, pattern
 from gopub.spec.fields import Word, matching, refuse, telling
 from gopub.spec.near import did_you_mean
 from gopub.spec.selector import parse_selector
@@ -94,7 +94,7 @@ def _endpoint(value: str) -> str:
 
 
 def _pattern(value: str) -> str:
-    if pattern(value) is not None:
+    if value == AUTO or pattern(value) is not None:
         return value
     path = value.partition(" ")[2] or value
     hint = 'write a path, with a method where it matters: "/checkout", "POST /orders/*", "/api/**"'
@@ -177,7 +177,20 @@ Network = Annotated[Word, AfterValidator(_network)]
 """An address or a network in CIDR form."""
 
 EndpointPattern = Annotated[Word, AfterValidator(_pattern)]
-"""A path, with a method or without, see endpoints.py."""
+"""A path, with a method or without, see endpoints.py; or ``auto``."""
+
+
+def _several(value: Any) -> Any:
+    return [value] if value == AUTO else value
+
+
+def _or_auto(schema: dict[str, Any]) -> None:
+    listed = {key: schema.pop(key) for key in ("type", "items")}
+    schema["anyOf"] = [listed, {"const": AUTO}]
+
+
+EndpointPatterns = Annotated[tuple[EndpointPattern, ...], BeforeValidator(_several), Field(json_schema_extra=_or_auto)]
+"""Patterns; ``auto`` alone is a list of it."""
 
 SelectorText = Annotated[Word, AfterValidator(telling(_selector))]
 """Label terms, see selector.py."""

@@ -8,8 +8,10 @@ start ends on the next day and belongs to the day on which it starts. Its start 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from gopub.errors import SpecError
@@ -48,6 +50,49 @@ class Window:
         # Zone offsets are whole minutes, so a window opens at a whole minute.
         first = int(unix // 60 + 1) * 60
         return next((float(at) for at in range(first, first + _FURTHEST * 60, 60) if self.contains(at)), None)
+
+    def spans(self, begin: float, end: float) -> tuple[tuple[int, int], ...]:
+        """When it is open between two moments: from, and until, in whole seconds since the epoch and in order.
+
+        It opens and closes at its own times, and where the clocks change; what lies between is constant.
+        """
+        moments = sorted({int(begin), *self._changes(int(begin), int(end)), int(end)})
+        found: list[tuple[int, int]] = []
+        for moment, following in pairwise(moments):
+            if not self.contains(moment):
+                continue
+            if found and found[-1][1] == moment:
+                found[-1] = (found[-1][0], following)
+            else:
+                found.append((moment, following))
+        return tuple(found)
+
+    def _changes(self, begin: int, end: int) -> Iterator[int]:
+        first = datetime.fromtimestamp(begin, self.zone).date() - timedelta(days=1)
+        for day in range((end - begin) // 86_400 + 3):
+            for minute in (0, self.start, self.end % _DAY):
+                wall = datetime.combine(first + timedelta(days=day), time(minute // 60, minute % 60), self.zone)
+                # In a missing or doubled hour a wall clock's time is two moments, or none: both guesses are looked at.
+                for fold in (0, 1):
+                    if begin < (moment := int(wall.replace(fold=fold).timestamp())) < end:
+                        yield moment
+        yield from self._clock_changes(begin, end)
+
+    def _clock_changes(self, begin: int, end: int) -> Iterator[int]:
+        """The moments at which the zone's offset changes, which are whole minutes."""
+        edge = begin
+        while edge < end:
+            following = min(edge + 3600, end)
+            if self._offset(edge) != self._offset(following):
+                low, high = edge, following
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    low, high = (middle, high) if self._offset(middle) == self._offset(edge) else (low, middle)
+                yield high
+            edge = following
+
+    def _offset(self, moment: int) -> timedelta | None:
+        return datetime.fromtimestamp(moment, self.zone).utcoffset()
 
     def __str__(self) -> str:
         """As it was written."""

@@ -3,6 +3,8 @@
 blobs/sha256/<digest>                        a file by its digest
 releases/<release id>/release.json           the manifest; its id is its digest
 releases/<release id>/release.json.sigstore.json   the signature over it
+releases/<release id>/admissions/<env>/<target>/<when>-<digest>   that it was admitted there then, and by whom
+releases/<release id>/countersigned/<digest>.sigstore.json   what others signed it with, by the bundle's digest
 apps/<app>/<version>                         the release id of a version, as text
 """
 
@@ -14,6 +16,7 @@ from gopub.errors import UsageError
 
 MANIFEST = "release.json"
 BUNDLE = "release.json.sigstore.json"
+COUNTERSIGNED = "countersigned"
 
 _PART = r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,99}"
 _KEY = re.compile(rf"{_PART}(?:/{_PART}){{0,7}}")
@@ -33,6 +36,30 @@ def manifest_key(release_id: str) -> str:
 def bundle_key(release_id: str) -> str:
     """Where the signature over the manifest lies."""
     return check_key(f"releases/{release_id}/{BUNDLE}")
+
+
+def admissions_prefix(release_id: str, env: str, target: str) -> str:
+    """Before which all admissions of a release into an env lie, of hosts of that kind."""
+    return f"releases/{release_id}/admissions/{env}/{target.replace('/', '-')}/"
+
+
+def admission_key(release_id: str, env: str, target: str, verified: str, digest: str) -> str:
+    """Where one admission lies, by its moment (as in ``2026-11-30T12:00:00Z``) and its digest.
+
+    So the last name is the newest one, and none is ever in another's place.
+    """
+    when = verified.replace("-", "").replace(":", "")
+    return check_key(f"{admissions_prefix(release_id, env, target)}{when}-{digest[:16]}")
+
+
+def countersignatures(release_id: str) -> str:
+    """What the keys of further signatures over the manifest begin with."""
+    return f"releases/{release_id}/{COUNTERSIGNED}/"
+
+
+def countersignature_key(release_id: str, digest: str) -> str:
+    """Where a further signature over the manifest lies; ``digest`` is that of the bundle."""
+    return check_key(f"{countersignatures(release_id)}{digest}.sigstore.json")
 
 
 def version_key(app: str, version: str) -> str:

@@ -1,8 +1,9 @@
 """Traffic: route tables, who gets the canary and why, and the edges that obey."""
 
+from gopub.traffic.asked import Request
 from gopub.traffic.buckets import bucket
 from gopub.traffic.check import validate
-from gopub.traffic.explain import Explanation, Request, explain
+from gopub.traffic.explain import Explanation, explain
 from gopub.traffic.protocol import (
     MOST_SKEW,
     EdgeAck,

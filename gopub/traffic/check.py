@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
 from gopub.errors import UsageError
 from gopub.spec.endpoints import MOST, pattern
+from gopub.traffic.addresses import is_endpoint, is_network
+from gopub.traffic.conditions import Header, Share, walk
+from gopub.traffic.shapes import TOKEN, named_problems
+from gopub.traffic.shapes import problems as condition_problems
 from gopub.traffic.table import FULL, RouteTable, Rule, Track
 
-RESERVED = ("canary", "default", "lapsed", "none", "no-subject", "only-canary", "weight")
+RESERVED = ("bad-tags", "canary", "default", "lapsed", "none", "no-subject", "only-canary", "weight")
 """What the edge itself says in ``x-gopub-rule``; no rule may have such an id."""
 
+MOST_CONDITIONS = 256
+"""In all rules of a table together."""
 _MOST = 2**53
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _PRINTABLE = re.compile(r"[ -~]*")
 _RELEASE = re.compile(r"[0-9a-f]{12,64}")
-_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
-_NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?")
 
 
 def validate(table: RouteTable) -> None:
@@ -42,6 +44,7 @@ def problems(table: RouteTable) -> Iterator[str]:
     yield from _canary(table)
     for at, rule in enumerate(table.rules):
         yield from _rule(table, at, rule)
+    yield from _conditions(table)
     for at, network in enumerate(table.trust):
         if not is_network(network):
             yield f'trust[{at}] "{network}" is not a network'
@@ -75,7 +78,7 @@ def _texts(table: RouteTable) -> Iterator[str]:
         if len(value) > 128 or not _PRINTABLE.fullmatch(value):
             yield f"{key} is not printable ASCII of at most 128 characters"
     kind, _, name = table.sticky.partition(":")
-    if table.sticky != "address" and not (kind in ("header", "cookie") and _TOKEN.fullmatch(name)):
+    if table.sticky != "address" and not (kind in ("header", "cookie") and TOKEN.fullmatch(name)):
         yield f'sticky "{table.sticky}" is none of address, header:NAME, cookie:NAME'
 
 
@@ -117,10 +120,18 @@ def _rule(table: RouteTable, at: int, rule: Rule) -> Iterator[str]:
         yield f'rules[{at}].id "{rule.id}" is not a free name'
     if any(earlier.id == rule.id for earlier in table.rules[:at]):
         yield f'rule "{rule.id}" stands in the table twice'
-    if not _TOKEN.fullmatch(rule.header_name):
-        yield f'rules[{at}].header.name "{rule.header_name}" is not a header name'
-    if not 1 <= len(rule.header_value) <= 256 or not _PRINTABLE.fullmatch(rule.header_value):
-        yield f"rules[{at}].header.value is not printable ASCII of 1 to 256 characters"
+    if isinstance(rule.when, Header) and rule.to == "canary" and rule.until is None:
+        yield from named_problems(rule.when, f"rules[{at}].header")
+    else:
+        yield from condition_problems(rule.when, f"rules[{at}].when")
+
+
+def _conditions(table: RouteTable) -> Iterator[str]:
+    found = [one for rule in table.rules for one in walk(rule.when)]
+    if len(found) > MOST_CONDITIONS:
+        yield f"rules have {len(found)} conditions, and {MOST_CONDITIONS} at most"
+    if not table.salt and any(isinstance(one, Share) for one in found):
+        yield "share needs a salt"
 
 
 def _endpoints(table: RouteTable) -> Iterator[str]:
@@ -133,26 +144,3 @@ def _endpoints(table: RouteTable) -> Iterator[str]:
             yield f'endpoint "{endpoint.match}" stands in the table twice'
         if endpoint.slow is not None and not 0.001 <= endpoint.slow <= 600:
             yield f"endpoints[{at}].slow is not a number of seconds from 0.001 to 600"
-
-
-def is_endpoint(text: str) -> bool:
-    """Whether the text is ``ip:port`` or ``[v6]:port``."""
-    match = _ENDPOINT.fullmatch(text)
-    if match is None or not 1 <= int(match[3]) <= 65535:
-        return False
-    return _is_ip(match[1] or match[2], 6 if match[1] else 4)
-
-
-def is_network(text: str) -> bool:
-    """Whether the text is an address or a CIDR network, host bits allowed."""
-    try:
-        return bool(_NETWORK.fullmatch(text)) and bool(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        return False
-
-
-def _is_ip(text: str, version: int) -> bool:
-    try:
-        return ipaddress.ip_address(text).version == version
-    except ValueError:
-        return False

@@ -43,6 +43,10 @@ class Seen:
         lines = self._lines.get(looked_for(name))
         return lines[0] if lines else None
 
+    def lines(self, name: str) -> list[str]:
+        """All lines of that name, in the order in which they are sent."""
+        return self._lines.get(looked_for(name), [])
+
     def chain(self) -> list[str]:
         """What stands in x-forwarded-for, nearest last."""
         return [hop for hop in re.split(r"[, \t]+", ",".join(self._lines.get("x-forwarded-for", ()))) if hop]

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gopub.canon import Json
+from gopub.traffic.conditions import said
 from gopub.traffic.explain import Explanation
+from gopub.traffic.outcomes import Outcome
 from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeStatus, say_skew
-from gopub.traffic.table import FULL, RouteTable, Track, to_json
+from gopub.traffic.replaying import MOST_USERS, Replayed
+from gopub.traffic.table import FULL, RouteTable, Rule, Track, to_json
 from gopub.units import say_seconds
 
 
@@ -16,6 +19,38 @@ def say_explanation(found: Explanation, *, revision: int, edge: str = "", skew: 
     where = f"{found.track} {found.release}: {', '.join(found.hosts)}" if found.hosts else "nowhere: 503"
     whose = f"edge {edge}, " if edge else ""
     return "\n  ".join([where, f"rule {found.rule} ({whose}revision {revision}): {found.why}", *_clock(skew)])
+
+
+_BECAME = {"matched": "yes", "missed": "no", "over": "no", "unasked": "not asked"}
+
+
+def say_outcomes(found: tuple[Outcome, ...]) -> Iterator[str]:
+    """A line for each rule, in their order; none where the only one decided, or none was asked."""
+    if all(one.became == "unasked" for one in found) or [one.became for one in found] == ["matched"]:
+        return
+    for one in found:
+        yield f"rule {one.id}: {_BECAME[one.became]}, {one.why}"
+
+
+def say_replayed(found: Replayed) -> Iterator[str]:
+    """First how many would move, then from where to where, then examples, then what could not be told."""
+    few = "" if len(found.users) < MOST_USERS else "more than "
+    yield (
+        f"{found.moved} of {found.requests} requests ({found.moved / found.requests:.2%}) and {len(found.moved_users)} "
+        f"of {few}{len(found.users)} users would change their track"
+    )
+    for (before, after), count in sorted(found.ways.items()):
+        yield f"  {before} stays: {count}" if before == after else f"  {before} to {after}: {count}"
+    for move in found.moves:
+        yield f"line {move.line}: {move.asked}"
+        for name, side in (("now", move.before), ("then", move.after)):
+            yield f"  {name} {side.track} by {side.rule}: {side.why}"
+    if found.first_unread:
+        first = found.first_unread
+        yield f"{found.unread} lines are no requests; the first is line {first.number}: {first.why}"
+    for name in sorted(found.unknown):
+        key = f"http_{name.replace('-', '_')}"
+        yield f"no line has the header {name}, for which a table asks: log it as {key}, or it counts as missing"
 
 
 def say_files(found: EdgeFiles) -> str:
@@ -52,7 +87,14 @@ def _lines(table: RouteTable, status: EdgeStatus, now: float) -> Iterator[str]:
     if table.canary:
         yield f"weight {table.weight * 100 / FULL:g}% by {table.sticky}{_term(table, now)}"
     for rule in table.rules:
-        yield f"rule {rule.id}: {rule.header_name}: {rule.header_value}"
+        yield f"rule {rule.id}: {said(rule.when)}, to {rule.to}{_over(rule, now)}"
+
+
+def _over(rule: Rule, now: float) -> str:
+    if rule.until is None:
+        return ""
+    left = rule.until - now
+    return f", ends in {say_seconds(round(left, 1))}" if left > 0 else ", its time is over"
 
 
 def _peers(track: Track, status: EdgeStatus) -> str:

@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gopub.canon import Json, canonical
+from gopub.traffic.conditions import Condition, Header
+from gopub.traffic.conditions import to_json as condition_json
 
 SCHEMA = "gopub/route-table/v1"
 FULL = 10_000
 """The weight that sends every subject to the canary."""
 
+Side = Literal["stable", "canary"]
 Lapse = Literal["stable", "keep"]
 Latency = Literal["auto", "header", "total"]
 
@@ -55,11 +58,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Requests whose header has exactly this value go to the canary; the first rule that matches wins."""
+    """Requests of which ``when`` holds go to a track, until a moment (seconds since the epoch) if there is one.
+
+    The first rule that matches wins; one whose time is over matches nothing.
+    """
 
     id: str
-    header_name: str
-    header_value: str
+    when: Condition
+    to: Side = "canary"
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +160,7 @@ def to_json(table: RouteTable) -> dict[str, Json]:
         "canary": _track_json(table.canary),
         "canary_until": table.canary_until,
         "lapse": table.lapse,
-        "rules": [
-            {"id": rule.id, "header": {"name": rule.header_name, "value": rule.header_value}} for rule in table.rules
-        ],
+        "rules": [_rule_json(rule) for rule in table.rules],
         "trust": list(table.trust),
         "fallback": table.fallback,
     }
@@ -164,6 +169,15 @@ def to_json(table: RouteTable) -> dict[str, Json]:
     if table.endpoints:
         doc["endpoints"] = [_endpoint_json(one) for one in table.endpoints]
     return doc if not table.warmup else {**doc, "warmup": table.warmup, "weight_from": table.weight_from}
+
+
+def _rule_json(rule: Rule) -> Json:
+    """One header and no more is written as it ever was: edges of older versions know no other rule."""
+    condition = condition_json(rule.when)
+    if isinstance(rule.when, Header) and rule.to == "canary" and rule.until is None:
+        return {"id": rule.id, **condition}
+    doc: dict[str, Json] = {"id": rule.id, "when": condition, "to": rule.to}
+    return doc if rule.until is None else {**doc, "until": rule.until}
 
 
 def _endpoint_json(endpoint: Endpoint) -> Json:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from gopub.canon import Json, bounded
 from gopub.errors import UsageError
 from gopub.traffic.check import validate
-from gopub.traffic.table import Endpoint, Lapse, Latency, Peer, RouteTable, Rule, Track
+from gopub.traffic.conditions import Condition
+from gopub.traffic.shapes import condition
+from gopub.traffic.table import Endpoint, Lapse, Latency, Peer, RouteTable, Rule, Side, Track
 
 String = Annotated[str, Strict()]
 Whole = Annotated[int, Strict()]
@@ -27,6 +29,10 @@ _KINDS = {
     "model_type": "an object",
 }
 _SHAPE = ("missing", "extra_forbidden")
+
+
+def _header(value: Json) -> Condition:
+    return condition({"header": value})
 
 
 class _Object(BaseModel):
@@ -48,14 +54,29 @@ class _Track(_Object):
         return Track(self.release, tuple(Peer(*one) for one in peers))
 
 
-class _Header(_Object):
-    name: String
-    value: String
-
-
 class _Rule(_Object):
+    """``{id, header}``, or ``{id, when}`` with the track and the time of its end."""
+
     id: String
-    header: _Header
+    header: Annotated[Condition | None, BeforeValidator(_header)] = None
+    when: Annotated[Condition | None, BeforeValidator(condition)] = None
+    to: Side = "canary"
+    until: Number | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_form(cls, value: Json) -> Json:
+        if isinstance(value, Mapping) and "id" in value:
+            if "when" not in value and "header" not in value:
+                raise PydanticCustomError("condition", "{reason}", {"reason": ".header is missing"})
+            for key in sorted({"header"} & value.keys() if "when" in value else {"to", "until"} & value.keys()):
+                raise PydanticCustomError("condition", "{reason}", {"reason": f".{key} is not known"})
+        return value
+
+    def value(self) -> Rule:
+        found = self.when or self.header
+        assert found is not None  # noqa: S101 - the one form has it
+        return Rule(self.id, found, self.to, self.until if "until" in self.model_fields_set else None)
 
 
 class _Endpoint(_Object):
@@ -96,7 +117,7 @@ class _Table(_Object):
             **self.model_dump(exclude={"schema_", "stable", "canary", "rules", "endpoints"}),
             stable=self.stable.value() if self.stable else None,
             canary=self.canary.value() if self.canary else None,
-            rules=tuple(Rule(one.id, one.header.name, one.header.value) for one in self.rules),
+            rules=tuple(one.value() for one in self.rules),
             endpoints=tuple(one.value() for one in self.endpoints),
         )
 
@@ -132,6 +153,8 @@ def _say(error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         place[-1] = bounded(str(place[-1]), 60)
     path = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in place)[1:] if place else "the table"
+    if kind == "condition":
+        return path.removesuffix(".header") + str(error["ctx"]["reason"])  # which says of a header that it is one
     if kind in _SHAPE:
         return f"{path} is {'missing' if kind == 'missing' else 'not known'}"
     if kind == "literal_error":

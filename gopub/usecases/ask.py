@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gopub.clock import Clock, SystemClock
 from gopub.errors import LockedError, RefusedError, UsageError
 from gopub.journal import events as ev
@@ -10,9 +12,14 @@ from gopub.journal.state import State
 from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of
 from gopub.judge.gates import HOLD, RESUME, closed_gate, hold_of, say_hold
+from gopub.spec.people import People, Who
+from gopub.usecases.approvers import Word, word_of
+from gopub.wiring.people import house, os_login
 
-TRIES = 5
-"""So many people may ask in the same moment."""
+LONGEST_REASON = 4000
+"""Characters of a reason that are kept: each look of the driver, each page and each message reads it again."""
+TRIES = 50
+"""So often a person's word gives way to others: a flood of alerts in the same moment keeps no `abort` out."""
 
 
 def ask(
@@ -23,15 +30,22 @@ def ask(
     *,
     actor: str = "",
     run: str = "",
+    word: Word | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Write down that somebody asks; several may ask at the same time. ``run``: see `events.Asked`.
 
+    ``word`` is that of a person whose name was looked at; ``actor`` of whoever asks otherwise. Of a reason that is a
+    book the beginning is kept: it keeps nobody from holding or going back.
+
     Raises:
         LockedError: GP704 others were quicker, again and again.
     """
-    stream, actor = asked_of(rollout), actor or whoami()
-    event = ev.Asked(what, reason, actor, (clock or SystemClock()).now(), run)
+    word = word or Word(actor or whoami())
+    stream, actor = asked_of(rollout), word.actor
+    if len(reason) > LONGEST_REASON:
+        reason = f"{reason[: LONGEST_REASON - 1]}…"
+    event = ev.Asked(what, reason, actor, (clock or SystemClock()).now(), run, word.verified, word.allowed)
     for left in reversed(range(TRIES)):
         try:
             journal.append(stream, len(journal.read(stream)), [event], actor=actor)
@@ -42,15 +56,24 @@ def ask(
             return
 
 
-def ask_promote(journal: Journal, rollout: str, reason: str, clock: Clock | None = None) -> State:
+def ask_promote(
+    journal: Journal,
+    rollout: str,
+    reason: str,
+    clock: Clock | None = None,
+    *,
+    who: Who | None = None,
+    people: Callable[[], People | None] = house,
+) -> State:
     """Ask for the next step: an approval where one is waited for, else the end of the bake.
 
     A rollout that has touched nothing yet and whose first step may not begin is about to wait, or does: then that
-    step is meant, also where its driver has not written (or died before it wrote) that it waits.
+    step is meant, also where its driver has not written (or died before it wrote) that it waits. ``who`` asks is the
+    one who sits here; ``people`` are those of the house.
 
     Raises:
         UsageError: GP943 there is nothing to go on to.
-        RefusedError: GP745 somebody holds it.
+        RefusedError: GP745 somebody holds it; GP991, GP992, GP993, GP995 the step is not his to approve.
     """
     state = read_state(journal, rollout)
     step = state.step
@@ -59,7 +82,8 @@ def ask_promote(journal: Journal, rollout: str, reason: str, clock: Clock | None
     if hold := standing_hold(journal, rollout):
         raise RefusedError("GP745", f"rollout {rollout} is {say_hold(hold)}", hint=f"first `gopub resume {rollout}`")
     index = step.index if _waits(journal, state, step.index, (clock or SystemClock()).now()) else step.index + 1
-    ask(journal, rollout, f"promote:{index}", reason)
+    word = word_of(who or os_login(), state, index, people())
+    ask(journal, rollout, f"promote:{index}", reason, word=word)
     return state
 
 
@@ -73,14 +97,23 @@ def ask_abort(journal: Journal, rollout: str, reason: str) -> State:
     if state.closed:
         what = f"rollout {rollout} is over ({state.closed.outcome.value})"
         raise UsageError("GP943", what, hint="see `gopub rollback`")
-    ask(journal, rollout, "abort", reason)
+    ask(journal, rollout, "abort", reason, word=word_of(os_login(), state, None, None))
     return state
 
 
 def ask_hold(
-    journal: Journal, rollout: str, reason: str, *, actor: str = "", run: str = "", clock: Clock | None = None
+    journal: Journal,
+    rollout: str,
+    reason: str,
+    *,
+    actor: str = "",
+    run: str = "",
+    word: Word | None = None,
+    clock: Clock | None = None,
 ) -> ev.Asked:
     """Ask that the rollout grows no further; gives the hold that stands, which may be another's from before.
+
+    One that is for an alert ends with the alert, so it spares nobody's own.
 
     Raises:
         UsageError: GP943 the rollout is over or goes back.
@@ -89,13 +122,21 @@ def ask_hold(
     if not state.rollout or state.closed or state.back:
         raise UsageError("GP943", f"rollout {rollout} is {_end(state)}: there is nothing to hold",
                          hint="see `gopub status`")  # fmt: skip
-    if (hold := standing_hold(journal, rollout)) is None:
-        ask(journal, rollout, HOLD, reason, actor=actor, run=run, clock=clock)
+    if (hold := standing_hold(journal, rollout)) is None or hold.alert:
+        ask(journal, rollout, HOLD, reason, actor=actor, run=run, word=word, clock=clock)
         hold = standing_hold(journal, rollout)
-    return hold or ev.Asked(HOLD, reason, actor)  # somebody resumed it at the same moment
+    return hold or ev.Asked(HOLD, reason, word.actor if word else actor)  # somebody resumed it at the same moment
 
 
-def ask_resume(journal: Journal, rollout: str, reason: str, *, actor: str = "", clock: Clock | None = None) -> ev.Asked:
+def ask_resume(
+    journal: Journal,
+    rollout: str,
+    reason: str,
+    *,
+    actor: str = "",
+    word: Word | None = None,
+    clock: Clock | None = None,
+) -> ev.Asked:
     """End the hold that stands; gives it.
 
     Raises:
@@ -106,7 +147,7 @@ def ask_resume(journal: Journal, rollout: str, reason: str, *, actor: str = "", 
     if hold is None or state.closed:
         what = f"is {_end(state)}" if state.closed or not state.rollout else "is not held"
         raise UsageError("GP746", f"rollout {rollout} {what}", hint="see `gopub status`")
-    ask(journal, rollout, RESUME, reason, actor=actor, clock=clock)
+    ask(journal, rollout, RESUME, reason, actor=actor, word=word, clock=clock)
     return hold
 
 

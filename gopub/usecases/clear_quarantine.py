@@ -9,7 +9,7 @@ from gopub.journal.streams import env_stream
 from gopub.wiring import settings
 
 
-def clear(app: str, env: str, release: str, reason: str) -> None:
+def clear(app: str, env: str, release: str, reason: str, actor: str = "") -> None:
     """Take a release out of an env's quarantine.
 
     Raises:
@@ -22,4 +22,4 @@ def clear(app: str, env: str, release: str, reason: str) -> None:
         raise UsageError("GP728", f"release {release[:12]} is not quarantined in {env}; quarantined: {held}",
                          hint="leave --clear-quarantine out")  # fmt: skip
     event = ev.QuarantineCleared(release, reason)
-    journal.append(env_stream(app, env), state.version, [event], actor=whoami())
+    journal.append(env_stream(app, env), state.version, [event], actor=actor or whoami())

@@ -18,7 +18,7 @@ from gopub.journal.store import Journal
 from gopub.release.admitting import Considered
 from gopub.release.model import SignedRelease
 from gopub.rollout.policy import considered_by, signed_for
-from gopub.spec.models import AdmitSpec
+from gopub.spec.admit import AdmitSpec
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed, frozen, let_in
 from gopub.wiring.backends import BACKENDS

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.journal import events as ev
-from gopub.journal.reading import DAMAGED, read_env_state, read_state
+from gopub.journal.reading import DAMAGED, asked, read_env_state, read_state
 from gopub.journal.state import State
 from gopub.journal.store import Journal
-from gopub.journal.streams import asked_of, stream_of
-from gopub.judge.gates import closed_gate, held_until, hold_of
+from gopub.journal.streams import stream_of
 from gopub.telemetry import log
+from gopub.views.absence import may_go_on
 
 _log = log("recover")
 
@@ -80,7 +80,7 @@ def ready(journal: Journal, now: float, app: str = "", env: str = "") -> list[Fo
     return [
         parameters(one)
         for one in active(journal, app, env)
-        if one.state.waiting and not one.driven and _opens(journal, one.state, now)
+        if one.state.waiting and not one.driven and may_go_on(one.state, asked(journal, one.state.rollout), now)
     ]
 
 
@@ -98,17 +98,6 @@ def parameters(one: Active) -> Found:
 def found(state: State, journal: Journal) -> Found:
     """The same for a rollout whose state is at hand."""
     return parameters(Active(state, _project(journal, state.rollout), driven=False))
-
-
-def _opens(journal: Journal, state: State, now: float) -> bool:
-    if state.plan is None or state.step is None:
-        return False
-    asked = tuple(e.event for e in journal.read(asked_of(state.rollout)) if isinstance(e.event, ev.Asked))
-    if any(one.what == "abort" for one in asked):
-        return True
-    if hold := hold_of(asked):
-        return now >= held_until(state.plan, state.reached, hold)
-    return closed_gate(state.plan, state.step.index, asked, now) is None
 
 
 def _project(journal: Journal, rollout: str) -> str:

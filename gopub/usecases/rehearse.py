@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gopub.canon import Json
-from gopub.errors import GopubError
+from gopub.errors import GopubError, RefusedError
 from gopub.evidence.admission import Admission
 from gopub.journal.reading import read_env_state
 from gopub.plan.model import Plan
 from gopub.plan.preflight import trouble
 from gopub.release.admitting import Considered, decide
+from gopub.release.config import admission_public
 from gopub.rollout.plan import make_plan
-from gopub.rollout.policy import considered_by
+from gopub.rollout.policy import considered_by, kinds_of
+from gopub.rollout.stating import misfit
 from gopub.rollout.survey import read_facts
 from gopub.views.plan import plan_json, plan_lines
 from gopub.wiring import settings
 from gopub.wiring.allowed import let_in, refusal
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import open_ports
-from gopub.wiring.project import open_project
+from gopub.wiring.project import Project, open_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Rehearsal:
         """For people: the checks, then the plan."""
         checks = self.admission.checks
         width = max(len(check.name) for check in checks)
-        told = [f"  {'ok  ' if check.passed else 'FAIL'}  {check.name:<{width}}  {check.reason}" for check in checks]
+        told = [f"  {check.word}  {check.name:<{width}}  {check.reason}" for check in checks]
         release = self.considered.release
         return [
             f"{release.app} {release.version}  {release.release_id}",
@@ -68,9 +70,22 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
     project = await project.naming(admitted.environment, elsewhere)
     async with open_ports(project, admitted) as ports:
         facts = await read_facts(ports.fleet, ports.hosts, ports.environment.instance)
-        targets = tuple(sorted({f"linux/{fact.arch}" for fact in facts.values()}))
-        admission = await decide(ports.store, considered, targets)
+        admission = await decide(ports.store, considered, kinds_of(facts))
         if not admission.accepted:
             return Rehearsal(considered, admission)
         plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
-        return Rehearsal(considered, admission, plan, trouble(env, ports.environment, facts))
+        found = unfit_here(project, considered) if not admission.warnings else None
+        return Rehearsal(considered, admission, plan, found or trouble(env, ports.environment, facts))
+
+
+def unfit_here(project: Project, considered: Considered) -> RefusedError | None:
+    """What is in the way of the key that signs admissions, as far as this machine can tell without one being made.
+
+    A machine that tries a rollout need not be able to sign: a key that does not open here is nothing to say.
+    """
+    admit = project.environment(considered.facts.env).admit
+    try:
+        known = admission_public(admit.statement.key, project.connections)
+    except GopubError:
+        return None
+    return misfit(known, considered) if known is not None else None

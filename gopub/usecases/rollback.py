@@ -26,7 +26,7 @@ from gopub.journal.reading import DAMAGED, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
 from gopub.journal.state import State
 from gopub.journal.store import Journal, open_journal
-from gopub.journal.streams import env_stream
+from gopub.journal.streams import env_stream, stream_of
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back
 from gopub.rollout.backwards import begin_backwards
@@ -39,6 +39,7 @@ from gopub.rollout.wish import Wish
 from gopub.telemetry import log, one_line
 from gopub.traffic.protocol import Router
 from gopub.usecases.aloud import EDGES_SAY, JOURNAL_IS_FREE, Aloud
+from gopub.usecases.post import Post
 from gopub.usecases.way_back import WayBack, past_of, way_back
 from gopub.views.awaited import EDGES
 from gopub.views.loudness import loudness
@@ -50,6 +51,7 @@ from gopub.wiring.nostore import NoStore
 from gopub.wiring.outside import open_fleet, open_router
 from gopub.wiring.ports import Ports
 
+MESSAGES = "messages about it to be handed over"
 JOURNAL_DOWN = DAMAGED | {"GP701"}
 """It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
 LOCKED = 5.0
@@ -95,11 +97,27 @@ async def take_back(
                 if run.state.plan:
                     await run.edges.claim()
                 await go_back(run)
-            return summary(run)
+            made = summary(run)
+            aloud.waits(MESSAGES)
+            await _tell_people(run)
+        return made
     finally:
         if router:
             await router.close()
         await fleet.close()
+
+
+async def _tell_people(run: Run) -> None:
+    """What became of it, bounded: whoever rolls back waits for no chat room. A spool is told of once it is adopted."""
+    if not run.ports.environment.notify:
+        return
+    with suppress(GopubError):
+        journal = await asyncio.to_thread(lambda: settings.journal(patience=LOCKED))
+        post = Post.beside(run, None, journal)
+        there = await asyncio.to_thread(journal.versions, stream_of(run.rollout))
+        if post and there:
+            async with post.carrying():
+                pass
 
 
 async def _begun(kit: Kit, fleet: Fleet, router: Router | None, wish: Wish, tell: Tell, aloud: Aloud) -> Run:

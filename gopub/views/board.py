@@ -7,18 +7,18 @@ driver's, reads the same.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.journal.state import HostState, State, fold
+from gopub.journal.state import State, fold
 from gopub.judge.gates import closed_gate, held_until, hold_of, opens_at
 from gopub.plan.model import Outcome, Plan, PlannedStep
 from gopub.units import say_about, say_seconds
-from gopub.views.amounts import clock
-from gopub.views.pages import TextPage, figures_table, named_key, shown
-from gopub.views.plan import named
+from gopub.views.amounts import clock, names
+from gopub.views.hostrows import host_table
+from gopub.views.pages import MOST_CELL, TextPage, figures_table, named_key, shown, table
 from gopub.views.story import story
 from gopub.views.verdict import because, verdict_view
 
@@ -34,23 +34,70 @@ class Scene:
     entries: Sequence[Entry]
     asked: Sequence[ev.Asked]
     now: float
+    looks: int | None = None
+    """How many looks there were, where some are left out of the entries."""
 
 
-def scene(entries: Sequence[Entry], asked: Sequence[ev.Asked], now: float) -> Scene:
-    """The scene of these entries; they must be all of the rollout's, from its first one on."""
-    return Scene(fold(entry.event for entry in entries), entries, asked, now)
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where the page leads: ``links`` are addresses by their words, ``form`` is that of the approval it waits for."""
+
+    links: Mapping[str, str] = field(default_factory=dict)
+    form: str = ""
+    known: bool = True
+    """Whether the server said what it has: else links may be missing."""
 
 
-def board(of: Scene, picture: str = "") -> TextPage:
+def scene(entries: Sequence[Entry], asked: Sequence[ev.Asked], now: float, *, looks: int | None = None) -> Scene:
+    """The scene of these entries: all of the rollout's, or those that a `Course` keeps."""
+    return Scene(fold(entry.event for entry in entries), entries, asked, now, looks)
+
+
+def board(of: Scene, picture: str = "", ways: Ways = Ways()) -> TextPage:
     """The page; ``picture`` is an SVG file, empty where there is none yet."""
     state = of.state
-    parts = [f"## {shown(headline(of))}", *_what(of), *_verdict(state), *_next(of), *_steps(of), *_hosts(of)]
+    head = shown(headline(of), MOST_CELL)
+    parts = [
+        f"## {head}",
+        *_next(of, ways.form),
+        *_what(of),
+        *_drawn(of),
+        *_verdict(of),
+        *_steps(of),
+        *_hosts(of),
+    ]
     parts += [*_figures(state), *_story(of)]
     if picture and state.verdict is not None:
         parts.append(_image(picture))
+    parts += _see_also(ways)
     text = "\n\n".join(parts) + f"\n\nThe whole record: `gopub explain {state.rollout}`\n"
-    told = f"{state.app} {state.release_version} in {state.env}: {shown(headline(of))}"
-    return TextPage(named_key(f"{state.app}-{state.env}-rollout"), told, text)
+    told = f"{shown(f'{state.app} {state.release_version} in {state.env}', MOST_CELL)}: {head}"
+    return TextPage(rollout_key(state.app, state.env), told, text)
+
+
+def rollout_key(app: str, env: str) -> str:
+    """The key under which the pages of an environment's rollouts are one history."""
+    return named_key(f"{app}-{env}-rollout")
+
+
+def asks_for(of: Scene) -> int | None:
+    """The step, counted from 0, that waits for nothing any more but an approval, or for that and its window."""
+    state, plan, step = of.state, of.state.plan, of.state.step
+    if plan is None or step is None or state.closed or state.back:
+        return None
+    baked = step.index in state.reached and _baked(state, step) >= step.bake
+    if not baked and not state.waiting:
+        return None
+    index = step.index + 1 if baked else step.index
+    wanted = index < len(plan.steps) and plan.steps[index].approve
+    return index if wanted and not any(one.what == f"promote:{index}" for one in of.asked) else None
+
+
+def _see_also(ways: Ways) -> Iterator[str]:
+    if ways.links:
+        yield "See also " + ", ".join(f"[{shown(words)}]({where})" for words, where in ways.links.items())
+    if not ways.known:
+        yield "Links may be missing here: Prefect did not say in time which pages it has"
 
 
 def headline(of: Scene) -> str:
@@ -94,8 +141,7 @@ def _where(state: State) -> str:
     if state.plan is None or state.step is None:
         return ""
     step = state.step
-    traffic = f"header {step.header[0]}: {step.header[1]}" if step.header else f"{step.weight / 100:g}%"
-    return f"step {step.index + 1} of {len(state.plan.steps)}, {traffic}: "
+    return f"step {step.index + 1} of {len(state.plan.steps)}, {step.traffic}: "
 
 
 def _waits_for(state: State) -> str:
@@ -145,39 +191,93 @@ def _what(of: Scene) -> Iterator[str]:
     yield shown(f"{of.state.app} {of.state.release_version} into {of.state.env}, rollout {of.state.rollout}; {asked}")
 
 
-def _verdict(state: State) -> Iterator[str]:
+def _drawn(of: Scene) -> Iterator[str]:
+    """When this was so: Prefect's page does not say when it was drawn, and one whose driver died stays as it is."""
+    if of.state.closed:
+        return
+    at = f"This was so at {clock(of.now, of.now)}"
+    if of.state.waiting:
+        yield f"{at}, and is drawn again when it goes on: nobody has to drive it while it waits"
+    else:
+        yield f"{at}, and is drawn again at every look: where that is minutes ago, `gopub status` says how it stands"
+
+
+def _verdict(of: Scene) -> Iterator[str]:
+    state = of.state
     if state.verdict is None:
         return
     view = verdict_view(state.verdict)
-    says, *more = view.lines if view.proof else (f"{view.kind} by rule {view.rule}: {view.reason}",)
+    says = view.says if view.proof else f"{view.kind} by rule {view.rule}: {view.reason}"
     turned = state.closed or state.back
-    if turned is None or because(state.verdict, turned.reason) != says:  # else the headline says it
+    if turned is not None and turned.reason not in ("", state.verdict.reason):
+        yield f"The last verdict before: {shown(says)}"
+    elif turned is None or because(state.verdict, turned.reason) != says:  # else the headline says it
         yield f"**{shown(says)}**"
-    yield from map(shown, more)
+    if view.proof:
+        yield shown(view.proof)
+    if view.todo and turned is None and asks_for(of) is None:
+        yield f"To do: {shown(view.todo)}"
 
 
-def _next(of: Scene) -> Iterator[str]:
-    """What comes next and when, as far as it is known."""
+def _next(of: Scene, form: str) -> Iterator[str]:
+    """What comes next and when, as far as it is known, and what whoever reads this may do."""
     state, plan, step = of.state, of.state.plan, of.state.step
-    if plan is None or step is None or state.closed or state.back:
+    if state.closed:
+        yield from _left(of, state.closed)
+        return
+    if plan is None or step is None or state.back:
         return
     if hold := hold_of(of.asked):
         ends = clock(held_until(plan, state.reached, hold), of.now)
-        yield f"Next: it goes back at {ends}, unless somebody resumes it (`gopub resume`)"
+        how = "`gopub resume`, or Resume on its run's page" if hold.run else "`gopub resume`"
+        yield f"**Next:** it goes back at {ends}, unless somebody resumes it ({how})"
+        return
+    if (index := asks_for(of)) is not None:
+        yield _asked_for(of, plan.steps[index], form)
         return
     if state.waiting:
         opens = opens_at(plan, step.index, of.asked, of.now)
-        yield f"Next: it goes on at {clock(opens, of.now)}" if opens else "Next: it goes on once somebody approves"
+        yield f"**Next:** it goes on at {clock(opens, of.now)}" if opens else "**Next:** it goes on within a minute"
         return
     if step.index not in state.reached:
         return
     after = _after(plan, step)
     gate = closed_gate(plan, step.index + 1, of.asked, of.now)
     earliest = clock(of.now + max(0.0, step.bake - _baked(state, step)), of.now)
-    ends = clock(min(state.reached.values()) + plan.deadline, of.now)
     gated = f", and {gate}" if gate else ""
-    late = f"it goes back at {ends} if it is not through by then"
-    yield f"Next: {after} at {earliest} at the earliest{shown(gated)}; {late}"
+    late = f"it goes back at {_deadline(of, plan)} if it is not through by then"
+    yield f"**Next:** {after} at {earliest} at the earliest{shown(gated)}; {late}"
+
+
+def _asked_for(of: Scene, step: PlannedStep, form: str) -> str:
+    """The one thing that whoever opens this page may have to do."""
+    where = f"**[the form]({form})**" if form else "the form in Prefect"
+    how = f"approve it in {where} or by `gopub promote`; to say no, choose abort there, or `gopub abort`"
+    late = (
+        f"; it goes back at {_deadline(of, of.state.plan)} if nobody does" if of.state.plan and of.state.reached else ""
+    )
+    return (
+        f"**Next:** step {step.index + 1} ({shown(step.says)}) begins once {shown(step.approve)} approves: {how}{late}"
+    )
+
+
+def _deadline(of: Scene, plan: Plan) -> str:
+    return clock(min(of.state.reached.values()) + plan.deadline, of.now)
+
+
+def _left(of: Scene, closed: ev.Closed) -> Iterator[str]:
+    """What is left to do where it is over."""
+    verdict = of.state.verdict
+    if owed := [*of.state.owed, *closed.owed_edges]:
+        yield f"**Next:** {shown(names(owed))} could not be confirmed: `gopub recover` once {_they(owed)}"
+    if verdict and (view := verdict_view(verdict)).todo and because(verdict, closed.reason) == view.says:
+        yield f"**Next:** {shown(view.todo)}"
+    elif closed.outcome is Outcome.WITHDRAWN:
+        yield "**Next:** nothing has to be done: the release is not blamed, and may be rolled out again"
+
+
+def _they(owed: Sequence[str]) -> str:
+    return "it answers" if len(owed) == 1 else "they answer"
 
 
 def _after(plan: Plan, step: PlannedStep) -> str:
@@ -192,52 +292,27 @@ def _steps(of: Scene) -> Iterator[str]:
         (str(step.index + 1), step.says, say_seconds(step.bake), step.approve or "-", _step_stands(of, step))
         for step in of.state.plan.steps
     ]
-    yield _table(("step", "hosts, traffic", "bake", "approval", "stands"), rows)
+    yield table(("step", "hosts, traffic", "bake", "approval", "stands"), rows)
 
 
 def _step_stands(of: Scene, step: PlannedStep) -> str:
     state = of.state
     if step.index in state.passed:
         return "passed"
+    if asks_for(of) == step.index:
+        return "waits for its approval"
     if state.step is None or step.index != state.step.index:
         return "-"
     if state.closed or state.back:
         return "turned around here"
-    return "bakes" if step.index in state.reached else "now"
+    if step.index not in state.reached:
+        return "now"
+    return "baked" if _baked(state, step) >= step.bake else "bakes"
 
 
 def _hosts(of: Scene) -> Iterator[str]:
-    plan = of.state.plan
-    if plan is None:
-        return
-    errors = _last_errors(entry.event for entry in of.entries)
-    promoted = of.state.closed is not None and of.state.closed.outcome is Outcome.PROMOTED
-    rows = [
-        (name, named(plan, host.runs or plan.host(name).before), "stable" if promoted else host.track,
-         _has(plan, host), host.owed or errors.get(name, "") or "-")
-        for name, host in of.state.hosts.items()
-    ]  # fmt: skip
-    yield _table(("host", "runs", "track", "new release", "last error"), rows)
-
-
-def _has(plan: Plan, host: HostState) -> str:
-    if host.runs.startswith(plan.release.short):
-        return "runs"
-    return "staged" if host.staged else "not there yet"
-
-
-def _last_errors(events: Iterable[ev.Event]) -> dict[str, str]:
-    """Of each host the last thing that it failed; what it did well afterwards ends it."""
-    errors: dict[str, str] = {}
-    for event in events:
-        match event:
-            case ev.HostFailed(host=host, code=code, message=message):
-                errors[host] = f"{code} {message}"
-            case ev.HostStaged(host=host) | ev.HostSwitched(host=host, track="canary"):
-                errors.pop(host, None)
-            case _:
-                pass
-    return errors
+    if of.state.plan is not None:
+        yield host_table(of.state, of.entries)
 
 
 def _figures(state: State) -> Iterator[str]:
@@ -248,13 +323,8 @@ def _figures(state: State) -> Iterator[str]:
 def _story(of: Scene) -> Iterator[str]:
     """Once it is over: what was seen, concluded, rested on and not seen."""
     if of.state.closed is not None and of.state.verdict is not None:
-        _, *lines = story(of.entries)
+        _, *lines = story(of.entries, looked=of.looks)
         yield "\n".join(f"- {shown(' '.join(line.split()))}" for line in lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *(list(map(shown, row)) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _image(picture: str) -> str:

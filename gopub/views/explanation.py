@@ -43,8 +43,9 @@ def _details(event: ev.Event) -> list[str]:
         case ev.Opened():
             asked = f" because {event.reason}" if event.reason else ""
             return [f"release {event.release}{asked}"]
-        case ev.Admitted(checks=checks):
-            return [f"{check}" for check in checks]
+        case ev.Admitted(checks=checks, statements=statements, unstated=unstated):
+            stated = [f"stated for {one.target} at {one.level} until {one.expires}: {one.place}" for one in statements]
+            return [*checks, *stated, *([f"nothing was stated: {unstated}"] if unstated else [])]
         case ev.Planned(plan=plan):
             return [f"stable: {plan.stable.version if plan.stable else 'none (first release)'}", *plan.notes]
         case ev.HostSwitched(values=values) if values.get("unit.exe_digest"):

@@ -31,6 +31,8 @@ class KnownClass:
     rollout: str
     rollouts: int = 1
     harmless: bool = False
+    example: str = ""
+    """A line of it, as far as one is kept."""
 
     def to_json(self) -> Json:
         """For ``--json``."""
@@ -39,7 +41,7 @@ class KnownClass:
             "class": _shown(one.name), "canary": one.canary, "stable": one.stable, "counted": one.counted,
             "canary_requests": self.canary_requests, "stable_requests": self.stable_requests,
             "since": self.since, "rollout": self.rollout, "rollouts": self.rollouts,
-            "harmless": self.harmless,
+            "harmless": self.harmless, "example": _shown(self.example),
         }  # fmt: skip
 
 
@@ -60,7 +62,11 @@ def read_classes(journal: Journal, app: str, env: str) -> tuple[KnownClass, ...]
         if isinstance(entry.event, ev.EnvOpened):
             for new in _classes(entry, entry.event.rollout, journal.read(stream_of(entry.event.rollout))):
                 old = known.get(new.found.name)
-                known[new.found.name] = replace(new, since=old.since, rollouts=old.rollouts + 1) if old else new
+                known[new.found.name] = (
+                    replace(new, since=old.since, rollouts=old.rollouts + 1, example=new.example or old.example)
+                    if old
+                    else new
+                )
     marked = harmless_of(journal, app, env)
     unseen = {name: KnownClass(class_of(name, ClassState()), 0, 0, "", "", rollouts=0) for name in marked - set(known)}
     known = {name: replace(one, harmless=name in marked) for name, one in (known | unseen).items()}
@@ -84,6 +90,8 @@ def class_lines(classes: Sequence[KnownClass]) -> list[str]:
         loud = "  (harmless)" if one.harmless else "  (stands out)" if one.found.counted else ""
         since = one.since[:10]
         lines.append(f"{one.rollouts:>8}  {since:10}  {ours:>14}  {theirs:>14}  {_shown(one.found.name)}{loud}")
+        if one.example:
+            lines.append(f"{'':>8}  {'':10}  {'':>14}  {'':>14}    such as: {_shown(one.example)}")
     return lines
 
 
@@ -92,7 +100,12 @@ def _classes(opened: Entry, rollout: str, entries: Sequence[Entry]) -> Iterator[
     for name in state.order if state else ():
         if state and name in state.classes:
             yield KnownClass(
-                class_of(name, state.classes[name]), state.canary_requests, state.stable_requests, opened.when, rollout
+                class_of(name, state.classes[name]),
+                state.canary_requests,
+                state.stable_requests,
+                opened.when,
+                rollout,
+                example=state.examples.get(name, ""),
             )
 
 

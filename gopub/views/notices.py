@@ -182,7 +182,7 @@ class Noticing:
         match entry.event:
             case ev.Judged() as judged:
                 self.unread = judged
-                if _gate_is_closed(judged):
+                if gate_is_closed(judged):
                     self.needed |= {judged.step + 1}
             case ev.Waiting(step=step):
                 self.needed |= {step}
@@ -222,7 +222,7 @@ class Noticing:
                 yield Step(step + 1, len(steps), steps[step].hosts, steps[step].weight / 100)
             case ev.Judged() as judged:
                 yield from self._verdict(judged)
-                if _gate_is_closed(judged):
+                if gate_is_closed(judged):
                     yield from self._needed(judged.step + 1)
             case ev.HostSwitched(host=host, to=to, track=track):
                 yield Switched(host, to, track)
@@ -267,7 +267,7 @@ def _matter(judged: ev.Judged, view: VerdictView) -> tuple[str, ...]:
     return (str(judged.step), *view.matter)
 
 
-def _gate_is_closed(judged: ev.Judged) -> bool:
+def gate_is_closed(judged: ev.Judged) -> bool:
     """Whether nothing but a gate keeps the rollout in this step."""
     record = judged.record.get("record")
     history = record.get("history") if isinstance(record, Mapping) else None

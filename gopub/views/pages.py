@@ -9,13 +9,16 @@ from typing import cast
 
 from gopub.canon import Json
 from gopub.journal.state import State
-from gopub.release.model import Release
 from gopub.telemetry import REDACTOR, one_line
+from gopub.views.amounts import names
 from gopub.views.plan import plan_lines
 from gopub.views.runs import SeatView
 from gopub.views.verdict import Figures, number
 
-_MARKUP = re.compile(r"[\\`*_\[\]|#>!]")
+MOST_TEXT, MOST_CELL = 2000, 300
+"""Characters of one text that others wrote, and of one in a table."""
+MOST_ALARMS = 20
+_MARKUP = re.compile(r"[\\`*_\[\]|#>!~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,30 +30,23 @@ class TextPage:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TablePage:
-    """A page with one table: each row gives every column its cell."""
-
-    key: str
-    description: str
-    rows: tuple[Mapping[str, Json], ...]
-
-
-def shown(text: str) -> str:
+def shown(text: str, most: int = MOST_TEXT) -> str:
     """What somebody else wrote (a reason, a host's words), as text of a page: no secret, no markup, no line of its own.
 
-    Secrets first: one with a character of Markdown in it looks like another once that is escaped.
+    Secrets first: one with a character of Markdown in it looks like another once that is escaped, and one that is cut
+    in two looks like none. Whoever writes a book of it gets its beginning shown: ``gopub explain`` has all of it.
     """
-    return _MARKUP.sub(r"\\\g<0>", one_line(REDACTOR.clean(text)).replace("<", "&lt;"))
+    return _MARKUP.sub(r"\\\g<0>", plain(text, most).replace("&", "&amp;").replace("<", "&lt;"))
 
 
-def release_page(release: Release) -> TablePage:
-    """One row for each file of a release."""
-    rows: list[Mapping[str, Json]] = [
-        {"file": file.name, "sha256": file.digest, "bytes": file.size} for file in release.files()
-    ]
-    told = f"{release.app} {release.version}: {release.release_id}"
-    return TablePage(named_key(f"{release.app}-release"), told, tuple(rows))
+def plain(text: str, most: int = MOST_TEXT) -> str:
+    """The same where nothing obeys Markdown, such as the message of a state."""
+    return one_line(cut(REDACTOR.clean(text), most))
+
+
+def cut(text: str, most: int = MOST_TEXT) -> str:
+    """As much of a text as there is room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def plan_page(state: State) -> TextPage | None:
@@ -60,6 +56,15 @@ def plan_page(state: State) -> TextPage | None:
     head, *rest = plan_lines(state.plan)
     text = f"## {shown(head)}\n\n" + "\n".join(f"- {shown(line.strip())}" for line in rest)
     return TextPage(_key(state, "plan"), f"The plan of rollout {state.rollout}", text)
+
+
+def keys_of(state: State, drivers: int) -> dict[str, str]:
+    """The keys of a rollout's further pages, by what they are called; that of its runs where it had several drivers.
+
+    How many is counted: the epoch counts the drivers of all rollouts that an env ever had.
+    """
+    found = {"the plan": _key(state, "plan")} if state.plan else {}
+    return found | ({"its runs": _key(state, "runs")} if drivers > 1 else {})
 
 
 def runs_page(state: State, seats: Sequence[SeatView], linked: Callable[[str], str]) -> TextPage | None:
@@ -73,8 +78,10 @@ def runs_page(state: State, seats: Sequence[SeatView], linked: Callable[[str], s
 
 def back_page(result: Mapping[str, Json]) -> TextPage:
     """What a rollback that somebody asked for came to, from its summary."""
-    alarms = "".join(f"- {shown(alarm)}\n" for alarm in cast("list[str]", result["alarms"]))
-    owed = ", ".join([*cast("list[str]", result["owed"]), *cast("list[str]", result["owed_edges"])])
+    told = cast("list[str]", result["alarms"])
+    alarms = "".join(f"- {shown(alarm)}\n" for alarm in told[:MOST_ALARMS])
+    alarms += f"- and {len(told) - MOST_ALARMS} more\n" if len(told) > MOST_ALARMS else ""
+    owed = names([*cast("list[str]", result["owed"]), *cast("list[str]", result["owed_edges"])])
     head = f"## {result['outcome']}: {result['app']} {result['version']} in {result['env']}\n\n"
     head += f"{shown(str(result['reason']))}\n"
     text = f"{head}\nHosts run {result['runs'] or 'nothing'}; owed: {owed or 'none'}\n\n{alarms}"
@@ -85,9 +92,11 @@ def figures_table(seen: Figures | None) -> str:
     """What was counted, as a table; empty where the verdict was drawn without counting."""
     if seen is None or not seen.counted:
         return ""
+    no_data = f", no data: {shown(seen.no_data)}" if seen.no_data else ""
+    if not (seen.canary_requests or seen.stable_requests or seen.parts) and seen.score is None:
+        return f"No answer was counted{no_data}\n"  # four zeros look like a service that answers without an error
     rows = (("canary", seen.canary_requests, seen.canary_errors), ("stable", seen.stable_requests, seen.stable_errors))
     table = ["| | requests | errors |", "|---|---|---|", *(f"| {name} | {of} | {bad} |" for name, of, bad in rows)]
-    no_data = f", no data: {shown(seen.no_data)}" if seen.no_data else ""
     score, e_value = number(seen.score, "none"), number(seen.e_value, "none")
     parts = [*(f"- {shown(part)}" for part in seen.parts), ""] if seen.parts else []
     return "\n".join([*table, "", f"Score {score}, evidence E {e_value}{no_data}", "", *parts])
@@ -99,4 +108,10 @@ def _key(state: State, what: str) -> str:
 
 def named_key(text: str) -> str:
     """Artifact keys have lower-case letters, digits and dashes only; the same key is one history in the UI."""
-    return "".join(char if char.isalnum() else "-" for char in text.lower())
+    return "".join(char if char.isascii() and char.isalnum() else "-" for char in text.lower())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, its cells as text."""
+    lines = [head, ["---"] * len(head), *([shown(cell, MOST_CELL) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

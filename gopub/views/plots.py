@@ -27,14 +27,18 @@ _MIB = 2.0**20
 _ENDS = ("ROLLBACK", "WITHDRAW")
 
 
-def plot(entries: Sequence[Entry], lang: str = "en") -> str:
-    """The picture of a rollout's journal as an SVG file; the same journal is the same bytes."""
+def plot(entries: Sequence[Entry], lang: str = "en", count: int | None = None) -> str:
+    """The picture of a rollout's journal as an SVG file; the same journal is the same bytes.
+
+    ``count`` is how many looks there were, where ``entries`` lack some of them (`Course`).
+    """
     words, looks = WORDS[lang], looks_of(entries)
     opened = next((one.event for one in entries if isinstance(one.event, ev.Opened)), None)
     named = {"app": opened.app, "version": opened.version, "env": opened.env} if opened else {}
     title = words["title"].format(**named) if opened else ""
     frame = _frame(entries, looks, words)
-    rows = [*_head(entries, looks, frame, opened.rollout if opened else "", words)]
+    many = len(looks) if count is None else count
+    rows = [*_head(entries, looks, frame, opened.rollout if opened else "", words, many)]
     body, at = [svg.text(8, 20, title, class_="head", room=svg.WIDTH - 16)], 22.0
     for row in rows:
         for line in svg.wrapped(row.split(" "), svg.WIDTH - 16):
@@ -65,12 +69,12 @@ def _decided(entries: Sequence[Entry], looks: Sequence[Look]) -> float | None:
 
 
 def _head(
-    entries: Sequence[Entry], looks: Sequence[Look], frame: Frame, rollout: str, words: Mapping[str, str]
+    entries: Sequence[Entry], looks: Sequence[Look], frame: Frame, rollout: str, words: Mapping[str, str], many: int
 ) -> list[str]:
     if not looks:
         return [words["never"].format(rollout=rollout)]
     start = datetime.fromtimestamp(frame.start, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    head = words["from"].format(rollout=rollout, looks=len(looks), start=start)
+    head = words["once" if many == 1 else "from"].format(rollout=rollout, looks=many, start=start)
     after = say_about((frame.decided or 0.0) - frame.start)
     last = {"kind": looks[-1].kind, "rule": looks[-1].rule, "after": after}
     by_hand = looks[-1].kind not in _ENDS and any(isinstance(one.event, ev.GoingBack) for one in entries)

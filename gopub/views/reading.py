@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, takewhile
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 from gopub.journal.reading import asked, read_state
 from gopub.journal.state import EnvState, fold_env
 from gopub.journal.store import Journal
@@ -53,6 +54,16 @@ def read_seats(journal: Journal, rollout: str) -> tuple[SeatView, ...]:
     return seats_of(entry.event for entry in journal.read_turns(stream_of(rollout)))
 
 
+def closed_by(entry: Entry) -> str:
+    """The rollout that an entry of an env's stream closes; empty where it is another entry."""
+    return entry.event.rollout if isinstance(entry.event, ev.EnvClosed) else ""
+
+
+def project_of(entries: Iterable[Entry]) -> str:
+    """The folder that a rollout was started from, by its entries."""
+    return next((entry.event.project for entry in entries if isinstance(entry.event, ev.Opened)), "")
+
+
 def rollout_of(
     journal: Journal, app: str, env: str, runs: Collection[str], since: float = 0.0, most: int | None = None
 ) -> str:
@@ -72,9 +83,16 @@ def rollout_of(
     return next(driven, "")
 
 
-def under_way_since(journal: Journal, since: float) -> Iterator[str]:
-    """Every rollout that was active at some time after ``since``; see `stands` for what it raises."""
+def under_way_since(journal: Journal, since: float, app: str = "", env: str = "") -> Iterator[str]:
+    """Every rollout (of this app and env, if given) that was active at some time after ``since``.
+
+    Raises:
+        GopubError: as `stands`.
+    """
     for stream in journal.streams("env/"):
+        _, its_app, its_env = stream.split("/", 2)
+        if app not in ("", its_app) or env not in ("", its_env):
+            continue
         entries = journal.read(stream)
         opened = [entry.event.rollout for entry in entries if isinstance(entry.event, ev.EnvOpened)]
         closed = {entry.event.rollout: entry.at for entry in entries if isinstance(entry.event, ev.EnvClosed)}

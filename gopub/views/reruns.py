@@ -76,7 +76,7 @@ def _steps(state: State, plan: Plan, entries: Sequence[Entry]) -> tuple[Stretch,
     found = []
     for (index, begin), upto in zip(reached, ends, strict=True):
         step = plan.steps[index]
-        found.append(Stretch(index, begin, upto, step.bake, step.hosts, step.header is None))
+        found.append(Stretch(index, begin, upto, step.bake, step.hosts, not step.chosen))
     return tuple(found)
 
 

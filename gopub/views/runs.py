@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gopub.journal import events as ev
+from gopub.journal.entry import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,12 @@ def seats_of(history: Iterable[ev.Event]) -> tuple[SeatView, ...]:
     """The runs that drove a rollout, in the order in which they came, each as it sat there last."""
     taken = (event for event in history if isinstance(event, ev.SeatTaken) and event.run)
     return tuple({one.run: SeatView(one.run, one.why, one.epoch, one.driver) for one in taken}.values())
+
+
+def unseated(entries: Iterable[Entry], run: str, before: float) -> bool:
+    """Whether another run took this one's seat before that time (seconds since the epoch), and has it still."""
+    seats = [(one.at, one.event.run) for one in entries if isinstance(one.event, ev.SeatTaken)]
+    if not seats or run not in (seat for _, seat in seats):
+        return False
+    at, last = seats[-1]
+    return last != run and at < before

@@ -31,12 +31,15 @@ _HOSTS = 3
 """Hosts whose processes are told."""
 
 
-def story(entries: Sequence[Entry], lang: str = "en") -> list[str]:
-    """The lines of the story; none where nobody opened the rollout. What others wrote adds no line of its own."""
+def story(entries: Sequence[Entry], lang: str = "en", looked: int | None = None) -> list[str]:
+    """The lines of the story; none where nobody opened the rollout. What others wrote adds no line of its own.
+
+    ``looked`` is how many looks there were, where ``entries`` lack some of them (`Course`): it says so then.
+    """
     opened = _last(entries, ev.Opened)
     if opened is None:
         return []
-    words, parts = WORDS[lang], parts_of_story(entries, lang)
+    words, parts = WORDS[lang], parts_of_story(entries, lang, looked)
     broad = max(_columns(part) for part, _ in parts) + 3
     lines = [words["title"].format(app=opened.app, version=opened.version, env=opened.env)]
     for part, told in parts:
@@ -47,13 +50,16 @@ def story(entries: Sequence[Entry], lang: str = "en") -> list[str]:
     return [one_line(line) for line in lines]
 
 
-def parts_of_story(entries: Sequence[Entry], lang: str = "en") -> tuple[tuple[str, tuple[str, ...]], ...]:
+def parts_of_story(
+    entries: Sequence[Entry], lang: str = "en", looked: int | None = None
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Its four parts, each with its name and what it tells: seen, concluded, rested on, not seen."""
-    words = WORDS[lang]
     seen = [tree(one.event.record, "record", "observation") for one in entries if isinstance(one.event, ev.Judged)]
     looks = looks_of(entries)
+    many = len(looks) if looked is None else looked
+    words = _words_of(len(looks), many, lang)
     parts = {
-        "part_seen": tuple(_seen(entries, looks, seen, words)),
+        "part_seen": tuple(_seen(entries, looks, many, seen, words)),
         "part_concluded": (_concluded(entries, lang, words),),
         "part_rested": tuple(_rested(entries, looks, seen, words)),
         "part_unseen": tuple(_unseen(entries, looks, seen, words)) or (words["all_seen"],),
@@ -61,21 +67,34 @@ def parts_of_story(entries: Sequence[Entry], lang: str = "en") -> tuple[tuple[st
     return tuple((words[part], told) for part, told in parts.items())
 
 
+def _words_of(kept: int, many: int, lang: str) -> Mapping[str, str]:
+    """The words of this language; where looks are left out, what is counted is said to be counted in the others."""
+    words = WORDS[lang]
+    if kept >= many:
+        return words
+    return {**words, **{key: words[f"{key}_some"] for key in ("looks", "blind", "silent", "all_seen")}}
+
+
 def _seen(
-    entries: Sequence[Entry], looks: Sequence[Look], seen: Sequence[Mapping[str, Json]], words: Mapping[str, str]
+    entries: Sequence[Entry],
+    looks: Sequence[Look],
+    many: int,
+    seen: Sequence[Mapping[str, Json]],
+    words: Mapping[str, str],
 ) -> Iterator[str]:
     if not looks:
         yield words["no_looks"]
         return
     planned, steps = _last(entries, ev.Planned), {look.step for look in looks}
     time = say_about(max(looks[-1].at - looks[0].at, 0.0))
-    yield words["looks"].format(looks=len(looks), time=time, steps=len(steps),
+    yield words["looks"].format(looks=count(many), time=time, steps=len(steps), kept=len(looks),
                                 planned=len(planned.plan.steps) if planned else len(steps))  # fmt: skip
     totals = tree(seen[-1], "rollout_totals")
     for name in ("canary", "stable"):
         bad, of = (figure(totals.get(f"{name}_{what}")) for what in ("errors", "requests"))
         if bad is not None and of is not None:
-            yield words["failed_of"].format(name=words[name], bad=count(round(bad)), of=count(round(of)))
+            which = "failed_of" if of else "none_counted"
+            yield words[which].format(name=words[name], bad=count(round(bad)), of=count(round(of)))
     ours, theirs = looks[-1].canary.p95, looks[-1].stable.p95
     if ours is not None or theirs is not None:
         said = [words["unknown"] if p95 is None else took(p95) for p95 in (ours, theirs)]
@@ -148,7 +167,9 @@ def _rested(
         yield words["beside"].format(hosts=names(planned.plan.kept))
     if admitted := _last(entries, ev.Admitted):
         yield words["checks"].format(checks=len(admitted.checks))
-    yield words["kept"].format(entries=len(entries), hash=entries[-1].hash[:16])
+    last_hash = entries[-1].hash[:16]
+    many = max(len(entries), entries[-1].version)
+    yield words["kept" if last_hash else "kept_away"].format(entries=count(many), hash=last_hash)
 
 
 def _unseen(

@@ -9,8 +9,9 @@ from gopub.views.wording_zh import ZH
 EN: Mapping[str, str] = {
     "title": "{app} {version} into {env}",
     "from": "rollout {rollout}, looked at {looks} times from {start} UTC",
+    "once": "rollout {rollout}, looked at once, at {start} UTC",
     "never": "rollout {rollout}: no look was taken",
-    "decided": "{kind} by rule {rule} {after} after the first step began (solid line)",
+    "decided": "{kind} by rule {rule}, {after} after the first step began (solid line)",
     "by_hand": "it went back without a verdict, {after} after the first step began (solid line)",
     "open": "not decided; the last verdict is {kind} by rule {rule}",
     "step": "step {step}",
@@ -41,7 +42,9 @@ EN: Mapping[str, str] = {
     "part_rested": "rested on",
     "part_unseen": "not seen",
     "looks": "looks: {looks} in {time}; steps begun: {steps} of {planned}",
+    "looks_some": "looks: {looks} in {time}, {kept} of them told here; steps begun: {steps} of {planned}",
     "failed_of": "{name}: {bad} of {of} answers failed",
+    "none_counted": "{name}: no answer was counted",
     "p95": "at the last look 95 % of the answers took at most {canary} on the canary, {stable} on stable",
     "unknown": "an unknown time",
     "grew": "memory of {host}: {first} at first, {last} at last",
@@ -59,9 +62,12 @@ EN: Mapping[str, str] = {
     "beside": "kept on stable to the end, to compare with: {hosts}",
     "checks": "checks before it was let in: {checks}",
     "kept": "entries of the journal: {entries}, last hash {hash}",
+    "kept_away": "entries of the journal: {entries}; it was away when the last were written, and gets them later",
     "no_looks": "no look was taken",
     "blind": "looks that found nothing to judge by: {count} of {looks}, the last for: {why}",
     "silent": "canary hosts that did not answer: {hosts} (looks: {count} of {looks})",
+    "blind_some": "looks that found nothing to judge by: {count} of the {looks} told, the last for: {why}",
+    "silent_some": "canary hosts that did not answer: {hosts} (looks: {count} of the {looks} told)",
     "gaps": "nobody looked for {time}",
     "first": "there was no stable release to compare with",
     "no_logs": "logs were not compared: {why}",
@@ -71,6 +77,7 @@ EN: Mapping[str, str] = {
     "aside": "hosts that died or fell silent, and are in no figure: {hosts}",
     "warming": "answers of hosts that still warmed up, in no latency: {count}",
     "all_seen": "nothing that a look asks for was missing",
+    "all_seen_some": "nothing that a look asks for was missing in those told",
 }  # fmt: skip
 
 WORDS: Mapping[str, Mapping[str, str]] = {"en": EN, "zh": ZH}

@@ -10,6 +10,7 @@ from gopub.plan.model import Outcome
 ZH: Mapping[str, str] = {
     "title": "{app} {version} 发布到 {env}",
     "from": "发布 {rollout}，自 {start} UTC 起观察 {looks} 次",
+    "once": "发布 {rollout}，{start} UTC 观察 1 次",
     "never": "发布 {rollout}：没有任何观察",
     "decided": "第一步开始 {after} 后，按规则 {rule} 判定 {kind}（实线）",
     "by_hand": "第一步开始 {after} 后退回，并非由判定决定（实线）",
@@ -42,7 +43,9 @@ ZH: Mapping[str, str] = {
     "part_rested": "依据",
     "part_unseen": "没看到的",
     "looks": "{time} 内观察 {looks} 次，{planned} 步中开始了 {steps} 步",
+    "looks_some": "{time} 内观察 {looks} 次（此处等距取其中 {kept} 次），{planned} 步中开始了 {steps} 步",
     "failed_of": "{name}：{of} 个应答中失败 {bad} 个",
+    "none_counted": "{name}：没有计到应答",
     "p95": "最后一次观察时，95 % 的应答：金丝雀不超过 {canary}，稳定版不超过 {stable}",
     "unknown": "未知",
     "grew": "{host} 的内存：起初 {first}，最后 {last}",
@@ -60,9 +63,12 @@ ZH: Mapping[str, str] = {
     "beside": "保留在稳定版上直到最后，以供比较：{hosts}",
     "checks": "准入前 {checks} 项检查",
     "kept": "日志 {entries} 条，末尾哈希 {hash}",
+    "kept_away": "日志 {entries} 条；写最后几条时日志不可用，恢复后补写",
     "no_looks": "没有任何观察",
     "blind": "{looks} 次观察中有 {count} 次没有可判定的数据，最后一次的原因：{why}",
     "silent": "{looks} 次观察中有 {count} 次没有回应的金丝雀主机：{hosts}",
+    "blind_some": "所述 {looks} 次观察中有 {count} 次没有可判定的数据，最后一次的原因：{why}",
+    "silent_some": "所述 {looks} 次观察中有 {count} 次没有回应的金丝雀主机：{hosts}",
     "gaps": "有 {time} 无人观察",
     "first": "没有可比较的稳定版",
     "no_logs": "没有比较日志：{why}",
@@ -72,6 +78,7 @@ ZH: Mapping[str, str] = {
     "aside": "{hosts} 宕机或失联：其计数不在任何数字中",
     "warming": "仍在预热的主机的 {count} 个应答不计入时延",
     "all_seen": "观察所需的数据无一缺失",
+    "all_seen_some": "所述的观察中，所需的数据无一缺失",
 }  # fmt: skip
 
 OUTCOMES: Mapping[Outcome, str] = {

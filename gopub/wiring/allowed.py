@@ -86,9 +86,10 @@ def let_in(considered: Considered, project: Project) -> Admitted:
 def refusal(considered: Considered, admission: Admission) -> RefusedError:
     """The error for a release that may not enter, with every reason."""
     release = considered.release
+    where = f" {admission.env}" if admission.env else ""
     return RefusedError(
         "GP315",
-        f"{release.app} {release.version} may not enter {admission.env}: {'; '.join(admission.reasons)}",
+        f"{release.app} {release.version} may not enter{where}: {'; '.join(admission.reasons)}",
         hint="see docs/concepts/admission.md; nothing was changed",
     )
 

@@ -17,12 +17,15 @@ from importlib.metadata import EntryPoint, entry_points
 from gopub.errors import GopubError
 from gopub.evidence import backends as signers
 from gopub.evidence.keys import SignerConnection
+from gopub.evidence.trust import SigstoreConnection
 from gopub.fleet import backends as fleets
 from gopub.fleet.inventory import InventoryConnection
 from gopub.fleet.inventory import backends as inventories
 from gopub.fleet.protocol import FleetConnection
 from gopub.health import backends as sources
 from gopub.health.sources import LogsConnection, MetricsConnection
+from gopub.notify import backends as notifiers
+from gopub.notify.protocol import NotifyConnection
 from gopub.spec.kinds import Connection, SecretRef, kind_of
 from gopub.store import backends as stores
 from gopub.store.protocol import StoreConnection
@@ -55,6 +58,8 @@ DOORS: Mapping[str, Door] = {
         Door(LogsConnection, sources.LOGS),
         Door(FleetConnection, fleets.BACKENDS),
         Door(SignerConnection, signers.BACKENDS),
+        Door(SigstoreConnection, signers.TRUSTED),
+        Door(NotifyConnection, notifiers.BACKENDS),
     )
 }
 """Every door by its name."""

@@ -29,6 +29,7 @@ from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RuntimeSnap
 from gopub.health.sources import LogSource, LogTarget, MetricSource
 from gopub.spec.kinds import Connection, SecretRef
 from gopub.telemetry import REDACTOR
+from gopub.traffic.protocol import CountingRouter, Router
 
 FETCHED_WITHIN = 30.0
 """Seconds for a module, a secret, or a list of hosts."""
@@ -71,13 +72,14 @@ def guarded(found: _Found, door: type[Connection | SecretRef], broken: Broken) -
         GopubError: GP968 nothing can be derived from it.
     """
     promised, opens = get_type_hints(door.open)["return"], found.open  # type: ignore[union-attr]
+    counts = promised is Router and getattr(found, "counts", False)
     hidden, fetched = issubclass(found, SecretRef), promised in (str, Inventory)
 
     @functools.wraps(opens)
     def opened(self: Any, *args: object) -> object:
         with ASIDE, as_broken(broken, "its open() failed", hidden=hidden, most=FETCHED_WITHIN):
             made = in_time(lambda: opens(self, *args), FETCHED_WITHIN) if fetched else opens(self, *args)
-            lacking = missing_in(made, promised)
+            lacking = missing_in(made, promised) or (missing_in(made, CountingRouter) if counts else "")
         if lacking:
             raise broken(f"what its open() gives is no {promised.__name__}{lacking}")
         if promised is MetricSource:

@@ -12,7 +12,7 @@ from gopub.errors import GopubError
 from gopub.evidence.origin import SourcePolicy
 from gopub.source.git import asks, lines
 from gopub.spec.address import public
-from gopub.spec.models import AdmitSpec
+from gopub.spec.admit import AdmitSpec
 
 _ANY_OWNER = {"safe.directory": "*"}
 """Only names are read here, and nothing of the repository is run."""

@@ -11,6 +11,7 @@ from gopub.fleet.protocol import Fleet, FleetConnection
 from gopub.health.sources import Closing, LogsConnection, LogSource, MetricSource
 from gopub.journal.store import Journal
 from gopub.process import Executor
+from gopub.release.config import admission_signer
 from gopub.spec.connections import built_in
 from gopub.spec.models import Environment
 from gopub.traffic.door import Connect, RouterConnection
@@ -86,6 +87,7 @@ async def open_ports(
             edges=edges.hosts if edges else (),
             edge_connection=edges.connection if edges else None,
             fleet_connection=None if way.kind == _usual().kind else way,
+            admission=lambda: admission_signer(environment.admit.statement.key, project.connections),
         )
     finally:
         await _let_go(metrics)

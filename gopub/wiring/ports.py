@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gopub.clock import Clock
+from gopub.errors import GopubError
+from gopub.evidence.keys import Signer
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet, FleetConnection
 from gopub.health.sources import LogSource, MetricSource
@@ -14,6 +17,15 @@ from gopub.spec.models import Environment
 from gopub.store.protocol import ArtifactStore
 from gopub.traffic.door import RouterConnection
 from gopub.traffic.protocol import Router
+
+
+def nobody() -> Signer:
+    """Where no release enters, nobody signs that it may.
+
+    Raises:
+        GopubError: GP354.
+    """
+    raise GopubError("GP354", "nobody signs admissions here", hint="name a key in admit.statement.key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +46,5 @@ class Ports:
     edge_connection: RouterConnection | None = None
     fleet_connection: FleetConnection | None = None
     """How hosts are reached, where a kit must say so: by another way than the one that it means without a word."""
+    admission: Callable[[], Signer] = nobody
+    """Gives whoever signs admissions; asked when one is made, so that a key which is away stops nothing else."""

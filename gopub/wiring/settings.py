@@ -16,6 +16,11 @@ def journal_url() -> str:
     return os.environ.get("GOPUB_JOURNAL") or str(state_dir() / "journal.db")
 
 
+def names_journal() -> bool:
+    """Whether somebody says where the journal is."""
+    return bool(os.environ.get("GOPUB_JOURNAL"))
+
+
 def kits_folder() -> Path:
     """Where rollback kits lie: beside a journal file, else in the state folder."""
     url = journal_url()

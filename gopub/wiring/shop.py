@@ -52,10 +52,10 @@ class Shop:
         return open_store_of(spec, known)
 
     async def key(self, plan: ReleasePlan) -> SigningKey:
-        """The key that signs; a local pair is made at the first use."""
+        """What signs; a local pair is made at the first use."""
         spec = self.spec(plan)
         known = await complete(self.connections(), lambda given: signing_names(spec, given), self.elsewhere)
-        return signing_key(spec.evidence.sign.key, known, keys=local_keys())
+        return signing_key(spec.evidence.sign, known, keys=local_keys())
 
 
 @contextmanager

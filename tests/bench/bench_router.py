@@ -20,7 +20,9 @@ from pathlib import Path
 
 from gopub.process import run
 from gopub.traffic import Endpoint, Peer, RouteTable, Rule, Track
-from tests.contracts.edge_nginx import LocalEdge, free_port, running_edge
+from gopub.traffic.conditions import Header
+from tests.contracts.edge_nginx import LocalEdge, running_edge
+from tests.support.ports import free_port
 
 CONNECTIONS = 32
 ENDPOINTS = tuple(Endpoint(f"/some/*/path/{n}", 0.1) for n in range(9))
@@ -93,7 +95,7 @@ def table_of(ports: tuple[int, int]) -> RouteTable:
         stable=Track("a" * 64, (stable,)),
         canary=Track("b" * 64, (canary,)),
         canary_until=4e9,
-        rules=tuple(Rule(f"r-{n}", f"x-canary-{n}", "true") for n in range(3)),
+        rules=tuple(Rule(f"r-{n}", Header(f"x-canary-{n}", "true")) for n in range(3)),
     )
 
 

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,10 +19,12 @@ from typing import Any
 from gopub.process import Result, base_environment, run
 from gopub.traffic import Peer, RouteTable, Rule, Track, encode
 from gopub.traffic.backends.nginx import EdgeLayout, edge_files
+from gopub.traffic.conditions import Header
+from tests.support.ports import free_port
 
 STABLE, CANARY = "a" * 64, "b" * 64
 ME = {"x-canary": "true"}
-BY_HEADER = Rule("me", "x-canary", "true")
+BY_HEADER = Rule("me", Header("x-canary", "true"))
 
 
 def route_table(stable: Sequence[Backend], canary: Sequence[Backend] = (), **more: Any) -> RouteTable:
@@ -37,13 +38,6 @@ def route_table(stable: Sequence[Backend], canary: Sequence[Backend] = (), **mor
         canary=Track(CANARY, tuple(backend.peer for backend in canary)) if canary else None,
         **more,
     )
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -180,10 +174,12 @@ class Upstream(ABC):
 
 @dataclass
 class Backend(Upstream):
-    """One upstream process: says its name; its paths misbehave on demand (/status/N, /slow/S, /drop, /hang)."""
+    """One upstream process: says its name; its paths misbehave on demand (/status/N, /slow/S, /held, /drop, /hang)."""
 
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     busy: int = 0
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """What /held waits for."""
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         first, headers = await read_head(reader)
@@ -214,6 +210,8 @@ class Backend(Upstream):
             raise ConnectionError
         if kind == "slow":
             await asyncio.sleep(float(value))
+        if kind == "held":
+            await self.go_on.wait()
         status = int(value) if kind == "status" else 200
         body = json.dumps({"host": self.host}).encode()
         writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -276,12 +274,17 @@ class LocalEdge:
         text = text.replace("server_tokens off;", f"server_tokens off; {temporary} {extra}")
         main.write_text(text)
 
-    async def start(self) -> None:
+    async def begin(self) -> asyncio.subprocess.Process:
+        """Start its master, which is not waited for."""
         self.process = await asyncio.create_subprocess_exec(
             "nginx", "-c", str(self.root / "nginx.conf"), "-g", "daemon off;",
             env=base_environment(),
         )  # fmt: skip
-        for _ in range(500):
+        return self.process
+
+    async def start(self) -> None:
+        await self.begin()
+        for _ in range(10_000):
             if (await self.control("GET", "/v1/status"))[0] == 200:
                 return
             await asyncio.sleep(0.02)
@@ -292,8 +295,8 @@ class LocalEdge:
             workers = self.workers()
             self.process.send_signal(number)
             await self.process.wait()
-            async with asyncio.timeout(60):
-                while any(map(_lives, workers)):  # noqa: ASYNC110 - other processes
+            async with asyncio.timeout(300):
+                while any(map(lives, workers)):  # noqa: ASYNC110 - other processes
                     await asyncio.sleep(0.01)
             self.socket.unlink(missing_ok=True)  # as systemd does with the runtime directory
         self.process = None
@@ -315,7 +318,7 @@ class LocalEdge:
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
         """What the fleet's channel does on a real edge."""
-        return await run(argv, stdin=stdin, check=False)
+        return await run(argv, stdin=stdin, check=False, timeout=300)
 
     async def control(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """One request on the control socket, raw."""
@@ -342,7 +345,7 @@ class LocalEdge:
 
     async def metrics(self) -> dict[str, float]:
         """The samples of /metrics by name and labels, once the last answer is counted: that comes after it is sent."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while any(value for name, value in (await self._metrics()).items() if "inflight" in name):  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.01)
@@ -360,7 +363,8 @@ class LocalEdge:
         return self.clients[-1]
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether there is a process of that pid."""
     return Path(f"/proc/{pid}").exists()
 
 

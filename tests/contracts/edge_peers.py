@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.contracts.edge_nginx import Upstream, read_head
 
@@ -32,7 +32,12 @@ class Keep:
     """The connection stays for the next request."""
 
 
-Act = bytes | Pause | Reset | Keep
+@dataclass(frozen=True)
+class Stand:
+    """Says nothing until the test lets it: see `RawPeer.stands` and `RawPeer.go_on`."""
+
+
+Act = bytes | Pause | Stand | Reset | Keep
 
 
 def answer(*headers: str, body: bytes = b"", status: int = 200, version: str = "1.1") -> bytes:
@@ -51,6 +56,8 @@ class RawPeer(Upstream):
 
     script: Sequence[Act] = ()
     seen: int = 0
+    stands: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         _, headers = await read_head(reader)
@@ -62,6 +69,9 @@ class RawPeer(Upstream):
                 await writer.drain()
             elif isinstance(act, Pause):
                 await asyncio.sleep(act.seconds)
+            elif isinstance(act, Stand):
+                self.stands.set()
+                await self.go_on.wait()
             elif isinstance(act, Reset):
                 await asyncio.sleep(0.1)  # what was sent must have been read, or RST takes it back
                 plain: socket.socket = writer.get_extra_info("socket")
@@ -80,4 +90,5 @@ async def raw_peers(*peers: RawPeer) -> AsyncIterator[None]:
         yield
     finally:
         for peer in peers:
+            peer.go_on.set()
             await peer.stop()

@@ -26,7 +26,7 @@ RateLimitBurst=0
 END
 exec /lib/systemd/systemd-journald
 """
-_WITHIN = 60.0
+_WITHIN = 300.0
 
 
 class Machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gopub.process import base_environment, run
+from tests.support.ports import free_port
 
 _TYPES = {
     "gopub_edge_attempts_total": ("gopub_edge_attempts", "counter"),
@@ -24,15 +24,11 @@ _TYPES = {
     "orders_failed_total": ("orders_failed", "counter"),
     "orders_total": ("orders", "counter"),
     "orders_waiting": ("orders_waiting", "gauge"),
+    "http_server_request_duration_seconds_count": ("http_server_request_duration_seconds", "summary"),
+    "http_server_requests_seconds_count": ("http_server_requests_seconds", "summary"),
     "go_gc_heap_live_bytes": ("go_gc_heap_live_bytes", "gauge"),
     "go_sched_pauses_total_gc_seconds_bucket": ("go_sched_pauses_total_gc_seconds", "histogram"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -107,7 +103,7 @@ def prometheus(
 
 
 def _ready(url: str, log: Path) -> None:
-    for _ in range(150):
+    for _ in range(1500):
         if _answers(url):
             return
         time.sleep(0.2)

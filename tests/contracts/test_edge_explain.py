@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from gopub.cli.route import app
 from gopub.traffic import Request, RouteTable, Rule, explain, to_json
+from gopub.traffic.conditions import Header
 from tests.contracts.edge_nginx import LocalEdge, route_table, running_edge
 from tests.contracts.edge_witness import send
 from tests.unit.traffic_lua import HOPS, dice
@@ -43,7 +44,11 @@ COOKIES = (
     "asid=7", "sid\v=7", "sid=7\v", "x=sid=7", "sid=7,sid=8",
 )  # fmt: skip
 ALONE = ("host", "connection", "upgrade", "te", "cookie", "authorization")
-RULES = (Rule("tag", "X-Gray_Tag", "beta"), Rule("user", "x_user_id", "beta"), Rule("list", "x-user-id", "beta,beta"))
+RULES = (
+    Rule("tag", Header("X-Gray_Tag", "beta")),
+    Rule("user", Header("x_user_id", "beta")),
+    Rule("list", Header("x-user-id", "beta,beta")),
+)
 
 
 RULED = ([("X-Gray-Tag", "beta")], [("x-user-id", "beta")])
@@ -54,7 +59,7 @@ BETAS = ("beta", " beta", "beta\t", "beta,beta", "Beta")
 def any_lines(draw: random.Random, table: RouteTable) -> list[tuple[str, str]]:
     """The headers of one request, in some order; names come again, and those that the table looks for most of all."""
     kind, _, name = table.sticky.partition(":")
-    wanted = [rule.header_name for rule in table.rules] + [name] * (kind == "header" and name not in ALONE)
+    wanted = [rule.when.name for rule in table.rules] + [name] * (kind == "header" and name not in ALONE)
     names = [*NAMES, *[one for name in wanted for one in (name, name.upper(), name.replace("_", "-"))] * 4]
     lines = [(draw.choice(names), draw.choice(draw.choice((VALUES, BETAS)))) for _ in range(draw.randrange(4))]
     lines += [("Authorization", draw.choice(VALUES))] if not draw.randrange(9) else []  # twice it would be a 400

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from gopub.traffic import Peer, RouteTable, Track
-from tests.contracts.edge_nginx import ME, STABLE, LocalEdge, free_port, route_table, running_backends, running_edge
+from tests.contracts.edge_nginx import ME, STABLE, LocalEdge, route_table, running_backends, running_edge
 from tests.contracts.edge_witness import Witness, chunked, send, witness
 from tests.contracts.test_edge_websocket import WEBSOCKET
+from tests.support.ports import free_port
 
 MINE = """
 location / {

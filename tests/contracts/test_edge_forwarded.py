@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gopub.traffic import RouteTable, Track
-from tests.contracts.edge_nginx import STABLE, LocalEdge, free_port, running_edge
+from tests.contracts.edge_nginx import STABLE, LocalEdge, running_edge
 from tests.contracts.edge_witness import Place, Witness, send, witness
 from tests.contracts.test_edge_websocket import WEBSOCKET
+from tests.support.ports import free_port
 
 BALANCER, STRANGER = "127.0.0.9", "127.0.0.1"
 TOLD = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port")

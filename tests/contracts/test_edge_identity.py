@@ -26,11 +26,11 @@ from tests.contracts.edge_nginx import (
     STABLE,
     Backend,
     LocalEdge,
-    free_port,
     route_table,
     running_backends,
 )
 from tests.contracts.prometheus_server import prometheus
+from tests.support.ports import free_port
 
 CONFIG = """
 global: {scrape_interval: 1s}
@@ -57,7 +57,7 @@ class World:
 
     async def scraped(self, canary: int) -> CounterSnapshot:
         """Once both targets show so many requests of the canary: a sum is exact."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             while True:
                 text = f'sum by (job) (gopub_edge_attempts_total{{release="{CANARY[:12]}",class="2xx"}})'
                 rows = await asyncio.to_thread(self.source._query, text, time.time())

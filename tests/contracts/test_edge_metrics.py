@@ -83,14 +83,14 @@ async def test_promtool_finds_nothing_to_mend(edge, backends):
 
 async def test_the_histogram_counts_every_answer_in_its_bucket(edge, backends):
     await edge.put(table_of(backends))
-    for path in ("/slow/0.03", "/slow/0.03", "/slow/0.12", "/status/500"):
+    for path in ("/slow/0.6", "/slow/0.6", "/slow/0.8", "/status/500"):
         await edge.client().ask(path, headers=ME)
     metrics = await edge.metrics()
     counts = [metrics[f"gopub_edge_request_seconds_bucket{labels(CANARY, 'b1', le=bound)}"] for bound in BOUNDS]
     assert counts == sorted(counts)
-    assert metrics[f"gopub_edge_request_seconds_bucket{labels(CANARY, 'b1', le='0.025')}"] == 1
+    assert metrics[f"gopub_edge_request_seconds_bucket{labels(CANARY, 'b1', le='0.5')}"] == 1
     assert counts[-1] == metrics[f"gopub_edge_request_seconds_count{labels(CANARY, 'b1')}"] == 4
-    assert metrics[f"gopub_edge_request_seconds_sum{labels(CANARY, 'b1')}"] >= 0.18
+    assert metrics[f"gopub_edge_request_seconds_sum{labels(CANARY, 'b1')}"] >= 2.0
 
 
 async def test_requests_without_the_sticky_key_are_counted(edge, backends):

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gopub.traffic import Peer, Request, Rule, Track, bucket, explain, from_json
+from gopub.traffic.conditions import Header
 from tests.contracts.edge_nginx import (
     CANARY,
     STABLE,
     Answer,
     LocalEdge,
-    free_port,
     route_table,
     running_backends,
     running_edge,
 )
+from tests.support.ports import free_port
 from tests.unit.traffic_lua import any_request, any_table, dice
 
 
@@ -103,7 +104,7 @@ async def test_explain_says_where_two_thousand_requests_went(edge, backends):
 
 
 async def test_requests_that_match_no_rule_never_reach_the_canary(edge, backends):
-    rule = Rule("me", "x-canary", "true")
+    rule = Rule("me", Header("x-canary", "true"))
     await edge.put(route_table(backends[:1], backends[1:], rules=(rule,)))
     plain = [{"x-canary": value} for value in ("false", "TRUE", "", "true,true")] * 50
     assert {answer.peer for answer in await ask_all(edge, plain)} == {"a1"}

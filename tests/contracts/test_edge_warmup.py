@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import replace
 
 from gopub.traffic import Peer, RouteTable, Track, bucket
-from tests.contracts.edge_nginx import CANARY, STABLE, LocalEdge, free_port, route_table, running_edge
+from tests.contracts.edge_nginx import CANARY, STABLE, LocalEdge, route_table, running_edge
+from tests.support.ports import free_port
 
 USERS = [f"user-{n}" for n in range(600)]
 

@@ -42,20 +42,20 @@ async def test_a_websocket_is_opened_on_the_track_of_its_request(edge, backends,
         for word in (b"one", b"two"):
             writer.write(word)
             expected = (f"{host} hears ".encode() if word == b"one" else b"") + word
-            assert await asyncio.wait_for(reader.readexactly(len(expected)), 5) == expected
+            assert await asyncio.wait_for(reader.readexactly(len(expected)), 60) == expected
         assert (await edge.inflight())[host] == 1
 
 
 async def test_an_open_websocket_is_neither_an_error_nor_slow(edge, backends):
     await edge.put(route_table(backends[:1]))
     async with asking(edge, WEBSOCKET):
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.2)
     metrics = await edge.metrics()
     labels = 'app="hello",env="lab",release="aaaaaaaaaaaa",host="a1"'
     counts = {name: metrics[f'gopub_edge_attempts_total{{{labels},class="{name}"}}'] for name in ("2xx", "5xx")}
     assert counts == {"2xx": 1, "5xx": 0}
     assert metrics[f"gopub_edge_request_seconds_count{{{labels}}}"] == 1
-    assert metrics[f'gopub_edge_request_seconds_bucket{{{labels},le="0.5"}}'] == 1
+    assert metrics[f'gopub_edge_request_seconds_bucket{{{labels},le="1"}}'] == 1
     assert (await edge.inflight())["a1"] == 0
 
 

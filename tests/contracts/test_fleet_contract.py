@@ -113,7 +113,7 @@ class FleetContract:
         assert server.handshakes == 2
 
     async def test_who_stops_waiting_for_a_connection_leaves_it_to_the_others(self, server: Server, fleet: Fleet):
-        server.slow = 0.5
+        server.slow = 2.0
         hasty = asyncio.create_task(fleet.channel(server.host()))
         patient = asyncio.create_task(fleet.channel(server.host()))
         await asyncio.sleep(0.1)
@@ -211,7 +211,7 @@ class TestSsh(FleetContract):
             await fleet.channel(host)
 
     async def test_at_most_eight_handshakes_at_a_time(self, server: Server, fleet: Fleet) -> None:
-        server.slow = 0.05
+        server.slow = 0.5
         await asyncio.gather(*(fleet.channel(server.host(f"h{n}")) for n in range(40)))
         assert server.handshakes == 40
         assert 4 <= server.most_at_once <= 8
@@ -221,7 +221,7 @@ class TestSsh(FleetContract):
     ) -> None:
         """Control: without the limit the server sees them all at once."""
         monkeypatch.setattr(ssh, "HANDSHAKES", 100)
-        server.slow = 0.3
+        server.slow = 3.0
         await asyncio.gather(*(fleet.channel(server.host(f"h{n}")) for n in range(20)))
         assert server.most_at_once > 8
 

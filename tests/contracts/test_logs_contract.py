@@ -12,12 +12,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.health.backends.journald import Journald, JournaldSource
 from gopub.health.backends.logfile import FileSource, LogFile
 from gopub.health.backends.otlp import OtlpFile
+from gopub.health.receiver.keeping import Keeper
+from gopub.health.receiver.requests import receive
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import BEFORE, LogSource, LogTarget
 from gopub.process import Executor, Result, run
@@ -340,6 +344,47 @@ class TestOtlp(LogsContract):
 
     def test_that_is_what_its_connection_opens(self) -> None:
         assert type(OtlpFile(path="/var/log/{app}.log").open()) is FileSource
+
+
+class TestReceived(LogsContract):
+    """The same kind, on files that the receiver of each host writes of what it was sent."""
+
+    KIND = "otlp"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path) -> Iterator[LogsGround]:
+        def opened() -> LogSource:
+            source = OtlpFile(path="/var/log/acme/{app}.jsonl").open()
+            source.timeout = WITHIN
+            return source
+
+        ground = on_shelves(tmp_path, opened, exported)
+        keepers = {name: Keeper(tmp_path / name, most=8000, spare=0) for name in ground.channels}
+
+        async def say(host: str, unit: str, text: bytes) -> None:
+            sent = Parse(exported(text, unit), ExportLogsServiceRequest()).SerializeToString()
+            keepers[host].keep(receive(sent, protobuf=True, refuses=lambda _service: "").lines)
+
+        def serve(host: str, unit: str) -> None:
+            (tmp_path / host / f"{unit.removesuffix('.service')}.jsonl").touch()
+
+        yield replace(ground, say=say, serve=serve)
+        for keeper in keepers.values():
+            keeper.close()
+
+    async def test_lines_are_read_to_the_end_of_a_file_that_is_turned_over(self, ground: LogsGround) -> None:
+        source, target = ground.opened(), ground.target()
+        since = await ground.begin(source, target)
+        for n in range(120):
+            await ground.says(target, f"ERROR {n}")
+            if n % 30 == 0:
+                assert (await good(source, target, since)).notes == ()
+        last = await good(source, target, since)
+        assert (last.classes["level:error"], last.notes) == (29, ())
+        two = ground.opened()
+        await ground.begin(two, target)
+        before = await read(ground, two, replace(target, release=f"r1{BEFORE}"), since, 1)
+        assert before["level:error"] < 60, "control: most of them are in older ones, and some in none"
 
 
 def exported(text: bytes, unit: str) -> bytes:

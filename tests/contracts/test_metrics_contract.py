@@ -25,7 +25,8 @@ from gopub.judge.calibrate import calibrate, windows_of
 from gopub.process import Result
 from gopub.traffic.backends.nginx import NginxRouter
 from gopub.wiring.counting import RouterReader
-from tests.contracts.prometheus_server import Metrics, free_port, histogram_lines, prometheus
+from tests.contracts.prometheus_server import Metrics, histogram_lines, prometheus
+from tests.support.ports import free_port
 
 T0 = 1_700_000_000.0
 """Two days of 2023 that no head block overlaps."""
@@ -433,7 +434,7 @@ ILL = {
 async def test_an_ill_prometheus_is_no_data_with_the_reason(name: str) -> None:
     reply, says = ILL[name]
     async with answering(reply) as url:
-        source = PrometheusSource(url, timeout=0.5)
+        source = PrometheusSource(url, timeout=0.5 if says == "no answer in time" else 60.0)
         found = await _counters(source, T0)
         assert isinstance(found, NoData)
         assert says in found.reason
@@ -443,7 +444,7 @@ async def test_an_ill_prometheus_is_no_data_with_the_reason(name: str) -> None:
 
 
 async def test_no_prometheus_at_all_is_no_data() -> None:
-    source = PrometheusSource(f"http://user:secret@127.0.0.1:{free_port()}", timeout=0.5)
+    source = PrometheusSource(f"http://user:secret@127.0.0.1:{free_port()}", timeout=60.0)
     found = await _counters(source, T0)
     assert isinstance(found, NoData)
     assert "no connection" in found.reason
@@ -458,7 +459,7 @@ async def test_control_a_healthy_answer_of_the_same_making_is_data() -> None:
         {"metric": labels | {"__name__": "gopub_edge_attempts_total", "class": "2xx"}, "value": [T0, "3"]},
     ]
     async with answering(_http("200 OK", "application/json", _result(rows))) as url:
-        source = PrometheusSource(url, timeout=2)
+        source = PrometheusSource(url, timeout=60.0)
         found = await _counters(source, T0)
         assert isinstance(found, CounterSnapshot)
         assert replace(found, queries=()).series[0].classes == {"2xx": 3.0}

@@ -15,8 +15,8 @@ from gopub.errors import UsageError
 from gopub.health.backends.prometheus import Prometheus
 from gopub.health.samples import NoData
 from gopub.telemetry import REDACTOR
-from tests.contracts.prometheus_server import free_port
 from tests.contracts.tls_server import HERE, NOTHING, Answer, Authority, Server, serving
+from tests.support.ports import free_port
 
 ASKED = "is the edge scraped?"
 """The end of what a healthy server without series is told to be."""

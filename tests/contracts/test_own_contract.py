@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gopub.health.backends.prometheus import PrometheusSource
+from gopub.health.busiest import ASKED, Busiest, choose
 from gopub.health.config import JudgeConfig, OwnTarget, SloTarget
 from gopub.health.observe import Observer
 from gopub.health.ownread import MOST_SERIES, OwnAnswer, malformed
@@ -60,7 +61,26 @@ def filled() -> Metrics:
     metrics.add("orders_waiting", {"app": "nan", "release": CANARY, "host": "web.1"}, T0, "NaN")
     for number in range(MOST_SERIES + 100):
         metrics.add("orders_waiting", {"app": "many", "release": CANARY, "host": f"h{number}"}, T0, 1)
+    routed(metrics)
     return metrics
+
+
+def routed(metrics: Metrics) -> None:
+    """Two hosts of a service with OpenTelemetry's names, one with Micrometer's, one that clients invent paths of."""
+    for minute in range(4):
+        at = T0 + 60 * minute
+        for host, per in (("web.1", 60), ("web.2", 30)):
+            for method, route, part in (("GET", "/orders/{id}", 10), ("POST", "/orders", 5), ("GET", "", 1)):
+                labels = {"http_request_method": method, "app": "otel", "host": host, "code": "200"}
+                labels |= {"http_route": route} if route else {}
+                metrics.add("http_server_request_duration_seconds_count", labels, at, per * part * minute)
+        spring = {"method": "GET", "uri": "/pets/{id}", "app": "spring", "host": "web.1", "status": "200"}
+        metrics.add("http_server_requests_seconds_count", spring, at, 50 * minute)
+        metrics.add("http_server_requests_seconds_count", {**spring, "app": "other"}, at, 5000 * minute)
+        metrics.add("http_server_requests_seconds_count", {**spring, "app": "raw", "uri": "/real"}, at, 3000 * minute)
+        for number in range(1500):
+            invented = {**spring, "app": "raw", "uri": f"/{number:x}"}
+            metrics.add("http_server_requests_seconds_count", invented, at, (1 + number % 3) * minute)
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +187,28 @@ async def test_a_gauge_holds_and_its_values_are_told(source: PrometheusSource) -
     assert bad[-1].verdict.reason.startswith("waiting is 40 on the canary, 10 on stable")
     assert good[-1].verdict.kind is Kind.PROMOTE
     assert "waiting is 10 on the canary, 10 on stable" in good[-1].verdict.reason
+
+
+async def test_the_busiest_routes_are_what_the_service_counts_by_its_own_instruments(source: PrometheusSource) -> None:
+    found = await source.busiest("otel", "prod", ("web.1", "web.2"), T0 + 180)
+    assert isinstance(found, Busiest)
+    assert [(one.method, one.template) for one in found.routes] == [("GET", "/orders/{id}"), ("POST", "/orders")]
+    assert [(one.endpoint, round(one.share, 2)) for one in choose(found)] == [
+        ("POST /orders", 0.31),
+        ("GET /orders/*", 0.62),
+    ], "what has no route is in the whole"
+    one = await source.busiest("otel", "prod", ("web.2",), T0 + 180)
+    assert isinstance(one, Busiest)
+    assert one.requests == pytest.approx(found.requests / 3), "these hosts alone"
+    pets = await source.busiest("spring", "prod", ("web.1",), T0 + 180)
+    assert isinstance(pets, Busiest)
+    assert [(one.endpoint, one.share) for one in choose(pets)] == [("GET /pets/*", 1.0)], "and no neighbour's"
+    assert isinstance(await source.busiest("none", "prod", ("web.1",), T0 + 180), NoData)
+
+
+async def test_of_paths_that_clients_invent_a_few_are_read_and_none_is_chosen(source: PrometheusSource) -> None:
+    found = await source.busiest("raw", "prod", ("web.1",), T0 + 180)
+    assert isinstance(found, Busiest)
+    assert len(found.routes) == ASKED
+    assert found.requests > 1.8 * found.routes[0].requests, "the others are half of it"
+    assert [one.endpoint for one in choose(found)] == ["GET /real"]

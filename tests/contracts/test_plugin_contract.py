@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,21 +22,26 @@ from gopub.store import ArtifactStore
 from gopub.store.protocol import StoreConnection
 from gopub.traffic.door import RouterConnection
 from gopub.wiring.backends import DOORS, Backends
+from tests.contracts import test_alertmanager_contract as of_alerts
 from tests.contracts import test_fleet_contract as of_fleets
 from tests.contracts import test_inventory_contract as of_inventories
 from tests.contracts import test_logs_contract as of_logs
 from tests.contracts import test_metrics_contract as of_metrics
+from tests.contracts import test_notify_contract as of_notify
 from tests.contracts import test_router_contract as of_routers
 from tests.contracts import test_secret_contract as of_secrets
 from tests.contracts import test_signer_contract as of_signers
+from tests.contracts import test_sigstore_contract as of_sigstores
 from tests.contracts import test_store_contract as of_stores
 from tests.contracts.edge_nginx import Client
 from tests.contracts.paper_edge import PaperEdge, paper_edge
 from tests.contracts.ssh_server import Server, serving
 from tests.contracts.test_inventory_contract import InventoryGround
 from tests.contracts.test_logs_contract import LogsGround
+from tests.contracts.test_notify_contract import NotifyGround
 from tests.contracts.test_secret_contract import SecretGround
 from tests.contracts.test_signer_contract import SignerGround
+from tests.contracts.test_sigstore_contract import SigstoreGround
 from tests.support.plugin import LINES, acme
 
 
@@ -173,6 +179,15 @@ class TestPluginSigner(of_signers.SignerContract):
         return signer_ground(tmp_path, acme(tmp_path, monkeypatch))
 
 
+class TestPluginSigstore(of_sigstores.SigstoreContract):
+    KIND = "notary"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SigstoreGround:
+        kinds = acme(tmp_path, monkeypatch)
+        return of_sigstores.in_a_file("{kind: notary, book: trust.json}", tmp_path, kinds)
+
+
 def inventory_ground(folder: Path, kinds: Backends) -> InventoryGround:
     """The list is the connection itself."""
     fleet = dict(of_inventories.FLEET)
@@ -240,6 +255,25 @@ class TestPluginLogs(of_logs.LogsContract):
         return logs_ground(tmp_path, acme(tmp_path, monkeypatch))
 
 
+def notify_ground(folder: Path, kinds: Backends) -> NotifyGround:
+    tower = folder / "tower"
+    tower.mkdir()
+    made = of_notify.connected("{kind: bell, folder: tower}", folder, kinds)
+
+    def came() -> list[str]:
+        return [path.read_text("utf-8") for path in tower.iterdir()] if tower.is_dir() else []
+
+    return NotifyGround(made, came, lambda: shutil.rmtree(tower))
+
+
+class TestPluginNotify(of_notify.NotifyContract):
+    KIND = "bell"
+
+    @pytest.fixture
+    def ground(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NotifyGround:
+        return notify_ground(tmp_path, acme(tmp_path, monkeypatch))
+
+
 SUITES = {
     "store": of_stores.StoreContract,
     "inventory": of_inventories.InventoryContract,
@@ -248,6 +282,8 @@ SUITES = {
     "logs": of_logs.LogsContract,
     "fleet": of_fleets.FleetContract,
     "signer": of_signers.SignerContract,
+    "sigstore": of_sigstores.SigstoreContract,
+    "notify": of_notify.NotifyContract,
     "secret": of_secrets.SecretContract,
 }
 
@@ -255,6 +291,7 @@ SUITES = {
 @pytest.mark.parametrize("door", [*DOORS, "secret"])
 def test_every_backend_of_ours_and_one_of_theirs_runs_the_suite_of_its_door(door: str) -> None:
     ours = DOORS[door].ours if door in DOORS else SecretRef.model_fields
+    assert of_alerts.TestAlertmanager.KIND == "alertmanager", "its suite stands in a module of its own"
     theirs = [line.partition(".")[2] for line in LINES if line.startswith(f"{door}.")]
     assert {of.KIND for of in SUITES[door].__subclasses__()} == {*ours, *theirs}
     assert theirs, "a plug-in brings one"

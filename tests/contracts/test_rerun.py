@@ -24,8 +24,9 @@ from gopub.schemas import schema
 from gopub.spec.models import Judge
 from gopub.usecases.rerun import looked_again
 from gopub.views.reruns import of_rollout, of_times, rerun_lines
-from tests.contracts.prometheus_server import Metrics, free_port, prometheus
+from tests.contracts.prometheus_server import Metrics, prometheus
 from tests.contracts.scraped_world import BEFORE, CANARY, LASTS, SLO, STABLE, Scrape, Service, judged
+from tests.support.ports import free_port
 from tests.unit.test_backtest import run
 from tests.unit.views_world import moving, plan
 

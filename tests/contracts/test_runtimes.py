@@ -20,7 +20,7 @@ T0 = 1_700_000_000.0
 TEXTS = Path(__file__).parent / "expositions"
 MIB = 1024 * 1024
 FLAGS = ("--web.enable-remote-write-receiver", "--enable-feature=native-histograms")
-KINDS = tuple(sorted(path.stem for path in TEXTS.iterdir()))
+KINDS = tuple(sorted(path.stem for path in TEXTS.glob("*.txt")))
 
 
 def told(kind: str, host: str, **more: str) -> list[tuple[Mapping[str, str], float]]:
@@ -111,6 +111,19 @@ async def test_opentelemetry_of_go(source: PrometheusSource) -> None:
     found = await sample_of(source, "otel_go")
     assert found.heap == 40 * MIB
     assert found.pauses == {0.005: 12, 0.01: 14, 0.25: 15, math.inf: 15}
+
+
+async def test_pages_that_opentelemetry_itself_wrote_for_a_go_program(source: PrometheusSource) -> None:
+    """Recorded from the library, see ``expositions/made``: with its scope on each series, and with its own buckets."""
+    found = await sample_of(source, "otel_go_recorded")
+    assert (found.heap, found.used, found.pauses, found.spent) == (2 * MIB, None, {}, None)
+    older = await sample_of(source, "otel_go_recorded_deprecated")
+    assert (older.heap, older.used) == (2 * MIB, 340960)
+    assert older.pauses == {}, "buckets that end at 10 µs tell nothing of pauses over 10 ms"
+    assert older.spent == PausesSpent(3, pytest.approx(0.011362422), None)
+    for name in ("otel_go_recorded", "otel_go_recorded_deprecated"):
+        scopes = {labels.get("otel_scope_version") for labels, _ in told(name, "h")} - {None}
+        assert scopes == {"0.72.0"}, "control: it is the library's own"
 
 
 async def test_client_java(source: PrometheusSource) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from gopub.build.sandbox import NONE
 from gopub.errors import GopubError
 from gopub.evidence.bundle import sign_blob, sign_statement, verify_blob, verify_dsse
 from gopub.evidence.keys import PublicKey, Signer, SignerConnection
+from gopub.evidence.signing import ToSign
 from gopub.evidence.statement import Subject, statement
+from gopub.release.config import open_signing
 from gopub.spec.connections import parse_connections
 from gopub.spec.kinds import Kinds
 from gopub.wiring.backends import BACKENDS
@@ -124,6 +128,21 @@ class SignerContract:
         ground.put(a_key())
         with pytest.raises(GopubError, match="GP311"):
             verify_blob(sign_blob(signer, b"data"), b"data", ground.opened().public)
+
+    async def test_a_release_is_signed_with_it(self, ground: SignerGround) -> None:
+        signer = ground.opened()
+        said = statement(
+            [Subject("data", hashlib.sha256(b"data").hexdigest())], "https://example.org/p", {"a": [1, "é"]}
+        )
+        async with open_signing(ground.connection, NONE, Path("nowhere")) as signing:
+            await signing.ready()
+            blob, stated = await signing.bundles([ToSign(b"data"), ToSign.stating(said)])
+        assert blob != stated
+        verify_blob(blob, b"data", signer.public)
+        assert verify_dsse(stated, signer.public, hashlib.sha256(b"data").hexdigest()) == said
+        for bundle in (blob, stated):
+            made = json.loads(bundle)["verificationMaterial"]
+            assert made == {"publicKey": {"hint": signer.public.hint}}, "a key's bundle is what it was"
 
     def test_many_sign_at_once(self, ground: SignerGround) -> None:
         signer = ground.opened()

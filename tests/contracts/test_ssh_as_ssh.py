@@ -443,7 +443,7 @@ class TestWays:
             f"Host *\n  IdentityFile {server.keys}/user_key\n  User ops\n"
             f"Host a\n  ProxyJump b\n{here}Host b\n  ProxyJump a\n{here}"
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             found = await asyncio.gather(gets_in(fleet, Host("h1", "a")), gets_in(fleet, Host("h2", "b")))
         assert found == [True, True]
 

@@ -19,6 +19,7 @@ import urllib3
 from gopub.build.artifact import FileRef
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence import generate
+from gopub.evidence.verifier import KeyVerifier
 from gopub.release import load_release, publish, verify_release
 from gopub.store import ArtifactStore, blob_key, fetch, find, save, version_key
 from gopub.store.backends.directory import Directory
@@ -192,7 +193,7 @@ class StoreContract:
         prepared = await prepare(tmp_path / "work", a_plan(tmp_path / "work"))
         signed = await publish(store, prepared)
         assert await publish(store, prepared) == signed
-        key = generate(tmp_path / "work" / "keys").public_key()
+        key = KeyVerifier(generate(tmp_path / "work" / "keys").public_key())
         report = await verify_release(store, await load_release(store, "hello", "1.0.0", key), key)
         assert report.accepted, report.checks
 

@@ -15,7 +15,8 @@ from gopub.spec.kinds import SecretRef
 from gopub.store import blob_key
 from gopub.store.backends.s3 import S3
 from tests.contracts.tls_server import HERE, Authority, serving
-from tests.minio_server import Minio, free_port, minio_server
+from tests.minio_server import Minio, minio_server
+from tests.support.ports import free_port
 
 DATA = b"the bytes of a release"
 KEY = blob_key(hashlib.sha256(DATA).hexdigest())

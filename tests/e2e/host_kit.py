@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import secrets
@@ -24,6 +25,8 @@ from gopub.process import base_environment, run, which
 SOURCE = Path(__file__).parent / "service"
 APP = "service"
 OLD_UNIT = "[Service]\nExecStart={home}/current/bin/old 1000\n[Install]\nWantedBy=multi-user.target\n"
+PATIENCE = 3000
+"""Looks after which what must come does not: far more than it takes, since other parts of the tests run beside."""
 ARGUMENTS_OF = {"verify": ("port", "health", "within", "settle"), "status": ("port", "health")}
 
 
@@ -132,7 +135,7 @@ class Site:
         unit = service.pop("unit", None)
         told = {"ADDR": f":{self.port}", **(env or {})}
         rendered = render_release(
-            templates, unit, Service(instance=self.instance, app=APP, env=told, drain=5, **service), {}
+            templates, unit, Service(instance=self.instance, app=APP, env=told, **{"drain": 5, **service}), {}
         )
         files, archive = rendered.payload(), tar_gz([(entry(f"bin/{APP}"), program)])
         sizes = {
@@ -156,6 +159,26 @@ class Site:
         )
         return Cargo(wanted, files, archive)
 
+    async def slow(self, version: str) -> Cargo:
+        """One that does not end when it is told to, until `let_go`: what is under way then is so for as long."""
+        return await self.cargo(version, env={"MODE": "slow", "LET_GO": self.may_end}, drain=600)
+
+    async def let_go(self) -> None:
+        """Let a slow one end."""
+        await self.sh(f"touch {self.may_end}")
+
+    @property
+    def may_end(self) -> str:
+        return f"{self.home}/may-end"
+
+    async def switching_to(self, folder: str) -> None:
+        """Wait until the switch to that release is under way."""
+        for _ in range(PATIENCE):
+            if (await self.facts()).half == f"switch:{folder}":
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"no switch to {folder} began")
+
     async def facts(self) -> HostFacts:
         return await self.channel.facts(self.instance)
 
@@ -168,7 +191,7 @@ class Site:
     async def do(self, verb: Verb, cargo: Cargo, **over: Any) -> Record:
         """Give the next order, changed by ``over``, and return what the host answers."""
         made = replace(await self.order(verb, cargo), **over)
-        return await self.channel.run(made, cargo.payload if verb == "stage" else (), timeout=90)
+        return await self.channel.run(made, cargo.payload if verb == "stage" else (), timeout=300)
 
     async def run(self, verb: Verb, cargo: Cargo) -> Record:
         """As :meth:`do`, and it has to work."""
@@ -212,7 +235,7 @@ class Site:
     async def close(self) -> None:
         unit = f"{self.instance}.service"
         await self.sh(
-            f"systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{unit}; "
+            f"touch {self.may_end}; systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{unit}; "
             f"systemctl daemon-reload; umount {self.home} 2>/dev/null; rm -rf {self.home}",
             check=False,
         )

@@ -11,8 +11,10 @@ from gopub.build import LocalFile
 from gopub.clock import SystemClock
 from gopub.paths import cache_dir
 from gopub.process import base_environment, run
-from gopub.release import ReleaseConfig, SignedRelease
+from gopub.release import ReleaseConfig, ReleasePlan, SignedRelease
 from gopub.release.config import SigningKey
+from gopub.release.stages import Described
+from gopub.source.modules import ModuleReport
 from gopub.store import ArtifactStore, fetch
 
 CACHE = Path(os.environ.get("GOPUB_CACHE", cache_dir()))
@@ -67,13 +69,17 @@ async def build_release(config: ReleaseConfig, *, key: SigningKey, store: Artifa
     published = await release.already_published(store, plan.app, plan.version, tree.commit)
     if published is not None:
         return published
+    modules, packed = await packed_release(plan)
+    prepared = await release.sign(plan, modules, packed, key, now=clock.now)
+    return await release.publish(store, prepared)
+
+
+async def packed_release(plan: ReleasePlan) -> tuple[ModuleReport, list[Described]]:
+    """All that is made of a commit before anything is signed."""
     modules = await release.check_modules(plan)
     built = [await release.compile_target(plan, modules, target) for target in plan.targets]
     await release.unit_tests(plan, modules)
-    signed = [await release.sign(await release.sbom(plan, await release.archive(plan, one)), key) for one in built]
-    stated = await release.provenance(plan, modules, signed, key, finished=clock.now())
-    prepared = await release.write_manifest(plan, signed, stated, key, created=clock.now())
-    return await release.publish(store, prepared)
+    return modules, [await release.sbom(plan, await release.archive(plan, one)) for one in built]
 
 
 async def files_of(store: ArtifactStore, signed: SignedRelease, target: str, into: Path) -> dict[str, Path]:

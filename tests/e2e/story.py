@@ -194,7 +194,10 @@ class Story:
             active = self.known().active
             return bool(active) and step in self.state(active).reached
 
-        await until(bakes, f"step {step + 1} bakes\n{self.ground.engine.log()}", 60)
+        try:
+            await until(bakes, f"step {step + 1} bakes", self.ground.engine.log)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self.ground.doings()}") from None
 
     def begin(self, driver: Driver, version: str, **more: Any) -> int:
         """Give a driver the order."""
@@ -312,7 +315,7 @@ class Story:
         table: dict[str, Any] = json.loads(found.text)
         return table
 
-    async def whole(self, versions: set[str], limit: float = 60.0) -> dict[str, Seen]:
+    async def whole(self, versions: set[str]) -> dict[str, Seen]:
         """Every host runs one of these versions, whole; a restart under way may end first."""
         allowed = {self.release_id(version)[:12]: self.digest(version) for version in versions}
         seen: dict[str, Seen] = {}
@@ -322,7 +325,7 @@ class Story:
             return all(allowed.get(one.current.partition("-")[0]) == one.digest for one in seen.values())
 
         try:
-            await until(all_whole, f"every host runs one of {versions}", limit)
+            await until(all_whole, f"every host runs one of {versions}")
         except AssertionError as error:
             raise AssertionError(f"{error}: {seen}") from None
         return seen

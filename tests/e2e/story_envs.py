@@ -12,6 +12,19 @@ SCRAPED = {"judge": "{source: prometheus-lab, look: 500ms, score: {memory_growth
 """Judged by what Prometheus shows, where all others are by what the edges say themselves."""
 
 
+SLO = "slo: {latency_p95: 100ms, error_rate: 1%}"
+ASKED = f"{{source: edges, {SLO}, min_requests: 30, look: LOOK, score: {{memory_growth: 0}}}}"
+"""Judged by the edges, as it is written down."""
+
+
+def kept(steps: str, look: str) -> dict[str, str]:
+    """Two hosts of which one stays on stable to compare with until the last bake is over."""
+    return TWO | {
+        "rollout": f"{{steps: [{steps}], deadline: 10m, keep_stable: 1}}",
+        "judge": ASKED.replace("LOOK", look),
+    }
+
+
 def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
     """Other steps than the usual ones."""
     return TWO | {"rollout": f"{{steps: [{steps}], deadline: {deadline}}}"}
@@ -26,6 +39,8 @@ ENVS = (
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),
     Env("old", 18107, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("plug", 18109, warmup="3s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("kept", 18113, more=kept("{weight: 10%, bake: 1s}, {hosts: 100%, bake: 40s}", "500ms"), alone=True),
+    Env("shared", 18114, app="httpbin", more=kept("{hosts: 100%, bake: 30s}", "2s"), alone=True),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
 )

@@ -13,6 +13,7 @@ from deployments import server as prefect
 from gopub.lab.lab import Lab
 from tests.e2e.story_envs import ENVS
 from tests.e2e.story_ground import Ground
+from tests.support.ports import free_port
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ def aside(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def ground(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     """One Prefect server, one store, one warm driver; each story brings its environment."""
     folder = tmp_path_factory.mktemp("stories")
-    server = aside(lambda: prefect.start_server(folder / "prefect"))
+    server = aside(lambda: prefect.start_server(folder / "prefect", free_port()))
     made = Ground(lab, folder, server, ENVS)
     try:
         yield made

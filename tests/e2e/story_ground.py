@@ -48,6 +48,8 @@ class Env:
     more: Mapping[str, str] = field(default_factory=dict)
     drain: str = "5s"
     warmup: str = "0s"
+    alone: bool = False
+    """Its connections name no Prometheus at all."""
 
     @property
     def upstream(self) -> str:
@@ -77,15 +79,26 @@ class Env:
         return f"  {self.name}:\n" + "".join(f"    {key}: {text}\n" for key, text in lines.items() if text)
 
 
-async def until(holds: Callable[[], Awaitable[Any]], what: str, limit: float = 90.0) -> Any:
-    """Ask until the answer is true; gives it."""
+LIMIT = 300.0
+"""Seconds after which what must come does not: far more than it takes, since other parts of the tests run beside."""
+
+
+async def until(holds: Callable[[], Awaitable[Any]], what: str, said: Callable[[], str] = str) -> Any:
+    """Ask until the answer is true; gives it. ``said`` tells more where it never is."""
     try:
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(LIMIT):
             while not (answer := await holds()):  # noqa: ASYNC110 - it happens in other processes
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        raise AssertionError(f"not within {limit:g}s: {what}") from None
+        raise AssertionError(f"not within {LIMIT:g}s: {what}\n{said()}") from None
     return answer
+
+
+def without_prometheus(connections: str) -> str:
+    """The lab's connections without the one that scrapes, and without its name at the edges."""
+    kept = [line for line in connections.splitlines() if "prometheus" not in line]
+    assert len(kept) == len(connections.splitlines()) - 2, connections
+    return "\n".join([*kept, ""])
 
 
 @dataclass
@@ -109,7 +122,7 @@ class Driver:
         path = self.folder / f"{number}.answer.json"
         return json.loads(path.read_text()) if path.exists() else None
 
-    async def answer(self, number: int, limit: float = 240.0) -> dict[str, Any]:
+    async def answer(self, number: int) -> dict[str, Any]:
         """The answer, once it is there."""
 
         async def look() -> dict[str, Any] | None:
@@ -117,10 +130,7 @@ class Driver:
             assert found or self.alive(), f"the driver died:\n{self.log()}"
             return found
 
-        try:
-            found: dict[str, Any] = await until(look, "the driver's answer", limit)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log()}") from None
+        found: dict[str, Any] = await until(look, "the driver's answer", self.log)
         return found
 
     def stands(self) -> str:
@@ -164,11 +174,15 @@ class Ground:
     def settings(self, env: str, **more: str) -> dict[str, str]:
         """The environment variables of a story: a journal of its own, one store and one key for all."""
         (self.folder / env).mkdir(exist_ok=True)
+        connections = self.lab.connections
+        if env in self.envs and self.envs[env].alone:
+            connections = self.folder / env / "connections.yaml"
+            connections.write_text(without_prometheus(self.lab.connections.read_text()))
         return {
             **prefect.client_environment(self.server.home, self.server.url),
             "PREFECT_LOGGING_LEVEL": "CRITICAL",
             "GOPUB_JOURNAL": str(self.folder / env / "journal.db"),
-            "GOPUB_CONNECTIONS": str(self.lab.connections),
+            "GOPUB_CONNECTIONS": str(connections),
             "XDG_STATE_HOME": str(self.folder / "state"),
             **more,
         }
@@ -245,6 +259,13 @@ class Ground:
         }
 
     # --- the end
+
+    async def doings(self) -> str:
+        """The processes of all hosts, for who must find out what one of them was at."""
+        ps = ("ps", "-e", "--forest", "-o", "etimes=,stat=,args=")
+        asked = [self.lab.exec(host.name, ps, check=False) for host in self.lab.hosts]
+        found = [one.text for one in await asyncio.gather(*asked)]
+        return "\n".join(f"{host.name}:\n{text}" for host, text in zip(self.lab.hosts, found, strict=True))
 
     async def clean(self, env: Env) -> None:
         """Take a story's service off the hosts."""

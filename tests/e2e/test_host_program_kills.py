@@ -17,7 +17,7 @@ from gopub.fleet.orders import Order, Record
 from gopub.rollout.hosts import RELEASE_AT_FAULT, health_of
 from tests.support.chance import seed as chance_seed
 
-from .host_kit import Cargo, Site, old_service, open_site
+from .host_kit import PATIENCE, Cargo, Site, old_service, open_site
 
 pytestmark = pytest.mark.e2e
 
@@ -219,15 +219,15 @@ async def outcome(asking: asyncio.Task[Record]) -> None:
 
 
 async def test_a_connection_that_drops_in_a_switch_neither_kills_nor_repeats_it(site: Site) -> None:
-    slow, next_one = await site.cargo("1", env={"MODE": "slow"}), await site.cargo("2")
+    slow, next_one = await site.slow("1"), await site.cargo("2")
     await site.release(slow)
     await site.run("stage", next_one)
     order = await site.order("switch", next_one)
     asking = asyncio.create_task(site.channel.run(order))
-    await asyncio.sleep(0.8)  # the old service takes 2 s to end, so the switch is under way
-    assert (await site.facts()).half == f"switch:{next_one.folder}"
+    await site.switching_to(next_one.folder)
     lost = await site.channel.connect()
     lost.abort()
+    await site.let_go()
     record = await asking
     assert (record.ok, record.values["current"]) == (True, next_one.folder), record
     starts = f"journalctl -q -o cat -u {site.instance} | grep -c '^Started'"
@@ -239,17 +239,18 @@ async def test_a_connection_that_drops_in_a_switch_neither_kills_nor_repeats_it(
 
 
 async def test_a_driver_that_never_comes_back_leaves_the_switch_to_finish(site: Site) -> None:
-    slow, next_one = await site.cargo("1", env={"MODE": "slow"}), await site.cargo("2")
+    slow, next_one = await site.slow("1"), await site.cargo("2")
     await site.release(slow)
     await site.run("stage", next_one)
     order = await site.order("switch", next_one)
     async with SshFleet() as other:
         gone = await other.channel(site.channel.host)
         asking = asyncio.create_task(gone.run(order))
-        await asyncio.sleep(0.8)
+        await site.switching_to(next_one.folder)
         asking.cancel()
         (await gone.connect()).abort()
         await asyncio.gather(asking, return_exceptions=True)
+    await site.let_go()
     late = replace(order, epoch=order.epoch + 1, n=1, verb="verify", arguments=next_one.wanted.arguments["verify"])
     record = await site.channel.run(late)
     assert record.ok, record
@@ -279,14 +280,14 @@ async def test_a_power_cut_in_a_switch_leaves_one_whole_release(spare_lab: Any, 
 
 
 async def test_a_host_that_goes_down_in_a_switch_does_not_blame_the_release(site: Site) -> None:
-    slow, next_one = await site.cargo("1", env={"MODE": "slow"}), await site.cargo("2")
+    slow, next_one = await site.slow("1"), await site.cargo("2")
     await site.release(slow)
     await site.run("stage", next_one)
     status, switch = await site.order("status", slow), await site.order("switch", next_one)
     place = f"{site.home}/.gopub/late"
     argv = ("sh", "-c", program.text(), "gopub")
     await site.channel.exec(("sh", "-c", f"cat > {place}.order"), switch.lines())
-    await site.channel.exec(("systemctl", "--no-block", "poweroff"))  # the old service takes 2 s to end
+    await site.channel.exec(("systemctl", "--no-block", "poweroff"))  # and the old service does not end yet
     first = await site.channel.exec((*argv, "status"), status.lines())
     await site.channel.exec((*argv, "switch", f"{place}.order", f"{place}.answer"))  # as the job would be run
     second = await site.channel.exec(("cat", f"{place}.answer"))
@@ -295,6 +296,7 @@ async def test_a_host_that_goes_down_in_a_switch_does_not_blame_the_release(site
     assert "stopping" in said.message
     assert not {seen.code, said.code} & RELEASE_AT_FAULT
     assert health_of(site.name, seen).reachable is False
+    await site.channel.exec(("touch", site.may_end))  # a machine that goes down takes no new connection
     await site.channel.close()
     await site.lab.stop_host(site.name)
     await site.lab.start_host(site.name)
@@ -307,7 +309,7 @@ async def test_a_host_that_goes_down_in_a_switch_does_not_blame_the_release(site
 
 async def running(site: Site) -> None:
     """Wait until the service was started at boot."""
-    for _ in range(100):
+    for _ in range(PATIENCE):
         if (await site.facts()).unit.active == "active":
             return
         await asyncio.sleep(0.1)

@@ -23,7 +23,7 @@ from gopub.health.backends.journald import JournaldSource
 from gopub.health.samples import LogCounts
 from gopub.health.sources import LogTarget
 
-from .host_kit import APP, Site, binary, entry, open_site, tar_gz
+from .host_kit import APP, PATIENCE, Site, binary, entry, open_site, tar_gz
 
 pytestmark = pytest.mark.e2e
 
@@ -36,6 +36,10 @@ async def site(lab: Any) -> AsyncIterator[Site]:
         await made.close()
 
 
+BEGINNING = 1_000_000
+"""Bytes of an archive."""
+
+
 @dataclass
 class Store:
     """A web server on this machine with one secret address, as a presigned URL has one."""
@@ -45,7 +49,8 @@ class Store:
     status: str = "200 OK"
     length: int | None = None
     endless: bool = False
-    gap: float = 0.0
+    held: asyncio.Event | None = None
+    """What it waits for, if anything, once it has sent the beginning."""
     secret: str = field(default_factory=lambda: secrets.token_hex(12))
     asked: int = 0
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,10 +71,12 @@ class Store:
             return
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode())
         with suppress(ConnectionError):  # a host that has no room for more goes away
-            for start in range(0, len(self.data), 1_000_000):
-                writer.write(self.data[start : start + 1_000_000])
-                await writer.drain()
-                await asyncio.sleep(self.gap)
+            writer.write(self.data[:BEGINNING])
+            await writer.drain()
+            if self.held:
+                await self.held.wait()
+            writer.write(self.data[BEGINNING:])
+            await writer.drain()
         writer.close()
 
     async def _without_end(self, writer: asyncio.StreamWriter) -> None:
@@ -93,13 +100,14 @@ async def store(lab: Any) -> AsyncIterator[Store]:
 
 async def test_an_archive_is_fetched_by_its_url_which_nobody_sees(site: Site, store: Store) -> None:
     cargo = await site.cargo("1")
-    store.data, store.gap = cargo.archive, 0.2
+    store.data, store.held = cargo.archive, asyncio.Event()
     cargo = cargo.with_arguments("stage", url=store.url)
     staging = asyncio.create_task(site.channel.run(await site.order("stage", cargo), (cargo.files,)))
-    await asyncio.sleep(0.4)
+    await store.begun.wait()
     words = await site.sh("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'")
     assert "curl" in words, "control: it is being downloaded right now"
     assert store.secret not in words
+    store.held.set()
     record = await staging
     assert record.ok, record
     assert store.secret not in str(record)
@@ -167,12 +175,13 @@ async def test_a_disk_that_fills_up_meanwhile(site: Site, store: Store, left: in
     digests = {**cargo.wanted.digests, "binary": sha256(program)}
     cargo = replace(cargo, wanted=replace(cargo.wanted, digests=digests))
     cargo = cargo.with_arguments("stage", url=store.url, binary_size=str(len(program)))
-    store.data, store.gap = cargo.archive, 0.1
+    store.data, store.held = cargo.archive, asyncio.Event()
     await site.sh(f"mkdir -p {site.home} && mount -t tmpfs -o size=120m none {site.home}")
     staging = asyncio.create_task(site.channel.run(await site.order("stage", cargo), (cargo.files,)))
     await store.begun.wait()
     free = f"$(df --output=avail -B1 {site.home} | tail -n 1)"
     await site.sh(f"head -c $(({free} - {left << 20})) /dev/zero >{site.home}/fill || true")
+    store.held.set()
     record = await staging
     assert (record.ok, record.code) == (False, "GP421"), record
     assert "no room for" in record.message, "control: it was not the check before"
@@ -263,8 +272,12 @@ async def test_a_crash_after_a_while_is_seen_by_status(site: Site) -> None:
     assert 3 < int(quiet.values["unit.files"]) < 100, "what it holds open: standard streams, its socket"
     assert (quiet.ok, quiet.values["restarts"], quiet.values["check.health"]) == (True, "0", "200"), quiet
     await site.sh(f"kill -9 {(await site.facts()).unit.main_pid}")
-    await asyncio.sleep(1.5)
     record = await site.do("status", cargo)
+    for _ in range(PATIENCE):
+        if record.values["restarts"] != "0" and record.values["unit.active"] == "active":
+            break
+        await asyncio.sleep(0.1)
+        record = await site.do("status", cargo)
     assert (record.ok, record.code, record.values["restarts"]) == (False, "GP443", "1"), record
 
 

@@ -16,10 +16,15 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from typer.testing import CliRunner
 
-from gopub.errors import GopubError
+from gopub.cli.lab import app
+from gopub.errors import GopubError, UsageError
 from gopub.lab import faults, kernel, machine
 from gopub.lab.lab import Lab, sweep, take_down
+from gopub.lab.sigstore import services
+from gopub.lab.sigstore.ground import listens
+from gopub.lab.sigstore.layout import SERVICES
 from gopub.lab.state import home_of
 from gopub.lab.traffic import Load, Traffic
 
@@ -36,7 +41,7 @@ def query(lab: Lab, expression: str) -> list[dict[str, object]]:
         return list(json.load(answer)["data"]["result"])
 
 
-async def until(holds: Callable[[], Awaitable[bool]], limit: float = 30.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], limit: float = 300.0) -> None:
     end = time.monotonic() + limit
     while not await holds():
         assert time.monotonic() < end, "it did not come to hold"
@@ -146,8 +151,13 @@ async def test_a_full_disk_is_full_on_one_host_only(lab: Lab) -> None:
 
 
 async def test_the_edge_answers_traffic_and_every_request_is_accounted_for(lab: Lab) -> None:
-    counts = await Traffic(Load(lab.edge_address, "nobody.lab", rate=100)).run(1.5)
-    assert counts.sent > 50
+    async with Traffic(Load(lab.edge_address, "nobody.lab", rate=100)) as traffic:
+
+        async def enough() -> bool:
+            return traffic.counts.sent > 50
+
+        await until(enough)
+    counts = traffic.counts
     assert counts.lost == counts.under_way == 0
     assert list(counts.classes.values()) == [counts.sent]
     assert "2xx" not in counts.classes  # nginx runs; nobody serves this name
@@ -206,6 +216,23 @@ async def test_up_mends_a_half_dead_lab_and_leaves_the_rest_alone(spare_lab: Lab
     assert await text(lab, "app1", "hostname") == "app1"
 
 
+async def test_a_lab_takes_a_sigstore_in_and_keeps_it(spare_lab: Lab) -> None:
+    assert (await spare_lab.status()).sigstore == {}
+    with pytest.raises(UsageError, match=r"GP815 lab .* has no Sigstore stack"):
+        _ = spare_lab.sigstore
+    lab = await Lab.up(spare_lab.name, hosts=2, edges=0, sigstore=True, owned=True)
+    first = dict((await lab.status()).sigstore)
+    assert sorted(first) == sorted(SERVICES) and all(first.values())
+    await services.kill(lab.layout.stack, "rekor")
+    seen = await lab.status()
+    assert not seen.whole and [name for name, pid in seen.sigstore.items() if not pid] == ["rekor"]
+    shown = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--name", lab.name])
+    assert shown.exit_code == 1 and "sigstore       rekor           DOWN" in shown.stdout.splitlines()
+    again = await Lab.up(lab.name, hosts=2, edges=0, owned=True)
+    second = (await again.status()).sigstore
+    assert {name for name in second if second[name] != first[name]} == {"rekor"} and again.sigstore == lab.sigstore
+
+
 async def test_a_lab_grows_and_shrinks(spare_lab: Lab) -> None:
     grown = await Lab.up(spare_lab.name, hosts=3, edges=0, owned=True)
     assert await text(grown, "app3", "hostname") == "app3"
@@ -222,16 +249,20 @@ def nothing_left(lab: Lab) -> bool:
         and not kernel.mounts_below(lab.home)
         and not machine.supervisors(lab.home)
         and not machine.all_inside(lab.home)
+        and not services.all_running(lab.layout.stack)
         and lab.layout.bridge not in links
         and not list(Path("/sys/fs/cgroup").glob(f"**/{lab.layout.bridge}-*"))
     )
 
 
 async def test_down_finds_what_nobody_wrote_down() -> None:
-    """No state file, a host killed, a stranger's mount inside: all of it goes."""
-    lab = await Lab.up(f"d{os.getpid()}", hosts=2, edges=0, owned=True)
+    """No state file, a host and a service of Sigstore killed, a stranger's mount inside: all of it goes."""
+    lab = await Lab.up(f"d{os.getpid()}", hosts=2, edges=0, sigstore=True, owned=True)
     try:
         assert not nothing_left(lab)  # the check can fail
+        assert len(services.all_running(lab.layout.stack)) == 5
+        ports = [lab.sigstore.port(name) for name in SERVICES]
+        await services.kill(lab.layout.stack, "fulcio")
         await lab.kill_host("app1")
         (lab.home / "lab.json").unlink()
         leftover = lab.home / "hosts" / "leftover"
@@ -240,6 +271,7 @@ async def test_down_finds_what_nobody_wrote_down() -> None:
     finally:
         await take_down(lab.name)
     assert nothing_left(lab)
+    assert [port for port in ports if listens(port)] == []
 
 
 async def test_a_folder_without_a_lab_is_no_hindrance() -> None:

@@ -16,6 +16,7 @@ from gopub.canon import sha256_file
 from gopub.errors import RefusedError
 from gopub.evidence import generate
 from gopub.evidence.provenance import commit_of
+from gopub.evidence.verifier import KeyVerifier
 from gopub.process import run
 from gopub.release import SignedRelease, verify_release
 from gopub.source.golang import Toolchain, run_go
@@ -65,7 +66,7 @@ def hello(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DirectoryStor
 
 async def test_the_release_verifies_and_names_its_commit(hello: Any) -> None:
     folder, store, signed = hello
-    report = await verify_release(store, signed, generate(folder / "keys").public_key())
+    report = await verify_release(store, signed, KeyVerifier(generate(folder / "keys").public_key()))
     assert report.accepted, report.checks
     assert signed.release.commit == await git(folder / "repository", "rev-parse", "v1.0.0")
     assert list(signed.release.targets) == ["linux/amd64", "linux/arm64", "windows/amd64"]
@@ -274,7 +275,7 @@ async def test_httpbin_is_released_with_its_modules(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "store")
     key = generate(tmp_path / "keys")
     signed = await build_release(config(tmp_path / "origin", tmp_path / "work"), key=key.private, store=store)
-    assert (await verify_release(store, signed, key.public_key())).accepted
+    assert (await verify_release(store, signed, KeyVerifier(key.public_key()))).accepted
     files = await files_of(store, signed, "linux/amd64", tmp_path / "out")
     sbom = json.loads(files["sbom spdx"].read_bytes())
     assert "github.com/mccutchen/go-httpbin/v2" in {package["name"] for package in sbom["packages"]}

@@ -90,7 +90,7 @@ async def kill(story: Story, driver: Driver, version: str, death: Death) -> str:
         return driver.stands() or over
 
     if death.at:
-        where: str = await until(due, f"{death}\n{driver.log()}", 120)
+        where: str = await until(due, str(death), driver.log)
     else:
         where = f"after {death.seconds:.1f}s"
         await asyncio.sleep(death.seconds)
@@ -105,7 +105,7 @@ async def recover(story: Story) -> None:
         active = story.known().active
         return not active or bool(orphans(story.journal()))
 
-    await until(nobody_drives, "the dead driver's lease ends", 30)
+    await until(nobody_drives, "the dead driver's lease ends")
     await story.run("recover")
     assert not story.error, f"{story.error}\n{story.ground.engine.log()}"
 
@@ -121,7 +121,7 @@ async def test_a_canary_that_nobody_guards_gets_no_traffic(ground: Ground, morta
         async def serves() -> bool:
             return bool(traffic.counts.release(canary).answered > 20)
 
-        await until(serves, f"the canary serves\n{driver.log()}", 60)
+        await until(serves, "the canary serves", driver.log)
         driver.kill()
 
         async def quiet() -> bool:
@@ -129,7 +129,7 @@ async def test_a_canary_that_nobody_guards_gets_no_traffic(ground: Ground, morta
             await asyncio.sleep(1.5)
             return bool(traffic.counts.release(canary).answered == before)
 
-        await until(quiet, "the edge sends stable only", 20)
+        await until(quiet, "the edge sends stable only")
         assert mortal.known().active, "nobody recovered"
         assert (await mortal.table())["weight"] > 0, "and no driver put another table"
         await recover(mortal)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 
+from gopub.evidence import summary
+from gopub.process import base_environment, run
 from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Ground
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
 pytestmark = STORY
+SUMMARY_SH = Path(summary.__file__).with_name("summary.sh")
 
 
 async def its_verdicts_can_be_replayed(story: Story) -> None:
@@ -28,6 +32,21 @@ async def its_verdicts_can_be_replayed(story: Story) -> None:
     assert (await story.gopub("judge", "replay", str(kept))).code == 1, "a verdict that was altered is seen"
 
 
+async def its_admission_was_stated(story: Story) -> None:
+    explained = await story.gopub("explain", "last", "--json")
+    entries = json.loads(explained.text)["entries"]
+    (admitted,) = (entry["data"] for entry in entries if entry["type"] == "Admitted")
+    (stated,) = admitted["statements"]
+    folder = story.ground.folder / "stated"
+    verified = await story.gopub("verify", "1.1.0", "--env", story.env.name, "--save", str(folder))
+    assert verified.code == 0, verified.complaint
+    assert f"ok    statement    {stated['target']} until {stated['expires']}, SLSA_BUILD_LEVEL_1" in verified.text
+    saved = folder / f"{stated['target'].replace('/', '-')}.admission"
+    assert saved.read_text() == stated["text"]
+    checked = await run(["sh", str(SUMMARY_SH), str(saved), f"{saved}.pub"], env=base_environment(), check=False)
+    assert (checked.code, checked.out.decode()) == (0, stated["text"].partition("\n\n")[0] + "\n"), checked
+
+
 async def test_a_good_release_is_promoted_and_a_bad_one_taken_back(ground: Ground):
     await (
         a_fleet(ground, "main")
@@ -39,6 +58,7 @@ async def test_a_good_release_is_promoted_and_a_bad_one_taken_back(ground: Groun
         .then_every_host_runs("1.1.0")
         .then_no_request_was_lost()
         .then(its_verdicts_can_be_replayed)
+        .then(its_admission_was_stated)
         .when_releasing("2.0.0")
         .then_it_was("rolled back", 3, 4)
         .then_every_host_runs("1.1.0")

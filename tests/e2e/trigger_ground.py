@@ -178,7 +178,7 @@ gitlab: {{token: {{file: hook.token}}}}
         async def there() -> Any:
             return (await self.shown(taken.headers["location"]))["runs"]
 
-        runs: list[dict[str, Any]] = await until("the delivery is started", there, within=60)
+        runs: list[dict[str, Any]] = await until("the delivery is started", there)
         return runs
 
     async def deploy(self, body: Mapping[str, Any], key: str) -> httpx.Response:
@@ -206,7 +206,7 @@ gitlab: {{token: {{file: hook.token}}}}
         return await run(argv, cwd=self.folder, env=self.stack.environment(), timeout=120)
 
     async def _serve(self, method: str, path: str, **options: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.serving, verify=PLAIN, trust_env=False, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self.serving, verify=PLAIN, trust_env=False, timeout=120.0) as http:
             return await http.request(method, path, **options)
 
     @asynccontextmanager

@@ -1,6 +1,6 @@
 """The flows `rollout` and `deploy` on hosts in memory, for runs of a worker: the entrypoint of tests on a real server.
 
-The journal is a file that the test reads as well. Hosts and edges are the process's own: whoever comes next makes them
+The journal is one that the test reads as well. Hosts and edges are the process's own: whoever comes next makes them
 as the journal says. A file in GOPUB_TEST_BAD that is called as the env turns every canary's process there bad.
 """
 
@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from prefect import flow
 
 from flows.deploy import deploy as deploying
+from flows.order import order as ordering
 from flows.rollout import rollout
 from gopub.clock import SystemClock
 from gopub.health.samples import ProcessHealth
@@ -28,20 +30,44 @@ from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
 from gopub.rollout.wish import Wish
+from gopub.spec.projects import Project
+from gopub.usecases.order import Order
 from tasks import names
+from tasks import ordering as of_orders
 from tasks import rollout as boxes
 from tests.support.rollout_world import NEW, World
 
-__all__ = ["deploy", "rollout"]
-BAKE = 8.0
+__all__ = ["deploy", "order", "rollout"]
+BAKE, PRESSED, ENDLESS = 8.0, 30.0, 30000.0
+"""Seconds of a bake; of the first where somebody does something meanwhile, which takes a busy machine a while; and of
+one that ends because somebody says so."""
+BY_ITSELF = ("asks", "waits", "soon", "staging", "prod", "audit")
+"""How the envs begin in whose first bake nobody does anything."""
 NEVER = "00:00-00:01 UTC"
+
+
+def bakes_of(env: str) -> tuple[float, float]:
+    """How long the two steps bake in an env."""
+    if env.startswith("steered"):
+        return ENDLESS, ENDLESS
+    return (BAKE if env.startswith(BY_ITSELF) else PRESSED), BAKE
+
+
+SOON = {"soon": 2, "soon-later": 6, "soon-latest": 15}
+"""Minutes to the window of an env, less up to one: a busy machine may be over a moment before it waits for it."""
+
+
+def soon(env: str) -> str:
+    """A window of some hours that opens at a full minute."""
+    opens = datetime.fromtimestamp(SystemClock().now(), UTC) + timedelta(minutes=SOON[env])
+    return f"{opens:%H:%M}-{opens + timedelta(hours=6):%H:%M} UTC"
 
 
 class Served(World):
     """Hosts and an edge of one process, with a real clock."""
 
     def __init__(self, folder: Path, wish: Wish) -> None:
-        super().__init__(folder)
+        super().__init__(folder, journal=os.environ["GOPUB_JOURNAL"])
         self.clock = SystemClock()  # type: ignore[assignment]
         self.journal._clock = self.clock
         self.wish = wish
@@ -62,12 +88,14 @@ class Served(World):
         facts = {name: machine.facts() for name, machine in self.machines.items()}
         if wish.rollout:
             return resume(self.ports(), wish.rollout, facts, 0, why="go on", engine_run=wish.run)
-        request = Wish(app="hello", env=wish.env, release=NEW, version="2", rollout=f"r-{wish.env}", run=wish.run)
+        request = Wish(app="hello", env=wish.env, release=NEW, version="2", rollout=f"r-{wish.env}", run=wish.run,
+                       by=wish.by)  # fmt: skip
         made = start(self.ports(), request, facts, 0)
-        steps = tuple(replace(step, bake=BAKE) for step in self.plan().steps)
+        bakes = zip(self.plan().steps, bakes_of(wish.env), strict=True)
+        steps = tuple(replace(step, bake=bake) for step, bake in bakes)
         if wish.env.startswith("asks"):
             steps = (*steps[:1], *(replace(step, approve="ops") for step in steps[1:]))
-        windows = (NEVER,) if wish.env.startswith("waits") else ()
+        windows = (NEVER,) if wish.env.startswith("waits") else (soon(wish.env),) if wish.env in SOON else ()
         plan = replace(self.plan(), rollout=made.rollout, env=wish.env, steps=steps, windows=windows)
         made.record(ev.Admitted(), ev.Planned(plan))
         return made
@@ -76,7 +104,7 @@ class Served(World):
 @asynccontextmanager
 async def open_run(wish: Wish, _elsewhere: object = None) -> AsyncIterator[Run]:
     """A run on what is in memory."""
-    run = Served(Path(os.environ["GOPUB_JOURNAL"]).parent, wish).run()
+    run = Served(Path(os.environ["GOPUB_TEST_BAD"]).parent, wish).run()
     await take_over(run)
     yield run
 
@@ -109,6 +137,24 @@ class Begun:
 
     async def may_begin(self, _folder: str, _app: str, _env: str, **_options: Any) -> str:
         return "hello"
+
+
+class Ordered(Begun):
+    """What projects.yaml says is asked, and who it is; the version is there."""
+
+    ordered = staticmethod(of_orders.ordered)
+    drove_before = staticmethod(of_orders.drove_before)
+    who_asks = staticmethod(of_orders.who_asks)
+
+    async def may_be_ordered(self, _folder: str, _place: Project, _order: Order) -> None:
+        """It may."""
+
+
+@flow(name="order", flow_run_name=names.order)
+@wraps(ordering.fn)
+async def order(*args: Any, **options: Any) -> Any:
+    """What a form starts, around a rollout in memory."""
+    return await ordering.fn(*args, **options, boxes=Ordered(), rolling_out=rollout)
 
 
 @flow(name="deploy", flow_run_name=names.deploy)

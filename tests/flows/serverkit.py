@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,19 @@ import httpx
 from deployments import server as prefect
 from gopub.clock import SystemClock
 from gopub.process import Result, base_environment, run, spawn
+from tests.postgres_server import Postgres, postgres_server
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CLOCK = SystemClock()
+PATIENCE = 400.0
+"""Seconds after which what must come does not: far more than it takes, since other parts of the tests run beside."""
+AGAIN = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE})
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For http alone: without it each client reads the machine's authorities anew, for longer than a request takes."""
 
 
-async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = 300.0) -> Any:
+async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = PATIENCE) -> Any:
     """Ask until the answer is true; gives it. Fails by name after ``within`` seconds."""
     end = CLOCK.now() + within
     while not (answer := await holds()):
@@ -38,6 +45,8 @@ class Stack:
 
     folder: Path
     server: prefect.Server
+    postgres: Postgres | None = None
+    ends: ExitStack = field(default_factory=ExitStack)
     others: list[prefect.Running] = field(default_factory=list)
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -60,24 +69,26 @@ class Stack:
 
     async def serve(self, projects: Path, extra: Mapping[str, str]) -> str:
         """Start `gopub serve`; gives its address once it answers."""
-        port = prefect.free_port()
+        port = free_port()
         argv = [sys.executable, "-m", "gopub.cli.main", "serve", "--port", str(port), "--projects", str(projects)]
         log = self.folder / "serve.log"
         made = prefect.Running("gopub serve", spawn(argv, log=log, cwd=self.folder, env=self.environment(extra)), log)
         self.others.append(made)
         address = f"http://127.0.0.1:{port}"
-        await until(f"gopub serve answers, see {log}", lambda: _answers(f"{address}/healthz"))
+        await until(f"gopub serve answers, see {log}", lambda: answers(f"{address}/healthz"))
         return address
 
     async def ask(self, method: str, path: str, **options: Any) -> Any:
-        """A call of the Prefect server's REST API, again while it says 503 as Prefect's client does; gives its JSON.
+        """A call of the Prefect server's REST API, again at 502 and 503 as Prefect's client does; gives its JSON.
 
-        On SQLite the server answers 503 to one of two writers that collide.
+        On SQLite the server answers 503 to one of two writers that collide; a load balancer answers 502 to a request
+        that was under way to a server that died, and to each while none is there.
         """
-        async with httpx.AsyncClient(verify=PLAIN, trust_env=False, timeout=30.0) as http:
-            for _ in range(10):
+        async with httpx.AsyncClient(verify=PLAIN, trust_env=False, timeout=120.0) as http:
+            end = CLOCK.now() + PATIENCE
+            while True:
                 response = await http.request(method, f"{self.server.url}{path}", **options)
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                if response.status_code not in AGAIN or CLOCK.now() > end:
                     break
                 await CLOCK.sleep(1.0)
         assert response.is_success, response.text
@@ -95,14 +106,14 @@ class Stack:
         found: list[dict[str, Any]] = await self.ask("POST", "/flow_runs/filter", json=wanted)
         return found
 
-    async def ended(self, run_id: str, within: float = 90.0) -> dict[str, Any]:
+    async def ended(self, run_id: str) -> dict[str, Any]:
         """A run once it is over."""
 
         async def over() -> dict[str, Any] | None:
             found: dict[str, Any] = await self.ask("GET", f"/flow_runs/{run_id}")
             return found if found["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
 
-        found: dict[str, Any] = await until(f"run {run_id} is over", over, within)
+        found: dict[str, Any] = await until(f"run {run_id} is over", over)
         return found
 
     async def without_schedules(self, *names: str) -> None:
@@ -115,11 +126,18 @@ class Stack:
 
     async def stop(self) -> None:
         """End everything, the newest first."""
-        for one in (*reversed(self.others), self.server.running):
-            await prefect.stop(one)
+        with self.ends:
+            for one in (*reversed(self.others), self.server.running):
+                await prefect.stop(one)
+
+    async def start_server_again(self) -> None:
+        """Start the server, which was stopped, on its address and its database."""
+        port = httpx.URL(self.server.url).port
+        self.server = await prefect.start_server(self.server.home, port, settings=database_settings(self.postgres))
 
 
-async def _answers(url: str) -> bool:
+async def answers(url: str) -> bool:
+    """Whether somebody answers there, and well."""
     try:
         async with httpx.AsyncClient(verify=PLAIN, trust_env=False) as http:
             return (await http.get(url)).is_success
@@ -127,9 +145,28 @@ async def _answers(url: str) -> bool:
         return False
 
 
-async def start(folder: Path) -> Stack:
-    """A fresh server in ``folder``."""
-    return Stack(folder, await prefect.start_server(folder / "prefect"))
+DATABASES = ("sqlite", "postgresql")
+
+
+def database_settings(postgres: Postgres | None) -> dict[str, str]:
+    """What tells Prefect's server where its database is, as our guide has it; SQLite needs nothing."""
+    if postgres is None:
+        return {}
+    url = postgres.url("asyncpg", "prefect")
+    return {"PREFECT_API_DATABASE_CONNECTION_URL": url, "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "20"}
+
+
+async def start(folder: Path, database: str = "") -> Stack:
+    """A fresh server in ``folder``, on this database, or on what GOPUB_TEST_DATABASE says; SQLite by default."""
+    database = database or os.environ.get("GOPUB_TEST_DATABASE", DATABASES[0])
+    assert database in DATABASES, f"GOPUB_TEST_DATABASE={database} is none of {', '.join(DATABASES)}"
+    with ExitStack() as ends:
+        postgres = None
+        if database == "postgresql":
+            postgres = ends.enter_context(postgres_server())
+            postgres.create("prefect")
+        server = await prefect.start_server(folder / "prefect", free_port(), settings=database_settings(postgres))
+        return Stack(folder, server, postgres, ends.pop_all())
 
 
 async def git_repository(folder: Path) -> str:

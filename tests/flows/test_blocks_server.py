@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from deployments import server as prefect
 from gopub.clock import SystemClock
 from gopub.errors import Exit
 from gopub.evidence.keys import KeyFiles, generate
@@ -19,6 +18,7 @@ from gopub.journal.store import open_journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome
 from tests.flows.serverkit import Stack, changes, go_repository, run_sync, start
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.prefect,
@@ -65,7 +65,7 @@ def project(stack: Stack, keys: KeyFiles) -> Path:
     run_sync(go_repository(folder, SPEC))
     hosts = stack.folder / "hosts.ini"
     hosts.write_text("[app]\nweb-1 role=app ansible_host=127.0.0.1\nedge-1 role=edge ansible_host=127.0.0.1\n")
-    port = prefect.free_port()
+    port = free_port()
     pem = keys.private.read_text()
     run_sync(block(stack, "directory", "the-store", {"path": str(stack.folder / "store")}))
     run_sync(block(stack, "key", "the-key", {"private": pem, "public": str(keys.public)}))
@@ -93,7 +93,7 @@ def released(stack: Stack, project: Path) -> dict[str, Any]:
     one = run_sync(stack.deployment("release/release"))
     body = {"parameters": {"repository": str(project), "project": str(project), "version": "1.0.0"}}
     made = run_sync(stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body))
-    ended: dict[str, Any] = run_sync(stack.ended(made["id"], within=300.0))
+    ended: dict[str, Any] = run_sync(stack.ended(made["id"]))
     return ended
 
 
@@ -170,7 +170,7 @@ async def test_a_file_hides_the_block_of_the_same_name(stack: Stack, project: Pa
 
 
 async def test_a_server_that_is_away_is_told_and_only_where_it_is_needed(stack: Stack, project: Path) -> None:
-    away = {"PREFECT_API_URL": f"http://127.0.0.1:{prefect.free_port()}/api"}
+    away = {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     alone = ("check", "--env", "prod", "--file", str(project / "gopub.yaml"))
     missing = await stack.gopub(*alone, extra=away)
     (stack.folder / "all.yaml").write_text(

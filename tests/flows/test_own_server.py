@@ -71,7 +71,7 @@ def test_it_ends_with_its_command(home: Path) -> None:
 
 async def told_to(server: Server, auth: tuple[str, str] | None) -> int:
     """What it answers to whoever asks for its runs."""
-    async with httpx.AsyncClient(trust_env=False, timeout=30.0, auth=auth) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=120.0, auth=auth) as http:
         return (await http.post(f"{server.url}/flow_runs/count", json={})).status_code
 
 
@@ -175,7 +175,7 @@ def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_p
     async def ended() -> bool:
         return not any(map(there, tests)) and not servers(tmp_path)
 
-    run_sync(until("its tests run", builds, within=180))
+    run_sync(until("its tests run", builds))
     os.kill(pid, signal.SIGINT)
     _, status = os.waitpid(pid, 0)
     said = (tmp_path / "log").read_text()

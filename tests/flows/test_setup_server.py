@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -31,7 +32,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
 PUSH = ROOT / "tests" / "unit" / "webhooks" / "push.json"
-NAMES = {"deploy", "release", "rollout", "promote", "approve", "rollback", "recover"}
+NAMES = {"deploy", "release", "rollout", "promote", "approve", "rollback", "recover", "refresh"}
 SPEC = "app: orders\nenvironments:\n  prod: {inventory: h.ini, hosts: all, health: http://127.0.0.1:8080/healthz}\n"
 TOKEN, HOOK = "rest-token-of-the-test", "hook-token-of-the-test"
 
@@ -129,12 +130,12 @@ class Api:
     commit: str
 
     async def post(self, path: str, **options: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=120.0) as http:
             return await http.post(path, **options)
 
     async def get(self, path: str) -> Any:
         auth = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self.address, verify=PLAIN, trust_env=False, timeout=120.0) as http:
             return (await http.get(path, headers=auth)).json()
 
     def push(self, **changed: Any) -> bytes:
@@ -181,7 +182,7 @@ async def test_what_setup_made_is_on_the_server(ready: Stack) -> None:
     step = {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $GOPUB_HOME }}"}}
     assert [one["pull_steps"] for one in deployed.values()] == [[step]] * len(NAMES)
     assert all(one["job_variables"]["stream_output"] is False for one in deployed.values())
-    assert {name for name, one in deployed.items() if one["schedules"]} == {"promote", "recover"}
+    assert {name for name, one in deployed.items() if one["schedules"]} == {"promote", "recover", "refresh"}
     for name in ("promote", "recover"):
         assert deployed[name]["global_concurrency_limit"]["limit"] == 8
         assert deployed[name]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
@@ -197,15 +198,45 @@ async def test_what_setup_made_is_on_the_server(ready: Stack) -> None:
 
 async def test_setup_repairs_what_differs_and_removes_only_its_own(ready: Stack) -> None:
     flow = await ready.ask("POST", "/flows/", json={"name": "retired"})
-    for name, tags in (("retired", ["gopub"]), ("foreign", ["other"])):
-        body = {"name": name, "flow_id": flow["id"], "tags": tags, "work_pool_name": "gopub"}
-        await ready.ask("POST", "/deployments/", json=body)
+    alike = {
+        "flow_id": flow["id"], "work_pool_name": "gopub", "tags": ["gopub"], "entrypoint": "flows/retired.py:retired",
+        "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $GOPUB_HOME }}"}}],
+    }  # fmt: skip
+    await ready.ask("POST", "/deployments/", json=alike | {"name": "retired"})
+    foreign = {"tagged otherwise": {"tags": ["other"]}, "called otherwise": {}, "foreign": {"pull_steps": None}}
+    for name, differs in foreign.items():
+        await ready.ask("POST", "/deployments/", json=alike | {"name": name} | differs)
     rollback = await ready.deployment("rollback/rollback")
     await ready.ask("PATCH", f"/deployments/{rollback['id']}", json={"description": "changed by hand"})
     done = changes(await ready.gopub("setup", "--server", ready.server.ui, "--json"))
     assert done["removed"] == {"deployment retired/retired"}
     assert done["updated"] == {"deployment rollback/rollback"}
-    assert await ready.deployment("retired/foreign")
+    for name in foreign:
+        assert await ready.deployment(f"retired/{name}"), "whatever its tags and its pool: it is not of gopub's shape"
+
+
+async def test_setup_leaves_what_a_person_paused_or_gave_more_places(ready: Stack) -> None:
+    rollback, recover = await ready.deployment("rollback/rollback"), await ready.deployment("recover/recover")
+    await ready.ask("PATCH", f"/deployments/{rollback['id']}", json={"paused": True})
+    await ready.ask("PATCH", f"/deployments/{recover['id']}", json={"concurrency_limit": 12})
+    done = changes(await ready.gopub("setup", "--server", ready.server.ui, "--json"))
+    assert set(done) == {"unchanged"}
+    assert (await ready.deployment("rollback/rollback"))["paused"] is True
+    assert (await ready.deployment("recover/recover"))["global_concurrency_limit"]["limit"] == 12
+    await ready.ask("PATCH", f"/deployments/{rollback['id']}", json={"paused": False})
+    await ready.ask("PATCH", f"/deployments/{recover['id']}", json={"concurrency_limit": 8})
+
+
+async def test_what_a_person_chose_outlives_a_setup_that_died_before_it_gave_it_back(ready: Stack) -> None:
+    """Prefect's command had opened the deployment already; what the dead one kept is all that tells."""
+    kept = {"name": "gopub_setup_chosen", "value": {"rollback/rollback": [True, 0], "gone/gone": [True, 1], "odd": 1}}
+    await ready.ask("POST", "/variables/", json=kept)
+    done = changes(await ready.gopub("setup", "--server", ready.server.ui, "--json"))
+    assert done["updated"] == {"deployment rollback/rollback"}
+    rollback = await ready.deployment("rollback/rollback")
+    assert rollback["paused"] is True
+    assert await ready.ask("POST", "/variables/filter", json={}) == [], "it is kept no longer than it must"
+    await ready.ask("PATCH", f"/deployments/{rollback['id']}", json={"paused": False})
 
 
 async def test_setup_takes_away_the_only_place_of_a_server_that_an_older_gopub_set_up(ready: Stack) -> None:
@@ -226,15 +257,15 @@ async def test_a_run_started_on_the_server_is_executed(ready: Stack) -> None:
 
 
 async def test_the_watchdog_is_not_kept_out_by_its_own_run_that_was_killed(ready: Stack, lost: Lost) -> None:
-    """Prefect keeps the place of such a run for five minutes: the schedule's next runs end well meanwhile."""
+    """Prefect keeps the place of such a run for five minutes: the next runs end well meanwhile."""
+    one = await ready.deployment("recover/recover")
+    await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json={})  # the schedule's may be minutes away
 
     async def ended() -> list[dict[str, Any]]:
         runs = [one for one in await ready.runs_of("recover/recover") if one["id"] not in lost.before]
-        return [
-            one for one in runs if one["auto_scheduled"] and one["state_type"] in {"COMPLETED", "CANCELLED", "FAILED"}
-        ]
+        return [one for one in runs if one["state_type"] in {"COMPLETED", "CANCELLED", "FAILED"}]
 
-    states = [(one["state_type"], one["state"]["message"]) for one in await until("a run ended", ended, within=150.0)]
+    states = [(one["state_type"], one["state"]["message"]) for one in await until("a run ended", ended)]
     assert {state for state, _ in states} == {"COMPLETED"}, states
     killed = await ready.ask("GET", f"/flow_runs/{lost.recover}")
     assert killed["state_type"] in {"RUNNING", "CRASHED"}, killed["state"]
@@ -264,13 +295,15 @@ async def test_recover_starts_a_run_of_its_own_for_each_rollout_without_a_driver
         opened = ev.Opened(f"r-{app}", app, "prod", "b" * 64, "2", "", f"/nowhere/{app}")
         journal.append(f"env/{app}/prod", 0, [ev.EnvOpened(f"r-{app}", "b" * 64)], actor="test")
         journal.append(f"rollout/r-{app}", 0, [opened], actor="test")
+    one = await ready.deployment("recover/recover")
+    await ready.ask("POST", f"/deployments/{one['id']}/create_flow_run", json={})  # each run makes the next one then
 
     async def both() -> dict[str, dict[str, Any]] | None:
         runs = await ready.runs_of("rollout/rollout")
         found = {tag: one for one in runs for tag in one["tags"] if tag.startswith("rollout:r-")}
         return found if len(found) == 2 else None
 
-    runs = await until("a run for each", both, within=150.0)
+    runs = await until("a run for each", both)
     for app in ("lost", "gone"):
         journal.append(f"env/{app}/prod", 1, [ev.EnvClosed(f"r-{app}", Outcome.WITHDRAWN)], actor="test")
         one = runs[f"rollout:r-{app}"]
@@ -349,8 +382,7 @@ async def test_a_push_while_the_server_is_away_is_started_when_it_is_back(api: A
     refused = await api.post("/v1/deploy", json=body, headers={"Authorization": f"Bearer {TOKEN}"})
     assert (refused.status_code, refused.json()["code"]) == (503, "GP918")
 
-    port = int(stack.server.url.rsplit(":", 1)[1].split("/")[0])
-    stack.server = await prefect.start_server(stack.server.home, port)
+    await stack.start_server_again()
 
     async def nothing_waits() -> bool:
         return bool((await api.get("/healthz"))["waiting"] == 0)
@@ -367,9 +399,17 @@ async def test_the_scheduled_flows_run_by_themselves(ready: Stack, name: str) ->
         runs = await ready.runs_of(f"{name}/{name}")
         return [one for one in runs if one["auto_scheduled"] and one["state_type"] == "COMPLETED"]
 
-    await until(f"a scheduled run of {name} is completed", completed, within=150.0)
+    async def scheduled() -> list[Any]:
+        return [one for one in await ready.runs_of(f"{name}/{name}") if one["auto_scheduled"]]
+
+    made = await until(f"the schedule made runs of {name}", scheduled)
+    soon = {"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}}
+    coming = [one["id"] for one in made if one["state_type"] == "SCHEDULED"]
+    for first in coming[:1]:  # it is minutes away else
+        await ready.ask("POST", f"/flow_runs/{first}/set_state", json={**soon, "force": True})
+    await until(f"a scheduled run of {name} is completed", completed)
 
 
 async def test_a_run_whose_process_is_gone_is_marked(ready: Stack, lost: Lost) -> None:
-    found = await ready.ended(lost.deploy, within=240.0)
+    found = await ready.ended(lost.deploy)
     assert (found["state_type"], found["state"]["message"]) == ("CRASHED", "no heartbeat for 90s: its process is gone")

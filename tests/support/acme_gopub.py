@@ -13,8 +13,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from gopub.clock import SystemClock
-from gopub.errors import GopubError
+from gopub.errors import GopubError, UsageError
 from gopub.evidence.keys import KeySigner, SignerConnection
+from gopub.evidence.trust import SigstoreConnection, Trust, read_trust
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.inventory import Inventory, InventoryConnection
@@ -22,6 +23,7 @@ from gopub.fleet.protocol import FleetConnection
 from gopub.health.loglines import classes
 from gopub.health.samples import CounterSnapshot, LogCounts, NoData, RawSeries, RuntimeSample, RuntimeSnapshot
 from gopub.health.sources import LogsConnection, LogTarget, MetricsConnection
+from gopub.notify.protocol import Answer, NotifyConnection
 from gopub.process import Executor
 from gopub.spec.kinds import LocalPath, SecretRef
 from gopub.store.backends.directory import DirectoryStore
@@ -325,6 +327,48 @@ class Seal(SignerConnection):
 
     def open(self):
         return KeySigner.parse(self.private.reveal().encode())
+
+
+class Notary(SigstoreConnection):
+    """A notary, who believes whom his book names, and nobody without one."""
+
+    kind: Literal["notary"] = "notary"
+    book: LocalPath | None = None
+    """A trusted root."""
+
+    def open(self, name):
+        if self.book is None:
+            return Trust(name, (), (), (), ())
+        try:
+            data = self.book.read_bytes()
+        except OSError:
+            raise UsageError("GP318", f"there is no book {self.book}", hint="name one") from None
+        return read_trust(data, file=str(self.book), name=name)
+
+
+class Tower:
+    """A tower with a bell."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    async def send(self, message):
+        if not self.folder.is_dir():
+            return Answer(taken=False, says="the bell is away")
+        name = f"{len(list(self.folder.iterdir()))}-{id(message)}"
+        (self.folder / name).write_text(f"{message.title}\n{message.body}", "utf-8")
+        return Answer(taken=True, says="rung")
+
+
+class Bell(NotifyConnection):
+    """A bell."""
+
+    kind: Literal["bell"] = "bell"
+    folder: LocalPath
+    """Where those who hear it write down what they heard."""
+
+    def open(self):
+        return Tower(self.folder)
 
 
 DRAWERS = {"top": "of-the-top-drawer"}

@@ -20,6 +20,8 @@ LINES = {
     "logs.diary": "acme_gopub:Diary",
     "fleet.pigeon": "acme_gopub:Pigeon",
     "signer.seal": "acme_gopub:Seal",
+    "sigstore.notary": "acme_gopub:Notary",
+    "notify.bell": "acme_gopub:Bell",
 }
 
 

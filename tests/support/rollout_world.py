@@ -92,9 +92,9 @@ class MortalJournal(Journal):
 class World:
     """Hosts, an edge and a journal that outlive drivers."""
 
-    def __init__(self, path: Path, count: int = 4, stable: str = OLD) -> None:
+    def __init__(self, path: Path, count: int = 4, stable: str = OLD, journal: str = "") -> None:
         self.clock = ManualClock()
-        self.journal = open_journal(str(path / "journal.db"), self.clock)
+        self.journal = open_journal(journal or str(path / "journal.db"), self.clock)
         self.names = [f"app{n}" for n in range(1, count + 1)]
         self.stable = stable
         self.old, self.new = f"{stable[:12]}-{'1' * 12}", f"{NEW[:12]}-{RENDER[:12]}"
@@ -104,7 +104,7 @@ class World:
         self.router: MemoryRouter | MemoryEdges = MemoryRouter()
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
         self.kits = path / "kits"
-        self.project = "."
+        self.project, self.by = ".", ""
         self.way = Memory(world=known_as(self))
         self.edges_known = Edges(inventory="hosts.ini", hosts="role=edge", world=known_as(self))
 
@@ -146,7 +146,8 @@ class World:
         if self.env().active:
             run = resume(ports, rollout, facts, epoch, why="go on", force=True)
         else:
-            wish = Wish(app="hello", env="lab", release=NEW, version="2", rollout=rollout, project=self.project)
+            wish = Wish(app="hello", env="lab", release=NEW, version="2", rollout=rollout, project=self.project,
+                        by=self.by)  # fmt: skip
             run = start(ports, wish, facts, epoch)
         run.release = RELEASE
         if run.state.phase is Phase.OPENED:

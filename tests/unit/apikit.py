@@ -14,7 +14,9 @@ from deployments.api.app import create_app
 from deployments.api.parts import Parts
 from deployments.api.starting import Starting
 from deployments.deliveries import Deliveries
+from deployments.hooks.alertmanager import AlertSecrets
 from deployments.hooks.signing import HookSecrets
+from deployments.journal import FollowCheck
 from deployments.starter import RunOrder, RunView
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
@@ -63,6 +65,10 @@ class FixedRefs:
         self._known = frozenset(known)
         self._commits = dict(commits or {})
 
+    def add(self, *names: str) -> None:
+        """There are these as well from now on."""
+        self._known |= frozenset(names)
+
     def push(self, commit: str) -> None:
         """A commit is on every branch from now on."""
         self._commits[commit] = HEADS
@@ -78,10 +84,11 @@ class FixedRefs:
 
 @dataclass(slots=True)
 class RecordingStarter:
-    """Starts nothing and remembers every order; ``broken`` is raised instead when set."""
+    """Starts nothing and remembers every order; ``broken`` is raised instead when set. Runs in ``over`` have ended."""
 
     orders: list[RunOrder] = field(default_factory=list)
     broken: Exception | None = None
+    over: set[str] = field(default_factory=set)
 
     async def start(self, order: RunOrder) -> RunView:
         """Remember the order; the same key gives the same run."""
@@ -93,10 +100,12 @@ class RecordingStarter:
         return RunView(f"run-{place + 1}", f"{order.app}-{order.env}", "Scheduled", order.app, order.env)
 
     async def run(self, run_id: str) -> RunView | None:
-        """The run of the n-th order, always scheduled."""
+        """The run of the n-th order, scheduled until it is over."""
         names = {f"run-{place}": order for place, order in enumerate(self.orders, 1)}
-        order = names.get(run_id)
-        return RunView(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env) if order else None
+        order, final = names.get(run_id), run_id in self.over
+        if order is None:
+            return None
+        return RunView(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env, final=final)
 
 
 @dataclass
@@ -135,7 +144,17 @@ class Kit:
         return found.json()
 
 
-def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None, projects: str = PROJECTS) -> Kit:
+def its_turn(_app: str, _env: str, _after: str) -> None:
+    """A journal in which nothing keeps what follows a rollout waiting."""
+
+
+def make_kit(
+    folder: Path,
+    hooks: Mapping[str, HookSecrets] | None = None,
+    projects: str = PROJECTS,
+    following: FollowCheck = its_turn,
+    alerts: AlertSecrets | None = None,
+) -> Kit:
     """A kit whose deliveries lie in ``folder``; made twice in the same folder it is the same server restarted."""
     starter, clock = RecordingStarter(), ManualClock()
     known: dict[tuple[str, str, str], str] = {}
@@ -148,7 +167,9 @@ def make_kit(folder: Path, hooks: Mapping[str, HookSecrets] | None = None, proje
         starter=starter,
         refs=refs,
         clock=clock,
+        alerts=alerts,
         downgrade=older_than_1_3,
+        following=following,
         rollouts=lambda app, env, run, since: known.get((app, env, run), "") if since <= clock.now() else "",
     )
     transport: Any = httpx.ASGITransport(app=create_app(parts), raise_app_exceptions=False)

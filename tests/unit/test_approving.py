@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_UI_URL, temporary_settings
 from pydantic import ValidationError
 
 from gopub.clock import ManualClock
@@ -13,8 +14,10 @@ from gopub.journal import events as ev
 from gopub.journal.reading import asked, read_state
 from gopub.journal.store import Journal, open_journal
 from gopub.plan.model import Outcome
+from gopub.spec.people import Who
 from gopub.usecases import approve
-from tasks.approving import Decision, needed, steps_of
+from tasks.answers import Decision
+from tasks.approving import needed, steps_of
 from tests.unit.verdicts import BAKING, drawn, event
 from tests.unit.views_world import moving
 
@@ -25,7 +28,8 @@ BACK = ev.GoingBack(Outcome.WITHDRAWN, 0, "aborted")
 
 def decide(journal: Journal, rollout: str, step: int, said: Decision) -> str:
     yes = said.decision == "approve"
-    return approve.decide(journal, rollout, step, approve=yes, name=said.name, reason=said.reason)
+    who = Who("typed", said.name)
+    return approve.decide(journal, rollout, step, approve=yes, who=who, reason=said.reason, people=lambda: None)
 
 
 def kept(folder: Path, *more: ev.Event) -> Journal:
@@ -95,3 +99,13 @@ def test_it_is_asked_for_only_what_still_waits(tmp_path: Path):
     )
     journal.append("rollout/r-1", len(entries), [BACK], actor="me")
     assert list(needed(read_state(journal, "r-1"), frozenset({1}))) == []
+
+
+def test_the_form_leads_to_the_page_of_its_rollout(tmp_path: Path):
+    state = read_state(kept(tmp_path, DUE), "r-1")
+    with temporary_settings({PREFECT_UI_URL: "http://ui"}):
+        [form] = needed(state, frozenset({1}))
+    assert "More: the page [hello-prod-rollout](http://ui/artifacts/key/hello-prod-rollout), or `gopub" in form.text
+    with temporary_settings({PREFECT_UI_URL: None}):
+        [form] = needed(state, frozenset({1}))
+    assert "More: the page `hello-prod-rollout`, or `gopub" in form.text, "control: a UI without an address"

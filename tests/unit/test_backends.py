@@ -22,6 +22,7 @@ from gopub import schemas
 from gopub.errors import ErrorGroup, GopubError, SpecError, UsageError
 from gopub.evidence import generate
 from gopub.evidence.keys import SignerConnection
+from gopub.evidence.trust import SigstoreConnection
 from gopub.fleet.protocol import FleetConnection
 from gopub.health.samples import CounterSnapshot, LogCounts
 from gopub.health.sources import LogsConnection, LogTarget
@@ -53,6 +54,7 @@ counts: {kind: abacus, file: series, token: {env: GOPUB_TEST_KEY}}
 lines: {kind: diary, folder: diary}
 ssh: {kind: pigeon, loft: roof}
 wax: {kind: seal, private: {env: GOPUB_TEST_KEY}}
+nobody: {kind: notary}
 """
 
 
@@ -100,7 +102,7 @@ def test_every_door_has_ours_and_a_plug_in() -> None:
 def test_each_is_read_and_opened_by_its_line(
     known: Connections, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in ("things", "all", "edges", "counts", "lines", "ssh", "wax"):
+    for name in ("things", "all", "edges", "counts", "lines", "ssh", "wax", "nobody"):
         entry = known.find(name)
         assert entry is not None and isinstance(entry, DOORS[entry.door].model)
     monkeypatch.setenv("GOPUB_TEST_KEY", generate(tmp_path / "keys").private.read_text())
@@ -127,6 +129,7 @@ def test_each_is_read_and_opened_by_its_line(
         (2, 1),
         (0, 0),
     ]
+    assert known.get("nobody", SigstoreConnection).open("corp").name == "corp"
     signer = known.get("wax", SignerConnection).open()
     assert signer.public.accepts(signer.sign(b"x"), digest=hashlib.sha256(b"x").digest())
 
@@ -146,7 +149,7 @@ def test_an_unknown_kind_is_told_with_its_place_and_all_that_there_are(plugin: B
         parse_connections("a:\n  path: x\n  kind: microfiche\n", "c.yaml", tmp_path, plugin)
     assert str(caught.value.where) == "c.yaml:3:9"
     assert (caught.value.code, caught.value.problem) == ("GP118", "`a.kind`: 'microfiche' is not allowed")
-    every = sorted([*LINES, "fleet.memory", "router.memory-edges"])  # the tests bring along two of their own
+    every = sorted([*LINES, "fleet.memory", "notify.memory-room", "router.memory-edges"])  # of the tests' own
     theirs = [line.partition(".")[2] for line in every if not line.startswith("secret.")]
     assert caught.value.hint == "one of " + ", ".join([*BACKENDS.ours(), *theirs])
 

@@ -29,6 +29,7 @@ FILE = {
     "logs": "x: {kind: diary, folder: x}\n",
     "fleet": "x: {kind: pigeon, loft: x}\n",
     "signer": "x: {kind: seal, private: {env: X}}\n",
+    "notify": "x: {kind: bell, folder: x}\n",
 }
 GIVEN: dict[str, tuple[Any, ...]] = {"router": ((), None)}
 WHO = "the backend {kind!r} of acme_gopub 1.0 cannot be used: "

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gopub.health.backends.doubles import REVISION
@@ -106,6 +106,15 @@ def test_after_the_last_step_nothing_grows():
     assert all(Policy.at_step(config, 0, 2, follow=follow).brakes for follow in (False, True))
 
 
+AWAITED = {
+    "now": 0.0, "bake": 0.0, "deadline": 0.0, "watch_since": None, "approved": None, "gate": "waits", "no_data": None,
+    "requests": 0, "failed": 0, "idle": None, "e": 1.0, "log_score": None, "canary_above": [], "canary_broken": [],
+    "stable_broken": [], "enough": False, "score": None, "hosts": [{"host": "h1"}], "policy": {"first": True},
+}  # fmt: skip
+"""A promotion that waits for its gate when the deadline comes."""
+
+
+@example(AWAITED, None)
 @given(looks(), st.sampled_from([None, 0.0, 90.0, 5000.0]))
 def test_no_verdict_but_a_promotion_knows_the_budget(look, errors):
     """A rollback is never hindered, nor a hold, a watch or a withdrawal changed; and no promotion is made."""
@@ -116,6 +125,9 @@ def test_no_verdict_but_a_promotion_knows_the_budget(look, errors):
     with_budget = decide(asked, replace(rules, freeze_below=0.2), past)
     if plain.kind is Kind.PROMOTE:
         assert with_budget.kind in {Kind.PROMOTE, Kind.HOLD, Kind.WITHDRAW}
+    elif plain.cause is Cause.GOOD:  # a promotion that waits for a person, until the deadline: two reasons to wait now
+        assert replace(with_budget, rule=plain.rule, reason=plain.reason, cause=plain.cause) == plain
+        assert with_budget.cause in {Cause.GOOD, Cause.BUDGET}
     else:
         assert with_budget == plain
 

@@ -99,9 +99,9 @@ def test_whatever_comes_is_read_or_refused_with_one_error(data: bytes) -> None:
 def test_a_bound_is_met_before_the_work_is_done() -> None:
     """As a ratio: what is refused costs no more than a plain reading of as many harmless bytes."""
     harmless, hostile = b"[" + b"1," * 400_000 + b"1]", b"[" * 800_000
-    begun = time.perf_counter()
+    begun = time.process_time()
     json.loads(harmless)
-    between = time.perf_counter()
+    between = time.process_time()
     with pytest.raises(JsonError):
         read_json(hostile, limit=MIB)
-    assert time.perf_counter() - between < 20 * (between - begun)
+    assert time.process_time() - between < 20 * (between - begun)

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from gopub.errors import GopubError, SpecError
 from gopub.health.backends.checked import CheckedSource
 from gopub.health.backends.edges import EdgeSource
 from gopub.health.backends.prometheus import PrometheusSource
 from gopub.health.samples import NoData
-from gopub.spec.references import judged_on
+from gopub.spec.connections import Connections
+from gopub.spec.loader import load_spec
+from gopub.spec.references import broken, judged_on
+from gopub.traffic import backends as routers
 from gopub.traffic.backends.nginx import NginxRouter
+from gopub.traffic.door import RouterConnection
+from gopub.traffic.protocol import CountingRouter
+from gopub.wiring.backends import Backends
 from gopub.wiring.counting import counters_of
 from gopub.wiring.project import Edges, Project, edges_of, open_project
 from tests.support.doubles import MemoryRouter
+from tests.support.plugin import LINES, MODULE, install
 
 SPEC = """\
 app: orders
@@ -101,3 +109,78 @@ async def test_where_no_edge_can_be_asked_it_is_as_the_connections_say(tmp_path,
     assert shape(found) == wanted
     if isinstance(found, EdgeSource):
         assert isinstance(await found.counters("orders", "prod", (), 0.0), NoData)
+
+
+KINDS = {"nginx": "", "paper": ", folder: paper", "ledger": ", folder: paper"}
+"""Every kind of router, and what its connection takes besides; one of a plug-in can be asked for its counts."""
+LEDGER = """
+class LedgerRouter(PaperRouter):
+    async def count(self, edge, app, env, upstream, releases):
+        raise NotImplementedError
+class Ledger(Paper):
+    kind: Literal["ledger"] = "ledger"
+    counts = True
+    def open(self, edges, connect):
+        return LedgerRouter(edges, connect, self.folder)
+"""
+
+
+@pytest.fixture
+def kinds(tmp_path, monkeypatch) -> Backends:
+    lines = LINES | {"router.ledger": "acme_gopub:Ledger"}
+    return install(tmp_path, monkeypatch, "acme_gopub", MODULE + LEDGER, lines)
+
+
+def the_router(kind: str, folder: Path, kinds: Backends, metrics: str = "") -> tuple[Connections, RouterConnection]:
+    edge = f"edge: {{kind: {kind}, inventory: hosts.ini, hosts: role=edge{KINDS[kind]}{metrics}}}\n"
+    (folder / "connections.yaml").write_text(edge + PROMETHEUS + "ours: {kind: edges}\n", encoding="utf-8")
+    (folder / "hosts.ini").write_text(HOSTS, encoding="utf-8")
+    connections = Connections.load(folder, kinds)
+    return connections, connections.get("edge", RouterConnection)
+
+
+async def connect(_):
+    raise AssertionError("nobody is contacted")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_router_that_says_that_its_edges_count_can_be_asked_and_no_other(tmp_path, kinds, kind):
+    assert set(routers.BACKENDS) <= set(KINDS), "a new one belongs into this list"
+    _, connection = the_router(kind, tmp_path, kinds)
+    assert isinstance(connection.open(("e1",), connect), CountingRouter) == connection.counts == (kind != "paper")
+
+
+@pytest.mark.parametrize(
+    ("judge", "metrics", "key", "place"),
+    [
+        ("source: edges", "", "judge.source", "8:21"),
+        ("source: ours", ", metrics: prom", "judge.source", "8:21"),
+        ("metrics: edges", "", "judge.metrics", "8:22"),
+        ("", ", metrics: ours", "traffic.router", "7:14"),
+        ("source: prom", ", metrics: ours", "", ""),
+        ("source: prom", "", "", ""),
+        ("", ", metrics: prom", "", ""),
+        ("", "", "", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_edges_that_cannot_be_asked_are_not_what_is_judged_by(tmp_path, kinds, kind, judge, metrics, key, place):
+    connections, connection = the_router(kind, tmp_path, kinds, metrics)
+    (tmp_path / "gopub.yaml").write_text(SPEC.replace("JUDGE", judge), encoding="utf-8")
+    found = [one for one in broken(load_spec(tmp_path / "gopub.yaml"), connections) if one.code != "GP144"]
+    assert len(found) == (1 if key and not connection.counts else 0)
+    for error in found:
+        assert isinstance(error, SpecError)
+        assert error.code == "GP150"
+        assert f"`environments.prod.{key}`" in error.problem
+        assert "of kind paper" in error.problem
+        assert error.where
+        assert str(error.where).endswith(f"gopub.yaml:{place}")
+
+
+def test_a_plug_in_that_only_says_so_is_told_where_it_is_opened(tmp_path, monkeypatch):
+    module = MODULE + LEDGER.replace("def count(", "def tally(")
+    kinds = install(tmp_path, monkeypatch, "acme_gopub", module, {"router.ledger": "acme_gopub:Ledger"})
+    _, connection = the_router("ledger", tmp_path, kinds)
+    with pytest.raises(GopubError, match=r"GP968 .*no Router: it has no count"):
+        connection.open(("e1",), connect)

@@ -24,7 +24,9 @@ from gopub.evidence import (
     verify_digest,
     verify_dsse,
 )
+from gopub.evidence.backends.key import Key
 from gopub.evidence.bundle import pre_authentication
+from gopub.spec.kinds import SecretRef
 
 DATA = b"the bytes of a release\n"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -119,18 +121,19 @@ def without(key: str) -> Callable[[dict[str, Any]], object]:
 BROKEN: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("has no mediaType", without("mediaType")),
     ("has no verificationMaterial", without("verificationMaterial")),
-    ("has no messageSignature", without("messageSignature")),
+    ("not exactly one of messageSignature and dsseEnvelope", without("messageSignature")),
     ("a media type that is not", lambda bundle: bundle.update(mediaType="x")),
     ("bundle has a key that is not known", lambda bundle: bundle.update(extra=1)),
     ("publicKey has a key that is not known", lambda b: b["verificationMaterial"]["publicKey"].update(pem="x")),
-    ("verificationMaterial has a key that is not known", lambda b: b["verificationMaterial"].update(certificate={})),
+    ("verificationMaterial has a key that is not known", lambda b: b["verificationMaterial"].update(chain={})),
+    ("not exactly one of publicKey and certificate", lambda b: b["verificationMaterial"].update(certificate={})),
     (
         "a digest algorithm that is not SHA2_256",
-        lambda b: b["messageSignature"]["messageDigest"].update(algorithm="SHA2_512"),
+        lambda b: b["messageSignature"]["messageDigest"].update(algorithm="MD5"),
     ),
     ("signature is not base64", lambda b: b["messageSignature"].update(signature="*")),
     ("messageDigest is not a mapping", lambda b: b["messageSignature"].update(messageDigest=[])),
-    ("bundle has a key that is not known", lambda bundle: bundle.update(dsseEnvelope={})),
+    ("not exactly one of messageSignature and dsseEnvelope", lambda bundle: bundle.update(dsseEnvelope={})),
 ]
 
 
@@ -201,3 +204,42 @@ def test_public_keys_survive_pem(signer: KeySigner) -> None:
 def test_what_is_no_p256_key_is_refused(pem: bytes) -> None:
     with pytest.raises(GopubError, match="GP300"):
         PublicKey.parse(pem)
+
+
+def shut(key: KeySigner, form: serialization.PrivateFormat, passphrase: bytes = b"open sesame") -> bytes:
+    """The key's PEM with a passphrase, in PKCS #8 or the older form of openssl."""
+    lock = serialization.BestAvailableEncryption(passphrase)
+    return key.private.private_bytes(serialization.Encoding.PEM, form, lock)
+
+
+@pytest.mark.parametrize(
+    "form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL], ids=str
+)
+def test_a_key_with_a_passphrase_opens_with_it_alone(signer: KeySigner, form: serialization.PrivateFormat) -> None:
+    pem = shut(signer, form)
+    assert KeySigner.parse(pem, passphrase="open sesame").public == signer.public
+    with pytest.raises(GopubError, match=r"GP300 .*has a passphrase, which was not given"):
+        KeySigner.parse(pem)
+    with pytest.raises(GopubError, match=r"GP300 .*does not open with its passphrase"):
+        KeySigner.parse(pem, passphrase="close sesame")
+    with pytest.raises(GopubError, match="GP300"):
+        KeySigner.parse(pem, passphrase="")
+
+
+def test_a_passphrase_of_a_key_that_has_none_is_not_needed(signer: KeySigner, tmp_path: Path) -> None:
+    pem = (tmp_path / "keys" / "gopub.key").read_bytes()
+    assert KeySigner.parse(pem, passphrase="whatever").public == signer.public
+
+
+def test_a_connection_names_key_and_passphrase(
+    signer: KeySigner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "shut.key"
+    file.write_bytes(shut(signer, serialization.PrivateFormat.PKCS8))
+    file.chmod(0o600)
+    monkeypatch.setenv("RELEASE_PASS", "open sesame")
+    named = Key(private=SecretRef(file=file), public=tmp_path / "x", passphrase=SecretRef(env="RELEASE_PASS"))
+    assert named.open().public == signer.public
+    assert "sesame" not in f"{named!r} {named.model_dump_json()}"
+    with pytest.raises(GopubError, match="GP300"):
+        Key(private=SecretRef(file=file), public=tmp_path / "x").open()

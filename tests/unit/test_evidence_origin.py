@@ -129,3 +129,27 @@ def test_a_policy_without_patterns_accepts_and_says_so() -> None:
     closed = SourcePolicy((), ("refs/tags/**",))
     assert closed.words() == "any repository at refs/tags/** (the repository is not restricted)"
     assert "built at 'main', and not at refs/tags/**" in closed.complaint("anything", "main")
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil/x", "a/../../evil/x", "./x", "..", "%2e%2e/evil/x", "a%2F..%2F..%2Fevil", "..\\evil", "x/."]
+)
+def test_an_address_that_goes_up_again_is_nobodys(path: str) -> None:
+    """A client of HTTP resolves it before it asks: what it fetches lies elsewhere."""
+    for address in (f"https://git.example/team/{path}", f"git@git.example:team/{path}", f"/srv/git/team/{path}"):
+        assert not same_place("https://git.example/**", address) and not same_place("/srv/git/team/**", address)
+    for good in ("a/b", ".github", "a..b", "...", "a%20b"):
+        assert same_place("https://git.example/team/**", f"https://git.example/team/{good}")
+    assert same_place("../hello", "../hello")
+
+
+@pytest.mark.parametrize("hidden", ["\n", "\0", "\u00a0", "\u202e", "\u200b", "\r\nx", "\x1b[2K"])
+def test_a_name_with_what_cannot_be_seen_is_nobodys(hidden: str) -> None:
+    """A star stands for letters: what is shown on one line must be all that was compared."""
+    address = "https://git.example/team/orders"
+    policy = SourcePolicy(("https://git.example/**",), ("refs/tags/*",))
+    assert policy.complaint(address, "refs/tags/v1") == ""
+    for wrong in (f"{address}{hidden}", f"{hidden}{address}", f"https://git.example/te{hidden}am/orders"):
+        assert policy.complaint(wrong, "refs/tags/v1") != ""
+    for wrong in (f"refs/tags/v1{hidden}", f"refs/tags/{hidden}v1"):
+        assert policy.complaint(address, wrong) != ""

@@ -33,7 +33,7 @@ class Rollouts:
         if env.startswith("gone"):
             raise MISSING
         if env == "slow":
-            await asyncio.wait_for(self.quick.wait(), 5)
+            await asyncio.wait_for(self.quick.wait(), 60)
         if env == "quick":
             self.quick.set()
         self.ended.append(rollout_id)

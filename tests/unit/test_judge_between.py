@@ -12,7 +12,7 @@ from gopub.errors import UsageError
 from gopub.health.endpoints import GROUPS
 from gopub.health.observation import Observation
 from gopub.health.observe import Observer
-from gopub.health.samples import Histogram, HostCounts, ProcessHealth, TrackWindow, Window
+from gopub.health.samples import CounterSnapshot, Histogram, HostCounts, ProcessHealth, TrackWindow, Window
 from gopub.health.wire import to_json
 from gopub.judge.backtest import backtest
 from gopub.judge.between import BYTES, MOST, OTHERS, Between, looks_from_json, unfolded
@@ -26,9 +26,22 @@ EVERY = 15
 """So many looks lie between two records."""
 
 
-async def watched(bad: int = 0) -> tuple[list[VerdictRecord], list[tuple[VerdictRecord, Any]]]:
+class Rarely(World):
+    """Scraped every twenty seconds: of the edges there is nothing newer at most looks."""
+
+    newest: CounterSnapshot | None = None
+
+    def snapshot(self, at: float) -> CounterSnapshot:
+        if self.newest is None or not self.newest.series or at - self.newest.edges["e1"] >= 20:
+            self.newest = replace(super().snapshot(at), interval=20.0)
+        return replace(self.newest, at=at)
+
+
+async def watched(
+    bad: int = 0, world: World | None = None
+) -> tuple[list[VerdictRecord], list[tuple[VerdictRecord, Any]]]:
     """All looks of a bake, and what a driver keeps of them; from the 33rd look on ``bad`` of 20 answers fail."""
-    world, between = World(), Between()
+    world, between = world or World(), Between()
     observer = Observer(world, None, CONFIG)
     await observer.start(T0)
     whole: list[VerdictRecord] = []
@@ -49,8 +62,9 @@ async def watched(bad: int = 0) -> tuple[list[VerdictRecord], list[tuple[Verdict
     return whole, kept
 
 
-async def test_counts_that_are_kept_give_every_look_again_to_the_digit() -> None:
-    whole, kept = await watched(bad=3)
+@pytest.mark.parametrize("world", [World, Rarely])
+async def test_counts_that_are_kept_give_every_look_again_to_the_digit(world: type[World]) -> None:
+    whole, kept = await watched(bad=3, world=world())
     again = list(unfolded(kept))
     assert [one.observation.at for one in again] == [one.observation.at for one in whole]
     for before, after in zip(whole, again, strict=True):
@@ -59,6 +73,8 @@ async def test_counts_that_are_kept_give_every_look_again_to_the_digit() -> None
         assert after.observation.step_totals == before.observation.step_totals
         assert after.history.observed == pytest.approx(before.history.observed)
     assert any(one.observation.before.errors != kept[0][0].observation.before.errors for one in again), "it moves"
+    told = {window.gathered for one in again for window in one.observation.windows}
+    assert told == ({None} if world is World else {None, 20.0})
 
 
 async def test_a_backtest_says_the_look_at_which_it_would_have_ended() -> None:

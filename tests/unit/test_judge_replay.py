@@ -237,6 +237,8 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
         assert older["observation"][part].pop("endpoints") == []
     tracks = [older["observation"]["recent"], older["observation"]["scored"], *older["observation"]["windows"]]
     assert [track.pop("endpoints") for part in tracks for track in (part["canary"], part["stable"])] == [[]] * 6
+    windows = [older["observation"]["recent"], *older["observation"]["windows"]]
+    assert {window.pop("gathered") for window in windows} == {None}
     for totals in (older["observation"]["step_totals"], older["observation"]["rollout_totals"]):
         del totals["canary_slow"], totals["stable_timed"], totals["stable_slow"]
     assert "" in [one.pop("origin") for one in older["observation"]["score"]["dimensions"]]

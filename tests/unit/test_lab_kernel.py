@@ -53,7 +53,7 @@ async def test_ending_hits_the_process_that_was_meant(sleeper: subprocess.Popen[
     await kernel.end(stranger)
     assert sleeper.poll() is None
     await kernel.end(seen)
-    assert sleeper.wait(5) == -signal.SIGTERM
+    assert sleeper.wait(60) == -signal.SIGTERM
     assert not seen.alive()
 
 
@@ -71,12 +71,12 @@ async def test_what_does_not_listen_is_killed(deaf: subprocess.Popen[bytes]) -> 
     process = kernel.look(deaf.pid)
     assert process
     await kernel.end(process, within=0.3)
-    assert deaf.wait(5) == -signal.SIGKILL
+    assert deaf.wait(60) == -signal.SIGKILL
 
 
 def test_a_zombie_is_dead() -> None:
     child = subprocess.Popen(["true"])
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + 60
     while kernel.look(child.pid) and time.monotonic() < limit:
         time.sleep(0.01)
     assert kernel.look(child.pid) is None
@@ -92,7 +92,7 @@ async def test_a_daemon_outlives_its_starter_and_writes_its_log(tmp_path: Path) 
     log, pidfile = tmp_path / "log", tmp_path / "pid"
     argv = ("/bin/sh", "-c", f"echo started; exec sleep 62.{os.getpid()}")
     await kernel.start(argv, log=log, pidfile=pidfile)
-    limit = time.monotonic() + 5
+    limit = time.monotonic() + 60
     while not (found := kernel.find("sleep", f"62.{os.getpid()}")) and time.monotonic() < limit:  # noqa: ASYNC110 - another process tells no event
         await asyncio.sleep(0.01)
     assert len(found) == 1

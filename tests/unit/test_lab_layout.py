@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,22 @@ def test_the_connections_are_what_the_spec_accepts(tmp_path: Path, monkeypatch: 
     assert found.get("journald", Journald)
     assert found.get("lab", Inventory).path == HOME / "hosts.ini"
     assert found.get("ssh", Ssh).known_hosts == HOME / "known_hosts"
+    assert "sigstore-lab" not in path.read_text()
+
+
+def test_a_lab_with_a_sigstore_names_it_and_reads_back_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gopub.evidence.backends.sigstore import Sigstore
+
+    path = tmp_path / "connections.yaml"
+    with_one = replace(layout(), sigstore=True)
+    path.write_text(files.connections(with_one))
+    monkeypatch.setenv("GOPUB_CONNECTIONS", str(path))
+    found = load_connections(tmp_path).get("sigstore-lab", Sigstore)
+    assert found.trust == HOME / "sigstore" / "trust.json"
+    assert found.token is not None and found.token.env == "SIGSTORE_ID_TOKEN"
+    assert from_json(json.loads(json.dumps(to_json(with_one))), HOME) == with_one
+    before = {name: value for name, value in to_json(layout()).items() if name != "sigstore"}
+    assert from_json(before, HOME) == layout()  # a lab of an older version has none
 
 
 def test_prometheus_finds_every_edge_and_every_metrics_port() -> None:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
+from typing import cast
+from uuid import UUID, uuid4
 
+import pytest
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running
 
+from gopub.clock import ManualClock
+from gopub.journal import events as ev
+from gopub.journal.entry import Entry
+from gopub.journal.store import open_journal
+from gopub.views.runs import unseated
 from tasks import marks
 
 
@@ -41,3 +51,60 @@ async def test_outside_of_a_run_nothing_is_asked(caplog):
     with caplog.at_level(logging.WARNING), temporary_settings(restore_defaults={PREFECT_API_URL}):
         assert await marks.gone_on_with("hello", "lab") == ""
     assert "Prefect does not answer" not in caplog.text
+
+
+SEATS = [
+    Entry(n, "rollout/r-1", n, one, "", "", at, "")
+    for n, (at, one) in enumerate([
+        (100.0, ev.Opened("r-1", "hello", "prod", "b" * 64, "2.0.0")), (101.0, ev.SeatTaken(1, "a@one:1", run="first")),
+        (200.0, ev.SeatTaken(2, "b@two:1", "recover", run="second")), (210.0, ev.StepPassed(0)),
+    ], 1)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("run", "before", "gone"),
+    [
+        ("first", 260.0, True),
+        ("first", 199.0, False),  # it may still be ending by itself
+        ("second", 260.0, False),
+        ("never sat there", 260.0, False),  # one that is on its way to the seat
+    ],
+)
+def test_a_run_whose_seat_another_has_is_gone_after_a_while(run: str, before: float, gone: bool):
+    assert unseated(SEATS, run, before) is gone
+
+
+def test_who_sat_there_before_and_sits_there_again_is_not_gone():
+    again = [*SEATS, Entry(5, "rollout/r-1", 5, ev.SeatTaken(3, "a@one:9", "resume", run="first"), "", "", 300.0, "")]
+    assert not unseated(again, "first", 400.0)
+    assert unseated(again, "second", 400.0)
+
+
+class Runs:
+    """The server's runs, as far as they are swept."""
+
+    def __init__(self, *there: FlowRun) -> None:
+        self.there, self.ended = there, dict[UUID, State]()
+
+    async def read_flow_runs(self, **_: object) -> list[FlowRun]:
+        return list(self.there)
+
+    async def read_task_runs(self, **_: object) -> list[object]:
+        return []
+
+    async def set_flow_run_state(self, which: UUID, state: State, *, force: bool) -> None:
+        assert force
+        self.ended[which] = state
+
+
+async def test_it_is_marked_as_crashed_and_who_drives_now_is_left_alone(tmp_path):
+    journal = open_journal(str(tmp_path / "journal.db"), ManualClock())
+    first, second = (
+        FlowRun(id=uuid4(), flow_id=uuid4(), state=Running(), tags=["gopub", "rollout:r-1"]) for _ in range(2)
+    )
+    seats = [ev.SeatTaken(n, f"{n}@one:1", run=str(run.id)) for n, run in enumerate((first, second), 1)]
+    journal.append("rollout/r-1", 0, [ev.Opened("r-1", "hello", "prod", "b" * 64, "2.0.0"), *seats], actor="me")
+    runs = Runs(first, second)
+    assert await marks._bury_unseated(cast("PrefectClient", runs), journal) == 1
+    assert {which: state.type for which, state in runs.ended.items()} == {first.id: StateType.CRASHED}

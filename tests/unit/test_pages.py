@@ -76,6 +76,29 @@ async def test_the_way_back_waits_for_no_page(caplog):
     assert not caplog.text
 
 
+async def test_a_page_for_which_nobody_waits_is_tried_again_and_one_that_is_waited_for_is_not(caplog):
+    """A page that is drawn once only, such as that of all its runs, was gone for good where the server was busy."""
+    tried: list[int] = []
+
+    @pages.page
+    async def runs_page(takes_it_at: int) -> None:
+        tried.append(takes_it_at)
+        if len(tried) < takes_it_at:
+            raise TimeoutError
+
+    with caplog.at_level(logging.WARNING, "gopub.pages"):
+        async with pages.beside():
+            await runs_page(pages.TRIES)
+        assert (len(tried), caplog.text) == (pages.TRIES, "")
+        tried.clear()
+        await runs_page(2)
+        assert (len(tried), caplog.text.count("not shown in Prefect")) == (1, 1), "control: it would hold a rollout up"
+        tried.clear()
+        async with pages.beside():
+            await runs_page(99)
+    assert (len(tried), caplog.text.count("not shown in Prefect")) == (pages.TRIES, 2)
+
+
 async def test_a_server_that_hangs_is_given_up_once_all_is_done(monkeypatch, caplog):
     """A real one that takes the connection and says nothing; the rollout's own steps are done by then."""
     monkeypatch.setattr(pages, "SHOWN_WITHIN", 0.5)

@@ -28,11 +28,13 @@ from gopub.evidence.keys import generate
 from gopub.evidence.provenance import BuildFacts, builder_of, commit_of, provenance
 from gopub.evidence.sbom import check_complete, even_out
 from gopub.evidence.statement import Subject, subject_digests
+from gopub.evidence.verifier import KeyVerifier
 from gopub.release import Release, load_release, publish
 from gopub.release.environments import read_environment
 from gopub.source.modfile import Module
 from gopub.spec.connections import parse_connections
 from gopub.spec.loader import load_spec
+from gopub.spec.people import load_people
 from gopub.spec.projects import load_projects
 from gopub.store import blob_key
 from gopub.store.backends.directory import DirectoryStore
@@ -66,6 +68,12 @@ FACTS = BuildFacts(
 STATEMENT = canonical(provenance([Subject.of(FILE)], FACTS))
 SPDX = canonical({"creationInfo": {"created": "x"}, "documentNamespace": "", "packages": [{"name": "stdlib"}]})
 CYCLONEDX = canonical({"metadata": {"timestamp": "x"}, "serialNumber": "", "components": [{"name": "stdlib"}]})
+PEOPLE = """\
+people: {ann: {login: [ann@corp.example], os: [ann]}, bob: {}}
+groups: {ops: [ann, bob]}
+verified: [prod, "*"]
+proxy: {header: X-User, from: [127.0.0.1, "::1"], secret: {env: A}, seal: {file: b}}
+"""
 PROJECTS = """\
 apps:
   orders:
@@ -108,7 +116,7 @@ def environment(data: bytes) -> None:
 def pointer(data: bytes) -> None:
     path = FOLDER / "store/apps/hello/1.0.0"
     path.write_bytes(data)
-    asyncio.run(load_release(DirectoryStore(FOLDER / "store"), "hello", "1.0.0", KEY))
+    asyncio.run(load_release(DirectoryStore(FOLDER / "store"), "hello", "1.0.0", KeyVerifier(KEY)))
 
 
 def signed_statement(data: bytes) -> None:
@@ -165,6 +173,7 @@ PARSERS = [
     Parser("gopub.yaml", of_file("gopub.yaml", load_spec), SPEC.encode()),
     Parser("connections.yaml", connections, EVERY_KIND.encode()),
     Parser("projects.yaml", of_file("projects.yaml", lambda path: load_projects(path, BACKENDS)), PROJECTS.encode()),
+    Parser("people.yaml", of_file("people.yaml", lambda path: load_people(path, BACKENDS)), PEOPLE.encode()),
     Parser("webhook", _event, (HERE / "webhooks/push.json").read_bytes(), is_json=True),
     Parser("REST body", read_request, REQUEST, is_json=True),
 ]  # fmt: skip

@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 
 from gopub.health.burn import Spending, Spent
+from gopub.health.busiest import Busiest, Route
 from gopub.health.config import BudgetTarget
 from gopub.health.samples import CounterSnapshot, NoData, RawSeries, RuntimeSnapshot
+from gopub.plan.model import Plan
 from gopub.release.environments import effective
 from gopub.rollout.plan import make_plan
 from gopub.spec.decides import joined
@@ -47,7 +49,7 @@ class Counts:
 
 
 @pytest.fixture
-def notes_with(tmp_path, monkeypatch):
+def plan_with(tmp_path, monkeypatch):
     in_memory(monkeypatch)
     world = World(tmp_path)
     source = a_plan(tmp_path, spec=f"{SPEC}    traffic: edge\n")
@@ -59,10 +61,18 @@ def notes_with(tmp_path, monkeypatch):
     ports = world.ports()
     ports = replace(ports, hosts=tuple(replace(host, variables={"port": 8080}) for host in ports.hosts))
 
-    def notes(metrics: Counts | None, judge: Judge | None = None) -> list[str]:
+    def made(metrics: Counts | None, judge: Judge | None = None) -> Plan:
         environment = ports.environment.model_copy(update={"judge": judge} if judge else {})
         given = replace(ports, metrics=metrics, environment=environment)
-        made = asyncio.run(make_plan("r2", release, "lab", given, facts))
+        return asyncio.run(make_plan("r2", release, "lab", given, facts))
+
+    return made
+
+
+@pytest.fixture
+def notes_with(plan_with):
+    def notes(metrics: Counts | None, judge: Judge | None = None) -> list[str]:
+        made = plan_with(metrics, judge)
         growth = [note for note in made.notes if "whether memory grows" in note]
         assert len(growth) == (made.mode == "judged"), "its steps bake for less than that takes; without a judge none"
         told = [note for note in made.notes if note not in growth]
@@ -132,3 +142,46 @@ def test_what_nobody_counts_is_not_told_and_why_it_is_not_known_is(notes_with):
         "what the steps can see is not known: Prometheus is down"
     ]
     assert notes_with(Counts(0.0)) == []
+
+
+class Routed(Counts):
+    """One that knows by which routes the service is asked."""
+
+    def __init__(self, found: Busiest | NoData) -> None:
+        super().__init__(200.0)
+        self.found, self.asked = found, []
+
+    async def busiest(self, app: str, env: str, hosts: Sequence[str], at: float) -> Busiest | NoData:
+        self.asked.append((app, env, *hosts))
+        return self.found
+
+
+BUSY = Busiest((Route("GET", "/orders/{id}", 700.0), Route("POST", "/orders", 200.0), Route("GET", "/x", 1.0)), 1000.0)
+
+
+def test_auto_is_fixed_in_the_plan_as_the_endpoints_that_stable_serves_most(plan_with):
+    judge = Judge.model_validate({"endpoints": "auto", "slo": {"latency_p95": "200ms", "error_rate": "1%"}})
+    metrics = Routed(BUSY)
+    made = plan_with(metrics, judge)
+    assert [(one.match, one.slow) for one in made.endpoints] == [("POST /orders", 0.2), ("GET /orders/*", 0.2)]
+    assert [one[:2] for one in metrics.asked] == [("hello", "lab")]
+    assert set(metrics.asked[0][2:]) == {host.name for host in made.hosts}
+    said = "judge.endpoints: auto chose by stable's requests of the last hour: POST /orders (20%), GET /orders/* (70%)"
+    assert said in made.notes
+    assert any("POST /orders, GET /orders/* is not known: no edge has counted that" in note for note in made.notes)
+    declared = plan_with(Routed(BUSY), Judge.model_validate({"endpoints": ["GET /orders/**", "auto"]}))
+    assert [one.match for one in declared.endpoints] == ["GET /orders/**", "POST /orders"]
+    control = plan_with(Routed(BUSY), Judge.model_validate({"endpoints": ["/a"]}))
+    assert [one.match for one in control.endpoints] == ["/a"]
+
+
+def test_where_nobody_knows_a_route_auto_is_none_and_the_plan_says_why(plan_with):
+    judge = Judge.model_validate({"endpoints": ["/a", "auto"]})
+    for metrics, why in (
+        (Routed(NoData("it is down")), "it is down"),
+        (Counts(200.0), "nobody who is asked knows the service's routes"),
+        (Routed(Busiest((), 0.0)), "no route of the last hour has 1% of the requests"),
+    ):
+        made = plan_with(metrics, judge)
+        assert [one.match for one in made.endpoints] == ["/a"]
+        assert f"judge.endpoints: auto chose none: {why}" in made.notes

@@ -44,8 +44,9 @@ def test_our_file_is_good_and_has_every_deployment() -> None:
         "approve",
         "rollback",
         "recover",
+        "refresh",
     ]
-    assert {one.name for one in read.deployments if one.schedules} == {"promote", "recover"}
+    assert {one.name for one in read.deployments if one.schedules} == {"promote", "recover", "refresh"}
 
 
 @pytest.mark.parametrize("case", bad_cases(), ids=lambda case: case["name"])

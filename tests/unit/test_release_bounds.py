@@ -12,8 +12,9 @@ import pytest
 from gopub.build.artifact import FileRef, LocalFile
 from gopub.canon import canonical, sha256
 from gopub.errors import GopubError, RefusedError
-from gopub.evidence import PublicKey, generate
+from gopub.evidence import generate
 from gopub.evidence.bundle import sign_blob
+from gopub.evidence.verifier import KeyVerifier
 from gopub.release import Release, SignedRelease, load_release, publish, verify_release
 from gopub.release.environments import read_environment
 from gopub.release.model import EnvironmentFiles
@@ -49,8 +50,8 @@ async def signed(tmp_path: Path, store: DirectoryStore) -> SignedRelease:
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> PublicKey:
-    return generate(tmp_path / "keys").public_key()
+def key(tmp_path: Path) -> KeyVerifier:
+    return KeyVerifier(generate(tmp_path / "keys").public_key())
 
 
 @pytest.mark.parametrize("addressed", [True, False])
@@ -74,7 +75,7 @@ async def test_who_publishes_reads_no_file_of_another_size(tmp_path: Path, addre
 
 
 async def test_a_pointer_to_any_file_is_not_read_out_to_its_reader(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     path = store.root / version_key("hello", "1.0.0")
     for content, code in ((HOSTILE, "GP322"), (HOSTILE * 10, "GP346")):
@@ -89,7 +90,7 @@ async def test_a_pointer_to_any_file_is_not_read_out_to_its_reader(
 
 @pytest.mark.parametrize("what", [manifest_key, bundle_key])
 async def test_a_manifest_and_its_bundle_have_a_size(
-    signed: SignedRelease, store: DirectoryStore, what: Callable[[str], str], key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, what: Callable[[str], str], key: KeyVerifier
 ) -> None:
     with (store.root / what(signed.release_id)).open("r+b") as file:
         file.truncate(300 << 20)  # of zeros that take no disk
@@ -98,7 +99,7 @@ async def test_a_manifest_and_its_bundle_have_a_size(
 
 
 async def test_files_are_read_only_when_their_sizes_are_signed(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey, tmp_path: Path
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier, tmp_path: Path
 ) -> None:
     target = signed.release.targets["linux/amd64"]
     big = replace(target, binary=replace(target.binary, size=3 << 30))
@@ -112,14 +113,14 @@ async def test_files_are_read_only_when_their_sizes_are_signed(
     assert not report.accepted
     await verify_release(store, signed, key)
     assert archive in read  # the control
-    stranger = generate(tmp_path / "stranger").public_key()
+    stranger = KeyVerifier(generate(tmp_path / "stranger").public_key())
     read.clear()
     await verify_release(store, signed, stranger)
     assert archive not in read
 
 
 async def test_a_signed_bomb_is_read_in_little_memory(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey, tmp_path: Path
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier, tmp_path: Path
 ) -> None:
     """Whoever has the key, or signed without looking: the archive unpacks to a thousand times its size."""
     size = 64 << 20

@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from jsonschema import Draft202012Validator
 from gopub.build.artifact import FileRef
 from gopub.canon import canonical, sha256
 from gopub.errors import Exit, GopubError, RefusedError, SpecError, UsageError
-from gopub.evidence import AdmissionPolicy, PublicKey, admit, generate
+from gopub.evidence import AdmissionPolicy, admit, generate
+from gopub.evidence.keyless import KeylessVerifier
+from gopub.evidence.trust import read_trust
+from gopub.evidence.verifier import AnyVerifier, KeyVerifier
 from gopub.release import (
     PreparedRelease,
     Release,
@@ -21,11 +25,14 @@ from gopub.release import (
     load_release,
     publish,
     verify_release,
+    verify_stored,
 )
+from gopub.release.loading import Stored
 from gopub.schemas import schema
 from gopub.store import blob_key, bundle_key, manifest_key, version_key
 from gopub.store.backends.directory import DirectoryStore
 from tests.releases import SPEC, a_plan, prepare
+from tests.support.sigstore_world import HOUR, NOW, Wish, World, raw
 
 
 @pytest.fixture
@@ -44,8 +51,8 @@ async def signed(prepared: PreparedRelease, store: DirectoryStore) -> SignedRele
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> PublicKey:
-    return generate(tmp_path / "keys").public_key()
+def key(tmp_path: Path) -> KeyVerifier:
+    return KeyVerifier(generate(tmp_path / "keys").public_key())
 
 
 def test_the_manifest_keeps_its_schema(prepared: PreparedRelease) -> None:
@@ -99,7 +106,7 @@ def test_a_manifest_with_spaces_or_new_keys_is_refused(prepared: PreparedRelease
 
 
 async def test_a_release_comes_back_by_version_and_by_id(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     for app, name in (
         ("hello", "1.0.0"),
@@ -127,7 +134,7 @@ async def test_the_same_commit_again_gives_the_release_that_is_there(
 
 
 async def test_a_version_never_changes_its_commit(
-    signed: SignedRelease, store: DirectoryStore, tmp_path: Path, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, tmp_path: Path, key: KeyVerifier
 ) -> None:
     other = await prepare(tmp_path / "other", a_plan(tmp_path / "other", commit="f" * 40))
     with pytest.raises(RefusedError, match=r"GP320 hello 1\.0\.0 is published from commit 0123456789ab") as refused:
@@ -150,7 +157,7 @@ class Dying(DirectoryStore):
 
 @pytest.mark.parametrize("puts", range(16))
 async def test_a_publisher_that_dies_leaves_no_visible_release_and_can_be_run_again(
-    prepared: PreparedRelease, store: DirectoryStore, key: PublicKey, puts: int
+    prepared: PreparedRelease, store: DirectoryStore, key: KeyVerifier, puts: int
 ) -> None:
     Dying.left = puts
     with pytest.raises(ConnectionError):
@@ -171,10 +178,10 @@ async def test_the_number_of_puts_is_what_the_test_above_counts_on(
     await publish(Dying(store.root / "fresh"), prepared)
 
 
-async def test_a_good_release_verifies(signed: SignedRelease, store: DirectoryStore, key: PublicKey) -> None:
+async def test_a_good_release_verifies(signed: SignedRelease, store: DirectoryStore, key: KeyVerifier) -> None:
     report = await verify_release(store, signed, key)
     assert [check.name for check in report.checks if not check.passed] == []
-    assert (report.signer, report.release_id) == (key.fingerprint, signed.release_id)
+    assert (report.signer, report.release_id) == (key.key.fingerprint, signed.release_id)
     assert len(report.files) == len({file.digest for file in signed.release.files()}) == 13
 
 
@@ -202,7 +209,7 @@ DAMAGE = {
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing", "swapped"])
 @pytest.mark.parametrize("what", DAMAGE)
 async def test_every_kind_of_damage_is_found(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey, what: str, how: str
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier, what: str, how: str
 ) -> None:
     ref = refs(signed)[what]
     path = store.root / blob_key(ref.digest)
@@ -224,14 +231,29 @@ async def test_every_kind_of_damage_is_found(
 
 
 async def test_another_key_is_refused(signed: SignedRelease, store: DirectoryStore, tmp_path: Path) -> None:
-    stranger = generate(tmp_path / "stranger").public_key()
+    stranger = KeyVerifier(generate(tmp_path / "stranger").public_key())
     report = await verify_release(store, signed, stranger)
     assert not report.accepted
     assert {"signature", "signer", "artifacts", "provenance", "sbom"} <= {c.name for c in report.checks if not c.passed}
 
 
+@pytest.mark.parametrize(("at", "code"), [(NOW, "GP311"), (NOW + HOUR, "GP317")])
+async def test_a_certificate_signs_a_release_or_the_report_says_why_not(
+    signed: SignedRelease, store: DirectoryStore, at: datetime, code: str
+) -> None:
+    """The one of two by whom it is signed is asked for all its parts, and a key signed these."""
+    world = World()
+    trust = read_trust(json.dumps(world.trusted_root()).encode(), file="corp.json")
+    bundle = raw(world.blob(bytes.fromhex(sha256(signed.manifest)), Wish(stamped_at=at)))
+    stored = Stored("hello", "1.0.0", signed.release_id, signed.manifest, bundle)
+    report = await verify_stored(store, stored, KeylessVerifier(trust), "1.0.0")
+    failed = {check.name: check.reason for check in report.checks if not check.passed}
+    assert ("signature" in failed) == (at != NOW)
+    assert code in failed["artifacts" if at == NOW else "signature"]
+
+
 async def test_the_evidence_of_another_release_is_refused(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     """Somebody with the store's keys, and without the signing key, puts a new binary under old evidence."""
     target = signed.release.targets["linux/amd64"]
@@ -245,7 +267,7 @@ async def test_the_evidence_of_another_release_is_refused(
 
 
 async def test_a_key_that_names_another_release_is_refused(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     pointer = signed.release_id.encode()
     await store.put(version_key("hello", "2.0.0"), pointer, digest=sha256(pointer))
@@ -253,7 +275,7 @@ async def test_a_key_that_names_another_release_is_refused(
         await load_release(store, "hello", "2.0.0", key)
 
 
-async def test_a_changed_manifest_never_loads(signed: SignedRelease, store: DirectoryStore, key: PublicKey) -> None:
+async def test_a_changed_manifest_never_loads(signed: SignedRelease, store: DirectoryStore, key: KeyVerifier) -> None:
     path = store.root / manifest_key(signed.release_id)
     path.write_bytes(path.read_bytes().replace(b"1.0.0", b"1.0.1"))
     with pytest.raises(RefusedError, match="GP341"):
@@ -261,7 +283,7 @@ async def test_a_changed_manifest_never_loads(signed: SignedRelease, store: Dire
 
 
 async def test_a_release_without_its_bundle_is_missing(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     (store.root / bundle_key(signed.release_id)).unlink()
     with pytest.raises(GopubError, match="GP340"):
@@ -269,7 +291,7 @@ async def test_a_release_without_its_bundle_is_missing(
 
 
 @pytest.mark.usefixtures("signed")
-async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_path: Path, key: PublicKey) -> None:
+async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_path: Path, key: KeyVerifier) -> None:
     with pytest.raises(UsageError, match=r"GP321 (.|\n)*versions there: 1.0.0") as caught:
         await load_release(store, "hello", "9.9.9", key)
     assert caught.value.exit is Exit.USAGE
@@ -282,7 +304,7 @@ async def test_unknown_and_ambiguous_names_are_told(store: DirectoryStore, tmp_p
 @pytest.mark.usefixtures("signed")
 @pytest.mark.parametrize("app", ["hello", None])
 async def test_a_version_may_be_written_with_the_v_of_its_tag(
-    store: DirectoryStore, key: PublicKey, app: str | None
+    store: DirectoryStore, key: KeyVerifier, app: str | None
 ) -> None:
     plain, tagged = await load_release(store, app, "1.0.0", key), await load_release(store, app, "v1.0.0", key)
     assert (plain.release_id, plain.release.version) == (tagged.release_id, tagged.release.version)
@@ -291,24 +313,26 @@ async def test_a_version_may_be_written_with_the_v_of_its_tag(
 
 
 async def test_admission_takes_the_facts_of_the_store(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
-    facts = await gather_facts(store, signed, [key], env="lab")
-    policy = AdmissionPolicy(accepted_keys=(key.fingerprint,), targets=("linux/amd64",))
+    facts = await gather_facts(store, signed, key, env="lab")
+    policy = AdmissionPolicy(accepted_keys=(key.key.fingerprint,), targets=("linux/amd64",))
     assert admit(facts, policy).accepted
-    quarantined = await gather_facts(store, signed, [key], env="lab", quarantined={signed.release_id: "bad"})
+    quarantined = await gather_facts(store, signed, key, env="lab", quarantined={signed.release_id: "bad"})
     assert admit(quarantined, policy).reasons == (f"quarantine: {signed.release_id[:12]} was taken back: bad",)
-    assert not admit(await gather_facts(store, signed, [], env="lab"), policy).accepted
+    nobody = await gather_facts(store, signed, AnyVerifier(()), env="lab")
+    assert nobody.manifest == "GP311 nobody's signature is accepted here"
+    assert not admit(nobody, policy).accepted
 
 
 async def test_admission_reads_the_evidence_and_not_the_artifacts(
-    signed: SignedRelease, store: DirectoryStore, key: PublicKey
+    signed: SignedRelease, store: DirectoryStore, key: KeyVerifier
 ) -> None:
     for files in signed.release.targets.values():
         (store.root / blob_key(files.archive.digest)).unlink()
         (store.root / blob_key(files.binary.digest)).unlink()
-    facts = await gather_facts(store, signed, [key], env="lab")
-    assert admit(facts, AdmissionPolicy(accepted_keys=(key.fingerprint,))).accepted
+    facts = await gather_facts(store, signed, key, env="lab")
+    assert admit(facts, AdmissionPolicy(accepted_keys=(key.key.fingerprint,))).accepted
 
 
 @pytest.mark.parametrize(

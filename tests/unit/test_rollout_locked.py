@@ -21,7 +21,8 @@ from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
 from tests.support.rollout_world import World, in_memory, reach
 
-PATIENCE, HURRY = 1.0, 0.05
+PATIENCE, HURRY = 8.0, 0.05
+"""Far apart: a busy machine takes a while for what is not waited for."""
 
 
 @pytest.fixture(autouse=True)

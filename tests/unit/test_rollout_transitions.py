@@ -77,6 +77,8 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.EnvOpened: ev.EnvOpened("r1", ""), ev.EnvClosed: ev.EnvClosed("r1", Outcome.PROMOTED),
         ev.QuarantineCleared: ev.QuarantineCleared("", ""),
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), ev.LogClassMarked: ev.LogClassMarked("template:x"),
+        ev.NoticeDue: ev.NoticeDue("ended", "room", "t", "b"), ev.NoticeTried: ev.NoticeTried("ended", "room"),
+        ev.NoticeTaken: ev.NoticeTaken("ended", "room"), ev.NoticeLost: ev.NoticeLost("ended", "room", "503", 10.0),
     }  # fmt: skip
     return made[key]
 
@@ -267,7 +269,7 @@ class Model:
             case ev.Opened() | ev.SeatTaken():
                 return True
             case ev.Admitted() | ev.Refused():
-                return not (self.admitted or self.planned or self.back)
+                return not (self.planned or self.back)
             case ev.Planned():
                 return not (self.planned or self.refused or self.back)
             case ev.Held() | ev.Resumed():
@@ -324,7 +326,7 @@ class Model:
             case ev.Admitted():
                 self.admitted, self.refused = True, False
             case ev.Refused():
-                self.refused = True
+                self.admitted, self.refused = False, True
             case ev.Planned():
                 self.planned, self.laid_out = True, not self.admitted
             case ev.Waiting() | ev.Woken():

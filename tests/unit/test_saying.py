@@ -21,6 +21,8 @@ ALLOWED = {
     "gopub/cli/saying.py": "the sink",
     "gopub/cli/lab.py": "`lab exec` hands on the bytes of a command that its caller named",
     "gopub/sandbox/child.py": "its stdout is the pipe to the process that started it",
+    "gopub/evidence/signing_child.py": "its stdout is the pipe to the process that started it",
+    "gopub/notify/backends/child.py": "its stdout is the pipe to the process that started it",
     "gopub/cli/spec.py": "prints cells on the sink's console",
     "gopub/cli/demo/talk.py": "prints cells on the sink's console",
 }

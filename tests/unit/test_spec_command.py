@@ -251,3 +251,17 @@ def test_a_trust_in_everybody_is_right_and_warned_of(trust: str, warned: bool, m
     result = told("check", *mode)
     warnings = [line for line in result.stderr.splitlines() if "warning" in line]
     assert warnings == ([WARNED] if warned else [])
+
+
+def test_check_tells_what_is_wrong_with_the_rules_of_a_projects_file_beside_it() -> None:
+    write({"go.mod": "module orders\n", "main.go": MAIN, "deploy/hosts.ini": HOSTS})
+    told("init")
+    rule = "{when: {source: gitlab, type: tag_push, match: {ref: REF}}, env: prod}"
+    file = f"apps: {{orders: {{repository: /srv/x, project: /srv/x, envs: [prod], rules: [{rule}]}}}}\n"
+    file += "gitlab: {token: {env: HOOK_THAT_NOBODY_SET}}\n"
+    write({"projects.yaml": file.replace("REF", '"refs/tags/v*"')})
+    assert told("check").exit_code == 0
+    write({"projects.yaml": file.replace("REF", '"v*"')})
+    error = run("check").exception
+    assert isinstance(error, GopubError)
+    assert str(error).startswith("projects.yaml:1:129: GP981 'v*' can never match")

@@ -204,6 +204,10 @@ OWN = """metrics: [{name: lost, kind: gauge, query: 'a{host=~"{{ hosts }}"}'}]""
         ("scraped", f"source: edges, budget: {{freeze_below: 10%}}, {OWN}", ""),
         ("alone", f"source: prom, budget: {{freeze_below: 10%}}, {OWN}", ""),
         ("alone", "source: edges, budget: {burn: ignore}", ""),
+        ("alone", "endpoints: auto", "judge.endpoints"),
+        ("alone", "endpoints: [/a, auto]", "judge.endpoints"),
+        ("alone", "endpoints: [/a]", ""),
+        ("scraped", "endpoints: auto", ""),
     ],
 )
 def test_what_only_a_prometheus_can_answer_wants_one(tmp_path: Path, router: str, judge: str, told: str) -> None:

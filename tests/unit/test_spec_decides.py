@@ -22,7 +22,14 @@ OF_RELEASE = """\
     inventory: release.ini
     hosts: role=release
     instance: of-release
-    admit: {key: release.pub, provenance: {repository: "https://release/x", ref: release}}
+    admit:
+      signed: [{identity: release, issuer: "https://release", trust: release}]
+      provenance: {repository: "https://release/x", ref: release, builder: release, level: 1}
+      sbom: {formats: [spdx], forbid: [release], licences: {deny: ["AGPL-*"]}}
+      fresh: 11d
+      mode: warn
+      statement: {key: release, lasts: 11d}
+      roles: {file: release, root: release}
     service: {unit: release.service, args: [release], env: {A: release}, user: release}
     config: [{template: release.tmpl, to: release.yaml}]
     config_check: [release]
@@ -56,6 +63,7 @@ OF_RELEASE = """\
         promote: {by: evidence, margin: 11%, beta: 0.11, observed: 11s}
         budget: {freeze_below: 11%, burn: article, window: 11d, query: release}
     keep_releases: 11
+    notify: [{to: release, on: [owed], lang: zh}]
 """
 OF_PROJECT = (
     OF_RELEASE.replace("release", "project")
@@ -69,6 +77,10 @@ OF_PROJECT = (
     .replace("article", "default")
     .replace("latency: header", "latency: auto")
     .replace("1001", "1002")
+    .replace("[spdx]", "[cyclonedx]")
+    .replace("AGPL-*", "GPL-*")
+    .replace("mode: warn", "mode: enforce")
+    .replace("level: 1", "level: 2")
 )
 ONE_VALUE = {"switch"}
 """Keys that have only one value today, so that nobody can differ in them."""
@@ -82,7 +94,13 @@ def dumped(of: Environment) -> Any:
     return of.model_dump(mode="json", by_alias=True)
 
 
-RELEASE, PROJECT = environment(OF_RELEASE), environment(OF_PROJECT)
+def with_key(of: Environment, key: str) -> Environment:
+    """A key and `signed` cannot stand in one file; here every key must have a value."""
+    return of.model_copy(update={"admit": of.admit.model_copy(update={"key": key})})
+
+
+RELEASE = with_key(environment(OF_RELEASE), "release.pub")
+PROJECT = with_key(environment(OF_PROJECT), "project.pub")
 
 
 def test_the_table_names_every_key_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -142,3 +143,33 @@ def refusal(text: str) -> str:
     except SpecError as error:
         return f"{error.code} with {'a' if error.hint else 'no'} hint"
     return ""
+
+
+@given(windows(), moments, st.integers(1, 5 * 86_400))
+def test_spans_are_when_it_is_open(window: Window, begin: int, length: int) -> None:
+    spans = window.spans(begin, begin + length)
+    assert all(one < two for pair in spans for one, two in [pair])
+    assert all(first[1] < second[0] for first, second in pairwise(spans)), "in order, and none touches the next"
+    edges = {moment + off for pair in spans for moment in pair for off in (-60, -1, 0, 1, 60)}
+    for moment in sorted({*range(begin, begin + length, 1801), *edges}):
+        if begin <= moment < begin + length:
+            assert any(one <= moment < two for one, two in spans) == by_definition(window, moment), moment
+
+
+@pytest.mark.parametrize(
+    ("text", "day", "hours"),
+    [
+        ("01:00-04:00 Europe/Berlin", "2026-03-29", 2),  # the hour from 2 is missing
+        ("01:00-04:00 Europe/Berlin", "2026-10-25", 4),  # it is there twice
+        ("02:15-02:45 Europe/Berlin", "2026-03-29", 0),
+        ("02:15-02:45 Europe/Berlin", "2026-10-25", 1),
+        ("22:00-04:00 America/New_York", "2026-03-08", 5),  # over midnight, and the clocks go forward within it
+    ],
+)
+def test_spans_follow_the_clocks_change(text: str, day: str, hours: float) -> None:
+    window = parse_window(text)
+    begin = int(unix(f"{day}T00:00", str(window.zone)))
+    if window.start > window.end:
+        begin -= 3 * 3600
+    spans = window.spans(begin, begin + 20 * 3600)
+    assert sum(two - one for one, two in spans) == hours * 3600

@@ -19,9 +19,9 @@ LINES, MORE = 4000, 20
 
 
 def took(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def test_twenty_more_hosts_of_a_long_file_of_pins_cost_less_than_the_first(tmp_path: Path) -> None:
@@ -57,13 +57,13 @@ async def test_twenty_more_hosts_of_a_long_configuration_cost_less_than_as_many_
     (tmp_path / ".ssh").mkdir()
     config = tmp_path / ".ssh/config"
     config.write_text("".join(f"Host h{one}\n  HostName h{one}.example\n" for one in range(LINES)), "utf-8")
-    began = time.perf_counter()
+    began = time.process_time()
     assert (await settings_of(Asked("h0"))).hostname == "h0.example"
-    first = time.perf_counter() - began
-    began = time.perf_counter()
+    first = time.process_time() - began
+    began = time.process_time()
     for one in range(MORE):
         assert (await settings_of(Asked(f"h{one}"))).hostname == f"h{one}.example"
-    assert time.perf_counter() - began < first * MORE / 2
+    assert time.process_time() - began < first * MORE / 2
     config.write_text("Host h1\n  HostName elsewhere\n", "utf-8")
     assert (await settings_of(Asked("h1"))).hostname == "elsewhere", "what is written later counts"
 

@@ -47,7 +47,7 @@ class Server:
     async def __aexit__(self, *_: object) -> None: ...
 
     async def read_flow_run(self, run: UUID) -> SimpleNamespace:
-        return SimpleNamespace(state=Cancelling() if run == CANCELLED else Running())
+        return SimpleNamespace(id=run, labels={}, state=Cancelling() if run == CANCELLED else Running())
 
 
 def killed() -> None:

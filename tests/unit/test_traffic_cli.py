@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from gopub.cli import route
 from gopub.errors import UsageError
 from gopub.traffic import EdgeStatus, Peer, RouteTable, Rule, Track, encode
+from gopub.traffic import conditions as asks
 from gopub.traffic.saying import say_status, status_json
 from tests.support.doubles import MemoryEdges, MemoryHost
 from tests.support.memory import known_as
@@ -29,7 +30,7 @@ TABLE = RouteTable(
     stable=Track("a" * 64, (Peer("a1", "10.1.0.1:80"), Peer("a2", "10.1.0.2:80"))),
     canary=Track("b" * 64, (Peer("b1", "10.1.0.3:80"),)),
     canary_until=1000.0,
-    rules=(Rule("me", "x-canary", "true"),),
+    rules=(Rule("me", asks.Header("x-canary", "true")),),
 )
 
 
@@ -49,6 +50,7 @@ def said(*arguments: str, stdin: bytes = b"") -> str:
 def test_a_request_is_explained_from_a_file(file):
     assert said("explain", "--table", file, "--address", "10.0.0.1", "--at", "999") == (
         "canary bbbbbbbbbbbb: b1\n  rule weight (revision 7): bucket 523 of address '10.0.0.1' is below 2500\n"
+        "  rule me: no, not so: header x-canary is 'true'\n"
     )
     assert said("explain", "--table", file, "-a", "10.0.0.1", "--at", "1000.5") == (
         "stable aaaaaaaaaaaa: a1, a2\n  rule lapsed (revision 7): the canary's term ended 0.500s ago\n"
@@ -110,7 +112,8 @@ def test_a_table_comes_from_stdin_and_the_answer_as_json():
 def test_of_several_lines_of_a_header_the_first_counts_whatever_its_case(file):
     told = said("explain", "--table", file, "--at", "1", "-H", "X-Canary:\ttrue", "-H", "x-canary: no")
     assert "rule me (revision 7): header x-canary is 'true'" in told
-    assert "rule me" not in said("explain", "--table", file, "--at", "1", "-H", "x-canary: no", "-H", "X-Canary: true")
+    told = said("explain", "--table", file, "--at", "1", "-H", "x-canary: no", "-H", "X-Canary: true")
+    assert "rule me: no, not so: header x-canary is 'true'" in told
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_an_edge_is_told_in_a_few_lines():
         "  canary bbbbbbbbbbbb: b1 (0 in flight)\n"
         "  leaving: c1 (1 in flight)\n"
         "  weight 25% by address, ends by itself in 1m30s\n"
-        "  rule me: x-canary: true"
+        "  rule me: header x-canary is 'true', to canary"
     )
     assert "its term is over\n" in say_status(status, 1000.0)
     behind = say_status(replace(status, skew=-30.0), 1000.0)
@@ -183,3 +186,12 @@ def test_edges_of_another_kind_have_no_files_of_ours(tmp_path, verb):
     folder = project(tmp_path, "kind: memory-edges, world: w")
     with pytest.raises(UsageError, match="GP511 edges of kind memory-edges have no files of gopub's"):
         CliRunner().invoke(route.app, [verb, "-f", folder], catch_exceptions=False)
+
+
+def test_a_request_has_a_method_and_a_target(tmp_path):
+    rules = (Rule("shop", asks.All((asks.Path("/shop"), asks.Query("lane", "beta"), asks.Method(("POST",))))),)
+    place = tmp_path / "table.json"
+    place.write_bytes(encode(replace(TABLE, rules=rules)))
+    words = ("explain", "--table", str(place), "--at", "1", "--target", "//x/../sh%6fp?lane=beta")
+    assert "rule shop (revision 7): path /shop and query lane is 'beta' and method POST" in said(*words, "-X", "POST")
+    assert "rule shop: no, not so: method POST" in said(*words), "control: by GET"

@@ -12,12 +12,28 @@ CASES = cases("decide.yaml")
 
 def lua_input(doc: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """As the router hands it over: lower-case header names, and the time under its name there."""
+    return {"table": doc, "request": as_the_router_has_it(request)}
+
+
+def as_the_router_has_it(request: dict[str, Any]) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in request.get("headers", {}).items()}
-    return {"table": doc, "request": {"address": request["address"], "headers": headers, "now": request.get("at", 0)}}
+    return {
+        "address": request["address"],
+        "headers": headers,
+        "now": request.get("at", 0),
+        "method": request.get("method", "GET"),
+        "path": request.get("path", "/"),
+        "query": request.get("query"),
+    }
 
 
 def explained(doc: dict[str, Any], request: dict[str, Any]):
-    return explain(from_json(doc), Request(request["address"], request.get("headers", {}), request.get("at", 0.0)))
+    return explain(from_json(doc), asked(request))
+
+
+def asked(request: dict[str, Any]) -> Request:
+    kept = {key: value for key, value in request.items() if key not in ("address", "headers", "at")}
+    return Request(request["address"], request.get("headers", {}), request.get("at", 0.0), **kept)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])

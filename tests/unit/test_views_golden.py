@@ -40,9 +40,6 @@ class Server:
     async def text(self, text: str, **named: Any) -> None:
         self.told.append(f"{json.dumps(named, ensure_ascii=False)}\n{text}")
 
-    async def table(self, rows: Any, **named: Any) -> None:
-        self.told.append(f"{json.dumps(named, ensure_ascii=False)}\n{json.dumps(rows, ensure_ascii=False, indent=1)}")
-
     async def create_artifact(self, made: Any) -> None:
         self.told.append(f"{made.key} {made.type} {made.flow_run_id} {made.description}\n{made.data}")
 
@@ -69,7 +66,6 @@ def read(folder: Path, patched: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]
     yield "explain r-back --json", said(explain, "r-back", as_json=True)
     server = Server()
     patched.setattr(pages, "acreate_markdown_artifact", server.text)
-    patched.setattr(pages, "acreate_table_artifact", server.table)
     patched.setattr(pages, "get_client", server.client)
     patched.setattr(pages, "url_for", lambda kind, obj_id: f"https://prefect.example/{kind}/{obj_id}")
     for rollout in ROLLOUTS:

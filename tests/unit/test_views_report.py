@@ -144,3 +144,13 @@ def test_the_command_writes_either_kind_at_once_or_not_at_all(tmp_path, monkeypa
             explain("r-back", report=str(tmp_path / bad))
         assert caught.value.code == "GP969"
     assert sorted(one.name for one in tmp_path.glob("*.part")) == []
+
+
+def test_of_a_report_and_a_picture_none_is_written_where_one_has_no_place(tmp_path, monkeypatch):
+    world(tmp_path)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    with pytest.raises(UsageError, match=r"gopub\.yaml"):
+        explain("r-back", report=str(tmp_path / "r.md"), plot=str(tmp_path / "gopub.yaml"))
+    assert not (tmp_path / "r.md").exists()
+    explain("r-back", report=str(tmp_path / "r.md"), plot=str(tmp_path / "r.svg"))
+    assert (tmp_path / "r.md").exists() and (tmp_path / "r.svg").exists(), "control: both have one"

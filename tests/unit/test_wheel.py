@@ -98,7 +98,7 @@ async def test_its_prefect_yaml_is_good_where_it_lies(installed: Path, tmp_path:
         "from gopub.cli.engine import load; from gopub.paths import project_root; "
         "print(*[one.name for one in load('deployments.lint:load_deployments')(project_root()).deployments])"
     )
-    assert await python(installed, tmp_path, code) == "deploy release rollout promote approve rollback recover"
+    assert await python(installed, tmp_path, code) == "deploy release rollout promote approve rollback recover refresh"
 
 
 async def test_its_command_starts_without_prefect(installed: Path, tmp_path: Path) -> None:

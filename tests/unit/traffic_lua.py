@@ -128,3 +128,51 @@ def any_request(draw: random.Random) -> dict[str, Any]:
     if draw.randrange(2):
         headers["Cookie"] = draw.choice(("sid=1", "a=b; sid = x", " sid=é ;sid=2", "Sid=4", "sid=", "asid=2;sid=a=b"))
     return {"address": draw.choice(ADDRESSES), "headers": headers, "at": draw.choice((99.0, 100.0, 101.0))}
+
+
+TAGS = ("a", "b", "user-v2")
+PATHS = ("/", "/api", "/api/", "/api/x", "/apix", "/API")
+QUERIES = ("", "q=1", "q=2&q=1", "q", "q=%31", "q=%2531", "r=1&q=a+b", "%71=1", "q=%zz&&q=1", "=1&q=1")
+LISTS = ("a", "a,b", " a , user-v2,", "b", ",,", "a b", "a,\u00e4", ",".join("ab" * 40), "x" * 5000, "a;b")
+
+
+def any_condition(draw: random.Random, depth: int = 0) -> dict[str, Any]:
+    """Some condition, at most three knots deep, about what :func:`any_asked` asks for."""
+    if depth < 3 and draw.randrange(3) == 0:
+        kind = draw.choice(("all", "any", "not"))
+        if kind == "not":
+            return {"not": any_condition(draw, depth + 1)}
+        return {kind: [any_condition(draw, depth + 1) for _ in range(draw.randrange(1, 4))]}
+    named = {"name": draw.choice(("q", "r", "sid")), "value": draw.choice(("1", "a b", "%31", "%zz"))}
+    return draw.choice(
+        (
+            {"header": {"name": draw.choice(NAMES), "value": draw.choice(("1", "beta"))}},
+            {"cookie": named},
+            {"query": named},
+            {"path": draw.choice(PATHS)},
+            {"method": draw.sample(("GET", "POST", "HEAD"), draw.randrange(1, 3))},
+            {"client": draw.sample(TRUST, draw.randrange(1, 3))},
+            {"tag": draw.choice(TAGS)},
+            {"within": draw.choice(([[0, 100]], [[99, 100], [101, 200]], [[100, 101]]))},
+            {"share": draw.choice((0, 1, 2500, 5000, 10_000))},
+        )
+    )
+
+
+def any_ruled(draw: random.Random) -> dict[str, Any]:
+    """Some table of which most requests meet a rule."""
+    rules = [
+        {"id": f"r-{letter}", "when": any_condition(draw), "to": draw.choice(("stable", "canary"))}
+        | ({} if draw.randrange(4) else {"until": draw.choice((99.5, 100))})
+        for letter in "abcd"[: draw.randrange(1, 5)]
+    ]
+    return any_table(draw) | {"rules": rules}
+
+
+def any_asked(draw: random.Random) -> dict[str, Any]:
+    """Some request of which more than the headers decides."""
+    found = any_request(draw)
+    if draw.randrange(2):
+        found["headers"]["x-gray-tag"] = draw.choice(LISTS)
+    more = {"method": draw.choice(("GET", "POST", "PUT")), "path": draw.choice(PATHS), "query": draw.choice(QUERIES)}
+    return found | more

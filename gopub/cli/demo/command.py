@@ -20,7 +20,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the lab, its traffic and the Prefect UI running.")
     ] = False,
-    parts: Annotated[str, typer.Option(help="`embedded`, or `real`: MinIO, Prefect server, worker.")] = "embedded",
+    parts: Annotated[
+        str, typer.Option(help="`embedded`, or `real`: MinIO, Sigstore, Prefect server, worker.")
+    ] = "embedded",
     hosts: Annotated[int, typer.Option(help="Application hosts.", min=2, max=40)] = 4,
     rate: Annotated[float, typer.Option(help="Requests per second.", min=1)] = 80.0,
     bad: Annotated[str, typer.Option(help="JSON: how the bad release behaves.")] = "",

@@ -84,10 +84,10 @@ class Ground:
         self.git(path, "tag", f"v{version}")
         return path
 
-    def git(self, path: Path, *arguments: str) -> None:
-        """Run git there."""
+    def git(self, path: Path, *arguments: str) -> str:
+        """Run git there; gives what it says."""
         env = process.base_environment(extra=_AUTHOR)
-        asyncio.run(process.run(["git", "-C", str(path), *arguments], env=env))
+        return asyncio.run(process.run(["git", "-C", str(path), *arguments], env=env)).text
 
     @contextmanager
     def traffic(self, host: str, rate: float, mix: Sequence[str] = ()) -> Iterator[Seen]:

@@ -18,7 +18,7 @@ def open_ground(talk: Talk, *, hosts: int, parts: str, examples: Path) -> Ground
     outside = dict(os.environ)
     talk.headline(f"Booting the lab: {hosts} hosts, an Nginx edge, Prometheus")
     asyncio.run(take_down(NAME))  # what a demo before left running would not be a first release
-    lab = asyncio.run(Lab.up(NAME, hosts=hosts, tell=talk.line))
+    lab = asyncio.run(Lab.up(NAME, hosts=hosts, sigstore=parts == "real", tell=talk.line))
     folder = lab.home / "demo"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

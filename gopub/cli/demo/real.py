@@ -1,4 +1,4 @@
-"""The same demo on the parts that production uses: a MinIO server, a Prefect server, a worker."""
+"""The same demo on the parts that production uses: MinIO, a Prefect server and a worker, Sigstore for a key."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from gopub import process
 from gopub.canon import Json
+from gopub.cli.demo import certified
 from gopub.cli.demo.ground import Beside, Ground
 from gopub.cli.demo.talk import Talk
 from gopub.cli.engine import load, run_deployment
@@ -28,7 +29,7 @@ PORT = 9000
 
 
 class RealGround(Ground):
-    """Releases go to MinIO, flows run on a worker; all of it is ended by pid at the end."""
+    """Releases go to MinIO, signed by Sigstore; flows run on a worker; all of it is ended by pid at the end."""
 
     def __init__(self, lab: Lab, folder: Path, examples: Path, talk: Talk, outside: Mapping[str, str]) -> None:
         """Start nothing yet."""
@@ -43,9 +44,22 @@ class RealGround(Ground):
         asyncio.run(self._start_prefect())
 
     def spec_of(self, service: str, text: str) -> str:
-        """The example's gopub.yaml, publishing to MinIO."""
-        del service
-        return text.rstrip("\n") + f"\npublish: {{store: {STORE}}}\n"
+        """The example's gopub.yaml, publishing to MinIO, signed without a key."""
+        made = certified.spec_of(service, text, self.lab.sigstore.issuer)
+        return made.rstrip("\n") + f"\npublish: {{store: {STORE}}}\n"
+
+    def commit(self, service: str, version: str, files: Mapping[str, str]) -> Path:
+        """The same, as the job of a GitLab finds it, with the job's token."""
+        path = super().commit(service, version, files)
+        if not self.git(path, "remote"):
+            self.git(path, "remote", "add", "origin", certified.remote_of(service))
+        self.git(path, "update-ref", "refs/remotes/origin/main", "HEAD")
+        certified.write_token(self.lab.sigstore, self._token, service, version, self.git(path, "rev-parse", "HEAD"))
+        return path
+
+    @property
+    def _token(self) -> Path:
+        return self.folder / "token"
 
     def deploy(self, parameters: Mapping[str, Json], beside: Beside) -> Json:
         """Start the deployment, as the UI or a webhook does, and follow the journal until the run has ended."""
@@ -92,7 +106,8 @@ class RealGround(Ground):
         asyncio.run(self._prepare(store))
         known = self.lab.connections.read_text()
         mine = self.folder / "connections.yaml"
-        mine.write_text(f'{known}{STORE}: {{kind: s3, endpoint: "{address}", bucket: {STORE}, secure: false}}\n')
+        signs = certified.connection(self.lab.sigstore, self._token)
+        mine.write_text(f'{known}{signs}{STORE}: {{kind: s3, endpoint: "{address}", bucket: {STORE}, secure: false}}\n')
         os.environ["GOPUB_CONNECTIONS"] = str(mine)
 
     async def _prepare(self, store: S3) -> None:

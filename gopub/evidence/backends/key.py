@@ -16,13 +16,17 @@ class Key(SignerConnection):
     """The private key (PEM)."""
     public: LocalPath
     """The public key (PEM)."""
+    passphrase: SecretRef | None = None
+    """What opens the private key, where it has a passphrase."""
 
     def open(self) -> KeySigner:
         """Load the private key.
 
         Raises:
             GopubError: GP300, GP301 the key cannot be used.
+            UsageError: GP142 a secret is not where it is said to be.
         """
+        passphrase = self.passphrase.reveal() if self.passphrase else None
         if self.private.file is not None:
-            return KeySigner.load(self.private.file)
-        return KeySigner.parse(self.private.reveal().encode(), name=str(self.private))
+            return KeySigner.load(self.private.file, passphrase=passphrase)
+        return KeySigner.parse(self.private.reveal().encode(), name=str(self.private), passphrase=passphrase)

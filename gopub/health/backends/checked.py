@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from gopub.health.backends.edges import EdgeSource
 from gopub.health.burn import Spending
+from gopub.health.busiest import Busiest
 from gopub.health.config import BudgetTarget
 from gopub.health.crosscheck import EVERY, LATE, Comparing, Sayings, compared, grown, said
 from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, NoData, RuntimeSnapshot
-from gopub.health.sources import MetricSource, OwnSource, PastSource, SpendSource
+from gopub.health.sources import MetricSource, OwnSource, PastSource, RouteSource, SpendSource
 from gopub.telemetry import log
 
 ASKED_AGAIN = 60.0
@@ -80,6 +81,12 @@ class CheckedSource:
         if not isinstance(self._scraper, OwnSource):
             return NoData("these metrics answer no queries")
         return await self._scraper.own(query, app, env, release, hosts, at)
+
+    async def busiest(self, app: str, env: str, hosts: Sequence[str], at: float) -> Busiest | NoData:
+        """The scraper's."""
+        if not isinstance(self._scraper, RouteSource):
+            return NoData("these metrics know no routes")
+        return await self._scraper.busiest(app, env, hosts, at)
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The scraper's."""

@@ -22,7 +22,7 @@ from typing import Literal
 from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
-from gopub.health.logevents import Joiner, Said, count, say_left
+from gopub.health.logevents import Classes, Joiner, Said, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
 from gopub.process import Result
@@ -115,10 +115,10 @@ class JournaldSource:
         if ended is None or (complaint and not ended.read + ended.left):
             return NoData(f"journald on {target.host}: {complaint or 'its answer has no end'}")
         place.most = MOST_BYTES
-        found: Counter[str] = Counter()
+        found = Classes()
         left = say_left(self._count(target, place, entries, ended, found))
         notes = tuple(f"{target.host}: {note}" for note in (complaint, _skipped(ended), *left) if note)
-        return LogCounts(target.host, target.release, dict(found), len(entries), ended.cursor, notes)
+        return LogCounts(target.host, target.release, dict(found), len(entries), ended.cursor, notes, found.examples)
 
     def _count(
         self, target: LogTarget, place: _Place, entries: Sequence[Entry], ended: Ended, found: Counter[str]

@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from gopub.errors import GopubError
-from gopub.health.logevents import Joiner, count, say_left
+from gopub.health.logevents import Classes, Joiner, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
 from gopub.spec.fields import refuse
@@ -119,7 +119,7 @@ class FileSource:
             if done.out == _NONE:
                 place.inode = place.inode or _ABSENT
             return NoData(f"{path} on {target.host}: {_line(done.err.decode(errors='replace'))}")
-        found: Counter[str] = Counter()
+        found = Classes()
         gone = place.inode not in {"", _ABSENT, *(part.inode for part in parts)}
         lines, skipped, unread, strange, left = _take(place, parts, found, target.harmless, fresh=fresh)
         told = (
@@ -130,7 +130,8 @@ class FileSource:
             *say_left(left),
         )
         notes = tuple(f"{target.host}: {note}" for note in told)
-        return LogCounts(target.host, target.release, dict(found), lines, f"{place.inode}:{place.offset}", notes)
+        cursor = f"{place.inode}:{place.offset}"
+        return LogCounts(target.host, target.release, dict(found), lines, cursor, notes, found.examples)
 
 
 def argv(path: str, inode: str, offset: int, most: int, seconds: int = 3) -> tuple[str, ...]:

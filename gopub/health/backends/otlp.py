@@ -1,8 +1,11 @@
 """Error records of OpenTelemetry: the file that a Collector on each host exports logs to, read as a log file is.
 
+Where there is no Collector, ``gopub logs receive`` writes such files of what services send (``health/receiver``).
+
 A Collector receives OTLP from the service by gRPC and HTTP, in protobuf and JSON, with the limits that a receiver
 needs, and is where services send to already; its file exporter (``format: json``, no compression) writes one request a
-line, and turns the file over. So nothing listens here, and nobody can send error lines of a release but its own host.
+line, and turns the file over. So nothing listens where a rollout is driven, and nobody can send error lines of a
+release but its own host.
 
 A Collector takes the logs of many services. Records of a resource that names another ``service.name`` are not this
 one's; what names none is, for a file is given for this one. A record is read as a structured line: its severity is its

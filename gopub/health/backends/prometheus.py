@@ -27,6 +27,7 @@ from gopub.health.backends.own import for_track, own_answer
 from gopub.health.backends.prometheus_http import Bounded, basic, check_headers, say
 from gopub.health.backends.promql import escaped, selector
 from gopub.health.backends.recorded import moments
+from gopub.health.backends.routes import busiest
 from gopub.health.backends.runtimes import names as runtime_names
 from gopub.health.backends.runtimes import runtime_samples, unfolded
 from gopub.health.backends.several import Several
@@ -42,6 +43,7 @@ from gopub.health.backends.targets import (
     twice,
 )
 from gopub.health.burn import Spending
+from gopub.health.busiest import Busiest
 from gopub.health.config import BudgetTarget
 from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import (
@@ -250,6 +252,15 @@ class PrometheusSource:
             return own_answer(await self._ask(for_track(query, app, env, release, hosts), at, queries), queries)
         except (_Refused, ValueError) as refusal:
             return NoData(str(refusal), tuple(queries))
+
+    async def busiest(self, app: str, env: str, hosts: Sequence[str], at: float) -> Busiest | NoData:
+        """By the names of OpenTelemetry and Micrometer, of the service's own series on these hosts."""
+        ours = {label: _filled(pattern, app, env) for label, pattern in self._runtime_match.items()}
+        try:
+            found = await busiest(lambda text: self._ask(text, at, []), hosts, ours)
+        except (_Refused, ValueError) as refusal:
+            return NoData(str(refusal))
+        return found or NoData("no series of the service on its hosts tells of requests by route")
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The counters of all releases, a minute apart."""

@@ -55,6 +55,8 @@ TABLE = (
     Known("process_runtime_go_mem_heap_alloc", USED),
     Known("process_runtime_go_gc_pause_ns_nanoseconds", PAUSES, unit=1e-9),
     Known("process_runtime_go_gc_pause_ns", PAUSES, unit=1e-9),
+    Known("process_runtime_go_gc_pause_ns_nanoseconds", SPENT, unit=1e-9),  # its bounds end at 10 µs, unless told
+    Known("process_runtime_go_gc_pause_ns", SPENT, unit=1e-9),
     # OpenTelemetry, JVM
     Known("jvm_memory_used_after_last_gc_bytes", LIVE, _HEAP),
     Known("jvm_memory_used_after_last_gc", LIVE, _HEAP),
@@ -154,11 +156,16 @@ def _sample(host: str, at: float, process: Process) -> RuntimeSample:
     if live is None and goal is not None and goal < _ABSURD:
         live = goal / (1 + max(0.0, first(TRIGGER) or 100.0) / 100)
     histograms = (_buckets(process, one) for one in TABLE if one.what == PAUSES)
-    pauses = next((found for found in histograms if found), {})
+    pauses = next((found for found in histograms if _tells(found)), {})
     spent = None if pauses else next((s for one in TABLE if one.what == SPENT and (s := _spent(process, one))), None)
     return RuntimeSample(
         host, at, live, pauses, first(USED), spent, first(BORN), first(RESIDENT), first(FILES)
     )  # fmt: skip
+
+
+def _tells(buckets: Mapping[float, float]) -> bool:
+    """Whether a bound lies where pauses begin to be long: else all of them would be, however short they are."""
+    return any(math.isfinite(bound) and bound >= min(LONG_PAUSE.values()) / 2 for bound in buckets)
 
 
 def _fits(labels: Mapping[str, str], known: Known) -> bool:

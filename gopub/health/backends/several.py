@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gopub.health.burn import Spending
+from gopub.health.busiest import Busiest
 from gopub.health.config import BudgetTarget
 from gopub.health.ownread import OwnAnswer
 from gopub.health.samples import CounterSnapshot, NoData, ResolvedQuery, RuntimeSnapshot
-from gopub.health.sources import MetricSource, OwnSource, PastSource, SpendSource
+from gopub.health.sources import MetricSource, OwnSource, PastSource, RouteSource, SpendSource
 from gopub.units import say_about
 
 PATIENCE = 1.0
@@ -94,6 +95,18 @@ class Several:
         order = sorted(good, key=lambda name: (not good[name].series, name != self._told_by.get(what)))
         self._told_by[what] = order[0]
         return replace(good[order[0]], server=order[0])
+
+    async def busiest(self, app: str, env: str, hosts: Sequence[str], at: float) -> Busiest | NoData:
+        """What the server says that saw most requests."""
+
+        async def ask(source: MetricSource) -> object:
+            if not isinstance(source, RouteSource):
+                return NoData("it knows no routes")
+            return await source.busiest(app, env, hosts, at)
+
+        found = await self._all("busiest", ask, self._long)
+        good = [one for one in found.values() if isinstance(one, Busiest)]
+        return max(good, key=lambda one: one.requests) if good else _nothing(found)
 
     async def recorded(self, app: str, env: str, begin: float, end: float) -> tuple[CounterSnapshot, ...] | NoData:
         """The longest past that one of them has; all are waited for."""

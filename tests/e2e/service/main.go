@@ -93,10 +93,15 @@ func stop(mode string) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM)
 	<-signals
-	if mode == "slow" {
-		time.Sleep(2 * time.Second)
+	for mode == "slow" && !exists(os.Getenv("LET_GO")) {
+		time.Sleep(20 * time.Millisecond)
 	}
 	os.Exit(0)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func checkConfig(path string) {

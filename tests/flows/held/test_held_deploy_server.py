@@ -16,6 +16,7 @@ from gopub.plan.model import Outcome
 from gopub.usecases.ask import ask
 from tests.flows.held.approvals import (
     a_form_that_nobody_needs_any_more_is_ended_and_its_cancel_is_no_abort,
+    a_login_at_the_proxy_approves_and_a_typed_name_does_not,
     who_aborts_in_the_form_takes_it_back,
     who_approves_in_the_form_lets_it_go_on_and_is_marked_unverified,
 )
@@ -30,10 +31,14 @@ pytestmark = [
 
 
 async def inner(shown: Shown, run: str, env: str) -> dict[str, Any]:
-    """The run of `rollout` inside a run of `deploy`."""
+    """The run of `rollout` inside a run of `deploy`, once it bears its tags."""
     wanted = {"flow_runs": {"tags": {"all_": ["gopub", "app:hello", f"env:{env}", f"rollout:r-{env}"]}}}
-    found = await shown.stack.ask("POST", "/flow_runs/filter", json=wanted)
-    [one] = [one for one in found if one["parent_task_run_id"] and one["id"] != run]
+
+    async def there() -> list[dict[str, Any]]:
+        found = await shown.stack.ask("POST", "/flow_runs/filter", json=wanted)
+        return [one for one in found if one["parent_task_run_id"] and one["id"] != run]
+
+    [one] = await until(f"a run of rollout inside {run}", there)
     return dict(one)
 
 
@@ -67,7 +72,7 @@ async def suspended_and_resumed(shown: Shown, env: str, *, reschedule: bool) -> 
     await shown.not_passed(env)
     assert (await shown.run(run))["state"]["name"] == "Suspended"
     await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
-    assert (await shown.closed(env, within=150)).outcome is Outcome.PROMOTED
+    assert (await shown.closed(env)).outcome is Outcome.PROMOTED
     await shown.named(run, "Promoted", "Gone on with")
 
 
@@ -106,10 +111,10 @@ async def a_deploy_that_waits_shows_it_on_both_runs_and_its_cancel_takes_it_back
     assert (within["state_type"], within["state"]["name"]) == ("PAUSED", "Waiting")
     await shown.stack.ask("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
     assert (await shown.run(run))["state_type"] == "CANCELLED"
-    closed = await shown.closed("waits-inside", within=200)
+    closed = await shown.closed("waits-inside")
     assert closed.outcome is Outcome.WITHDRAWN
     assert "was cancelled" in closed.reason
-    await shown.named(within["id"], "Withdrawn", "Cancelled", within=150)  # Prefect cancels what is inside as well
+    await shown.named(within["id"], "Withdrawn", "Cancelled")  # Prefect cancels what is inside as well
 
 
 async def cancel_of_a_suspended_run_takes_it_back_whoever_holds(shown: Shown):
@@ -118,7 +123,7 @@ async def cancel_of_a_suspended_run_takes_it_back_whoever_holds(shown: Shown):
     await shown.held("cancelled")
     await shown.set_state(run, "PAUSED", "Suspended")
     await shown.set_state(run, "CANCELLED", "Cancelled")
-    closed = await shown.closed("cancelled", within=40)
+    closed = await shown.closed("cancelled")
     assert (closed.outcome, "was cancelled" in closed.reason) == (Outcome.WITHDRAWN, True)
     assert (await shown.run(run))["state"]["name"] == "Cancelled"
 
@@ -132,7 +137,7 @@ async def a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_ends_i
     async def guarded() -> bool:
         return len({event.run for event in shown.events("killed-held") if isinstance(event, ev.SeatTaken)}) == 2
 
-    await until("recover guards", guarded, within=200)
+    await until("recover guards", guarded)
     await shown.not_passed("killed-held")
     other = [event.run for event in shown.events("killed-held") if isinstance(event, ev.SeatTaken)][-1]
     assert (await shown.run(other))["state"]["name"] == "Held"
@@ -141,7 +146,7 @@ async def a_suspended_run_that_is_killed_is_guarded_by_another_and_resume_ends_i
         await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
     else:
         ask(shown.journal, "r-killed-held", "resume", "", actor="ann", clock=CLOCK)
-    assert (await shown.closed("killed-held", within=120)).outcome is Outcome.PROMOTED
+    assert (await shown.closed("killed-held")).outcome is Outcome.PROMOTED
     assert (await shown.run(run))["state_type"] in {"COMPLETED", "CRASHED"}
     await shown.named(other, "Promoted")
 
@@ -151,10 +156,11 @@ async def a_run_that_is_deleted_from_the_page_is_promoted_and_leaves_no_word(sho
     await shown.stack.ask("DELETE", f"/flow_runs/{run}")
     within = [event.run for event in shown.events("deleted") if isinstance(event, ev.SeatTaken)]
     assert within
-    assert (await shown.closed("deleted", within=200)).outcome is Outcome.PROMOTED
+    assert (await shown.closed("deleted")).outcome is Outcome.PROMOTED
 
 
 STORIES = [
+    a_login_at_the_proxy_approves_and_a_typed_name_does_not,
     who_approves_in_the_form_lets_it_go_on_and_is_marked_unverified,
     who_aborts_in_the_form_takes_it_back,
     a_form_that_nobody_needs_any_more_is_ended_and_its_cancel_is_no_abort,

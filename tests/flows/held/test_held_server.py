@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from uuid import UUID
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -13,13 +15,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from gopub.journal import events as ev
 from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome
+from gopub.usecases.approvers import Word
 from gopub.usecases.ask import ask, standing_hold
 from gopub.views.notices import notices
 from tasks import marks
 from tasks.announcing import UNDER_WAY, send_lost
+from tasks.presses import word_of
+from tests.flows.held.approvals import LOGIN, PROXY, pressed_through_the_proxy
 from tests.flows.held.beside import Beside, Story
+from tests.flows.held.orders import STORIES as ORDERS
 from tests.flows.held.shown import Shown
-from tests.flows.serverkit import CLOCK, until
+from tests.flows.memory import PRESSED
+from tests.flows.serverkit import CLOCK, PATIENCE, PLAIN, until
 
 pytestmark = [
     pytest.mark.prefect,
@@ -37,6 +44,29 @@ async def test_what_runs_inside_a_run_that_has_ended_is_marked_and_nothing_else(
     assert [await shown.kind(what, which) for what, which in alive] == ["RUNNING"] * 4
 
 
+async def test_who_presses_a_button_through_the_proxy_is_kept_beside_the_run_and_on_its_page(shown: Shown):
+    [flow] = await shown.stack.ask("POST", "/flows/filter", json={"flows": {"name": {"any_": ["promote"]}}})
+    made = await shown.stack.ask("POST", "/flow_runs/", json={"flow_id": flow["id"], "state": {"type": "RUNNING"}})
+    by = "login at the proxy, X-Forwarded-User"
+    suspend = {"state": {"type": "PAUSED", "name": "Suspended"}, "force": True}
+
+    async def pressed() -> Word | None:
+        await pressed_through_the_proxy(shown, f"/flow_runs/{made['id']}/set_state", suspend)
+        async with get_client() as client:
+            word = word_of(await client.read_flow_run(UUID(made["id"])), "suspend")
+        return word if word.verified else None  # the server had no time to keep it: it is pressed again
+
+    with temporary_settings({PREFECT_API_URL: shown.stack.server.url}):
+        word = await until("it is kept", pressed)
+    assert word == Word(f"ann ({LOGIN}, {by})", by)
+    run = await shown.run(made["id"])
+    assert (run["state"]["name"], run["state"]["message"]) == ("Suspended", f"suspended by {LOGIN} ({by})")
+    headers = {"X-Forwarded-User": LOGIN, "X-Gopub-Proxy": PROXY}
+    async with httpx.AsyncClient(verify=PLAIN, trust_env=False, timeout=30.0, headers=headers) as http:
+        engine = await http.delete(f"{shown.stack.server.url}/flow_runs/{made['id']}")
+    assert (engine.status_code, "operators alone" in engine.text) == (403, True)
+
+
 async def test_an_event_that_was_lost_is_sent_again_and_one_that_is_there_is_not(shown: Shown):
     """As a driver leaves it that died before Prefect had what it told."""
     events: list[ev.Event] = [ev.Opened("r-lost", "hello", "lost", "a" * 64, "2"), ev.Refused(("not signed",)),
@@ -49,12 +79,12 @@ async def test_an_event_that_was_lost_is_sent_again_and_one_that_is_there_is_not
             assert await send_lost(client, shown.journal, CLOCK.now()) == 0, "it may be under way"
             lost = await send_lost(client, shown.journal, soon)
             assert lost >= 2
-            await until("they are there", lambda: shown.told("r-lost"), within=60)
+            await until("they are there", lambda: shown.told("r-lost"))
 
             async def none_is_lost() -> bool:
                 return await send_lost(client, shown.journal, soon) == 0
 
-            await until("none is lost any more", none_is_lost, within=60)
+            await until("none is lost any more", none_is_lost)
     assert await shown.told("r-lost") == ["gopub.rollout.opened", "gopub.rollout.refused"], "one of each"
 
 
@@ -98,12 +128,14 @@ async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown)
 
 async def its_page_is_one_that_was_drawn_again_and_again(shown: Shown, run: str, while_it_baked: str) -> None:
     wanted = {"flow_runs": {"id": {"any_": [run]}}, "artifacts": {"key": {"like_": "hello-plain-%"}}}
-    kept = {one["key"]: one for one in await shown.stack.ask("POST", "/artifacts/filter", json=wanted)}
+    found = await shown.stack.ask("POST", "/artifacts/filter", json=wanted)
+    # A busy server may make one twice, when the client asks again: the newest is the one that is drawn.
+    kept = {one["key"]: one for one in sorted(found, key=lambda one: str(one["created"]))}
     assert set(kept) == {"hello-plain-plan", "hello-plain-rollout", "hello-plain-progress"}, "one of each"
     page = kept["hello-plain-rollout"]
     assert page["description"].startswith("hello 2 in plain: promoted at "), page["description"]
     assert page["data"].startswith("## promoted at ")
-    assert "of 8s observed" in while_it_baked, "control: the same page said something else before"
+    assert f"of {PRESSED:g}s observed" in while_it_baked, "control: the same page said something else before"
     assert float(kept["hello-plain-progress"]["data"]) == 100
 
 
@@ -111,7 +143,7 @@ async def its_events_are_on_the_server(shown: Shown) -> None:
     async def all_of_them() -> bool:
         return "gopub.rollout.promoted" in await shown.told("r-plain")
 
-    await until("its end is told", all_of_them, within=60)
+    await until("its end is told", all_of_them)
     names = await shown.told("r-plain")
     kept = shown.journal.read(stream_of("r-plain"))
     assert sorted(names) == sorted(one.name for one in notices(kept)), "each once"
@@ -136,12 +168,12 @@ async def suspend_holds_and_resume_goes_on(shown: Shown):
     run = await shown.baking("suspended")
     await shown.set_state(run, "PAUSED", "Suspended")
     held = await shown.held("suspended")
-    assert held.by == "Prefect"
+    assert held.by == "somebody (in Prefect, not verified)"
     assert "was suspended in Prefect" in held.reason
     await shown.not_passed("suspended")
     assert (await shown.run(run))["state"]["name"] == "Suspended"
     await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
-    assert (await shown.closed("suspended", within=150)).outcome is Outcome.PROMOTED
+    assert (await shown.closed("suspended")).outcome is Outcome.PROMOTED
     assert any(isinstance(event, ev.Resumed) for event in shown.events("suspended"))
     await shown.named(run, "Promoted", "Gone on with")
 
@@ -154,7 +186,7 @@ async def suspend_as_prefects_own_command_does_it_holds_and_resume_goes_on(shown
     await shown.held("rescheduled")
     await shown.not_passed("rescheduled")
     await shown.stack.ask("POST", f"/flow_runs/{run}/resume", json={})
-    assert (await shown.closed("rescheduled", within=150)).outcome is Outcome.PROMOTED
+    assert (await shown.closed("rescheduled")).outcome is Outcome.PROMOTED
     await shown.named(run, "Promoted")
 
 
@@ -174,8 +206,8 @@ async def a_suspended_run_takes_a_bad_canary_back(shown: Shown):
     await shown.set_state(run, "PAUSED", "Suspended")
     await shown.held("bad")
     (shown.bad / "bad").touch()
-    assert (await shown.closed("bad", within=30)).outcome is Outcome.ROLLED_BACK
-    ended = await shown.named(run, "Rolled back", within=150)
+    assert (await shown.closed("bad")).outcome is Outcome.ROLLED_BACK
+    ended = await shown.named(run, "Rolled back")
     assert ended["state_type"] == "FAILED", "whoever manages releases looks for red"
     lines = await shown.logged(run, "rolled back: ")
     assert [level for text, level in lines if text.startswith("going back")] == [logging.ERROR]
@@ -190,8 +222,8 @@ async def not_driven_again(shown: Shown, run: str) -> None:
     before, opened = len(shown.events("bad")), len(shown.journal.read("env/hello/bad"))
     await shown.stack.ask("PATCH", f"/flow_runs/{run}", json={"tags": ["gopub"]})
     await shown.set_state(run, "SCHEDULED", "AwaitingRetry")
-    await until("it was tried again", lambda: shown.run_count(run, 2), within=150)
-    await shown.named(run, "Rolled back", within=150)
+    await until("it was tried again", lambda: shown.run_count(run, 2))
+    await shown.named(run, "Rolled back")
     assert len(shown.events("bad")) == before
     assert len(shown.journal.read("env/hello/bad")) == opened
 
@@ -199,7 +231,7 @@ async def not_driven_again(shown: Shown, run: str) -> None:
 async def a_hold_by_command_stands_on_the_runs_page(shown: Shown):
     run = await shown.baking("asked")
     ask(shown.journal, "r-asked", "hold", "lunch", actor="ann", clock=CLOCK)
-    found = await shown.named(run, "Held", within=20)
+    found = await shown.named(run, "Held")
     assert "held by ann since" in found["state"]["message"]
     assert ": lunch" in found["state"]["message"]
     assert found["state_type"] == "RUNNING"
@@ -215,8 +247,8 @@ async def what_waits_is_not_over_and_ends_with_its_rollout(shown: Shown):
     assert "waits for the window 00:00-00:01 UTC" in found["state"]["message"]
     assert standing_hold(shown.journal, "r-waits") is None
     ask(shown.journal, "r-waits", "abort", "no longer", actor="ann", clock=CLOCK)
-    assert (await shown.closed("waits", within=150)).outcome is Outcome.WITHDRAWN
-    await shown.named(run, "Withdrawn", within=150)
+    assert (await shown.closed("waits")).outcome is Outcome.WITHDRAWN
+    await shown.named(run, "Withdrawn")
 
 
 async def a_killed_run_leaves_nothing_running_and_both_runs_are_linked(shown: Shown):
@@ -224,21 +256,34 @@ async def a_killed_run_leaves_nothing_running_and_both_runs_are_linked(shown: Sh
     [seat] = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
     assert seat.run == run
     os.kill(int(seat.driver.rpartition(":")[2]), signal.SIGKILL)
-    assert (await shown.closed("killed", within=200)).outcome is Outcome.PROMOTED
-    seats = [event for event in shown.events("killed") if isinstance(event, ev.SeatTaken)]
-    assert len({event.run for event in seats}) == 2
-    for event in seats:
-        wanted = {"flow_runs": {"id": {"any_": [event.run]}}, "artifacts": {"key": {"any_": ["hello-killed-runs"]}}}
-        [page] = await shown.stack.ask("POST", "/artifacts/filter", json=wanted)
-        assert all(event.run in page["data"] for event in seats)
-        assert "rollout:r-killed" in (await shown.run(event.run))["tags"]
+    assert (await shown.closed("killed", within=3 * PATIENCE)).outcome is Outcome.PROMOTED
+    runs = list(dict.fromkeys(event.run for event in shown.events("killed") if isinstance(event, ev.SeatTaken)))
+    assert runs[0] == run
+    assert len(runs) > 1, "another took over"
+
+    async def all_linked() -> bool:
+        return all([await linked(shown, one, runs) for one in runs])
+
+    await until("each of the runs leads to the others", all_linked)
+
+    async def crashed() -> bool:
+        return str((await shown.run(run))["state_type"]) == "CRASHED"
 
     async def none_runs() -> bool:
         wanted = {"flow_runs": {"id": {"any_": [run]}}, "task_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
         return not await shown.stack.ask("POST", "/task_runs/filter", json=wanted)
 
-    assert (await shown.run(run))["state_type"] == "CRASHED"
-    await until("no task of the killed run runs", none_runs, within=200)
+    await until("the killed run does not run for ever", crashed)
+    await until("no task of the killed run runs", none_runs)
+
+
+async def linked(shown: Shown, run: str, to: list[str]) -> bool:
+    """Whether the run's newest page of runs names all of these, and the run bears its rollout's tag."""
+    wanted = {"flow_runs": {"id": {"any_": [run]}}, "artifacts": {"key": {"any_": ["hello-killed-runs"]}}}
+    pages = sorted(await shown.stack.ask("POST", "/artifacts/filter", json=wanted), key=lambda one: str(one["created"]))
+    return bool(pages) and all(one in pages[-1]["data"] for one in to) and (
+        "rollout:r-killed" in (await shown.run(run))["tags"]
+    )  # fmt: skip
 
 
 STORIES = [
@@ -250,6 +295,7 @@ STORIES = [
     a_hold_by_command_stands_on_the_runs_page,
     what_waits_is_not_over_and_ends_with_its_rollout,
     a_killed_run_leaves_nothing_running_and_both_runs_are_linked,
+    *ORDERS,
 ]
 
 

@@ -1,5 +1,5 @@
 -- Runs the edge's pure modules under plain luajit: one JSON document per line in, one per line out.
---   luajit traffic.lua DIRECTORY hash|decide|problem|endpoint
+--   luajit traffic.lua DIRECTORY hash|decide|decide_all|problem|endpoint
 
 package.path = arg[1] .. "/?.lua;" .. package.path
 
@@ -21,6 +21,16 @@ function work.decide(input)
   request.trusted = route.trust ~= nil and address.is_in(route.trust, request.address)
   local track, rule = decide.decide(route, request)
   return { track = track or "none", rule = rule }
+end
+
+function work.decide_all(input)
+  local route, said = decide.compile(input.table), {}
+  for at, request in ipairs(input.requests) do
+    request.trusted = route.trust ~= nil and address.is_in(route.trust, request.address)
+    local track, rule = decide.decide(route, request)
+    said[at] = { track or "none", rule }
+  end
+  return said
 end
 
 function work.problem(doc)

@@ -49,15 +49,22 @@ workers() {
     cat /proc/[0-9]*/stat 2>/dev/null | sed 's/ (.*) / /' | awk -v master="$master" '$3 == master { print $1 }'
 }
 
-# taken_up: whether the master started workers anew, which it does where it could use what it read.
+# emergencies: what the master wrote since then of what it could not do.
+emergencies() {
+    tail -n "+$((lines + 1))" "$error_log" 2>/dev/null | grep -F '[emerg]'
+}
+
+# taken_up: whether the master started workers anew, which it does where it could use what it read. Once it has written
+# of an emergency it is given 5 seconds more: for a port it tries so often itself.
 taken_up() {
-    tries=200
+    tries=50
     while [ "$tries" -gt 0 ]; do
         for worker in $(workers); do
             case " $before " in *" $worker "*) ;; *) return 0 ;; esac
         done
+        [ "$tries" -le 10 ] || ! emergencies >/dev/null || tries=10
         tries=$((tries - 1))
-        sleep 0.1
+        if [ "$tries" -ge 40 ]; then sleep 0.1; else sleep 0.5; fi # to look costs more than to wait
     done
     return 1
 }
@@ -71,7 +78,7 @@ if [ "$same" = no ]; then
         exit 4
     fi
     if [ -n "$before" ] && ! taken_up; then
-        tail -n "+$((lines + 1))" "$error_log" 2>/dev/null | grep -F '[emerg]' | head -n 3 || :
+        emergencies | head -n 3 || :
         back
         exit 5
     fi

@@ -1,7 +1,9 @@
 -- Which track a request takes and why; pure, the same decision as gopub/traffic/explain.py.
 
 local address = require "gopub.address"
+local conditions = require "gopub.conditions"
 local murmur3 = require "gopub.murmur3"
+local shapes = require "gopub.shapes"
 local texts = require "gopub.text"
 
 local _M = {}
@@ -16,14 +18,6 @@ local function some(track)
     return nil
   end
   return track
-end
-
-local function compile_rules(rules)
-  local compiled = {}
-  for at, rule in ipairs(rules) do
-    compiled[at] = { id = rule.id, name = texts.header_name(rule.header.name), value = rule.header.value }
-  end
-  return compiled
 end
 
 local function compile_trust(trust)
@@ -75,23 +69,6 @@ local function weight_at(route, now)
   return cold.weight
 end
 
---- What decide() needs of a valid document, taken apart once for many requests.
-function _M.compile(doc)
-  local kind, name = doc.sticky:match("^(%a+):(.*)$")
-  return {
-    stable = some(doc.stable) ~= nil,
-    canary = some(doc.canary) ~= nil,
-    ends = doc.lapse == "stable" and doc.canary_until ~= NULL and doc.canary_until or nil,
-    rules = compile_rules(doc.rules),
-    weight = doc.weight,
-    cold = compile_cold(doc),
-    salt = doc.salt,
-    sticky = kind or "address",
-    sticky_name = kind == "header" and texts.header_name(name) or name,
-    trust = compile_trust(doc.trust),
-  }
-end
-
 --- Whether a header speaks to routers and so counts only from trusted addresses; names in lower case.
 function _M.is_ours(name)
   local first, _, third = byte(name, 1, 3)
@@ -113,6 +90,11 @@ local function header(request, name)
   return value and texts.trim(value)
 end
 
+-- All lines of x-gray-tag as one list; nil where there is none that counts.
+local function tag_list(request)
+  return request.trusted and texts.joined(request.headers["x-gray-tag"], ",") or nil
+end
+
 local function cookie(request, name)
   local line = texts.joined(request.headers.cookie, ";")
   for part in (line or ""):gmatch("[^;]+") do
@@ -125,11 +107,16 @@ local function cookie(request, name)
   return nil
 end
 
+--- The address behind trusted proxies.
+function _M.client(route, request)
+  return address.client(route.trust, request.address, texts.joined(request.headers["x-forwarded-for"], ","))
+end
+
 --- Whom the percentage draws for: an address, or what a header or cookie says; nil when that is missing.
 function _M.subject(route, request)
   local found
   if route.sticky == "address" then
-    found = address.client(route.trust, request.address, texts.joined(request.headers["x-forwarded-for"], ","))
+    found = _M.client(route, request)
   elseif route.sticky == "header" then
     found = header(request, route.sticky_name)
   else
@@ -138,15 +125,73 @@ function _M.subject(route, request)
   return found ~= "" and found or nil
 end
 
+local ask = { header = header, cookie = cookie }
+
+-- What of a request a rule may look at, where the table's own words decide how.
+local function ask_by(route)
+  return setmetatable({
+    client = function(request)
+      return _M.client(route, request)
+    end,
+    subject = function(request)
+      return _M.subject(route, request)
+    end,
+  }, { __index = ask })
+end
+
+local function compile_rules(doc, route)
+  local compiled, by = {}, ask_by(route)
+  for at, rule in ipairs(doc.rules) do
+    local when = rule.when or { header = rule.header }
+    compiled[at] = {
+      id = rule.id,
+      holds = conditions.compile(when, by, doc.salt),
+      to = rule.to or "canary",
+      ends = rule["until"],
+    }
+  end
+  return compiled
+end
+
+-- Whether a rule looks at tags.
+local function looks_at_tags(rules)
+  local seen = { count = 0 }
+  for _, rule in ipairs(rules) do
+    if rule.when then
+      shapes.check(rule.when, "", seen)
+    end
+  end
+  return seen.tag == true
+end
+
 local function by_rule(route, request)
   local rules = route.rules
   for at = 1, #rules do
     local rule = rules[at]
-    if header(request, rule.name) == rule.value then
-      return rule.id
+    if (not rule.ends or request.now < rule.ends) and rule.holds(request) then
+      return rule.to, rule.id
     end
   end
   return nil
+end
+
+--- What decide() needs of a valid document, taken apart once for many requests.
+function _M.compile(doc)
+  local kind, name = doc.sticky:match("^(%a+):(.*)$")
+  local route = {
+    stable = some(doc.stable) ~= nil,
+    canary = some(doc.canary) ~= nil,
+    ends = doc.lapse == "stable" and doc.canary_until ~= NULL and doc.canary_until or nil,
+    tags = looks_at_tags(doc.rules),
+    weight = doc.weight,
+    cold = compile_cold(doc),
+    salt = doc.salt,
+    sticky = kind or "address",
+    sticky_name = kind == "header" and texts.header_name(name) or name,
+    trust = compile_trust(doc.trust),
+  }
+  route.rules = compile_rules(doc, route)
+  return route
 end
 
 local function by_weight(route, request)
@@ -164,7 +209,7 @@ local function by_weight(route, request)
 end
 
 --- Track ("stable", "canary" or nil) and the name of the rule.
--- The request is {headers by lower-case name, address, trusted, now}.
+-- The request is {headers by lower-case name, address, trusted, now, method, path, query}.
 function _M.decide(route, request)
   if not route.canary then
     if route.stable then
@@ -178,9 +223,15 @@ function _M.decide(route, request)
   if route.ends and request.now >= route.ends then
     return "stable", "lapsed"
   end
-  local rule = by_rule(route, request)
-  if rule then
-    return "canary", rule
+  if route.tags then
+    request.tags = conditions.tags(tag_list(request))
+    if not request.tags then
+      return "stable", "bad-tags"
+    end
+  end
+  local track, rule = by_rule(route, request)
+  if track then
+    return track, rule
   end
   return by_weight(route, request)
 end

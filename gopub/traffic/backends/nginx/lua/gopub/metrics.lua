@@ -152,6 +152,7 @@ local FAMILIES = {
   { "gopub_edge_inflight", "gauge", "Requests that a host holds now." },
   { "gopub_edge_table_revision", "gauge", "Revision of the route table in force, and who counts here." },
   { "gopub_edge_no_subject_total", "counter", "Requests without the sticky key, sent to stable." },
+  { "gopub_edge_bad_tags_total", "counter", "Requests whose x-gray-tag is no list of tags, sent to stable." },
   { "gopub_edge_unrouted_total", "counter", "Requests answered by the edge itself: 503, or 413 (too-large)." },
   { "gopub_edge_tables_refused_total", "counter", "Route tables that were put and not taken." },
   { "gopub_edge_bad_files", "gauge", "Files in the state directory that could not be used at the start." },
@@ -224,6 +225,7 @@ local function show_upstream(lines, upstream, held)
   local labels = ('app="%s",env="%s"'):format(doc.app, doc.env)
   say(lines, "gopub_edge_table_revision", "", ('%s,edge_id="%s"'):format(labels, identity.read()), revision)
   say(lines, "gopub_edge_no_subject_total", "", labels, counters:get("no-subject/" .. upstream) or 0)
+  say(lines, "gopub_edge_bad_tags_total", "", labels, counters:get("bad-tags/" .. upstream) or 0)
   local endpoints = endpoint_series.list(upstream)
   for _, entry in ipairs(series.list(upstream)) do
     show_entry(lines, labels, entry, endpoints)

@@ -5,6 +5,8 @@ local ffi = require "ffi"
 ffi.cdef [[
 int kill(int pid, int signal);
 int prctl(int option, ...);
+int getpid(void);
+int getppid(void);
 ]]
 
 local C = ffi.C
@@ -19,9 +21,15 @@ function _M.is_alive(pid)
   return C.kill(pid, 0) == 0 or ffi.errno() ~= NO_SUCH_PROCESS
 end
 
---- Has the kernel end this worker, gracefully, when its master dies.
+--- Has the kernel end this worker, gracefully, when its master dies. One that died before could not be heard of any
+-- more: the worker that it left would serve for ever, beside those of the next master.
 function _M.end_with_parent()
   C.prctl(PARENT_DEATH_SIGNAL, ffi.cast("unsigned long", QUIT))
+  local master = require("ngx.process").get_master_pid()
+  local own = C.getpid()
+  if master and master ~= own and C.getppid() ~= master then -- it is its own where nginx runs as one process
+    C.kill(own, QUIT)
+  end
 end
 
 return _M

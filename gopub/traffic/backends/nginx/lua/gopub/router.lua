@@ -51,6 +51,9 @@ local function look_at(route)
     trusted = route.trust ~= nil and address.is_in(route.trust, remote),
     now = ngx.now(),
   }
+  if route.rules[1] then -- each is a call into nginx
+    request.method, request.path, request.query = ngx.req.get_method(), ngx.var.uri, ngx.var.args
+  end
   if not request.trusted then
     strip_claims(request.headers)
   end
@@ -99,6 +102,8 @@ function _M.decide(tells)
   local track, rule = decide.decide(route, request)
   if rule == "no-subject" then
     counters:incr(route.no_subject, 1) -- made with the table: an initial value could push others out of a full dict
+  elseif rule == "bad-tags" then
+    counters:incr(route.bad_tags, 1)
   end
   if not track then
     return refuse("no-peer", "no peer can take requests for that upstream")

@@ -89,6 +89,7 @@ local function compile(text, revision)
   route.latency = doc.latency or "auto"
   route.endpoints = endpoints.compile(doc.endpoints)
   route.no_subject = "no-subject/" .. doc.upstream
+  route.bad_tags = "bad-tags/" .. doc.upstream
   route.tracks = {
     stable = compile_track(doc, "stable", entries, counted), canary = compile_track(doc, "canary", entries, counted),
   }
@@ -168,6 +169,7 @@ local function reserve(doc, text)
   end
   if fine then
     counters:safe_add("no-subject/" .. doc.upstream, 0)
+    counters:safe_add("bad-tags/" .. doc.upstream, 0)
     fine, problem = add_name(doc.upstream)
   end
   return fine, problem

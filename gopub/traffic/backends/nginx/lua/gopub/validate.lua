@@ -3,13 +3,14 @@
 
 local address = require "gopub.address"
 local endpoints = require "gopub.endpoints"
+local shapes = require "gopub.shapes"
 
 local _M = {}
 
 local MOST = 9007199254740992
 local RESERVED = {
-  canary = true, default = true, lapsed = true, none = true, ["no-subject"] = true, ["only-canary"] = true,
-  weight = true,
+  ["bad-tags"] = true, canary = true, default = true, lapsed = true, none = true, ["no-subject"] = true,
+  ["only-canary"] = true, weight = true,
 }
 
 local function fail(code, text, ...)
@@ -18,13 +19,7 @@ end
 
 -- Shape (GP501) ------------------------------------------------------------------------------------------------
 
-local function is_list(value)
-  local count = 0
-  for _ in pairs(value) do
-    count = count + 1
-  end
-  return count == #value
-end
+local is_list = shapes.is_list
 
 local readers = {}
 
@@ -135,8 +130,23 @@ function readers.peer(value, path)
   fields(value, path, { { "host", "string" }, { "address", "string" }, { "since", "number", true } })
 end
 
+function readers.condition(value, path)
+  shapes.shape(value, path)
+end
+
+function readers.side(value, path)
+  if value ~= "canary" and value ~= "stable" then
+    fail("GP501", "%s is not stable or canary", path)
+  end
+end
+
+local BY_HEADER = { { "id", "string" }, { "header", "header" } }
+local BY_CONDITION = {
+  { "id", "string" }, { "when", "condition" }, { "to", "side", true }, { "until", "number", true },
+}
+
 function readers.rule(value, path)
-  fields(value, path, { { "id", "string" }, { "header", "header" } })
+  fields(value, path, type(value) == "table" and value.when ~= nil and BY_CONDITION or BY_HEADER)
 end
 
 function readers.endpoint(value, path)
@@ -165,10 +175,6 @@ end
 
 local function is_host(text)
   return #text <= 253 and text:find("^[A-Za-z0-9][A-Za-z0-9._-]*$") ~= nil
-end
-
-local function is_token(text)
-  return #text <= 64 and text:find("^[A-Za-z0-9!#$%%&'*+.^_`|~-]+$") ~= nil
 end
 
 local function is_printable(text)
@@ -209,7 +215,7 @@ local function texts(doc)
     end
   end
   local kind, name = doc.sticky:match("^(%a+):(.*)$")
-  if doc.sticky ~= "address" and not ((kind == "header" or kind == "cookie") and is_token(name)) then
+  if doc.sticky ~= "address" and not ((kind == "header" or kind == "cookie") and shapes.is_token(name)) then
     fail("GP502", 'sticky "%s" is none of address, header:NAME, cookie:NAME', doc.sticky)
   end
 end
@@ -254,17 +260,24 @@ local function canary(doc)
   end
 end
 
-local function rule(at, value, seen)
+local function rule(at, value, seen, seen_conditions)
   if not is_name(value.id) or RESERVED[value.id] then
     fail("GP502", 'rules[%d].id "%s" is not a free name', at - 1, value.id)
   end
   once(seen, "rule", value.id)
-  if not is_token(value.header.name) then
-    fail("GP502", 'rules[%d].header.name "%s" is not a header name', at - 1, value.header.name)
+  local when = value.when or { header = value.header }
+  shapes.check(when, ("rules[%d]%s"):format(at - 1, value.when and ".when" or ""), seen_conditions)
+end
+
+local function rules(doc, seen)
+  local inside = { count = 0 }
+  for at, value in ipairs(doc.rules) do
+    rule(at, value, seen, inside)
   end
-  local text = value.header.value
-  if #text < 1 or #text > 256 or not is_printable(text) then
-    fail("GP502", "rules[%d].header.value is not printable ASCII of 1 to 256 characters", at - 1)
+  if inside.count > shapes.MOST then
+    fail("GP502", "rules have %d conditions, and %d at most", inside.count, shapes.MOST)
+  elseif inside.share and doc.salt == "" then
+    fail("GP502", "share needs a salt")
   end
 end
 
@@ -301,9 +314,7 @@ local function check(doc)
     end
   end
   canary(doc)
-  for at, value in ipairs(doc.rules) do
-    rule(at, value, seen)
-  end
+  rules(doc, seen)
   for at, text in ipairs(doc.trust) do
     if not address.network(text) then
       fail("GP502", 'trust[%d] "%s" is not a network', at - 1, text)

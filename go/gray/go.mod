@@ -1,0 +1,3 @@
+module gopub.dev/gray
+
+go 1.24

@@ -1,0 +1,226 @@
+package gray
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestListsAreReadAsTheEdgesReadThem(t *testing.T) {
+	text, err := os.ReadFile("testdata/tags.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct{ Lines, Tags []string }
+	if err := json.Unmarshal(text, &cases); err != nil || len(cases) < 20 {
+		t.Fatal(err, len(cases))
+	}
+	for _, one := range cases {
+		tags, err := Parse(one.Lines...)
+		if (err != nil) != (one.Tags == nil) {
+			t.Errorf("%q: %v", one.Lines, err)
+		} else if err == nil && strings.Join(one.Tags, ",") != tags.String() {
+			t.Errorf("%q is %q, not %q", one.Lines, tags, one.Tags)
+		}
+	}
+}
+
+func parsed(t *testing.T, list string) Tags {
+	t.Helper()
+	tags, err := Parse(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tags
+}
+
+type recorder func(*http.Request) (*http.Response, error)
+
+func (f recorder) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// sent gives what a request that a handler makes within its own has, on the wire.
+func sent(t *testing.T, in http.Header, change func(*http.Request), url string, hosts ...string) http.Header {
+	t.Helper()
+	var out http.Header
+	transport := NewTransport(recorder(func(r *http.Request) (*http.Response, error) {
+		out = r.Header
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}), hosts...)
+	handler := Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		made, err := http.NewRequestWithContext(r.Context(), "GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			change(made)
+		}
+		before := made.Header.Clone()
+		if _, err := transport.RoundTrip(made); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(before, made.Header) {
+			t.Errorf("the caller's own request was changed: %v", made.Header)
+		}
+	}))
+	request := httptest.NewRequest("GET", "/", nil)
+	request.Header = in
+	handler.ServeHTTP(httptest.NewRecorder(), request)
+	return out
+}
+
+func TestTagsGoOnToTheHouse(t *testing.T) {
+	in := http.Header{Header: {"user-v2", "region-sh"}}
+	out := sent(t, in, nil, "http://orders.corp:8080/x", "*.corp")
+	if out.Get(Header) != "region-sh,user-v2" || out.Get(BaggageHeader) != "gray.tags=region-sh%2Cuser-v2" {
+		t.Error(out)
+	}
+}
+
+func TestTagsNeverLeaveTheHouse(t *testing.T) {
+	in := http.Header{Header: {"user-v2"}, BaggageHeader: {"gray.tags=user-v2"}}
+	byHand := func(r *http.Request) {
+		r.Header.Set(Header, "user-v2")
+		r.Header.Set(BaggageHeader, "a=1, gray.tags=user-v2;p=1 ,b=2")
+	}
+	for _, url := range []string{
+		"http://partner.example/", "http://corp/", "http://notcorp/", "http://x.corp.evil.example/", "http://[2001:db8::1]/",
+		"http://11.0.0.1/", "http://10.0.0.1.evil.example/",
+	} {
+		out := sent(t, in, byHand, url, "*.corp", "10.0.0.0/8", "fd00::/8")
+		if out.Get(Header) != "" || out.Get(BaggageHeader) != "a=1,b=2" {
+			t.Errorf("%s was told %v", url, out)
+		}
+	}
+	for _, url := range []string{"http://a.corp/", "http://A.B.CORP.:80/", "http://10.9.8.7:80/", "http://[fd00::1]:80/", "http://[::ffff:10.0.0.1]/"} {
+		if out := sent(t, in, nil, url, "*.corp", "10.0.0.0/8", "fd00::/8"); out.Get(Header) != "user-v2" {
+			t.Errorf("control: %s was told %v", url, out)
+		}
+	}
+	if out := sent(t, in, byHand, "http://a.corp/"); out.Get(Header) != "" {
+		t.Error("without a list there is no house", out)
+	}
+}
+
+func TestBaggageOfOthersIsKept(t *testing.T) {
+	set := func(r *http.Request) {
+		r.Header[BaggageHeader] = []string{"userId=al%20ice;p=1,serverNode=DF%2028", "gray.tags=old", "isProduction=false"}
+	}
+	out := sent(t, http.Header{Header: {"new"}}, set, "http://a.corp/", "a.corp")
+	want := "userId=al%20ice;p=1,serverNode=DF%2028,isProduction=false,gray.tags=new"
+	if got := out.Values(BaggageHeader); len(got) != 1 || got[0] != want {
+		t.Error(got)
+	}
+	full := func(r *http.Request) { r.Header.Set(BaggageHeader, "a="+strings.Repeat("x", 8180)) }
+	out = sent(t, http.Header{Header: {"new"}}, full, "http://a.corp/", "a.corp")
+	if len(out.Get(BaggageHeader)) != 8182 || out.Get(Header) != "new" {
+		t.Error("there is no room for ours, and the header says it", len(out.Get(BaggageHeader)), out.Get(Header))
+	}
+}
+
+func TestBaggageCountsWhereTheHeaderIsMissing(t *testing.T) {
+	for _, one := range []struct {
+		header, baggage []string
+		want            string
+	}{
+		{nil, []string{"a=1,gray.tags=x%2Cy;p=1"}, "x,y"},
+		{[]string{"h"}, []string{"gray.tags=x"}, "h"},
+		{[]string{"h b"}, []string{"gray.tags=x"}, ""},
+		{nil, []string{"gray.tags=%zz"}, ""},
+		{nil, []string{"agray.tags=x"}, ""},
+		{nil, []string{"gray.tags"}, ""},
+		{nil, []string{"gray.tags=" + strings.Repeat("x", 9000)}, ""},
+	} {
+		if got := Incoming(one.header, one.baggage).String(); got != one.want {
+			t.Errorf("%q %q is %q", one.header, one.baggage, got)
+		}
+	}
+}
+
+func TestWithoutTheRequestsContextThereAreNoTags(t *testing.T) {
+	lost := func(r *http.Request) { *r = *r.WithContext(context.Background()) }
+	if out := sent(t, http.Header{Header: {"a"}}, lost, "http://a.corp/", "a.corp"); out.Get(Header) != "" {
+		t.Error(out)
+	}
+}
+
+func TestARedirectOutOfTheHouseTakesNoTagsAlong(t *testing.T) {
+	var told []string
+	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		told = append(told, r.Header.Get(Header)+r.Header.Get(BaggageHeader))
+	}))
+	defer outside.Close()
+	var inside []string
+	house := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inside = append(inside, r.Header.Get(Header))
+		http.Redirect(w, r, strings.Replace(outside.URL, "127.0.0.1", "localhost", 1), http.StatusFound)
+	}))
+	defer house.Close()
+	client := &http.Client{Transport: NewTransport(nil, "127.0.0.1")}
+	request, _ := http.NewRequestWithContext(NewContext(context.Background(), parsed(t, "a")), "GET", house.URL, nil)
+	answer, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if len(inside) != 1 || inside[0] != "a" || len(told) != 1 || told[0] != "" {
+		t.Error(inside, told)
+	}
+}
+
+func TestPatternsThatAreNoneAreToldAtOnce(t *testing.T) {
+	for _, bad := range []string{"", "*", "*.", "http://a.corp", "a.corp:80", "a b", "10.0.0.0/40", "*.*.corp", "a..b", ".corp"} {
+		if _, err := NewAllow(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func TestAHundredThousandRequestsAtOnceNeverCross(t *testing.T) {
+	const all, workers = 100_000, 200
+	var wrong sync.Map
+	transport := NewTransport(recorder(func(r *http.Request) (*http.Response, error) {
+		if want := r.URL.Query().Get("tag"); r.Header.Get(Header) != want {
+			wrong.Store(want, r.Header.Get(Header))
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}), "a.corp")
+	handler := Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var group sync.WaitGroup
+		for range 2 { // two calls at once within each request
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				out, _ := http.NewRequestWithContext(r.Context(), "GET", "http://a.corp/?tag="+r.URL.Query().Get("tag"), nil)
+				_, _ = transport.RoundTrip(out)
+			}()
+		}
+		group.Wait()
+	}))
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for n := range all / workers {
+				tag := fmt.Sprintf("t%d-%d", worker, n)
+				request := httptest.NewRequest("GET", "/?tag="+tag, nil)
+				request.Header.Set(Header, tag)
+				handler.ServeHTTP(httptest.NewRecorder(), request)
+			}
+		}()
+	}
+	group.Wait()
+	wrong.Range(func(want, got any) bool {
+		t.Errorf("%v was sent with %v", want, got)
+		return false
+	})
+}

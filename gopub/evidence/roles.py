@@ -1,0 +1,221 @@
+"""Which key holds which role: a list that the root key signs, in lines that a shell can check.
+
+Four keys, so that the theft of one forges one thing:
+
+==========  =============================  ====================================================
+role        signs                          its theft lets somebody
+==========  =============================  ====================================================
+release     what was built                 have a program of theirs looked at by admission
+admission   that a release may enter       have what was built, by the release key, enter anywhere
+controller  orders and route tables        move what was admitted, to where it was admitted
+root        this list                      name keys of their own for all of it
+==========  =============================  ====================================================
+
+The lines are what is signed (DSSE, its payload type below), so a shell with openssl checks them as they lie there:
+
+    serial=3
+    expires=2027-11-30T12:00:00Z
+    release=MFkwEwYH… (SubjectPublicKeyInfo, DER in Base64)
+    admission=…
+    controller=…
+    root=…
+    (an empty line)
+    MEUCIQ… (the DER signature in Base64)
+
+A role may stand several times in a row: while keys change, the old one is believed beside the new one. No key holds
+two roles. A list takes the place of another one if it has a higher serial and a root of the other signed it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from gopub.errors import GopubError, RefusedError, UsageError
+from gopub.evidence.bundle import pre_authentication
+from gopub.evidence.frame import LARGEST, Frame, framed, seconds_of
+from gopub.evidence.keys import PublicKey, Signer
+
+PAYLOAD_TYPE = "application/vnd.gopub.roles"
+MOST = 8
+"""Keys of one role."""
+_FRAME = Frame("GP332", "the list of roles", "have it made and signed anew")
+_SERIAL = re.compile(r"[1-9][0-9]{0,8}")
+
+
+class Role(StrEnum):
+    """What a key may sign."""
+
+    RELEASE = "release"
+    ADMISSION = "admission"
+    CONTROLLER = "controller"
+    ROOT = "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who holds which role until ``expires`` (UTC, as in ``2027-11-30T12:00:00Z``)."""
+
+    serial: int
+    expires: str
+    holders: tuple[tuple[Role, PublicKey], ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a list under which one theft would be two.
+
+        Raises:
+            RefusedError: GP332 a serial or moment that is none, a role without a key or with too many, roles out of
+                their order, a key that holds two.
+        """
+        if not _SERIAL.fullmatch(str(self.serial)):
+            _FRAME.refuse("its serial is no number from 1 to 999999999")
+        if seconds_of(self.expires) is None:
+            _FRAME.refuse("expires is no moment such as 2027-11-30T12:00:00Z")
+        roles = [role for role, _ in self.holders]
+        if roles != sorted(roles, key=list(Role).index):
+            _FRAME.refuse("its roles are not in their order: release, admission, controller, root")
+        for role in Role:
+            if not 1 <= roles.count(role) <= MOST:
+                _FRAME.refuse(f"it has not one to {MOST} keys of the role {role}")
+        keys = [key for _, key in self.holders]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            _FRAME.refuse(f"key {twice.fingerprint[:16]} stands twice: one stolen key must not forge two things")
+
+    def of(self, role: Role) -> tuple[PublicKey, ...]:
+        """The keys that hold a role."""
+        return tuple(key for held, key in self.holders if held is role)
+
+    @property
+    def until(self) -> float:
+        """Its end in seconds since 1970."""
+        return seconds_of(self.expires) or 0.0
+
+    def expired(self, now: float) -> bool:
+        """Whether it expired by ``now``, in seconds since 1970."""
+        return now >= self.until
+
+    @property
+    def over(self) -> RefusedError:
+        """The error for a list that has expired."""
+        return RefusedError(
+            "GP353",
+            f"the list of roles {self.serial} has expired: it held until {self.expires}",
+            hint="have it signed anew where the root's key is: gopub keys make FOLDER",
+        )
+
+    @property
+    def lines(self) -> str:
+        """As it is signed."""
+        keys = "".join(f"{role}={base64.b64encode(key.spki).decode()}\n" for role, key in self.holders)
+        return f"serial={self.serial}\nexpires={self.expires}\n{keys}"
+
+    @property
+    def signed(self) -> bytes:
+        """What a signature is taken over."""
+        return pre_authentication(PAYLOAD_TYPE, self.lines.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRoles:
+    """A list and a DER signature that nobody may have checked yet."""
+
+    roles: Roles
+    signature: bytes
+
+    @property
+    def text(self) -> str:
+        """As it travels."""
+        return framed(self.roles.lines, self.signature)
+
+    def by(self, *roots: PublicKey) -> Roles:
+        """The list, if one of these keys signed it.
+
+        Raises:
+            RefusedError: GP311 none did.
+        """
+        digest = hashlib.sha256(self.roles.signed).digest()
+        if not any(root.accepts(self.signature, digest=digest) for root in roots):
+            known = ", ".join(root.fingerprint[:16] for root in roots) or "nobody"
+            raise RefusedError(
+                "GP311",
+                f"the list of roles {self.roles.serial} is not signed by a root that is believed ({known})",
+                hint="it was changed, or another root signs here",
+            )
+        return self.roles
+
+    def after(self, known: Roles) -> Roles:
+        """The list, in the place of the one that is known: the same again, or a later one that its root signed.
+
+        Raises:
+            RefusedError: GP311 no root of the known list signed it; GP333 it is an earlier one, or another of the
+                same serial.
+        """
+        found = self.by(*known.of(Role.ROOT))
+        if found.serial < known.serial or (found.serial == known.serial and found != known):
+            raise RefusedError(
+                "GP333",
+                f"the list of roles {found.serial} cannot take the place of {known.serial}",
+                hint="somebody brought an old one back, or signed two of one serial",
+            )
+        return found
+
+
+def sign_roles(root: Signer, roles: Roles) -> SignedRoles:
+    """Sign a list; whoever signs is one of its roots or of those of the list before."""
+    return SignedRoles(roles, root.sign(roles.signed))
+
+
+def read_roles(text: bytes) -> SignedRoles:
+    """Read a list; whether it is true is for :meth:`SignedRoles.by` to find out.
+
+    Raises:
+        RefusedError: GP332 it is not exactly the lines of a list and its signature.
+    """
+    content = "a serial, an expiry, a key of each role, an empty line and a signature"
+    lines, signature = _FRAME.open(text, least=len(Role) + 2, content=content)
+    serial, expires = _FRAME.value(lines[0], "serial"), _FRAME.value(lines[1], "expires")
+    if not _SERIAL.fullmatch(serial):
+        _FRAME.refuse("its serial is no number from 1 to 999999999")
+    return SignedRoles(Roles(int(serial), expires, tuple(_holders(lines[2:]))), signature)
+
+
+def load_roles(file: Path) -> SignedRoles:
+    """The list in a file, checked by nobody yet.
+
+    Raises:
+        UsageError: GP334 it cannot be read.
+        RefusedError: GP332 it is malformed.
+    """
+    try:
+        with file.open("rb") as opened:
+            return read_roles(opened.read(LARGEST + 1))
+    except OSError as error:
+        raise UsageError(
+            "GP334", f"the list of roles {str(file)!r} cannot be read: {(error.strerror or '').lower()}",
+            hint="make one with: gopub keys make FOLDER",
+        ) from error  # fmt: skip
+
+
+def _holders(lines: list[str]) -> Iterator[tuple[Role, PublicKey]]:
+    for line in lines:
+        name, _, value = line.partition("=")
+        if name not in set(Role):
+            _FRAME.refuse("it has a line of a role that there is not")
+        yield Role(name), _key(name, value)
+
+
+def _key(name: str, value: str) -> PublicKey:
+    key = PublicKey(_FRAME.raw(value, f"the key of {name}"))
+    try:
+        read = PublicKey.parse(key.pem, name=f"the key of {name}")
+    except GopubError as error:
+        _FRAME.refuse(error.problem)
+    if read != key or base64.b64encode(read.spki).decode() != value:
+        _FRAME.refuse(f"the key of {name} is not written as it is written")
+    return key

@@ -1,0 +1,1 @@
+"""Telling people outside of the house: messages, and the services that carry them."""
