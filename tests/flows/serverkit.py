@@ -30,11 +30,17 @@ PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For http alone: without it each client reads the machine's authorities anew, for longer than a request takes."""
 
 
-async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = PATIENCE) -> Any:
-    """Ask until the answer is true; gives it. Fails by name after ``within`` seconds."""
+async def until(
+    what: str,
+    holds: Callable[[], Awaitable[Any]],
+    within: float = PATIENCE,
+    seen: Callable[[], Awaitable[str]] | None = None,
+) -> Any:
+    """Ask until the answer is true; gives it. Fails by name after ``within`` seconds, and says what was ``seen``."""
     end = CLOCK.now() + within
     while not (answer := await holds()):
-        assert CLOCK.now() < end, f"not within {within:g}s: {what}"
+        if CLOCK.now() >= end:
+            raise AssertionError(f"not within {within:g}s: {what}" + (f"\n{await seen()}" if seen else ""))
         await CLOCK.sleep(0.5)
     return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 
 import pytest
@@ -14,6 +13,7 @@ from gopub.health import loglines
 from gopub.health.logevents import MOST_CAUSES, MOST_CLASSES, Joiner, count
 from gopub.health.logkeys import keyed
 from gopub.health.loglines import classes, parse, quiet
+from tests.support.pace import at_most
 
 
 def counted(text: str, joiner: Joiner | None = None) -> dict[str, int]:
@@ -198,17 +198,7 @@ def test_no_line_stops_the_reading(bomb):
         count(joiner.end(), found)
         assert all(len(name) <= 400 for name in found)
     usual = '2026-01-02 ERROR cannot load order 7 of {"a": 1}'
-    assert _seconds(lambda: counted(BOMBS[bomb])) < 1000 * _seconds(lambda: counted(usual))
-
-
-def _seconds(work) -> float:
-    def once() -> float:
-        begun = time.thread_time()
-        for _ in range(20):
-            work()
-        return time.thread_time() - begun
-
-    return min(once() for _ in range(3))
+    at_most(1000, lambda: counted(BOMBS[bomb]), than=lambda: counted(usual))
 
 
 def test_random_lines_fill_no_memory_and_hide_no_level():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
@@ -114,6 +113,7 @@ def hung(world, monkeypatch) -> Run:
 
 
 def test_the_table_without_the_canary_does_not_wait_for_a_renewal(world, hung):
+    world.router.limit = 100 * LONG  # whoever waits for that does not get there
     off, healthy = asyncio.Event(), world.router.edges["edge1"]
     real = healthy.put
 
@@ -124,19 +124,17 @@ def test_the_table_without_the_canary_does_not_wait_for_a_renewal(world, hung):
 
     healthy.put = put
 
-    async def work() -> float:
+    async def work() -> None:
         async with hung.driving():
             await asyncio.sleep(0.15)  # a renewal is under way
             turn_around(hung, Outcome.ROLLED_BACK, 3, "errors")
-            began = time.monotonic()
             first = asyncio.create_task(edges_first(hung))
-            await off.wait()
-            took = time.monotonic() - began
+            async with asyncio.timeout(LONG):
+                await off.wait()
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
-            return took
 
-    assert asyncio.run(work()) < world.router.limit / 4
+    asyncio.run(work())
 
 
 def test_a_hung_edge_costs_the_driver_no_lease(world, hung, monkeypatch):

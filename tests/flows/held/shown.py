@@ -119,8 +119,24 @@ class Shown:
             found = await self.run(run)
             return found if found["state"]["name"] in names else None
 
-        found: dict[str, Any] = await until(f"{run} is {names}", so)
+        found: dict[str, Any] = await until(f"{run} is {names}", so, seen=lambda: self.seen(run))
         return found
+
+    async def seen(self, run: str) -> str:
+        """How a run came to stand as it does, for a failure to tell: its states, its log, and what the worker wrote."""
+        now = await self.run(run)
+        states = await self.stack.ask("GET", "/flow_run_states/", params={"flow_run_id": run})
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_DESC", "limit": 25}
+        kept = await self.stack.ask("POST", "/logs/filter", json=wanted)
+        worker = self.stack.others[0].log.read_text(errors="replace").splitlines()
+        return "\n".join([
+            f"{now['name']} ({run}) was begun {now['run_count']} times; its states:",
+            *(f"  {one['timestamp']} {one['type']} {one['name']}: {one['message'] or ''}" for one in states),
+            "its log, the newest line last:",
+            *(f"  {one['timestamp']} {one['message']}" for one in reversed(kept)),
+            "what the worker said of it:",
+            *(f"  {line}" for line in worker if run in line or str(now["name"]) in line),
+        ])  # fmt: skip
 
     async def not_passed(self, env: str) -> None:
         """Well past the bake nothing has grown, and it is still looked at."""
