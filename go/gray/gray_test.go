@@ -123,6 +123,13 @@ func TestBaggageOfOthersIsKept(t *testing.T) {
 	if len(out.Get(BaggageHeader)) != 8182 || out.Get(Header) != "new" {
 		t.Error("there is no room for ours, and the header says it", len(out.Get(BaggageHeader)), out.Get(Header))
 	}
+	for members, has := range map[int]bool{MostMembers - 1: true, MostMembers: false} {
+		many := func(r *http.Request) { r.Header.Set(BaggageHeader, strings.Repeat("a=1,", members)) }
+		out = sent(t, http.Header{Header: {"new"}}, many, "http://a.corp/", "a.corp")
+		if strings.Contains(out.Get(BaggageHeader), BaggageKey) != has || strings.Count(out.Get(BaggageHeader), "a=1") != members {
+			t.Error(members, out)
+		}
+	}
 }
 
 func TestBaggageCountsWhereTheHeaderIsMissing(t *testing.T) {
@@ -137,6 +144,10 @@ func TestBaggageCountsWhereTheHeaderIsMissing(t *testing.T) {
 		{nil, []string{"agray.tags=x"}, ""},
 		{nil, []string{"gray.tags"}, ""},
 		{nil, []string{"gray.tags=" + strings.Repeat("x", 9000)}, ""},
+		{nil, []string{"gray.tags=x", strings.Repeat("a", 8180)}, "x"},
+		{nil, []string{"gray.tags=x", strings.Repeat("a", 8181)}, ""},
+		{nil, []string{strings.Repeat("a=1,", 63) + ",gray.tags=x"}, "x"},
+		{nil, []string{strings.Repeat("a=1,", 64) + "gray.tags=x"}, ""},
 	} {
 		if got := Incoming(one.header, one.baggage).String(); got != one.want {
 			t.Errorf("%q %q is %q", one.header, one.baggage, got)

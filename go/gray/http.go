@@ -44,17 +44,16 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		tags = FromContext(r.Context())
 	}
 	out := r.Clone(r.Context())
-	out.Header.Del(Header)
-	if tags.Len() > 0 {
-		out.Header.Set(Header, tags.String())
-	}
-	if lines := out.Header.Values(BaggageHeader); len(lines) > 0 || tags.Len() > 0 {
-		out.Header.Del(BaggageHeader)
-		if joined := withMember(lines, tags); joined != "" {
-			out.Header.Set(BaggageHeader, joined)
-		}
-	}
+	header, baggage := Outgoing(out.Header.Values(BaggageHeader), tags)
+	set(out.Header, Header, header)
+	set(out.Header, BaggageHeader, baggage)
 	return t.base.RoundTrip(out)
+}
+
+func set(headers http.Header, name, value string) {
+	if headers.Del(name); value != "" {
+		headers.Set(name, value)
+	}
 }
 
 // Allow are the hosts of the house.

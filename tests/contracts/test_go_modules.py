@@ -16,8 +16,8 @@ MODULES = sorted(path.parent for path in (ROOT / "go").rglob("go.mod"))
 def environment() -> dict[str, str]:
     """A cache of its own, outside of the checkout; CGO is what the race detector needs."""
     cache = Path(os.environ["GOPUB_CACHE"]) / "go-tests"
-    offline = {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "CGO_ENABLED": "1"}
-    return dict(base_environment(extra={"GOCACHE": str(cache), "HOME": str(cache), **offline}))
+    fixed = {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "1"}
+    return dict(base_environment(extra={"GOCACHE": str(cache), "HOME": str(cache), **fixed}))
 
 
 async def go(*words: str, at: Path, check: bool = True) -> str:
@@ -31,11 +31,31 @@ async def test_a_module_is_formatted_vetted_and_its_tests_pass_under_the_race_de
     assert "ok" in await go("test", "-race", "./...", at=module)
 
 
+GRAY, GRPC = ROOT / "go/gray", ROOT / "go/gray/graygrpc"
+LINKED = "{{with .Module}}{{.Path}}{{end}}"
+
+
 async def test_a_module_takes_nothing_along(tmp_path: Path):
-    """Whoever links it links nothing else; the control is a module that does."""
-    for module in MODULES:
-        assert (await go("list", "-m", "all", at=module)).split() == [f"gopub.dev/{module.name}"]
-    assert MODULES, "control: there are modules"
+    """Who links one links nothing else, what gRPC itself links apart; and who speaks HTTP alone never hears of gRPC."""
+    assert (await go("list", "-m", "all", at=GRAY)).split() == ["gopub.dev/gray"]
+    linked = set((await go("list", "-deps", "-f", LINKED, ".", at=GRPC)).split())
+    theirs = set((await go("list", "-deps", "-f", LINKED, "google.golang.org/grpc", at=GRPC)).split())
+    assert linked - theirs == {"gopub.dev/gray", "gopub.dev/gray/graygrpc"}
+    assert "google.golang.org/protobuf" in theirs, "control: modules that come along are seen"
+    assert {GRAY, GRPC} <= set(MODULES)
+
+
+@pytest.mark.parametrize(("module", "sums"), [("gopub.dev/gray", False), ("gopub.dev/gray/graygrpc", True)])
+async def test_who_requires_a_module_gets_checksums_for_what_it_links_only(tmp_path: Path, module: str, sums: bool):
+    """A service of its own; the second one is the control."""
+    (tmp_path / "go.mod").write_text(
+        f"module example.test/service\n\ngo 1.25.0\n\nrequire {module} v0.1.0\n\n"
+        f"replace gopub.dev/gray => {GRAY}\n\nreplace gopub.dev/gray/graygrpc => {GRPC}\n"
+    )
+    (tmp_path / "main.go").write_text(f'package main\n\nimport _ "{module}"\n\nfunc main() {{}}\n')
+    await go("mod", "tidy", at=tmp_path)
+    await go("vet", ".", at=tmp_path)
+    assert (tmp_path / "go.sum").is_file() == sums
 
 
 async def test_the_race_detector_sees_tags_that_are_kept_in_a_variable(tmp_path: Path):

@@ -1,0 +1,94 @@
+// Package graygrpc carries the tags of gray traffic through gRPC services, as package gray does it through HTTP: from
+// the call that came in to those that the service makes, by the context alone.
+//
+//	server := grpc.NewServer(graygrpc.ServerOptions()...)
+//	conn, err := grpc.NewClient("dns:///stock.corp:443", append(graygrpc.DialOptions("*.corp", "10.0.0.0/8"), ...)...)
+//
+// The tags of a stream are those of its begin. They are read from and written to the metadata x-gray-tag and baggage;
+// all other metadata, and the members of others in the baggage, stay as they are.
+package graygrpc
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"gopub.dev/gray"
+)
+
+// Metadata keys are in small letters.
+var (
+	tagKey     = strings.ToLower(gray.Header)
+	baggageKey = strings.ToLower(gray.BaggageHeader)
+)
+
+// Incoming gives a context that carries the tags of the call that came in, by its metadata. What is malformed or too
+// long is no list: the call goes on without tags. The interceptors call it; whoever has none of them can, too.
+func Incoming(ctx context.Context) context.Context {
+	header := metadata.ValueFromIncomingContext(ctx, tagKey)
+	baggage := metadata.ValueFromIncomingContext(ctx, baggageKey)
+	return gray.NewContext(ctx, gray.Incoming(header, baggage))
+}
+
+// outgoing gives a context whose outgoing metadata carries these tags and no others.
+func outgoing(ctx context.Context, tags gray.Tags) context.Context {
+	there, _ := metadata.FromOutgoingContext(ctx) // a copy, with keys in small letters
+	if tags.Len() == 0 && there[tagKey] == nil && there[baggageKey] == nil {
+		return ctx
+	}
+	header, baggage := gray.Outgoing(there[baggageKey], tags)
+	if slices.Equal(there[tagKey], lines(header)) && slices.Equal(there[baggageKey], lines(baggage)) {
+		return ctx
+	}
+	if there == nil {
+		there = metadata.MD{}
+	}
+	set(there, tagKey, header)
+	set(there, baggageKey, baggage)
+	return metadata.NewOutgoingContext(ctx, there)
+}
+
+func set(there metadata.MD, name, value string) {
+	if delete(there, name); value != "" {
+		there[name] = []string{value}
+	}
+}
+
+func lines(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// house are the hosts that may be told of tags.
+type house struct{ allow gray.Allow }
+
+func newHouse(hosts []string) house {
+	allow, err := gray.NewAllow(hosts...)
+	if err != nil {
+		panic(err)
+	}
+	return house{allow}
+}
+
+// tags are those that a call on this connection may carry.
+func (h house) tags(ctx context.Context, conn *grpc.ClientConn) gray.Tags {
+	if conn == nil || !h.allow.Has(hostOf(conn.CanonicalTarget())) {
+		return gray.Tags{}
+	}
+	return gray.FromContext(ctx)
+}
+
+// hostOf gives the host, with its port if there is one, of a target such as "dns:///orders.corp:443"; "" where the
+// connection does not go to one host by its name: a socket of this machine, a list of addresses.
+func hostOf(target string) string {
+	parts, err := url.Parse(target)
+	if err != nil || parts.Scheme == "unix" || parts.Scheme == "unix-abstract" {
+		return ""
+	}
+	return strings.TrimPrefix(parts.Path, "/")
+}
