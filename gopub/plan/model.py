@@ -134,6 +134,8 @@ class Plan:
     """So many hosts at the end of ``hosts`` stay on stable until the last step is passed; then they follow."""
     endpoints: tuple[Endpoint, ...] = ()
     """What the edges count by itself."""
+    tag: str | None = None
+    """What the edges put into ``x-gray-tag`` of requests that get the canary."""
 
     @property
     def kept(self) -> tuple[str, ...]:

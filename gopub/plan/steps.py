@@ -122,6 +122,7 @@ def _at_the_edge(plan: Plan, traffic: Traffic, judge: Judge, warmup_seen: float 
         sticky=traffic.sticky,
         trust=traffic.trust,
         latency=traffic.latency,
+        tag=traffic.tag,
         warmup=warmup_seen or traffic.warmup,
         warmup_seen=warmup_seen is not None,
         endpoints=endpoints(judge, [text for text in judge.endpoints if text != AUTO]),

@@ -67,6 +67,7 @@ DECIDES: Mapping[str, Decides] = {
     "traffic.latency": R,
     "traffic.warmup": R,
     "traffic.trust": R,
+    "traffic.tag": R,
     "rollout.window": R,
     "rollout.steps": R,
     "rollout.deadline": R,

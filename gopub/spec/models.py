@@ -39,6 +39,7 @@ from gopub.spec.texts import (
     Package,
     SelectorText,
     Sticky,
+    TagName,
     Target,
     UserName,
     VariableName,
@@ -157,6 +158,8 @@ class Traffic(Model):
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
     trust: tuple[Network, ...] = ()
     """Networks whose X-Forwarded-* and gray headers are believed."""
+    tag: TagName | None = Field(None, examples=["orders-v2"])
+    """What x-gray-tag carries on from requests that got the canary, for a route of the next service to ask for."""
 
 
 class Step(Model):

@@ -236,6 +236,19 @@ Sticky = Annotated[
 ]
 """What keeps a user on a track."""
 
+TagName = Annotated[
+    Word,
+    AfterValidator(
+        matching(
+            r"(?!(?i:and|or|not)$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+            "GP151",
+            "a tag",
+            "use letters, digits, ., _ and -, with a letter or digit first, at most 63, and none of and, or, not",
+        )
+    ),
+]
+"""One tag, which an expression of tags can ask for."""
+
 UserName = Annotated[
     Word,
     AfterValidator(

@@ -9,7 +9,7 @@ from gopub.errors import UsageError
 from gopub.spec.endpoints import MOST, pattern
 from gopub.traffic.addresses import is_endpoint, is_network
 from gopub.traffic.conditions import Header, Share, walk
-from gopub.traffic.shapes import TOKEN, named_problems
+from gopub.traffic.shapes import TAG, TOKEN, named_problems
 from gopub.traffic.shapes import problems as condition_problems
 from gopub.traffic.table import FULL, RouteTable, Rule, Track
 
@@ -92,6 +92,8 @@ def _tracks(table: RouteTable) -> Iterator[str]:
 def _track(key: str, track: Track, seen: set[str]) -> Iterator[str]:
     if not _RELEASE.fullmatch(track.release):
         yield f'{key}.release "{track.release}" is not 12 to 64 hex digits'
+    if track.tag is not None and not TAG.fullmatch(track.tag):
+        yield f'{key}.tag "{track.tag}" is not a tag'
     for at, peer in enumerate(track.peers):
         if not _HOST.fullmatch(peer.host):
             yield f'{key}.peers[{at}].host "{peer.host}" is not a host name'

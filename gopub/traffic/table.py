@@ -50,10 +50,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A release (hex id) and the peers that serve it; without peers it takes no traffic."""
+    """A release (hex id) and the peers that serve it; without peers it takes no traffic.
+
+    ``tag`` goes into ``x-gray-tag`` of what it serves, so that whoever is called next can choose by it.
+    """
 
     release: str
     peers: tuple[Peer, ...] = ()
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,8 @@ class RouteTable:
 def to_json(table: RouteTable) -> dict[str, Json]:
     """The document that goes to the edges; absent things are null.
 
-    ``latency``, ``warmup``, ``weight_from``, ``endpoints`` and ``since`` are there only where they are not the default:
-    edges of older versions do not know them, and refuse the table.
+    ``latency``, ``warmup``, ``weight_from``, ``endpoints``, ``since`` and ``tag`` are there only where they
+    are not the default: edges of older versions do not know them, and refuse the table.
     """
     doc: dict[str, Json] = {
         "schema": SCHEMA,
@@ -187,10 +191,8 @@ def _endpoint_json(endpoint: Endpoint) -> Json:
 def _track_json(track: Track | None) -> Json:
     if track is None:
         return None
-    return {
-        "release": track.release,
-        "peers": [_peer_json(peer) for peer in track.peers],
-    }
+    doc: dict[str, Json] = {"release": track.release, "peers": [_peer_json(peer) for peer in track.peers]}
+    return doc if track.tag is None else {**doc, "tag": track.tag}
 
 
 def _peer_json(peer: Peer) -> Json:

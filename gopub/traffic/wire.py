@@ -48,10 +48,13 @@ class _Peer(_Object):
 class _Track(_Object):
     release: String
     peers: tuple[_Peer, ...]
+    tag: String = ""
 
     def value(self) -> Track:
         peers = ((one.host, one.address, one.since if "since" in one.model_fields_set else None) for one in self.peers)
-        return Track(self.release, tuple(Peer(*one) for one in peers))
+        return Track(
+            self.release, tuple(Peer(*one) for one in peers), self.tag if "tag" in self.model_fields_set else None
+        )
 
 
 class _Rule(_Object):

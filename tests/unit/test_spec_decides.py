@@ -38,7 +38,7 @@ OF_RELEASE = """\
     max_load: 1.1
     traffic:
       {router: release, upstream: release, port: 1011, sticky: "header:release", drain: 11s, trust: [10.1.0.0/16],
-       latency: header, warmup: 11s}
+       latency: header, warmup: 11s, tag: release}
     rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h, keep_stable: 11}
     judge:
       source: release

@@ -1,9 +1,10 @@
 -- Runs the edge's pure modules under plain luajit: one JSON document per line in, one per line out.
---   luajit traffic.lua DIRECTORY hash|decide|decide_all|problem|endpoint
+--   luajit traffic.lua DIRECTORY hash|decide|decide_all|context|problem|endpoint
 
 package.path = arg[1] .. "/?.lua;" .. package.path
 
 local cjson = require "cjson"
+local context = require "gopub.context"
 local decide = require "gopub.decide"
 local murmur3 = require "gopub.murmur3"
 local address = require "gopub.address"
@@ -31,6 +32,14 @@ function work.decide_all(input)
     said[at] = { track or "none", rule }
   end
   return said
+end
+
+-- What goes along with a request; null where a header stays as it came.
+function work.context(input)
+  local route = decide.compile(input.table)
+  route.at_revision = "@7"
+  local values = context.values(route, input.request, input.track, input.rule)
+  return { tags = values.tags or cjson.null, rule = values.rule, baggage = values.baggage or cjson.null }
 end
 
 function work.problem(doc)

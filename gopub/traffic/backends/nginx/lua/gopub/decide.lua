@@ -20,6 +20,10 @@ local function some(track)
   return track
 end
 
+local function tag_of(track)
+  return track ~= NULL and track.tag or nil
+end
+
 local function compile_trust(trust)
   if not trust[1] then
     return nil
@@ -189,6 +193,7 @@ function _M.compile(doc)
     sticky = kind or "address",
     sticky_name = kind == "header" and texts.header_name(name) or name,
     trust = compile_trust(doc.trust),
+    tag_of = { stable = tag_of(doc.stable), canary = tag_of(doc.canary) },
   }
   route.rules = compile_rules(doc, route)
   return route

@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local address = require "gopub.address"
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
+local context = require "gopub.context"
 local decide = require "gopub.decide"
 local endpoints = require "gopub.endpoints"
 local forwarded = require "gopub.forwarded"
@@ -108,6 +109,7 @@ function _M.decide(tells)
   if not track then
     return refuse("no-peer", "no peer can take requests for that upstream")
   end
+  context.pass(route, request, track, rule)
   local key = id()
   local earlier = flights[key] -- error_page sent it here, or a location replaced our log phase
   settle(earlier)

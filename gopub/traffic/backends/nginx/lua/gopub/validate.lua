@@ -117,7 +117,7 @@ function readers.latency(value, path)
 end
 
 function readers.track(value, path)
-  fields(value, path, { { "release", "string" }, { "peers", "peers" } })
+  fields(value, path, { { "release", "string" }, { "peers", "peers" }, { "tag", "string", true } })
 end
 
 function readers.number(value, path)
@@ -231,6 +231,9 @@ local function track(key, value, seen)
   local release = value.release
   if #release < 12 or #release > 64 or not release:find("^[0-9a-f]+$") then
     fail("GP502", '%s.release "%s" is not 12 to 64 hex digits', key, release)
+  end
+  if value.tag and not shapes.is_tag(value.tag) then
+    fail("GP502", '%s.tag "%s" is not a tag', key, value.tag)
   end
   for at, peer in ipairs(value.peers) do
     if not is_host(peer.host) then
