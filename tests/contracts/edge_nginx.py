@@ -305,6 +305,15 @@ class LocalEdge:
         await self.stop(number)
         await self.start()
 
+    async def reload(self) -> None:
+        """As after `nginx -s reload`, once every worker is a new one."""
+        assert self.process
+        before = set(self.workers())
+        self.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(300):
+            while before & set(self.workers()) or not self.workers():  # noqa: ASYNC110 - other processes
+                await asyncio.sleep(0.01)
+
     def log(self) -> str:
         """The error log."""
         path = self.root / "log" / "error.log"
@@ -322,16 +331,21 @@ class LocalEdge:
 
     async def control(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         """One request on the control socket, raw."""
+        answer = await self.ask_control(method, path, body)
+        return answer.status, answer.body
+
+    async def ask_control(self, method: str, path: str, body: bytes = b"", *lines: str) -> Answer:
+        """The same with further lines of the head, and the answer's headers."""
         try:
             reader, writer = await asyncio.open_unix_connection(self.socket)
         except OSError:
-            return 0, b""
-        head = f"{method} {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
+            return Answer(0)
+        head = [f"{method} {path} HTTP/1.1", "Host: edge", "Connection: close", f"Content-Length: {len(body)}", *lines]
+        writer.write("\r\n".join([*head, "", ""]).encode("latin-1") + body)
         answer = await read_answer(reader)
         writer.close()
         await writer.wait_closed()
-        return answer.status, answer.body
+        return answer
 
     async def put(self, table: RouteTable) -> tuple[int, dict[str, object]]:
         """Puts a table past our own client and checks, as anybody could."""

@@ -30,7 +30,7 @@ async def test_a_table_is_in_force_and_on_the_disk_when_it_is_acknowledged(edge,
     status, answer = await edge.put(table)
     assert (status, answer["revision"], answer["n"]) == (200, 10, 20)
     assert (edge.state / "hello.json").read_bytes() == encode(table)
-    assert await edge.control("GET", "/v1/tables/hello") == (200, encode(table) + b"\n")
+    assert await edge.control("GET", "/v1/tables/hello") == (200, encode(table))
     assert (await edge.client().ask()).peer == "a1"
 
 

@@ -53,7 +53,7 @@ async def test_every_series_begins_at_zero_when_a_table_names_the_peer(edge, bac
     wanted = expected(STABLE, "a1") | expected(CANARY, "b1")
     metrics = await edge.metrics()
     assert {metrics[name] for name in wanted} == {0.0}
-    of_the_edge = ("gopub_edge_unrouted", "gopub_edge_tables", "gopub_edge_bad")
+    of_the_edge = tuple(f"gopub_edge_{name}" for name in ("unrouted", "table_keys", "tables", "unsigned", "bad"))
     own = {re.sub(r',edge_id="[0-9a-f]{16}"', "", name) for name in metrics if not name.startswith(of_the_edge)}
     assert own - wanted == {
         'gopub_edge_table_revision{app="hello",env="lab"}',

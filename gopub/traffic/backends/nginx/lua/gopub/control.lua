@@ -1,11 +1,13 @@
 -- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status. Every answer is
--- JSON.
+-- JSON. A table's signature comes and goes as the header X-Gopub-Signature.
 
 local cjson = require("cjson").new()
 local counts = require "gopub.counts"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
+local signature = require "gopub.signature"
+local signers = require "gopub.signers"
 local tables = require "gopub.tables"
 
 local _M = {}
@@ -47,19 +49,38 @@ local function body()
   return text or ""
 end
 
+-- Whose the table in force is, and since when; `null` where it is unsigned.
+local function signed(upstream)
+  local signer = signers.of(upstream)
+  local key = signer.key and '"' .. signer.key .. '"' or "null"
+  return ('"signature":{"key":%s,"believed":%s,"since":%.3f}'):format(key, tostring(signer.believed), signer.since or 0)
+end
+
+local function refused(upstream)
+  local found = signers.refused(upstream)
+  if not found then
+    return '"refused":null'
+  end
+  return ('"refused":{"upstream":%s,"at":%.3f,"code":%s,"reason":%s}'):format(cjson.encode(found.upstream), found.at,
+    cjson.encode(found.code), cjson.encode(found.reason))
+end
+
 local function put(upstream)
-  local result = tables.put(upstream, body())
+  local given = ngx.req.get_headers(0)["x-gopub-signature"] -- 0: however many there are
+  local result = tables.put(upstream, body(), given)
   if result.status == 200 then
-    answer(200, "{" .. standing(result.doc) .. "," .. own() .. "}")
+    answer(200, "{" .. standing(result.doc) .. "," .. signed(upstream) .. "," .. own() .. "}")
   else
     complain(result.status, result.code, result.reason, result.held)
   end
 end
 
 local function get(upstream)
-  local text = tables.text(upstream)
+  local text, revision = tables.text(upstream)
   if text then
-    answer(200, text)
+    ngx.header.content_type = "application/json"
+    ngx.header["X-Gopub-Signature"] = signers.signature(upstream, revision)
+    ngx.print(text) -- byte for byte, for these are what is signed
   else
     complain(404, "GP503", "no table for that upstream")
   end
@@ -74,17 +95,31 @@ local function numbers(hosts)
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
+-- Whose signatures count here, and which key files cannot be used; with neither, nothing needs one.
+local function keys()
+  local believed, broken = signature.keys()
+  local files = {}
+  for file, why in pairs(broken) do
+    files[#files + 1] = cjson.encode(file) .. ":" .. cjson.encode(why)
+  end
+  table.sort(files)
+  local quoted = #believed > 0 and '"' .. table.concat(believed, '","') .. '"' or ""
+  return ('"keys":{"believed":[%s],"broken":{%s}}'):format(quoted, table.concat(files, ","))
+end
+
 local function status()
   local held, parts = inflight.read(), {}
   for _, upstream in ipairs(tables.names()) do
     local text = tables.text(upstream)
     if text then
       local hosts = numbers(series.with_zeros(upstream, held[upstream]))
-      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s}'):format(cjson.encode(upstream), text, hosts)
+      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,%s,%s}'):format(cjson.encode(upstream), text, hosts,
+        signed(upstream), refused(upstream))
     end
   end
   local upstreams = table.concat(parts, ",")
-  answer(200, ('{"schema":"gopub/edge-status/v1",%s,"upstreams":{%s}}'):format(own(), upstreams))
+  answer(200, ('{"schema":"gopub/edge-status/v1",%s,%s,%s,"upstreams":{%s}}'):format(
+    own(), keys(), refused(""), upstreams))
 end
 
 -- `since` is when the counters began: with it a restarted edge is told from another one.

@@ -24,6 +24,7 @@ local WRITE_CREATE_TRUNCATE = bit.bor(1, 0x40, 0x200)
 local CLOSE_ON_EXEC = 0x80000
 local MODE = 416 -- 0640
 local MOST = 1048576
+local NOT_THERE = 2
 
 local _M = {}
 
@@ -88,17 +89,25 @@ function _M.replace(directory, name, body)
   return sync_directory(directory)
 end
 
---- The names in a directory that do not begin with a dot; nil and the reason when it cannot be read.
-function _M.list(directory)
+--- Takes a file away; it may be gone.
+function _M.remove(path)
+  C.unlink(path)
+end
+
+--- The names in a directory that do not begin with a dot, or (`hidden`) those that do; nil, the reason, and whether
+-- there is no such directory, when it cannot be read.
+function _M.list(directory, hidden)
   local stream = C.opendir(directory)
   if stream == nil then
-    return complain("open", directory)
+    local gone = ffi.errno() == NOT_THERE
+    local _, problem = complain("open", directory)
+    return nil, problem, gone
   end
   local names = {}
   local entry = C.readdir64(stream)
   while entry ~= nil do
     local name = ffi.string(entry.name)
-    if name:sub(1, 1) ~= "." then
+    if (name:sub(1, 1) == ".") == (hidden or false) then
       names[#names + 1] = name
     end
     entry = C.readdir64(stream)

@@ -7,6 +7,7 @@ local endpoint_series = require "gopub.endpoint_series"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
+local signature = require "gopub.signature"
 local tables = require "gopub.tables"
 
 local counters = ngx.shared.gopub_counters
@@ -155,6 +156,8 @@ local FAMILIES = {
   { "gopub_edge_bad_tags_total", "counter", "Requests whose x-gray-tag is no list of tags, sent to stable." },
   { "gopub_edge_unrouted_total", "counter", "Requests answered by the edge itself: 503, or 413 (too-large)." },
   { "gopub_edge_tables_refused_total", "counter", "Route tables that were put and not taken." },
+  { "gopub_edge_unsigned_total", "counter", "Route tables whose signature did not count, put or found on the disk." },
+  { "gopub_edge_table_keys", "gauge", "Key files, by whether they can be used." },
   { "gopub_edge_bad_files", "gauge", "Files in the state directory that could not be used at the start." },
 }
 
@@ -240,6 +243,13 @@ local function show_own(lines)
     say(lines, "gopub_edge_unrouted_total", "", ('reason="%s"'):format(reason), counters:get(reason) or 0)
   end
   say(lines, "gopub_edge_tables_refused_total", "", "", counters:get("refused") or 0)
+  for _, reason in ipairs(signature.REASONS) do
+    local found = counters:get("unsigned/" .. reason) or 0
+    say(lines, "gopub_edge_unsigned_total", "", ('reason="%s"'):format(reason), found)
+  end
+  for _, state in ipairs({ "usable", "broken" }) do
+    say(lines, "gopub_edge_table_keys", "", ('state="%s"'):format(state), counters:get("keys/" .. state) or 0)
+  end
   say(lines, "gopub_edge_bad_files", "", "", counters:get("bad-files") or 0)
 end
 

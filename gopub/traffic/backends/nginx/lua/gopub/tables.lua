@@ -2,6 +2,7 @@
 --   names              the upstreams, one a line
 --   revision/<up>      the revision that is in force; a worker decodes anew when it differs from what it holds
 --   doc/<up>/<rev>     that document, as it was put; there before the revision says so
+--   signature/…, signer/…, refused/…  see signers.lua
 --   series/<up>        see series.lua
 --   lock               held while a table is being put
 
@@ -13,8 +14,11 @@ local endpoint_series = require "gopub.endpoint_series"
 local endpoints = require "gopub.endpoints"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
+local kept = require "gopub.kept"
 local process = require "gopub.process"
 local series = require "gopub.series"
+local signature = require "gopub.signature"
+local signers = require "gopub.signers"
 local validate = require "gopub.validate"
 
 cjson.decode_invalid_numbers(false)
@@ -162,8 +166,11 @@ local function add_name(upstream)
 end
 
 -- Everything that can run out of memory comes before the disk, everything after it only swaps.
-local function reserve(doc, text)
+local function reserve(doc, text, signed)
   local fine, problem = store:safe_set(("doc/%s/%.0f"):format(doc.upstream, doc.revision), text)
+  if fine then
+    fine, problem = signers.keep(doc.upstream, doc.revision, signed)
+  end
   if fine then
     fine, problem = series.ensure(doc)
   end
@@ -175,39 +182,66 @@ local function reserve(doc, text)
   return fine, problem
 end
 
-local function swap(doc)
+local function drop(upstream, revision)
+  store:delete(("doc/%s/%.0f"):format(upstream, revision))
+  signers.drop(upstream, revision)
+end
+
+local function swap(doc, signed)
   local upstream = doc.upstream
   local old = store:get("revision/" .. upstream)
   local fine, problem = store:safe_set("revision/" .. upstream, doc.revision)
   if fine and old then
-    store:delete(("doc/%s/%.0f"):format(upstream, old))
+    drop(upstream, old)
   end
+  signers.name(upstream, signed)
   return fine, problem
 end
 
-local function commit(doc, text)
-  local fine, problem = reserve(doc, text)
+local function commit(doc, text, signed, held_text)
+  local fine, problem = reserve(doc, text, signed)
   if fine then
-    fine, problem = disk.replace(directory, doc.upstream .. ".json", text)
+    fine, problem = kept.replace(directory, doc.upstream, text, signed.text, held_text)
   end
   if not fine then
-    store:delete(("doc/%s/%.0f"):format(doc.upstream, doc.revision))
+    drop(doc.upstream, doc.revision)
     return nil, problem
   end
-  return swap(doc)
+  return swap(doc, signed)
 end
 
-local function put_locked(doc, text)
+-- The same table again: the same answer. Its signature takes the place of the one before where that was another key's
+-- (one key makes any number for the same bytes), or was not believed: so keys change while a table stands.
+local function put_again(doc, text, signed)
+  local held = signers.of(doc.upstream)
+  local better = signed.key ~= held.key or signed.believed ~= held.believed
+  if not signed.text or not better then
+    return { status = 200, doc = doc }
+  end
+  local fine, problem = kept.sign(directory, doc.upstream, text, signed.text)
+  if fine then
+    fine, problem = signers.keep(doc.upstream, doc.revision, signed)
+  end
+  if fine then
+    fine, problem = signers.name(doc.upstream, signed)
+  end
+  if not fine then
+    return { status = 500, code = "GP503", reason = "the signature could not be kept: " .. tostring(problem) }
+  end
+  return { status = 200, doc = doc }
+end
+
+local function put_locked(doc, text, signed)
   local held_text = _M.text(doc.upstream)
   if held_text == text then
-    return { status = 200, doc = doc } -- the same order again: the same answer
+    return put_again(doc, text, signed)
   end
   local held = held_text and cjson.decode(held_text)
   local reason = held and refusal(doc, held)
   if reason then
     return { status = 409, code = "GP503", reason = reason, held = held }
   end
-  local fine, problem = commit(doc, text)
+  local fine, problem = commit(doc, text, signed, held_text)
   if not fine then
     return { status = 500, code = "GP503", reason = "the table could not be kept: " .. tostring(problem) }
   end
@@ -224,39 +258,63 @@ local function lock()
   return false
 end
 
---- Takes a table or refuses it: {status, doc} or {status, code, reason, held}; with 200 it is on the disk.
-function _M.put(upstream, text)
+local function refuse(upstream, status, code, reason)
+  signers.note_refused(upstream, code, reason)
+  return { status = status, code = code, reason = reason }
+end
+
+--- Takes a table or refuses it: {status, doc} or {status, code, reason, held}; with 200 it is on the disk. `given` is
+-- its signature's header as nginx has it; nothing of a table is read before that is found right.
+function _M.put(upstream, text, given)
+  local signed, wrong = signature.consider(text, given)
+  if not signed then
+    return refuse(upstream, 403, "GP520", signers.count_wrong(wrong))
+  end
   local doc, problem = _M.parse(text, upstream)
   if not doc then
-    counters:incr("refused", 1, 0)
-    return { status = 422, code = problem.code, reason = problem.reason }
+    return refuse(upstream, 422, problem.code, problem.reason)
   end
   if not lock() then
     return { status = 503, code = "GP503", reason = "another table is being put" }
   end
-  local fine, answer = pcall(put_locked, doc, text)
+  local fine, answer = pcall(put_locked, doc, text, signed)
   store:delete("lock")
   if not fine then
     answer = { status = 500, code = "GP503", reason = tostring(answer) }
   end
   if answer.status ~= 200 then
-    counters:incr("refused", 1, 0)
+    signers.note_refused(upstream, answer.code, answer.reason)
   end
   return answer
 end
 
 -- Starting -----------------------------------------------------------------------------------------------------
 
-local function take_up(upstream, text)
+local function take_up(upstream, text, signed)
   local doc, problem = _M.parse(text, upstream)
   if not doc then
     return nil, problem.reason
   end
-  local fine, why = reserve(doc, text)
+  local fine, why = reserve(doc, text, signed)
   if fine then
-    fine, why = swap(doc)
+    fine, why = swap(doc, signed)
   end
   return fine, why
+end
+
+-- After a reload the shared memory is as new as the disk. The keys may be others: what serves goes on, and who looks is
+-- told that the next start will not use it.
+local function look_again(upstream)
+  local text, revision = _M.text(upstream)
+  if not text then
+    return nil, "its document is gone"
+  end
+  local signed, wrong = signature.consider(text, signers.signature(upstream, revision))
+  if not signed then
+    ngx.log(ngx.ERR, "gopub: the table of ", upstream, " serves on, and the next start will not use it: ", wrong.text)
+    signed = { key = signers.of(upstream).key, believed = false }
+  end
+  return signers.name(upstream, signed)
 end
 
 local function load_file(name)
@@ -264,13 +322,17 @@ local function load_file(name)
   if not upstream then
     return nil, "its name does not end in .json"
   elseif store:get("revision/" .. upstream) then
-    return true -- after a reload the shared memory is as new as the disk
+    return look_again(upstream)
   end
-  local text, problem = disk.read(directory .. "/" .. name)
+  local text, given = kept.read(directory, upstream)
   if not text then
-    return nil, problem
+    return nil, given
   end
-  return take_up(upstream, text)
+  local signed, wrong = signature.consider(text, given)
+  if not signed then
+    return nil, signers.count_wrong(wrong)
+  end
+  return take_up(upstream, text, signed)
 end
 
 local function not_used(name, problem)
@@ -278,14 +340,19 @@ local function not_used(name, problem)
   ngx.log(ngx.ERR, "gopub: ", name, " is not used: ", problem)
 end
 
---- Takes up the last known good tables; what cannot be used is left where it is, logged and counted.
-function _M.load(path)
+--- Takes up the keys in `keys` and the last known good tables in `path`; what cannot be used is left where it is,
+-- logged and counted.
+function _M.load(path, keys)
   directory = path
   identity.ensure()
   for _, key in ipairs({ "refused", "no-table", "no-peer", "too-large" }) do
     counters:safe_add(key, 0)
   end
   counters:set("bad-files", 0)
+  signers.load_keys(keys)
+  if not store:get("names") then -- after a reload a worker may be in the middle of a put
+    kept.sweep(path)
+  end
   local names, problem = disk.list(path)
   if not names then
     not_used(path, problem)
