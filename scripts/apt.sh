@@ -14,6 +14,7 @@ PACKAGES=(
   postgresql redis-server # what Prefect's server runs on in production
   prometheus-alertmanager # what takes alerts from us
   busybox                 # a shell as small hosts have it
+  etcd-server             # a source of route tables
   gcc libc6-dev           # what the race detector of Go needs
 )
 
@@ -61,7 +62,7 @@ install >"$log" 2>&1 </dev/null || {
   die "apt-get failed; the whole of what it said is in $log"
 }
 
-for service in nginx prometheus postgresql redis-server; do
+for service in nginx prometheus postgresql redis-server etcd; do
   if [[ -d /run/systemd/system && " ${missing[*]} " == *" $service"* ]]; then
     systemctl disable --quiet "$service" || true
   fi

@@ -32,12 +32,28 @@ class EdgeAck:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeSource:
+    """What an edge's watcher tells of the source of its tables.
+
+    ``since`` it is or is not ``up``, ``last`` it answered: seconds since the epoch by the edge's clock, 0 never.
+    ``refused`` of its values were not taken; ``what`` is wrong, in words.
+    """
+
+    kind: str
+    up: bool
+    since: float
+    last: float
+    refused: int
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeStatus:
     """What one edge obeys for an upstream, and the requests that each host holds now.
 
     ``error`` says why the edge could not be asked; then nothing else is known.
     ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` and
-    ``identity`` as in ``EdgeAck``.
+    ``identity`` as in ``EdgeAck``. ``source`` is None where its tables come from nowhere but the driver.
     """
 
     edge: str
@@ -46,6 +62,7 @@ class EdgeStatus:
     error: str = ""
     skew: float | None = field(default=None, compare=False)
     identity: str = field(default="", compare=False)
+    source: EdgeSource | None = field(default=None, compare=False)
 
     @property
     def revision(self) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from gopub.canon import Json
 from gopub.traffic.conditions import said
 from gopub.traffic.explain import Explanation
 from gopub.traffic.outcomes import Outcome
-from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeStatus, say_skew
+from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeSource, EdgeStatus, say_skew
 from gopub.traffic.replaying import MOST_USERS, Replayed
 from gopub.traffic.table import FULL, RouteTable, Rule, Track, to_json
 from gopub.units import say_seconds
@@ -66,9 +67,28 @@ def say_status(status: EdgeStatus, now: float) -> str:
     if status.error:
         return f"edge {status.edge}: {status.error}"
     if status.table is None:
-        return "\n  ".join([f"edge {status.edge}: no table", *_clock(status.skew)])
+        there = now + (status.skew or 0.0)
+        return "\n  ".join([f"edge {status.edge}: no table", *_source(status.source, there), *_clock(status.skew)])
     there = now + (status.skew or 0.0)
-    return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, there), *_clock(status.skew)])
+    more = (*_source(status.source, there), *_clock(status.skew))
+    return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, there), *more])
+
+
+def _source(source: EdgeSource | None, now: float) -> Iterator[str]:
+    if source is None:
+        return
+    heard = f"it last answered {_ago(source.last, now)}" if source.last else "it never answered"
+    if not source.up:
+        since = _ago(source.since, now)
+        yield f"source {source.kind}: away, as of {since}, {heard}: {source.what}; its last table goes on"
+        return
+    yield f"source {source.kind}: up, {heard}"
+    if source.what or source.refused:
+        yield f"{source.refused} of its values were not taken{f', lastly {source.what}' if source.what else ''}"
+
+
+def _ago(at: float, now: float) -> str:
+    return f"{say_seconds(max(0.0, round(now - at)))} ago"
 
 
 def _clock(skew: float | None) -> Iterator[str]:
@@ -119,4 +139,5 @@ def status_json(status: EdgeStatus) -> dict[str, Json]:
         "table": to_json(status.table) if status.table else None,
         "inflight": dict(status.inflight),
         "skew": status.skew,
+        "source": asdict(status.source) if status.source else None,
     }

@@ -15,6 +15,7 @@ from gopub.spec.fields import Word
 from gopub.traffic.backends.nginx.counts import MOST_VALUES, read_counts
 from gopub.traffic.backends.nginx.files import EdgeLayout
 from gopub.traffic.backends.nginx.install import look_at_files
+from gopub.traffic.backends.nginx.told import read_source
 from gopub.traffic.door import Connect, RouterConnection
 from gopub.traffic.protocol import EdgeAck, EdgeCounts, EdgeFiles, EdgeStatus
 from gopub.traffic.table import RouteTable, encode
@@ -111,7 +112,8 @@ class NginxRouter:
         try:
             answer = await self._ask(edge, "GET", "/v1/status", b"")
             status = read_status(edge, answer.json, app, env, upstream)
-            return replace(status, skew=answer.skew, identity=identity_of(answer.json))
+            source = read_source(answer.json)
+            return replace(status, skew=answer.skew, identity=identity_of(answer.json), source=source)
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 

@@ -54,6 +54,8 @@ def edge_files(layout: EdgeLayout | None = None) -> Mapping[str, bytes]:
 def _own_files(config: str) -> Iterator[tuple[str, Traversable]]:
     for name in ("gopub-http.conf", "gopub-location.conf"):
         yield f"{config}/{name}", _HERE / name
+    for source in sorted((_HERE / "source").iterdir(), key=lambda entry: entry.name):
+        yield f"{config}/source/{source.name}", source
     for module in sorted((_HERE / "lua" / "gopub").iterdir(), key=lambda entry: entry.name):
         if module.name.endswith(".lua"):
             yield f"{config}/lua/gopub/{module.name}", module

@@ -1,5 +1,5 @@
--- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status. Every answer is
--- JSON. A table's signature comes and goes as the header X-Gopub-Signature.
+-- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status, PUT /v1/source.
+-- Every answer is JSON. A table's signature comes and goes as the header X-Gopub-Signature.
 
 local cjson = require("cjson").new()
 local counts = require "gopub.counts"
@@ -8,6 +8,7 @@ local inflight = require "gopub.inflight"
 local series = require "gopub.series"
 local signature = require "gopub.signature"
 local signers = require "gopub.signers"
+local source = require "gopub.source"
 local tables = require "gopub.tables"
 
 local _M = {}
@@ -118,8 +119,18 @@ local function status()
     end
   end
   local upstreams = table.concat(parts, ",")
-  answer(200, ('{"schema":"gopub/edge-status/v1",%s,%s,%s,"upstreams":{%s}}'):format(
-    own(), keys(), refused(""), upstreams))
+  answer(200, ('{"schema":"gopub/edge-status/v1",%s,%s,%s,"source":%s,"upstreams":{%s}}'):format(
+    own(), keys(), refused(""), source.text(), upstreams))
+end
+
+-- What the watcher of a source tells; see source.lua.
+local function told()
+  local fine, reason = source.keep(body())
+  if fine then
+    answer(200, "{" .. own() .. "}")
+  else
+    complain(422, "GP501", reason or "it cannot be kept")
+  end
 end
 
 -- `since` is when the counters began: with it a restarted edge is told from another one.
@@ -143,6 +154,8 @@ function _M.handle()
     count(counted)
   elseif uri == "/v1/status" and method == "GET" then
     status()
+  elseif uri == "/v1/source" and method == "PUT" then
+    told()
   else
     complain(404, "GP503", "there is no " .. method .. " " .. uri)
   end

@@ -8,6 +8,7 @@ local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
 local signature = require "gopub.signature"
+local source = require "gopub.source"
 local tables = require "gopub.tables"
 
 local counters = ngx.shared.gopub_counters
@@ -159,6 +160,9 @@ local FAMILIES = {
   { "gopub_edge_unsigned_total", "counter", "Route tables whose signature did not count, put or found on the disk." },
   { "gopub_edge_table_keys", "gauge", "Key files, by whether they can be used." },
   { "gopub_edge_bad_files", "gauge", "Files in the state directory that could not be used at the start." },
+  { "gopub_edge_source_up", "gauge", "1 while the source of route tables answers this edge's watcher." },
+  { "gopub_edge_source_last_success_timestamp_seconds", "gauge", "When the source last answered, 0 never." },
+  { "gopub_edge_source_refused_total", "counter", "Values of the source that were not taken." },
 }
 
 local function page()
@@ -253,6 +257,17 @@ local function show_own(lines)
   say(lines, "gopub_edge_bad_files", "", "", counters:get("bad-files") or 0)
 end
 
+-- Nothing on an edge whose tables are put by the driver alone.
+local function show_source(lines)
+  local report = source.read()
+  if report then
+    local labels = ('kind="%s"'):format(report.kind)
+    say(lines, "gopub_edge_source_up", "", labels, report.up and 1 or 0)
+    say(lines, "gopub_edge_source_last_success_timestamp_seconds", "", labels, report.last)
+    say(lines, "gopub_edge_source_refused_total", "", labels, report.refused)
+  end
+end
+
 --- GET /metrics.
 function _M.answer()
   local lines, held = page(), inflight.read()
@@ -260,6 +275,7 @@ function _M.answer()
     show_upstream(lines, upstream, held[upstream])
   end
   show_own(lines)
+  show_source(lines)
   local text = {}
   for _, family in ipairs(FAMILIES) do
     local name, kind, help = family[1], family[2], family[3]
