@@ -9,7 +9,7 @@ from typing import Any
 from gopub.spec.route import Tree
 from gopub.spec.windows import parse_window
 from gopub.traffic.conditions import Condition, said
-from gopub.traffic.shapes import condition
+from gopub.traffic.wire import condition
 
 DAY = 86_400
 AHEAD = 9 * DAY

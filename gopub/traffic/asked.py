@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from gopub.traffic.addresses import Networks, client
 from gopub.traffic.headers import Headers, Seen, is_read, looked_for
-from gopub.traffic.shapes import TAG
+from gopub.traffic.shapes import fits
 from gopub.traffic.table import RouteTable
 
 TAGS = "x-gray-tag"
@@ -73,7 +73,8 @@ class Asked:
             return None
         words = [word.strip(" \t") for word in ",".join(lines).split(",")]
         words = [word for word in words if word]
-        if len(words) > MOST_TAGS or not all(TAG.fullmatch(word) for word in words):
+        is_tag = fits("tag")
+        if len(words) > MOST_TAGS or not all(is_tag(word) for word in words):
             return None
         return frozenset(words)
 

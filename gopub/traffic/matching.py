@@ -5,9 +5,9 @@ from __future__ import annotations
 from gopub.traffic.addresses import Networks
 from gopub.traffic.asked import Asked
 from gopub.traffic.buckets import bucket
+from gopub.traffic.conditions import All as AllOf
+from gopub.traffic.conditions import Any as AnyOf
 from gopub.traffic.conditions import (
-    All,
-    Any,
     Client,
     Condition,
     Cookie,
@@ -25,9 +25,9 @@ from gopub.traffic.conditions import (
 def holds(condition: Condition, asked: Asked, salt: str) -> bool:
     """Whether it holds; of a request whose tags are malformed nobody asks."""
     match condition:
-        case All(of):
+        case AllOf(of):
             return all(holds(one, asked, salt) for one in of)
-        case Any(of):
+        case AnyOf(of):
             return any(holds(one, asked, salt) for one in of)
         case Not(of):
             return not holds(of, asked, salt)

@@ -1,212 +1,232 @@
-"""A condition out of a document: every kind known, every value of its kind (GP501); then what it says (GP502).
+"""Whether a value has the shape of a route table (GP501): reads ``route_table.json``, as shapes.lua does on the edge.
 
-The same checks in the same order and words as shapes.lua on the edge; see tests/cases/traffic.
+Each type ``is`` one thing, and what else it says is checked in this order:
+
+string    ``first`` and ``rest`` are classes of characters, ``from`` and ``to`` the length; ``also`` are texts that are
+          fine anyway, ``never`` those that are not, ``after`` one of which stands before the rest; ``check`` names what
+          data cannot say
+whole     a number without a fraction, ``from`` ... ``to``
+number    a finite one, ``from`` ... ``to``
+flag      true or false
+one of    ``values``
+object    ``keys`` in their order, each ``optional``, ``or null`` or neither, and no other; then its ``checks``
+list      ``of`` a type, ``long``, or ``from`` ... ``to``; ``rising`` are pairs up to that number
+either    ``with`` a type where the object has the key ``by``, else ``without``
+kind      an object of one key of ``kinds``, at most ``deepest`` within each other
+
+A check is a key whose value is looked at, ``once`` (the value stands in the table once), or a sentence that is said
+where something is (``some``: not 0 or empty, ``there``: not null, ``seen`` more than ``most`` times) while what it
+needs is ``without``. ``counts`` names what is seen. Patterns are no regular expressions, for Lua has none.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import NoReturn
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, NoReturn
 
-from pydantic_core import PydanticCustomError
+from gopub.canon import Json
 
-from gopub.canon import Json, bounded
-from gopub.traffic.addresses import is_network
-from gopub.traffic.conditions import (
-    KINDS,
-    All,
-    Any,
-    Client,
-    Condition,
-    Cookie,
-    Header,
-    Method,
-    Not,
-    Path,
-    Query,
-    Share,
-    Span,
-    Tag,
-    Within,
-)
+FILE = "route_table.json"
+SCHEMA: Mapping[str, Any] = json.loads(files("gopub.traffic").joinpath(FILE).read_text(encoding="utf-8"))
+TYPES: Mapping[str, Kind] = SCHEMA["types"]
+_LONGEST_KEY, _LONGEST_VALUE = 60, 200
+"""Bytes of what others wrote that a problem repeats."""
 
-DEEPEST = 8
-"""Conditions within conditions, so that no table can make an edge recurse without end."""
-FULL = 10_000
-LATEST = 2**53
-TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
-VALUE = re.compile(r"[ -~]{1,256}")
-_QUERY_NAME = re.compile(r"[ -~]{1,64}")
-_PATH = re.compile(r"/[ -~]{0,255}")
-_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
-TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+Kind = Mapping[str, Any]
+
+
+class TableError(Exception):
+    """What is wrong with a document: GP501 its shape, GP502 what it says."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        """``reason`` begins with where."""
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+def shape(name: str, value: Json) -> Counter[str]:
+    """How often each counted type stands in a value, which is of that type.
+
+    Raises:
+        TableError: GP501; its place is within the value.
+    """
+    seen: Counter[str] = Counter()
+    _shape(name, value, _Place("", seen))
+    return seen
+
+
+@cache
+def fits(name: str) -> Callable[[str], bool]:
+    """What says of a text whether it has the length and the characters of a type."""
+    kind = TYPES[name]
+    first = f"[{kind['first']}]" if "first" in kind else ""
+    written = re.compile(f"{first}[{kind['rest']}]*")
+    least, most = kind.get("from", 0), kind.get("to", math.inf)
+    return lambda text: least <= len(text) <= most and written.fullmatch(text) is not None
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+
+def _shown(value: str | float, most: int) -> str:
+    text = value if isinstance(value, str) else f"{value + 0.0:.0f}"  # no -0
+    data = text.encode("utf-8", "backslashreplace")
+    cut = data[:most].decode("utf-8", "ignore") + ("…" if len(data) > most else "")
+    return re.sub(r"[\x00-\x1f\x7f]", lambda char: f"\\x{ord(char[0]):02x}", cut)
+
+
+def _misshapen(path: str, words: str) -> NoReturn:
+    raise TableError("GP501", f"{path or 'the table'} {words}")
+
+
+def unfit(path: str, words: str, value: str | float = "") -> NoReturn:
+    """Refuse what a value says; ``{}`` in the words is the value.
+
+    Raises:
+        TableError: GP502.
+    """
+    said = words.replace("{}", _shown(value, _LONGEST_VALUE)) if "{}" in words else words
+    raise TableError("GP502", f"{path} {said}" if path else said)
+
+
+def below(path: str, key: str) -> str:
+    """The place of a key in the object at that place."""
+    return f"{path}.{key}" if path else key
+
 
 # Shape ------------------------------------------------------------------------------------------------------------
 
 
-def condition(value: Json) -> Condition:
-    """Read one, for a model of pydantic.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value stands, how many conditions deep, and what was seen before it."""
 
-    Raises:
-        PydanticCustomError: its ``reason`` begins with where in the condition it is wrong.
-    """
-    return _condition(value, "", 1)
+    path: str
+    seen: Counter[str]
+    depth: int = 0
 
-
-def _condition(value: Json, path: str, depth: int) -> Condition:
-    if depth > DEEPEST:
-        _misshapen(f"{path} is deeper than {DEEPEST} conditions")
-    if not isinstance(value, Mapping) and value != []:  # for Lua an empty list is an empty object
-        _misshapen(f"{path} is not an object")
-    if not isinstance(value, Mapping) or len(value) != 1:
-        _misshapen(f"{path} is not one condition")
-    ((kind, inner),) = value.items()
-    if kind in _KNOTS:
-        return _knot(kind, inner, f"{path}.{kind}", depth)
-    if kind not in _LEAVES:
-        _misshapen(f"{path}.{bounded(kind, 60)} is not known")
-    return _LEAVES[kind](inner, f"{path}.{kind}")
+    def at(self, path: str, deeper: int = 0) -> _Place:
+        return _Place(path, self.seen, self.depth + deeper)
 
 
-_KNOTS = ("all", "any", "not")
+def _shape(name: str, value: Json, place: _Place) -> None:
+    kind = TYPES[name]
+    if "counts" in kind:
+        place.seen[kind["counts"]] += 1
+    match kind["is"]:
+        case "object":
+            _object(kind, value, place)
+        case "list":
+            _list(kind, value, place)
+        case "either":
+            _shape(side_of(kind, value), value, place)
+        case "kind":
+            _kind(kind, value, place)
+        case leaf:
+            wrong = _LEAVES[leaf](kind, value)
+            if wrong:
+                _misshapen(place.path, f"is not {wrong}")
 
 
-def _knot(kind: str, value: Json, path: str, depth: int) -> Condition:
-    if kind == "not":
-        return Not(_condition(value, path, depth + 1))
-    of = tuple(_condition(one, f"{path}[{at}]", depth + 1) for at, one in enumerate(_list(value, path)))
-    return All(of) if kind == "all" else Any(of)
+def _as_object(value: Json, path: str) -> Mapping[str, Json]:
+    """An empty list is an empty object, too, and the other way round: Lua does not tell them apart."""
+    if isinstance(value, Mapping):
+        return value
+    if value != []:
+        _misshapen(path, "is not an object")
+    return {}
 
 
-def _named(kind: type[Header | Cookie | Query]) -> Callable[[Json, str], Condition]:
-    def read(value: Json, path: str) -> Condition:
-        if not isinstance(value, Mapping):
-            _misshapen(f"{path} is not an object")
-        for key in ("name", "value"):
-            if key not in value:
-                _misshapen(f"{path}.{key} is missing")
-        for key in sorted(value.keys() - {"name", "value"}):
-            _misshapen(f"{path}.{bounded(key, 60)} is not known")
-        return kind(*(_text(value[key], f"{path}.{key}") for key in ("name", "value")))
-
-    return read
+def _as_list(value: Json, path: str) -> Sequence[Json]:
+    if isinstance(value, list | tuple):
+        return value
+    if value != {}:
+        _misshapen(path, "is not a list")
+    return ()
 
 
-def _texts(value: Json, path: str) -> tuple[str, ...]:
-    return tuple(_text(one, f"{path}[{at}]") for at, one in enumerate(_list(value, path)))
+def _object(kind: Kind, value: Json, place: _Place) -> None:
+    found = _as_object(value, place.path)
+    for key, _, *more in kind["keys"]:
+        if key not in found and more != ["optional"]:
+            _misshapen(below(place.path, key), "is missing")
+    for key in sorted(found.keys() - {key for key, *_ in kind["keys"]}):
+        _misshapen(below(place.path, _shown(key, _LONGEST_KEY)), "is not known")
+    for key, name, *more in kind["keys"]:
+        if key in found and not (found[key] is None and more == ["or null"]):
+            _shape(name, found[key], place.at(below(place.path, key)))
 
 
-def _spans(value: Json, path: str) -> Condition:
-    return Within(tuple(_span(one, f"{path}[{at}]") for at, one in enumerate(_list(value, path))))
+def _list(kind: Kind, value: Json, place: _Place) -> None:
+    found = _as_list(value, place.path)
+    if "long" in kind and len(found) != kind["long"]:
+        _misshapen(place.path, f"is not {kind['words']}")
+    for at, one in enumerate(found):
+        _shape(kind["of"], one, place.at(f"{place.path}[{at}]"))
 
 
-def _span(value: Json, path: str) -> Span:
-    pair = _list(value, path)
-    if len(pair) != 2:
-        _misshapen(f"{path} is not from and until")
-    begin, end = (_whole(one, f"{path}[{at}]") for at, one in enumerate(pair))
-    return begin, end
+def side_of(kind: Kind, value: Json) -> str:
+    """Which of its two types the value is of."""
+    name: str = kind["with" if isinstance(value, Mapping) and kind["by"] in value else "without"]
+    return name
 
 
-def _list(value: Json, path: str) -> list[Json]:
-    if not isinstance(value, list):
-        _misshapen(f"{path} is not a list")
-    return value
+def _kind(kind: Kind, value: Json, place: _Place) -> None:
+    if place.depth == SCHEMA["deepest"]:
+        _misshapen(place.path, f"is deeper than {place.depth} conditions")
+    found = _as_object(value, place.path)
+    if len(found) != 1:
+        _misshapen(place.path, "is not one condition")
+    ((key, inner),) = found.items()
+    if key not in kind["kinds"]:
+        _misshapen(below(place.path, _shown(key, _LONGEST_KEY)), "is not known")
+    _shape(kind["kinds"][key], inner, place.at(below(place.path, key), 1))
 
 
-def _text(value: Json, path: str) -> str:
-    if not isinstance(value, str):
-        _misshapen(f"{path} is not a string")
-    return value
+# Leaves: what a value is not ----------------------------------------------------------------------------------------
 
 
-def _whole(value: Json, path: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        _misshapen(f"{path} is not a whole number")
-    return value
+def as_number(value: Json) -> float | None:
+    """The number as an edge reads it, which has no others; infinite where it is too large; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
-_LEAVES: Mapping[str, Callable[[Json, str], Condition]] = {
-    "header": _named(Header),
-    "cookie": _named(Cookie),
-    "query": _named(Query),
-    "path": lambda value, path: Path(_text(value, path)),
-    "method": lambda value, path: Method(_texts(value, path)),
-    "client": lambda value, path: Client(_texts(value, path)),
-    "tag": lambda value, path: Tag(_text(value, path)),
-    "within": _spans,
-    "share": lambda value, path: Share(_whole(value, path)),
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return False
+    return True
+
+
+def _no_number(value: Json) -> str:
+    number = as_number(value)
+    if number is None:
+        return "a number"
+    return "" if math.isfinite(number) else "a number that a clock can show"
+
+
+def _no_whole(value: Json) -> str:
+    number = as_number(value)
+    return "" if number is not None and number.is_integer() else "a whole number"
+
+
+_LEAVES: Mapping[str, Callable[[Kind, Json], str]] = {
+    "string": lambda _, value: "" if isinstance(value, str) and _is_unicode(value) else "a string",
+    "flag": lambda _, value: "" if isinstance(value, bool) else "true or false",
+    "whole": lambda _, value: _no_whole(value),
+    "number": lambda _, value: _no_number(value),
+    "one of": lambda kind, value: "" if isinstance(value, str) and value in kind["values"] else kind["words"],
 }
-
-
-def _misshapen(reason: str) -> NoReturn:
-    raise PydanticCustomError("condition", "{reason}", {"reason": reason})
-
-
-# Meaning ----------------------------------------------------------------------------------------------------------
-
-
-def problems(found: Condition, path: str) -> Iterator[str]:
-    """Everything that is wrong with what it says, in a fixed order; ``path`` is where it stands."""
-    place = f"{path}.{KINDS[type(found)]}"
-    match found:
-        case All(of) | Any(of):
-            if not of:
-                yield f"{place} is empty"
-            for at, one in enumerate(of):
-                yield from problems(one, f"{place}[{at}]")
-        case Not(of):
-            yield from problems(of, place)
-        case Header() | Cookie() | Query():
-            yield from named_problems(found, place)
-        case _:
-            yield from _leaf_problems(found, place)
-
-
-def _leaf_problems(found: Path | Method | Client | Tag | Within | Share, place: str) -> Iterator[str]:
-    match found:
-        case Path(prefix):
-            yield from _unless(_PATH.fullmatch(prefix), f'{place} "{prefix}" is not a path')
-        case Method(names):
-            yield from _each(names, place, "method", lambda one: bool(_METHOD.fullmatch(one)))
-        case Client(networks):
-            yield from _each(networks, place, "network", is_network)
-        case Tag(name):
-            yield from _unless(TAG.fullmatch(name), f'{place} "{name}" is not a tag')
-        case Within(spans):
-            yield from _span_problems(spans, place)
-        case Share(below):
-            yield from _unless(0 <= below <= FULL, f"{place} {below} is not a whole number from 0 to {FULL}")
-
-
-def _unless(fine: object, problem: str) -> Iterator[str]:
-    if not fine:
-        yield problem
-
-
-def named_problems(found: Header | Cookie | Query, path: str) -> Iterator[str]:
-    """What is wrong with a name and a value."""
-    kind = KINDS[type(found)]
-    if not (_QUERY_NAME if kind == "query" else TOKEN).fullmatch(found.name):
-        yield f'{path}.name "{found.name}" is not a {"parameter" if kind == "query" else kind} name'
-    if not VALUE.fullmatch(found.value):
-        yield f"{path}.value is not printable ASCII of 1 to 256 characters"
-
-
-def _each(values: tuple[str, ...], path: str, kind: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    if not values:
-        yield f"{path} is empty"
-    for at, one in enumerate(values):
-        if not fits(one):
-            yield f'{path}[{at}] "{one}" is not a {kind}'
-
-
-def _span_problems(spans: tuple[Span, ...], path: str) -> Iterator[str]:
-    if not spans:
-        yield f"{path} is empty"
-    before = 0
-    for at, (begin, end) in enumerate(spans):
-        if not before <= begin < end <= LATEST:
-            yield f"{path}[{at}] does not follow what stands before it"
-        before = end

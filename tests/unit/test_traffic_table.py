@@ -73,9 +73,10 @@ def test_of_several_faults_of_shape_both_find_the_same_one_first():
         ({"": 1}, " is not known"),
         ({"x" * 90: 1}, " is not known"),
         ({"canary_until": 10**400}, "canary_until is not a number that a clock can show"),
-        ({"latency": "\ud800"}, "latency is not a string"),
+        ({"salt": "\ud800"}, "salt is not a string"),
+        ({"latency": "\ud800"}, "latency is not auto, header or total"),
         ({"weight": None}, "weight is not a whole number"),
-        ({"epoch": 2.0}, "epoch is not a whole number"),
+        ({"epoch": 10**400}, "epoch is not a whole number"),
     ],
 )
 def test_what_only_python_meets_is_said_as_well(change, says):

@@ -17,6 +17,7 @@ from tests.support.chance import seed as chance_seed
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases" / "traffic"
 LUA = ROOT / "gopub" / "traffic" / "backends" / "nginx" / "lua"
+SCHEMA_FILE = ROOT / "gopub" / "traffic" / "route_table.json"
 
 TABLE: dict[str, Any] = {
     "schema": "gopub/route-table/v1",
@@ -63,9 +64,14 @@ def varied(change: Mapping[str, Any]) -> dict[str, Any]:
 
 def lua(what: str, inputs: Iterable[Any]) -> list[Any]:
     """What the Lua module answers for each input."""
-    lines = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in inputs)
+    return lua_lines(what, (json.dumps(value, ensure_ascii=False) for value in inputs))
+
+
+def lua_lines(what: str, lines: Iterable[str], schema: Path = SCHEMA_FILE) -> list[Any]:
+    """What it answers for each line, by that schema of tables."""
     script = str(Path(__file__).parent / "lua" / "traffic.lua")
-    done = asyncio.run(run(["luajit", script, str(LUA), what], stdin=lines.encode()))
+    argv = ["luajit", script, str(LUA), what, str(schema.with_suffix(""))]
+    done = asyncio.run(run(argv, stdin="".join(f"{line}\n" for line in lines).encode()))
     return [json.loads(line) for line in done.out.splitlines()]
 
 

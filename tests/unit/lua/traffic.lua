@@ -1,9 +1,11 @@
 -- Runs the edge's pure modules under plain luajit: one JSON document per line in, one per line out.
---   luajit traffic.lua DIRECTORY hash|decide|decide_all|context|problem|endpoint
+--   luajit traffic.lua DIRECTORY hash|decide|decide_all|context|problem|put|endpoint SCHEMA
 
-package.path = arg[1] .. "/?.lua;" .. package.path
+-- On an edge the schema of tables lies beside the Lua; here it is SCHEMA, without its .json.
+package.path = ("%s/?.lua;%s.lua;%s"):format(arg[1], arg[3], package.path)
 
-local cjson = require "cjson"
+local cjson = require("cjson").new()
+cjson.decode_invalid_numbers(false) -- as on the edge
 local context = require "gopub.context"
 local decide = require "gopub.decide"
 local murmur3 = require "gopub.murmur3"
@@ -54,6 +56,15 @@ function work.endpoint(input)
   return endpoints.find(endpoints.compile(list), input.method, input.path) or cjson.null
 end
 
+--- As the edge takes what was put: text that is no JSON is no table.
+function work.put(line)
+  local fine, doc = pcall(cjson.decode, line)
+  if not fine then
+    return { code = "GP501", reason = "the table is not JSON" }
+  end
+  return work.problem(doc)
+end
+
 for line in io.lines() do
-  print(cjson.encode(work[arg[2]](cjson.decode(line))))
+  print(cjson.encode(work[arg[2]](arg[2] == "put" and line or cjson.decode(line))))
 end

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from gopub.traffic.shapes import FILE as SCHEMA_FILE
+
 _HERE = files("gopub.traffic.backends.nginx")
 
 
@@ -59,3 +61,4 @@ def _own_files(config: str) -> Iterator[tuple[str, Traversable]]:
     for module in sorted((_HERE / "lua" / "gopub").iterdir(), key=lambda entry: entry.name):
         if module.name.endswith(".lua"):
             yield f"{config}/lua/gopub/{module.name}", module
+    yield f"{config}/lua/gopub/{SCHEMA_FILE}", files("gopub.traffic") / SCHEMA_FILE

@@ -99,16 +99,16 @@ end
 
 --- Host and port of "ip:port" or "[v6]:port"; nil when the text is neither.
 function _M.endpoint(text)
-  local host, port = text:match("^(%[[%x:.]+%]):(%d+)$")
+  local host, port = text:match("^(%[[%x:.]+%]):(%d%d?%d?%d?%d?)$")
   local words
   if host then
     words = parse6(host:sub(2, -2))
   else
-    host, port = text:match("^([%d.]+):(%d+)$")
+    host, port = text:match("^([%d.]+):(%d%d?%d?%d?%d?)$")
     words = host and parse4(host)
   end
   port = tonumber(port)
-  if not words or #tostring(port) > 5 or port < 1 or port > 65535 then
+  if not words or port < 1 or port > 65535 then
     return nil
   end
   return host, port

@@ -1,26 +1,106 @@
--- Whether a decoded value is a condition of a rule: its shape, then what it says. The same checks, in the same order
--- and words, as gopub/traffic/shapes.py; see tests/cases/traffic.
+-- Whether a decoded value has the shape of a route table (GP501): gopub/traffic/route_table.json says what one is, this
+-- file and validate.lua read it, as gopub/traffic/shapes.py does; see there for what its words mean.
 
-local address = require "gopub.address"
+local cjson = require("cjson").new()
 
 local _M = {}
 
-local byte, find = string.byte, string.find
+local find = string.find
+local NULL = cjson.null
+local LONGEST_KEY, LONGEST_VALUE = 60, 200 -- bytes of what others wrote that a problem repeats
 
-_M.MOST = 256 -- conditions in all rules of a table together
-local DEEPEST = 8
-local LATEST = 9007199254740992
-
-local function fail(code, text, ...)
-  error({ code = code, reason = text:format(...) }, 0)
+-- Beside the Lua, where nginx was told to look for that.
+local function read()
+  local path = assert(package.searchpath("gopub.route_table", (package.path:gsub("%.lua", ".json"))))
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return cjson.decode(text)
 end
 
--- Shape (GP501) ------------------------------------------------------------------------------------------------
+local SCHEMA = read()
+local TYPES = SCHEMA.types
+
+_M.ROOT, _M.TYPES = SCHEMA.root, TYPES
+
+--- What says of a text whether it has the length and the characters of a type.
+function _M.fits(name)
+  local kind = TYPES[name]
+  local least, most = kind.from or 0, kind.to or math.huge
+  local class = (kind.first and "[" .. kind.first .. "]" or "") .. "[" .. kind.rest .. "]*"
+  local pattern = "^" .. class:gsub("%%", "%%%%") .. "$"
+  return function(text)
+    return #text >= least and #text <= most and find(text, pattern) ~= nil
+  end
+end
+
+-- Of an object what is looked at for its meaning, in order (its keys, where nothing else is said); of a text what
+-- characters and length it may have.
+for name, kind in pairs(TYPES) do
+  kind.of_key, kind.order = {}, kind.checks or {}
+  kind.fits = kind.rest and _M.fits(name)
+  for at, key in ipairs(kind.keys or {}) do
+    kind.of_key[key[1]] = key[2]
+    if not kind.checks then
+      kind.order[at] = key[1]
+    end
+  end
+end
+
+-- Words ----------------------------------------------------------------------------------------------------------
+
+local function escaped(char)
+  return ("\\x%02x"):format(char:byte())
+end
+
+local function shown(value, most)
+  if type(value) == "number" then
+    value = ("%.0f"):format(value + 0) -- no -0
+  end
+  local cut = value:sub(1, most)
+  if #value > most then
+    local continues = value:byte(most + 1)
+    if continues >= 0x80 and continues < 0xC0 then
+      cut = cut:gsub("[\192-\255][\128-\191]*$", "")
+    end
+    cut = cut .. "…"
+  end
+  return (cut:gsub("%c", escaped))
+end
+
+function _M.fail(code, path, words, value)
+  local said = words:gsub("{}", function()
+    return shown(value, LONGEST_VALUE)
+  end)
+  error({ code = code, reason = (path == "" and "" or path .. " ") .. said }, 0)
+end
+
+local function misshapen(path, words)
+  _M.fail("GP501", path == "" and "the table" or path, words)
+end
+
+function _M.below(path, key)
+  return path == "" and key or path .. "." .. key
+end
+
+function _M.item(path, at)
+  return ("%s[%d]"):format(path, at - 1)
+end
+
+-- Shape (GP501) --------------------------------------------------------------------------------------------------
 
 local shapes = {}
 
---- Whether a decoded table is a list; an empty one is an object, too.
-function _M.is_list(value)
+local function shape(name, value, path, depth, seen)
+  local kind = TYPES[name]
+  if kind.counts then
+    seen[kind.counts] = (seen[kind.counts] or 0) + 1
+  end
+  shapes[kind.is](kind, value, path, depth, seen)
+end
+
+-- An empty list is an empty object, too: a decoded document does not tell them apart.
+local function is_list(value)
   local count = 0
   for _ in pairs(value) do
     count = count + 1
@@ -28,206 +108,125 @@ function _M.is_list(value)
   return count == #value
 end
 
-local function list(value, path)
-  if type(value) ~= "table" or not _M.is_list(value) then
-    fail("GP501", "%s is not a list", path)
-  end
-  return value
-end
-
-local function text(value, path)
-  if type(value) ~= "string" then
-    fail("GP501", "%s is not a string", path)
+local function want_object(value, path)
+  if type(value) ~= "table" or (next(value) ~= nil and is_list(value)) then
+    misshapen(path, "is not an object")
   end
 end
 
-local function whole(value, path)
-  if type(value) ~= "number" or value % 1 ~= 0 then
-    fail("GP501", "%s is not a whole number", path)
-  end
-end
-
-local function strings(value, path)
-  for at, one in ipairs(list(value, path)) do
-    text(one, ("%s[%d]"):format(path, at - 1))
-  end
-end
-
-local function named(value, path)
-  if type(value) ~= "table" or (next(value) ~= nil and _M.is_list(value)) then
-    fail("GP501", "%s is not an object", path)
-  end
-  local unknown = {}
-  for _, key in ipairs({ "name", "value" }) do
-    if value[key] == nil then
-      fail("GP501", "%s.%s is missing", path, key)
+local function plain(lua_type, words)
+  return function(_, value, path)
+    if type(value) ~= lua_type then
+      misshapen(path, "is not " .. words)
     end
   end
+end
+
+shapes.string = plain("string", "a string")
+shapes.flag = plain("boolean", "true or false")
+
+function shapes.whole(_, value, path)
+  if type(value) ~= "number" or value % 1 ~= 0 then
+    misshapen(path, "is not a whole number")
+  end
+end
+
+function shapes.number(_, value, path)
+  if type(value) ~= "number" then
+    misshapen(path, "is not a number")
+  elseif value - value ~= 0 then
+    misshapen(path, "is not a number that a clock can show")
+  end
+end
+
+shapes["one of"] = function(kind, value, path)
+  for _, one in ipairs(kind.values) do
+    if value == one then
+      return
+    end
+  end
+  misshapen(path, "is not " .. kind.words)
+end
+
+local function known_keys(kind, value, path)
+  for _, key in ipairs(kind.keys) do
+    if value[key[1]] == nil and key[3] ~= "optional" then
+      misshapen(_M.below(path, key[1]), "is missing")
+    end
+  end
+  local unknown = {}
   for key in pairs(value) do
-    if key ~= "name" and key ~= "value" then
-      unknown[#unknown + 1] = tostring(key)
+    if not kind.of_key[key] then
+      unknown[#unknown + 1] = key
     end
   end
   table.sort(unknown)
   if unknown[1] then
-    fail("GP501", "%s.%s is not known", path, unknown[1])
-  end
-  text(value.name, path .. ".name")
-  text(value.value, path .. ".value")
-end
-
-local function many(value, path, depth)
-  for at, one in ipairs(list(value, path)) do
-    _M.shape(one, ("%s[%d]"):format(path, at - 1), depth + 1)
+    misshapen(_M.below(path, shown(unknown[1], LONGEST_KEY)), "is not known")
   end
 end
 
-shapes.header, shapes.cookie, shapes.query = named, named, named
-shapes.path, shapes.tag, shapes.share = text, text, whole
-shapes.method, shapes.client = strings, strings
-shapes.all, shapes.any = many, many
-
-shapes["not"] = function(value, path, depth)
-  _M.shape(value, path, depth + 1)
-end
-
-function shapes.within(value, path)
-  for at, span in ipairs(list(value, path)) do
-    local place = ("%s[%d]"):format(path, at - 1)
-    if #list(span, place) ~= 2 then
-      fail("GP501", "%s is not from and until", place)
-    end
-    whole(span[1], place .. "[0]")
-    whole(span[2], place .. "[1]")
-  end
-end
-
---- Raises a problem where a decoded value is no condition.
-function _M.shape(value, path, depth)
-  depth = depth or 1
-  if depth > DEEPEST then
-    fail("GP501", "%s is deeper than %d conditions", path, DEEPEST)
-  end
-  if type(value) ~= "table" or (next(value) ~= nil and _M.is_list(value)) then
-    fail("GP501", "%s is not an object", path)
-  end
-  local kind, inner = next(value)
-  if kind == nil or next(value, kind) ~= nil then
-    fail("GP501", "%s is not one condition", path)
-  end
-  local place = path .. "." .. tostring(kind)
-  if not shapes[kind] then
-    fail("GP501", "%s is not known", place)
-  end
-  shapes[kind](inner, place, depth)
-end
-
--- Meaning (GP502) ----------------------------------------------------------------------------------------------
-
-local meanings = {}
-
-local function is_printable(value, least, most)
-  return #value >= least and #value <= most and find(value, "^[ -~]*$") ~= nil
-end
-
---- Whether a text can be the name of a header or a cookie.
-function _M.is_token(value)
-  return #value <= 64 and find(value, "^[A-Za-z0-9!#$%%&'*+.^_`|~-]+$") ~= nil
-end
-
---- Whether a text is a tag.
-function _M.is_tag(value)
-  return #value <= 63 and find(value, "^[A-Za-z0-9][A-Za-z0-9._-]*$") ~= nil
-end
-
-local function is_method(value)
-  return #value <= 32 and find(value, "^[A-Z][A-Z-]*$") ~= nil
-end
-
-local function pair_of(kind, fits)
-  return function(value, path)
-    if not fits(value.name) then
-      fail("GP502", '%s.name "%s" is not a %s name', path, value.name, kind)
-    end
-    if not is_printable(value.value, 1, 256) then
-      fail("GP502", "%s.value is not printable ASCII of 1 to 256 characters", path)
+function shapes.object(kind, value, path, depth, seen)
+  want_object(value, path)
+  known_keys(kind, value, path)
+  for _, key in ipairs(kind.keys) do
+    local inner = value[key[1]]
+    if inner ~= nil and not (inner == NULL and key[3] == "or null") then
+      shape(key[2], inner, _M.below(path, key[1]), depth, seen)
     end
   end
 end
 
-local function each(kind, fits)
-  return function(value, path)
-    if not value[1] then
-      fail("GP502", "%s is empty", path)
-    end
-    for at, one in ipairs(value) do
-      if not fits(one) then
-        fail("GP502", '%s[%d] "%s" is not a %s', path, at - 1, one, kind)
-      end
-    end
-  end
-end
-
-meanings.header = pair_of("header", _M.is_token)
-meanings.cookie = pair_of("cookie", _M.is_token)
-meanings.query = pair_of("parameter", function(name)
-  return is_printable(name, 1, 64)
-end)
-meanings.method = each("method", is_method)
-meanings.client = each("network", address.network)
-
-function meanings.path(value, path)
-  if byte(value) ~= 47 or not is_printable(value, 1, 256) then
-    fail("GP502", '%s "%s" is not a path', path, value)
-  end
-end
-
-function meanings.tag(value, path)
-  if not _M.is_tag(value) then
-    fail("GP502", '%s "%s" is not a tag', path, value)
-  end
-end
-
-function meanings.within(value, path)
-  if not value[1] then
-    fail("GP502", "%s is empty", path)
-  end
-  local before = 0
-  for at, span in ipairs(value) do
-    if span[1] < before or span[2] <= span[1] or span[2] > LATEST then
-      fail("GP502", "%s[%d] does not follow what stands before it", path, at - 1)
-    end
-    before = span[2]
-  end
-end
-
-function meanings.share(value, path)
-  if value < 0 or value > 10000 then
-    fail("GP502", "%s %.0f is not a whole number from 0 to 10000", path, value)
-  end
-end
-
-local function check_many(value, path, seen)
-  if not value[1] then
-    fail("GP502", "%s is empty", path)
+function shapes.list(kind, value, path, depth, seen)
+  if type(value) ~= "table" or not is_list(value) then
+    misshapen(path, "is not a list")
+  elseif kind.long and #value ~= kind.long then
+    misshapen(path, "is not " .. kind.words)
   end
   for at, one in ipairs(value) do
-    _M.check(one, ("%s[%d]"):format(path, at - 1), seen)
+    shape(kind.of, one, _M.item(path, at), depth, seen)
   end
 end
 
-meanings.all, meanings.any = check_many, check_many
-
-meanings["not"] = function(value, path, seen)
-  _M.check(value, path, seen)
+function _M.side_of(kind, value)
+  return type(value) == "table" and value[kind.by] ~= nil and kind.with or kind.without
 end
 
---- Raises a problem where a condition of the right shape says what cannot be meant; counts what it sees.
-function _M.check(value, path, seen)
-  local kind, inner = next(value)
-  seen.count = seen.count + 1
-  seen[kind] = true
-  meanings[kind](inner, path .. "." .. kind, seen)
+function shapes.either(kind, value, path, depth, seen)
+  shape(_M.side_of(kind, value), value, path, depth, seen)
+end
+
+function shapes.kind(kind, value, path, depth, seen)
+  if depth == SCHEMA.deepest then
+    misshapen(path, ("is deeper than %d conditions"):format(SCHEMA.deepest))
+  end
+  want_object(value, path)
+  local key, inner = next(value)
+  if key == nil or next(value, key) ~= nil then
+    misshapen(path, "is not one condition")
+  elseif not kind.kinds[key] then
+    misshapen(_M.below(path, shown(key, LONGEST_KEY)), "is not known")
+  end
+  shape(kind.kinds[key], inner, _M.below(path, key), depth + 1, seen)
+end
+
+--- Raises {code, reason} where a value has not the shape of a type; how often each counted type stands in it otherwise.
+function _M.shape(name, value)
+  local seen = {}
+  shape(name, value, "", 0, seen)
+  return seen
+end
+
+-- Of requests ----------------------------------------------------------------------------------------------------
+
+--- Whether a text is a tag.
+_M.is_tag = _M.fits("tag")
+
+--- Marks in `seen` which counted types stand in a valid condition.
+function _M.check(value, _, seen)
+  for counted in pairs(_M.shape("condition", value)) do
+    seen[counted] = true
+  end
 end
 
 return _M
