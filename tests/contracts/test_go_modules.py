@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from gopub.process import base_environment, run
+from gopub.process import run
+from tests.support.go import go, go_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.parent for path in (ROOT / "go").rglob("go.mod"))
-
-
-def environment() -> dict[str, str]:
-    """A cache of its own, outside of the checkout; CGO is what the race detector needs."""
-    cache = Path(os.environ["GOPUB_CACHE"]) / "go-tests"
-    fixed = {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "CGO_ENABLED": "1"}
-    return dict(base_environment(extra={"GOCACHE": str(cache), "HOME": str(cache), **fixed}))
-
-
-async def go(*words: str, at: Path, check: bool = True) -> str:
-    return (await run(["go", *words], cwd=at, env=environment(), timeout=600, check=check)).text
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
@@ -66,5 +55,5 @@ async def test_the_race_detector_sees_tags_that_are_kept_in_a_variable(tmp_path:
         '\tvar group sync.WaitGroup\n\tfor _, tag := range []string{"a", "b"} {\n\t\tgroup.Add(1)\n'
         "\t\tgo func() { defer group.Done(); tags = tag }()\n\t}\n\tgroup.Wait()\n}\n"
     )  # fmt: skip
-    said = await run(["go", "test", "-race", "./..."], cwd=tmp_path, env=environment(), timeout=600, check=False)
+    said = await run(["go", "test", "-race", "./..."], cwd=tmp_path, env=go_environment(), timeout=600, check=False)
     assert "DATA RACE" in said.text and said.code != 0

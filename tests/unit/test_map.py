@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PART = "## Where is it decided…\n"
 CODE = re.compile(r"`([^`]+)`")
+GO = re.compile(r"^func (?:\([^)]*\) )?(\w+)\(", re.MULTILINE)
 SHELL = re.compile(r"^(\w+)\(\) [({]", re.MULTILINE)
 LUA = re.compile(r"^(?:local )?function (?:_M\.)?(\w+)\(|^local (\w+) =", re.MULTILINE)
 
@@ -58,6 +59,8 @@ def defined_in(file: str) -> frozenset[str]:
         return frozenset(in_python(ast.parse(text)))
     if file.endswith(".sh"):
         return frozenset(SHELL.findall(text))
+    if file.endswith(".go"):
+        return frozenset(GO.findall(text))
     if file.endswith(".lua"):
         return frozenset(one or other for one, other in LUA.findall(text))
     raise ValueError(f"no reader for {file}")
