@@ -8,6 +8,8 @@ readonly MINIO="github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"
 readonly COSIGN="github.com/sigstore/cosign/v3/cmd/cosign@v3.1.2"
 readonly FULCIO="github.com/sigstore/fulcio@v1.8.8"
 readonly REKOR="github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0" # its program is called posix
+readonly GRPCURL="github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
+readonly INTEROP="google.golang.org/grpc/interop/client@v1.82.0" # its program is called client
 readonly TIMESTAMPS="github.com/sigstore/timestamp-authority/v2@v2.1.3"
 
 # The whole environment is set here: a GOFLAGS of the machine must not change what is built.
@@ -51,6 +53,20 @@ tool_on_loopback() {
   link "$name" "$folder/$name"
 }
 
+# own_tool NAME SOURCE: a program of ours for the tests; another source, another folder.
+own_tool() {
+  local name="$1" source="$ROOT/$2" folder digest
+  digest="$(cat "$source"/go.* "$source"/*.go | sha256sum | cut -c1-16)"
+  folder="$CACHE/tools/$name-$digest"
+  make_once "$folder" build_own "$name" "$source"
+  link "$name" "$folder/$name"
+}
+
+build_own() {
+  say "building $1 (a minute, once)"
+  clean_go build -C "$2" -buildvcs=false -o "$3/$1" .
+}
+
 link() {
   mkdir -p "$CACHE/bin"
   [[ "$(readlink "$CACHE/bin/$1" || true)" == "$2" ]] || ln -sfn "$2" "$CACHE/bin/$1"
@@ -61,6 +77,9 @@ export PATH
 lock tools
 tool minio "$MINIO"
 tool cosign "$COSIGN"
+tool grpcurl "$GRPCURL"
+tool grpc-interop "$INTEROP" client
+own_tool grpcpair tests/support/grpcpair
 tool rekor-posix "$REKOR" posix
 tool_on_loopback fulcio "$FULCIO" . cmd/app/serve.go '":%v", viper.GetString("metrics-port")' '"127.0.0.1:%v", viper.GetString("metrics-port")'
 tool_on_loopback timestamp-server "$TIMESTAMPS" cmd/timestamp-server pkg/server/prometheus.go '":2112"' '"127.0.0.1:0"'

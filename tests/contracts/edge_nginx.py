@@ -225,6 +225,7 @@ class LocalEdge:
     root: Path
     port: int
     metrics_port: int
+    grpc_port: int
     process: asyncio.subprocess.Process | None = None
     clients: list[Client] = field(default_factory=list)
 
@@ -238,7 +239,7 @@ class LocalEdge:
 
     @classmethod
     def at(cls, root: Path) -> LocalEdge:
-        return cls(root, free_port(), free_port())
+        return cls(root, free_port(), free_port(), free_port())
 
     @property
     def layout(self) -> EdgeLayout:
@@ -251,6 +252,7 @@ class LocalEdge:
             log=f"{self.root}/log",
             user="user root;" if os.getuid() == 0 else "",
             data=f"listen 127.0.0.1:{self.port}",
+            grpc=f"listen 127.0.0.1:{self.grpc_port}",
             metrics=f"listen 127.0.0.1:{self.metrics_port}",
         )
 

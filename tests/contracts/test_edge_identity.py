@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, ports: tuple[int, int]) -> 
 @pytest.fixture
 async def world(tmp_path: Path, server: str, ports: tuple[int, int]) -> AsyncIterator[World]:
     async with running_backends("a1", "b1") as backends:
-        edge = LocalEdge(tmp_path, *ports)
+        edge = LocalEdge(tmp_path, *ports, free_port())
         edge.write()
         await edge.start()
         await edge.put(route_table(backends[:1], backends[1:], rules=(BY_HEADER,)))

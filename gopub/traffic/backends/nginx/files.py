@@ -16,7 +16,7 @@ _HERE = files("gopub.traffic.backends.nginx")
 class EdgeLayout:
     """Where an edge keeps its things and listens; each default stands word for word in the shipped files.
 
-    ``data`` and ``metrics`` are what follows ``listen``: a port, or ``address:port``. ``body`` is the largest body of a
+    ``data``, ``grpc`` and ``metrics`` say ``listen`` and a port, or ``address:port``. ``body`` is the largest body of a
     request, above which the edge answers 413.
     """
 
@@ -29,6 +29,7 @@ class EdgeLayout:
     data: str = "listen 80"
     metrics: str = "listen 9145"
     body: str = "client_max_body_size 1m"
+    grpc: str = "listen 50051"
 
     def apply(self, text: str) -> str:
         """The text with each default replaced by this layout's value."""
@@ -54,7 +55,7 @@ def edge_files(layout: EdgeLayout | None = None) -> Mapping[str, bytes]:
 
 
 def _own_files(config: str) -> Iterator[tuple[str, Traversable]]:
-    for name in ("gopub-http.conf", "gopub-location.conf"):
+    for name in ("gopub-http.conf", "gopub-location.conf", "gopub-grpc-location.conf"):
         yield f"{config}/{name}", _HERE / name
     for source in sorted((_HERE / "source").iterdir(), key=lambda entry: entry.name):
         yield f"{config}/source/{source.name}", source

@@ -94,7 +94,8 @@ local function add(peer, endpoint, policy, flight, cold, status, sent, header, t
     local long = total and total - header >= 0.001 -- else it makes no difference
     local stream = status == answer.SWITCHED or (long or ending == "left") and answer.is_stream(var)
     by_header = stream or long and answer.is_large(var)
-    found = class_of_answer(status, ending, stream)
+    found = flight and flight.protocol and flight.protocol.class(flight, status, var)
+      or class_of_answer(status, ending, stream)
     time(keys.header, header)
   else
     found = class_of_silence(status, tonumber(sent), total)

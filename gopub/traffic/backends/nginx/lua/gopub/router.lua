@@ -9,6 +9,7 @@ local context = require "gopub.context"
 local decide = require "gopub.decide"
 local endpoints = require "gopub.endpoints"
 local forwarded = require "gopub.forwarded"
+local grpc = require "gopub.grpc"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
 local tables = require "gopub.tables"
@@ -29,9 +30,12 @@ end
 
 local function refuse(counter, text)
   counters:incr(counter, 1, 0)
+  ngx.header.x_gopub_rule = "none"
+  if grpc.asks(ngx.var) then
+    return grpc.refuse(text)
+  end
   ngx.status = 503
   ngx.header.content_type = "text/plain"
-  ngx.header.x_gopub_rule = "none"
   ngx.say("gopub: ", text)
   return ngx.exit(ngx.HTTP_OK)
 end
@@ -92,8 +96,8 @@ local function endpoint(route, earlier)
 end
 
 --- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
--- the request came from: an older one adds lines of its own.
-function _M.decide(tells)
+-- the request came from: an older one adds lines of its own. `protocol` counts answers otherwise than HTTP does.
+function _M.decide(tells, protocol)
   local upstream = ngx.var.gopub_upstream or ""
   local route = tables.get(upstream)
   if not route then
@@ -118,7 +122,7 @@ function _M.decide(tells)
   end
   flights[key] = {
     route = route, track = route.tracks[track], rule = rule, tried = {}, patience = patience(),
-    endpoint = endpoint(route, earlier),
+    endpoint = endpoint(route, earlier), protocol = protocol,
   }
 end
 
