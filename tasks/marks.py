@@ -45,9 +45,9 @@ from gopub.telemetry import log
 from gopub.usecases.ask import ask
 from gopub.usecases.recover import active
 from gopub.views.pages import plain
-from gopub.views.reading import outline
+from gopub.views.reading import outline, read_seats
 from gopub.views.rollout import Outline
-from gopub.views.runs import unseated
+from gopub.views.runs import handed_on, over_since, unseated
 from gopub.views.summary import is_well
 from gopub.wiring import settings
 from tasks import presses
@@ -161,13 +161,14 @@ async def sweep() -> int:
 
     A flow run or task run inside a run that has ended does not run any more: its process is gone. So is that of a run
     whose rollout another one has gone on with: the watchdog never hears of one that died before its first heartbeat. A
-    run that waits, or
-    was suspended, while its rollout came to an end in another run ends as the rollout did.
+    run that waits, or was suspended, while its rollout came to an end in another run ends as the rollout did, and so
+    does one whose process ended without a word of it.
     """
     changed = 0
 
     async def look(client: PrefectClient) -> None:
         nonlocal changed
+        changed += await end_left(client, settings.journal())
         changed += await _bury(client)
         changed += await _bury_unseated(client, settings.journal())
         changed += await end_paused(client)
@@ -246,6 +247,36 @@ async def end_paused(client: PrefectClient, rollout: str = "") -> int:
     return changed
 
 
+async def end_left(client: PrefectClient, journal: Journal) -> int:
+    """End the runs that still run though all that they drove is over, under the name of the outcome.
+
+    A process that Prefect ends for a pause of long ago, or whose last word came before one that was under way, leaves
+    its run Running. One that was begun again since then has a process, and is left alone.
+    """
+    running = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in([StateType.RUNNING]))
+    changed, before = 0, SystemClock().now() - SETTLED
+    for one in await client.read_flow_runs(flow_run_filter=running, limit=AT_ONCE):
+        named = rollouts_of(one.tags) if one.deployment_id or one.parent_task_run_id else []
+        over = [_over_since(journal, name, before) for name in named]
+        its = _known(named[-1]) if named and all(over) else None
+        if its and its.outcome and _since(one) < max(over) + SETTLED:
+            await client.set_flow_run_state(one.id, ending(its.outcome.value, its.reason), force=True)
+            changed += 1
+    return changed
+
+
+def _over_since(journal: Journal, rollout: str, before: float) -> float:
+    try:
+        return over_since(journal.read_turns(stream_of(rollout)), before)
+    except GopubError as error:
+        _log.warning("%s: %s", rollout, error.problem)
+        return 0.0
+
+
+def _since(one: FlowRun) -> float:
+    return one.state.timestamp.timestamp() if one.state else 0.0
+
+
 async def _bury(client: PrefectClient) -> int:
     """Mark what still runs inside runs that have ended."""
     long_ago = FlowRunFilterEndTime(before_=datetime.fromtimestamp(SystemClock().now() - SETTLED, UTC))
@@ -259,7 +290,9 @@ async def _bury_unseated(client: PrefectClient, journal: Journal) -> int:
     running = FlowRunFilter(tags=FlowRunFilterTags(all_=[GOPUB]), state=_in([StateType.RUNNING]))
     changed, before = 0, SystemClock().now() - SETTLED  # one that lives is fenced, and ends by itself until then
     for one in await client.read_flow_runs(flow_run_filter=running, limit=AT_ONCE):
-        if any(_is_unseated(journal, name, one, before) for name in rollouts_of(one.tags)):
+        if other := next(filter(None, (_handed_on(journal, name, one) for name in rollouts_of(one.tags))), ""):
+            changed += await bury_run(client, one, gone_on_in(other))
+        elif any(_is_unseated(journal, name, one, before) for name in rollouts_of(one.tags)):
             message = "another run goes on with its rollout: its process is gone"
             changed += await bury_run(client, one, Crashed(message=message))
     return changed
@@ -271,6 +304,19 @@ def _is_unseated(journal: Journal, rollout: str, run: FlowRun, before: float) ->
     except GopubError as error:
         _log.warning("%s: %s", rollout, error.problem)
         return False
+
+
+def _handed_on(journal: Journal, rollout: str, run: FlowRun) -> str:
+    try:
+        return handed_on(read_seats(journal, rollout), asked(journal, rollout), str(run.id))
+    except GopubError as error:
+        _log.warning("%s: %s", rollout, error.problem)
+        return ""
+
+
+def gone_on_in(where: str, name: str = "") -> State:
+    """How a run ends that another one goes on with."""
+    return Completed(name="Gone on with", message=f"in run {name} ({where})" if name else f"in run {where}")
 
 
 async def _bury_tasks(client: PrefectClient, lost: list[TaskRun]) -> int:

@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import arun_deployment
 from prefect.exceptions import Pause
-from prefect.states import Completed, Running
+from prefect.states import Running
 
 from gopub.clock import SystemClock
 from gopub.journal import events as ev
@@ -40,14 +41,53 @@ from tasks.marks import WAITING, ask_abort
 
 LOOK = 2.0
 """Seconds between two looks at how the run stands."""
+HANDED = 60.0
+"""Seconds that the server is given to take up the run that goes on, and the end of this one."""
 HELD = "Held"
 NEWEST = 5
 """Rollouts of an env that are looked through for the one that a run drove."""
 _log = log("rollout")
 
 
+@dataclass
+class Left:
+    """What a process that Prefect ends for a pause leaves behind: a rollout to go on with in another run, or an end."""
+
+    found: Found | None = None
+    ended: State[Any] | None = None
+
+    def note(self, run: Run, pause: Pause) -> None:
+        """Note it, while the seat is ours. A run that Prefect schedules again goes on by itself.
+
+        A rollout that is held before it has a plan has no canary to guard: it is left to `recover`, which holds it too.
+        """
+        state = getattr(pause, "state", None)
+        if state is not None and state.state_details.pause_reschedule:
+            return
+        if run.state.closed:
+            known = outline(run.ports.journal, run.rollout)
+            self.ended = marks.ending(known.outcome.value, known.reason) if known.outcome else None
+        elif not run.state.waiting and not hold_of(run.asked()):
+            self.found = found(run.state, run.ports.journal)
+
+
 @asynccontextmanager
-async def heeding_pause(run: Run) -> AsyncIterator[None]:
+async def handing_over() -> AsyncIterator[Left]:
+    """Let another run go on where Prefect ended this one for a pause, and let this one say what became of it.
+
+    A process ends so at its next task although somebody resumed it meanwhile: Prefect then takes the run for one that
+    runs. Nothing else is left to do here, so that a busy server is waited for.
+    """
+    left = Left()
+    try:
+        yield left
+    except Pause:
+        await _hand_over(left)
+        raise
+
+
+@asynccontextmanager
+async def heeding_pause(run: Run, left: Left) -> AsyncIterator[None]:
     """Hold the rollout while its run is paused or suspended, and guard its canary where Prefect gives no more tasks."""
     watching = asyncio.create_task(_watch(run))
     try:
@@ -57,7 +97,7 @@ async def heeding_pause(run: Run) -> AsyncIterator[None]:
             await _hold_at_once(run)
             await guard(run)
             await back.go_back(run)
-            await _hand_over(run, pause)
+        left.note(run, pause)
         raise
     finally:
         watching.cancel()
@@ -162,12 +202,7 @@ async def _release(run: Run, client: PrefectClient) -> None:
         return
     one = await marks.read_run(client, UUID(held.run))
     if one and one.state and (one.state.is_running() or one.state.is_paused()):
-        await client.set_flow_run_state(one.id, gone_on_in(str(here[0]) if here else ""), force=True)
-
-
-def gone_on_in(where: str, name: str = "") -> State[Any]:
-    """How a run ends that another one goes on with."""
-    return Completed(name="Gone on with", message=f"in run {name} ({where})" if name else f"in run {where}")
+        await client.set_flow_run_state(one.id, marks.gone_on_in(str(here[0]) if here else ""), force=True)
 
 
 async def show(asked: Sequence[ev.Asked], client: PrefectClient, runs: Sequence[FlowRun]) -> None:
@@ -233,28 +268,27 @@ def _by_its_seat(journal: Journal, app: str, env: str) -> str:
     return rollout_of(journal, app, env, runs, most=NEWEST) if runs else ""
 
 
-async def _hand_over(run: Run, pause: Pause) -> None:
-    """Nothing more can be done in this run: another one goes on. One that Prefect schedules again is that other one.
+async def _hand_over(left: Left) -> None:
+    async def end(client: PrefectClient) -> None:
+        here = [one for known in marks.runs_here() if (one := await marks.read_run(client, known))]
+        open_ones = [one for one in here if one.state and (one.state.is_running() or one.state.is_paused())]
+        if any(one.state and (one.state.is_scheduled() or one.state.is_pending()) for one in here):
+            return  # Prefect starts its next process
+        ended = left.ended or (await _gone_on(client, left.found) if left.found else None)
+        for one in open_ones if ended else ():
+            await client.set_flow_run_state(one.id, cast("State[Any]", ended), force=True)
 
-    A rollout that is held before it has a plan has no canary to guard: it is left to `recover`, which holds it too.
-    """
-    state = getattr(pause, "state", None)
-    if run.state.closed or hold_of(run.asked()) or (state is not None and state.state_details.pause_reschedule):
-        return
-    one: Found = found(run.state, run.ports.journal)
+    await marks.from_prefect("what becomes of its run is left to recover", end, None, HANDED)
 
-    async def hand_over(client: PrefectClient) -> None:
-        made = await arun_deployment(
-            "rollout/rollout",
-            client=client,
-            parameters=one.to_json(),
-            timeout=0,
-            tags=[marks.GOPUB, marks.APP + one.app, marks.ENV + one.env, marks.ROLLOUT + one.rollout],
-            work_queue_name="urgent",
-            as_subflow=False,
-        )
-        gone_on = gone_on_in(str(made.id), made.name)
-        for known in marks.runs_here():
-            await client.set_flow_run_state(known, gone_on, force=True)
 
-    await marks.from_prefect(f"{run.rollout} is gone on with by recover", hand_over, None)
+async def _gone_on(client: PrefectClient, one: Found) -> State[Any]:
+    made = await arun_deployment(
+        "rollout/rollout",
+        client=client,
+        parameters=one.to_json(),
+        timeout=0,
+        tags=[marks.GOPUB, marks.APP + one.app, marks.ENV + one.env, marks.ROLLOUT + one.rollout],
+        work_queue_name="urgent",
+        as_subflow=False,
+    )
+    return marks.gone_on_in(str(made.id), made.name)

@@ -41,7 +41,7 @@ from tasks.asking import said_by, who_asks, whose
 from tasks.box import box
 from tasks.elsewhere import Elsewhere
 from tasks.ends import ended
-from tasks.pausing import heeding_pause
+from tasks.pausing import handing_over, heeding_pause
 from tasks.stopping import heeding_cancel
 from tasks.storytelling import shown
 
@@ -61,11 +61,12 @@ async def driving(wish: Wish) -> AsyncIterator[Run]:
     async with (
         watching.watched(),  # until after the end: whoever is killed in it is looked for
         pages.beside(),  # outside of the seat: it waits for a slow server once the seat is free
+        handing_over() as left,  # outside of it, too: who goes on needs the seat
         start.open_run(here, Elsewhere()) as run,
         shown(run),  # around the seat, so that the last drawing holds nobody up
         run.driving(),
         heeding_cancel(run),
-        heeding_pause(run),
+        heeding_pause(run, left),
     ):
         await marks.tag_runs(run)
         await pages.runs_page(run)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import cast
 from uuid import UUID, uuid4
 
@@ -15,8 +18,9 @@ from prefect.states import Running
 from gopub.clock import ManualClock
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.journal.store import open_journal
-from gopub.views.runs import unseated
+from gopub.journal.store import Journal, open_journal
+from gopub.plan.model import Outcome
+from gopub.views.runs import over_since, unseated
 from tasks import marks
 
 
@@ -98,13 +102,61 @@ class Runs:
         self.ended[which] = state
 
 
-async def test_it_is_marked_as_crashed_and_who_drives_now_is_left_alone(tmp_path):
+def two_runs(tmp_path: Path) -> tuple[Journal, FlowRun, FlowRun]:
+    """A rollout whose seat a second run has taken."""
     journal = open_journal(str(tmp_path / "journal.db"), ManualClock())
     first, second = (
-        FlowRun(id=uuid4(), flow_id=uuid4(), state=Running(), tags=["gopub", "rollout:r-1"]) for _ in range(2)
+        FlowRun(id=uuid4(), flow_id=uuid4(), deployment_id=uuid4(), state=Running(), tags=["gopub", "rollout:r-1"])
+        for _ in range(2)
     )
     seats = [ev.SeatTaken(n, f"{n}@one:1", run=str(run.id)) for n, run in enumerate((first, second), 1)]
     journal.append("rollout/r-1", 0, [ev.Opened("r-1", "hello", "prod", "b" * 64, "2.0.0"), *seats], actor="me")
+    return journal, first, second
+
+
+async def test_it_is_marked_as_crashed_and_who_drives_now_is_left_alone(tmp_path):
+    journal, first, second = two_runs(tmp_path)
     runs = Runs(first, second)
     assert await marks._bury_unseated(cast("PrefectClient", runs), journal) == 1
     assert {which: state.type for which, state in runs.ended.items()} == {first.id: StateType.CRASHED}
+
+
+async def test_one_that_was_suspended_has_not_crashed_where_another_goes_on(tmp_path):
+    """Its process had no time to say so: Prefect was slow, and it ended."""
+    journal, first, second = two_runs(tmp_path)
+    journal.append("asked/r-1", 0, [ev.Asked("hold", "suspended", "ann", 1.0, run=str(first.id))], actor="ann")
+    runs = Runs(first, second)
+    assert await marks._bury_unseated(cast("PrefectClient", runs), journal) == 1
+    assert [(which, state.name) for which, state in runs.ended.items()] == [(first.id, "Gone on with")]
+    assert str(second.id) in str(runs.ended[first.id].message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, True),
+        ({"parent_task_run_id": uuid4(), "deployment_id": None}, True),
+        ({"deployment_id": None}, False),  # a command's own run: it lives
+        ({"state": Running(timestamp=datetime.fromtimestamp(2000.0, UTC))}, False),  # tried again: it has a process
+        ({"tags": ["gopub"]}, False),
+        ({"tags": ["gopub", "rollout:r-1", "rollout:r-2"]}, False),  # one of them goes on
+    ],
+)
+async def test_one_that_still_runs_ends_as_its_rollout_did_a_while_ago(tmp_path, monkeypatch, changes, ends):
+    url = str(tmp_path / "journal.db")
+    monkeypatch.setenv("GOPUB_JOURNAL", url)
+    journal = open_journal(url, ManualClock(1000.0))
+    opened = ev.Opened("r-1", "hello", "prod", "b" * 64, "2.0.0")
+    journal.append("rollout/r-1", 0, [opened, ev.Closed(Outcome.ROLLED_BACK, "it was lost")], actor="me")
+    journal.append("rollout/r-2", 0, [replace(opened, rollout="r-2")], actor="me")
+    state = Running(timestamp=datetime.fromtimestamp(990.0, UTC))
+    one = FlowRun(id=uuid4(), flow_id=uuid4(), deployment_id=uuid4(), state=state, tags=["gopub", "rollout:r-1"])
+    runs = Runs(one.model_copy(update=changes))
+    assert await marks.end_left(cast("PrefectClient", runs), journal) == int(ends)
+    assert [state.name for state in runs.ended.values()] == ["Rolled back"] * ends
+
+
+def test_a_rollout_is_over_once_a_while_has_passed():
+    over = [*SEATS, Entry(5, "rollout/r-1", 5, ev.Closed(Outcome.PROMOTED, ""), "", "", 300.0, "")]
+    assert over_since(over, 301.0) == 300.0
+    assert (over_since(over, 300.0), over_since(SEATS, 900.0)) == (0.0, 0.0)
