@@ -27,25 +27,29 @@ check: setup ## Lint, types, imports, shell and Lua.
 	@$(RUN) scripts/check.sh
 
 # The units compute, the other tests mostly wait (for hosts, bakes, servers), so seven parts run at once, three of them
-# with a lab of their own. ARGS, and a lab that is off, may leave a part without a test: then there is one run.
+# with a lab of their own. A lab that is off may leave a part without a test: then there is one part, and one with ARGS,
+# which whoever gave them looks at. What fails beside the others gets a second chance alone, and is told: parts.sh.
 STORIES := $(wildcard tests/e2e/test_rollout_*.py) tests/e2e/test_triggers.py
 LONG := $(wildcard tests/e2e/test_rollout_[b-k]*.py)
 PARTS_OF_TEST := hosts units contracts servers held long-stories stories
+PARTS_HERE := $(if $(filter off,$(GOPUB_LAB)),whole,$(PARTS_OF_TEST))
 test: tools lab-check ## All tests: units, contracts, flows, and end to end on the lab.
-	@$(if $(ARGS)$(filter off,$(GOPUB_LAB)),$(PYTEST) tests $(ARGS),$(MAKE) --no-print-directory --jobs=7 $(PARTS_OF_TEST:%=test-%))
+	@$(if $(ARGS),$(PYTEST) tests $(ARGS),folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(MAKE) --no-print-directory --jobs=7 FOLDER="$$folder" $(PARTS_HERE:%=test-%); \
+	scripts/parts.sh end "$$folder" $(PARTS_HERE))
 
-.PHONY: $(PARTS_OF_TEST:%=test-%)
+.PHONY: $(PARTS_OF_TEST:%=test-%) test-whole
 test-units: REPORT := nice $(PYTEST) tests/unit
 test-servers: REPORT := $(PYTEST) tests/flows --ignore=tests/flows/held
 test-held: REPORT := $(PYTEST) tests/flows/held
 test-contracts: REPORT := $(PYTEST) tests/contracts
 test-hosts: REPORT := $(PYTEST) tests --ignore=tests/unit --ignore=tests/flows --ignore=tests/contracts $(STORIES:%=--ignore=%)
 test-long-stories: REPORT := $(PYTEST) $(LONG)
-test-units test-contracts test-servers test-held test-hosts test-long-stories: # Their reports come in one piece each; the last part is seen as it goes.
-	@report=$$($(REPORT) 2>&1) && code=0 || code=$$?; printf '\n%s\n' "$$report"; exit "$$code"
-
-test-stories:
-	@$(PYTEST) $(filter-out $(LONG),$(STORIES))
+test-stories: REPORT := $(PYTEST) $(filter-out $(LONG),$(STORIES))
+test-whole: REPORT := $(PYTEST) tests
+test-stories test-whole: export FOLLOW := 1 # The other reports come in one piece each; these are seen as they go.
+$(PARTS_OF_TEST:%=test-%) test-whole: test-%:
+	@$(if $(FOLDER),scripts/parts.sh run "$(FOLDER)" $*) $(REPORT)
 
 unit: setup ## The tests that need no lab and no server.
 	@$(PYTEST) tests/unit $(ARGS)
