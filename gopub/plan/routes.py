@@ -44,7 +44,7 @@ def _said(tree: Tree) -> str:
         return f"window {inner}"
     if kind in ("all", "any"):
         return (" and " if kind == "all" else " or ").join(_in_brackets(one) for one in inner)
-    return f"not {_in_brackets(inner)}" if kind == "not" else said(condition({kind: inner}))
+    return f"not {_in_brackets(inner)}" if kind == "not" else said(condition({kind: inner}), 0.0)
 
 
 def _in_brackets(tree: Tree) -> str:

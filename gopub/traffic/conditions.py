@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gopub.canon import Json
+from gopub.traffic.spans import said_spans
 
 Span = tuple[int, int]
 """From, and until: seconds since the epoch; the end is outside."""
@@ -163,35 +164,35 @@ def _plain(condition: Path | Method | Client | Tag | Share) -> Json:
             return condition.below
 
 
-def said(condition: Condition) -> str:
-    """In one line, for people: ``tag user-v2 and not (tag beta or path /admin)``."""
+def said(condition: Condition, at: float) -> str:
+    """In one line, for people: ``tag user-v2 and not (tag beta or path /admin)``; of spans the one that counts then."""
     match condition:
         case All():
-            return " and ".join(_in_brackets(one) for one in condition.of)
+            return " and ".join(_in_brackets(one, at) for one in condition.of)
         case Any():
-            return " or ".join(_in_brackets(one) for one in condition.of)
+            return " or ".join(_in_brackets(one, at) for one in condition.of)
         case Not():
-            return f"not {_in_brackets(condition.of)}"
+            return f"not {_in_brackets(condition.of, at)}"
         case Header() | Cookie() | Query():
             name = condition.name.lower() if isinstance(condition, Header) else condition.name
             return f"{KINDS[type(condition)]} {name} is {condition.value!r}"
+        case Within():
+            return f"within {said_spans(condition.spans, at)}"
         case _:
             return _said_plainly(condition)
 
 
-def _said_plainly(condition: Path | Method | Client | Tag | Within | Share) -> str:
+def _said_plainly(condition: Path | Method | Client | Tag | Share) -> str:
     match condition:
         case Method():
             return f"method {' or '.join(condition.names)}"
         case Client():
             return f"client in {', '.join(condition.networks)}"
-        case Within():
-            return f"within {len(condition.spans)} spans of time"
         case Share():
             return f"of the first {condition.below / 100:g} %"
         case Path() | Tag():
             return f"{KINDS[type(condition)]} {_plain(condition)}"
 
 
-def _in_brackets(condition: Condition) -> str:
-    return f"({said(condition)})" if isinstance(condition, All | Any) else said(condition)
+def _in_brackets(condition: Condition, at: float) -> str:
+    return f"({said(condition, at)})" if isinstance(condition, All | Any) else said(condition, at)

@@ -68,7 +68,7 @@ def explain(table: RouteTable, request: Request) -> Explanation:
     # 4
     for rule in table.rules:
         if _matches(rule, asked, table.salt):
-            return _to(rule.to, canary if rule.to == "canary" else stable, rule.id, said(rule.when))
+            return _to(rule.to, canary if rule.to == "canary" else stable, rule.id, said(rule.when, asked.at))
     # 5
     return _by_weight(table, stable, canary, asked)
 

@@ -63,8 +63,8 @@ def _one(rule: Rule, asked: Asked, salt: str) -> Outcome:
     if rule.until is not None and asked.at >= rule.until:
         return Outcome(rule.id, "over", f"its time ended {asked.at - rule.until:.3f}s ago")
     if holds(rule.when, asked, salt):
-        return Outcome(rule.id, "matched", said(rule.when))
-    return Outcome(rule.id, "missed", f"not so: {said(_missing(rule.when, asked, salt))}")
+        return Outcome(rule.id, "matched", said(rule.when, asked.at))
+    return Outcome(rule.id, "missed", f"not so: {said(_missing(rule.when, asked, salt), asked.at)}")
 
 
 def _missing(condition: Condition, asked: Asked, salt: str) -> Condition:

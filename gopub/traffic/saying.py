@@ -107,7 +107,7 @@ def _lines(table: RouteTable, status: EdgeStatus, now: float) -> Iterator[str]:
     if table.canary:
         yield f"weight {table.weight * 100 / FULL:g}% by {table.sticky}{_term(table, now)}"
     for rule in table.rules:
-        yield f"rule {rule.id}: {said(rule.when)}, to {rule.to}{_over(rule, now)}"
+        yield f"rule {rule.id}: {said(rule.when, now)}, to {rule.to}{_over(rule, now)}"
 
 
 def _over(rule: Rule, now: float) -> str:
