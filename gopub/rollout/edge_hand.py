@@ -13,8 +13,16 @@ from gopub.journal.state import planned
 from gopub.plan.model import Plan, PlannedStep
 from gopub.rollout import lease
 from gopub.rollout.recorder import Recorder
-from gopub.rollout.tables import Pools, table_of
-from gopub.traffic.protocol import MOST_SKEW, EdgeAck, EdgeStatus, agree_on_latency, agree_on_time, say_skew
+from gopub.rollout.tables import Pools, asked_of_edges, table_of
+from gopub.traffic.protocol import (
+    MOST_SKEW,
+    EdgeAck,
+    EdgeStatus,
+    agree_on_latency,
+    agree_on_tables,
+    agree_on_time,
+    say_skew,
+)
 from gopub.traffic.table import RouteTable
 from gopub.wiring.ports import Ports
 
@@ -35,6 +43,7 @@ class EdgeHand:
         self._number = number
         self.known: dict[str, str | None] = {}
         self.skews: dict[str, float] = {}
+        self._understood: dict[str, int] = {}
         self._revision = 0
         self._table: RouteTable | None = None
         self._held: RouteTable | None = None
@@ -121,6 +130,8 @@ class EdgeHand:
             if answer.ok if isinstance(answer, EdgeAck) else not answer.error:
                 self.known[answer.edge] = answer.identity
             self.known.setdefault(answer.edge, None)
+            if isinstance(answer, EdgeStatus) and not answer.error:
+                self._understood[answer.edge] = answer.tables
             if answer.skew is None:
                 continue
             if abs(answer.skew) > MOST_SKEW >= abs(self.skews.get(answer.edge, 0.0)):
@@ -131,6 +142,7 @@ class EdgeHand:
         """What begins now counts on the canary's term and on edges that know the table."""
         agree_on_time(self.skews)
         agree_on_latency(self._plan.latency, self.known)
+        agree_on_tables(asked_of_edges(self._plan), self._understood)
 
     def _order(self, table: RouteTable) -> RouteTable:
         self._revision += 1

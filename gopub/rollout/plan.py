@@ -26,7 +26,9 @@ from gopub.rollout.brake import brake
 from gopub.rollout.payload import render_all
 from gopub.rollout.run import Run
 from gopub.rollout.survey import statuses_of
+from gopub.rollout.tables import asked_of_edges
 from gopub.spec.endpoints import AUTO
+from gopub.traffic.protocol import agree_on_tables
 from gopub.wiring.ports import Ports
 
 
@@ -64,8 +66,8 @@ async def make_plan(
     renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
-    tables = [status.table for status in await statuses_of(ports, release.app, env, ports.environment)]
-    serving = {host for table in tables if table for host in table.hosts()}
+    edges = await statuses_of(ports, release.app, env, ports.environment)
+    serving = {host for edge in edges if edge.table for host in edge.table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
     unable = await _unable(ports.metrics, release.app, env)
     planned = plan_rollout(
@@ -73,6 +75,7 @@ async def make_plan(
         counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable),
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
+    agree_on_tables(asked_of_edges(planned), {edge.edge: edge.tables for edge in edges if not edge.error})
     planned = await _busiest(planned, ports)
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))

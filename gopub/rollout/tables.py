@@ -27,7 +27,8 @@ from gopub.plan.capacity import carried, load, share_while_going_back
 from gopub.plan.model import FULL, Plan, PlannedHost, PlannedStep
 from gopub.plan.routes import condition_of
 from gopub.traffic.conditions import Header
-from gopub.traffic.table import Peer, RouteTable, Rule, Track
+from gopub.traffic.shapes import version_of
+from gopub.traffic.table import Peer, RouteTable, Rule, Track, to_json
 
 Place = Literal["stable", "canary", "out"]
 _KINDS: tuple[Place, ...] = ("stable", "canary")
@@ -144,6 +145,13 @@ def table_of(
         warmup=plan.warmup if any(peer.since for peer in canary) else 0.0,
         weight_from=weight_from if any(peer.since for peer in canary) else 0,
     )
+
+
+def asked_of_edges(plan: Plan) -> int:
+    """The version of route tables that the edges must understand for every table of a plan."""
+    one = Pools({host.name: "canary" for host in plan.hosts[:1]})
+    tables = (table_of(plan, one, FULL, step=step, until=None) for step in plan.steps)
+    return max((version_of(to_json(table)) for table in tables), default=1)
 
 
 def _rule(step: PlannedStep, now: float) -> Rule:

@@ -105,7 +105,7 @@ def _object_meaning(kind: Kind, value: Mapping[str, Any], path: str, state: _Sta
         elif "once" in one:
             _once(one, value, state.once)
         elif _refused(one, value, state.seen):
-            unfit("", one["says"], state.seen[one["seen"]] if "seen" in one else "")
+            unfit("", one["says"], _how_many(one, state.seen) if "seen" in one else "")
 
 
 def _once(one: Kind, value: Mapping[str, str], once: set[str]) -> None:
@@ -121,4 +121,8 @@ def _refused(one: Kind, value: Mapping[str, Any], seen: Mapping[str, int]) -> bo
         return False
     if "some" in one:
         return bool(value[one["some"]])
-    return value[one["there"]] is not None if "there" in one else seen[one["seen"]] > one["most"]
+    return value[one["there"]] is not None if "there" in one else _how_many(one, seen) > one["most"]
+
+
+def _how_many(one: Kind, seen: Mapping[str, int]) -> int:
+    return sum(seen.get(name, 0) for name in one["seen"])

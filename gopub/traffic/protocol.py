@@ -53,7 +53,8 @@ class EdgeStatus:
 
     ``error`` says why the edge could not be asked; then nothing else is known.
     ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` and
-    ``identity`` as in ``EdgeAck``. ``source`` is None where its tables come from nowhere but the driver.
+    ``identity`` as in ``EdgeAck``. ``source`` is None where its tables come from nowhere but the driver. ``tables``
+    is the version of ``route_table.json`` that it understands, 0 where edges of its kind have none.
     """
 
     edge: str
@@ -63,6 +64,7 @@ class EdgeStatus:
     skew: float | None = field(default=None, compare=False)
     identity: str = field(default="", compare=False)
     source: EdgeSource | None = field(default=None, compare=False)
+    tables: int = field(default=0, compare=False)
 
     @property
     def revision(self) -> int:
@@ -194,18 +196,33 @@ def agree_on_time(skews: Mapping[str, float]) -> None:
         )
 
 
+def agree_on_tables(asked: int, understood: Mapping[str, int]) -> None:
+    """Insist that every edge understands what the tables to come say; of a kind that has no versions (0) all are fine.
+
+    Raises:
+        GopubError: GP512 names the edges that would refuse them.
+    """
+    older = sorted(edge for edge, version in understood.items() if 0 < version < asked)
+    if older:
+        raise GopubError(
+            "GP512",
+            f"{', '.join(older)}: an edge of an older gopub, which does not know `route` or `traffic.tag`",
+            hint="update the edges first (`gopub route install`), or leave `route` and `traffic.tag` out meanwhile",
+        )
+
+
 def agree_on_latency(latency: str, identities: Mapping[str, str | None]) -> None:
     """Insist that every edge knows the table's key ``latency`` where it is not the default.
 
     ``identities`` are those that the edges told: "" on an edge of an older version, None while it has not answered.
 
     Raises:
-        GopubError: GP510 names the edges that would refuse the table.
+        GopubError: GP512 names the edges that would refuse the table.
     """
     older = sorted(edge for edge, identity in identities.items() if identity == "")
     if older and latency != "auto":
         raise GopubError(
-            "GP510",
+            "GP512",
             f"{', '.join(older)}: an edge of an older gopub, which does not know `traffic.latency: {latency}`",
-            hint="put the files of this version on it, or leave `latency` out meanwhile",
+            hint="update the edges first (`gopub route install`), or leave `latency` out meanwhile",
         )

@@ -16,7 +16,8 @@ kind      an object of one key of ``kinds``, at most ``deepest`` within each oth
 
 A check is a key whose value is looked at, ``once`` (the value stands in the table once), or a sentence that is said
 where something is (``some``: not 0 or empty, ``there``: not null, ``seen`` more than ``most`` times) while what it
-needs is ``without``. ``counts`` names what is seen. Patterns are no regular expressions, for Lua has none.
+needs is ``without``. Patterns are no regular expressions, for Lua has none. What a ``version`` of the file has that
+earlier ones had not says ``since`` which: an edge tells its own, and is not asked for more.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class TableError(Exception):
 
 
 def shape(name: str, value: Json) -> Counter[str]:
-    """How often each counted type stands in a value, which is of that type.
+    """How often each type stands in a value, which is of that type.
 
     Raises:
         TableError: GP501; its place is within the value.
@@ -60,6 +61,15 @@ def shape(name: str, value: Json) -> Counter[str]:
     seen: Counter[str] = Counter()
     _shape(name, value, _Place("", seen))
     return seen
+
+
+def version_of(value: Json) -> int:
+    """The least version of the schema that an edge must have to take a table.
+
+    Raises:
+        TableError: GP501.
+    """
+    return max(int(TYPES[name].get("since", 1)) for name in shape(SCHEMA["root"], value))
 
 
 @cache
@@ -118,8 +128,7 @@ class _Place:
 
 def _shape(name: str, value: Json, place: _Place) -> None:
     kind = TYPES[name]
-    if "counts" in kind:
-        place.seen[kind["counts"]] += 1
+    place.seen[name] += 1
     match kind["is"]:
         case "object":
             _object(kind, value, place)

@@ -179,6 +179,8 @@ class MemoryRouter:
     down: bool = False
     skew: float | None = None
     identity: str = ""
+    understands: int = 0
+    """The version of tables, if it is of a kind that has them."""
     tables: list[RouteTable] = field(default_factory=list)
     slow_status: asyncio.Event | None = None
     slow_put: asyncio.Event | None = None
@@ -207,7 +209,7 @@ class MemoryRouter:
             await self.slow_status.wait()
         del app, env, upstream
         error = "cannot be reached" if self.down else ""
-        return (EdgeStatus("edge", self.table, {}, error, self.skew, self.identity),)
+        return (EdgeStatus("edge", self.table, {}, error, self.skew, self.identity, tables=self.understands),)
 
     async def close(self) -> None:
         """Nothing to let go of."""

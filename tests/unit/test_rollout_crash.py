@@ -169,7 +169,7 @@ def test_an_older_edge_is_refused_before_anything_is_touched_where_the_table_nee
     world = ByHeader(tmp_path / "old")
     run = drive(world, "good")
     assert run.state.closed and run.state.closed.outcome is Outcome.WITHDRAWN
-    assert "GP510 edge: an edge of an older gopub" in run.state.closed.reason
+    assert "GP512 edge: an edge of an older gopub" in run.state.closed.reason
     assert not run.state.touched
     assert world.router.tables == []
     world = ByHeader(tmp_path / "new")  # control: the same with an edge that says who it is

@@ -181,7 +181,7 @@ def test_edges_must_agree_with_us_on_the_time():
 def test_an_edge_of_an_older_version_gets_no_table_that_it_would_refuse():
     agree_on_latency("auto", {"e1": ""})
     agree_on_latency("header", {"e1": "0123456789abcdef", "e2": None})
-    with pytest.raises(GopubError, match=r"GP510 e1, e3: an edge of an older gopub.*`traffic.latency: header`"):
+    with pytest.raises(GopubError, match=r"GP512 e1, e3: an edge of an older gopub.*`traffic.latency: header`"):
         agree_on_latency("header", {"e3": "", "e2": "0123456789abcdef", "e1": ""})
 
 

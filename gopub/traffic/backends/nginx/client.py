@@ -106,14 +106,17 @@ class NginxRouter:
             if error.code == "GP501" and table.endpoints:  # an edge of an older version: it routes, and counts no such
                 plain = replace(table, endpoints=())
                 return await self._put(edge, plain, encode(plain))
-            return EdgeAck(edge, ok=False, revision=error.revision, error=str(error))
+            older = error.code == "GP501"  # a shape that this side checked
+            hint = "; its files are older: update the edges first (`gopub route install`)" if older else ""
+            return EdgeAck(edge, ok=False, revision=error.revision, error=f"{error}{hint}")
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
         try:
             answer = await self._ask(edge, "GET", "/v1/status", b"")
             status = read_status(edge, answer.json, app, env, upstream)
             source = read_source(answer.json)
-            return replace(status, skew=answer.skew, identity=identity_of(answer.json), source=source)
+            identity, tables = identity_of(answer.json), tables_of(answer.json)
+            return replace(status, skew=answer.skew, identity=identity, source=source, tables=tables)
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 
@@ -213,6 +216,12 @@ def identity_of(answer: Json) -> str:
     """Who the edge says it is; "" where it does not say."""
     said = answer.get("edge") if isinstance(answer, dict) else None
     return said if isinstance(said, str) else ""
+
+
+def tables_of(answer: Json) -> int:
+    """The version of tables that the edge understands; 1 where it is too old to say."""
+    said = answer.get("tables") if isinstance(answer, dict) else None
+    return said if isinstance(said, int) and not isinstance(said, bool) and said > 0 else 1
 
 
 def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> EdgeStatus:

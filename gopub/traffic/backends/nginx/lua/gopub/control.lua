@@ -6,6 +6,7 @@ local counts = require "gopub.counts"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
+local shapes = require "gopub.shapes"
 local signature = require "gopub.signature"
 local signers = require "gopub.signers"
 local source = require "gopub.source"
@@ -119,8 +120,8 @@ local function status()
     end
   end
   local upstreams = table.concat(parts, ",")
-  answer(200, ('{"schema":"gopub/edge-status/v1",%s,%s,%s,"source":%s,"upstreams":{%s}}'):format(
-    own(), keys(), refused(""), source.text(), upstreams))
+  answer(200, ('{"schema":"gopub/edge-status/v1","tables":%d,%s,%s,%s,"source":%s,"upstreams":{%s}}'):format(
+    shapes.VERSION, own(), keys(), refused(""), source.text(), upstreams))
 end
 
 -- What the watcher of a source tells; see source.lua.

@@ -23,6 +23,9 @@ local TYPES = SCHEMA.types
 
 _M.ROOT, _M.TYPES = SCHEMA.root, TYPES
 
+--- The version of route tables that this edge understands.
+_M.VERSION = SCHEMA.version
+
 --- What says of a text whether it has the length and the characters of a type.
 function _M.fits(name)
   local kind = TYPES[name]
@@ -93,9 +96,7 @@ local shapes = {}
 
 local function shape(name, value, path, depth, seen)
   local kind = TYPES[name]
-  if kind.counts then
-    seen[kind.counts] = (seen[kind.counts] or 0) + 1
-  end
+  seen[name] = (seen[name] or 0) + 1
   shapes[kind.is](kind, value, path, depth, seen)
 end
 
@@ -210,7 +211,7 @@ function shapes.kind(kind, value, path, depth, seen)
   shape(kind.kinds[key], inner, _M.below(path, key), depth + 1, seen)
 end
 
---- Raises {code, reason} where a value has not the shape of a type; how often each counted type stands in it otherwise.
+--- Raises {code, reason} where a value has not the shape of a type; how often each type stands in it otherwise.
 function _M.shape(name, value)
   local seen = {}
   shape(name, value, "", 0, seen)
@@ -222,10 +223,10 @@ end
 --- Whether a text is a tag.
 _M.is_tag = _M.fits("tag")
 
---- Marks in `seen` which counted types stand in a valid condition.
+--- Marks in `seen` which types stand in a valid condition.
 function _M.check(value, _, seen)
-  for counted in pairs(_M.shape("condition", value)) do
-    seen[counted] = true
+  for name in pairs(_M.shape("condition", value)) do
+    seen[name] = true
   end
 end
 

@@ -106,6 +106,14 @@ local function lacks(value)
   return value == NULL or value == ""
 end
 
+local function how_many(check, state)
+  local sum = 0
+  for _, name in ipairs(check.seen) do
+    sum = sum + (state.seen[name] or 0)
+  end
+  return sum
+end
+
 local function refused(check, value, state)
   if check.without and not lacks(value[check.without]) then
     return false
@@ -114,7 +122,7 @@ local function refused(check, value, state)
   elseif check.there then
     return value[check.there] ~= NULL
   end
-  return (state.seen[check.seen] or 0) > check.most
+  return how_many(check, state) > check.most
 end
 
 local function once(check, value, state)
@@ -135,7 +143,7 @@ function meanings.object(kind, value, path, state)
     elseif check.once then
       once(check, value, state)
     elseif refused(check, value, state) then
-      shapes.fail("GP502", "", check.says, state.seen[check.seen])
+      shapes.fail("GP502", "", check.says, check.seen and how_many(check, state))
     end
   end
 end
