@@ -205,7 +205,7 @@ class Backend(Upstream):
             await writer.drain()
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter) -> None:
-        kind, _, value = path.lstrip("/").partition("/")
+        kind, _, value = path.partition("?")[0].lstrip("/").partition("/")
         if kind == "drop":
             raise ConnectionError
         if kind == "slow":

@@ -2,13 +2,11 @@
 -- request; the same as gopub/traffic/matching.py, see tests/cases/traffic.
 
 local address = require "gopub.address"
-local murmur3 = require "gopub.murmur3"
 local shapes = require "gopub.shapes"
 local texts = require "gopub.text"
 
 local _M = {}
 
-local bucket = murmur3.bucket
 local find, sub = string.find, string.sub
 local is_tag = shapes.is_tag
 
@@ -17,26 +15,47 @@ local LONGEST_LIST = 4096
 
 -- What of a request decides ------------------------------------------------------------------------------------
 
---- The tags of the lines of x-gray-tag as a set; nil where they are no list of tags. Linear in what strangers send.
-function _M.tags(line)
-  local found, count = {}, 0
-  if not line then
-    return found
-  end
-  if #line > LONGEST_LIST then
-    return nil
-  end
-  for part in line:gmatch("[^,]+") do
-    local word = texts.trim(part)
+local function parse_tags(line)
+  local found, count, at, length = {}, 0, 1, #line
+  while at <= length do
+    local stop = find(line, ",", at, true) or length + 1
+    local word = texts.trim(sub(line, at, stop - 1))
     if word ~= "" then
       count = count + 1
       if count > MOST_TAGS or not is_tag(word) then
-        return nil
+        return false
       end
       found[word] = true
     end
+    at = stop + 1
   end
   return found
+end
+
+local NO_TAGS = {}
+local KEPT = 1000
+local LONGEST_KEPT = 256
+local kept, many = {}, 0 -- lists as they were sent, with their sets: most requests carry one of few
+
+--- The tags of the lines of x-gray-tag as a set; nil where they are no list of tags. Linear in what strangers send.
+function _M.tags(line)
+  if not line then
+    return NO_TAGS
+  end
+  local found = kept[line]
+  if found == nil then
+    if #line > LONGEST_LIST then
+      return nil
+    end
+    found = parse_tags(line)
+    if #line <= LONGEST_KEPT then
+      if many >= KEPT then
+        kept, many = {}, 0
+      end
+      kept[line], many = found, many + 1
+    end
+  end
+  return found or nil
 end
 
 local function char_of(digits)
@@ -45,7 +64,7 @@ end
 
 -- Once: what is left of %2525 is %25. What is no escape stays.
 local function decoded(value)
-  if not find(value, "[%%+]") then
+  if not find(value, "%", 1, true) and not find(value, "+", 1, true) then
     return value
   end
   return (value:gsub("%+", " "):gsub("%%(%x%x)", char_of))
@@ -53,11 +72,17 @@ end
 
 -- The first value of a parameter, decoded once; nil where there is none.
 local function parameter(query, name)
-  for part in (query or ""):gmatch("[^&]+") do
-    local ends = find(part, "=", 1, true)
-    if ends and decoded(sub(part, 1, ends - 1)) == name then
-      return decoded(sub(part, ends + 1))
+  local at, length = 1, query and #query or 0
+  local ends = length > 0 and find(query, "=", 1, true)
+  while ends do
+    local stop = find(query, "&", at, true) or length + 1
+    if ends < stop then
+      if decoded(sub(query, at, ends - 1)) == name then
+        return decoded(sub(query, ends + 1, stop - 1))
+      end
+      ends = find(query, "=", stop, true)
     end
+    at = stop + 1
   end
   return nil
 end
@@ -66,15 +91,18 @@ end
 
 local compilers = {}
 
---- A function of (request, ask) that says whether the condition holds. `ask` reads a request: header(request, name),
--- cookie(request, name), client(request), subject(request).
-function _M.compile(condition, ask, salt)
+--- A function of a request that says whether the condition holds. `ask` reads one: header(request, name),
+-- cookie(request, name), client(request), bucket(request). What it will look at is noted in `ask.seen`: kinds as keys,
+-- headers as a list.
+function _M.compile(condition, ask)
   local kind, inner = next(condition)
-  return compilers[kind](inner, ask, salt)
+  ask.seen[kind] = true
+  return compilers[kind](inner, ask)
 end
 
 function compilers.header(inner, ask)
   local name, value, read = texts.header_name(inner.name), inner.value, ask.header
+  table.insert(ask.seen.headers, name)
   return function(request)
     return read(request, name) == value
   end
@@ -144,24 +172,24 @@ function compilers.within(inner)
   end
 end
 
-function compilers.share(inner, ask, salt)
-  local read = ask.subject
+function compilers.share(inner, ask)
+  local read = ask.bucket
   return function(request)
-    local subject = read(request)
-    return subject ~= nil and bucket(salt, subject) < inner
+    local drawn = read(request)
+    return drawn ~= nil and drawn < inner
   end
 end
 
-local function compiled(list_, ask, salt)
+local function compiled(list_, ask)
   local of = {}
   for at, one in ipairs(list_) do
-    of[at] = _M.compile(one, ask, salt)
+    of[at] = _M.compile(one, ask)
   end
   return of
 end
 
-function compilers.all(inner, ask, salt)
-  local of = compiled(inner, ask, salt)
+function compilers.all(inner, ask)
+  local of = compiled(inner, ask)
   return function(request)
     for at = 1, #of do
       if not of[at](request) then
@@ -172,8 +200,8 @@ function compilers.all(inner, ask, salt)
   end
 end
 
-function compilers.any(inner, ask, salt)
-  local of = compiled(inner, ask, salt)
+function compilers.any(inner, ask)
+  local of = compiled(inner, ask)
   return function(request)
     for at = 1, #of do
       if of[at](request) then
@@ -184,8 +212,8 @@ function compilers.any(inner, ask, salt)
   end
 end
 
-compilers["not"] = function(inner, ask, salt)
-  local of = _M.compile(inner, ask, salt)
+compilers["not"] = function(inner, ask)
+  local of = _M.compile(inner, ask)
   return function(request)
     return not of(request)
   end

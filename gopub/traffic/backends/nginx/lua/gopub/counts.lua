@@ -1,6 +1,7 @@
 -- What the judge asks the edge itself for: the counters of some releases of one upstream. A tenth of what the page for
 -- Prometheus says, for it is asked at every look: each bound stands there once, and nothing that nobody judges by.
 
+local batch = require "gopub.batch"
 local cjson = require "cjson"
 local endpoint_series = require "gopub.endpoint_series"
 local series = require "gopub.series"
@@ -58,6 +59,7 @@ function _M.of(upstream, releases)
   if not text then
     return '"app":null,"env":null,"classes":[],"bounds":[],"series":[]'
   end
+  batch.settle()
   local doc, names, said = cjson.decode(text), wanted(releases), {}
   local endpoints, matches = endpoint_series.list(upstream), {}
   for at, endpoint in ipairs(endpoints) do

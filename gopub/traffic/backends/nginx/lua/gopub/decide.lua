@@ -3,14 +3,13 @@
 local address = require "gopub.address"
 local conditions = require "gopub.conditions"
 local murmur3 = require "gopub.murmur3"
-local shapes = require "gopub.shapes"
 local texts = require "gopub.text"
 
 local _M = {}
 
 local NULL = require("cjson").null
 local bucket = murmur3.bucket
-local byte = string.byte
+local byte, find, sub = string.byte, string.find, string.sub
 local X, G = byte("xg", 1, 2)
 
 local function some(track)
@@ -101,12 +100,15 @@ end
 
 local function cookie(request, name)
   local line = texts.joined(request.headers.cookie, ";")
-  for part in (line or ""):gmatch("[^;]+") do
-    local pair = texts.trim(part)
-    local ends = pair:find("=", 1, true)
-    if ends and pair:sub(1, ends - 1) == name then
-      return pair:sub(ends + 1)
+  local at, length = 1, line and #line or 0
+  while at <= length do
+    local stop = find(line, ";", at, true) or length + 1
+    local pair = texts.trim(sub(line, at, stop - 1))
+    local ends = find(pair, "=", 1, true)
+    if ends and sub(pair, 1, ends - 1) == name then
+      return sub(pair, ends + 1)
     end
+    at = stop + 1
   end
   return nil
 end
@@ -129,43 +131,64 @@ function _M.subject(route, request)
   return found ~= "" and found or nil
 end
 
-local ask = { header = header, cookie = cookie }
+-- The bucket of the subject, drawn once for all that ask for it; nil where there is none.
+local function bucket_of(route, request)
+  local drawn = request.bucket
+  if drawn == nil then
+    local subject = _M.subject(route, request)
+    drawn = subject and bucket(route.salt, subject) or false
+    request.bucket = drawn
+  end
+  return drawn or nil
+end
 
 -- What of a request a rule may look at, where the table's own words decide how.
 local function ask_by(route)
-  return setmetatable({
+  return {
+    header = header,
+    cookie = cookie,
     client = function(request)
       return _M.client(route, request)
     end,
-    subject = function(request)
-      return _M.subject(route, request)
+    bucket = function(request)
+      return bucket_of(route, request)
     end,
-  }, { __index = ask })
+    seen = { headers = {} },
+  }
 end
 
+-- The headers that a decision may read.
+local function headers_of(route, seen)
+  local names = seen.headers
+  if route.sticky == "header" then
+    names[#names + 1] = route.sticky_name
+  end
+  if route.sticky == "cookie" or seen.cookie then
+    names[#names + 1] = "cookie"
+  end
+  if route.trust then
+    names[#names + 1] = "x-gray-tag"
+    names[#names + 1] = "x-forwarded-for"
+  end
+  return names
+end
+
+-- The rules in order, and what of a request they look at.
 local function compile_rules(doc, route)
-  local compiled, by = {}, ask_by(route)
+  local ask = ask_by(route)
+  route.rules = {}
   for at, rule in ipairs(doc.rules) do
     local when = rule.when or { header = rule.header }
-    compiled[at] = {
+    route.rules[at] = {
       id = rule.id,
-      holds = conditions.compile(when, by, doc.salt),
+      holds = conditions.compile(when, ask),
       to = rule.to or "canary",
       ends = rule["until"],
     }
   end
-  return compiled
-end
-
--- Whether a rule looks at tags.
-local function looks_at_tags(rules)
-  local seen = { count = 0 }
-  for _, rule in ipairs(rules) do
-    if rule.when then
-      shapes.check(rule.when, "", seen)
-    end
-  end
-  return seen.tag == true
+  local seen = ask.seen
+  route.tags, route.headers = seen.tag == true, headers_of(route, seen)
+  route.asks_method, route.asks_path, route.asks_query = seen.method, seen.path, seen.query
 end
 
 local function by_rule(route, request)
@@ -186,7 +209,6 @@ function _M.compile(doc)
     stable = some(doc.stable) ~= nil,
     canary = some(doc.canary) ~= nil,
     ends = doc.lapse == "stable" and doc.canary_until ~= NULL and doc.canary_until or nil,
-    tags = looks_at_tags(doc.rules),
     weight = doc.weight,
     cold = compile_cold(doc),
     salt = doc.salt,
@@ -195,7 +217,7 @@ function _M.compile(doc)
     trust = compile_trust(doc.trust),
     tag_of = { stable = tag_of(doc.stable), canary = tag_of(doc.canary) },
   }
-  route.rules = compile_rules(doc, route)
+  compile_rules(doc, route)
   return route
 end
 
@@ -203,18 +225,19 @@ local function by_weight(route, request)
   if route.weight == 0 then
     return "stable", "default"
   end
-  local subject = _M.subject(route, request)
-  if not subject then
+  local drawn = bucket_of(route, request)
+  if not drawn then
     return "stable", "no-subject"
   end
-  if bucket(route.salt, subject) < weight_at(route, request.now) then
+  if drawn < weight_at(route, request.now) then
     return "canary", "weight"
   end
   return "stable", "default"
 end
 
 --- Track ("stable", "canary" or nil) and the name of the rule.
--- The request is {headers by lower-case name, address, trusted, now, method, path, query}.
+-- The request is {headers by lower-case name, address, trusted, now, method, path, query}; of the headers those that
+-- route.headers names, and method, path and query only where route.asks_… says so.
 function _M.decide(route, request)
   if not route.canary then
     if route.stable then
@@ -228,6 +251,7 @@ function _M.decide(route, request)
   if route.ends and request.now >= route.ends then
     return "stable", "lapsed"
   end
+  request.bucket = nil
   if route.tags then
     request.tags = conditions.tags(tag_list(request))
     if not request.tags then

@@ -32,22 +32,52 @@ local function last(value)
   return text.trim(comma and sub(value, #value - comma + 2) or value)
 end
 
+-- `read` of a text, remembered: a pattern costs more than all else that a request needs here.
+local function remembered(read)
+  local known, many = {}, 0
+  return function(value)
+    local found = known[value]
+    if found == nil then
+      found = read(value) or false
+      if #value > 300 then
+        return found or nil
+      end
+      if many >= 1000 then
+        known, many = {}, 0
+      end
+      known[value], many = found, many + 1
+    end
+    return found or nil
+  end
+end
+
 local function proto_of(value)
   local found = value and last(value):lower()
   return found and USUAL[found] and found or nil
 end
 
+local is_host = remembered(function(value)
+  local name = #value <= 259 and value:gsub(":%d+$", "") or ""
+  return name:find("^[%w._-]+$") or name:find("^%[[%x:.]+%]$")
+end)
+
 local function host_of(value)
   local found = value and last(value)
-  local name = found and #found <= 259 and found:gsub(":%d+$", "") or ""
-  return (name:find("^[%w._-]+$") or name:find("^%[[%x:.]+%]$")) and found or nil
+  return found and is_host(found) and found or nil
 end
 
-local function port_of(value)
-  local found = value and last(value) or ""
-  local number = found:find("^%d%d?%d?%d?%d?$") and tonumber(found) or 0
+local port_in = remembered(function(value)
+  local number = value:find("^%d%d?%d?%d?%d?$") and tonumber(value) or 0
   return number >= 1 and number <= 65535 and ("%d"):format(number) or nil
+end)
+
+local function port_of(value)
+  return value and port_in(last(value)) or nil
 end
+
+local port_after = remembered(function(host)
+  return port_of(host:match(":(%d+)$"))
+end)
 
 local function chain(request)
   local there = request.trusted and text.joined(request.headers["x-forwarded-for"], ", ") or nil
@@ -55,20 +85,20 @@ local function chain(request)
   return there and there ~= "" and remote and there .. ", " .. remote or remote or there
 end
 
---- The four values; nil where there is nothing to tell. `own` is what the edge saw: {proto, host, port}.
--- A proxy that tells the protocol and no port means the port of its host, or the usual one: not ours.
+--- What X-Forwarded-For, -Proto, -Host and -Port say; nil where there is nothing to tell. `own` is what the edge saw:
+-- {proto, host, port}. A proxy that tells the protocol and no port means the port of its host, or the usual one: not
+-- ours.
 function _M.values(request, own)
   local headers = request.trusted and request.headers or NONE
   local proto, host = proto_of(headers["x-forwarded-proto"]), host_of(headers["x-forwarded-host"]) or own.host
   local port = port_of(headers["x-forwarded-port"])
   if proto and not port then
-    port = port_of((host or ""):match(":(%d+)$")) or USUAL[proto]
+    port = host and port_after(host) or USUAL[proto]
   end
-  return { ["X-Forwarded-For"] = chain(request), ["X-Forwarded-Proto"] = proto or own.proto,
-    ["X-Forwarded-Host"] = host, ["X-Forwarded-Port"] = port or own.port }
+  return chain(request), proto or own.proto, host, port or own.port
 end
 
---- Their names.
-_M.NAMES = { "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port" }
+--- The headers that it reads.
+_M.READS = { "host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port" }
 
 return _M

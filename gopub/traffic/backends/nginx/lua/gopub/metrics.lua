@@ -2,6 +2,7 @@
 -- against the peer that failed it, whoever answered in the end.
 
 local answer = require "gopub.answer"
+local batch = require "gopub.batch"
 local cjson = require "cjson"
 local endpoint_series = require "gopub.endpoint_series"
 local identity = require "gopub.identity"
@@ -28,16 +29,14 @@ local function bucket(bounds, seconds)
   return at
 end
 
--- Never with an initial value: the series of a peer that has left may be dropped while its last request ends, and a
--- counter that nobody lists would stay for ever.
-local function count(key)
-  counters:incr(key, 1)
-end
+local count = batch.add
 
 local function time(histogram, seconds)
-  count(histogram[bucket(histogram.bounds, seconds)])
-  counters:incr(histogram.sum, seconds)
+  count(histogram[bucket(histogram.bounds, seconds)], 1)
+  count(histogram.sum, seconds)
 end
+
+local HUNDREDS = { [2] = "2xx", [3] = "3xx", [4] = "4xx", [5] = "5xx" }
 
 -- The class of an attempt that began an answer, which ended as `ending` says. A 5xx is one however it ended.
 local function class_of_answer(status, ending, stream)
@@ -46,7 +45,7 @@ local function class_of_answer(status, ending, stream)
   elseif status < 200 or status > 599 then
     return "5xx"
   elseif status >= 500 or ending == "whole" or (ending == "left" and stream) then -- leaving is how a stream ends
-    return math.floor(status / 100) .. "xx"
+    return HUNDREDS[(status - status % 100) / 100]
   end
   return ending
 end
@@ -73,9 +72,9 @@ local function add_endpoint(keys, found, seconds)
   if not keys or found == "left" then
     return
   end
-  count(FAILED[found] and keys.error or keys.ok)
+  count(FAILED[found] and keys.error or keys.ok, 1)
   if seconds and keys.bound then
-    count(seconds > keys.bound and keys.slow or keys.fine)
+    count(seconds > keys.bound and keys.slow or keys.fine, 1)
   end
 end
 
@@ -100,7 +99,7 @@ local function add(peer, endpoint, policy, flight, cold, status, sent, header, t
   else
     found = class_of_silence(status, tonumber(sent), total)
   end
-  count(keys.class[found])
+  count(keys.class[found], 1)
   local seconds = total and found ~= "connect" and found ~= "left" and latency(policy, by_header, header, total)
   if seconds then
     time(cold and keys.warming or keys.latency, seconds)
@@ -128,16 +127,17 @@ local NONE = {}
 function _M.observe(flight)
   local var, tried, cold = ngx.var, flight.tried, flight.cold or NONE
   local endpoint, policy = flight.endpoint, flight.route.latency
-  local last = #tried
+  local last = flight.tries
   if last == 1 then
     add(tried[1], endpoint, policy, flight, cold[1], var.upstream_status, var.upstream_bytes_sent,
       var.upstream_header_time, var.upstream_response_time)
   elseif last > 1 then
     local status, sent = split(var.upstream_status), split(var.upstream_bytes_sent)
     local header, response = split(var.upstream_header_time), split(var.upstream_response_time)
-    for at, peer in ipairs(tried) do
+    for at = 1, last do
       local whole = at == last and flight or nil
-      add(peer, endpoint, policy, whole, cold[at], status[at], sent[at], header[at], response[at])
+      local known = at > flight.from and endpoint or nil
+      add(tried[at], known, policy, whole, cold[at], status[at], sent[at], header[at], response[at])
     end
   end
 end
@@ -271,6 +271,7 @@ end
 
 --- GET /metrics.
 function _M.answer()
+  batch.settle()
   local lines, held = page(), inflight.read()
   for _, upstream in ipairs(tables.names()) do
     show_upstream(lines, upstream, held[upstream])

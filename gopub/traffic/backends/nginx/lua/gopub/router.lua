@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local address = require "gopub.address"
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
+local batch = require "gopub.batch"
 local context = require "gopub.context"
 local decide = require "gopub.decide"
 local endpoints = require "gopub.endpoints"
@@ -12,18 +13,46 @@ local forwarded = require "gopub.forwarded"
 local grpc = require "gopub.grpc"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
+local scan = require "gopub.scan"
 local tables = require "gopub.tables"
 
 local counters = ngx.shared.gopub_counters
+local get_request, cast = base.get_request, ffi.cast
 
 local _M = {}
 
 -- What is known of each request on its way, by the address of its nginx structure. Not ngx.ctx, which nginx wipes
 -- when error_page sends the request elsewhere: the peer's count would never go down again.
 local flights = {}
+local spare, spares = {}, 0 -- flights that have landed: a table for each request is work for the collector
 
 local function id()
-  return tonumber(ffi.cast("uintptr_t", base.get_request()))
+  return tonumber(cast("uintptr_t", get_request()))
+end
+
+-- A flight without anything of the request that it was for.
+local function cleared(flight)
+  local tried = flight.tried
+  for at = 1, flight.tries do
+    tried[at] = nil
+  end
+  flight.tries, flight.before, flight.from = 0, 0, 0 -- attempts; those of another location, table
+  flight.cold, flight.peer, flight.moved = nil, nil, false
+  flight.answering, flight.passed, flight.ended = nil, nil, nil
+  return flight
+end
+
+local function new_flight()
+  if spares == 0 then
+    return cleared({ tried = {}, tries = 0 })
+  end
+  spares = spares - 1
+  return spare[spares + 1]
+end
+
+local function land(flight)
+  spares = spares + 1
+  spare[spares] = cleared(flight)
 end
 
 -- Deciding -----------------------------------------------------------------------------------------------------
@@ -40,59 +69,102 @@ local function refuse(counter, text)
   return ngx.exit(ngx.HTTP_OK)
 end
 
-local function strip_claims(headers)
-  for name in pairs(headers) do
-    if forwarded.is_claim(name) then
-      ngx.req.clear_header(name)
+local MOST_KNOWN = 4096
+
+-- Whether the route trusts that address; remembered, for each of a client's requests comes from the same.
+local function trusts(route, remote)
+  if not route.trust then
+    return false
+  end
+  local found = route.known and route.known[remote]
+  if found == nil then
+    found = address.is_in(route.trust, remote)
+    if not route.known or route.many_known >= MOST_KNOWN then
+      route.known, route.many_known = {}, 0
+    end
+    route.known[remote], route.many_known = found, route.many_known + 1
+  end
+  return found
+end
+
+local function wants(route)
+  local names = { "baggage", unpack(route.headers) }
+  for _, name in ipairs(forwarded.READS) do
+    if route.trust or name == "host" then
+      names[#names + 1] = name
+    end
+  end
+  return scan.wants(names)
+end
+
+-- The request that is being decided. One table for all: nothing waits while one is.
+local request = { headers = {} }
+local claims = {}
+
+local function look_at(route)
+  local var = ngx.var
+  route.wants = route.wants or wants(route)
+  request.address = var.remote_addr
+  request.trusted = trusts(route, request.address)
+  request.now = ngx.now()
+  request.method = route.asks_method and ngx.req.get_method()
+  request.path = route.asks_path and var.uri
+  request.query = route.asks_query and var.args
+  local claimed = scan.read(route.wants, request.headers, claims)
+  if not request.trusted then
+    for at = 1, claimed do
+      ngx.req.clear_header(claims[at])
     end
   end
 end
 
-local function look_at(route)
-  local remote = ngx.var.remote_addr
-  local request = {
-    headers = ngx.req.get_headers(0), -- all of them: a header beyond the hundredth must not slip through
-    address = remote,
-    trusted = route.trust ~= nil and address.is_in(route.trust, remote),
-    now = ngx.now(),
-  }
-  if route.rules[1] then -- each is a call into nginx
-    request.method, request.path, request.query = ngx.req.get_method(), ngx.var.uri, ngx.var.args
-  end
-  if not request.trusted then
-    strip_claims(request.headers)
-  end
-  return request
-end
+local own = {}
 
-local function tell_origin(request)
-  local var = ngx.var
-  local values = forwarded.values(request, { proto = var.scheme, host = var.http_host, port = var.server_port })
-  for _, name in ipairs(forwarded.NAMES) do
-    ngx.req.set_header(name, values[name]) -- one line; without a value: none
-  end
+local function tell_origin()
+  local var, set = ngx.var, ngx.req.set_header
+  own.proto, own.host, own.port = var.scheme, request.headers.host, var.server_port
+  local chain, proto, host, port = forwarded.values(request, own)
+  set("X-Forwarded-For", chain) -- one line; without a value: none
+  set("X-Forwarded-Proto", proto)
+  set("X-Forwarded-Host", host)
+  set("X-Forwarded-Port", port)
 end
 
 local function settle(flight)
-  local peer = flight and flight.peer
+  local peer = flight.peer
   if peer then
     inflight.down(peer.inflight)
     flight.peer = nil
   end
 end
 
+local seconds_of = {}
+
 -- How long a connection to a peer may take to come about, in seconds; what is no such number is as if not said.
 local function patience()
-  local seconds = tonumber(ngx.var.gopub_connect_timeout)
-  return seconds and seconds >= 0.001 and seconds <= 60 and seconds or 2
+  local text = ngx.var.gopub_connect_timeout
+  local seconds = text and seconds_of[text]
+  if not seconds then
+    seconds = tonumber(text)
+    seconds = seconds and seconds >= 0.001 and seconds <= 60 and seconds or 2
+    if text and #text < 16 then -- of nginx's own files: few
+      seconds_of[text] = seconds
+    end
+  end
+  return seconds
 end
 
--- Which declared endpoint the client asked for: what error_page made of it is none of its own.
-local function endpoint(route, earlier)
-  if earlier and ngx.req.is_internal() then
-    return earlier.endpoint
+-- error_page sent on, to this location, what was decided before: track and rule stay, whatever its own path is. Only
+-- where the table has no such track any more it is decided anew.
+local function goes_on(flight, route)
+  local track = flight.route.key == route.key and route.tracks[flight.track.name]
+  if not track then
+    return false
   end
-  return route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), ngx.var.uri)
+  if flight.route ~= route then
+    flight.route, flight.track, flight.endpoint = route, track, nil
+  end
+  return true
 end
 
 --- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
@@ -103,27 +175,42 @@ function _M.decide(tells, protocol)
   if not route then
     return refuse("no-table", "this edge has no table for that upstream")
   end
-  local request = look_at(route)
+  local key, began = id(), ngx.req.start_time()
+  local flight = flights[key]
+  local again = false
+  if flight then -- error_page sent it here, or a location replaced our log phase
+    settle(flight)
+    again = flight.began == began and ngx.req.is_internal()
+    flight.before, flight.moved, flight.patience = flight.tries, false, patience()
+    flight.answering, flight.passed, flight.ended, flight.protocol = nil, nil, nil, protocol
+    if again and goes_on(flight, route) then
+      return
+    end
+  end
+  look_at(route)
   local track, rule = decide.decide(route, request)
   if rule == "no-subject" then
-    counters:incr(route.no_subject, 1) -- made with the table: an initial value could push others out of a full dict
+    batch.add(route.no_subject, 1)
   elseif rule == "bad-tags" then
-    counters:incr(route.bad_tags, 1)
+    batch.add(route.bad_tags, 1)
   end
   if not track then
     return refuse("no-peer", "no peer can take requests for that upstream")
   end
   context.pass(route, request, track, rule)
-  local key = id()
-  local earlier = flights[key] -- error_page sent it here, or a location replaced our log phase
-  settle(earlier)
-  if tells and not (earlier and ngx.req.is_internal()) then -- told once: the address must not be added again
-    tell_origin(request)
+  if tells and not (again and request.trusted) then -- told once: the address must not be added again
+    tell_origin()
   end
-  flights[key] = {
-    route = route, track = route.tracks[track], rule = rule, tried = {}, patience = patience(),
-    endpoint = endpoint(route, earlier), protocol = protocol,
-  }
+  if not flight then
+    flight = new_flight()
+    flight.patience = patience()
+    flights[key] = flight
+  elseif not again then
+    cleared(flight)
+  end
+  flight.from, flight.protocol = flight.tries, protocol
+  flight.began, flight.route, flight.track, flight.rule = began, route, route.tracks[track], rule
+  flight.endpoint = route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), ngx.var.uri)
 end
 
 -- Balancing ----------------------------------------------------------------------------------------------------
@@ -131,6 +218,7 @@ end
 -- Stable peers that failed a moment ago, with the time until which this worker lets them rest while others are there
 -- (nginx's own max_fails=1 fail_timeout=10s). A canary never rests: each of its failures is evidence.
 local resting = {}
+local rest_ends = 0 -- when the last of them does
 local REST = 10
 
 local function step(track)
@@ -141,12 +229,13 @@ end
 
 local function any_turn(track)
   local peer = step(track)
-  if next(resting) == nil or track.name == "canary" then
+  local now = ngx.now()
+  if now >= rest_ends or track.name == "canary" then
     return peer
   end
   for _ = 1, track.count do
     local until_then = resting[peer.inflight]
-    if not until_then or until_then <= ngx.now() then
+    if not until_then or until_then <= now then
       resting[peer.inflight] = nil
       return peer
     end
@@ -175,9 +264,10 @@ end
 -- a kept connection had been closed, nginx grants an attempt of its own accord: it takes the same way.
 local function next_peer(flight)
   local stable = flight.route.tracks.stable
-  local last = flight.tried[#flight.tried]
+  local last = flight.tries > flight.before and flight.tried[flight.tries] or nil
   if last and flight.track.name == "stable" then
-    resting[last.inflight] = ngx.now() + REST
+    rest_ends = ngx.now() + REST
+    resting[last.inflight] = rest_ends
   elseif last and stable and flight.route.fallback then
     flight.track = stable
     flight.rule = flight.rule .. "/fallback"
@@ -222,10 +312,11 @@ function _M.balance()
     ngx.log(ngx.ERR, "gopub: ", peer.host, ": ", problem)
     return ngx.exit(500)
   end
-  flight.tried[#flight.tried + 1] = peer
+  local at = flight.tries + 1
+  flight.tries, flight.tried[at] = at, peer
   if peer.ends and ngx.now() < peer.ends then
     flight.cold = flight.cold or {} -- for few requests only
-    flight.cold[#flight.tried] = true
+    flight.cold[at] = true
   end
   flight.peer = peer
   inflight.up(peer.inflight)
@@ -239,16 +330,31 @@ local function is_refused_body()
   return ngx.status == 413 and not ngx.var.upstream_status
 end
 
+-- The rule with the revision, put together once for many answers.
+local function said_of(route, rule)
+  local said = route.said
+  if not said then
+    said = {}
+    route.said = said
+  end
+  local text = said[rule]
+  if not text then
+    text = rule .. route.at_revision
+    said[rule] = text
+  end
+  return text
+end
+
 --- Header filter: says which peer of which release answered, by which rule of which revision. `ends` says that the
 -- location calls note_end, too: one that somebody wrote himself, or that is older, may not.
 function _M.name_peer(ends)
   local flight = flights[id()]
-  local peer = flight and flight.tried[#flight.tried]
+  local peer = flight and flight.tried[flight.tries]
   if peer then
     local header = ngx.header
     header["x-gopub-release"] = peer.release
     header["x-gopub-peer"] = peer.host
-    header["x-gopub-rule"] = flight.rule .. flight.route.at_revision
+    header["x-gopub-rule"] = said_of(flight.route, flight.rule)
     flight.answering = ends
   elseif is_refused_body() then
     ngx.header["x-gopub-rule"] = "none" -- the edge's own word, and not that of the service
@@ -275,6 +381,7 @@ function _M.log()
     flights[key] = nil
     settle(flight)
     metrics.observe(flight)
+    land(flight)
   end
 end
 

@@ -8,6 +8,7 @@
 
 local cjson = require("cjson").new()
 local address = require "gopub.address"
+local batch = require "gopub.batch"
 local decide = require "gopub.decide"
 local disk = require "gopub.disk"
 local endpoint_series = require "gopub.endpoint_series"
@@ -371,6 +372,7 @@ function _M.start()
   math.randomseed(ngx.worker.pid() + ngx.now() * 1000)
   process.end_with_parent()
   inflight.start()
+  batch.start()
 end
 
 return _M
