@@ -102,6 +102,9 @@ func (a Allow) Has(hostport string) bool {
 	if a.exact[host] {
 		return true
 	}
+	if !isName(host) {
+		return false
+	}
 	for _, suffix := range a.below {
 		if strings.HasSuffix(host, suffix) && len(host) > len(suffix) {
 			return true

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("gopub", "flows", "tasks", "blocks", "deployments")
+SOURCES = ("gopub", "flows", "tasks", "blocks", "deployments", "python")
 FILE_LINES, TEST_LINES, FUNCTION_LINES = 400, 600, 40
 KINDS = frozenset({".py", ".sh", ".lua", ".go"})
 
