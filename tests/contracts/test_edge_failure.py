@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -106,8 +107,9 @@ async def test_answers_and_silences_are_told_apart(edge, backends):
 async def test_a_client_that_gives_up_after_a_second_blames_the_peer_and_an_early_one_does_not(tmp_path, backends):
     async with running_edge(tmp_path) as edge:
         await edge.put(table_of(backends))
+        early = 0
         for patience in (0.0, 1.3):
-            client = edge.client()
+            client, begun = edge.client(), time.monotonic()
             asking = asyncio.create_task(client.ask("/held", headers=ME))
             while not backends[2].busy:  # noqa: ASYNC110 - another process asks
                 await asyncio.sleep(0.005)
@@ -115,12 +117,16 @@ async def test_a_client_that_gives_up_after_a_second_blames_the_peer_and_an_earl
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
             await client.close()
+            early += time.monotonic() - begun < 1  # a busy machine may be late with it
             await holding(edge, 0)
             backends[2].go_on.set()
             while backends[2].busy:  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.005)
             backends[2].go_on.clear()
-        assert attempts(await edge.metrics(), "b1") == {"timeout": 1, "left": 1}
+        found = attempts(await edge.metrics(), "b1")
+        assert sum(found.values()) == 2
+        assert found.get("left", 0) >= early
+        assert found["timeout"] >= 1
 
 
 async def holding(edge: LocalEdge, wanted: int) -> None:

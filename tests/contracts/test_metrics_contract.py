@@ -410,7 +410,7 @@ def _result(result: object) -> str:
 
 async def _trickle(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    for _ in range(40):
+    for _ in range(600):
         writer.write(b" ")
         await asyncio.sleep(0.1)
 
@@ -425,7 +425,7 @@ ILL = {
     "no number": (_http("200 OK", "application/json", _result([{"metric": {}, "value": [1, "x"]}])), "not JSON"),
     "empty": (_http("200 OK", "application/json", _result([])), "is the edge scraped?"),
     "hung up": (lambda _: None, "no connection"),
-    "slow": (lambda _: asyncio.sleep(3), "no answer in time"),
+    "slow": (lambda _: asyncio.sleep(60), "no answer in time"),
     "trickle": (_trickle, "no answer in time"),
 }
 

@@ -192,7 +192,7 @@ class Ground:
         project = project or self.repository(self.envs[env].app if env in self.envs else "hello")
         mine = {"PYTHONPATH": str(ROOT), "GOPUB_HOME": str(ROOT), **self.settings(env, **settings)}
         argv = [sys.executable, "-m", "gopub.cli.main", *words]
-        return await run(argv, cwd=project, env=base_environment(extra=mine), timeout=240, check=False)
+        return await run(argv, cwd=project, env=base_environment(extra=mine), timeout=300, check=False)
 
     # --- drivers
 

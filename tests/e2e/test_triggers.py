@@ -33,7 +33,7 @@ pytestmark = [
 ]
 AHEAD = 180.0
 """Seconds until the window opens, at least: the rollout that waits for it must be there by then, which it is after what
-takes as long as the first release took, and a little; three times that on a machine that is slow."""
+takes as long as the first release took, and a little; five times that on a machine that is slow."""
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def first(triggers: Triggers) -> dict[str, Any]:
 def opens(triggers: Triggers, first: dict[str, Any]) -> float:
     """When the window of `night` opens, for which 1.1.0 waits from now on."""
     took = _when(first, "end") - _when(first, "start")
-    at = (int(time.time() + max(AHEAD, 3 * took)) // 60 + 1) * 60.0
+    at = (int(time.time() + max(AHEAD, 5 * took)) // 60 + 1) * 60.0
     hours = [time.strftime("%H:%M", time.gmtime(moment)) for moment in (at, at + 7200)]
     aside(lambda: triggers.tag("1.1.0", window=f"{hours[0]}-{hours[1]} UTC"))
     return at

@@ -203,7 +203,7 @@ gitlab: {{token: {{file: hook.token}}}}
     async def prefect(self, *words: str) -> Result:
         """Prefect's own command."""
         argv = [sys.executable, "-m", "prefect", "--no-prompt", *words]
-        return await run(argv, cwd=self.folder, env=self.stack.environment(), timeout=120)
+        return await run(argv, cwd=self.folder, env=self.stack.environment(), timeout=300)
 
     async def _serve(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.serving, verify=PLAIN, trust_env=False, timeout=120.0) as http:
