@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from blocks.connection import DOCUMENTATION, ConnectionBlock
 from gopub.spec.kinds import Connection
@@ -32,3 +32,6 @@ class NginxEdges(ConnectionBlock):
     socket: str | None = Field(None, description="The control socket on an edge.")
     metrics: str | None = Field(None, description="The connection of kind prometheus that scrapes these edges.")
     logs: str | None = Field(None, description="The connection of kind journald, logfile or otlp for the hosts behind.")
+    sign: str | None = Field(None, description="The file with the private key that signs route tables, on each worker.")
+    passphrase: SecretStr | None = Field(None, description="What opens that key, where it has a passphrase.")
+    keys: list[str] = Field([], description="Files with public keys that edges believe besides, on each worker.")

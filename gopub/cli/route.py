@@ -28,7 +28,6 @@ from gopub.traffic.targets import taken_apart
 if TYPE_CHECKING:
     from gopub.fleet.protocol import FleetConnection
     from gopub.spec.models import Traffic
-    from gopub.traffic.protocol import EdgeFiles
     from gopub.wiring.project import Edges, Project
 
 app = typer.Typer(
@@ -130,9 +129,30 @@ def check_command(env: EnvOption = "", file: FileOption = Path()) -> None:
 
 
 @app.command()
-def install(env: EnvOption = "", file: FileOption = Path()) -> None:
-    """Lay gopub's own nginx files on each edge and reload it; where nginx refuses them the old ones stay in force."""
-    _say_files(file, env, install=True)
+def install(
+    env: EnvOption = "",
+    file: FileOption = Path(),
+    take_off: Annotated[
+        list[str] | None, typer.Option("--take-off", metavar="KEY", help="A key's fingerprint; repeatable.")
+    ] = None,
+) -> None:
+    """Lay gopub's nginx files and the keys that sign tables on each edge; where nginx refuses, the old ones stay."""
+    _say_files(file, env, install=True, off=tuple(take_off or ()))
+
+
+@app.command()
+def sign(env: EnvOption = "", file: FileOption = Path()) -> None:
+    """Sign the table that stands at the edges anew, as the journal knows it: for a first key, or another one."""
+    from gopub.usecases.sign_table import sign_table
+
+    project, _, _ = _edges(file, env)
+    acks = asyncio.run(sign_table(project, env or next(iter(project.spec.environments))))
+    for ack in acks:
+        say(f"edge {ack.edge}: {'signed' if ack.ok else ack.error}")
+    if not acks:
+        say("no edge has a table, so there is nothing to sign")
+    if not all(ack.ok for ack in acks):
+        raise typer.Exit(int(Exit.PARTIAL))
 
 
 def read_headers(lines: Sequence[str]) -> list[tuple[str, str]]:
@@ -202,26 +222,21 @@ def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
     return asyncio.run(_status(fleet_of(project), edges, traffic, project.spec.app, name))
 
 
-def _say_files(file: Path, env: str, *, install: bool) -> None:
-    from gopub.wiring.project import fleet_of
+def _say_files(file: Path, env: str, *, install: bool, off: tuple[str, ...] = ()) -> None:
+    from gopub.usecases.lay_keys import files_of
 
-    project, edges, _ = _edges(file, env)
-    found = asyncio.run(_files(fleet_of(project), edges, install=install))
+    project, _, _ = _edges(file, env)
+    found = asyncio.run(files_of(project, env or next(iter(project.spec.environments)), install=install, off=off))
     say("\n".join(say_files(one) for one in found))
     if not all(one.fine for one in found):
         raise typer.Exit(int(Exit.PARTIAL))
 
 
 def _edges(file: Path, env: str) -> tuple[Project, Edges, Traffic]:
-    from gopub.wiring.project import edges_of, open_project
+    from gopub.wiring.project import open_project, routed
 
     project = open_project(file)
-    environment = project.environment(env or _only(tuple(project.spec.environments)))
-    edges, traffic = edges_of(project, environment), environment.traffic
-    if edges is None or traffic is None:
-        problem = "this env has no traffic, so there is no edge to ask"
-        raise UsageError("GP507", problem, hint="add traffic: {router: NAME} to it in gopub.yaml")
-    return project, edges, traffic
+    return project, *routed(project, env or _only(tuple(project.spec.environments)))
 
 
 def _only(environments: tuple[str, ...]) -> str:
@@ -236,15 +251,5 @@ async def _status(
     fleet = open_fleet(way)
     try:
         return await open_router(edges.connection, edges.hosts, fleet).status(application, env, traffic.upstream)
-    finally:
-        await fleet.close()
-
-
-async def _files(way: FleetConnection, edges: Edges, *, install: bool) -> tuple[EdgeFiles, ...]:
-    from gopub.wiring.outside import look_at_files, open_fleet
-
-    fleet = open_fleet(way)
-    try:
-        return await look_at_files(edges, fleet, install=install)
     finally:
         await fleet.close()

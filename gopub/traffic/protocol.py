@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from gopub.errors import GopubError, PartialError
+from gopub.traffic.signed import EdgeSigning
 from gopub.traffic.table import RouteTable
 from gopub.units import say_seconds
 
@@ -55,6 +56,7 @@ class EdgeStatus:
     ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` and
     ``identity`` as in ``EdgeAck``. ``source`` is None where its tables come from nowhere but the driver. ``tables``
     is the version of ``route_table.json`` that it understands, 0 where edges of its kind have none.
+    ``signing`` is None where the edge says nothing of signatures.
     """
 
     edge: str
@@ -65,6 +67,7 @@ class EdgeStatus:
     identity: str = field(default="", compare=False)
     source: EdgeSource | None = field(default=None, compare=False)
     tables: int = field(default=0, compare=False)
+    signing: EdgeSigning | None = field(default=None, compare=False)
 
     @property
     def revision(self) -> int:

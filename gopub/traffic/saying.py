@@ -11,6 +11,7 @@ from gopub.traffic.explain import Explanation
 from gopub.traffic.outcomes import Outcome
 from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeSource, EdgeStatus, say_skew
 from gopub.traffic.replaying import MOST_USERS, Replayed
+from gopub.traffic.signed import EdgeSigning, say_signing
 from gopub.traffic.table import FULL, RouteTable, Rule, Track, to_json
 from gopub.units import say_seconds
 
@@ -66,12 +67,20 @@ def say_status(status: EdgeStatus, now: float) -> str:
     """One edge in a few lines; ``now`` is by our clock."""
     if status.error:
         return f"edge {status.edge}: {status.error}"
-    if status.table is None:
-        there = now + (status.skew or 0.0)
-        return "\n  ".join([f"edge {status.edge}: no table", *_source(status.source, there), *_clock(status.skew)])
     there = now + (status.skew or 0.0)
-    more = (*_source(status.source, there), *_clock(status.skew))
+    more = (*_keys(status, there), *_source(status.source, there), *_clock(status.skew))
+    if status.table is None:
+        return "\n  ".join([f"edge {status.edge}: no table", *more])
     return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, there), *more])
+
+
+def _keys(status: EdgeStatus, there: float) -> Iterator[str]:
+    if status.signing is None:
+        return
+    said = say_signing(status.signing, there)
+    if status.table is None:
+        next(said)  # there is no table that could be signed
+    yield from said
 
 
 def _source(source: EdgeSource | None, now: float) -> Iterator[str]:
@@ -140,4 +149,18 @@ def status_json(status: EdgeStatus) -> dict[str, Json]:
         "inflight": dict(status.inflight),
         "skew": status.skew,
         "source": asdict(status.source) if status.source else None,
+        "signing": _signing_json(status.signing),
+    }
+
+
+def _signing_json(found: EdgeSigning | None) -> Json:
+    if found is None:
+        return None
+    return {
+        "key": found.key or None,
+        "believed": found.believed,
+        "since": found.since,
+        "keys": list(found.keys),
+        "broken": dict(found.broken),
+        "refused": asdict(found.refused) if found.refused else None,
     }

@@ -8,6 +8,7 @@ from gopub.rollout.seat import refuse_start
 from gopub.rollout.wish import Wish
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.usecases.refuse_table_key import refuse_table_key
 from gopub.usecases.start import released
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
@@ -21,12 +22,14 @@ def refuse_project(folder: str, app: str, env: str, *, automatic: bool = False, 
 
     Raises:
         UsageError: GP942 there is no such env.
-        RefusedError: GP940 the project is of another app than ``app``; GP722 too many automatic rollbacks in a row.
+        RefusedError: GP940 the project is of another app than ``app``; GP722 too many automatic rollbacks in a row;
+            GP521 the key of route tables signs something else.
         LockedError: GP707, GP708 a rollout is active there.
     """
     project = open_project(folder)
-    project.environment(env)
+    environment = project.environment(env)
     refuse_other_app(project.spec.app, app)
+    refuse_table_key(project, environment)
     if not _is_active(project.spec.app, env, ours):
         refuse_start(settings.journal(), Wish(app=project.spec.app, env=env, automatic=automatic))
     return project.spec.app

@@ -20,6 +20,7 @@ from gopub.rollout.seat import resume, start
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all, edge_epoch, insist, is_settled, read_facts, statuses_of
 from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
+from gopub.usecases.refuse_table_key import refuse_table_key
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import no_ports, open_ports
@@ -37,7 +38,7 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
     journal = settings.journal()
     adopt(journal, settings.kits_folder())
     entry = await _entry(project, journal, wish)
-    async with _opened(project, wish.env, entry, journal, elsewhere) as ports:
+    async with _opened(project, wish.env, entry, journal, elsewhere, begins=not wish.rollout) as ports:
         patience = HOSTS_ANSWER_WITHIN if wish.rollout else None
         facts, silent = await ask_all(ports.fleet, ports.hosts, ports.environment.instance, patience=patience)
         epoch = await edge_epoch(ports, wish.app, wish.env, ports.environment)
@@ -69,13 +70,15 @@ async def _entry(project: Project, journal: Journal, wish: Wish) -> Entry:
 
 @asynccontextmanager
 async def _opened(
-    project: Project, env: str, entry: Entry, journal: Journal, elsewhere: Elsewhere | None
+    project: Project, env: str, entry: Entry, journal: Journal, elsewhere: Elsewhere | None, *, begins: bool = False
 ) -> AsyncIterator[Ports]:
     if entry.allowed is None:
         async with no_ports(project, env, journal) as ports:
             yield ports
         return
     project = await project.naming(entry.allowed.environment, elsewhere)
+    if begins:
+        refuse_table_key(project, entry.allowed.environment)
     async with open_ports(project, entry.allowed, journal=journal) as ports:
         yield ports
 

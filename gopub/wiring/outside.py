@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from gopub.clock import Clock, SystemClock
 from gopub.fleet.host import Host
@@ -14,7 +15,7 @@ from gopub.process import Executor
 from gopub.release.config import admission_signer
 from gopub.spec.connections import built_in
 from gopub.spec.models import Environment
-from gopub.traffic.door import Connect, RouterConnection
+from gopub.traffic.door import Connect, KeysLaid, RouterConnection
 from gopub.traffic.protocol import EdgeFiles, Router
 from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
@@ -22,6 +23,7 @@ from gopub.wiring.backends import BACKENDS, DOORS
 from gopub.wiring.counting import counters_of
 from gopub.wiring.ports import Ports
 from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of
+from gopub.wiring.table_keys import open_table_key
 
 
 def open_fleet(connection: FleetConnection | None = None) -> Fleet:
@@ -30,14 +32,22 @@ def open_fleet(connection: FleetConnection | None = None) -> Fleet:
 
 
 def open_router(connection: RouterConnection, edges: Sequence[Host], fleet: Fleet) -> Router:
-    """The edges of a connection, over the fleet's own channels."""
-    return connection.open(tuple(host.name for host in edges), _channels(edges, fleet))
+    """The edges of a connection, over the fleet's own channels; its key is opened at the first table."""
+    names, channels = tuple(host.name for host in edges), _channels(edges, fleet)
+    signing = connection.signing()
+    if signing is None:
+        return connection.open(names, channels)
+    return connection.open_signed(names, channels, partial(open_table_key, signing))
 
 
-async def look_at_files(edges: Edges, fleet: Fleet, *, install: bool) -> tuple[EdgeFiles, ...]:
-    """Whether every edge takes its files, or gopub's new ones, over the fleet's own channels."""
-    names = tuple(host.name for host in edges.hosts)
-    return await edges.connection.look_at_files(names, _channels(edges.hosts, fleet), install=install)
+async def look_at_files(
+    edges: Edges, fleet: Fleet, *, install: bool, laid: KeysLaid | None = None
+) -> tuple[EdgeFiles, ...]:
+    """Whether every edge takes its files, or gopub's new ones and keys, over the fleet's own channels."""
+    names, channels = tuple(host.name for host in edges.hosts), _channels(edges.hosts, fleet)
+    if laid is None:
+        return await edges.connection.look_at_files(names, channels, install=install)
+    return await edges.connection.look_at_files(names, channels, install=install, laid=laid)
 
 
 def _channels(edges: Sequence[Host], fleet: Fleet) -> Connect:

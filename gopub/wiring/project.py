@@ -12,7 +12,7 @@ from gopub.fleet.inventory import Inventory, InventoryConnection
 from gopub.fleet.protocol import FleetConnection
 from gopub.spec.connections import Connections
 from gopub.spec.loader import load_spec
-from gopub.spec.models import Environment, ReleaseSpec
+from gopub.spec.models import Environment, ReleaseSpec, Traffic
 from gopub.spec.references import environment_names, store_names
 from gopub.spec.selector import parse_selector
 from gopub.store.backends.directory import Directory
@@ -108,6 +108,20 @@ def edges_of(project: Project, environment: Environment) -> Edges | None:
     inventory = inventory_of(project.connections, connection.inventory)
     hosts = reached(project, inventory.select(parse_selector(connection.hosts)))
     return Edges(connection, hosts)
+
+
+def routed(project: Project, env: str) -> tuple[Edges, Traffic]:
+    """The edges of an env, and what gopub.yaml says of its traffic.
+
+    Raises:
+        UsageError: GP942 there is no such env; GP507 it has no traffic.
+    """
+    environment = project.environment(env)
+    edges = edges_of(project, environment)
+    if edges is None or environment.traffic is None:
+        raise UsageError("GP507", "this env has no traffic, so there is no edge to ask",
+                         hint="add traffic: {router: NAME} to it in gopub.yaml")  # fmt: skip
+    return edges, environment.traffic
 
 
 def hosts_of(project: Project, environment: Environment) -> tuple[Host, ...]:

@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gopub.evidence.keys import KeySigner
 from gopub.process import run
 from gopub.traffic import Peer, RouteTable, Track, encode
-from gopub.traffic.signed import DOMAIN, HEADER, TableKey
+from gopub.traffic.backends.nginx import NginxRouter
+from gopub.traffic.backends.nginx.install import look_at_files
+from gopub.traffic.door import KeysLaid
+from gopub.traffic.signed import DOMAIN, HEADER, EdgeSigning, TableKey
 from tests.contracts.edge_nginx import Answer, Backend, LocalEdge, route_table, running_edge
 from tests.contracts.tls_server import Authority
 from tests.support.ports import free_port
@@ -413,6 +416,68 @@ async def test_keys_change_under_load_and_nothing_is_lost(keyed, key, table):
     await asyncio.gather(*clients)
     assert set(seen) == {200}
     assert await signer(keyed) == (following.fingerprint, True)
+
+
+# As gopub itself does it ---------------------------------------------------------------------------------------------
+
+
+def driver(edge: LocalEdge, key: TableKey | None = None) -> NginxRouter:
+    """The driver's side, with this key."""
+
+    async def connect(name: str) -> LocalEdge:
+        del name
+        return edge
+
+    opening = None if key is None else lambda: key
+    return NginxRouter(("e1",), connect, socket=str(edge.socket), limit=300, key=opening)
+
+
+async def install(edge: LocalEdge, *keys: TableKey, off: tuple[TableKey, ...] = ()) -> None:
+    """What `gopub route install` does with this edge."""
+
+    async def connect(name: str) -> LocalEdge:
+        del name
+        return edge
+
+    laid = KeysLaid(tuple((one.fingerprint, one.pem) for one in keys), tuple(one.fingerprint for one in off))
+    nginx = ("sh", "-c", f'exec nginx -c {edge.root}/nginx.conf "$@"', "nginx")
+    [found] = await look_at_files(("e1",), connect, install=True, layout=edge.layout, nginx=nginx, laid=laid)
+    assert found.fine, found
+
+
+async def shown(edge: LocalEdge) -> EdgeSigning:
+    [found] = await driver(edge).status("hello", "lab", "hello")
+    assert found.signing, found
+    return found.signing
+
+
+async def test_signing_begins_changes_its_key_and_ends_while_a_table_stands(edge, backends):
+    """The whole way of the guide: sign first, then lay the key; the next one beside it; then the old one off."""
+    table = route_table(backends[:1], revision=10, epoch=5, token="seat", n=20)
+    first, following = table_key(), table_key()
+    assert (await driver(edge).put(table))[0].ok
+    assert (await shown(edge)).lost([first.fingerprint], ()) == ["hello"], "gopub route install refuses: GP527"
+    assert (await driver(edge, first).put(table))[0].ok
+    assert (await shown(edge)).lost([first.fingerprint], ()) == []
+    (keys_folder(edge)).mkdir()
+    (keys_folder(edge) / "notes.txt").write_text("of somebody else\n")
+    await install(edge, first)
+    found = await shown(edge)
+    assert (found.key, found.believed, found.keys) == (first.fingerprint, True, (first.fingerprint,))
+    [ack] = await driver(edge).put(replace(table, revision=11, n=21))
+    assert (ack.ok, ack.error) == (False, "GP520 the table is not signed (status 403)")
+    assert (await shown(edge)).refused.reason == "the table is not signed"
+    await install(edge, first, following)
+    assert (await driver(edge, following).put(table))[0].ok
+    assert (await shown(edge)).lost((), [first.fingerprint]) == []
+    await install(edge, following, off=(first,))
+    found = await shown(edge)
+    assert (found.key, found.believed, found.keys) == (following.fingerprint, True, (following.fingerprint,))
+    assert sorted(path.name for path in keys_folder(edge).iterdir()) == [f"{following.fingerprint}.pem", "notes.txt"]
+    await edge.restart()
+    assert (await edge.client().ask()).peer == "a1"
+    await install(edge, off=(following,))
+    assert (await driver(edge).put(replace(table, revision=12, n=22)))[0].ok, "with no key left nothing is asked for"
 
 
 CLEARING = "C.gopub_clear_errors()"

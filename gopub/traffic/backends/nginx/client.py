@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import SerializerFunctionWrapHandler, field_serializer, model_serializer
 
 from gopub.canon import Json, JsonError, bounded, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
 from gopub.process import Result
 from gopub.spec.fields import Word
+from gopub.spec.kinds import LocalPath, SecretRef
 from gopub.traffic.backends.nginx.counts import MOST_VALUES, read_counts
 from gopub.traffic.backends.nginx.files import EdgeLayout
 from gopub.traffic.backends.nginx.install import look_at_files
 from gopub.traffic.backends.nginx.told import read_source
-from gopub.traffic.door import Connect, RouterConnection
+from gopub.traffic.door import Connect, KeysLaid, RouterConnection, TableSigning
 from gopub.traffic.protocol import EdgeAck, EdgeCounts, EdgeFiles, EdgeStatus
+from gopub.traffic.signed import HEADER, TableKey, read_signing
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
 
@@ -34,15 +38,44 @@ class Nginx(RouterConnection):
     kind: Literal["nginx"] = "nginx"
     socket: Word = "/run/gopub/edge.sock"
     """The control socket on an edge."""
+    sign: LocalPath | None = None
+    """The file with the private key (PEM) that signs route tables; without it they go unsigned."""
+    passphrase: SecretRef | None = None
+    """What opens that key, where it has a passphrase."""
+    keys: tuple[LocalPath, ...] = ()
+    """Files with public keys (PEM) that edges believe besides, while one key takes the place of another."""
+
+    @field_serializer("passphrase")
+    def _where(self, secret: SecretRef | None) -> dict[str, str] | None:
+        """As a kit is read back: by variable or file. What only a Block or a plug-in knows a kit does not."""
+        if secret is None or not (secret.env or secret.file):
+            return None
+        return {"env": secret.env} if secret.env else {"file": str(secret.file)}
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A kit without a key is one that an older gopub reads."""
+        whole: dict[str, Any] = written(self)
+        return {name: value for name, value in whole.items() if value or name not in ("sign", "passphrase", "keys")}
+
+    def signing(self) -> TableSigning | None:
+        """The key of ``sign``."""
+        return TableSigning(self.sign, self.passphrase, self.keys) if self.sign else None
 
     def open(self, edges: Sequence[str], connect: Connect) -> NginxRouter:
         """The edges, over channels that ``connect`` gives."""
         return NginxRouter(tuple(edges), connect, socket=self.socket)
 
-    async def look_at_files(self, edges: Sequence[str], connect: Connect, *, install: bool) -> tuple[EdgeFiles, ...]:
+    def open_signed(self, edges: Sequence[str], connect: Connect, key: Callable[[], TableKey]) -> NginxRouter:
+        """The same, with tables that are signed."""
+        return NginxRouter(tuple(edges), connect, socket=self.socket, key=key)
+
+    async def look_at_files(
+        self, edges: Sequence[str], connect: Connect, *, install: bool, laid: KeysLaid | None = None
+    ) -> tuple[EdgeFiles, ...]:
         """As nginx -t says it; ``install``: gopub's files first, and back again where it refuses them."""
         layout = replace(EdgeLayout(), socket=self.socket)
-        return await look_at_files(edges, connect, install=install, layout=layout)
+        return await look_at_files(edges, connect, install=install, layout=layout, laid=laid)
 
 
 class NginxRouter:
@@ -56,10 +89,12 @@ class NginxRouter:
         socket: str = "/run/gopub/edge.sock",
         limit: float = 10.0,
         clock: Clock | None = None,
+        key: Callable[[], TableKey] | None = None,
     ) -> None:
         """Know the edges by name; ``limit`` seconds per edge and request, connecting included.
 
-        ``clock`` is the one that the edges' clocks are held against, by default this machine's.
+        ``clock`` is the one that the edges' clocks are held against, by default this machine's. ``key`` opens the key
+        that signs tables, once; without it they go unsigned.
 
         Raises:
             UsageError: GP504 there is no edge.
@@ -72,11 +107,17 @@ class NginxRouter:
             )
         self._edges, self._connect, self._socket, self._limit = tuple(edges), connect, socket, limit
         self._clock = clock or SystemClock()
+        self._open_key = key
+        self._key: TableKey | None = None
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
         """Order every edge at once; each acknowledges once the table is on its disk."""
-        body = encode(table)
-        return tuple(await asyncio.gather(*(self._put(edge, table, body) for edge in self._edges)))
+        try:
+            order = await self._ordered(table)
+        except GopubError as error:  # going back goes on without: the canary's term ends by itself
+            why = f"the table could not be signed: {error.code} {error.problem}"
+            return tuple(EdgeAck(edge, ok=False, revision=0, error=why) for edge in self._edges)
+        return tuple(await asyncio.gather(*(self._put(edge, table, order) for edge in self._edges)))
 
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """Ask every edge at once for the table of that upstream; one of another app or env is an error."""
@@ -96,16 +137,25 @@ class NginxRouter:
     async def close(self) -> None:
         """Nothing of our own is open."""
 
-    async def _put(self, edge: str, table: RouteTable, body: bytes) -> EdgeAck:
+    async def _ordered(self, table: RouteTable) -> _Order:
+        """The table's bytes and, with a key, their signature; a thread opens the key, for that takes a while."""
+        body = encode(table)
+        if self._open_key is None:
+            return _Order(body)
+        if self._key is None:
+            self._key = await asyncio.to_thread(self._open_key)
+        return _Order(body, self._key.header(body))
+
+    async def _put(self, edge: str, table: RouteTable, order: _Order) -> EdgeAck:
         try:
-            answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", body)
+            answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", order.body, order.signature)
             return EdgeAck(
                 edge, ok=True, revision=_revision(answer.json), skew=answer.skew, identity=identity_of(answer.json)
             )
         except _EdgeError as error:
             if error.code == "GP501" and table.endpoints:  # an edge of an older version: it routes, and counts no such
                 plain = replace(table, endpoints=())
-                return await self._put(edge, plain, encode(plain))
+                return await self._put(edge, plain, await self._ordered(plain))
             older = error.code == "GP501"  # a shape that this side checked
             hint = "; its files are older: update the edges first (`gopub route install`)" if older else ""
             return EdgeAck(edge, ok=False, revision=error.revision, error=f"{error}{hint}")
@@ -120,10 +170,10 @@ class NginxRouter:
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 
-    async def _ask(self, edge: str, method: str, path: str, body: bytes) -> _Answer:
+    async def _ask(self, edge: str, method: str, path: str, body: bytes, signature: str = "") -> _Answer:
         try:
             async with asyncio.timeout(self._limit):
-                return await self._exec(edge, self._argv(method, path), body)
+                return await self._exec(edge, self._argv(method, path, signature), body)
         except TimeoutError as error:
             raise _EdgeError(f"no answer within {self._limit:g}s") from error
         except (GopubError, OSError) as error:
@@ -144,13 +194,22 @@ class NginxRouter:
         answer = _read(done)
         return _Answer(answer, skew_of(answer, begun, ended))
 
-    def _argv(self, method: str, path: str) -> list[str]:
+    def _argv(self, method: str, path: str, signature: str) -> list[str]:
         limit = f"{max(1.0, self._limit - 1):g}"
+        signed = ["--header", f"{HEADER}: {signature}"] if signature else []
         return [
             "curl", "--silent", "--show-error", "--max-time", limit, "--unix-socket", self._socket,
-            "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json",
+            "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json", *signed,
             "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{path}",
         ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A table's bytes as they are put, and their signature's header, empty where there is none."""
+
+    body: bytes
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +289,9 @@ def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> E
     if not isinstance(every, dict):
         return EdgeStatus(edge, error="its status has no upstreams")
     own = every.get(upstream)
+    signing = read_signing(answer, upstream)
     if not isinstance(own, dict):
-        return EdgeStatus(edge)
+        return EdgeStatus(edge, signing=signing)
     try:
         table = from_json(own.get("table"))
     except GopubError as error:
@@ -243,4 +303,4 @@ def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> E
     inflight = {host: n for host, n in counted.items() if isinstance(n, int) and not isinstance(n, bool)}
     if len(inflight) != len(counted):  # a host that seems idle would be restarted under its requests
         return EdgeStatus(edge, error="its counts of requests cannot be read")
-    return EdgeStatus(edge, table, inflight)
+    return EdgeStatus(edge, table, inflight, signing=signing)

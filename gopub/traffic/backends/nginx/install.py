@@ -12,7 +12,7 @@ from gopub.canon import bounded
 from gopub.errors import GopubError
 from gopub.process import Result
 from gopub.traffic.backends.nginx.files import EdgeLayout, edge_files
-from gopub.traffic.door import Connect
+from gopub.traffic.door import Connect, KeysLaid
 from gopub.traffic.protocol import EdgeFiles
 
 _SCRIPT = files("gopub.traffic.backends.nginx").joinpath("install.sh").read_text(encoding="utf-8")
@@ -20,6 +20,8 @@ _REFUSED, _NOT_RUNNING, _NOT_TAKEN_UP = 3, 4, 5
 _MOST = 20
 """Lines of what nginx says."""
 _LIMIT = 60.0
+_OFF = "keys/.off"
+"""Names the keys that the script takes off; it takes this file away as well."""
 
 
 async def look_at_files(
@@ -29,8 +31,9 @@ async def look_at_files(
     install: bool,
     layout: EdgeLayout | None = None,
     nginx: Sequence[str] = ("nginx",),
+    laid: KeysLaid | None = None,
 ) -> tuple[EdgeFiles, ...]:
-    """Ask the nginx of every edge about its files; ``install``: one edge after another gets ours first.
+    """Ask the nginx of every edge about its files; ``install``: one edge after another gets ours first, and these keys.
 
     An edge whose nginx refuses them, or tries them and cannot use them, has its old ones again, and the next ones are
     not touched.
@@ -38,7 +41,7 @@ async def look_at_files(
     chosen = layout or EdgeLayout()
     mode, error_log = "install" if install else "check", f"{chosen.log}/error.log"
     argv = ("sh", "-c", _SCRIPT, "sh", chosen.config, chosen.pid, error_log, mode, *nginx)
-    body = archive(chosen) if install else b""
+    body = archive(chosen, laid) if install else b""
     if not install:
         return tuple(await asyncio.gather(*(_ask(edge, connect, argv, body) for edge in edges)))
     done: list[EdgeFiles] = []
@@ -50,15 +53,19 @@ async def look_at_files(
     return (*done, *(EdgeFiles(edge, fine=False, said="not touched, as the edge before was refused") for edge in left))
 
 
-def archive(layout: EdgeLayout) -> bytes:
+def archive(layout: EdgeLayout, laid: KeysLaid | None = None) -> bytes:
     """What belongs into the folder of gopub on an edge, as tar; the same files are the same bytes."""
+    own = f"{layout.config}/"
+    files = {path.removeprefix(own): content for path, content in edge_files(layout).items() if path.startswith(own)}
+    files |= {f"keys/{name}.pem": pem for name, pem in laid.keys} if laid else {}
+    if laid and laid.off:
+        files[_OFF] = "".join(f"{name}\n" for name in laid.off).encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, content in sorted(edge_files(layout).items()):
-            if path.startswith(f"{layout.config}/"):
-                entry = tarfile.TarInfo(path.removeprefix(f"{layout.config}/"))
-                entry.size, entry.mode = len(content), 0o644
-                tar.addfile(entry, io.BytesIO(content))
+        for path, content in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 

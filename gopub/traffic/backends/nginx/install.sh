@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lays gopub's files of an edge, and keeps them only where nginx takes them; what it says goes to stdout.
 #   sh -c "$(cat install.sh)" sh DIR PID_FILE ERROR_LOG check|install NGINX [ARGUMENT...]
-# On stdin is a tar archive of what belongs into DIR. Files of others in DIR stay.
+# On stdin is a tar archive of what belongs into DIR. Files of others in DIR stay, but the keys that keys/.off names.
 # Ends with 0 (fine), 3 (nginx refuses), 4 (fine, and nginx does not run) or 5 (the nginx that runs did not take them up:
 # `nginx -t` binds no port and asks for no memory). After 3 and 5 the old files lie there again.
 
@@ -30,6 +30,12 @@ rm -rf "$dir.new" "$dir.gone"
 mkdir -p "$dir.new"
 [ ! -d "$dir" ] || cp -a "$dir/." "$dir.new/"
 tar -x -f - -C "$dir.new" --no-same-owner --no-same-permissions
+if [ -f "$dir.new/keys/.off" ]; then
+    while read -r key; do
+        rm -f "$dir.new/keys/$key.pem"
+    done <"$dir.new/keys/.off"
+    rm "$dir.new/keys/.off"
+fi
 
 trap 'back; exit 1' HUP INT TERM
 mkdir -p "$dir" # none yet: an empty one is what to go back to

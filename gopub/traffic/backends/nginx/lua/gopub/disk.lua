@@ -75,7 +75,8 @@ local function sync_directory(path)
 end
 
 --- Puts `body` at directory/name; true when it is on the disk, else nil and the reason, with the old file in place.
-function _M.replace(directory, name, body)
+-- With `more` the directory is left to the next file that is put there: file systems keep renames in their order.
+function _M.replace(directory, name, body, more)
   local path = directory .. "/" .. name
   local temporary = ("%s/.%s.%d"):format(directory, name, ngx.worker.pid())
   local fine, problem = write_synced(temporary, body)
@@ -86,7 +87,7 @@ function _M.replace(directory, name, body)
     C.unlink(temporary)
     return nil, problem
   end
-  return sync_directory(directory)
+  return more or sync_directory(directory)
 end
 
 --- Takes a file away; it may be gone.

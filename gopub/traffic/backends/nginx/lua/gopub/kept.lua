@@ -10,13 +10,13 @@ local function beside(upstream, digest)
   return (".%s.json.%s.sig"):format(upstream, digest)
 end
 
---- Keeps the signature of a table that lies there, or will; true, or nil and the reason.
-function _M.sign(directory, upstream, text, signed)
+--- Keeps the signature of a table that lies there, or is put next (`more`); true, or nil and the reason.
+function _M.sign(directory, upstream, text, signed, more)
   local digest = signature.digest(text)
   if not digest then
     return nil, "nginx has no libcrypto"
   end
-  return disk.replace(directory, beside(upstream, digest), signed)
+  return disk.replace(directory, beside(upstream, digest), signed, more)
 end
 
 local function forget(directory, upstream, text)
@@ -29,7 +29,7 @@ end
 --- Puts a table and its signature (nil: it has none) in the place of `old`, the text that was in force (nil: none).
 function _M.replace(directory, upstream, text, signed, old)
   if signed then
-    local fine, problem = _M.sign(directory, upstream, text, signed)
+    local fine, problem = _M.sign(directory, upstream, text, signed, true)
     if not fine then
       return nil, problem
     end
