@@ -22,7 +22,15 @@ from gopub.traffic import EdgeStatus, Explanation, Request, RouteTable, explain,
 from gopub.traffic.accesslog import read_log
 from gopub.traffic.outcomes import Outcome, outcomes, reason
 from gopub.traffic.replaying import replayed
-from gopub.traffic.saying import say_explanation, say_files, say_outcomes, say_replayed, say_status, status_json
+from gopub.traffic.saying import (
+    say_explanation,
+    say_files,
+    say_outcomes,
+    say_replayed,
+    say_status,
+    say_trust,
+    status_json,
+)
 from gopub.traffic.targets import taken_apart
 
 if TYPE_CHECKING:
@@ -83,7 +91,7 @@ def explain_command(
         return
     for edge, explanation in found.items():
         say(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
-        for line in say_outcomes(rules[edge]):
+        for line in (*say_outcomes(rules[edge]), *say_trust(tables[edge], requests[edge])):
             say(f"  {line}")
 
 

@@ -101,7 +101,8 @@ def check(
         say(line, err=True)
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
     admitted = [] if as_json else [_admitted(loaded, path.parent, name) for name in environments]
-    _show(loaded, env, selected, judged, admitted, as_json=as_json)
+    believed = [] if as_json else [line for name in environments for line in _believed(loaded, connections, name)]
+    _show(loaded, env, selected, judged, [*admitted, *believed], as_json=as_json)
 
 
 def _projects(folder: Path) -> Iterator[GopubError]:
@@ -120,12 +121,50 @@ def _projects(folder: Path) -> Iterator[GopubError]:
 
 def _warned(loaded: Loaded, environments: tuple[str, ...]) -> Iterator[str]:
     """What is right and yet hardly meant."""
+    from gopub.spec.texts import INVENTORY
     from gopub.spec.trusting import too_wide
 
     for name in environments:
         traffic = loaded.spec.environments[name].traffic
         if traffic and (said := too_wide(traffic.trust)):
             yield f"{name}: warning: {said}"
+        if traffic and traffic.trust == (INVENTORY,) and _asks_for_tags(loaded, name):
+            yield (
+                f"{name}: a route asks for tags, and edges believe hosts of the inventory alone (traffic.trust): name "
+                "the gateway that tags users, where it is none of them"
+            )
+
+
+def _believed(loaded: Loaded, connections: Connections, env: str) -> Iterator[str]:
+    """Whom its edges believe; names are looked up when a rollout is planned, not here."""
+    from ipaddress import ip_address
+
+    from gopub.plan.trusted import networks, told_left_out
+    from gopub.spec.texts import INVENTORY
+    from gopub.wiring.project import house_of
+
+    environment = loaded.spec.environments[env]
+    if environment.traffic is None or INVENTORY not in environment.traffic.trust:
+        return
+    named, house = 0, {}
+    for host in house_of(connections, environment):
+        try:
+            house[host.name] = (str(ip_address(host.address)),)
+        except ValueError:
+            named += 1
+    found = networks(environment.traffic.trust, house)
+    shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    hosts = f"{named} host{'' if named == 1 else 's'}"
+    names = f"{' and ' if found else ''}the addresses of {hosts} by name, when a rollout begins" if named else ""
+    yield f"{env}: edges believe {shown}{names or ('' if found else 'nobody')} (traffic.trust)"
+    yield from (f"{env}: {line}" for line in told_left_out(house))
+
+
+def _asks_for_tags(loaded: Loaded, env: str) -> bool:
+    from gopub.spec.route import text_of
+
+    steps = loaded.spec.environments[env].rollout.steps
+    return any(step.route is not None and '"tag"' in text_of(step.route) for step in steps)
 
 
 def _admitted(loaded: Loaded, project: Path, env: str) -> str:

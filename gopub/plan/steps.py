@@ -14,6 +14,7 @@ from gopub.plan import keeping
 from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
+from gopub.plan.trusted import networks
 from gopub.release.model import Release
 from gopub.spec.endpoints import AUTO
 from gopub.spec.models import Environment, Judge, Step, Traffic
@@ -35,11 +36,13 @@ def plan_rollout(
     serving: Collection[str] = (),
     notes: tuple[str, ...] = (),
     starts: Starts | None = None,
+    house: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Everything that the rollout will do.
 
     ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to,
-    ``notes`` what a person must know besides, ``starts`` how the hosts of the stable release were when it was promoted.
+    ``notes`` what a person must know besides, ``starts`` how the hosts of the stable release were when it was promoted,
+    ``house`` the addresses of all hosts of the inventory.
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
@@ -62,7 +65,7 @@ def plan_rollout(
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
     told = (*notes, *((say_seen(seen),) if seen is not None else ()), *_notes(mode, stable, planned, facts))
     plan = _keeping(_frozen(rollout, release, env, environment, stable, planned, mode, told, keep), environment)
-    return _at_the_edge(plan, traffic, environment.judge, seen) if traffic else plan
+    return _at_the_edge(plan, traffic, environment.judge, seen, house or {}) if traffic else plan
 
 
 def _keeping(plan: Plan, environment: Environment) -> Plan:
@@ -113,14 +116,16 @@ def _frozen(
     )
 
 
-def _at_the_edge(plan: Plan, traffic: Traffic, judge: Judge, warmup_seen: float | None) -> Plan:
+def _at_the_edge(
+    plan: Plan, traffic: Traffic, judge: Judge, warmup_seen: float | None, house: Mapping[str, Sequence[str]]
+) -> Plan:
     """The plan with how its edges give requests to these hosts."""
     return replace(
         plan,
         drain=traffic.drain,
         upstream=traffic.upstream,
         sticky=traffic.sticky,
-        trust=traffic.trust,
+        trust=networks(traffic.trust, house),
         latency=traffic.latency,
         tag=traffic.tag,
         warmup=warmup_seen or traffic.warmup,

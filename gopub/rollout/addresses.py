@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gopub.errors import GopubError
@@ -19,6 +19,32 @@ async def by_address(hosts: Sequence[Host]) -> tuple[Host, ...]:
         GopubError: GP731 a name has no address, or an address is good on one link only.
     """
     return tuple(await asyncio.gather(*(_by_address(host) for host in hosts)))
+
+
+async def house_by_address(hosts: Sequence[Host]) -> Mapping[str, tuple[str, ...]]:
+    """All addresses of each host; none where its name has none, or none is told soon: only its own calls suffer."""
+    asked = {host.name: asyncio.ensure_future(_all_of(host.address)) for host in hosts}
+    if asked:
+        _, late = await asyncio.wait(asked.values(), timeout=_PATIENCE)
+        for one in late:
+            one.cancel()
+    return {name: one.result() if one.done() and not one.cancelled() else () for name, one in asked.items()}
+
+
+_PATIENCE = 15.0
+"""Seconds for all names together: a plan does not wait for a name server that is away."""
+
+
+async def _all_of(name: str) -> tuple[str, ...]:
+    try:
+        return (str(ipaddress.ip_address(name)),)
+    except ValueError:
+        pass
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(dict.fromkeys(str(where[0]).partition("%")[0] for *_, where in found))
 
 
 async def _by_address(host: Host) -> Host:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gopub.fleet.facts import HostFacts
@@ -19,8 +19,9 @@ from gopub.plan import lines
 from gopub.plan.model import Plan, ReleaseRef
 from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
 from gopub.plan.steps import endpoints, plan_rollout
+from gopub.plan.trusted import told_left_out
 from gopub.release.model import Release
-from gopub.rollout.addresses import by_address
+from gopub.rollout.addresses import by_address, house_by_address
 from gopub.rollout.box import box
 from gopub.rollout.brake import brake
 from gopub.rollout.payload import render_all
@@ -28,6 +29,7 @@ from gopub.rollout.run import Run
 from gopub.rollout.survey import statuses_of
 from gopub.rollout.tables import asked_of_edges
 from gopub.spec.endpoints import AUTO
+from gopub.spec.texts import INVENTORY
 from gopub.traffic.protocol import agree_on_tables
 from gopub.wiring.ports import Ports
 
@@ -69,10 +71,11 @@ async def make_plan(
     edges = await statuses_of(ports, release.app, env, ports.environment)
     serving = {host for edge in edges if edge.table for host in edge.table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
+    house, left = await _house(ports)
     unable = await _unable(ports.metrics, release.app, env)
     planned = plan_rollout(
         rollout, release, env, ports.environment, hosts, facts, renders, stable,
-        counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable),
+        counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable, *left), house=house,
         starts=starts_of_stable(ports.journal, release.app, env),
     )  # fmt: skip
     agree_on_tables(asked_of_edges(planned), {edge.edge: edge.tables for edge in edges if not edge.error})
@@ -80,6 +83,15 @@ async def make_plan(
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))
     return replace(planned, notes=(*planned.notes, *told_before))
+
+
+async def _house(ports: Ports) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:
+    """Who calls through the edges and is believed, and what a person must know of those who are not."""
+    traffic = ports.environment.traffic
+    if traffic is None or INVENTORY not in traffic.trust:
+        return {}, ()
+    house = await house_by_address(ports.house)
+    return house, told_left_out(house)
 
 
 async def _unable(metrics: object, app: str, env: str) -> tuple[str, ...]:

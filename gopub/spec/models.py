@@ -32,15 +32,16 @@ from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
 from gopub.spec.own import OwnMetrics, moved
 from gopub.spec.route import Route
 from gopub.spec.texts import (
+    INVENTORY,
     EndpointPatterns,
     GoVersion,
     Inside,
-    Network,
     Package,
     SelectorText,
     Sticky,
     TagName,
     Target,
+    Trusted,
     UserName,
     VariableName,
     WindowText,
@@ -156,8 +157,8 @@ class Traffic(Model):
     """
     latency: Literal["auto", "header", "total"] = "auto"
     """Which time of an answer is its latency: to its header, to its end (total), or auto: by what is in it."""
-    trust: tuple[Network, ...] = ()
-    """Networks whose X-Forwarded-* and gray headers are believed."""
+    trust: tuple[Trusted, ...] = (INVENTORY,)
+    """Networks whose X-Forwarded-* and gray headers are believed; inventory: its hosts, and the edges."""
     tag: TagName | None = Field(None, examples=["orders-v2"])
     """What x-gray-tag carries on from requests that got the canary, for a route of the next service to ask for."""
 

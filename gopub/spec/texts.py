@@ -125,6 +125,10 @@ def _network(value: str) -> str:
     return str(plain) if "/" in value else str(plain.network_address)
 
 
+def _trusted(value: str) -> str:
+    return value if value == INVENTORY else _network(value)
+
+
 def _unmapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """The network of IPv4 that one of IPv6 stands for: what an edge that listens for IPv4 alone sees of its peers."""
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
@@ -175,6 +179,12 @@ Target = Annotated[Word, AfterValidator(_target)]
 
 Network = Annotated[Word, AfterValidator(_network)]
 """An address or a network in CIDR form."""
+
+INVENTORY = "inventory"
+"""In ``traffic.trust``: every host of the environment's inventory, and the edges."""
+
+Trusted = Annotated[Word, AfterValidator(_trusted)]
+"""An address, a network, or the word for the house's own hosts."""
 
 EndpointPattern = Annotated[Word, AfterValidator(_pattern)]
 """A path, with a method or without, see endpoints.py; or ``auto``."""

@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from gopub.spec.texts import INVENTORY
+
 _V4: TypeAlias = ipaddress.IPv4Network
 _V6: TypeAlias = ipaddress.IPv6Network
 WIDEST_V4, WIDEST_V6 = 8, 16
@@ -26,7 +28,8 @@ def too_wide(trust: Sequence[str]) -> str:
 
 def _joined(trust: Sequence[str], version: int) -> Iterator[_V4 | _V6]:
     """The networks of one kind, those that lie side by side as one: two halves are the whole."""
-    mine = [one for one in map(ipaddress.ip_network, trust) if one.version == version]
+    written = (ipaddress.ip_network(text) for text in trust if text != INVENTORY)
+    mine = [one for one in written if one.version == version]
     yield from ipaddress.collapse_addresses(mine)  # type: ignore[type-var] # all of one kind
 
 

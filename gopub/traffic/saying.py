@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from gopub.canon import Json
+from gopub.traffic.addresses import Networks
+from gopub.traffic.asked import Request
 from gopub.traffic.conditions import said
 from gopub.traffic.explain import Explanation
+from gopub.traffic.headers import OURS
 from gopub.traffic.outcomes import Outcome
 from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeSource, EdgeStatus, say_skew
 from gopub.traffic.replaying import MOST_USERS, Replayed
@@ -21,6 +24,18 @@ def say_explanation(found: Explanation, *, revision: int, edge: str = "", skew: 
     where = f"{found.track} {found.release}: {', '.join(found.hosts)}" if found.hosts else "nowhere: 503"
     whose = f"edge {edge}, " if edge else ""
     return "\n  ".join([where, f"rule {found.rule} ({whose}revision {revision}): {found.why}", *_clock(skew)])
+
+
+def say_trust(table: RouteTable, request: Request) -> Iterator[str]:
+    """A line where the request claims what only a trusted address may."""
+    names = request.headers if isinstance(request.headers, Mapping) else (name for name, _ in request.headers)
+    claims = sorted({name.lower() for name in names if name.lower().startswith((*OURS, "x-forwarded-"))})
+    if not claims:
+        return
+    where = next((one for one in table.trust if Networks([one]).hold(request.address)), None)
+    count = "count" if where else "do not count, and are taken off"
+    why = f"is trusted ({where})" if where else "is in no network of `trust`"
+    yield f"{request.address} {why}: its {', '.join(claims)} {count}"
 
 
 _BECAME = {"matched": "yes", "missed": "no", "over": "no", "unasked": "not asked"}

@@ -22,7 +22,7 @@ from gopub.wiring.allowed import Allowed
 from gopub.wiring.backends import BACKENDS, DOORS
 from gopub.wiring.counting import counters_of
 from gopub.wiring.ports import Ports
-from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of
+from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of, house_of
 from gopub.wiring.table_keys import open_table_key
 
 
@@ -95,6 +95,7 @@ async def open_ports(
             metrics=metrics,
             logs=logs,
             edges=edges.hosts if edges else (),
+            house=house_of(project.connections, environment),
             edge_connection=edges.connection if edges else None,
             fleet_connection=None if way.kind == _usual().kind else way,
             admission=lambda: admission_signer(environment.admit.statement.key, project.connections),

@@ -43,6 +43,8 @@ class Ports:
     metrics: MetricSource | None = None
     logs: LogSource | None = None
     edges: tuple[Host, ...] = ()
+    house: tuple[Host, ...] = ()
+    """All hosts of the inventory, and the edges: who calls through them and is believed."""
     edge_connection: RouterConnection | None = None
     fleet_connection: FleetConnection | None = None
     """How hosts are reached, where a kit must say so: by another way than the one that it means without a word."""

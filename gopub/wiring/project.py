@@ -130,6 +130,17 @@ def hosts_of(project: Project, environment: Environment) -> tuple[Host, ...]:
     return reached(project, inventory.select(parse_selector(environment.hosts)))
 
 
+def house_of(connections: Connections, environment: Environment) -> tuple[Host, ...]:
+    """All hosts of an environment's inventory that gopub can work with, and its edges; none without edges."""
+    if environment.traffic is None:
+        return ()
+    router = connections.get(environment.traffic.router, RouterConnection)
+    edges = inventory_of(connections, router.inventory).select(parse_selector(router.hosts))
+    inventory = inventory_of(connections, environment.inventory)
+    known = {host.name: host for host in inventory.hosts if host.name not in inventory.unusable}
+    return tuple({**{host.name: host for host in edges}, **known}.values())
+
+
 def fleet_of(project: Project) -> FleetConnection:
     """How hosts are reached: the connection `ssh`, of whatever kind."""
     return project.connections.get("ssh", FleetConnection)

@@ -244,6 +244,21 @@ environments:
 
 
 @pytest.mark.parametrize("mode", [[], ["--json"]], ids=["text", "json"])
+def test_check_says_whom_edges_believe_and_of_whose_tags_nobody_hears(mode: list[str]) -> None:
+    write({"gopub.yaml": TRAFFIC.replace("TRUST", "[inventory]") + "    rollout: {steps: [{route: {tags: beta}}]}\n"})
+    hosts = "web-1 role=orders ansible_host=10.0.0.4\nweb-2 role=orders ansible_host=10.0.0.5\nedge-1 role=edge\n"
+    write({"deploy/hosts.ini": hosts, "connections.yaml": EDGES, "main.go": MAIN})
+    said = told("check", *mode).stderr.splitlines()
+    believed = [line for line in said if "believe" in line]
+    assert any("a route asks for tags, and edges believe hosts of the inventory alone" in line for line in believed)
+    if "--json" not in mode:
+        told_so = "edges believe 10.0.0.4/31 and the addresses of 1 host by name, when a rollout begins (traffic.trust)"
+        assert f"prod: {told_so}" in said
+    write({"gopub.yaml": TRAFFIC.replace("TRUST", "[]")})
+    assert not any("believe" in line for line in told("check", *mode).stderr.splitlines()), "control: nobody is"
+
+
+@pytest.mark.parametrize("mode", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize(("trust", "warned"), [("[0.0.0.0/1, 128.0.0.0/1]", True), ("[10.0.0.0/8]", False)])
 def test_a_trust_in_everybody_is_right_and_warned_of(trust: str, warned: bool, mode: list[str]) -> None:
     write({"deploy/hosts.ini": HOSTS, "connections.yaml": EDGES, "main.go": MAIN})

@@ -195,3 +195,15 @@ def test_a_request_has_a_method_and_a_target(tmp_path):
     words = ("explain", "--table", str(place), "--at", "1", "--target", "//x/../sh%6fp?lane=beta")
     assert "rule shop (revision 7): path /shop and query lane is 'beta' and method POST" in said(*words, "-X", "POST")
     assert "rule shop: no, not so: method POST" in said(*words), "control: by GET"
+
+
+@pytest.mark.parametrize(("address", "line"), [
+    ("10.0.0.7", "10.0.0.7 is trusted (10.0.0.0/29): its x-gray-tag count"),
+    ("192.0.2.7", "192.0.2.7 is in no network of `trust`: its x-gray-tag do not count, and are taken off"),
+])  # fmt: skip
+def test_explain_says_whether_what_a_request_claims_counts(tmp_path, address, line):
+    file = tmp_path / "table.json"
+    file.write_bytes(encode(replace(TABLE, trust=("10.0.0.0/29",))))
+    argv = ["explain", "--table", str(file), "--at", "0", "--address", address]
+    assert f"  {line}" in said(*argv, "-H", "X-Gray-Tag: beta").splitlines()
+    assert "trust" not in said(*argv), "control: where nothing is claimed nothing is said"
