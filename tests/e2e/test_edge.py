@@ -12,16 +12,20 @@ import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from gopub.clock import new_token
+from gopub.errors import PartialError
+from gopub.evidence.keys import generate
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
 from gopub.spec.selector import parse_selector
 from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
 from gopub.traffic.backends.nginx import Nginx
+from gopub.traffic.door import KeysLaid
 from gopub.wiring.outside import look_at_files, open_router
 from gopub.wiring.project import Edges, inventory_of, load_connections
 from tests.support.changing import without_peer
@@ -202,3 +206,43 @@ async def test_new_files_get_onto_an_edge_over_ssh_and_what_it_refuses_is_told(w
     assert (await look_at_files(world.edges, world.fleet, install=False))[0].fine
     counts = await world.traffic().run(0.5)
     assert dict(counts.classes) == {"2xx": counts.sent}
+
+
+async def test_a_key_gets_onto_an_edge_over_ssh_and_its_workers_ask_for_its_signature(world: World, tmp_path: Path):
+    """On an edge whose workers are not root, and whose folder a restart takes up as systemd has it."""
+    await world.put(world.table())
+    files = generate(tmp_path)
+    key = files.public_key()
+    signing = world.edges.connection.model_copy(update={"sign": files.private})
+    unsigned, signed = world.router, open_router(signing, world.edges.hosts, world.fleet)
+
+    async def serves(revision: int) -> None:
+        async def back() -> bool:
+            return (await unsigned.status("edge-test", "lab", UPSTREAM))[0].revision == revision
+
+        await until(back)
+
+    try:
+        [laid] = await look_at_files(
+            world.edges, world.fleet, install=True, laid=KeysLaid(((key.fingerprint, key.pem),))
+        )
+        assert laid.fine, laid
+        with pytest.raises(PartialError, match="GP520 the table is not signed"):
+            await world.put(world.table())
+        world.router = signed
+        [ack] = await world.put(replace(world.table(), weight=10_000))
+        assert (await world.edge("stat", "-c", "%U", f"/var/lib/gopub/edge/{UPSTREAM}.json")) == "www-data"
+        await world.edge("sh", "-c", "systemctl restart nginx")
+        await serves(ack.revision)
+        [status] = await signed.status("edge-test", "lab", UPSTREAM)
+        assert (status.signing.key, status.signing.believed) == (key.fingerprint, True)
+        counts = await world.traffic().run(0.5)
+        assert dict(counts.classes) == {"2xx": counts.sent}
+        assert set(counts.releases) == {CANARY[:12]}
+    finally:
+        off = KeysLaid(off=(key.fingerprint,))
+        assert (await look_at_files(world.edges, world.fleet, install=True, laid=off))[0].fine
+        world.router = unsigned
+    await world.edge("sh", "-c", "systemctl restart nginx")  # what others put is used again
+    await serves(ack.revision)
+    await world.put(world.table())

@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 from pydantic import SecretStr
 
 from blocks.traffic import NginxEdges
+from gopub import schemas
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.keys import PublicKey, generate
 from gopub.evidence.roles import Role
+from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.process import Result
 from gopub.traffic import EdgeStatus, Endpoint, Peer, RouteTable, Track, encode, to_json
 from gopub.traffic.backends.nginx import Nginx, NginxRouter
@@ -31,9 +34,10 @@ from gopub.traffic.signed import DOMAIN, HEADER, EdgeSigning, read_signing
 from gopub.usecases.lay_keys import refuse_loss
 from gopub.usecases.make_keys import make_keys
 from gopub.usecases.refuse_table_key import refuse_table_key
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.project import Project, open_project
 from gopub.wiring.table_keys import believed_keys, open_table_key
-from tests.support.rollout_world import SPEC
+from tests.support.rollout_world import SPEC, World, in_memory
 
 TABLE = RouteTable(
     app="hello", env="lab", upstream="hello", revision=4, stable=Track("a" * 64, (Peer("a1", "10.0.0.1:80"),))
@@ -119,6 +123,19 @@ def test_a_connection_is_read_back_from_a_kit(given, tmp_path):
     sign = {"sign": tmp_path / "table.key", "passphrase": given, "keys": [tmp_path / "next.pub"]}
     connection = Nginx(inventory="lab", hosts="role=edge", **sign)
     assert Nginx.model_validate(json.loads(connection.model_dump_json())) == connection
+
+
+def test_a_rollback_has_the_key_by_its_kit(tmp_path, monkeypatch):
+    """With nothing else at hand: no connections.yaml is read for it."""
+    in_memory(monkeypatch)
+    world = World(tmp_path)
+    files = generate(tmp_path / "keys")
+    connection = Nginx(inventory="lab", hosts="role=edge", sign=files.private, passphrase={"env": "TABLE_PASS"})
+    kit = Kit(1, world.driver().plan, world.ports().hosts, world.environment, (), connection)
+    written = write_kit(tmp_path, kit).read_text()
+    assert read_kit(tmp_path, "hello", "lab", BACKENDS).router == connection
+    assert "PRIVATE" not in written
+    assert jsonschema.Draft202012Validator(schemas.schema("kit")).is_valid(json.loads(written))
 
 
 def test_a_passphrase_of_a_block_is_in_no_kit(tmp_path):

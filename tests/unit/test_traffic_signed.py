@@ -22,10 +22,10 @@ HARNESS = Path(__file__).parent / "lua" / "signature.lua"
 LETTERS = "ABCab019+/=:-_ .é\t"
 
 
-def considered(keys: Path, cases: list[tuple[str, str | None]]) -> list[Any]:
+def considered(keys: Path, cases: list[tuple[str, str | None]], *more: str) -> list[Any]:
     """What the edge makes of each table and header."""
     lines = "".join(json.dumps({"text": text, "given": given}, ensure_ascii=False) + "\n" for text, given in cases)
-    done = asyncio.run(run(["luajit", str(HARNESS), str(LUA), str(keys)], stdin=lines.encode()))
+    done = asyncio.run(run(["luajit", str(HARNESS), str(LUA), str(keys), *more], stdin=lines.encode()))
     return [json.loads(line) for line in done.out.splitlines()]
 
 
@@ -76,3 +76,14 @@ def test_the_edge_and_another_library_agree_on_what_a_signature_is_worth(tmp_pat
     assert told == {True, "missing", "malformed", "unknown-key", "wrong"}, "control: each was drawn"
     without = cases[:500]
     assert considered(tmp_path / "none", without) == [expected({}, *case) for case in without]
+
+
+def test_an_nginx_without_openssl_takes_all_or_nothing(tmp_path):
+    """Where a key lies nothing is taken that it cannot check; elsewhere a signature is as if it were not there."""
+    signer = KeySigner(ec.generate_private_key(ec.SECP256R1()))
+    header = TableKey(signer.public.fingerprint, signer.public.pem, signer.sign).header(b"{}")
+    cases = [("{}", header), ("{}", None)]
+    assert considered(tmp_path, cases, "none") == [{"believed": False}] * 2
+    (tmp_path / f"{signer.public.fingerprint}.pem").write_bytes(signer.public.pem)
+    assert considered(tmp_path, cases, "none") == [{"reason": "malformed"}, {"reason": "missing"}]
+    assert considered(tmp_path, cases)[0]["believed"], "control"

@@ -1,11 +1,13 @@
 -- Runs signature.lua under plain luajit with the system's libcrypto: {"text", "given"} per line in, and what consider()
 -- says out.
---   luajit signature.lua DIRECTORY KEYS
+--   luajit signature.lua DIRECTORY KEYS [none]    none: as in an nginx without OpenSSL
 
 package.path = arg[1] .. "/?.lua;" .. package.path
 
 local cjson = require "cjson"
-require("ffi").load("libcrypto.so.3", true)
+if arg[3] ~= "none" then
+  require("ffi").load("libcrypto.so.3", true)
+end
 local signature = require "gopub.signature"
 
 signature.load(arg[2])

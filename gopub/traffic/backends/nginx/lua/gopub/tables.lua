@@ -350,7 +350,7 @@ function _M.load(path, keys)
     counters:safe_add(key, 0)
   end
   counters:set("bad-files", 0)
-  signers.load_keys(keys)
+  signers.load_keys(keys or "/etc/nginx/gopub/keys") -- where nginx's own files are older, and name none
   if not store:get("names") then -- after a reload a worker may be in the middle of a put
     kept.sweep(path)
   end
