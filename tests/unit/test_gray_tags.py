@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import threading
+import zipfile
 from typing import Any
 
 import httpx
@@ -56,9 +57,16 @@ def test_hosts_are_of_the_house_as_in_every_language():
             Allow(bad)
 
 
-async def test_it_needs_nothing_else(tmp_path):
-    """Neither gopub nor what it needs, where it alone is to be had."""
-    (tmp_path / "gopub_gray").symlink_to(ROOT / "python/gray/gopub_gray")
+async def test_its_wheel_needs_nothing_else(tmp_path):
+    """Neither gopub nor any other package, where it alone is to be had."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    await run([*build, str(ROOT / "python/gray")], cwd=tmp_path, timeout=120)
+    (wheel,) = tmp_path.glob("gopub_gray-*-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    needs = (next(tmp_path.glob("*.dist-info")) / "METADATA").read_text().split("\n\n")[0]
+    assert [line for line in needs.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line] == []
+    assert (tmp_path / "gopub_gray/py.typed").is_file()
     words = "import sys, gopub_gray.asgi; print(sorted({'gopub', 'httpx', 'grpc'} & sys.modules.keys()))"
     done = await run([sys.executable, "-c", words], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, timeout=60)
     assert done.text == "[]"

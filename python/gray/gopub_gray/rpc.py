@@ -44,7 +44,7 @@ def client_interceptors(target: str, *hosts: str) -> list[grpc.aio.ClientInterce
     """One for each kind of call, for a channel to this target. See ``Allow`` for the patterns of hosts.
 
     Tags go along where all hosts of the target are of the house; from other calls they are taken off, whoever put
-    them there.
+    them there. Give them last: those of libraries for tracing write the baggage.
     """
     allow = Allow(*hosts)
     inside = bool(hosts_of(target)) and all(host in allow for host in hosts_of(target))
