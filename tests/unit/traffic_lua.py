@@ -121,6 +121,8 @@ def any_table(draw: random.Random) -> dict[str, Any]:
             "weight_from": draw.randrange(3000),
             "canary.peers.0.since": draw.choice((90.0, 96.0, 98.7, 101.0)),
         }
+    if not draw.randrange(4):
+        change |= {"canary.tag": "v2", "latency": "total", "endpoints": [{"match": "/api/*", "slow": 1}]}
     if not draw.randrange(6):
         change[draw.choice(("stable", "canary")) + ".peers"] = []
     return varied(change)

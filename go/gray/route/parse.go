@@ -105,7 +105,7 @@ func (r *reader) track(value any, place string) track {
 	if value == nil {
 		return track{}
 	}
-	doc := r.object(value, place, map[string]bool{"release": true, "peers": true})
+	doc := r.object(value, place, map[string]bool{"release": true, "peers": true, "tag": false})
 	found := track{release: r.text(doc["release"], place+".release")}
 	for at, one := range r.list(doc["peers"], place+".peers") {
 		here := fmt.Sprintf("%s.peers[%d]", place, at)
