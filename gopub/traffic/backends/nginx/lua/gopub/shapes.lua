@@ -223,11 +223,4 @@ end
 --- Whether a text is a tag.
 _M.is_tag = _M.fits("tag")
 
---- Marks in `seen` which types stand in a valid condition.
-function _M.check(value, _, seen)
-  for name in pairs(_M.shape("condition", value)) do
-    seen[name] = true
-  end
-end
-
 return _M
