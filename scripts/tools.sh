@@ -53,10 +53,10 @@ tool_on_loopback() {
   link "$name" "$folder/$name"
 }
 
-# own_tool NAME SOURCE: a program of ours for the tests; another source, another folder.
+# own_tool NAME SOURCE MODULE...: a program of ours for the tests, and ours that it links; another source, another folder.
 own_tool() {
   local name="$1" source="$ROOT/$2" folder digest
-  digest="$(cat "$source"/go.* "$source"/*.go | sha256sum | cut -c1-16)"
+  digest="$(cd "$ROOT" && find "${@:2}" -maxdepth 1 -type f \( -name '*.go' -o -name 'go.*' \) | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)"
   folder="$CACHE/tools/$name-$digest"
   make_once "$folder" build_own "$name" "$source"
   link "$name" "$folder/$name"
@@ -80,6 +80,7 @@ tool cosign "$COSIGN"
 tool grpcurl "$GRPCURL"
 tool grpc-interop "$INTEROP" client
 own_tool grpcpair tests/support/grpcpair
+own_tool hops examples/hops go/gray go/gray/graygrpc
 tool rekor-posix "$REKOR" posix
 tool_on_loopback fulcio "$FULCIO" . cmd/app/serve.go '":%v", viper.GetString("metrics-port")' '"127.0.0.1:%v", viper.GetString("metrics-port")'
 tool_on_loopback timestamp-server "$TIMESTAMPS" cmd/timestamp-server pkg/server/prometheus.go '":2112"' '"127.0.0.1:0"'

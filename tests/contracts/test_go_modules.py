@@ -20,6 +20,14 @@ async def test_a_module_is_formatted_vetted_and_its_tests_pass_under_the_race_de
     assert "ok" in await go("test", "-race", "./...", at=module)
 
 
+PROGRAMS = (ROOT / "examples/hops", ROOT / "tests/support/grpcpair")
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+async def test_a_program_that_setup_builds_is_formatted(program: Path):
+    assert (await run(["gofmt", "-l", "."], cwd=program)).text == ""
+
+
 GRAY, GRPC = ROOT / "go/gray", ROOT / "go/gray/graygrpc"
 LINKED = "{{with .Module}}{{.Path}}{{end}}"
 
