@@ -68,14 +68,17 @@ def refuse_loss(statuses: Sequence[EdgeStatus], laid: KeysLaid) -> None:
     """Refuse keys under which an edge would, after its next start, not use a table that stands. Pure.
 
     Raises:
-        RefusedError: GP527.
+        RefusedError: GP527; also where an edge does not say what stands there.
     """
     names = [name for name, _ in laid.keys]
-    lost = {
-        status.edge: found for status in statuses if status.signing and (found := status.signing.lost(names, laid.off))
-    }
-    if lost:
-        said = "; ".join(f"edge {edge}: {', '.join(upstreams)}" for edge, upstreams in lost.items())
+    for status in statuses:
+        if status.error or status.signing is None:
+            why = status.error or "it says nothing of signatures"
+            raise RefusedError("GP527", f"what stands on edge {status.edge} is not known ({why}): keys could lose it",
+                               hint="bring it back, or take it out of the connection's hosts")  # fmt: skip
+    found = {status.edge: status.signing.lost(names, laid.off) for status in statuses if status.signing}
+    if any(found.values()):
+        said = "; ".join(f"edge {edge}: {', '.join(upstreams)}" for edge, upstreams in found.items() if upstreams)
         raise RefusedError(
             "GP527",
             f"tables that stand are not signed by a key that would be believed then ({said}): the edge's next start"
