@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr
 
@@ -30,6 +30,9 @@ class NginxEdges(ConnectionBlock):
     inventory: str = Field(description="A connection of kind inventory, or a path.")
     hosts: str = Field(description="Which hosts are edges, as a selector.")
     socket: str | None = Field(None, description="The control socket on an edge.")
+    source: dict[str, Any] | None = Field(
+        None, description="Where the edges take their tables from: etcd, consul or file, as in connections.yaml."
+    )
     metrics: str | None = Field(None, description="The connection of kind prometheus that scrapes these edges.")
     logs: str | None = Field(None, description="The connection of kind journald, logfile or otlp for the hosts behind.")
     sign: str | None = Field(None, description="The file with the private key that signs route tables, on each worker.")

@@ -199,7 +199,7 @@ def _opened(path: str) -> AbstractContextManager[TextIO]:
 
 
 def _tables(statuses: Sequence[EdgeStatus]) -> dict[str, RouteTable]:
-    tables = {status.edge: status.table for status in statuses if status.table}
+    tables = {status.edge: status.table for status in statuses if status.table and not status.is_source}
     if not tables:
         said = "; ".join(f"{status.edge}: {status.error or 'it has none'}" for status in statuses)
         raise GopubError("GP508", f"no edge gave a table ({said})", hint="was anything rolled out there?")
@@ -258,6 +258,10 @@ async def _status(
 
     fleet = open_fleet(way)
     try:
-        return await open_router(edges.connection, edges.hosts, fleet).status(application, env, traffic.upstream)
+        router = open_router(edges.connection, edges.hosts, fleet)
+        try:
+            return await router.status(application, env, traffic.upstream)
+        finally:
+            await router.close()
     finally:
         await fleet.close()

@@ -18,9 +18,11 @@ from gopub.traffic.protocol import (
     MOST_SKEW,
     EdgeAck,
     EdgeStatus,
+    Purpose,
     agree_on_latency,
     agree_on_tables,
     agree_on_time,
+    put_for,
     say_skew,
 )
 from gopub.traffic.table import RouteTable
@@ -89,7 +91,7 @@ class EdgeHand:
         """Write, then put, a table; see ``shift``. With ``patient`` silent edges are asked again going back as well."""
         stable, canary = (tuple(p.host for p in track.peers) if track else () for track in (table.stable, table.canary))
         self._recorder.record(ev.TableIntended(why, table.weight, stable, canary), must=growing)
-        acks = await self._send(table, again=growing or patient)
+        acks = await self._send(table, "grow" if growing else "back", again=growing or patient)
         said = {ack.edge: "ok" if ack.ok else ack.error for ack in acks}
         self._recorder.record(ev.TablePut(table.weight, said), must=growing)
         bad = {edge: error for edge, error in said.items() if error != "ok"}
@@ -101,7 +103,7 @@ class EdgeHand:
                              hint="the canary grows only when every edge has acknowledged")  # fmt: skip
         self._recorder.alarm(f"an edge did not take the table: {text}")
 
-    async def _send(self, table: RouteTable, *, again: bool) -> tuple[EdgeAck, ...]:
+    async def _send(self, table: RouteTable, purpose: Purpose, *, again: bool) -> tuple[EdgeAck, ...]:
         """Put a table in force; a renewal that is under way gives way to it.
 
         The same order is sent again to edges that did not take it: those that did answer as they did. Without
@@ -114,7 +116,7 @@ class EdgeHand:
             ordered = self._order(table)
             acks: tuple[EdgeAck, ...] = ()
             for attempt in range(PUT_TRIES):
-                acks = await self._put(ordered)
+                acks = await self._put(ordered, purpose)
                 failed = frozenset(ack.edge for ack in acks if not ack.ok)
                 if not failed or attempt + 1 == PUT_TRIES or (failed <= self._silent and not again):
                     break
@@ -148,9 +150,9 @@ class EdgeHand:
         self._revision += 1
         return replace(table, revision=self._revision).ordered(self._seat.epoch, self._seat.token, self._number())
 
-    async def _put(self, ordered: RouteTable) -> tuple[EdgeAck, ...]:
+    async def _put(self, ordered: RouteTable, purpose: Purpose) -> tuple[EdgeAck, ...]:
         """Send an order once, and learn the revisions of those that refuse it."""
-        acks = await self._ports.router.put(ordered) if self._ports.router else ()
+        acks = await put_for(self._ports.router, ordered, purpose) if self._ports.router else ()
         self._revision = max([self._revision, *(ack.revision for ack in acks)])
         self._hear(acks)
         return acks
@@ -165,7 +167,7 @@ class EdgeHand:
         if table is None or table.canary is None or table.canary_until is None or self._putting.locked():
             return
         renewed = self._order(replace(table, canary_until=self._ports.clock.now() + lease.TERM))
-        self._renewing = asyncio.create_task(self._put(renewed))
+        self._renewing = asyncio.create_task(self._put(renewed, "renew"))
         try:
             done, _ = await asyncio.wait({self._renewing}, timeout=lease.QUICK)
             if not done:

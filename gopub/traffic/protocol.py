@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from gopub.errors import GopubError, PartialError
 from gopub.traffic.signed import EdgeSigning
@@ -14,6 +14,10 @@ from gopub.units import say_seconds
 MOST_SKEW = 5.0
 """Seconds that an edge's clock may differ from the driver's: the canary's term, 30 s, is named by the one and ends by
 the other."""
+
+
+Purpose = Literal["grow", "renew", "back"]
+"""What a table is put for: it gives the canary more, it prolongs its term alone, or it goes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class EdgeStatus:
     ``table`` is None on an edge that has none; epoch, token and n are then 0, "" and 0. ``skew`` and
     ``identity`` as in ``EdgeAck``. ``source`` is None where its tables come from nowhere but the driver. ``tables``
     is the version of ``route_table.json`` that it understands, 0 where edges of its kind have none.
-    ``signing`` is None where the edge says nothing of signatures.
+    ``signing`` is None where the edge says nothing of signatures. ``is_source``: it is no edge but the source itself,
+    which sends no request anywhere.
     """
 
     edge: str
@@ -68,6 +73,7 @@ class EdgeStatus:
     source: EdgeSource | None = field(default=None, compare=False)
     tables: int = field(default=0, compare=False)
     signing: EdgeSigning | None = field(default=None, compare=False)
+    is_source: bool = False
 
     @property
     def revision(self) -> int:
@@ -148,6 +154,14 @@ class Router(Protocol):
 
 
 @runtime_checkable
+class PurposefulRouter(Protocol):
+    """A ``Router`` to which it matters what a table is put for: its edges take tables from elsewhere."""
+
+    async def put_for(self, table: RouteTable, purpose: Purpose) -> tuple[EdgeAck, ...]:
+        """Order every edge; never raises for an edge, or a source, that refuses or cannot be reached."""
+
+
+@runtime_checkable
 class CountingRouter(Protocol):
     """A ``Router`` whose edges can be asked for what they count; not every one's can."""
 
@@ -155,9 +169,16 @@ class CountingRouter(Protocol):
         """Ask one edge for its counters of these releases; never raises for one that cannot be reached."""
 
 
+async def put_for(router: Router, table: RouteTable, purpose: Purpose) -> tuple[EdgeAck, ...]:
+    """Put a table, and say what for where that matters."""
+    if isinstance(router, PurposefulRouter):
+        return await router.put_for(table, purpose)
+    return await router.put(table)
+
+
 def in_flight(statuses: Sequence[EdgeStatus], hosts: Sequence[str]) -> int | None:
     """Requests that these hosts hold over all edges; None while an edge cannot be asked: it may still send some."""
-    if any(status.error for status in statuses):
+    if any(status.error for status in statuses if not status.is_source):
         return None
     return sum(status.inflight.get(host, 0) for status in statuses for host in hosts)
 

@@ -79,7 +79,10 @@ def say_files(found: EdgeFiles) -> str:
 
 
 def say_status(status: EdgeStatus, now: float) -> str:
-    """One edge in a few lines; ``now`` is by our clock."""
+    """One edge, or the source, in a few lines; ``now`` is by our clock."""
+    if status.is_source:
+        held = f"it holds revision {status.revision}" if status.table else "it holds no table"
+        return f"{status.edge}: {status.error or held}"
     if status.error:
         return f"edge {status.edge}: {status.error}"
     there = now + (status.skew or 0.0)

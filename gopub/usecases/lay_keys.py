@@ -37,19 +37,22 @@ async def files_of(project: Project, env: str, *, install: bool, off: Sequence[s
         if laid == KeysLaid():
             return await look_at_files(edges, fleet, install=install)
         router = open_router(edges.connection, edges.hosts, fleet)
-        asked = partial(router.status, project.spec.app, env, traffic.upstream)
-        if any(_older(status) for status in await asked()):  # it cannot say yet whose tables stand there
-            files = await look_at_files(edges, fleet, install=True)
-            if not all(one.fine for one in files):
-                return files
-        refuse_loss(await asked(), laid)
-        return await look_at_files(edges, fleet, install=install, laid=laid)
+        try:
+            asked = partial(router.status, project.spec.app, env, traffic.upstream)
+            if any(_older(status) for status in await asked()):  # it cannot say yet whose tables stand there
+                files = await look_at_files(edges, fleet, install=True)
+                if not all(one.fine for one in files):
+                    return files
+            refuse_loss(await asked(), laid)
+            return await look_at_files(edges, fleet, install=install, laid=laid)
+        finally:
+            await router.close()
     finally:
         await fleet.close()
 
 
 def _older(status: EdgeStatus) -> bool:
-    return not status.error and status.signing is None
+    return not status.error and not status.is_source and status.signing is None
 
 
 def _laid(keys: Sequence[PublicKey], off: Sequence[str]) -> KeysLaid:

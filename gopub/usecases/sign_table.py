@@ -41,9 +41,12 @@ async def sign_table(project: Project, env: str) -> tuple[EdgeAck, ...]:
     fleet = open_fleet(fleet_of(project))
     try:
         router = open_router(edges.connection, edges.hosts, fleet)
-        statuses = await router.status(project.spec.app, env, traffic.upstream)
-        table = known_table(settings.journal(), project.spec.app, env, statuses)
-        return await router.put(table) if table else ()
+        try:
+            statuses = await router.status(project.spec.app, env, traffic.upstream)
+            table = known_table(settings.journal(), project.spec.app, env, statuses)
+            return await router.put(table) if table else ()
+        finally:
+            await router.close()
     finally:
         await fleet.close()
 
@@ -54,7 +57,7 @@ def known_table(journal: Journal, app: str, env: str, statuses: Sequence[EdgeSta
     Raises:
         LockedError, RefusedError: as :func:`sign_table`.
     """
-    held = [status.table for status in statuses if status.table]
+    held = [status.table for status in statuses if status.table and not status.is_source]
     if not held:
         return None
     table = max(held, key=lambda one: one.revision)

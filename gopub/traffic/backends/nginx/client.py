@@ -20,8 +20,10 @@ from gopub.traffic.backends.nginx.files import EdgeLayout
 from gopub.traffic.backends.nginx.install import look_at_files
 from gopub.traffic.backends.nginx.told import read_source
 from gopub.traffic.door import Connect, KeysLaid, RouterConnection, TableSigning
-from gopub.traffic.protocol import EdgeAck, EdgeCounts, EdgeFiles, EdgeStatus
+from gopub.traffic.protocol import EdgeAck, EdgeCounts, EdgeFiles, EdgeStatus, Router
 from gopub.traffic.signed import HEADER, TableKey, read_signing
+from gopub.traffic.sources.choice import RouteSource
+from gopub.traffic.sources.published import PublishedRouter
 from gopub.traffic.table import RouteTable, encode
 from gopub.traffic.wire import from_json
 
@@ -38,6 +40,8 @@ class Nginx(RouterConnection):
     kind: Literal["nginx"] = "nginx"
     socket: Word = "/run/gopub/edge.sock"
     """The control socket on an edge."""
+    source: RouteSource | None = None
+    """Where the edges take their tables from; without one gopub puts them on each edge itself, by SSH."""
     sign: LocalPath | None = None
     """The file with the private key (PEM) that signs route tables; without it they go unsigned."""
     passphrase: SecretRef | None = None
@@ -54,27 +58,41 @@ class Nginx(RouterConnection):
 
     @model_serializer(mode="wrap")
     def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A kit without a key is one that an older gopub reads."""
+        """A kit without a key or a source is one that an older gopub reads."""
         whole: dict[str, Any] = written(self)
-        return {name: value for name, value in whole.items() if value or name not in ("sign", "passphrase", "keys")}
+        return {
+            name: value
+            for name, value in whole.items()
+            if value or name not in ("source", "sign", "passphrase", "keys")
+        }
 
     def signing(self) -> TableSigning | None:
         """The key of ``sign``."""
         return TableSigning(self.sign, self.passphrase, self.keys) if self.sign else None
 
-    def open(self, edges: Sequence[str], connect: Connect) -> NginxRouter:
+    def open(self, edges: Sequence[str], connect: Connect) -> Router:
         """The edges, over channels that ``connect`` gives."""
-        return NginxRouter(tuple(edges), connect, socket=self.socket)
+        return self._fed(NginxRouter(tuple(edges), connect, socket=self.socket), edges)
 
-    def open_signed(self, edges: Sequence[str], connect: Connect, key: Callable[[], TableKey]) -> NginxRouter:
+    def _fed(self, router: NginxRouter, edges: Sequence[str]) -> Router:
+        """The same edges by their source, where there is one."""
+        if self.source is None:
+            return router
+        chosen = self.source.chosen
+        return PublishedRouter(router, tuple(edges), chosen.kind, chosen.open, router.ordered)
+
+    def open_signed(self, edges: Sequence[str], connect: Connect, key: Callable[[], TableKey]) -> Router:
         """The same, with tables that are signed."""
-        return NginxRouter(tuple(edges), connect, socket=self.socket, key=key)
+        return self._fed(NginxRouter(tuple(edges), connect, socket=self.socket, key=key), edges)
 
     async def look_at_files(
         self, edges: Sequence[str], connect: Connect, *, install: bool, laid: KeysLaid | None = None
     ) -> tuple[EdgeFiles, ...]:
         """As nginx -t says it; ``install``: gopub's files first, and back again where it refuses them."""
         layout = replace(EdgeLayout(), socket=self.socket)
+        if self.source:
+            lines = (f"{key} {value}" for key, value in self.source.chosen.settings())
+            layout = replace(layout, source="\n".join(lines))
         return await look_at_files(edges, connect, install=install, layout=layout, laid=laid)
 
 
@@ -133,6 +151,11 @@ class NginxRouter:
             older = error.status == "404"
             text = "it runs an older gopub, which cannot be asked for its counters" if older else str(error)
             return EdgeCounts(edge, error=text, older=older)
+
+    async def ordered(self, table: RouteTable) -> tuple[bytes, str]:
+        """The bytes of a table as it is put, and the value of its signature's header, empty where it goes unsigned."""
+        order = await self._ordered(table)
+        return order.body, order.signature
 
     async def close(self) -> None:
         """Nothing of our own is open."""

@@ -17,7 +17,7 @@ class EdgeLayout:
     """Where an edge keeps its things and listens; each default stands word for word in the shipped files.
 
     ``data``, ``grpc`` and ``metrics`` say ``listen`` and a port, or ``address:port``. ``body`` is the largest body of a
-    request, above which the edge answers 413.
+    request, above which the edge answers 413. ``source`` are the lines that tell the watcher of a source of tables.
     """
 
     config: str = "/etc/nginx/gopub"
@@ -29,6 +29,7 @@ class EdgeLayout:
     data: str = "listen 80"
     metrics: str = "listen 9145"
     body: str = "client_max_body_size 1m"
+    source: str = "kind none"
     grpc: str = "listen 50051"
 
     def apply(self, text: str) -> str:

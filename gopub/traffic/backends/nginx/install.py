@@ -16,7 +16,7 @@ from gopub.traffic.door import Connect, KeysLaid
 from gopub.traffic.protocol import EdgeFiles
 
 _SCRIPT = files("gopub.traffic.backends.nginx").joinpath("install.sh").read_text(encoding="utf-8")
-_REFUSED, _NOT_RUNNING, _NOT_TAKEN_UP = 3, 4, 5
+_REFUSED, _NOT_RUNNING, _NOT_TAKEN_UP, _NO_WATCHER = 3, 4, 5, 6
 _MOST = 20
 """Lines of what nginx says."""
 _LIMIT = 60.0
@@ -90,6 +90,10 @@ def _read(edge: str, done: Result) -> EdgeFiles:
     if done.code == _NOT_TAKEN_UP:
         why = said or "look into its error log"
         return EdgeFiles(edge, fine=False, said=f"the nginx that runs did not take its files up, and goes on: {why}")
+    if done.code == _NO_WATCHER:
+        return EdgeFiles(
+            edge, fine=False, said=f"its files are right, but the watcher of its source does not run: {said}"
+        )
     if done.code:
         return EdgeFiles(edge, fine=False, said=said or f"exit code {done.code}")
     return EdgeFiles(edge, fine=True, said=said)

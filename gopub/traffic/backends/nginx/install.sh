@@ -3,7 +3,8 @@
 #   sh -c "$(cat install.sh)" sh DIR PID_FILE ERROR_LOG check|install NGINX [ARGUMENT...]
 # On stdin is a tar archive of what belongs into DIR. Files of others in DIR stay, but the keys that keys/.off names.
 # Ends with 0 (fine), 3 (nginx refuses), 4 (fine, and nginx does not run) or 5 (the nginx that runs did not take them up:
-# `nginx -t` binds no port and asks for no memory). After 3 and 5 the old files lie there again.
+# `nginx -t` binds no port and asks for no memory). After 3 and 5 the old files lie there again. Ends with 6 where all
+# that is so, but the watcher of a source of tables does not run.
 
 set -eu
 dir=$1
@@ -90,4 +91,28 @@ if [ "$same" = no ]; then
     fi
 fi
 mv "$dir.old" "$dir.gone" # at once: half of it must never come back
+changed=yes
+! diff -r "$dir.gone/source" "$dir/source" >/dev/null 2>&1 || changed=no
 rm -rf "$dir.gone"
+
+# The watcher of a source: a unit where systemd runs, and only where there is a source. Other supervisors start it by
+#     sh $dir/source/watch.sh $dir/source/settings
+unit=gopub-source.service
+place=/etc/systemd/system
+case $dir in
+/etc/*) [ -d /run/systemd/system ] || exit 0 ;;
+*) exit 0 ;; # not where the unit looks for it
+esac
+if grep -q '^kind none$' "$dir/source/settings"; then
+    [ -e "$place/$unit" ] || exit 0
+    systemctl disable --quiet --now "$unit" 2>&1 || exit 6
+    rm -f "$place/$unit"
+    systemctl daemon-reload 2>&1 || exit 6
+    exit 0
+fi
+if [ "$changed" = yes ] || [ ! -e "$place/$unit" ] || ! systemctl is-active --quiet "$unit"; then
+    cp "$dir/source/$unit" "$place/$unit"
+    systemctl daemon-reload 2>&1 || exit 6
+    systemctl enable --quiet "$unit" 2>&1 || exit 6
+    systemctl restart "$unit" 2>&1 || exit 6
+fi
