@@ -14,6 +14,7 @@ from gopub.traffic.headers import OURS
 from gopub.traffic.outcomes import Outcome
 from gopub.traffic.protocol import MOST_SKEW, EdgeFiles, EdgeSource, EdgeStatus, say_skew
 from gopub.traffic.replaying import MOST_USERS, Replayed
+from gopub.traffic.shapes import SCHEMA
 from gopub.traffic.signed import EdgeSigning, say_signing
 from gopub.traffic.table import FULL, RouteTable, Rule, Track, to_json
 from gopub.units import say_seconds
@@ -86,10 +87,15 @@ def say_status(status: EdgeStatus, now: float) -> str:
     if status.error:
         return f"edge {status.edge}: {status.error}"
     there = now + (status.skew or 0.0)
-    more = (*_keys(status, there), *_source(status.source, there), *_clock(status.skew))
+    more = (*_keys(status, there), *_source(status.source, there), *_clock(status.skew), *_older(status))
     if status.table is None:
         return "\n  ".join([f"edge {status.edge}: no table", *more])
     return "\n  ".join([f"edge {status.edge}", *_lines(status.table, status, there), *more])
+
+
+def _older(status: EdgeStatus) -> Iterator[str]:
+    if 0 < status.tables < SCHEMA["version"]:
+        yield "its files are of an older gopub, which does not know all rules of traffic: `gopub route install`"
 
 
 def _keys(status: EdgeStatus, there: float) -> Iterator[str]:
@@ -166,6 +172,7 @@ def status_json(status: EdgeStatus) -> dict[str, Json]:
         "table": to_json(status.table) if status.table else None,
         "inflight": dict(status.inflight),
         "skew": status.skew,
+        "tables": status.tables,
         "source": asdict(status.source) if status.source else None,
         "signing": _signing_json(status.signing),
     }

@@ -150,6 +150,8 @@ def test_an_edge_is_told_in_a_few_lines():
     assert behind.endswith("its clock is 30s behind this machine's: no canary can grow; set the one that is wrong")
     assert "clock" not in say_status(replace(status, skew=-3.0), 1000.0)
     assert say_status(EdgeStatus("e1"), 0) == "edge e1: no table"
+    assert say_status(EdgeStatus("e1", tables=1), 0).endswith("`gopub route install`")
+    assert say_status(EdgeStatus("e1", tables=2), 0) == "edge e1: no table"
     assert say_status(EdgeStatus("e1", error="out of reach"), 0) == "edge e1: out of reach"
     assert status_json(status)["inflight"] == {"a1": 2, "a2": 0, "b1": 0, "c1": 1}
 

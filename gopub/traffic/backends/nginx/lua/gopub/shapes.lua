@@ -11,7 +11,8 @@ local LONGEST_KEY, LONGEST_VALUE = 60, 200 -- bytes of what others wrote that a 
 
 -- Beside the Lua, where nginx was told to look for that.
 local function read()
-  local path = assert(package.searchpath("gopub.route_table", (package.path:gsub("%.lua", ".json"))))
+  local places = (package.path .. ";"):gsub("%.lua;", ".json;")
+  local path = assert(package.searchpath("gopub.route_table", places))
   local file = assert(io.open(path, "rb"))
   local text = file:read("*a")
   file:close()
