@@ -56,3 +56,4 @@ async def in_memory(stack: Stack) -> None:
     for flow in ("rollout", "deploy"):  # approve is the flow as it is: it needs the journal alone
         one = await stack.deployment(f"{flow}/{flow}")
         await stack.ask("PATCH", f"/deployments/{one['id']}", json={"entrypoint": f"tests/flows/memory.py:{flow}"})
+    await stack.cheaper("recover", "promote")
