@@ -88,14 +88,16 @@ func TestTagsNeverLeaveTheHouse(t *testing.T) {
 	in := http.Header{Header: {"user-v2"}, BaggageHeader: {"gray.tags=user-v2"}}
 	byHand := func(r *http.Request) {
 		r.Header.Set(Header, "user-v2")
-		r.Header.Set(BaggageHeader, "a=1, gray.tags=user-v2;p=1 ,b=2")
+		r.Header["x-gray-rule"] = []string{"r@7"}
+		r.Header.Set("X-Gray-Rule", "r@7")
+		r.Header.Set(BaggageHeader, "a=1, gray.tags=user-v2;p=1 ,b=2,gray.rule=r@7")
 	}
 	for _, url := range []string{
 		"http://partner.example/", "http://corp/", "http://notcorp/", "http://x.corp.evil.example/", "http://[2001:db8::1]/",
 		"http://11.0.0.1/", "http://10.0.0.1.evil.example/",
 	} {
 		out := sent(t, in, byHand, url, "*.corp", "10.0.0.0/8", "fd00::/8")
-		if out.Get(Header) != "" || out.Get(BaggageHeader) != "a=1,b=2" {
+		if out.Get(Header) != "" || out.Get("X-Gray-Rule") != "" || out["x-gray-rule"] != nil || out.Get(BaggageHeader) != "a=1,b=2" {
 			t.Errorf("%s was told %v", url, out)
 		}
 	}
@@ -176,13 +178,22 @@ func TestBaggageIsReadAndWrittenAsInEveryLanguage(t *testing.T) {
 			Tags    string
 			Line    line
 		}
+		Outside []struct {
+			Baggage []line
+			Line    line
+		}
 	}
-	if read(t, "baggage.json", &cases); len(cases.Incoming) < 20 || len(cases.Outgoing) < 9 {
+	if read(t, "baggage.json", &cases); len(cases.Incoming) < 20 || len(cases.Outgoing) < 9 || len(cases.Outside) < 3 {
 		t.Fatal(cases)
 	}
 	for _, one := range cases.Incoming {
 		if got := Incoming(plain(one.Header), plain(one.Baggage)).String(); got != one.Tags {
 			t.Errorf("%.90q %.90q is %q", one.Header, one.Baggage, got)
+		}
+	}
+	for _, one := range cases.Outside {
+		if got := Outside(plain(one.Baggage)); got != string(one.Line) {
+			t.Errorf("%.90q outside is %.90q", one.Baggage, got)
 		}
 	}
 	for _, one := range cases.Outgoing {

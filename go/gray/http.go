@@ -1,6 +1,7 @@
 package gray
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -39,15 +40,23 @@ func NewTransport(base http.RoundTripper, hosts ...string) *Transport {
 
 // RoundTrip sends a copy of the request; the request itself stays as it is.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var tags Tags
-	if t.allow.Has(r.URL.Host) {
-		tags = FromContext(r.Context())
-	}
 	out := r.Clone(r.Context())
-	header, baggage := Outgoing(out.Header.Values(BaggageHeader), tags)
-	set(out.Header, Header, header)
-	set(out.Header, BaggageHeader, baggage)
+	if t.allow.Has(r.URL.Host) {
+		header, baggage := Outgoing(out.Header.Values(BaggageHeader), FromContext(r.Context()))
+		set(out.Header, Header, header)
+		set(out.Header, BaggageHeader, baggage)
+		return t.base.RoundTrip(out)
+	}
+	maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return IsGray(name) })
+	set(out.Header, BaggageHeader, Outside(out.Header.Values(BaggageHeader)))
 	return t.base.RoundTrip(out)
+}
+
+// IsGray tells whether a header, or a key of metadata, is one of gray traffic: the tags, or what an edge said of its
+// decision. None of them leaves the house.
+func IsGray(name string) bool {
+	const begin = "x-gray-"
+	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
 }
 
 func set(headers http.Header, name, value string) {

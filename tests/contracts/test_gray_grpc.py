@@ -16,7 +16,11 @@ from gopub_gray.rpc import client_interceptors, hosts_of, server_interceptor
 
 def seen(context) -> bytes:
     """Tags by the context, and what of the metadata carries them; "mine" is somebody else's."""
-    pairs = [tuple(pair) for pair in context.invocation_metadata() if pair[0] in ("x-gray-tag", "baggage", "mine")]
+    pairs = [
+        tuple(pair)
+        for pair in context.invocation_metadata()
+        if pair[0] in ("x-gray-tag", "x-gray-rule", "baggage", "mine")
+    ]
     return f"{','.join(current())} {sorted(pairs)}".encode()
 
 
@@ -118,7 +122,7 @@ async def test_tags_never_leave_the_house(port: int):
     async with channel(port, "*.corp", "10.0.0.0/8") as outside:
         with carrying(("a",)):
             assert await answers(outside) == {" []"}
-            byhand = (("x-gray-tag", "a"), ("baggage", "gray.tags=a,k=1"))
+            byhand = (("x-gray-tag", "a"), ("x-gray-rule", "r@7"), ("baggage", "gray.tags=a,k=1,gray.rule=r@7"))
             assert await answers(outside, byhand) == {" [('baggage', 'k=1')]"}
 
 

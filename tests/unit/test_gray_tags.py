@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gopub.process import run
-from gopub_gray import Allow, MalformedError, carrying, current, incoming, outgoing, parse
+from gopub_gray import Allow, MalformedError, carrying, current, incoming, outgoing, outside, parse
 from gopub_gray.asgi import GrayMiddleware
 from gopub_gray.client import AsyncGrayTransport, GrayTransport, attach
 from tests.unit.traffic_lua import ROOT
@@ -42,6 +42,8 @@ def test_baggage_is_read_and_written_as_in_every_language():
     for case in BAGGAGE["incoming"]:
         found = incoming([plain(line) for line in case["header"]], [plain(line) for line in case["baggage"]])
         assert ",".join(found) == case["tags"], case
+    for case in BAGGAGE["outside"]:
+        assert outside([plain(line) for line in case["baggage"]]) == plain(case["line"]), case
     for case in BAGGAGE["outgoing"]:
         found = outgoing([plain(line) for line in case["baggage"]], parse(case["tags"]))
         assert found == (case["tags"], plain(case["line"])), case
@@ -85,7 +87,7 @@ async def served(app: Any, *headers: tuple[str, str], kind: str = "http") -> dic
 
 def told(request: httpx.Request) -> httpx.Response:
     """An outside that says what it was told."""
-    lines = {name: request.headers.get_list(name) for name in ("x-gray-tag", "baggage", "mine")}
+    lines = {name: request.headers.get_list(name) for name in ("x-gray-tag", "x-gray-rule", "baggage")}
     if request.url.path == "/leave":
         return httpx.Response(302, headers={"location": "http://partner.example/"})
     return httpx.Response(200, json=lines)
@@ -93,7 +95,7 @@ def told(request: httpx.Request) -> httpx.Response:
 
 def told_of(answer: httpx.Response) -> tuple[str, str]:
     lines = answer.json()
-    return "|".join(lines["x-gray-tag"]), "|".join(lines["baggage"])
+    return "|".join([*lines["x-gray-tag"], *lines["x-gray-rule"]]), "|".join(lines["baggage"])
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -102,13 +104,15 @@ async def test_tags_go_on_from_a_request_to_the_house(kind: str):
 
     async def app(scope, receive, send):
         async with attach(httpx.AsyncClient(transport=httpx.MockTransport(told)), "*.corp") as client:
-            byhand = {"baggage": "b=2;p,gray.tags=old", "x-gray-tag": "old"}
+            byhand = {"baggage": "b=2;p,gray.tags=old,gray.rule=r@7", "x-gray-tag": "old", "X-Gray-Rule": "r@7"}
             said.append(told_of(await client.get("http://stock.corp:8080/", headers=byhand)))
             said.append(told_of(await client.get("http://partner.example/", headers=byhand)))
             said.append(told_of(await client.get("http://stock.corp/leave", follow_redirects=True)))
 
-    scope = await served(app, ("X-Gray-Tag", "b"), ("x-gray-tag", "a"), ("baggage", "k=1,gray.tags=a"), kind=kind)
-    assert said == [("a,b", "b=2;p,gray.tags=a%2Cb"), ("", "b=2;p"), ("", "")]
+    scope = await served(
+        app, ("X-Gray-Tag", "b"), ("x-gray-tag", "a"), ("baggage", "k=1,gray.tags=a,gray.rule=r"), kind=kind
+    )
+    assert said == [("a,b|r@7", "b=2;p,gray.rule=r@7,gray.tags=a%2Cb"), ("", "b=2;p"), ("", "")]
     assert current() == ()
     assert (b"baggage", b"k=1") in scope["headers"], "a library for tracing would send our member to everybody"
 

@@ -5,7 +5,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/stats"
-	"gopub.dev/gray"
 )
 
 // DialOptions are both interceptors of a client, chained to what the connection has, and Guard. Give them last.
@@ -29,7 +28,7 @@ func UnaryClientInterceptor(hosts ...string) grpc.UnaryClientInterceptor {
 		ctx context.Context, method string, request, answer any,
 		conn *grpc.ClientConn, next grpc.UnaryInvoker, options ...grpc.CallOption,
 	) error {
-		return next(decided(ctx, house.tags(ctx, conn)), method, request, answer, conn, options...)
+		return next(decided(ctx, house.decide(ctx, conn)), method, request, answer, conn, options...)
 	}
 }
 
@@ -40,15 +39,15 @@ func StreamClientInterceptor(hosts ...string) grpc.StreamClientInterceptor {
 		ctx context.Context, what *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 		next grpc.Streamer, options ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		return next(decided(ctx, house.tags(ctx, conn)), what, conn, method, options...)
+		return next(decided(ctx, house.decide(ctx, conn)), what, conn, method, options...)
 	}
 }
 
-type decision struct{}
+type key struct{}
 
-// decided gives a context whose call carries these tags, and which tells Guard so.
-func decided(ctx context.Context, tags gray.Tags) context.Context {
-	return outgoing(context.WithValue(ctx, decision{}, tags), tags)
+// decided gives a context whose call carries what was decided, and which tells Guard so.
+func decided(ctx context.Context, what decision) context.Context {
+	return what.outgoing(context.WithValue(ctx, key{}, what))
 }
 
 // Guard writes what the interceptors decided once more, at the last moment before a call is sent. Libraries for
@@ -59,8 +58,8 @@ func Guard() stats.Handler { return guard{} }
 type guard struct{}
 
 func (guard) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	tags, _ := ctx.Value(decision{}).(gray.Tags)
-	return outgoing(ctx, tags)
+	what, _ := ctx.Value(key{}).(decision)
+	return what.outgoing(ctx)
 }
 
 func (guard) HandleRPC(context.Context, stats.RPCStats) {}

@@ -10,8 +10,8 @@ package graygrpc
 
 import (
 	"context"
+	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -33,21 +33,29 @@ func Incoming(ctx context.Context) context.Context {
 	return gray.NewContext(ctx, gray.Incoming(header, baggage))
 }
 
-// outgoing gives a context whose outgoing metadata carries these tags and no others.
-func outgoing(ctx context.Context, tags gray.Tags) context.Context {
+// decision is what a call may carry. The zero value is that of one that leaves the house.
+type decision struct {
+	inside bool
+	tags   gray.Tags
+}
+
+// outgoing gives a context whose outgoing metadata carries what was decided.
+func (d decision) outgoing(ctx context.Context) context.Context {
 	there, _ := metadata.FromOutgoingContext(ctx) // a copy, with keys in small letters
-	if tags.Len() == 0 && there[tagKey] == nil && there[baggageKey] == nil {
-		return ctx
-	}
-	header, baggage := gray.Outgoing(there[baggageKey], tags)
-	if slices.Equal(there[tagKey], lines(header)) && slices.Equal(there[baggageKey], lines(baggage)) {
+	if d.tags.Len() == 0 && len(there) == 0 {
 		return ctx
 	}
 	if there == nil {
 		there = metadata.MD{}
 	}
-	set(there, tagKey, header)
-	set(there, baggageKey, baggage)
+	if d.inside {
+		header, baggage := gray.Outgoing(there[baggageKey], d.tags)
+		set(there, tagKey, header)
+		set(there, baggageKey, baggage)
+	} else {
+		maps.DeleteFunc(there, func(key string, _ []string) bool { return gray.IsGray(key) })
+		set(there, baggageKey, gray.Outside(there[baggageKey]))
+	}
 	return metadata.NewOutgoingContext(ctx, there)
 }
 
@@ -55,13 +63,6 @@ func set(there metadata.MD, name, value string) {
 	if delete(there, name); value != "" {
 		there[name] = []string{value}
 	}
-}
-
-func lines(value string) []string {
-	if value == "" {
-		return nil
-	}
-	return []string{value}
 }
 
 // house are the hosts that may be told of tags.
@@ -75,12 +76,12 @@ func newHouse(hosts []string) house {
 	return house{allow}
 }
 
-// tags are those that a call on this connection may carry.
-func (h house) tags(ctx context.Context, conn *grpc.ClientConn) gray.Tags {
+// decide says what a call on this connection may carry.
+func (h house) decide(ctx context.Context, conn *grpc.ClientConn) decision {
 	if conn == nil || !h.allow.Has(hostOf(conn.CanonicalTarget())) {
-		return gray.Tags{}
+		return decision{}
 	}
-	return gray.FromContext(ctx)
+	return decision{true, gray.FromContext(ctx)}
 }
 
 // hostOf gives the host, with its port if there is one, of a target such as "dns:///orders.corp:443"; "" where the

@@ -41,14 +41,14 @@ func TestWhatOthersPutThereIsKept(t *testing.T) {
 
 func TestTagsNeverLeaveTheHouse(t *testing.T) {
 	wire := serve(t, told, ServerOptions()...)
-	ctx := metadata.AppendToOutgoingContext(with(t, "a"), tagKey, "a", baggageKey, "gray.tags=a,b=2", "mine", "1")
+	ctx := metadata.AppendToOutgoingContext(with(t, "a"), tagKey, "a", "X-Gray-Rule", "r@7", baggageKey, "gray.tags=a,b=2,gray.rule=r@7", "mine", "1")
 	for _, name := range []string{"partner.example:443", "corp", "stock.corp.evil.example", "11.0.0.1:80"} {
 		conn := dial(t, name, wire, DialOptions("*.corp", "10.0.0.0/8")...)
 		only(t, each(t, ctx, conn), " tag= baggage=b=2 mine=1")
 	}
 	for _, name := range []string{"stock.corp:443", "10.9.8.7:80"} {
 		conn := dial(t, name, wire, DialOptions("*.corp", "10.0.0.0/8")...)
-		only(t, each(t, ctx, conn), "a tag=a baggage=b=2,gray.tags=a mine=1")
+		only(t, each(t, ctx, conn), "a tag=a baggage=b=2,gray.rule=r@7,gray.tags=a mine=1 rule=r@7")
 	}
 	conn := dial(t, "stock.corp", wire, DialOptions()...)
 	only(t, each(t, ctx, conn), " tag= baggage=b=2 mine=1") // without a list there is no house

@@ -176,7 +176,11 @@ func each(t *testing.T, ctx context.Context, conn *grpc.ClientConn) []string {
 func told(ctx context.Context, _ string) (string, error) {
 	there, _ := metadata.FromIncomingContext(ctx)
 	word := func(key string) string { return strings.Join(there.Get(key), "|") }
-	return gray.FromContext(ctx).String() + " tag=" + word(tagKey) + " baggage=" + word(baggageKey) + " mine=" + word("mine"), nil
+	rule := ""
+	if word("x-gray-rule") != "" {
+		rule = " rule=" + word("x-gray-rule")
+	}
+	return gray.FromContext(ctx).String() + " tag=" + word(tagKey) + " baggage=" + word(baggageKey) + " mine=" + word("mine") + rule, nil
 }
 
 func with(t *testing.T, lines ...string) context.Context {

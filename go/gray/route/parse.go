@@ -107,6 +107,9 @@ func (r *reader) track(value any, place string) track {
 	}
 	doc := r.object(value, place, map[string]bool{"release": true, "peers": true, "tag": false})
 	found := track{release: r.text(doc["release"], place+".release")}
+	if tag, there := doc["tag"]; there {
+		found.tag = r.text(tag, place+".tag")
+	}
 	for at, one := range r.list(doc["peers"], place+".peers") {
 		here := fmt.Sprintf("%s.peers[%d]", place, at)
 		peer := r.object(one, here, map[string]bool{"host": true, "address": true, "since": false})

@@ -41,11 +41,11 @@ type Request struct {
 	Query string
 }
 
-// Decision is where a request goes. Rule is what the edge writes before the "@" of x-gopub-rule; Peers are those that
-// take turns, and are not to be changed.
+// Decision is where a request goes. Rule is what the edge writes before the "@" of x-gopub-rule; Tag, if there
+// is one, is what an edge adds to x-gray-tag of what goes there; Peers are those that take turns, not to be changed.
 type Decision struct {
-	Track, Rule, Release string
-	Peers                []Peer
+	Track, Rule, Release, Tag string
+	Peers                     []Peer
 }
 
 // Peer is a process that can answer: the host's name, and "ip:port".
@@ -56,8 +56,8 @@ type Peer struct {
 }
 
 type track struct {
-	release string
-	peers   []Peer
+	release, tag string
+	peers        []Peer
 }
 
 type rule struct {
@@ -138,7 +138,7 @@ func (t *Table) to(name, rule string) Decision {
 	if name == Canary {
 		track = t.canary
 	}
-	return Decision{name, rule, track.release, track.peers}
+	return Decision{name, rule, track.release, track.tag, track.peers}
 }
 
 // leastShare is the least that a peer gets while it warms up, of what a warm one gets.

@@ -14,7 +14,7 @@ import (
 const base = `{"schema":"gopub/route-table/v1","app":"a","env":"e","upstream":"a","revision":1,"epoch":1,"token":"t","n":1,
 "rollout":"r-1","salt":"r-1","sticky":"address","weight":2500,
 "stable":{"release":"aaaaaaaaaaaa","peers":[{"host":"a1","address":"10.1.0.1:80"}]},
-"canary":{"release":"bbbbbbbbbbbb","peers":[{"host":"b1","address":"10.1.0.2:80"}]},
+"canary":{"release":"bbbbbbbbbbbb","peers":[{"host":"b1","address":"10.1.0.2:80"}],"tag":"v2"},
 "canary_until":null,"lapse":"stable","rules":[],"trust":["10.0.0.0/8"],"fallback":true}`
 
 // document is base with keys as these say; null takes the key out where cut names it.
@@ -67,7 +67,7 @@ func TestADecisionNamesTheReleaseAndItsPeers(t *testing.T) {
 	found := table(t, `{"rules":[{"id":"beta","when":{"all":[{"tag":"user-v2"},{"not":{"tag":"beta"}}]}}]}`)
 	request := Request{Address: "10.0.0.9", Header: http.Header{"X-Gray-Tag": {"user-v2"}}}
 	got := found.Decide(request)
-	if got.Track != Canary || got.Rule != "beta" || got.Release != "bbbbbbbbbbbb" || got.Peers[0].Address != "10.1.0.2:80" {
+	if got.Track != Canary || got.Rule != "beta" || got.Release != "bbbbbbbbbbbb" || got.Tag != "v2" || got.Peers[0].Address != "10.1.0.2:80" {
 		t.Error(got)
 	}
 	request.Address = "192.0.2.1" // a stranger's word counts nothing

@@ -19,7 +19,8 @@ from gopub_gray.tags import (
     current,
     incoming,
     outgoing,
+    outside,
     parse,
 )
 
-__all__ = ["Allow", "MalformedError", "Tags", "carrying", "current", "incoming", "outgoing", "parse"]
+__all__ = ["Allow", "MalformedError", "Tags", "carrying", "current", "incoming", "outgoing", "outside", "parse"]

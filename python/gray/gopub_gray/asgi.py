@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from gopub_gray.tags import BAGGAGE, HEADER, carrying, incoming, outgoing
+from gopub_gray.tags import BAGGAGE, HEADER, carrying, incoming, outside
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -17,7 +17,7 @@ Fields = Iterable[tuple[bytes, bytes]]
 class GrayMiddleware:
     """Put it outermost: ``app = GrayMiddleware(app)``, or ``app.add_middleware(GrayMiddleware)`` as the last one.
 
-    Our member is taken off the baggage that the app sees: libraries for tracing would send it to everybody. Believe
+    Our members are taken off the baggage that the app sees: libraries for tracing would send them to everybody. Believe
     the tags only behind an edge: gopub's edges take x-gray-tag off what comes from addresses that they do not trust.
     """
 
@@ -32,7 +32,7 @@ class GrayMiddleware:
         baggage = _lines(scope["headers"], BAGGAGE)
         tags = incoming(_lines(scope["headers"], HEADER), baggage)
         if baggage:  # in its place: what is around us reads what the app writes into this very scope
-            scope["headers"] = _with_baggage(scope["headers"], outgoing(baggage, ())[1])
+            scope["headers"] = _with_baggage(scope["headers"], outside(baggage))
         with carrying(tags):
             await self._app(scope, receive, send)
 

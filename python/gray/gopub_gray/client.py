@@ -12,7 +12,7 @@ from typing import TypeVar
 import httpx
 
 from gopub_gray.hosts import Allow
-from gopub_gray.tags import BAGGAGE, HEADER, current, outgoing
+from gopub_gray.tags import BAGGAGE, HEADER, current, is_gray, outgoing, outside
 
 _Client = TypeVar("_Client", bound=httpx.Client | httpx.AsyncClient)
 
@@ -68,10 +68,13 @@ class AsyncGrayTransport(httpx.AsyncBaseTransport):
 
 
 def _tell(request: httpx.Request, allow: Allow) -> None:
-    tags = current() if request.url.raw_host.decode("ascii") in allow else ()
-    lines = request.headers.get_list(BAGGAGE)
-    for name, value in zip((HEADER, BAGGAGE), outgoing(lines, tags), strict=True):
+    headers, lines = request.headers, request.headers.get_list(BAGGAGE)
+    if request.url.raw_host.decode("ascii") in allow:
+        ours = dict(zip((HEADER, BAGGAGE), outgoing(lines, current()), strict=True))
+    else:
+        ours = {BAGGAGE: outside(lines)} | {name: "" for name in headers if is_gray(name)}
+    for name, value in ours.items():
         if value:
-            request.headers[name] = value
-        elif name in request.headers:
-            del request.headers[name]
+            headers[name] = value
+        elif name in headers:
+            del headers[name]

@@ -20,7 +20,7 @@ import grpc
 import grpc.aio
 
 from gopub_gray.hosts import Allow
-from gopub_gray.tags import BAGGAGE, HEADER, Tags, adopt, carrying, current, incoming, outgoing
+from gopub_gray.tags import BAGGAGE, HEADER, Tags, adopt, carrying, current, incoming, is_gray, outgoing, outside
 
 _LISTS = ("ipv4", "ipv6")
 _BY_NAME = ("dns", "xds")
@@ -75,8 +75,10 @@ class _Kind:
     def told(self, details: Any) -> grpc.aio.ClientCallDetails:
         """The details of the call with the tags of the context, or without any; all else stays."""
         pairs = list(details.metadata or ())
-        header, baggage = outgoing(_lines(pairs, BAGGAGE), current() if self._inside else ())
-        kept = [(key, value) for key, value in pairs if key.lower() not in (HEADER, BAGGAGE)]
+        came = _lines(pairs, BAGGAGE)
+        header, baggage = outgoing(came, current()) if self._inside else ("", outside(came))
+        gone = {HEADER, BAGGAGE} if self._inside else {BAGGAGE, *filter(is_gray, (key.lower() for key, _ in pairs))}
+        kept = [(key, value) for key, value in pairs if key.lower() not in gone]
         ours = [(key, value) for key, value in ((HEADER, header), (BAGGAGE, baggage)) if value]
         metadata = grpc.aio.Metadata(*kept, *ours)
         return grpc.aio.ClientCallDetails(

@@ -26,6 +26,7 @@ LONGEST_BAGGAGE = 8192
 Tags = tuple[str, ...]
 """Sorted, each once: ``"user-v2" in current()``."""
 
+_OURS = "gray."
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _BLANKS = " \t"
@@ -63,7 +64,7 @@ def incoming(header: Sequence[str], baggage: Sequence[str]) -> Tags:
 
 
 def outgoing(baggage: Iterable[str], tags: Tags) -> tuple[str, str]:
-    """What a request is to carry: the header, empty without tags, and one line of baggage, empty where nothing is left.
+    """What a request within the house is to carry: the header, and one line of baggage; each empty where there is none.
 
     Our member replaces an older one; the members of others are kept as they are. Where there is no room for ours
     within the limits of W3C, others come first, and the header alone carries the tags.
@@ -74,6 +75,19 @@ def outgoing(baggage: Iterable[str], tags: Tags) -> tuple[str, str]:
         if len(",".join(kept)) + 1 + len(ours) <= LONGEST_BAGGAGE and len(kept) < MOST_MEMBERS:
             kept.append(ours)
     return ",".join(tags), ",".join(kept)
+
+
+def outside(baggage: Iterable[str]) -> str:
+    """The one line of baggage of a request that leaves the house: without any member of gray traffic.
+
+    Those that edges write for themselves are among them.
+    """
+    return ",".join(part for part in _members(baggage) if not _split(part)[0].startswith(_OURS))
+
+
+def is_gray(name: str) -> bool:
+    """Whether a header, or a key of metadata, is one of gray traffic: none of them leaves the house."""
+    return name.lower().startswith("x-gray-")
 
 
 def _member(lines: Sequence[str]) -> str:
