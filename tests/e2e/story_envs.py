@@ -33,7 +33,7 @@ def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
 ENVS = (
     Env("main", 18100),
     Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
-    Env("patient", 18102, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("patient", 18102, signs=True, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("judge", 18104, more=rollout("{hosts: 1, weight: 50%, bake: 12s}")),
     Env("blind", 18105, more=rollout("{hosts: 1, weight: 50%, bake: 1s}", "6s") | SCRAPED),
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),

@@ -12,12 +12,14 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deployments import server as prefect
+from gopub.evidence.keys import KeyFiles, generate
 from gopub.lab.lab import Lab
 from gopub.process import Result, base_environment, run, spawn
 from gopub.release.model import Release
@@ -50,6 +52,8 @@ class Env:
     warmup: str = "0s"
     alone: bool = False
     """Its connections name no Prometheus at all."""
+    signs: bool = False
+    """Its tables are signed; see ``believed``."""
 
     @property
     def upstream(self) -> str:
@@ -99,6 +103,13 @@ def without_prometheus(connections: str) -> str:
     kept = [line for line in connections.splitlines() if "prometheus" not in line]
     assert len(kept) == len(connections.splitlines()) - 2, connections
     return "\n".join([*kept, ""])
+
+
+def with_key(connections: str, key: KeyFiles) -> str:
+    """The lab's connections with a key that signs route tables."""
+    edges = "  kind: nginx\n"
+    assert edges in connections
+    return connections.replace(edges, f"{edges}  sign: {key.private}\n")
 
 
 @dataclass
@@ -171,13 +182,37 @@ class Ground:
 
     # --- settings
 
+    @property
+    def table_key(self) -> KeyFiles:
+        """Signs the route tables of envs that sign."""
+        return generate(self.folder / "table-key")
+
+    @asynccontextmanager
+    async def believed(self) -> AsyncIterator[None]:
+        """The edge believes that key, and takes nothing unsigned, as long as the block lasts.
+
+        Past `gopub route install`, which would not do so: the tables of other stories stand there unsigned.
+        """
+        public = self.table_key.public_key()
+        folder, name = "/etc/nginx/gopub/keys", f"{public.fingerprint}.pem"
+        edge = self.lab.edges[0].name
+        lay = f"mkdir -p {folder}; cat >{folder}/{name}; nginx -s reload"
+        await self.lab.exec(edge, ("sh", "-c", lay), stdin=public.pem)
+        try:
+            yield
+        finally:
+            await self.lab.exec(edge, ("sh", "-c", f"rm {folder}/{name}; nginx -s reload"))
+
     def settings(self, env: str, **more: str) -> dict[str, str]:
         """The environment variables of a story: a journal of its own, one store and one key for all."""
         (self.folder / env).mkdir(exist_ok=True)
         connections = self.lab.connections
-        if env in self.envs and self.envs[env].alone:
-            connections = self.folder / env / "connections.yaml"
-            connections.write_text(without_prometheus(self.lab.connections.read_text()))
+        if env in self.envs and (self.envs[env].alone or self.envs[env].signs):
+            connections, text = self.folder / env / "connections.yaml", self.lab.connections.read_text()
+            text = without_prometheus(text) if self.envs[env].alone else text
+            text = with_key(text, self.table_key) if self.envs[env].signs else text
+            if not connections.exists() or connections.read_text() != text:  # a driver may be reading it
+                connections.write_text(text)
         return {
             **prefect.client_environment(self.server.home, self.server.url),
             "PREFECT_LOGGING_LEVEL": "CRITICAL",

@@ -51,7 +51,8 @@ async def on_the_new_one(ground: Ground) -> Story:
 
 async def test_back_to_the_release_before_and_to_a_named_one_with_everything_else_down(ground: Ground, lab: Lab):
     story = await on_the_new_one(ground)
-    async with without_prometheus(lab), story.traffic(80):
+    assert "signed by key" in (await story.gopub("route", "show", "--env", "patient")).text
+    async with ground.believed(), without_prometheus(lab), story.traffic(80):
         with away(ground.folder / "state" / "gopub" / "store"):
             back = await story.gopub("rollback", "--env", "patient", "--reason", "night", **DEAD)
             assert back.code == 0, back.complaint
@@ -59,6 +60,14 @@ async def test_back_to_the_release_before_and_to_a_named_one_with_everything_els
             forth = await story.gopub("rollback", "--env", "patient", "--to", "1.1.0", "--json", **DEAD)
             assert forth.code == 0, forth.complaint
             assert json.loads(forth.text)["owed"] == []
+        shown = json.loads((await story.gopub("route", "show", "--env", "patient", "--json")).text)["edges"][0][
+            "signing"
+        ]
+        assert (shown["key"], shown["believed"]) == (ground.table_key.public_key().fingerprint, True), (
+            "by the kit alone"
+        )
+        anew = await story.gopub("route", "sign", "--env", "patient")
+        assert anew.code == 0, anew.complaint
     await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
     nowhere = await story.gopub("rollback", "--env", "patient", "--to", "7.7.7", **DEAD)
     assert (nowhere.code, "GP725" in nowhere.complaint) == (2, True)
