@@ -154,6 +154,24 @@ function _M.is_in(networks, text)
   return false
 end
 
+local MOST_KNOWN = 4096
+
+--- is_in for these networks, which remembers the last addresses: those of one client are many requests.
+function _M.among(networks)
+  local known, many = {}, 0
+  return function(text)
+    local found = known[text]
+    if found == nil then
+      found = _M.is_in(networks, text)
+      if many >= MOST_KNOWN then
+        known, many = {}, 0
+      end
+      known[text], many = found, many + 1
+    end
+    return found
+  end
+end
+
 --- The address alone of what a proxy writes: without brackets and port, IPv4 in its short form; nil when it is none.
 function _M.bare(text)
   local inside = text:match("^%[([%x:.]+)%]$") or text:match("^%[([%x:.]+)%]:%d%d?%d?%d?%d?$")

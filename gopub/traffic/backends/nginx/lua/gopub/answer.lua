@@ -21,11 +21,26 @@ local STREAMS = {
 -- Bytes from which on the time to the end is that of the client's line and not of the peer's work.
 local LARGE = 1048576
 
+local kinds, many = { [""] = false }, 1
+
+-- Whether a type is one of those; remembered, for a service has few.
+local function is_stream_type(text)
+  local found = kinds[text]
+  if found == nil then
+    local kind = text:lower():match("^[^;%s]*")
+    found = STREAMS[kind] or kind:sub(1, 16) == "application/grpc"
+    if many >= 1000 then
+      kinds, many = { [""] = false }, 1
+    end
+    kinds[text], many = found, many + 1
+  end
+  return found
+end
+
 --- Whether the answer goes on for as long as there is something to say: by its type, or because it asks not to be
 -- buffered. Its client leaves when it has heard enough.
 function _M.is_stream(var)
-  local kind = (var.upstream_http_content_type or ""):lower():match("^[^;%s]*")
-  if STREAMS[kind] or kind:sub(1, 16) == "application/grpc" then
+  if is_stream_type(var.upstream_http_content_type or "") then
     return true
   end
   return (var.upstream_http_x_accel_buffering or ""):lower() == "no"
@@ -53,10 +68,10 @@ end
 
 --- "whole", "unknown_end" (nobody said how long it would be), "cut" by the peer, or "left" by the client or the edge.
 -- `flight` knows: answering, the peer's header went out, and ends are noted; passed, the body filter ran; ended, it saw
--- the end.
+-- the end; sized, the peer said how long it would be.
 function _M.ending(flight, status, var)
   if flight.ended then
-    return has_no_length(var) and not is_bare(var) and "unknown_end" or "whole"
+    return not flight.sized and has_no_length(var) and not is_bare(var) and "unknown_end" or "whole"
   elseif status == _M.SWITCHED or not flight.answering or is_bare(var) then
     return "whole"
   elseif flight.passed and var.request_completion == "OK" and not ngx.worker.exiting() then

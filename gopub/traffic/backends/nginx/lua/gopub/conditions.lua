@@ -89,134 +89,116 @@ end
 
 -- Asking -------------------------------------------------------------------------------------------------------
 
-local compilers = {}
+-- A condition becomes the source of a Lua expression over `request`: without a loop or a call for each of its parts,
+-- so that LuaJIT makes one straight piece of machine code of all rules. No text of a table becomes source: what it says
+-- is put into a list, and the source has its number there.
+local writers = {}
 
---- A function of a request that says whether the condition holds. `ask` reads one: header(request, name),
--- cookie(request, name), client(request), bucket(request). What it will look at is noted in `ask.seen`: kinds as keys,
--- headers as a list.
-function _M.compile(condition, ask)
+local function known(value, into)
+  into[#into + 1] = value
+  return ("known[%d]"):format(#into)
+end
+
+--- The source of a condition. What the table says is added to `into.known`, kinds are noted in `into.seen` and the
+-- names of headers in `into.headers`. The functions that it calls are those of `readers`, by decide.lua.
+function _M.source(condition, into)
   local kind, inner = next(condition)
-  ask.seen[kind] = true
-  return compilers[kind](inner, ask)
+  into.seen[kind] = true
+  return "(" .. writers[kind](inner, into) .. ")"
 end
 
-function compilers.header(inner, ask)
-  local name, value, read = texts.header_name(inner.name), inner.value, ask.header
-  table.insert(ask.seen.headers, name)
-  return function(request)
-    return read(request, name) == value
-  end
+function writers.header(inner, into)
+  local name = texts.header_name(inner.name)
+  table.insert(into.headers, name)
+  return ("header(request, %s) == %s"):format(known(name, into.known), known(inner.value, into.known))
 end
 
-function compilers.cookie(inner, ask)
-  local name, value, read = inner.name, inner.value, ask.cookie
-  return function(request)
-    return read(request, name) == value
-  end
+function writers.cookie(inner, into)
+  return ("cookie(request, %s) == %s"):format(known(inner.name, into.known), known(inner.value, into.known))
 end
 
-function compilers.query(inner)
-  local name, value = inner.name, inner.value
-  return function(request)
-    return parameter(request.query, name) == value
-  end
+function writers.query(inner, into)
+  local name, value = known(inner.name, into.known), known(inner.value, into.known)
+  return ("parameter(request.query, %s) == %s"):format(name, value)
 end
 
-function compilers.path(inner)
+function writers.path(inner, into)
   local below = inner:gsub("/+$", "") .. "/"
-  local length = #below
-  return function(request)
-    return request.path == inner or sub(request.path, 1, length) == below
-  end
+  return ("request.path == %s or sub(request.path, 1, %d) == %s"):format(
+    known(inner, into.known), #below, known(below, into.known))
 end
 
-function compilers.method(inner)
+function writers.method(inner, into)
   local among = {}
   for _, name in ipairs(inner) do
     among[name] = true
   end
-  return function(request)
-    return among[request.method] == true
-  end
+  return ("%s[request.method] == true"):format(known(among, into.known))
 end
 
-function compilers.client(inner, ask)
-  local networks, read = {}, ask.client
+function writers.client(inner, into)
+  local networks = {}
   for at, one in ipairs(inner) do
     networks[at] = address.network(one)
   end
-  return function(request)
-    return address.is_in(networks, read(request))
-  end
+  return ("%s(client(request))"):format(known(address.among(networks), into.known))
 end
 
-function compilers.tag(inner)
-  return function(request)
-    return request.tags[inner] == true
-  end
+function writers.tag(inner, into)
+  return ("request.tags[%s] == true"):format(known(inner, into.known))
 end
 
-function compilers.within(inner)
-  local spans = inner
-  return function(request)
-    local now = request.now
-    for at = 1, #spans do
-      local span = spans[at]
-      if now < span[1] then -- they are in order
-        return false
-      elseif now < span[2] then
-        return true
-      end
+local FEW = 16 -- spans in the source; more are gone through
+
+local function within(spans, now)
+  for at = 1, #spans do
+    local span = spans[at]
+    if now < span[1] then -- they are in order
+      return false
+    elseif now < span[2] then
+      return true
     end
-    return false
   end
+  return false
 end
 
-function compilers.share(inner, ask)
-  local read = ask.bucket
-  return function(request)
-    local drawn = read(request)
-    return drawn ~= nil and drawn < inner
+function writers.within(inner, into)
+  if #inner > FEW then
+    return ("within(%s, request.now)"):format(known(inner, into.known))
   end
+  local parts = {}
+  for at, span in ipairs(inner) do
+    local from, to = known(span[1], into.known), known(span[2], into.known)
+    parts[at] = ("request.now >= %s and request.now < %s"):format(from, to)
+  end
+  return table.concat(parts, " or ")
 end
 
-local function compiled(list_, ask)
-  local of = {}
-  for at, one in ipairs(list_) do
-    of[at] = _M.compile(one, ask)
-  end
-  return of
+function writers.share(inner, into)
+  return ("(bucket(request) or 1e9) < %s"):format(known(inner, into.known))
 end
 
-function compilers.all(inner, ask)
-  local of = compiled(inner, ask)
-  return function(request)
-    for at = 1, #of do
-      if not of[at](request) then
-        return false
-      end
-    end
-    return true
+local function joined(list, word, into)
+  local parts = {}
+  for at, one in ipairs(list) do
+    parts[at] = _M.source(one, into)
   end
+  return table.concat(parts, word)
 end
 
-function compilers.any(inner, ask)
-  local of = compiled(inner, ask)
-  return function(request)
-    for at = 1, #of do
-      if of[at](request) then
-        return true
-      end
-    end
-    return false
-  end
+function writers.all(inner, into)
+  return inner[1] and joined(inner, " and ", into) or "true"
 end
 
-compilers["not"] = function(inner, ask)
-  local of = _M.compile(inner, ask)
-  return function(request)
-    return not of(request)
-  end
+function writers.any(inner, into)
+  return inner[1] and joined(inner, " or ", into) or "false"
 end
+
+writers["not"] = function(inner, into)
+  return "not " .. _M.source(inner, into)
+end
+
+--- What the source calls that needs no table's words.
+_M.readers = { parameter = parameter, within = within, sub = sub }
 
 return _M

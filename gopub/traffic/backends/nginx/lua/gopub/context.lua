@@ -104,6 +104,29 @@ function _M.values(route, request, track, rule)
   return { tags = is_new and line or nil, rule = said, baggage = baggage(request, sound, carried) }
 end
 
+local MOST, LONGEST = 1000, 256
+
+-- values() of a request without baggage of its own, remembered by what it depends on: tags, track, rule and revision.
+local function remembered(route, request, track, rule)
+  local line = request.trusted and texts.joined(request.headers["x-gray-tag"], ",") or ""
+  local of_track = route.carried and route.carried[track]
+  local of_rule = of_track and of_track[rule]
+  local found = of_rule and of_rule[line]
+  if found then
+    return found
+  end
+  found = _M.values(route, request, track, rule)
+  if #line > LONGEST then
+    return found
+  elseif not route.carried or route.many_carried >= MOST then
+    route.carried, route.many_carried = { stable = {}, canary = {} }, 0
+  end
+  of_track = route.carried[track]
+  of_track[rule] = of_track[rule] or {}
+  of_track[rule][line], route.many_carried = found, route.many_carried + 1
+  return found
+end
+
 local function set(name, value)
   if value == "" then
     ngx.req.clear_header(name)
@@ -114,7 +137,8 @@ end
 
 --- Puts them on the request.
 function _M.pass(route, request, track, rule)
-  local values = _M.values(route, request, track, rule)
+  local values = request.headers.baggage and _M.values(route, request, track, rule)
+    or remembered(route, request, track, rule)
   set("x-gray-tag", values.tags)
   set("x-gray-rule", values.rule)
   set("baggage", values.baggage)

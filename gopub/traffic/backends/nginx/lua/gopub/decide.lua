@@ -115,7 +115,7 @@ end
 
 --- The address behind trusted proxies.
 function _M.client(route, request)
-  return address.client(route.trust, request.address, texts.joined(request.headers["x-forwarded-for"], ","))
+  return (address.client(route.trust, request.address, texts.joined(request.headers["x-forwarded-for"], ",")))
 end
 
 --- Whom the percentage draws for: an address, or what a header or cookie says; nil when that is missing.
@@ -142,24 +142,8 @@ local function bucket_of(route, request)
   return drawn or nil
 end
 
--- What of a request a rule may look at, where the table's own words decide how.
-local function ask_by(route)
-  return {
-    header = header,
-    cookie = cookie,
-    client = function(request)
-      return _M.client(route, request)
-    end,
-    bucket = function(request)
-      return bucket_of(route, request)
-    end,
-    seen = { headers = {} },
-  }
-end
-
 -- The headers that a decision may read.
-local function headers_of(route, seen)
-  local names = seen.headers
+local function headers_of(route, names, seen)
   if route.sticky == "header" then
     names[#names + 1] = route.sticky_name
   end
@@ -173,33 +157,51 @@ local function headers_of(route, seen)
   return names
 end
 
--- The rules in order, and what of a request they look at.
-local function compile_rules(doc, route)
-  local ask = ask_by(route)
-  route.rules = {}
-  for at, rule in ipairs(doc.rules) do
-    local when = rule.when or { header = rule.header }
-    route.rules[at] = {
-      id = rule.id,
-      holds = conditions.compile(when, ask),
-      to = rule.to or "canary",
-      ends = rule["until"],
-    }
+local HEAD = [[
+local known, readers = ...
+local header, cookie, client, bucket = readers.header, readers.cookie, readers.client, readers.bucket
+local parameter, within, sub = readers.parameter, readers.within, readers.sub
+return function(request)
+]]
+
+-- What the source of conditions calls, where the table's own words decide how.
+local function readers_of(route)
+  local readers = {
+    header = header,
+    cookie = cookie,
+    client = function(request)
+      return (_M.client(route, request)) -- the brackets: LuaJIT follows few calls that end a function
+    end,
+    bucket = function(request)
+      return (bucket_of(route, request))
+    end,
+  }
+  for name, reader in pairs(conditions.readers) do
+    readers[name] = reader
   end
-  local seen = ask.seen
-  route.tags, route.headers = seen.tag == true, headers_of(route, seen)
-  route.asks_method, route.asks_path, route.asks_query = seen.method, seen.path, seen.query
+  return readers
 end
 
-local function by_rule(route, request)
-  local rules = route.rules
-  for at = 1, #rules do
-    local rule = rules[at]
-    if (not rule.ends or request.now < rule.ends) and rule.holds(request) then
-      return rule.to, rule.id
+-- The rules in order as one function of a request: the track and the id of the first that holds.
+local function compile_rules(doc, route)
+  local into = { known = {}, seen = {}, headers = {} }
+  local known, lines = into.known, { HEAD }
+  for _, rule in ipairs(doc.rules) do
+    local holds = conditions.source(rule.when or { header = rule.header }, into)
+    local at = #known
+    known[at + 1], known[at + 2] = rule.to or "canary", rule.id
+    local still = ""
+    if rule["until"] then
+      known[at + 3] = rule["until"]
+      still = ("request.now < known[%d] and "):format(at + 3)
     end
+    lines[#lines + 1] = ("if %s%s then return known[%d], known[%d] end\n"):format(still, holds, at + 1, at + 2)
   end
-  return nil
+  lines[#lines + 1] = "return nil end"
+  route.ruled = assert(loadstring(table.concat(lines), "=rules"))(known, readers_of(route))
+  local seen = into.seen
+  route.tags, route.headers = seen.tag == true, headers_of(route, into.headers, seen)
+  route.asks_method, route.asks_path, route.asks_query = seen.method, seen.path, seen.query
 end
 
 --- What decide() needs of a valid document, taken apart once for many requests.
@@ -217,6 +219,7 @@ function _M.compile(doc)
     trust = compile_trust(doc.trust),
     tag_of = { stable = tag_of(doc.stable), canary = tag_of(doc.canary) },
   }
+  route.trusts = route.trust and address.among(route.trust)
   compile_rules(doc, route)
   return route
 end
@@ -258,11 +261,11 @@ function _M.decide(route, request)
       return "stable", "bad-tags"
     end
   end
-  local track, rule = by_rule(route, request)
-  if track then
-    return track, rule
+  local track, rule = route.ruled(request)
+  if not track then
+    track, rule = by_weight(route, request)
   end
-  return by_weight(route, request)
+  return track, rule
 end
 
 return _M

@@ -29,7 +29,7 @@ local function last(value)
     value = value[#value]
   end
   local comma = value:reverse():find(",", 1, true)
-  return text.trim(comma and sub(value, #value - comma + 2) or value)
+  return (text.trim(comma and sub(value, #value - comma + 2) or value))
 end
 
 -- `read` of a text, remembered: a pattern costs more than all else that a request needs here.
@@ -86,11 +86,12 @@ local function chain(request)
 end
 
 --- What X-Forwarded-For, -Proto, -Host and -Port say; nil where there is nothing to tell. `own` is what the edge saw:
--- {proto, host, port}. A proxy that tells the protocol and no port means the port of its host, or the usual one: not
+-- {proto, port}. A proxy that tells the protocol and no port means the port of its host, or the usual one: not
 -- ours.
 function _M.values(request, own)
   local headers = request.trusted and request.headers or NONE
-  local proto, host = proto_of(headers["x-forwarded-proto"]), host_of(headers["x-forwarded-host"]) or own.host
+  local proto = proto_of(headers["x-forwarded-proto"])
+  local host = host_of(headers["x-forwarded-host"]) or request.headers.host
   local port = port_of(headers["x-forwarded-port"])
   if proto and not port then
     port = host and port_after(host) or USUAL[proto]

@@ -2,8 +2,10 @@
 -- each worker counts under its own pid, and the counts of dead pids are dropped when they are read.
 
 local process = require "gopub.process"
+local region = require "gopub.region"
 
 local counts = ngx.shared.gopub_inflight
+local numbers = region.numbers
 
 local _M = {}
 
@@ -17,19 +19,44 @@ function _M.start()
   end
 end
 
---- The key under which this worker counts a host.
+--- The key under which this worker counts a host, and the place of its count in the shared memory: nil where the
+-- count is in the dict itself. There stands how to find it: below zero, its place.
 function _M.key(upstream, host)
-  return ngx.worker.pid() .. "/" .. upstream .. "/" .. host
+  local key = ngx.worker.pid() .. "/" .. upstream .. "/" .. host
+  local found = counts:get(key)
+  if found then
+    return key, found < 0 and -found or nil
+  end
+  local place = region.place()
+  if place and not counts:safe_set(key, -place) then
+    place = nil
+  end
+  return key, place
 end
 
 --- One more.
-function _M.up(key)
-  counts:incr(key, 1, 0)
+function _M.up(peer)
+  local place = peer.place
+  if place then
+    numbers[place] = numbers[place] + 1
+  else
+    counts:incr(peer.inflight, 1, 0)
+  end
 end
 
 --- One less.
-function _M.down(key)
-  counts:incr(key, -1, 0)
+function _M.down(peer)
+  local place = peer.place
+  if place then
+    numbers[place] = numbers[place] - 1
+  else
+    counts:incr(peer.inflight, -1, 0)
+  end
+end
+
+local function held(key)
+  local found = counts:get(key) or 0
+  return math.max(0, found < 0 and numbers[-found] or found)
 end
 
 --- Sums by host, for each upstream: {upstream = {host = count}}; a host that never held a request is not in it.
@@ -42,7 +69,7 @@ function _M.read()
     end
     if alive[pid] then
       local hosts = sums[upstream] or {}
-      hosts[host] = (hosts[host] or 0) + math.max(0, counts:get(key) or 0)
+      hosts[host] = (hosts[host] or 0) + held(key)
       sums[upstream] = hosts
     else
       counts:delete(key)

@@ -11,6 +11,7 @@ local series = require "gopub.series"
 local signature = require "gopub.signature"
 local source = require "gopub.source"
 local tables = require "gopub.tables"
+local vars = require "gopub.vars"
 
 local counters = ngx.shared.gopub_counters
 
@@ -21,7 +22,7 @@ local _M = {}
 -- A client that left before the answer began is the peer's fault only if it had waited this long, in seconds.
 local PATIENCE = 1
 
-local function bucket(bounds, seconds)
+local function place(bounds, seconds)
   local at = 1
   while bounds[at] and seconds > bounds[at] do
     at = at + 1
@@ -29,11 +30,37 @@ local function bucket(bounds, seconds)
   return at
 end
 
+local MOST_TIMES = 8192
+local times, many = {}, 0
+
+-- What nginx writes of a time, as {seconds, its place in the two kinds of histograms}; nil where it is none. They are
+-- whole milliseconds, so most have been there before.
+local function time_of(text)
+  local found = times[text or ""]
+  if found == nil then
+    local seconds = tonumber(text)
+    found = false
+    if seconds then
+      found = { seconds = seconds, judged = place(series.BOUNDS, seconds), shown = place(series.SHOWN, seconds) }
+    end
+    if many >= MOST_TIMES then
+      times, many = {}, 0
+    end
+    times[text or ""], many = found, many + 1
+  end
+  return found or nil
+end
+
 local count = batch.add
 
-local function time(histogram, seconds)
-  count(histogram[bucket(histogram.bounds, seconds)], 1)
-  count(histogram.sum, seconds)
+local function judge(histogram, time)
+  count(histogram[time.judged], 1)
+  count(histogram.sum, time.seconds)
+end
+
+local function show(histogram, time)
+  count(histogram[time.shown], 1)
+  count(histogram.sum, time.seconds)
 end
 
 local HUNDREDS = { [2] = "2xx", [3] = "3xx", [4] = "4xx", [5] = "5xx" }
@@ -60,7 +87,7 @@ local function class_of_silence(status, sent, seconds)
   return status == 504 and "timeout" or "5xx"
 end
 
--- Seconds that are the attempt's latency: to the end of the answer, or to its header where the end says nothing.
+-- The time that is the attempt's latency: to the end of the answer, or to its header where the end says nothing.
 local function latency(policy, by_header, header, total)
   return header and (policy == "header" or policy ~= "total" and by_header) and header or total
 end
@@ -78,35 +105,41 @@ local function add_endpoint(keys, found, seconds)
   end
 end
 
+-- The class of an attempt that began an answer; and whether its latency is the time to the header.
+local function of_answer(flight, policy, status, header, total)
+  local ending = flight and answer.ending(flight, status, vars) or "whole"
+  local long = total and total.seconds - header.seconds >= 0.001 -- else it makes no difference
+  local stream = status == answer.SWITCHED or (long or ending == "left") and answer.is_stream(vars)
+  local by_header = policy ~= "header" and (stream or long and answer.is_large(vars))
+  local found = flight and flight.protocol and flight.protocol.class(flight, status, vars)
+    or class_of_answer(status, ending, stream)
+  return found, by_header
+end
+
 -- `flight` only for the attempt whose answer went to the client; `cold` where the peer warmed up when it was asked:
--- then its latency is nobody's evidence, and counted apart.
+-- then its latency is nobody's evidence, and counted apart. Without `sent` it was the only
+-- one: nginx has no other number.
 local function add(peer, endpoint, policy, flight, cold, status, sent, header, total)
   local keys = peer.counters
   if not keys then
     return
   end
-  status, header, total = tonumber(status), tonumber(header), tonumber(total)
+  status, header, total = tonumber(status), time_of(header), time_of(total)
   local found, by_header
   if status and header then
-    local var = ngx.var
-    local ending = flight and answer.ending(flight, status, var) or "whole"
-    local long = total and total - header >= 0.001 -- else it makes no difference
-    local stream = status == answer.SWITCHED or (long or ending == "left") and answer.is_stream(var)
-    by_header = stream or long and answer.is_large(var)
-    found = flight and flight.protocol and flight.protocol.class(flight, status, var)
-      or class_of_answer(status, ending, stream)
-    time(keys.header, header)
+    found, by_header = of_answer(flight, policy, status, header, total)
+    show(keys.header, header)
   else
-    found = class_of_silence(status, tonumber(sent), total)
+    found = class_of_silence(status, tonumber(sent or vars.upstream_bytes_sent), total and total.seconds)
   end
   count(keys.class[found], 1)
-  local seconds = total and found ~= "connect" and found ~= "left" and latency(policy, by_header, header, total)
-  if seconds then
-    time(cold and keys.warming or keys.latency, seconds)
-    time(keys.total, total)
+  local time = total and found ~= "connect" and found ~= "left" and latency(policy, by_header, header, total)
+  if time then
+    judge(cold and keys.warming or keys.latency, time)
+    show(keys.total, total)
   end
   if endpoint then
-    add_endpoint(peer.endpoints and peer.endpoints[endpoint], found, not cold and seconds)
+    add_endpoint(peer.endpoints and peer.endpoints[endpoint], found, not cold and time and time.seconds)
   end
 end
 
@@ -123,22 +156,50 @@ end
 
 local NONE = {}
 
+-- Where there were several attempts, nginx has a value for each.
+local function add_all(flight, endpoint, policy, cold)
+  local status, sent = split(vars.upstream_status), split(vars.upstream_bytes_sent)
+  local header, response = split(vars.upstream_header_time), split(vars.upstream_response_time)
+  for at = 1, flight.tries do
+    local whole = at == flight.tries and flight or nil
+    local known = at > flight.from and endpoint or nil
+    add(flight.tried[at], known, policy, whole, cold[at], status[at], sent[at] or "", header[at], response[at])
+  end
+end
+
+-- What nginx writes of the only attempt, taken apart once for all that went alike.
+local attempts, kinds = {}, 0
+
+local function attempt(text)
+  local status, header, total, sized = text:match("^([^|]*)|([^|]*)|([^|]*)|(.*)$")
+  if kinds >= MOST_TIMES then
+    attempts, kinds = {}, 0
+  end
+  local found = { status = status, header = header, total = total, sized = sized ~= "" }
+  attempts[text], kinds = found, kinds + 1
+  return found
+end
+
+-- The only attempt of most requests.
+local function add_one(flight, endpoint, policy, cold)
+  local text = vars.gopub_attempt
+  if text then
+    local seen = attempts[text] or attempt(text)
+    flight.sized = seen.sized
+    add(flight.tried[1], endpoint, policy, flight, cold, seen.status, nil, seen.header, seen.total)
+  else -- gopub-http.conf is of an older version
+    add(flight.tried[1], endpoint, policy, flight, cold, vars.upstream_status, nil, vars.upstream_header_time,
+      vars.upstream_response_time)
+  end
+end
+
 --- Counts the attempts of a finished request; `flight.tried` are the peers in their order.
 function _M.observe(flight)
-  local var, tried, cold = ngx.var, flight.tried, flight.cold or NONE
-  local endpoint, policy = flight.endpoint, flight.route.latency
-  local last = flight.tries
-  if last == 1 then
-    add(tried[1], endpoint, policy, flight, cold[1], var.upstream_status, var.upstream_bytes_sent,
-      var.upstream_header_time, var.upstream_response_time)
-  elseif last > 1 then
-    local status, sent = split(var.upstream_status), split(var.upstream_bytes_sent)
-    local header, response = split(var.upstream_header_time), split(var.upstream_response_time)
-    for at = 1, last do
-      local whole = at == last and flight or nil
-      local known = at > flight.from and endpoint or nil
-      add(tried[at], known, policy, whole, cold[at], status[at], sent[at], header[at], response[at])
-    end
+  local endpoint, policy, cold = flight.endpoint, flight.route.latency, flight.cold
+  if flight.tries == 1 then
+    add_one(flight, endpoint, policy, cold and cold[1])
+  elseif flight.tries > 1 then
+    add_all(flight, endpoint, policy, cold or NONE)
   end
 end
 

@@ -8,13 +8,15 @@ local byte = string.byte
 
 local _M = {}
 
+-- The brackets around calls at the end of a function: LuaJIT follows few calls that end one.
+
 -- The low 32 bits of a * b; b in two halves, so that no product leaves the 53 exact bits of a double.
 local function multiply(a, high, low)
-  return tobit(tobit(a * low) + lshift(tobit(a * high), 16))
+  return (tobit(tobit(a * low) + lshift(tobit(a * high), 16)))
 end
 
 local function mix(block)
-  return multiply(rol(multiply(block, 0xcc9e, 0x2d51), 15), 0x1b87, 0x3593)
+  return (multiply(rol(multiply(block, 0xcc9e, 0x2d51), 15), 0x1b87, 0x3593))
 end
 
 local function tail(text, from, length)
@@ -22,7 +24,7 @@ local function tail(text, from, length)
   for at = length, from, -1 do
     block = bxor(lshift(block, 8), byte(text, at))
   end
-  return mix(block)
+  return (mix(block))
 end
 
 local function finish(hash, length)
@@ -45,7 +47,7 @@ function _M.hash(text)
   if whole < length then
     hash = bxor(hash, tail(text, whole + 1, length))
   end
-  return finish(band(hash, -1), length)
+  return (finish(band(hash, -1), length))
 end
 
 --- The bucket of a subject under a salt.

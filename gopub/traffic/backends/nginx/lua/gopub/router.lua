@@ -2,10 +2,11 @@
 -- body), log.
 
 local ffi = require "ffi"
-local address = require "gopub.address"
+local add_header = require("ngx.req").add_header
 local balancer = require "ngx.balancer"
 local base = require "resty.core.base"
 local batch = require "gopub.batch"
+local connection = require "gopub.connection"
 local context = require "gopub.context"
 local decide = require "gopub.decide"
 local endpoints = require "gopub.endpoints"
@@ -13,11 +14,15 @@ local forwarded = require "gopub.forwarded"
 local grpc = require "gopub.grpc"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
+local region = require "gopub.region"
 local scan = require "gopub.scan"
 local tables = require "gopub.tables"
+local vars = require "gopub.vars"
 
 local counters = ngx.shared.gopub_counters
 local get_request, cast = base.get_request, ffi.cast
+
+require("jit").opt.start("maxrecord=16000", "maxsnap=2000", "maxirconst=2000", "maxside=300")
 
 local _M = {}
 
@@ -26,8 +31,11 @@ local _M = {}
 local flights = {}
 local spare, spares = {}, 0 -- flights that have landed: a table for each request is work for the collector
 
+-- LuaJIT makes machine code of a function that is called often, unless it meets a loop in it; and it follows few calls
+-- that end a function. So what is done for each request stands in small functions without a loop, and with brackets
+-- around a call at their end.
 local function id()
-  return tonumber(cast("uintptr_t", get_request()))
+  return (tonumber(cast("uintptr_t", get_request())))
 end
 
 -- A flight without anything of the request that it was for.
@@ -38,13 +46,13 @@ local function cleared(flight)
   end
   flight.tries, flight.before, flight.from = 0, 0, 0 -- attempts; those of another location, table
   flight.cold, flight.peer, flight.moved = nil, nil, false
-  flight.answering, flight.passed, flight.ended = nil, nil, nil
+  flight.answering, flight.passed, flight.ended, flight.sized = nil, nil, nil, nil
   return flight
 end
 
 local function new_flight()
   if spares == 0 then
-    return cleared({ tried = {}, tries = 0 })
+    return (cleared({ tried = {}, tries = 0 }))
   end
   spares = spares - 1
   return spare[spares + 1]
@@ -69,24 +77,6 @@ local function refuse(counter, text)
   return ngx.exit(ngx.HTTP_OK)
 end
 
-local MOST_KNOWN = 4096
-
--- Whether the route trusts that address; remembered, for each of a client's requests comes from the same.
-local function trusts(route, remote)
-  if not route.trust then
-    return false
-  end
-  local found = route.known and route.known[remote]
-  if found == nil then
-    found = address.is_in(route.trust, remote)
-    if not route.known or route.many_known >= MOST_KNOWN then
-      route.known, route.many_known = {}, 0
-    end
-    route.known[remote], route.many_known = found, route.many_known + 1
-  end
-  return found
-end
-
 local function wants(route)
   local names = { "baggage", unpack(route.headers) }
   for _, name in ipairs(forwarded.READS) do
@@ -94,64 +84,56 @@ local function wants(route)
       names[#names + 1] = name
     end
   end
-  return scan.wants(names)
+  route.wants = scan.wants(names)
+  return route.wants
 end
 
+local seen -- what nginx knows of the connection of the request that is being decided
+
 -- The request that is being decided. One table for all: nothing waits while one is.
-local request = { headers = {} }
+local request = {}
 local claims = {}
 
 local function look_at(route)
-  local var = ngx.var
-  route.wants = route.wants or wants(route)
-  request.address = var.remote_addr
-  request.trusted = trusts(route, request.address)
+  local remote = seen.remote
+  request.address = remote
+  request.trusted = route.trust ~= nil and route.trusts(remote)
   request.now = ngx.now()
   request.method = route.asks_method and ngx.req.get_method()
-  request.path = route.asks_path and var.uri
-  request.query = route.asks_query and var.args
-  local claimed = scan.read(route.wants, request.headers, claims)
-  if not request.trusted then
-    for at = 1, claimed do
-      ngx.req.clear_header(claims[at])
-    end
+  request.path = route.asks_path and vars.uri
+  request.query = route.asks_query and vars.args
+end
+
+local function take_claims(claimed)
+  for at = 1, claimed do
+    ngx.req.clear_header(claims[at])
   end
 end
 
-local own = {}
+-- One line; without a value: none. Where none came there is none to replace.
+local function say(name, value, came)
+  if value and came == nil then
+    add_header(name, value)
+  else
+    ngx.req.set_header(name, value)
+  end
+end
 
 local function tell_origin()
-  local var, set = ngx.var, ngx.req.set_header
-  own.proto, own.host, own.port = var.scheme, request.headers.host, var.server_port
-  local chain, proto, host, port = forwarded.values(request, own)
-  set("X-Forwarded-For", chain) -- one line; without a value: none
-  set("X-Forwarded-Proto", proto)
-  set("X-Forwarded-Host", host)
-  set("X-Forwarded-Port", port)
+  local headers = request.headers
+  local chain, proto, host, port = forwarded.values(request, seen)
+  say("X-Forwarded-For", chain, headers["x-forwarded-for"])
+  say("X-Forwarded-Proto", proto, headers["x-forwarded-proto"])
+  say("X-Forwarded-Host", host, headers["x-forwarded-host"])
+  say("X-Forwarded-Port", port, headers["x-forwarded-port"])
 end
 
 local function settle(flight)
   local peer = flight.peer
   if peer then
-    inflight.down(peer.inflight)
+    inflight.down(peer)
     flight.peer = nil
   end
-end
-
-local seconds_of = {}
-
--- How long a connection to a peer may take to come about, in seconds; what is no such number is as if not said.
-local function patience()
-  local text = ngx.var.gopub_connect_timeout
-  local seconds = text and seconds_of[text]
-  if not seconds then
-    seconds = tonumber(text)
-    seconds = seconds and seconds >= 0.001 and seconds <= 60 and seconds or 2
-    if text and #text < 16 then -- of nginx's own files: few
-      seconds_of[text] = seconds
-    end
-  end
-  return seconds
 end
 
 -- error_page sent on, to this location, what was decided before: track and rule stay, whatever its own path is. Only
@@ -167,33 +149,70 @@ local function goes_on(flight, route)
   return true
 end
 
---- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
--- the request came from: an older one adds lines of its own. `protocol` counts answers otherwise than HTTP does.
-function _M.decide(tells, protocol)
-  local upstream = ngx.var.gopub_upstream or ""
-  local route = tables.get(upstream)
-  if not route then
-    return refuse("no-table", "this edge has no table for that upstream")
+local function route_of_request()
+  local route = tables.get(vars.gopub_upstream or "")
+  return route
+end
+
+-- The flight of a request that came here before; and whether its decision stands.
+local function come_again(flight, route, began, protocol)
+  settle(flight)
+  local again = flight.began == began and ngx.req.is_internal() -- else a location replaced our log phase
+  if not again then
+    cleared(flight)
   end
-  local key, began = id(), ngx.req.start_time()
-  local flight = flights[key]
-  local again = false
-  if flight then -- error_page sent it here, or a location replaced our log phase
-    settle(flight)
-    again = flight.began == began and ngx.req.is_internal()
-    flight.before, flight.moved, flight.patience = flight.tries, false, patience()
-    flight.answering, flight.passed, flight.ended, flight.protocol = nil, nil, nil, protocol
-    if again and goes_on(flight, route) then
-      return
-    end
-  end
-  look_at(route)
+  flight.before, flight.moved = flight.tries, false
+  flight.answering, flight.passed, flight.ended = nil, nil, nil
+  flight.patience, flight.protocol = seen.patience, protocol
+  return again, again and goes_on(flight, route)
+end
+
+local function decided(route)
   local track, rule = decide.decide(route, request)
   if rule == "no-subject" then
     batch.add(route.no_subject, 1)
   elseif rule == "bad-tags" then
     batch.add(route.bad_tags, 1)
   end
+  return track, rule
+end
+
+local function take_off(flight, route, track, rule)
+  flight.from, flight.route, flight.track, flight.rule = flight.tries, route, route.tracks[track], rule
+  flight.endpoint = route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), vars.uri)
+end
+
+local function begin(key, began, protocol)
+  local flight = new_flight()
+  flights[key] = flight
+  flight.began, flight.patience, flight.protocol = began, seen.patience, protocol
+  return flight
+end
+
+--- Access phase: chooses track and rule, or answers 503. `tells` says that the location leaves it to us to tell where
+-- the request came from: an older one adds lines of its own. `protocol` counts answers otherwise than HTTP does.
+function _M.decide(tells, protocol)
+  local route = route_of_request()
+  if not route then
+    return refuse("no-table", "this edge has no table for that upstream")
+  end
+  seen = connection.read()
+  local key, began = id(), ngx.req.start_time()
+  local flight = flights[key]
+  local again = false
+  if flight then
+    local stands
+    again, stands = come_again(flight, route, began, protocol)
+    if stands then
+      return
+    end
+  end
+  look_at(route)
+  local claimed = scan.read(route.wants or wants(route), request, claims)
+  if claimed > 0 and not request.trusted then
+    take_claims(claimed)
+  end
+  local track, rule = decided(route)
   if not track then
     return refuse("no-peer", "no peer can take requests for that upstream")
   end
@@ -201,16 +220,7 @@ function _M.decide(tells, protocol)
   if tells and not (again and request.trusted) then -- told once: the address must not be added again
     tell_origin()
   end
-  if not flight then
-    flight = new_flight()
-    flight.patience = patience()
-    flights[key] = flight
-  elseif not again then
-    cleared(flight)
-  end
-  flight.from, flight.protocol = flight.tries, protocol
-  flight.began, flight.route, flight.track, flight.rule = began, route, route.tracks[track], rule
-  flight.endpoint = route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), ngx.var.uri)
+  take_off(flight or begin(key, began, protocol), route, track, rule)
 end
 
 -- Balancing ----------------------------------------------------------------------------------------------------
@@ -319,7 +329,7 @@ function _M.balance()
     flight.cold[at] = true
   end
   flight.peer = peer
-  inflight.up(peer.inflight)
+  inflight.up(peer)
 end
 
 -- Answering ----------------------------------------------------------------------------------------------------
@@ -327,16 +337,13 @@ end
 -- Whether nginx itself refused the body (client_max_body_size): by its length before any phase of ours, or while it
 -- was read.
 local function is_refused_body()
-  return ngx.status == 413 and not ngx.var.upstream_status
+  return ngx.status == 413 and not vars.upstream_status
 end
 
 -- The rule with the revision, put together once for many answers.
 local function said_of(route, rule)
-  local said = route.said
-  if not said then
-    said = {}
-    route.said = said
-  end
+  local said = route.said or {}
+  route.said = said
   local text = said[rule]
   if not text then
     text = rule .. route.at_revision
@@ -356,6 +363,9 @@ function _M.name_peer(ends)
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = said_of(flight.route, flight.rule)
     flight.answering = ends
+    if ngx.now() < region.farewell() then
+      header["connection"] = "close" -- nginx is about to be reloaded: see docs/concepts/traffic.md
+    end
   elseif is_refused_body() then
     ngx.header["x-gopub-rule"] = "none" -- the edge's own word, and not that of the service
   end
@@ -374,7 +384,7 @@ end
 function _M.log()
   local key = id()
   local flight = flights[key]
-  if is_refused_body() and (flight or ngx.header["x-gopub-rule"] or (ngx.var.gopub_upstream or "") ~= "") then
+  if is_refused_body() and (flight or ngx.header["x-gopub-rule"] or (vars.gopub_upstream or "") ~= "") then
     counters:incr("too-large", 1) -- not what other locations of this nginx refused
   end
   if flight then

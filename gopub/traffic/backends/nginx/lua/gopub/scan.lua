@@ -6,7 +6,7 @@ local base = require "resty.core.base"
 require "resty.core.request" -- declares what is called here
 local forwarded = require "gopub.forwarded"
 
-local C, text_of = ffi.C, ffi.string
+local C, text_of, get_request = ffi.C, ffi.string, base.get_request
 local MANY = 64
 local Lines = ffi.typeof("ngx_http_lua_ffi_table_elt_t[?]")
 local usual, truncated = Lines(MANY), ffi.new("int[1]")
@@ -16,14 +16,18 @@ local _M = {}
 
 --- What of the headers is asked for, by a list of names in lower case.
 function _M.wants(names)
-  local wants = { names = {}, among = {}, first = ffi.new("uint8_t[?]", 64 * 32) }
+  local wants = { headers = {}, among = {}, first = ffi.new("uint8_t[?]", 64 * 32) }
+  local own, lines = {}, { "local own = ... return function(headers)" }
   for _, name in ipairs(names) do
     if name ~= "" and not wants.among[name] then
       wants.among[name] = true
-      wants.names[#wants.names + 1] = name
       wants.first[#name % 64 * 32 + name:byte(1) % 32] = 1
+      own[#own + 1] = name
+      lines[#lines + 1] = ("headers[own[%d]] = nil"):format(#own)
     end
   end
+  lines[#lines + 1] = "end"
+  wants.clear = assert(loadstring(table.concat(lines, "\n"), "=clear"))(own) -- without a loop: see conditions.lua
   return wants
 end
 
@@ -48,21 +52,28 @@ local function keep(headers, name, value)
   end
 end
 
---- Fills `headers` with the lines that `wants` names (a text, or a list of several lines). `claims` becomes a list of
--- the names that only trusted proxies may send; how many there are is the answer.
-function _M.read(wants, headers, claims)
-  local request = base.get_request()
-  for at = 1, #wants.names do
-    headers[wants.names[at]] = nil
-  end
-  local count = C.ngx_http_lua_ffi_req_get_headers_count(request, 0, truncated) -- 0: one beyond the hundredth, too
-  local lines = count <= MANY and usual or Lines(count)
-  if count < 0 or (count > 0 and C.ngx_http_lua_ffi_req_get_headers(request, lines, count, 0) ~= 0) then
+local lines
+
+-- Has nginx tell the headers, and says how many.
+local function tell(wants)
+  wants.clear(wants.headers)
+  local r = get_request()
+  local count = C.ngx_http_lua_ffi_req_get_headers_count(r, 0, truncated) -- 0: one beyond the hundredth, too
+  lines = count <= MANY and usual or Lines(count)
+  if count < 0 or (count > 0 and C.ngx_http_lua_ffi_req_get_headers(r, lines, count, 0) ~= 0) then
     error("gopub: nginx gives no headers") -- no request may pass that was not looked at
   end
-  local claimed, first = 0, wants.first
+  return count
+end
+
+--- Sets `request.headers`: by name what `wants` names (a text, or a list of several lines). `claims` becomes a list of
+-- the names that only trusted proxies may send; how many there are is the answer.
+function _M.read(wants, request, claims)
+  local count, headers = tell(wants), wants.headers
+  request.headers = headers
+  local claimed, first, told = 0, wants.first, lines
   for at = 0, count - 1 do
-    local line = lines[at]
+    local line = told[at]
     local name, length = line.key.data, line.key.len
     if length > 0 then
       local wanted, suspect = first[length % 64 * 32 + name[0] % 32] ~= 0, may_claim(name, length)

@@ -17,6 +17,7 @@ local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local kept = require "gopub.kept"
 local process = require "gopub.process"
+local region = require "gopub.region"
 local series = require "gopub.series"
 local signature = require "gopub.signature"
 local signers = require "gopub.signers"
@@ -72,9 +73,10 @@ local function compile_track(doc, key, entries, counted)
     end
     local ip, port = address.endpoint(peer.address)
     local entry = entries[release .. "/" .. peer.host] or {}
+    local held, place = inflight.key(doc.upstream, peer.host)
     peers[at] = {
       host = peer.host, release = release, ip = ip, port = port,
-      inflight = inflight.key(doc.upstream, peer.host), since = peer.since,
+      inflight = held, place = place, since = peer.since,
       counters = entry.number and series.keys(entry.number), ends = entry.ends,
       endpoints = entry.number and doc.endpoints and endpoint_series.of(doc, counted, entry.number),
     }
@@ -101,15 +103,22 @@ local function compile(text, revision)
   return route
 end
 
+local AGAIN = 1 -- seconds after which the dict is looked into all the same: an older version's worker tells nobody
+
 --- The route of an upstream as this worker uses it, or nil.
 function _M.get(upstream)
-  local route = compiled[upstream]
-  if route and route.revision == store:get(route.key) then
+  local route, changes, now = compiled[upstream], region.changes(), ngx.now()
+  if route and changes and route.changes == changes and now < route.again then -- each request asks
     return route
   end
-  local text, found = _M.text(upstream)
-  route = text and compile(text, found) or nil
-  compiled[upstream] = route
+  if not route or route.revision ~= store:get(route.key) then
+    local text, found = _M.text(upstream)
+    route = text and compile(text, found) or nil
+    compiled[upstream] = route
+  end
+  if route then
+    route.changes, route.again = changes, now + AGAIN
+  end
   return route
 end
 
@@ -192,6 +201,7 @@ local function swap(doc, signed)
   local upstream = doc.upstream
   local old = store:get("revision/" .. upstream)
   local fine, problem = store:safe_set("revision/" .. upstream, doc.revision)
+  region.changed()
   if fine and old then
     drop(upstream, old)
   end
