@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TextIO
 
 import typer
 
@@ -107,8 +109,14 @@ def replay_command(
     """Say of how many recorded requests and users another route table would change the track. Nothing changes."""
     new = _read_table(table)
     old = _read_table(before) if before else next(iter(_tables(_ask(file, env)).values()))
-    with _opened(log) as lines:
-        found = replayed(read_log(lines), old, new)
+    try:
+        with _opened(log) as lines:
+            found = replayed(read_log(lines), old, new)
+    except (OSError, EOFError, zlib.error) as error:
+        why = (getattr(error, "strerror", "") or str(error)).lower()
+        raise UsageError(
+            "GP511", f"{log!r} cannot be read: {why}", hint="name an access log, or - for stdin"
+        ) from error
     if not found.requests:
         why = f"line {found.first_unread.number}: {found.first_unread.why}" if found.first_unread else "it is empty"
         raise UsageError(
@@ -180,22 +188,25 @@ def read_headers(lines: Sequence[str]) -> list[tuple[str, str]]:
 
 def _read_table(path: str) -> RouteTable:
     try:
-        with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as file:
+        with nullcontext(_stdin()) if path == "-" else Path(path).open("rb") as file:
             return from_json(read_json(file.read(_MOST_BYTES + 1), limit=_MOST_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError("GP506", f"{path!r} cannot be read as a route table: {error}") from error
 
 
 def _opened(path: str) -> AbstractContextManager[TextIO]:
-    try:
-        if path == "-":
-            return nullcontext(sys.stdin)
-        if path.endswith(".gz"):
-            return gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape")
-        return Path(path).open(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError("GP511", f"{path!r} cannot be read: {(error.strerror or str(error)).lower()}",
-                         hint="name an access log, or - for stdin") from error  # fmt: skip
+    if path == "-":
+        return nullcontext(io.TextIOWrapper(_stdin(), encoding="utf-8", errors="surrogateescape"))
+    if path.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape")
+    return Path(path).open(encoding="utf-8", errors="surrogateescape")
+
+
+def _stdin() -> BinaryIO:
+    buffer: BinaryIO | None = getattr(sys.stdin, "buffer", None)
+    if buffer is None:  # nobody gave the process one
+        raise OSError("there is no stdin")
+    return buffer
 
 
 def _tables(statuses: Sequence[EdgeStatus]) -> dict[str, RouteTable]:

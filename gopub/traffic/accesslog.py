@@ -19,11 +19,21 @@ from gopub.traffic.asked import Request
 from gopub.traffic.targets import taken_apart
 
 _COMBINED = re.compile(
-    r'(?P<remote_addr>\S+) \S+ .*?\[(?P<time_local>[^]]+)\] "(?P<request>(?:[^"\\]|\\.)*)" \d{3} \S+'
+    r'(?P<remote_addr>\S+) \S+ .*?\[(?P<time_local>[^][]{1,64})\] "(?P<request>(?:[^"\\]|\\.)*)" \d{3} \S+'
     r'(?: "(?P<http_referer>(?:[^"\\]|\\.)*)" "(?P<http_user_agent>(?:[^"\\]|\\.)*)")?.*'
 )
 _LINE = re.compile(r"([A-Z][A-Z-]{0,31}) (\S+) HTTP/[0-9.]+")
-_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+_ASKED = (
+    "remote_addr",
+    "request",
+    "request_method",
+    "method",
+    "request_uri",
+    "msec",
+    "time_iso8601",
+    "time_local",
+)
 LONGEST = 64 * 1024
 """Characters of a line; what is longer is no line of an access log."""
 
@@ -56,7 +66,7 @@ def _read(number: int, line: str) -> Recorded | Unread:
     try:
         if len(line) > LONGEST:
             return Unread(number, f"it has {len(line)} characters")
-        fields = _object(line) if line.lstrip().startswith("{") else _combined(line)
+        fields = _plain(_object(line)) if line.lstrip().startswith("{") else _combined(line)
         return Recorded(number, _request(fields), frozenset(_headers(fields)))
     except (ValueError, OverflowError, UsageError) as error:
         return Unread(number, getattr(error, "problem", "") or str(error))
@@ -72,14 +82,32 @@ def _object(line: str) -> Mapping[str, Any]:
     return value
 
 
+def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What nginx can have logged: texts and numbers; ``null`` is as if not there. Other keys are nobody's business."""
+    found: dict[str, Any] = {}
+    for key, value in fields.items():
+        if value is None or not (key in _ASKED or key.startswith("http_")):
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"its {key} is neither a text nor a number")  # noqa: TRY004 - the line is wrong
+        try:
+            str(value).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ValueError(f"its {key} has half a letter") from None
+        found[key] = value
+    return found
+
+
 def _combined(line: str) -> Mapping[str, Any]:
     if (found := _COMBINED.fullmatch(line)) is None:
         raise ValueError("it is neither combined nor JSON")
-    return {key: _ESCAPE.sub(_byte, value) for key, value in found.groupdict().items() if value not in (None, "-")}
+    return {key: _unescaped(value) for key, value in found.groupdict().items() if value not in (None, "-")}
 
 
-def _byte(match: re.Match[str]) -> str:
-    return chr(int(match[1], 16))
+def _unescaped(value: str) -> str:
+    r"""The bytes that nginx wrote as ``\xC3``, one by one: a letter may be several."""
+    raw = value.encode("utf-8", "surrogateescape")
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), raw).decode("utf-8", "surrogateescape")
 
 
 def _request(fields: Mapping[str, Any]) -> Request:

@@ -99,4 +99,4 @@ class Asked:
 
 
 def _decoded(text: str) -> bytes:
-    return unquote_to_bytes(text.replace("+", " "))
+    return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape"))

@@ -8,6 +8,8 @@ from urllib.parse import unquote_to_bytes
 from gopub.errors import UsageError
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[\w.-]+|\[[\dA-Fa-f:.]+\])(?::\d*)?(?=[/?#]|$)", re.ASCII)
+"""Before the path where a client asks as a proxy is asked: nginx takes the path behind it."""
 
 
 def taken_apart(target: str) -> tuple[str, str]:
@@ -16,10 +18,15 @@ def taken_apart(target: str) -> tuple[str, str]:
     Raises:
         UsageError: GP510 nginx answers 400 to it.
     """
+    if any(letter <= " " or letter == "\x7f" for letter in target):
+        raise _bad(target, "has a blank or a control character")
+    if absolute := _ABSOLUTE.match(target):
+        rest = target[absolute.end() :]
+        target = rest if rest.startswith("/") else f"/{rest}"
     path, _, query = target.partition("#")[0].partition("?")
     if not path.startswith("/") or _BROKEN.search(path):
         raise _bad(target, "is no path")
-    decoded = unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+    decoded = unquote_to_bytes(path.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
     if "\0" in decoded:
         raise _bad(target, "has a NUL")
     kept: list[str] = []
