@@ -185,7 +185,7 @@ class NginxRouter:
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
         try:
-            answer = await self._ask(edge, "GET", "/v1/status", b"")
+            answer = await self._ask(edge, "GET", f"/v1/status?upstream={upstream}", b"")
             status = read_status(edge, answer.json, app, env, upstream)
             source = read_source(answer.json)
             identity, tables = identity_of(answer.json), tables_of(answer.json)

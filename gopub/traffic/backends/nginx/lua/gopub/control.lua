@@ -109,10 +109,11 @@ local function keys()
   return ('"keys":{"believed":[%s],"broken":{%s}}'):format(quoted, table.concat(files, ","))
 end
 
+-- Of one upstream where the question names it (`?upstream=`): the tables of hundreds are megabytes.
 local function status()
-  local held, parts = inflight.read(), {}
+  local held, parts, only = inflight.read(), {}, ngx.var.arg_upstream
   for _, upstream in ipairs(tables.names()) do
-    local text = tables.text(upstream)
+    local text = (not only or only == upstream) and tables.text(upstream)
     if text then
       local hosts = numbers(series.with_zeros(upstream, held[upstream]))
       parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,%s,%s}'):format(cjson.encode(upstream), text, hosts,

@@ -14,6 +14,7 @@ long write(int fd, const void *data, unsigned long size);
 char *strerror(int number);
 void *opendir(const char *path);
 int closedir(void *stream);
+long readlink(const char *path, char *target, unsigned long size);
 struct gopub_dirent { uint64_t ino; int64_t off; uint16_t reclen; uint8_t kind; char name[256]; };
 struct gopub_dirent *readdir64(void *stream);
 ]]
@@ -95,14 +96,18 @@ function _M.remove(path)
   C.unlink(path)
 end
 
+local function is_link(path)
+  return C.readlink(path, ffi.new("char[1]"), 1) >= 0
+end
+
 --- The names in a directory that do not begin with a dot, or (`hidden`) those that do; nil, the reason, and whether
--- there is no such directory, when it cannot be read.
+-- there is no such directory, when it cannot be read. A link that leads nowhere is there: what it means may come yet.
 function _M.list(directory, hidden)
   local stream = C.opendir(directory)
   if stream == nil then
-    local gone = ffi.errno() == NOT_THERE
+    local missing = ffi.errno() == NOT_THERE
     local _, problem = complain("open", directory)
-    return nil, problem, gone
+    return nil, problem, missing and not is_link(directory)
   end
   local names = {}
   local entry = C.readdir64(stream)

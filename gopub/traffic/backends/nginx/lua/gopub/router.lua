@@ -245,7 +245,7 @@ local function any_turn(track)
   end
   for _ = 1, track.count do
     local until_then = resting[peer.inflight]
-    if not until_then or until_then <= now then
+    if not until_then or until_then <= now or until_then > now + REST then -- the clock was set back
       resting[peer.inflight] = nil
       return peer
     end
@@ -307,7 +307,9 @@ end
 function _M.balance()
   local flight = flights[id()]
   if not flight then
-    ngx.log(ngx.ERR, "gopub: a request came to the balancer without gopub-location.conf")
+    local why = ngx.is_subrequest and "a subrequest (auth_request, mirror, SSI) cannot be routed"
+      or "a request came to the balancer without gopub-location.conf"
+    ngx.log(ngx.ERR, "gopub: ", why)
     return ngx.exit(500)
   end
   settle(flight)

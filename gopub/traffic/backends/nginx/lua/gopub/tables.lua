@@ -127,8 +127,9 @@ end
 --- The valid document of a text; nil and {code, reason} otherwise.
 function _M.parse(text, upstream)
   local fine, doc = pcall(cjson.decode, text)
-  if not fine then
-    return nil, { code = "GP501", reason = "the table is not JSON: " .. tostring(doc) }
+  local odd = not fine and tostring(doc) or validate.oddity(text, doc)
+  if odd then
+    return nil, { code = "GP501", reason = "the table is not JSON: " .. odd }
   end
   local problem = validate.problem(doc)
   if not problem and doc.upstream ~= upstream then

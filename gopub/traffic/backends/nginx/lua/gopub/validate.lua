@@ -153,6 +153,28 @@ local function check(doc)
   meaning(shapes.ROOT, doc, "", state)
 end
 
+local function members_of(value)
+  local count = 0
+  for key, inner in pairs(value) do
+    count = count + (type(key) == "string" and 1 or 0) + (type(inner) == "table" and members_of(inner) or 0)
+  end
+  return count
+end
+
+--- What lua-cjson takes for JSON and others do not; nil where there is nothing. The text stands in the status word for
+-- word, beside those of all other upstreams: who reads that would be blind for them, too.
+function _M.oddity(text, doc)
+  if text:find("\0", 1, true) then -- it reads no further
+    return "it has a NUL"
+  end
+  local bare = text:gsub("\\.", ""):gsub('"[^"]*"', "")
+  local _, written = bare:gsub(":", "")
+  if type(doc) == "table" and written ~= members_of(doc) then -- it takes the last one
+    return "a key stands twice in an object"
+  end
+  return nil
+end
+
 --- nil when the document is fine, else {code, reason}.
 function _M.problem(doc)
   local fine, problem = pcall(check, doc)
