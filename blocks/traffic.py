@@ -31,7 +31,7 @@ class NginxEdges(ConnectionBlock):
     hosts: str = Field(description="Which hosts are edges, as a selector.")
     socket: str | None = Field(None, description="The control socket on an edge.")
     source: dict[str, Any] | None = Field(
-        None, description="Where the edges take their tables from: etcd, consul or file, as in connections.yaml."
+        None, description="Where the edges take their tables from: etcd, consul, file or http, as in connections.yaml."
     )
     metrics: str | None = Field(None, description="The connection of kind prometheus that scrapes these edges.")
     logs: str | None = Field(None, description="The connection of kind journald, logfile or otlp for the hosts behind.")

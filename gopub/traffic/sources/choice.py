@@ -11,6 +11,7 @@ from gopub.traffic.sources.consul import Consul
 from gopub.traffic.sources.etcd import Etcd
 from gopub.traffic.sources.file import File
 from gopub.traffic.sources.protocol import SourceKey
+from gopub.traffic.sources.push import Push
 
 
 class RouteSource(BaseModel):
@@ -24,6 +25,8 @@ class RouteSource(BaseModel):
     """A Consul."""
     file: File | None = None
     """A folder that something else carries to the edges."""
+    http: Push | None = None
+    """No place between: gopub pushes each table to the edges by mutual TLS."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -34,7 +37,7 @@ class RouteSource(BaseModel):
 
     @property
     def chosen(self) -> SourceKey:
-        """The one that is named."""
+        """The place that is named; ``http`` is none."""
         found = next(getattr(self, name) for name in type(self).model_fields if getattr(self, name) is not None)
         if not isinstance(found, SourceKey):
             raise TypeError(found)  # pragma: no cover - all fields are such

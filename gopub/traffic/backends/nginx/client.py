@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -78,8 +78,24 @@ class Nginx(RouterConnection):
         """The same edges by their source, where there is one."""
         if self.source is None:
             return router
+        if self.source.http:
+            from gopub.traffic.backends.nginx.push import pushed  # noqa: PLC0415 - it is made of this
+
+            return pushed(self.source.http, router, edges)
         chosen = self.source.chosen
         return PublishedRouter(router, tuple(edges), chosen.kind, chosen.open, router.ordered)
+
+    def _layout(self) -> EdgeLayout:
+        """What differs on the edges of this connection."""
+        layout = replace(EdgeLayout(), socket=self.socket)
+        if self.source is None:
+            return layout
+        if http := self.source.http:
+            return replace(
+                layout, push=f"include {layout.config}/gopub-push.conf;", push_port=f"listen {http.port} ssl"
+            )
+        lines = (f"{key} {value}" for key, value in self.source.chosen.settings())
+        return replace(layout, source="\n".join(lines))
 
     def open_signed(self, edges: Sequence[str], connect: Connect, key: Callable[[], TableKey]) -> Router:
         """The same, with tables that are signed."""
@@ -89,11 +105,7 @@ class Nginx(RouterConnection):
         self, edges: Sequence[str], connect: Connect, *, install: bool, laid: KeysLaid | None = None
     ) -> tuple[EdgeFiles, ...]:
         """As nginx -t says it; ``install``: gopub's files first, and back again where it refuses them."""
-        layout = replace(EdgeLayout(), socket=self.socket)
-        if self.source:
-            lines = (f"{key} {value}" for key, value in self.source.chosen.settings())
-            layout = replace(layout, source="\n".join(lines))
-        return await look_at_files(edges, connect, install=install, layout=layout, laid=laid)
+        return await look_at_files(edges, connect, install=install, layout=self._layout(), laid=laid)
 
 
 class NginxRouter:
@@ -125,7 +137,7 @@ class NginxRouter:
             )
         self._edges, self._connect, self._socket, self._limit = tuple(edges), connect, socket, limit
         self._clock = clock or SystemClock()
-        self._open_key = key
+        self.opens_key = key
         self._key: TableKey | None = None
 
     async def put(self, table: RouteTable) -> tuple[EdgeAck, ...]:
@@ -163,10 +175,10 @@ class NginxRouter:
     async def _ordered(self, table: RouteTable) -> _Order:
         """The table's bytes and, with a key, their signature; a thread opens the key, for that takes a while."""
         body = encode(table)
-        if self._open_key is None:
+        if self.opens_key is None:
             return _Order(body)
         if self._key is None:
-            self._key = await asyncio.to_thread(self._open_key)
+            self._key = await asyncio.to_thread(self.opens_key)
         return _Order(body, self._key.header(body))
 
     async def _put(self, edge: str, table: RouteTable, order: _Order) -> EdgeAck:
@@ -196,23 +208,28 @@ class NginxRouter:
     async def _ask(self, edge: str, method: str, path: str, body: bytes, signature: str = "") -> _Answer:
         try:
             async with asyncio.timeout(self._limit):
-                return await self._exec(edge, self._argv(method, path, signature), body)
+                return await self._exec(edge, Question(method, path, body, signature))
         except TimeoutError as error:
             raise _EdgeError(f"no answer within {self._limit:g}s") from error
         except (GopubError, OSError) as error:
             raise _EdgeError(error.problem if isinstance(error, GopubError) else str(error)) from error
 
-    async def _exec(self, edge: str, argv: Sequence[str], body: bytes) -> _Answer:
+    async def _exec(self, edge: str, question: Question) -> _Answer:
         """Twice where the kept connection turns out to be dead: the same order again gets the same answer."""
         try:
-            return await self._timed(edge, argv, body)
+            return await self._timed(edge, question)
         except GopubError:
-            return await self._timed(edge, argv, body)
+            return await self._timed(edge, question)
 
-    async def _timed(self, edge: str, argv: Sequence[str], body: bytes) -> _Answer:
+    async def reach(self, edge: str) -> Callable[[Question], Awaitable[Result]]:
+        """The way to an edge: what it answers, then its HTTP status on a line of its own."""
         channel = await self._connect(edge)
+        return lambda asked: channel.exec(self._argv(asked.method, asked.path, asked.signature), asked.body)
+
+    async def _timed(self, edge: str, question: Question) -> _Answer:
+        ask = await self.reach(edge)
         begun = self._clock.now()
-        done = await channel.exec(argv, body)
+        done = await ask(question)
         ended = self._clock.now()
         answer = _read(done)
         return _Answer(answer, skew_of(answer, begun, ended))
@@ -225,6 +242,16 @@ class NginxRouter:
             "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json", *signed,
             "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{path}",
         ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request to the control of an edge; ``signature`` is the value of a header, empty for none."""
+
+    method: str
+    path: str
+    body: bytes
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)

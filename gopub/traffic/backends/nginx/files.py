@@ -17,7 +17,8 @@ class EdgeLayout:
     """Where an edge keeps its things and listens; each default stands word for word in the shipped files.
 
     ``data``, ``grpc`` and ``metrics`` say ``listen`` and a port, or ``address:port``. ``body`` is the largest body of a
-    request, above which the edge answers 413. ``source`` are the lines that tell the watcher of a source of tables.
+    request, above which the edge answers 413. ``source`` are the lines that tell the watcher of a source.
+    ``push`` includes the server that takes tables by mutual TLS, where there is one; ``certificates`` is their folder.
     """
 
     config: str = "/etc/nginx/gopub"
@@ -30,6 +31,9 @@ class EdgeLayout:
     metrics: str = "listen 9145"
     body: str = "client_max_body_size 1m"
     source: str = "kind none"
+    push: str = "# No tables by mutual TLS."
+    push_port: str = "listen 9443 ssl"
+    certificates: str = "/etc/gopub/push"
     grpc: str = "listen 50051"
 
     def apply(self, text: str) -> str:
@@ -56,7 +60,7 @@ def edge_files(layout: EdgeLayout | None = None) -> Mapping[str, bytes]:
 
 
 def _own_files(config: str) -> Iterator[tuple[str, Traversable]]:
-    for name in ("gopub-http.conf", "gopub-location.conf", "gopub-grpc-location.conf"):
+    for name in ("gopub-http.conf", "gopub-push.conf", "gopub-location.conf", "gopub-grpc-location.conf"):
         yield f"{config}/{name}", _HERE / name
     for source in sorted((_HERE / "source").iterdir(), key=lambda entry: entry.name):
         yield f"{config}/source/{source.name}", source
