@@ -75,7 +75,7 @@ def refuse_loss(statuses: Sequence[EdgeStatus], laid: KeysLaid) -> None:
     """
     names = [name for name, _ in laid.keys]
     for status in statuses:
-        if status.error or status.signing is None:
+        if not status.is_source and (status.error or status.signing is None):
             why = status.error or "it says nothing of signatures"
             raise RefusedError("GP527", f"what stands on edge {status.edge} is not known ({why}): keys could lose it",
                                hint="bring it back, or take it out of the connection's hosts")  # fmt: skip

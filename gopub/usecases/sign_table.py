@@ -7,23 +7,29 @@ journal says: the one that the rollout left that put it, but for its numbers.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from gopub.clock import SystemClock
 from gopub.errors import LockedError, RefusedError, UsageError
 from gopub.journal.reading import read_env_state, read_state
 from gopub.rollout.tables import last_table, pools_of, settled_table
 from gopub.wiring import settings
 from gopub.wiring.outside import open_fleet, open_router
 from gopub.wiring.project import fleet_of, routed
+from gopub.wiring.table_keys import open_table_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gopub.journal.state import State
     from gopub.journal.store import Journal
     from gopub.traffic.protocol import EdgeAck, EdgeStatus
     from gopub.traffic.table import RouteTable
     from gopub.wiring.project import Project
+
+SHOWN_WITHIN = 10.0
+"""Seconds for an edge to take a signature that its source has."""
 
 
 async def sign_table(project: Project, env: str) -> tuple[EdgeAck, ...]:
@@ -35,20 +41,40 @@ async def sign_table(project: Project, env: str) -> tuple[EdgeAck, ...]:
         RefusedError: GP523 what an edge holds is not what the journal says.
     """
     edges, traffic = routed(project, env)
-    if edges.connection.signing() is None:
+    signing = edges.connection.signing()
+    if signing is None:
         raise UsageError("GP522", f"the connection {traffic.router!r} names no key that signs tables",
                          hint="add sign: FILE to it in connections.yaml")  # fmt: skip
     fleet = open_fleet(fleet_of(project))
     try:
         router = open_router(edges.connection, edges.hosts, fleet)
         try:
-            statuses = await router.status(project.spec.app, env, traffic.upstream)
-            table = known_table(settings.journal(), project.spec.app, env, statuses)
-            return await router.put(table) if table else ()
+            asked = partial(router.status, project.spec.app, env, traffic.upstream)
+            table = known_table(settings.journal(), project.spec.app, env, await asked())
+            if table is None:
+                return ()
+            acks = await router.put(table)
+            return await _shown(acks, asked, open_table_key(signing).fingerprint)
         finally:
             await router.close()
     finally:
         await fleet.close()
+
+
+async def _shown(
+    acks: tuple[EdgeAck, ...], asked: Callable[[], Awaitable[tuple[EdgeStatus, ...]]], key: str
+) -> tuple[EdgeAck, ...]:
+    """The acknowledgements of edges that show the signature: behind a source they take it a moment later."""
+    clock = SystemClock()
+    end = clock.now() + SHOWN_WITHIN
+    while True:
+        late = {one.edge for one in await asked() if one.signing is not None and one.signing.key != key}
+        if not late or clock.now() >= end:
+            break
+        await clock.sleep(0.25)
+    missing = {ack.edge for ack in acks if ack.ok and ack.edge in late}
+    why = f"it does not show the signature within {SHOWN_WITHIN:g}s"
+    return tuple(replace(ack, ok=False, error=why) if ack.edge in missing else ack for ack in acks)
 
 
 def known_table(journal: Journal, app: str, env: str, statuses: Sequence[EdgeStatus]) -> RouteTable | None:

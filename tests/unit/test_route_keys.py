@@ -42,6 +42,9 @@ class Edge:
     foreign: str | None = None
     """Whose signature the table of another project has, "" none; None: there is no such table."""
     installs: int = 0
+    later: int = 0
+    """So often it is asked before it shows a signature, as behind a source."""
+    coming: str = ""
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
         if self.down:
@@ -63,8 +66,11 @@ class Edge:
         if "PUT" in argv:
             assert json.loads(body) == to_json(self.table)
             [line] = [word for word in argv if word.startswith(f"{HEADER}: ")] or [f"{HEADER}: :"]
-            self.key = line.partition(": ")[2].partition(":")[0]
+            self.coming = line.partition(": ")[2].partition(":")[0]
+            self.key = self.key if self.later else self.coming
             return json.dumps({"revision": self.table.revision}) + "\n200"
+        self.later, shows = max(0, self.later - 1), self.later == 1
+        self.key = self.coming if shows else self.key
         upstreams: dict[str, object] = {}
         if self.table:
             upstreams["hello"] = {"table": to_json(self.table), "inflight": {}, **self.signature(self.key)}
@@ -177,6 +183,13 @@ def test_the_table_of_another_project_is_not_lost_either(edges, tmp_path):
     edges[1].foreign, edges[1].keys = name(other), {name(other)}
     assert installed(project(key)) == [True, True]
     assert edges[1].keys == {name(key), name(other)}, "the key of the other stays"
+
+
+def test_a_signature_that_comes_by_a_source_is_waited_for(edges, tmp_path):
+    key = generate(tmp_path / "key")
+    edges[0].later = 4
+    assert signed(project(key)) == [True, True]
+    assert [(edge.later, edge.key) for edge in edges] == [(0, name(key))] * 2
 
 
 def test_what_is_no_key_or_one_that_counts_is_not_taken_off(edges, tmp_path):

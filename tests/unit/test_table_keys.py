@@ -252,7 +252,7 @@ def test_keys_are_not_laid_so_that_a_table_that_stands_is_lost():
         return EdgeStatus("e1", signing=EdgeSigning(keys=keys, standing=standing))
 
     laid = KeysLaid(((A, b""),))
-    refuse_loss([edge((), hello=A, shop=A)], laid)
+    refuse_loss([edge((), hello=A, shop=A), EdgeStatus("source etcd", error="it is away", is_source=True)], laid)
     for silent, why in ((EdgeStatus("e2", error="it is away"), "it is away"), (EdgeStatus("e2"), "it says nothing of")):
         with pytest.raises(RefusedError, match=rf"^GP527 what stands on edge e2 is not known \({why}"):
             refuse_loss([edge((), hello=A), silent], laid)
