@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 
 from gopub.traffic.asked import LONGEST_LIST, MOST_TAGS
 from tests.unit.traffic_lua import dice, lua, varied
@@ -67,6 +68,29 @@ def test_what_strangers_claim_is_dropped_and_the_rest_kept():
         None,
         "agray.tags=1,Gray.tags=2,x=gray.tags",
     )
+
+
+WRITTEN = (
+    "gray%2Etags", "%67ray.tags", "%20gray.tags", "+gray.tags+", "gray.tags%20", "\u00a0gray.tags", "%C2%A0gray.tags",
+    "%0bgray.tags", "\x85gray.tags", "%E2%80%83gray.tags%09",
+)  # fmt: skip
+
+
+def test_a_claim_whose_name_is_written_otherwise_is_none_at_the_next_service_either():
+    """OpenTelemetry decodes names and takes blanks off, and writes to the next service what it then has."""
+    propagation = W3CBaggagePropagator()
+    reached = set()
+    for name in WRITTEN:
+        line = f"a=1,{name}=vip"
+        onward: dict[str, str] = {}
+        propagation.inject(onward, propagation.extract({"baggage": line}))
+        if "gray.tags=vip" in onward["baggage"]:
+            reached.add(name)
+        for trusted in (False, True):
+            assert carried({"baggage": line}, trusted=trusted) == (None, "a=1"), name
+    assert len(reached) > 5, "control: who takes them as they come passes them on as ours"
+    others = "a=1,b%2Egray.tags=1,%2567ray.tags=2,c=gray%2Etags"
+    assert carried({"baggage": others}, trusted=False) == (None, others), "control: none of ours"
 
 
 def test_a_malformed_list_is_neither_mended_nor_told():

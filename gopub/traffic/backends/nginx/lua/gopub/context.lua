@@ -8,7 +8,7 @@ local texts = require "gopub.text"
 
 local _M = {}
 
-local find, sub = string.find, string.sub
+local char, find, sub = string.char, string.find, string.sub
 
 --- The limits of W3C baggage: members, and bytes of them all.
 _M.MOST, _M.LONGEST = 64, 8192
@@ -35,9 +35,21 @@ end
 
 -- Baggage ------------------------------------------------------------------------------------------------------
 
--- The name of a member: what stands before its value and its properties.
+local function char_of(digits)
+  return char(tonumber(digits, 16))
+end
+
+local function decoded(text)
+  return find(text, "[%%+]") and text:gsub("%+", " "):gsub("%%(%x%x)", char_of) or text
+end
+
+-- What a library may take off around a name: blanks, controls, and what is no ASCII (blanks are among that, too).
+local AROUND = "[%c \127-\255]*"
+
+-- The name of a member: what stands before its value and its properties; decoded, for libraries for tracing decode it,
+-- and write it to the next service as if it had come so.
 local function name_of(member)
-  return texts.trim(member:match("^[^=;]*"))
+  return decoded(member:match("^[^=;]*")):match("^" .. AROUND .. "(.-)" .. AROUND .. "$")
 end
 
 -- Whether a member of that name stays: of a stranger none of gray traffic's does.
@@ -75,7 +87,7 @@ end
 -- The baggage for what follows; nil: as it came.
 local function baggage(request, tags, rule)
   local came = texts.joined(request.headers.baggage, ",")
-  if not rule and not (came and find(came, OURS, 1, true)) then
+  if not rule and not (came and find(decoded(came), OURS, 1, true)) then
     return nil
   end
   local kept = kept_of(came or "", request.trusted)

@@ -29,6 +29,8 @@ local NOT_THERE = 2
 
 local _M = {}
 
+_M.TOO_LONG = "the disk took too long, and another one may have been put"
+
 local function complain(what, path)
   return nil, ("%s %s: %s"):format(what, path, ffi.string(C.strerror(ffi.errno())))
 end
@@ -76,12 +78,15 @@ local function sync_directory(path)
 end
 
 --- Puts `body` at directory/name; true when it is on the disk, else nil and the reason, with the old file in place.
--- With `more` the directory is left to the next file that is put there: file systems keep renames in their order.
-function _M.replace(directory, name, body, more)
+-- With `more` the directory is left to the next file that is put there: file systems keep renames in their order. `may`
+-- says, once the body is on the disk, which may take long, whether it still is to take the old one's place.
+function _M.replace(directory, name, body, more, may)
   local path = directory .. "/" .. name
   local temporary = ("%s/.%s.%d"):format(directory, name, ngx.worker.pid())
   local fine, problem = write_synced(temporary, body)
-  if fine and C.rename(temporary, path) ~= 0 then
+  if fine and may and not may() then
+    fine, problem = nil, _M.TOO_LONG
+  elseif fine and C.rename(temporary, path) ~= 0 then
     fine, problem = complain("rename", path)
   end
   if not fine then

@@ -26,8 +26,9 @@ local function forget(directory, upstream, text)
   end
 end
 
---- Puts a table and its signature (nil: it has none) in the place of `old`, the text that was in force (nil: none).
-function _M.replace(directory, upstream, text, signed, old)
+--- Puts a table and its signature (nil: it has none) in the place of `old`, the text that was in force (nil: none), if
+-- it still `may`; see disk.lua.
+function _M.replace(directory, upstream, text, signed, old, may)
   if signed then
     local fine, problem = _M.sign(directory, upstream, text, signed, true)
     if not fine then
@@ -36,7 +37,10 @@ function _M.replace(directory, upstream, text, signed, old)
   else
     forget(directory, upstream, text) -- the same bytes may have been signed once
   end
-  local fine, problem = disk.replace(directory, upstream .. ".json", text)
+  local fine, problem = disk.replace(directory, upstream .. ".json", text, nil, may)
+  if fine and not may() then -- while the directory was written
+    return nil, disk.TOO_LONG
+  end
   if fine and old and old ~= text then
     forget(directory, upstream, old)
   end

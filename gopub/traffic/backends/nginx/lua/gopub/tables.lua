@@ -4,7 +4,8 @@
 --   doc/<up>/<rev>     that document, as it was put; there before the revision says so
 --   signature/…, signer/…, refused/…  see signers.lua
 --   series/<up>        see series.lua
---   lock               held while a table is being put
+--   lock               held while a table is being put, by the number of that put
+--   puts               how many there were
 
 local cjson = require("cjson").new()
 local address = require "gopub.address"
@@ -210,10 +211,15 @@ local function swap(doc, signed)
   return fine, problem
 end
 
-local function commit(doc, text, signed, held_text)
+-- A disk that stands still for longer than the lock lasts lets another put pass: what was put before must not come
+-- after it, in the file or in the memory.
+local function commit(doc, text, signed, held_text, number)
+  local function holds()
+    return store:get("lock") == number
+  end
   local fine, problem = reserve(doc, text, signed)
   if fine then
-    fine, problem = kept.replace(directory, doc.upstream, text, signed.text, held_text)
+    fine, problem = kept.replace(directory, doc.upstream, text, signed.text, held_text, holds)
   end
   if not fine then
     drop(doc.upstream, doc.revision)
@@ -243,7 +249,7 @@ local function put_again(doc, text, signed)
   return { status = 200, doc = doc }
 end
 
-local function put_locked(doc, text, signed)
+local function put_locked(doc, text, signed, number)
   local held_text = _M.text(doc.upstream)
   if held_text == text then
     return put_again(doc, text, signed)
@@ -253,7 +259,7 @@ local function put_locked(doc, text, signed)
   if reason then
     return { status = 409, code = "GP503", reason = reason, held = held }
   end
-  local fine, problem = commit(doc, text, signed, held_text)
+  local fine, problem = commit(doc, text, signed, held_text, number)
   if not fine then
     return { status = 500, code = "GP503", reason = "the table could not be kept: " .. tostring(problem) }
   end
@@ -261,13 +267,14 @@ local function put_locked(doc, text, signed)
 end
 
 local function lock()
+  local number = store:incr("puts", 1, 0)
   for _ = 1, 400 do
-    if store:safe_add("lock", true, 10) then -- 10 s: outlives any put, not a dead worker for ever
-      return true
+    if store:safe_add("lock", number, 10) then -- 10 s: outlives any put but a stuck disk's, not a dead worker for ever
+      return number
     end
     ngx.sleep(0.005)
   end
-  return false
+  return nil
 end
 
 local function refuse(upstream, status, code, reason)
@@ -286,11 +293,14 @@ function _M.put(upstream, text, given)
   if not doc then
     return refuse(upstream, 422, problem.code, problem.reason)
   end
-  if not lock() then
+  local number = lock()
+  if not number then
     return { status = 503, code = "GP503", reason = "another table is being put" }
   end
-  local fine, answer = pcall(put_locked, doc, text, signed)
-  store:delete("lock")
+  local fine, answer = pcall(put_locked, doc, text, signed, number)
+  if store:get("lock") == number then
+    store:delete("lock")
+  end
   if not fine then
     answer = { status = 500, code = "GP503", reason = tostring(answer) }
   end
