@@ -95,7 +95,7 @@ def busybox_path(folder: Path) -> str:
 def running_watcher(edge: LocalEdge, *lines: str, shell: str = "dash") -> Iterator[Watcher]:
     """Started with these settings and short times, in a session of its own, which is ended."""
     root = edge.root / "watcher"
-    root.mkdir(exist_ok=True)
+    root.mkdir(exist_ok=True, parents=True)
     settings, log = root / "settings", root / "log"
     short = (f"socket {edge.socket}", f"run {root}/work", f"access {root}/access", "wait 2", "limit 1", "again 4")
     settings.write_text("\n".join((*short, *lines, "")))

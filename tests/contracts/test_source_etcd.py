@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gopub.traffic import RouteTable
+from gopub.errors import GopubError
+from gopub.traffic import RouteTable, encode
+from gopub.traffic.sources.etcd import Etcd as EtcdKey
 from tests.contracts.edge_nginx import Backend, route_table
 from tests.contracts.edge_source import Etcd, coded, envelope, eventually, running_etcd, running_watcher, steadily
+from tests.contracts.test_edge_signed import lay, table_key
+from tests.contracts.tls_server import HERE, serving
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +178,95 @@ async def test_control_a_client_that_never_retries_sees_what_is_lost(edge, backe
 
         await eventually(lost)
     assert not found.is_whole(backends)
+
+
+async def test_what_no_key_signed_is_refused_on_its_way_through_etcd(etcd, edge, backends):
+    """Whoever may write there, as long as a key lies on the edge."""
+    prefix, key = "gopub/signed", table_key()
+    lay(edge, key)
+    await edge.restart()
+    table, other = ordered(backends, 1), ordered(backends, 2)
+    with running_watcher(edge, *settings(etcd, prefix), "again 3600") as watcher:
+        for at, signature in enumerate(("-", "x", key.header(encode(other)), table_key().header(encode(table)))):
+            await etcd.put(f"{prefix}/hello", envelope(table, signature=signature))
+            told = await watcher.has_refused(at)
+            assert "status 403" in told["what"], signature
+        assert await watcher.revision() == 0
+        await etcd.put(f"{prefix}/hello", envelope(table, signature=key.header(encode(table))))
+        await watcher.reaches(1)
+
+
+async def say(etcd: Etcd, path: str, **question: object) -> None:
+    await etcd.ask(f"/v3/auth/{path}", question)
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Etcd]:
+    """One that asks who it is: edge may read below gopub/, driver may write there."""
+    (tmp_path / "guarded").mkdir()
+    with running_etcd(tmp_path / "guarded") as etcd:
+        await etcd.answers()
+        below = {"key": coded(b"gopub/"), "range_end": coded(b"gopub0")}
+        for name, may in (("root", ""), ("edge", "READ"), ("driver", "READWRITE")):
+            await say(etcd, "user/add", name=name, password=f"{name}-password")
+            await say(etcd, "role/add", name=name)
+            if may:
+                await say(etcd, "role/grant", name=name, perm={"permType": may, **below})
+            await say(etcd, "user/grant", user=name, role=name)
+        await say(etcd, "enable")
+        yield etcd
+
+
+async def test_an_etcd_that_asks_who_it_is(guarded, edge, backends, monkeypatch):
+    for name in ("driver", "edge"):
+        monkeypatch.setenv(f"PASSWORD_{name.upper()}", f"{name}-password")
+    source, other = (
+        EtcdKey(
+            endpoints=(guarded.url,), prefix="gopub/p", user=name, password={"env": f"PASSWORD_{name.upper()}"}
+        ).open()
+        for name in ("driver", "edge")
+    )
+    assert await source.swap("hello", envelope(ordered(backends, 1)), None)
+    held = await other.read("hello")
+    with pytest.raises(GopubError, match="may not both read and write"):
+        await other.swap("hello", b"x", held)
+    access = edge.root / "watcher" / "access"
+    access.mkdir(parents=True)
+    with running_watcher(edge, *settings(guarded, "gopub/p")) as watcher:
+        await watcher.is_up(up=False)
+        (access / "login.json").write_text('{"name": "edge", "password": "wrong"}')
+
+        async def is_refused() -> bool:
+            return "login.json is refused" in (await watcher.source())["what"]
+
+        await eventually(is_refused)
+        (access / "login.json").write_text('{"name": "edge", "password": "edge-password"}')
+        await watcher.reaches(1)
+        guarded.stop()  # it forgets every token
+        guarded.start()
+
+        async def taken() -> bool:
+            try:
+                return await source.swap("hello", envelope(ordered(backends, 2)), await source.read("hello"))
+            except GopubError:
+                return False
+
+        await eventually(taken)
+        await watcher.reaches(2)
+    await source.close()
+    await other.close()
+
+
+async def test_a_gateway_that_sets_spaces_is_read_as_well(edge, backends):
+    """As newer ones do, here and there, on purpose."""
+    value = coded(envelope(ordered(backends, 1)))
+    answer = (
+        '{"header": {"cluster_id":"7",  "member_id": "8", "revision": "5", "raft_term":"2"}, "kvs":[ {"key": "'
+        + coded(b"gopub/spaces/hello")
+        + f'", "create_revision":"5",  "mod_revision": "5", "version":"1", "value": "{value}", "lease":"0"}} ],'
+        ' "more":false, "count": "1"}'
+    )
+    with serving(None, lambda *_: (200, {}, answer.encode())) as server:
+        lines = ("kind etcd", f"endpoint http://{HERE}:{server.port}", "prefix gopub/spaces")
+        with running_watcher(edge, *lines) as watcher:
+            await watcher.reaches(1)

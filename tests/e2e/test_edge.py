@@ -23,9 +23,12 @@ from gopub.fleet.backends.ssh import SshFleet
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
 from gopub.spec.selector import parse_selector
-from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm
+from gopub.traffic import EdgeAck, Peer, Router, RouteTable, Track, confirm, encode
 from gopub.traffic.backends.nginx import Nginx
 from gopub.traffic.door import KeysLaid
+from gopub.traffic.sources.choice import RouteSource
+from gopub.traffic.sources.envelope import enveloped
+from gopub.traffic.sources.file import File
 from gopub.wiring.outside import look_at_files, open_router
 from gopub.wiring.project import Edges, inventory_of, load_connections
 from tests.support.changing import without_peer
@@ -34,6 +37,7 @@ pytestmark = pytest.mark.e2e
 
 PORT = 18_181
 UPSTREAM = "edge-test"
+TABLES = "/srv/gopub-tables"
 STABLE, CANARY = "a" * 64, "b" * 64
 CONF = f"""
 daemon off; master_process off; pid /run/edge-test.pid; error_log stderr;
@@ -246,3 +250,49 @@ async def test_a_key_gets_onto_an_edge_over_ssh_and_its_workers_ask_for_its_sign
     await world.edge("sh", "-c", "systemctl restart nginx")  # what others put is used again
     await serves(ack.revision)
     await world.put(world.table())
+
+
+async def test_a_watcher_runs_beside_an_edge_under_systemd_and_leaves_with_its_source(world: World, tmp_path: Path):
+    """A folder as the source: what it holds is in force, after a restart of nginx too."""
+    await world.put(world.table())
+    source = RouteSource(file=File(folder=tmp_path, on_edges=TABLES))
+    fed = Edges(world.edges.connection.model_copy(update={"source": source}), world.edges.hosts)
+
+    async def source_is_up() -> bool:
+        told = (await world.router.status("edge-test", "lab", UPSTREAM))[0].source
+        return told is not None and told.up
+
+    try:
+        await world.edge("mkdir", "-p", TABLES)
+        [laid] = await look_at_files(fed, world.fleet, install=True)
+        assert laid.fine, laid
+        await until(source_is_up)
+        [held] = await world.router.status("edge-test", "lab", UPSTREAM)
+        weighty = replace(world.table(), weight=10_000, revision=held.revision + 1)
+        newer = weighty.ordered(held.epoch, held.token, held.n + 1)
+        carried = ("sh", "-c", f"cat >{TABLES}/.new && mv {TABLES}/.new {TABLES}/{UPSTREAM}.table")
+        await world.lab.exec(world.lab.edges[0].name, carried, stdin=enveloped(UPSTREAM, encode(newer), ""))
+
+        async def is_there() -> bool:
+            return (await world.router.status("edge-test", "lab", UPSTREAM))[0].table == newer
+
+        await until(is_there)
+        before = await world.edge("systemctl", "show", "-p", "MainPID", "gopub-source")
+        await world.edge("systemctl", "restart", "nginx")
+
+        async def began_anew() -> bool:
+            now = await world.edge("systemctl", "show", "-p", "MainPID", "gopub-source")
+            return now not in (before, "MainPID=0")
+
+        await until(began_anew)
+        await until(source_is_up)
+        assert await is_there()
+        again = await look_at_files(fed, world.fleet, install=True)
+        assert again[0].fine, again
+    finally:
+        [off] = await look_at_files(world.edges, world.fleet, install=True)
+        assert off.fine, off
+        await world.edge("rm", "-rf", TABLES)
+    assert await world.edge("sh", "-c", "systemctl is-active gopub-source || true") == "inactive"
+    assert await world.edge("sh", "-c", "ls /etc/systemd/system | grep -c gopub-source || true") == "0"
+    world.n, world.seat = newer.n, newer.token

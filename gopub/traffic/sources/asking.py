@@ -84,9 +84,11 @@ class Endpoints:
 
     async def ask(
         self, method: str, path: str, *, body: bytes = b"", query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None, denied_too: bool = False,
     ) -> Said:  # fmt: skip
         """The answer of the first that gives one; the next is asked where one is silent or says 5xx.
+
+        With ``denied_too`` one that refuses who asks is an answer, too.
 
         Raises:
             GopubError: GP525 none answered.
@@ -105,11 +107,13 @@ class Endpoints:
                 continue
             if said.status < 500:
                 self._urls.sort(key=lambda one: one != url)
-                return self._fit(url, said)
+                return said if denied_too and said.status == 401 else self._fit(url, said)
             why = f"{url} answers {said.status}: {said.body[:300].decode(errors='replace')}"
         raise away(self._kind, why)
 
     def _fit(self, url: str, said: Said) -> Said:
+        if said.status == 403:
+            raise away(self._kind, f"{url} answers 403: this login may not both read and write there")
         if found := wants_tls(said.status, said.body, _WORDS) or denied(said.status, "the login of the source"):
             raise away(self._kind, f"{url}: {found}")
         if 300 <= said.status < 400:

@@ -103,9 +103,9 @@ class EtcdSource:
         return base64.b64encode(f"{self._said.prefix}/{upstream}".encode()).decode()
 
     async def _ask(self, path: str, question: Mapping[str, Json]) -> Json:
-        """Logged in where there is a user; once more with a new token where the old one is over."""
+        """Logged in where there is a user; once more with a new token where the old one is over, or etcd began anew."""
         said = await self._post(path, question)
-        if said.status != 200 and self._token and b"token" in said.body:
+        if said.status == 401 and self._token:
             self._token = ""
             said = await self._post(path, question)
         if said.status != 200:
@@ -123,7 +123,9 @@ class EtcdSource:
 
     async def _send(self, path: str, question: Mapping[str, Json]) -> Said:
         headers = {"Authorization": self._token} if self._token else {}
-        return await self._endpoints.ask("POST", path, body=json.dumps(question).encode(), headers=headers)
+        return await self._endpoints.ask(
+            "POST", path, body=json.dumps(question).encode(), headers=headers, denied_too=True
+        )
 
 
 def _object(answer: Json) -> Mapping[str, Json]:

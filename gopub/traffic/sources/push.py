@@ -58,11 +58,21 @@ class PushedRouter:
     async def put_for(self, table: RouteTable, purpose: Purpose) -> tuple[EdgeAck, ...]:
         """Going back goes both ways at once; a term is renewed by the other way where the first is closed."""
         if purpose == "back":
-            return _either(*await asyncio.gather(self._first.put(table), self._past.put(table)))
+            return await self._back(table)
         acks = await self._first.put(table)
         if purpose == "renew" and any(not ack.ok and not ack.revision for ack in acks):
             return _either(acks, await self._past.put(table))
         return acks
+
+    async def _back(self, table: RouteTable) -> tuple[EdgeAck, ...]:
+        """Both ways; where all edges took it by one, nobody waits for a port that does not answer."""
+        first = asyncio.create_task(self._first.put(table))
+        try:
+            acks = await self._past.put(table)
+            return acks if all(ack.ok for ack in acks) else _either(await first, acks)
+        finally:
+            first.cancel()
+            await asyncio.wait({first})
 
     async def status(self, app: str, env: str, upstream: str) -> tuple[EdgeStatus, ...]:
         """By mutual TLS; an edge that does not answer so is asked the other way."""

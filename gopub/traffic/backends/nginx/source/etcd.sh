@@ -37,6 +37,8 @@ changes() {
         problem="status $status: $(head -c 200 "$run/answer" | tr -d '"{}')"
         return 1
     fi
+    # Without spaces, which a newer gateway sets here and there: none is in what is read here.
+    tr -d ' \n' <"$run/answer" >"$run/dense"
     now=$(number revision)
     its=$(number cluster_id)
     if [ -z "$now" ]; then
@@ -51,7 +53,7 @@ changes() {
     fi
     cluster=$its
     # One pair of key and value on a line; whatever is not base64 stays away.
-    tr -d '\n' <"$run/answer" | tr '{' '\n' |
+    tr '{' '\n' <"$run/dense" |
         sed -n -e 's/^"key":"\([^"]*\)".*"value":"\([^"]*\)".*/\1 \2/p' -e t \
             -e 's/^"key":"\([^"]*\)".*/\1 /p' >"$run/pairs" # an empty value is left out
     cut -d ' ' -f 1 "$run/pairs" >"$run/keys"
@@ -63,7 +65,7 @@ changes() {
     revision=$now
 }
 
-number() { head -c 1000 "$run/answer" | sed -n "s/.*\"$1\":\"\([0-9]\{1,18\}\)[0-9]*\".*/\1/p" | head -n 1; }
+number() { head -c 1000 "$run/dense" | sed -n "s/.*\"$1\":\"\([0-9]\{1,18\}\)[0-9]*\".*/\1/p" | head -n 1; }
 
 # one KEY LINE: the pair on that line of $run/pairs.
 one() {
@@ -85,7 +87,7 @@ watch() {
     wait "$child"
     code=$?
     child=''
-    case $opening in
+    case $(printf %s "$opening" | tr -d ' ') in
     *'"canceled":true'* | *'"error"'*) # compacted meanwhile, or not allowed: the next look begins anew
         rm -f "$run/token"
         problem="its watch was refused: $(printf %.200s "$opening" | tr -d '"{}')"
