@@ -25,6 +25,7 @@ from gopub.traffic.accesslog import read_log
 from gopub.traffic.outcomes import Outcome, outcomes, reason
 from gopub.traffic.replaying import replayed
 from gopub.traffic.saying import (
+    say_carried,
     say_explanation,
     say_files,
     say_outcomes,
@@ -93,7 +94,11 @@ def explain_command(
         return
     for edge, explanation in found.items():
         say(say_explanation(explanation, revision=tables[edge].revision, edge=edge, skew=skews[edge]))
-        for line in (*say_outcomes(rules[edge]), *say_trust(tables[edge], requests[edge])):
+        for line in (
+            *say_outcomes(rules[edge]),
+            *say_trust(tables[edge], requests[edge]),
+            *say_carried(tables[edge], explanation),
+        ):
             say(f"  {line}")
 
 

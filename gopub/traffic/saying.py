@@ -39,6 +39,13 @@ def say_trust(table: RouteTable, request: Request) -> Iterator[str]:
     yield f"{request.address} {why}: its {', '.join(claims)} {count}"
 
 
+def say_carried(table: RouteTable, found: Explanation) -> Iterator[str]:
+    """A line where the track that it gets gives it a tag for what it calls next."""
+    track = {"canary": table.canary, "stable": table.stable}.get(found.track)
+    if track and track.tag:
+        yield f"it carries the tag {track.tag} on"
+
+
 _BECAME = {"matched": "yes", "missed": "no", "over": "no", "unasked": "not asked"}
 
 

@@ -13,8 +13,10 @@ import pytest
 
 from gopub.process import run
 from gopub.traffic import Request, RouteTable, explain
+from gopub.traffic.table import Endpoint
 from tests.contracts.edge_nginx import BY_HEADER, ME, LocalEdge, route_table, running_edge
 from tests.contracts.grpc_pair import (
+    DEADLINE,
     OK,
     UNAVAILABLE,
     UNKNOWN,
@@ -171,6 +173,27 @@ async def test_each_status_is_counted_as_success_failure_or_the_clients_own(worl
     assert await world.classes() == {"2xx": 1, "4xx": len(OF_CLIENTS), "5xx": 16 - len(OF_CLIENTS)}
     assert (await world.client.ask(status=99)).code == 99
     assert (await world.classes())["5xx"] == 17 - len(OF_CLIENTS), "nobody knows it"
+
+
+async def test_a_declared_endpoint_is_a_method(world):
+    await world.put(endpoints=(Endpoint("/grpc.testing.TestService/UnaryCall"),))
+    await world.client.ask_many([{"size": 1}, {"size": 1}, {"status": UNKNOWN}, {"stream": "s", "size": 1}])
+    assert (await world.client.ask(stream="s", end=True)).code == OK
+    found = {name.split('outcome="')[1][:2]: value for name, value in (await world.edge.metrics()).items()
+             if name.startswith("gopub_edge_endpoint_attempts_total") and 'host="a1"' in name}  # fmt: skip
+    assert found == {"ok": 2, "er": 1}
+
+
+async def test_a_call_whose_client_waited_no_longer_is_the_peers_failure(world):
+    """A server that hangs: each client leaves when its own time is over, long before the second of HTTP."""
+    world.a1.process.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(300):
+            while "timeout" not in await world.classes():  # a busy machine may take most of the time before the edge
+                assert (await world.client.ask(size=1, within=0.3)).code == DEADLINE
+                await world.until_held({"a1": 0, "b1": 0})
+    finally:
+        world.a1.process.send_signal(signal.SIGCONT)
 
 
 async def test_of_a_stream_the_last_word_counts(world):

@@ -36,7 +36,7 @@ ENDINGS = {
     "no trailers": ((BEGUN, MESSAGE, (DATA, END_STREAM, b"")), {INTERNAL, UNKNOWN}, "5xx"),
     "reset": ((BEGUN, MESSAGE, (RST, 0, b"\0\0\0\2")), {INTERNAL, UNAVAILABLE}, "left"),
     "gone away": ((BEGUN, MESSAGE, (GOAWAY, 0, b"\x7f\xff\xff\xff\0\0\0\0")), {INTERNAL, UNAVAILABLE}, "cut"),
-    "another type": (((HEADERS, ALL_OF_IT, pairs(content_type="text/html")),), {UNKNOWN}, "4xx"),
+    "another type": (((HEADERS, ALL_OF_IT, pairs(content_type="text/html")),), {UNKNOWN}, "5xx"),
 }
 
 

@@ -209,3 +209,11 @@ def test_explain_says_whether_what_a_request_claims_counts(tmp_path, address, li
     argv = ["explain", "--table", str(file), "--at", "0", "--address", address]
     assert f"  {line}" in said(*argv, "-H", "X-Gray-Tag: beta").splitlines()
     assert "trust" not in said(*argv), "control: where nothing is claimed nothing is said"
+
+
+def test_explain_says_which_tag_a_request_carries_on(tmp_path):
+    file = tmp_path / "table.json"
+    file.write_bytes(encode(replace(TABLE, canary=replace(TABLE.canary, tag="v2"))))
+    argv = ["explain", "--table", str(file), "--at", "0"]
+    assert "  it carries the tag v2 on" in said(*argv, "-H", "X-Canary: true").splitlines()
+    assert "carries" not in said(*argv, "--address", "10.0.0.1", "--at", "5000"), "control: stable has none"

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -98,6 +99,7 @@ type order struct {
 	Size   int32             `json:"size"`
 	Status int32             `json:"status"`
 	Fresh  bool              `json:"fresh"`
+	Within float64           `json:"within"` // seconds; 0: for ever
 }
 
 // told is a line of standard output.
@@ -161,9 +163,15 @@ func (c *caller) unary(next order) told {
 	if next.Status != 0 {
 		request.ResponseStatus = &pb.EchoStatus{Code: next.Status, Message: "as asked"}
 	}
+	ctx := with(next.Header)
+	if next.Within > 0 {
+		limited, done := context.WithTimeout(ctx, time.Duration(next.Within*float64(time.Second)))
+		defer done()
+		ctx = limited
+	}
 	var header, trailer metadata.MD
 	service := pb.NewTestServiceClient(connection)
-	answer, err := service.UnaryCall(with(next.Header), request, grpc.Header(&header), grpc.Trailer(&trailer))
+	answer, err := service.UnaryCall(ctx, request, grpc.Header(&header), grpc.Trailer(&trailer))
 	return verdict(err, len(answer.GetPayload().GetBody()), header, trailer)
 }
 

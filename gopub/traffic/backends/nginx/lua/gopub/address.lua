@@ -139,6 +139,25 @@ local function mapped(words)
   return words[6] == 0xffff and { words[7], words[8] } or nil
 end
 
+-- An address of IPv4 as a number.
+local function number(words)
+  return words[1] * 65536 + words[2]
+end
+
+--- The networks of a valid list, for is_in(). Addresses of IPv4 are found at once: a fleet has thousands of them.
+function _M.networks(texts)
+  local found = { single = {} }
+  for _, text in ipairs(texts) do
+    local network = _M.network(text)
+    if network.bits == 32 and #network.words == 2 then
+      found.single[number(network.words)] = true
+    else
+      found[#found + 1] = network
+    end
+  end
+  return found
+end
+
 --- Whether one of the networks holds the address, or the IPv4 one that it stands for.
 function _M.is_in(networks, text)
   local words = _M.parse(text)
@@ -146,6 +165,10 @@ function _M.is_in(networks, text)
     return false
   end
   local short = mapped(words)
+  local plain = short or (#words == 2 and words)
+  if networks.single and plain and networks.single[number(plain)] then
+    return true
+  end
   for at = 1, #networks do
     if contains(networks[at], words) or (short and contains(networks[at], short)) then
       return true

@@ -27,11 +27,7 @@ local function compile_trust(trust)
   if not trust[1] then
     return nil
   end
-  local networks = {}
-  for at, text in ipairs(trust) do
-    networks[at] = address.network(text)
-  end
-  return networks
+  return address.networks(trust)
 end
 
 -- The least that a peer gets while it warms up, of what a warm one gets.

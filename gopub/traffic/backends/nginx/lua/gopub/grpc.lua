@@ -17,14 +17,16 @@ local OF_CLIENTS = {
   ["11"] = true, ["16"] = true,
 }
 
--- What nginx answers by itself, as gRPC says it ("HTTP to gRPC status code mapping"); others are UNKNOWN.
+-- What an answer of HTTP alone means to a client of gRPC ("HTTP to gRPC status code mapping"), and what nginx answers
+-- by itself; others are UNKNOWN.
 local BY_STATUS = {
   [400] = INTERNAL, [401] = 16, [403] = 7, [404] = UNIMPLEMENTED, [413] = EXHAUSTED, [429] = UNAVAILABLE,
   [502] = UNAVAILABLE, [503] = UNAVAILABLE, [504] = UNAVAILABLE,
 }
 
+-- Not application/grpc-web: that is HTTP with the status in the body.
 local function is_grpc(kind)
-  return kind ~= nil and kind:sub(1, 16):lower() == "application/grpc"
+  return kind ~= nil and kind:lower():find("^application/grpc%f[+;%s%z]") ~= nil
 end
 
 -- Counting -----------------------------------------------------------------------------------------------------
@@ -34,12 +36,21 @@ function _M.class(flight, status, var)
   local code = var.upstream_trailer_grpc_status or var.upstream_http_grpc_status
   if code then
     return code == "0" and "2xx" or OF_CLIENTS[code] and "4xx" or "5xx"
-  elseif not is_grpc(var.upstream_http_content_type) then
-    return status >= 200 and status < 500 and "4xx" or "5xx" -- somebody who speaks no gRPC
+  elseif not is_grpc(var.upstream_http_content_type) then -- somebody who speaks no gRPC
+    return OF_CLIENTS[tostring(BY_STATUS[status] or UNKNOWN)] and "4xx" or "5xx"
   end
   -- A call that the client left is no success, as a stream of HTTP is: nginx tells it from none that the peer reset.
   local ending = answer.ending(flight, status, var)
   return (ending == "cut" or ending == "left") and ending or "5xx" -- an end without trailers breaks the protocol
+end
+
+local UNITS = { H = 3600, M = 60, S = 1, m = 1e-3, u = 1e-6, n = 1e-9 }
+
+--- After how many seconds a client that left had waited for the call: half of its deadline, for that began earlier than
+-- the attempt, and nobody sets one who means to leave long before. nil: it has none.
+function _M.patience(var)
+  local number, unit = (var.http_grpc_timeout or ""):match("^(%d%d?%d?%d?%d?%d?%d?%d?)([HMSmun])$")
+  return number and tonumber(number) * UNITS[unit] / 2 or nil
 end
 
 -- Answering ----------------------------------------------------------------------------------------------------

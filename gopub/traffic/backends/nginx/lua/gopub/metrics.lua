@@ -78,9 +78,10 @@ local function class_of_answer(status, ending, stream)
 end
 
 -- The class of an attempt whose answer never began.
-local function class_of_silence(status, sent, seconds)
+local function class_of_silence(status, sent, seconds, protocol)
   if not status then
-    return sent and sent > 0 and seconds and seconds >= PATIENCE and "timeout" or "left"
+    local patience = protocol and protocol.patience(vars) or PATIENCE
+    return sent and sent > 0 and seconds and seconds >= math.min(PATIENCE, patience) and "timeout" or "left"
   elseif not sent or sent == 0 then -- nginx gives a connect time also for a refused connection
     return "connect"
   end
@@ -130,7 +131,8 @@ local function add(peer, endpoint, policy, flight, cold, status, sent, header, t
     found, by_header = of_answer(flight, policy, status, header, total)
     show(keys.header, header)
   else
-    found = class_of_silence(status, tonumber(sent or vars.upstream_bytes_sent), total and total.seconds)
+    local bytes, protocol = tonumber(sent or vars.upstream_bytes_sent), flight and flight.protocol
+    found = class_of_silence(status, bytes, total and total.seconds, protocol)
   end
   count(keys.class[found], 1)
   local time = total and found ~= "connect" and found ~= "left" and latency(policy, by_header, header, total)
