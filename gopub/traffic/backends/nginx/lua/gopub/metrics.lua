@@ -158,14 +158,35 @@ end
 
 local NONE = {}
 
+-- The places of our attempts among nginx's `values` values. It has more where error_page led on to a peer that is not
+-- ours, or from one to us: an attempt is told by its address.
+local function places(flight, values)
+  local addresses = values > flight.tries and split(vars.upstream_addr)
+  local found, at = {}, 0
+  for try = 1, flight.tries do
+    at = at + 1
+    local peer = flight.tried[try]
+    local own = addresses and peer.ip .. ":" .. peer.port
+    local there = at
+    while addresses and there <= values and addresses[there] ~= own do
+      there = there + 1
+    end
+    at = there <= values and there or at
+    found[try] = at
+  end
+  return found
+end
+
 -- Where there were several attempts, nginx has a value for each.
 local function add_all(flight, endpoint, policy, cold)
   local status, sent = split(vars.upstream_status), split(vars.upstream_bytes_sent)
   local header, response = split(vars.upstream_header_time), split(vars.upstream_response_time)
-  for at = 1, flight.tries do
-    local whole = at == flight.tries and flight or nil
-    local known = at > flight.from and endpoint or nil
-    add(flight.tried[at], known, policy, whole, cold[at], status[at], sent[at] or "", header[at], response[at])
+  local place_of = places(flight, #status)
+  for try = 1, flight.tries do
+    local at = place_of[try]
+    local whole = try == flight.tries and at >= #status and flight or nil
+    local known = try > flight.from and endpoint or nil
+    add(flight.tried[try], known, policy, whole, cold[try], status[at], sent[at] or "", header[at], response[at])
   end
 end
 
@@ -177,7 +198,8 @@ local function attempt(text)
   if kinds >= MOST_TIMES then
     attempts, kinds = {}, 0
   end
-  local found = { status = status, header = header, total = total, sized = sized ~= "" }
+  local several = status:find(" ", 1, true) ~= nil
+  local found = { status = status, header = header, total = total, sized = sized ~= "", several = several }
   attempts[text], kinds = found, kinds + 1
   return found
 end
@@ -187,6 +209,9 @@ local function add_one(flight, endpoint, policy, cold)
   local text = vars.gopub_attempt
   if text then
     local seen = attempts[text] or attempt(text)
+    if seen.several then -- not all of them ours
+      return add_all(flight, endpoint, policy, flight.cold or NONE)
+    end
     flight.sized = seen.sized
     add(flight.tried[1], endpoint, policy, flight, cold, seen.status, nil, seen.header, seen.total)
   else -- gopub-http.conf is of an older version
