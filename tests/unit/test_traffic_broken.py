@@ -48,6 +48,7 @@ NUMBERS = (
 )  # fmt: skip
 
 
+MORE = ("", "\x00", " ", "é", "0", "/", "x" * 200)
 LIKE = {"address": ADDRESSES, "match": PATTERNS}
 """What is nearly right, by the key; in a list it is a network."""
 
@@ -105,6 +106,13 @@ def places(inside: Any) -> list[tuple[Any, Any]]:
     return found
 
 
+def otherwise(draw: random.Random, key: Any, now: Any) -> Any:
+    """Another value of the same kind, where it is a text or a number."""
+    if isinstance(now, str):
+        return draw.choice(LIKE.get(key, NETWORKS)) if draw.randrange(2) else now + draw.choice(MORE)
+    return draw.choice(NUMBERS) if isinstance(now, int | float) else now
+
+
 def broken(draw: random.Random) -> Any:
     """A table of which one thing or two are otherwise, mostly."""
     doc = any_ruled(draw)
@@ -114,7 +122,7 @@ def broken(draw: random.Random) -> Any:
         doc["rules"].append({"id": "h", "header": {"name": "x", "value": "1"}})
     for _ in range(draw.choice((0, 1, 1, 1, 2, 4))):
         where, key = draw.choice(places(doc))
-        what = draw.randrange(10)
+        what = draw.randrange(16)  # from 9 on the kind stays, mostly
         if what < 5:
             where[key] = value(draw)
         elif what == 5 and isinstance(where, dict):
@@ -125,10 +133,8 @@ def broken(draw: random.Random) -> Any:
             where.insert(0, draw.choice((where[key], value(draw))))
         elif what == 8:
             where[key] = draw.choice(([where[key]], {"not": where[key]}, {str(key): where[key]}))
-        elif isinstance(where[key], str) and draw.randrange(2):
-            where[key] = draw.choice(LIKE.get(key, NETWORKS))
-        elif isinstance(where[key], str):
-            where[key] += draw.choice(("", "\x00", " ", "é", "0", "/", "x" * 200))
+        else:
+            where[key] = otherwise(draw, key, where[key])
     return doc if draw.randrange(200) else value(draw)
 
 
@@ -159,7 +165,7 @@ def test_python_and_lua_say_the_same_of_ten_thousand_broken_tables():
     lines = [json.dumps(broken(draw)) for _ in range(DRAWN)]
     assert "\n".join(differing(lines)[:3]) == ""
     said: Counter[str] = Counter((here(line) or {}).get("code", "fine") for line in lines)
-    assert min(said[one] for one in ("fine", "GP501", "GP502")) > DRAWN / 20, said
+    assert min(said[one] for one in ("fine", "GP501", "GP502")) > DRAWN / 100, said
 
 
 def large() -> list[str]:
