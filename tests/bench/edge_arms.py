@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from gopub.traffic import Endpoint, Peer, RouteTable, Rule, Track
 from gopub.traffic.conditions import All, Condition, Header, Not, Share, Tag, Within
 from gopub.traffic.conditions import Any as Some
-from tests.contracts.edge_nginx import LocalEdge, lives, running_edge
+from tests.contracts.edge_nginx import Client, LocalEdge, lives, running_edge
 from tests.support.ports import free_port
 
 HEADERS = {
@@ -169,20 +169,72 @@ def master_of(edge: LocalEdge) -> int:
     return edge.process.pid
 
 
+NOTHING = """
+local router, balancer = require "gopub.router", require "ngx.balancer"
+for _, name in ipairs({{ "decide", "name_peer", "note_end", "log" }}) do
+  router[name] = function() end
+end
+router.balance = function()
+  balancer.set_current_peer("127.0.0.1", {up})
+end
+"""
+"""Every phase of the edge is entered, and does nothing."""
+PHASES = Path(__file__).parent / "phase_clock.lua"
+
+
+@asynccontextmanager
+async def edge_with(root: Path, lua: str, extra: str = "") -> AsyncIterator[LocalEdge]:
+    """An edge with one worker that runs this once its modules are there."""
+    edge = LocalEdge.at(root)
+    edge.write(workers=1, extra=extra)
+    (root / "more.lua").write_text(lua)
+    conf = root / "gopub" / "gopub-http.conf"
+    begin = "init_by_lua_block { "
+    text = conf.read_text()
+    assert text.count(begin) == 1
+    conf.write_text(text.replace(begin, f'{begin}dofile("{root}/more.lua") '))
+    await edge.start()
+    try:
+        yield edge
+    finally:
+        await edge.stop()
+
+
+@asynccontextmanager
+async def running_ups(root: Path) -> AsyncIterator[tuple[int, int]]:
+    """The ports of two services that answer at once."""
+    ups = (free_port(), free_port())
+    servers = "".join(f'server {{ listen 127.0.0.1:{port}; location / {{ return 200 "ok"; }} }}' for port in ups)
+    async with process(root / "up", f"access_log off; {servers}"):
+        for port in ups:
+            await answers(port)
+        yield ups
+
+
 @asynccontextmanager
 async def running_arms(root: Path) -> AsyncIterator[list[Arm]]:
-    """Upstreams, the plain proxy and one edge for each table."""
+    """Services, the plain proxy, an edge that does nothing, and one edge for each table."""
     async with AsyncExitStack() as stack:
-        ups = (free_port(), free_port())
-        servers = "".join(f'server {{ listen 127.0.0.1:{port}; location / {{ return 200 "ok"; }} }}' for port in ups)
-        await stack.enter_async_context(process(root / "up", f"access_log off; {servers}"))
+        ups = await stack.enter_async_context(running_ups(root))
         port = free_port()
         plain = PLAIN.format(root=root / "plain", up=ups[0], port=port)
         arms = [Arm("plain", port, await stack.enter_async_context(process(root / "plain", plain)))]
+        await answers(port)
+        nothing = await stack.enter_async_context(edge_with(root / "nothing", NOTHING.format(up=ups[0])))
+        arms.append(Arm("Lua that decides nothing", nothing.port, master_of(nothing)))
         for at, (name, table) in enumerate(tables(*ups).items()):
             edge = await stack.enter_async_context(running_edge(root / f"edge{at}", workers=1))
             await put(edge, table)
             arms.append(Arm(name, edge.port, master_of(edge)))
-        for each in (*ups, port):
-            await answers(each)
         yield arms
+
+
+async def phases(root: Path, load: Callable[[Arm, int], Awaitable[object]]) -> str:
+    """How long each of the router's functions takes, by a clock around it, with 4 rules."""
+    port = free_port()
+    tell = f"""server {{ listen 127.0.0.1:{port}; location / {{ access_log off;
+        content_by_lua_block {{ ngx.print(require("gopub.router").tell_phases()) }} }} }}"""
+    async with running_ups(root) as ups, edge_with(root / "edge", PHASES.read_text(), tell) as edge:
+        await put(edge, tables(*ups)["4 rules"])
+        await load(Arm("phases", edge.port, master_of(edge)), 4)
+        return (await Client(port, "edge", keep=False).ask("/")).body.decode()

@@ -10,6 +10,9 @@ from importlib.resources.abc import Traversable
 from gopub.traffic.shapes import FILE as SCHEMA_FILE
 
 _HERE = files("gopub.traffic.backends.nginx")
+_NAMES = (
+    "gopub-http.conf", "gopub-push.conf", "gopub-location.conf", "gopub-grpc-location.conf", "gopub-farewell.sh",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def edge_files(layout: EdgeLayout | None = None) -> Mapping[str, bytes]:
 
 
 def _own_files(config: str) -> Iterator[tuple[str, Traversable]]:
-    for name in ("gopub-http.conf", "gopub-push.conf", "gopub-location.conf", "gopub-grpc-location.conf"):
+    for name in _NAMES:
         yield f"{config}/{name}", _HERE / name
     for source in sorted((_HERE / "source").iterdir(), key=lambda entry: entry.name):
         yield f"{config}/source/{source.name}", source

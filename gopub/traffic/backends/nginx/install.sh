@@ -80,6 +80,7 @@ if [ "$same" = no ]; then
     master=$(cat "$pid_file" 2>/dev/null) || master=
     before=$(workers | tr '\n' ' ')
     lines=$(wc -l 2>/dev/null <"$error_log") || lines=0
+    [ -z "$before" ] || sh "$dir/gopub-farewell.sh" || :
     if ! "$@" -s reload 2>&1; then
         rm -rf "$dir.old"
         exit 4

@@ -1,8 +1,9 @@
--- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status, PUT /v1/source.
--- Every answer is JSON. A table's signature comes and goes as the header X-Gopub-Signature.
+-- The control socket: PUT and GET /v1/tables/<upstream>, GET /v1/counters/<upstream>, GET /v1/status, PUT /v1/source,
+-- POST /v1/farewell. Every answer is JSON. A table's signature comes and goes as the header X-Gopub-Signature.
 
 local cjson = require("cjson").new()
 local counts = require "gopub.counts"
+local farewell = require "gopub.farewell"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local series = require "gopub.series"
@@ -158,6 +159,8 @@ function _M.handle()
     status()
   elseif uri == "/v1/source" and method == "PUT" then
     told()
+  elseif uri == "/v1/farewell" and method == "POST" then
+    answer(farewell.say() and 200 or 500, "{" .. own() .. "}")
   else
     complain(404, "GP503", "there is no " .. method .. " " .. uri)
   end

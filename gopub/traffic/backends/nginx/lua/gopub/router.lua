@@ -10,11 +10,11 @@ local connection = require "gopub.connection"
 local context = require "gopub.context"
 local decide = require "gopub.decide"
 local endpoints = require "gopub.endpoints"
+local farewell = require "gopub.farewell"
 local forwarded = require "gopub.forwarded"
 local grpc = require "gopub.grpc"
 local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
-local region = require "gopub.region"
 local scan = require "gopub.scan"
 local tables = require "gopub.tables"
 local vars = require "gopub.vars"
@@ -161,7 +161,7 @@ local function come_again(flight, route, began, protocol)
   if not again then
     cleared(flight)
   end
-  flight.before, flight.moved = flight.tries, false
+  flight.began, flight.before, flight.moved = began, flight.tries, false
   flight.answering, flight.passed, flight.ended = nil, nil, nil
   flight.patience, flight.protocol = seen.patience, protocol
   return again, again and goes_on(flight, route)
@@ -365,8 +365,8 @@ function _M.name_peer(ends)
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = said_of(flight.route, flight.rule)
     flight.answering = ends
-    if ngx.now() < region.farewell() then
-      header["connection"] = "close" -- nginx is about to be reloaded: see docs/concepts/traffic.md
+    if farewell.is_on() then
+      header["connection"] = "close"
     end
   elseif is_refused_body() then
     ngx.header["x-gopub-rule"] = "none" -- the edge's own word, and not that of the service

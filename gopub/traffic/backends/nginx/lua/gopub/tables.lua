@@ -14,6 +14,7 @@ local decide = require "gopub.decide"
 local disk = require "gopub.disk"
 local endpoint_series = require "gopub.endpoint_series"
 local endpoints = require "gopub.endpoints"
+local farewell = require "gopub.farewell"
 local identity = require "gopub.identity"
 local inflight = require "gopub.inflight"
 local kept = require "gopub.kept"
@@ -104,9 +105,8 @@ local function compile(text, revision)
   return route
 end
 
-local AGAIN = 1 -- seconds after which the dict is looked into all the same: an older version's worker tells nobody
-
---- The route of an upstream as this worker uses it, or nil.
+--- The route of an upstream as this worker uses it, or nil. The dict is looked into where a table changed, and each
+-- second: a worker of an older version tells nobody.
 function _M.get(upstream)
   local route, changes, now = compiled[upstream], region.changes(), ngx.now()
   if route and changes and route.changes == changes and now < route.again then -- each request asks
@@ -118,7 +118,7 @@ function _M.get(upstream)
     compiled[upstream] = route
   end
   if route then
-    route.changes, route.again = changes, now + AGAIN
+    route.changes, route.again = changes, now + 1
   end
   return route
 end
@@ -394,6 +394,7 @@ function _M.start()
   process.end_with_parent()
   inflight.start()
   batch.start()
+  farewell.start()
 end
 
 return _M
