@@ -64,14 +64,14 @@ function _M.read()
   local sums, alive = {}, {}
   for _, key in ipairs(counts:get_keys(0)) do
     local pid, upstream, host = key:match("^(%d+)/([^/]+)/(.+)$")
-    if alive[pid] == nil then
+    if pid and alive[pid] == nil then
       alive[pid] = process.is_alive(tonumber(pid))
     end
-    if alive[pid] then
+    if pid and alive[pid] then
       local hosts = sums[upstream] or {}
       hosts[host] = (hosts[host] or 0) + held(key)
       sums[upstream] = hosts
-    else
+    elseif pid then -- what is left is region.lua's
       counts:delete(key)
     end
   end

@@ -1,7 +1,9 @@
 -- Memory that all workers share and read without a lock: numbers, each written by one worker at a time, whole as a
 -- processor writes it. The master makes it before it forks, and the workers have it at the same address; a reload finds
 -- it again. Where there is none, whoever asks for it does with the shared dicts, which are as right and slower.
---   region       in gopub_tables: its address
+-- Beside the counts that point into it, so that nobody enlarges one of the two alone: a dict of
+-- another size is a new one.
+--   region       in gopub_inflight: its address
 --   region/used  how many numbers are given away
 
 local ffi = require "ffi"
@@ -10,7 +12,7 @@ ffi.cdef [[
 void *mmap(void *address, size_t length, int protection, int flags, int file, long offset);
 ]]
 
-local store = ngx.shared.gopub_tables
+local store = ngx.shared.gopub_inflight
 
 local _M = {}
 
@@ -42,7 +44,7 @@ _M.numbers = numbers
 
 --- A number that nobody else writes, at 0: its place. nil where there is none left.
 function _M.place()
-  local used = numbers and store:incr("region/used", 1)
+  local used = numbers and store:get("region") and store:incr("region/used", 1) -- what is read is not pushed out
   if not used or used > SIZE then
     return nil
   end
