@@ -329,6 +329,8 @@ def unusable(key: TableKey) -> Iterator[tuple[str, bytes, str]]:
     larger = ec.generate_private_key(ec.SECP384R1()).public_key()
     yield name, larger.public_bytes(*pem), "it is no ECDSA key on P-256"
     yield "table.pem", key.pem, f"it holds key {key.fingerprint}: call it "
+    for misnamed in (f"{key.fingerprint}.PEM", "table.pub", f"{key.fingerprint}.pem.old"):
+        yield misnamed, key.pem, "a key's file is called FINGERPRINT.pem"
 
 
 async def test_a_key_file_that_cannot_be_used_opens_no_door(edge, key, table):

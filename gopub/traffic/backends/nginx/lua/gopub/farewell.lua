@@ -23,8 +23,9 @@ end
 
 --- Whether the answer at hand is to end its connection. HTTP/2 has a frame of its own for it, which nginx sends.
 function _M.is_on()
-  local moment = region.farewell()
-  return moment ~= over and ngx.now() < moment and ngx.req.http_version() < 2
+  local moment, now = region.farewell(), ngx.now()
+  local close = now < moment and moment <= now + LONG -- a moment farther away: the clock was set back
+  return close and moment ~= over and ngx.req.http_version() < 2
 end
 
 return _M

@@ -153,6 +153,15 @@ local function load_key(path, name)
   return nil
 end
 
+-- Why a file that is not called as keys are closes the door as well: it holds one, and who laid it means it to count.
+local function misnamed(path)
+  local text = disk.read(path)
+  if text and text:find("-----BEGIN", 1, true) then
+    return "a key's file is called FINGERPRINT.pem"
+  end
+  return nil
+end
+
 --- Reads the key files of a directory. One that is not there holds none; one that cannot be read may hold some.
 function _M.load(path)
   keys, broken, asked = {}, {}, false
@@ -166,8 +175,10 @@ function _M.load(path)
   for _, file in ipairs(names) do
     local name = file:match("^(.+)%.pem$")
     if name then
-      asked = true
-      broken[file] = load_key(path .. "/" .. file, name)
+      asked, broken[file] = true, load_key(path .. "/" .. file, name)
+    else
+      broken[file] = misnamed(path .. "/" .. file)
+      asked = asked or broken[file] ~= nil
     end
   end
 end
