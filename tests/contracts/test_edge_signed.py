@@ -443,8 +443,19 @@ async def install(edge: LocalEdge, *keys: TableKey, off: tuple[TableKey, ...] = 
 
     laid = KeysLaid(tuple((one.fingerprint, one.pem) for one in keys), tuple(one.fingerprint for one in off))
     nginx = ("sh", "-c", f'exec nginx -c {edge.root}/nginx.conf "$@"', "nginx")
+    before = edge.workers()
     [found] = await look_at_files(("e1",), connect, install=True, layout=edge.layout, nginx=nginx, laid=laid)
     assert found.fine, found
+    assert not [one for one in before if takes_requests(one)], "who is answered now is answered by the new files"
+
+
+def takes_requests(worker: int) -> bool:
+    """Whether a worker is there and is not about to end, by its title."""
+    try:
+        title = Path(f"/proc/{worker}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+    return b"worker process" in title and b"shutting down" not in title
 
 
 async def shown(edge: LocalEdge) -> EdgeSigning:

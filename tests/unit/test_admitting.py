@@ -462,7 +462,9 @@ ONLY = {
         "fleet/inventory/load.py", "fleet/inventory/__init__.py", "fleet/inventory/backends/ansible.py",
     },
     "SshFleet": {"fleet/backends/ssh.py"},
-    "NginxRouter": {"traffic/backends/nginx/client.py", "traffic/backends/nginx/__init__.py"},
+    "NginxRouter": {
+        "traffic/backends/nginx/client.py", "traffic/backends/nginx/__init__.py", "traffic/backends/nginx/push.py",
+    },
 }  # fmt: skip
 """Which files may use what leads from a release to the outside."""
 ROOT = Path(gopub.__file__).parent

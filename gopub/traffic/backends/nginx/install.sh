@@ -76,6 +76,22 @@ taken_up() {
     return 1
 }
 
+# left: waits until none of the workers that there were takes anything more; at most 10 seconds, for what was laid is in
+# force all the same. A worker that ends says so in its title; until then it goes by the old files.
+left() {
+    tries=100
+    while [ "$tries" -gt 0 ]; do
+        at_work=no
+        for worker in $before; do
+            title=$(tr '\000' ' ' 2>/dev/null <"/proc/$worker/cmdline") || continue
+            case $title in '' | *'shutting down'*) ;; *) at_work=yes ;; esac
+        done
+        [ "$at_work" = yes ] || return 0
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+}
+
 if [ "$same" = no ]; then
     master=$(cat "$pid_file" 2>/dev/null) || master=
     before=$(workers | tr '\n' ' ')
@@ -90,6 +106,7 @@ if [ "$same" = no ]; then
         back
         exit 5
     fi
+    left
 fi
 mv "$dir.old" "$dir.gone" # at once: half of it must never come back
 changed=yes
