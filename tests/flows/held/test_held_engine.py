@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,11 +63,16 @@ async def test_doctor_finds_on_a_real_server_what_was_planted_and_nothing_before
     await stack.ask("PATCH", f"/automations/{watchdog['id']}", json={"enabled": True})
 
 
-async def test_an_idle_house_has_two_runs_in_five_minutes(shown: Shown) -> None:
-    """Before, it had 120: both ran every minute. What the server made for half an hour ahead is counted."""
+async def net(shown: Shown, *, active: bool) -> None:
+    """Begin or stop the run that looks after what was lost, every five minutes."""
     recover = await shown.stack.deployment("recover/recover")
     path = f"/deployments/{recover['id']}/schedules/{recover['schedules'][0]['id']}"
-    await shown.stack.ask("PATCH", path, json={"active": True})
+    await shown.stack.ask("PATCH", path, json={"active": active})
+
+
+async def test_an_idle_house_has_two_runs_in_five_minutes(shown: Shown) -> None:
+    """Before, it had 120: both ran every minute. What the server made for half an hour ahead is counted."""
+    await net(shown, active=True)
     begin = datetime.fromtimestamp(CLOCK.now(), UTC) + timedelta(minutes=1)
     end = begin + timedelta(minutes=30)
     between = {"after_": begin.isoformat(), "before_": end.isoformat()}
@@ -102,6 +108,15 @@ async def waits_for_a_moment(shown: Shown) -> tuple[str, dict[str, Any]]:
 
 
 async def test_what_waits_for_its_window_is_woken_at_its_moment_by_one_run(shown: Shown) -> None:
+    """The net is off meanwhile: it may look at that very moment, and wakes it as well."""
+    await net(shown, active=False)
+    try:
+        await woken_at_its_moment(shown)
+    finally:
+        await net(shown, active=True)
+
+
+async def woken_at_its_moment(shown: Shown) -> None:
     env, wake = await waits_for_a_moment(shown)
     [waiting] = [event for event in shown.events(env) if isinstance(event, ev.Waiting)]
     assert "waits for the window" in waiting.why
@@ -114,7 +129,7 @@ async def test_what_waits_for_its_window_is_woken_at_its_moment_by_one_run(shown
     [wake] = await wakes_of(shown, env)  # one run, however often it was asked for
     driving = await shown.run(seats(shown, env)[-1])
     begun, made = (datetime.fromisoformat(text) for text in (wake["start_time"], driving["created"]))
-    assert begun <= made, "it was this run that woke it, and not the net, which looks every five minutes"
+    assert begun <= made, "it was this run that woke it"
 
 
 def seats(shown: Shown, env: str = "updated") -> list[str]:
@@ -122,24 +137,34 @@ def seats(shown: Shown, env: str = "updated") -> list[str]:
     return [event.run for event in shown.events(env) if isinstance(event, ev.SeatTaken)]
 
 
+async def ended_as_by_systemd(worker: prefect.Running) -> None:
+    """All of them are asked at once, and killed if they do not end (TimeoutStopSec is 90 seconds)."""
+    for signalled, patience in ((signal.SIGTERM, 90.0), (signal.SIGKILL, PATIENCE)):
+        for pid in (*prefect.descendants(worker.pid), worker.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signalled)
+        end = CLOCK.now() + patience
+        while prefect.alive(worker):
+            if CLOCK.now() >= end:
+                break
+            await CLOCK.sleep(0.5)
+        else:
+            return
+    raise AssertionError(f"worker {worker.pid} outlives SIGKILL")
+
+
 async def crashed(shown: Shown, run: str) -> bool:
     return await shown.kind("flow_runs", run) == "CRASHED"
 
 
 async def test_a_rollout_outlives_the_update_of_its_worker_and_of_the_server(shown: Shown) -> None:
-    """The worker ends with all that it started, as under systemd; then the server is another process."""
+    """The worker ends with all that it started, as systemd ends it; then the server is another process."""
     first = await shown.baking("updated")
     ask(shown.journal, "r-updated", "hold", "an update", actor="ann", clock=CLOCK)
     await shown.held("updated")
     [old] = shown.stack.others
     await shown.stack.worker("newer")
-    for pid in (old.pid, *prefect.descendants(old.pid)):
-        os.kill(pid, signal.SIGTERM)
-
-    async def gone() -> bool:
-        return not prefect.alive(old)
-
-    await until("the old worker has ended", gone)
+    await ended_as_by_systemd(old)
 
     async def taken_over() -> bool:
         return len(seats(shown)) == 2
