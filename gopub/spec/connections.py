@@ -177,7 +177,7 @@ def _entry(
         return [((name,), at(root, (name,), error.code, f"`{name}`: {error.problem}", error.hint))]
     except ValidationError as error:
         explainer = Explainer(root, kind, (name,))
-        return [((name, *one["loc"]), explainer.explain(one)) for one in error.errors(include_url=False)]
+        return [((name, *path), one) for path, one in explainer.explain_all(error.errors(include_url=False))]
 
 
 def _no_kind(name: str, value: dict[str, Any], root: Node, known: Sequence[str]) -> SpecError:

@@ -46,6 +46,12 @@ class Explainer:
     model: type[BaseModel]
     above: Path = ()
 
+    def explain_all(self, errors: Sequence[ErrorDetails]) -> list[tuple[Path, SpecError]]:
+        """Each pydantic error with its path; a list is not called too short for an item that is wrong itself."""
+        wrong = {one["loc"][:-1] for one in errors}
+        own = [one for one in errors if one["type"] != "too_short" or one["loc"] not in wrong]
+        return [(one["loc"], self.explain(one)) for one in own]
+
     def explain(self, error: ErrorDetails) -> SpecError:
         """One pydantic error as a SpecError."""
         path, kind = error["loc"], error["type"]
@@ -95,6 +101,8 @@ class Explainer:
     def _wrong_type(self, error: ErrorDetails) -> SpecError:
         path, value = error["loc"], error["input"]
         wanted = _WANTED.get(error["type"], error["msg"])
+        if error["type"] == "too_short" and isinstance(value, (list, tuple)):
+            return self._at(path, "GP116", f"`{self._shown(path)}` is a list without an item", "write at least one")
         if wanted == "text" and isinstance(value, (bool, int, float)):
             node = tree.find(self.root, (*self.above, *path))
             raw = node.raw if isinstance(node, tree.Scalar) else str(value)

@@ -176,7 +176,7 @@ def explained(error: ValidationError, explainer: Explainer) -> list[SpecError]:
     """Every error of a model as a SpecError; what only follows from another one is left out."""
     details = error.errors(include_url=False)
     own = [one for one in details if not _follows(one["loc"], explainer.root)]
-    return [explainer.explain(one) for one in own or details]
+    return [one for _, one in explainer.explain_all(own or details)]
 
 
 def _follows(path: Path, root: Node) -> bool:
