@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from uuid import UUID
 
 from prefect._internal.control_listener import get_intent
@@ -39,7 +41,14 @@ _log = log("rollout")
 async def heeding_cancel(run: Run) -> AsyncIterator[None]:
     """Withdraw the rollout where its flow run ends because somebody cancelled it."""
     asked_for = flow_run.get_root_flow_run_id() or ""  # the one that a person sees: rollout may run inside deploy
-    listening = asyncio.create_task(_listen(asyncio.current_task()))
+    with _noted() as came:
+        async with _heeding(run, asked_for, came):
+            yield
+
+
+@asynccontextmanager
+async def _heeding(run: Run, asked_for: str, came: list[int]) -> AsyncIterator[None]:
+    listening = asyncio.create_task(_listen(asyncio.current_task(), came))
     try:
         yield
     except (asyncio.CancelledError, TerminationSignal):
@@ -57,21 +66,42 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
         await asyncio.gather(listening, return_exceptions=True)
 
 
-async def _listen(driver: asyncio.Task[object] | None) -> None:
-    """Cancel the driver's task where Prefect was told of the cancel and the driver was not.
+async def _listen(driver: asyncio.Task[object] | None, came: list[int]) -> None:
+    """Cancel the driver's task where a signal came, or the worker announced a cancel, and the driver did not hear.
 
     Prefect raises an exception at whatever line the main thread is. In the middle of a callback or of another task the
-    event loop keeps it to itself, and the flow never hears of it: the canary stayed until the worker killed its guard.
-    What the worker announces beforehand is not lost.
+    event loop keeps it to itself, and the flow never hears of it: the canary stayed until the worker killed its guard,
+    and a worker that was to end waited for its runs until it was killed.
     """
     try:
-        while get_intent() != "cancel":
+        while get_intent() != "cancel" and not came:
             await SystemClock().sleep(LISTEN)
         await SystemClock().sleep(GRACE)
     except TerminationSignal:
         _log.debug("the signal came here")
     if driver:
         driver.cancel()
+
+
+@contextmanager
+def _noted() -> Iterator[list[int]]:
+    """Each SIGTERM that comes, beside what Prefect makes of it."""
+    came: list[int] = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if callable(before):
+            before(number, frame)
+
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield came  # nobody here raises an exception for it, or none reaches us
+        return
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -50,18 +50,23 @@ class Server:
         return SimpleNamespace(id=run, labels={}, state=Cancelling() if run == CANCELLED else Running())
 
 
-def killed() -> None:
-    """The worker announces a cancel, and its signal comes while the loop runs a callback of somebody's."""
-    ANNOUNCED.append("cancel")
+def ended() -> None:
+    """The worker ends, and its signal comes while the loop runs a callback of somebody's."""
     os.kill(os.getpid(), signal.SIGTERM)
     for _ in range(1000):
         pass
 
 
-async def baking(run: Run, heeding) -> str:
+def killed() -> None:
+    """The worker announces a cancel beforehand."""
+    ANNOUNCED.append("cancel")
+    ended()
+
+
+async def baking(run: Run, heeding, signalled=killed) -> str:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)
-    loop.call_later(0.05, killed)
+    loop.call_later(0.05, signalled)
     with capture_sigterm():
         async with heeding(run):
             with suppress(TimeoutError):
@@ -80,6 +85,21 @@ def test_it_goes_back_where_the_signal_comes_in_the_middle_of_a_callback(run: Ru
         signal.signal(signal.SIGTERM, before)
     assert run.state.closed is not None
     assert run.state.closed.outcome is Outcome.WITHDRAWN
+
+
+def test_a_worker_that_ends_ends_its_run_as_well_and_takes_nothing_back(run: Run, monkeypatch) -> None:
+    """Without it the run went on, and so did the worker, until systemd killed both."""
+    monkeypatch.setattr(stopping.flow_run, "get_root_flow_run_id", lambda: str(uuid4()))
+    before = signal.getsignal(signal.SIGTERM)
+    mine = lambda *_: None  # noqa: E731 - it is compared
+    signal.signal(signal.SIGTERM, mine)
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(baking(run, stopping.heeding_cancel, ended))
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert run.state.closed is None, "recover goes on with it"
 
 
 def test_control_prefects_own_exception_is_lost_there(run: Run) -> None:
