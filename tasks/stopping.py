@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import FrameType
 from uuid import UUID
 
 from prefect._internal.control_listener import get_intent
@@ -47,7 +47,7 @@ async def heeding_cancel(run: Run) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _heeding(run: Run, asked_for: str, came: list[int]) -> AsyncIterator[None]:
+async def _heeding(run: Run, asked_for: str, came: Callable[[], bool]) -> AsyncIterator[None]:
     listening = asyncio.create_task(_listen(asyncio.current_task(), came))
     try:
         yield
@@ -66,7 +66,7 @@ async def _heeding(run: Run, asked_for: str, came: list[int]) -> AsyncIterator[N
         await asyncio.gather(listening, return_exceptions=True)
 
 
-async def _listen(driver: asyncio.Task[object] | None, came: list[int]) -> None:
+async def _listen(driver: asyncio.Task[object] | None, came: Callable[[], bool]) -> None:
     """Cancel the driver's task where a signal came, or the worker announced a cancel, and the driver did not hear.
 
     Prefect raises an exception at whatever line the main thread is. In the middle of a callback or of another task the
@@ -74,7 +74,7 @@ async def _listen(driver: asyncio.Task[object] | None, came: list[int]) -> None:
     and a worker that was to end waited for its runs until it was killed.
     """
     try:
-        while get_intent() != "cancel" and not came:
+        while get_intent() != "cancel" and not came():
             await SystemClock().sleep(LISTEN)
         await SystemClock().sleep(GRACE)
     except TerminationSignal:
@@ -84,24 +84,31 @@ async def _listen(driver: asyncio.Task[object] | None, came: list[int]) -> None:
 
 
 @contextmanager
-def _noted() -> Iterator[list[int]]:
-    """Each SIGTERM that comes, beside what Prefect makes of it."""
-    came: list[int] = []
-    before = signal.getsignal(signal.SIGTERM)
+def _noted() -> Iterator[Callable[[], bool]]:
+    """Whether a SIGTERM came, whatever became of the exception that Prefect raises for it.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if callable(before):
-            before(number, frame)
-
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield came  # nobody here raises an exception for it, or none reaches us
+    The interpreter writes down each signal's number before it calls anybody. The handler stays Prefect's own: a run
+    with another one acknowledges no cancel, and its worker then calls it crashed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # no exception is raised here for it
         return
-    signal.signal(signal.SIGTERM, note)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield lambda: signal.SIGTERM in _written(ours)
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+def _written(ours: socket.socket) -> bytes:
     try:
-        yield came
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return ours.recv(4096)
+    except BlockingIOError:
+        return b""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.states import Cancelling, Running
-from prefect.utilities.engine import capture_sigterm
+from prefect.utilities.engine import capture_sigterm, is_prefect_sigterm_handler_installed
 
 from gopub.plan.model import Outcome
 from gopub.rollout.run import Run
@@ -100,6 +100,18 @@ def test_a_worker_that_ends_ends_its_run_as_well_and_takes_nothing_back(run: Run
     finally:
         signal.signal(signal.SIGTERM, before)
     assert run.state.closed is None, "recover goes on with it"
+
+
+def test_the_handler_stays_prefects_own(run: Run) -> None:
+    """With another one in its place a run acknowledges no cancel, and its worker calls it crashed."""
+
+    async def looking() -> list[bool]:
+        with capture_sigterm():
+            async with stopping.heeding_cancel(run):
+                inside = is_prefect_sigterm_handler_installed()
+        return [inside]
+
+    assert asyncio.run(looking()) == [True]
 
 
 def test_control_prefects_own_exception_is_lost_there(run: Run) -> None:
