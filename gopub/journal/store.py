@@ -8,7 +8,7 @@ The chain runs over all streams: ``hash = sha256(previous hash + canonical entry
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from gopub.journal import seat as seats
 from gopub.journal.database import AWAY, METADATA, PATIENCE, WRITES, advice, cause, connected, engine_of, shown
 from gopub.journal.entry import Entry
 from gopub.journal.events import Event, Judged, decode, encode
+from gopub.journal.heads import GENESIS, Chain, Head
 from gopub.journal.migrations import upgrade
 from gopub.journal.seat import Seat
 
@@ -39,7 +40,6 @@ JOURNAL = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     sa.UniqueConstraint("stream", "version", name="one_event_per_version"),
 )
-GENESIS = "0" * 64
 LARGEST = 64 << 20
 """Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
 
@@ -53,6 +53,16 @@ class Journal:
         self._clock = clock
         self._patience = patience
         self._away = away
+        self._head = Head()
+
+    @property
+    def head(self) -> Head:
+        """The newest entry that this process wrote, or read: all that was before it is fixed by its hash."""
+        return self._head
+
+    def _saw(self, head: Head) -> None:
+        if head.seq >= self._head.seq:
+            self._head = head
 
     def close(self) -> None:
         """Let go of the database; SQLite then leaves one file."""
@@ -102,15 +112,18 @@ class Journal:
             with self._transaction() as db:
                 if seat:
                     seats.check(db, seat)
-                return [
+                done = [
                     self._insert(db, stream, expected, events, (actor, trace)) for stream, expected, events in parts
                 ]
         except IntegrityError as error:
             raise _stale(*parts[0][:2]) from error
+        for _, head in done:  # only now they are there for good
+            self._saw(head)
+        return [version for version, _ in done]
 
     def _insert(
         self, db: sa.Connection, stream: str, expected: int, events: Sequence[Event], by: tuple[str, str]
-    ) -> int:
+    ) -> tuple[int, Head]:
         version = db.scalar(sa.select(sa.func.max(JOURNAL.c.version)).where(JOURNAL.c.stream == stream)) or 0
         if version != expected:
             raise _stale(stream, expected)
@@ -122,14 +135,13 @@ class Journal:
             row["previous"], row["hash"] = previous, _hash(previous, row)
             previous = str(row["hash"])
             db.execute(sa.insert(JOURNAL).values(row))
-        return version
+        return version, Head(seq, previous)
 
     def read(self, stream: str, after: int = 0) -> list[Entry]:
         """Every entry of a stream, oldest first; of what is known up to the version ``after`` none."""
         with self._connection() as db:
             new = (JOURNAL.c.stream == stream, JOURNAL.c.version > after)
-            query = sa.select(JOURNAL).where(*new).order_by(JOURNAL.c.version)
-            return [_entry(row) for row in db.execute(query)]
+            return self._entries(db, sa.select(JOURNAL).where(*new).order_by(JOURNAL.c.version))
 
     def read_turns(self, stream: str, since: float = math.inf, every: int = 0) -> list[Entry]:
         """The same without the looks that another look followed, before ``since``: all that a state is folded from.
@@ -148,8 +160,15 @@ class Journal:
         if every:
             turn = sa.or_(turn, JOURNAL.c.version % every == 0)
         with self._connection() as db:
-            query = sa.select(JOURNAL).where(JOURNAL.c.stream == stream, turn).order_by(JOURNAL.c.version)
-            return [_entry(row) for row in db.execute(query)]
+            return self._entries(
+                db, sa.select(JOURNAL).where(JOURNAL.c.stream == stream, turn).order_by(JOURNAL.c.version)
+            )
+
+    def _entries(self, db: sa.Connection, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
+        found = [_entry(row) for row in db.execute(query)]
+        if found:
+            self._saw(Head(found[-1].seq, found[-1].hash))
+        return found
 
     def streams(self, prefix: str) -> list[str]:
         """Names of the streams that begin with ``prefix``, in the order of their first entry."""
@@ -178,15 +197,25 @@ class Journal:
         Raises:
             GopubError: GP706 naming the first entry that was altered, removed or put in.
         """
-        previous, count = GENESIS, 0
+        chain = self.chain()
+        if chain.breaks is not None:
+            raise GopubError("GP706", f"the journal's chain breaks at {chain.breaks}",
+                             hint="restore it from a backup; what the hosts run is not affected")  # fmt: skip
+        return chain.entries
+
+    def chain(self, wanted: Collection[int] = ()) -> Chain:
+        """Walk the chain as far as it holds; gives the hashes of the entries whose numbers are ``wanted``."""
+        before = Head()
+        hashes: dict[int, str] = {}
         with self._connection() as db:
             for row in db.execute(sa.select(JOURNAL).order_by(JOURNAL.c.seq)):
-                values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name
-                if values["seq"] != count + 1 or row.previous != previous or row.hash != _hash(previous, values):
-                    raise GopubError("GP706", f"the journal's chain breaks at entry {count + 1} ({row.stream})",
-                                     hint="restore it from a backup; what the hosts run is not affected")  # fmt: skip
-                previous, count = row.hash, count + 1
-        return count
+                values, seq = dict(row._mapping), before.seq + 1  # noqa: SLF001 - SQLAlchemy's documented name
+                if values["seq"] != seq or row.previous != before.hash or row.hash != _hash(before.hash, values):
+                    return Chain(before, hashes, f"entry {seq} ({row.stream})")
+                before = Head(seq, row.hash)
+                if seq in wanted:
+                    hashes[seq] = before.hash
+        return Chain(before, hashes)
 
     def take_seat(self, seat: Seat, *, rollout: str, lease: float, force: bool = False) -> Seat:
         """Take the seat; see `seat.take`."""

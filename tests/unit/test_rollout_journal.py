@@ -71,6 +71,32 @@ def test_an_altered_or_removed_entry_breaks_the_chain(journal, tmp_path):
         journal.verify()
 
 
+def test_what_was_written_or_read_last_is_known_by_number_and_hash(journal, tmp_path):
+    assert journal.head.said() == "", "of an empty journal nothing is said"
+    for version in range(3):
+        journal.append("rollout/r1", version, [OPENED], actor="me")
+    head = journal.head
+    assert (head.seq, head.said("r1")) == (3, f"3:{head.hash}:r1")
+    assert journal.chain([2, 3, 9]).hashes[3] == head.hash, "what is remembered of it is found again"
+    with pytest.raises(LockedError):
+        journal.append("rollout/r1", 0, [OPENED], actor="me")
+    assert journal.head == head, "what was not written is nothing to remember"
+    with closing(open_journal(str(tmp_path / "journal.db"), ManualClock())) as other:
+        other.append("env/hello/lab", 0, [ev.EnvOpened("r1", "a" * 64)], actor="me")
+        assert journal.head == head
+        assert [entry.seq for entry in journal.read("env/hello/lab")] == [4]
+        assert journal.head == other.head, "what another wrote counts once it was read"
+
+
+def test_a_chain_that_breaks_is_walked_as_far_as_it_holds(journal, tmp_path):
+    for version in range(4):
+        journal.append("rollout/r1", version, [OPENED], actor="me")
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("UPDATE journal SET actor = 'somebody else' WHERE seq = 3")
+    chain = journal.chain([1, 2, 3, 4])
+    assert (chain.entries, sorted(chain.hashes), chain.breaks) == (2, [1, 2], "entry 3 (rollout/r1)")
+
+
 def test_a_live_lease_keeps_others_out_and_says_who_sits_there(journal):
     first = journal.take_seat(seat("alice@a"), rollout="r1", lease=30)
     with pytest.raises(LockedError, match=r"held by alice@a \(rollout r1, epoch 1"):
