@@ -48,9 +48,18 @@ def level_of(policy: AdmissionPolicy) -> str:
     return f"SLSA_BUILD_LEVEL_{policy.level}"
 
 
+def serial_of(epoch: int) -> int:
+    """The serial of what is admitted under the seat of that epoch.
+
+    Twice the epoch: between it and the next seat's there is room for going back, which a host counts as one more.
+    """
+    return 2 * epoch
+
+
 def summaries(
-    facts: AdmissionFacts, policy: AdmissionPolicy, targets: tuple[str, ...], *, now: float, lasts: float
-) -> tuple[Summary, ...]:
+    facts: AdmissionFacts, policy: AdmissionPolicy, targets: tuple[str, ...], *,
+    now: float, lasts: float, serial: int | None = None,
+) -> tuple[Summary, ...]:  # fmt: skip
     """What is stated of a release that was admitted on hosts of these kinds, at ``now`` for ``lasts`` seconds.
 
     Raises:
@@ -68,6 +77,7 @@ def summaries(
             verified=moment(now),
             expires=moment(now + lasts),
             level=level_of(policy),
+            serial=serial,
         )
         for one in facts.targets
         if one.target in targets

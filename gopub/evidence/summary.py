@@ -2,9 +2,11 @@
 
 Only gopub decides whether a release may enter; whoever acts on that later (a host, an auditor) must not need gopub
 for it. What is signed is an in-toto statement in canonical JSON, so that stock cosign accepts it as a bundle. A host
-has no JSON parser, so the statement has one shape, and travels as its eleven values and a signature:
+has no JSON parser, so the statement has one shape, and travels as its values and a signature:
 
     app=orders
+    …
+    serial=84
     …
     verifier=gopub:admission
     (an empty line)
@@ -12,6 +14,7 @@ has no JSON parser, so the statement has one shape, and travels as its eleven va
 
 ``summary.sh`` beside this module puts the same statement together from the lines with ``sh`` and ``openssl``.
 It says no more than the lines do: a changed value is another statement, and the signature does not fit it.
+``serial`` alone may be missing: older versions stated none, and what they stated is as true as it was.
 Source: SLSA verification summary v1, in-toto Statement v1, DSSE v1.0.2.
 """
 
@@ -35,6 +38,9 @@ _VALUE = re.compile(r"[A-Za-z0-9._:/@+-]+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DIGESTS = ("release", "archive", "binary", "policy")
 _MOMENTS = ("verified", "expires")
+_SERIAL, _AFTER = "serial", "policy"
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,15}")
+_MOST = 2 * 10**15 - 1  # a shell counts that far, and no reader of JSON rounds it
 _FRAME = Frame("GP319", "the admission", "have it made anew by gopub")
 
 
@@ -44,7 +50,8 @@ class Summary:
 
     ``release``, ``archive``, ``binary`` and ``policy`` are hex SHA-256; ``verified`` and ``expires`` UTC, as in
     ``2026-11-30T12:00:00Z``; ``level`` a SLSA level, no higher than the policy grants the builder; ``verifier`` who
-    decided. An expired one keeps a release from entering; it never keeps one from being brought back.
+    decided. An expired one keeps a release from entering; it never keeps one from being brought back. ``serial`` grows
+    with each admission into the environment: a host that saw a higher one takes this one no more.
     """
 
     app: str
@@ -58,6 +65,7 @@ class Summary:
     expires: str
     level: str
     verifier: str = VERIFIER
+    serial: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could not travel.
@@ -72,6 +80,8 @@ class Summary:
                 _FRAME.refuse(f"{name} is no SHA-256 in hex")
             if name in _MOMENTS:
                 _moment(name, value)
+        if self.serial is not None and not 0 <= self.serial <= _MOST:
+            _FRAME.refuse(f"serial is not from 0 to {_MOST}")
 
     @property
     def lines(self) -> str:
@@ -88,6 +98,7 @@ class Summary:
                 "expires": self.expires,
                 "policy": {"digest": {"sha256": self.policy}},
                 "resourceUri": f"gopub:{self.app}/{self.env}/{self.target}",
+                **({} if self.serial is None else {_SERIAL: self.serial}),
                 "timeVerified": self.verified,
                 "verificationResult": "PASSED",
                 "verifiedLevels": [self.level],
@@ -109,7 +120,7 @@ class Summary:
         return now >= _moment("expires", self.expires)
 
     def _values(self) -> list[tuple[str, str]]:
-        return [(one.name, getattr(self, one.name)) for one in fields(self)]
+        return [(name, str(getattr(self, name))) for name in _names(numbered=self.serial is not None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +166,29 @@ def read_summary(text: bytes) -> SignedSummary:
     Raises:
         RefusedError: GP319 they are not exactly the lines of a summary and its signature.
     """
-    names = [one.name for one in fields(Summary)]
-    content = f"{len(names)} lines, an empty one and a signature"
-    lines, signature = _FRAME.open(text, least=len(names), content=content)
+    least = len(_names(numbered=False))
+    content = f"{least} or {least + 1} lines, an empty one and a signature"
+    lines, signature = _FRAME.open(text, least=least, content=content)
+    names = _names(numbered=len(lines) != least)
     if len(lines) != len(names):
         _FRAME.refuse(f"it has not {content}")
     values = {name: _FRAME.value(line, name) for name, line in zip(names, lines, strict=True)}
-    return SignedSummary(Summary(**values), signature)
+    serial = values.pop(_SERIAL, None)
+    return SignedSummary(Summary(**values, serial=None if serial is None else _whole(serial)), signature)
+
+
+def _names(*, numbered: bool) -> list[str]:
+    """The names of the lines in their order."""
+    names = [one.name for one in fields(Summary) if one.name != _SERIAL]
+    if numbered:
+        names.insert(names.index(_AFTER) + 1, _SERIAL)
+    return names
+
+
+def _whole(value: str) -> int:
+    if not _WHOLE.fullmatch(value):
+        _FRAME.refuse("serial is no whole number of at most 16 digits")
+    return int(value)
 
 
 def _moment(name: str, value: str) -> float:

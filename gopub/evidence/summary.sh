@@ -15,10 +15,18 @@ digest() {
 [ $# -eq 2 ] || refuse "usage: summary.sh FILE KEY"
 # shellcheck disable=SC2094 # both read it
 tr -d '\000' <"$1" | cmp -s - "$1" || refuse "it holds bytes that are no text" # which read would leave out
-key=$2 said=''
+key=$2 said='' next='' serial=''
 exec <"$1"
-for name in app env target release archive binary policy verified expires level verifier; do
-    IFS= read -r line || refuse "it ends before $name"
+for name in app env target release archive binary policy serial verified expires level verifier; do
+    line=$next next=''
+    [ -n "$line" ] || IFS= read -r line || refuse "it ends before $name"
+    case $name:$line in serial:) refuse "where $name is due there is something else" ;;
+    serial:serial=*) ;;
+    serial:*) # older versions stated none
+        next=$line
+        continue
+        ;;
+    esac
     value=${line#"$name="}
     [ "$name=$value" = "$line" ] || refuse "where $name is due there is something else"
     case $value in '' | *[!A-Za-z0-9._:/@+-]*) refuse "$name is not of the letters that are allowed" ;; esac
@@ -28,6 +36,13 @@ for name in app env target release archive binary policy verified expires level 
 done
 # shellcheck disable=SC2154 # set by the eval above, from the names of the loop
 for name in release archive binary policy; do eval "digest $name \"\$$name\""; done
+case $serial in '') ;;
+0?* | *[!0-9]* | ?????????????????*) refuse "serial is no whole number of at most 16 digits" ;;
+*)
+    [ "$serial" -lt 2000000000000000 ] || refuse "serial is too large"
+    serial=',"serial":'$serial
+    ;;
+esac
 IFS= read -r line || refuse "it ends before the signature"
 [ -z "$line" ] || refuse "no empty line before the signature"
 IFS= read -r signature || refuse "it ends before the signature"
@@ -35,7 +50,7 @@ if IFS= read -r line || [ -n "$line" ]; then refuse "there is something after th
 case $signature in '' | *[!A-Za-z0-9+/=]*) refuse "the signature is not Base64" ;; esac
 # shellcheck disable=SC2154
 statement='{"_type":"https://in-toto.io/Statement/v1","predicate":{"expires":"'$expires'","policy":{"digest":{"sha256":"'$policy\
-'"}},"resourceUri":"gopub:'$app/$env/$target'","timeVerified":"'$verified'","verificationResult":"PASSED","verifiedLevels":["'$level\
+'"}},"resourceUri":"gopub:'$app/$env/$target'"'$serial',"timeVerified":"'$verified'","verificationResult":"PASSED","verifiedLevels":["'$level\
 '"],"verifier":{"id":"'$verifier'"}},"predicateType":"https://slsa.dev/verification_summary/v1","subject":['\
 '{"digest":{"sha256":"'$release'"},"name":"release.json"},{"digest":{"sha256":"'$archive'"},"name":"archive"},'\
 '{"digest":{"sha256":"'$binary'"},"name":"binary"}]}'

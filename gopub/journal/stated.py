@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Stated:
     """For hosts of which kind, until when (as in ``2026-11-30T12:00:00Z``), at which level, where, and as which text.
 
-    ``place`` is its key in the store, ``text`` its lines with the signature under them.
+    ``place`` is its key in the store, ``text`` its lines with the signature under them, ``key`` the fingerprint of who
+    signed it (empty in what older versions kept).
     """
 
     target: str
@@ -17,3 +18,4 @@ class Stated:
     level: str
     place: str
     text: str
+    key: str = ""

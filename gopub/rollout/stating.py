@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.frame import seconds_of
-from gopub.evidence.stating import summaries, unfit
+from gopub.evidence.stating import serial_of, summaries, unfit
 from gopub.evidence.summary import SignedSummary, sign_summary
 from gopub.journal.stated import Stated
 from gopub.store.keys import admission_key
@@ -35,9 +35,9 @@ _Answer = TypeVar("_Answer")
 
 
 async def state(
-    ports: Ports, considered: Considered, targets: tuple[str, ...], *, limit: float = SIGNS_WITHIN
+    ports: Ports, considered: Considered, targets: tuple[str, ...], *, epoch: int, limit: float = SIGNS_WITHIN
 ) -> tuple[Stated, ...]:
-    """State that the release was admitted, for hosts of these kinds; every check must have passed.
+    """State that the release was admitted, for hosts of these kinds, under a seat; every check must have passed.
 
     Raises:
         RefusedError: GP354 the key may not sign admissions here; GP301 it is open to others.
@@ -45,9 +45,10 @@ async def state(
     """
     signer = await _fit(ports, considered, limit)
     lasts = ports.environment.admit.statement.lasts
-    made = summaries(considered.facts, considered.policy, targets, now=ports.clock.now(), lasts=lasts)
+    made = summaries(considered.facts, considered.policy, targets,
+                     now=ports.clock.now(), lasts=lasts, serial=serial_of(epoch))  # fmt: skip
     signed = [await _answered(partial(sign_summary, signer, one), limit) for one in made]
-    return tuple([await _kept(ports.store, one) for one in signed])
+    return tuple([await _kept(ports.store, one, signer.public) for one in signed])
 
 
 def misfit(key: PublicKey, considered: Considered) -> RefusedError | None:
@@ -77,7 +78,7 @@ async def _answered(work: Callable[[], _Answer], limit: float) -> _Answer:
                          hint="look after the connection that admit.statement.key names") from None  # fmt: skip
 
 
-async def _kept(store: ArtifactStore, signed: SignedSummary) -> Stated:
+async def _kept(store: ArtifactStore, signed: SignedSummary, key: PublicKey) -> Stated:
     said, data = signed.summary, signed.text.encode()
     digest = sha256(data)
     place = admission_key(said.release, said.env, said.target, said.verified, digest)
@@ -89,4 +90,4 @@ async def _kept(store: ArtifactStore, signed: SignedSummary) -> Stated:
             f"the admission into {said.env} cannot be kept beside the release: {error.code} {error.problem}",
             hint="whoever rolls out must be allowed to write releases/*/admissions/ in the store",
         ) from error
-    return Stated(said.target, said.expires, said.level, place, signed.text)
+    return Stated(said.target, said.expires, said.level, place, signed.text, key.fingerprint)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gopub.errors import RefusedError
 from gopub.evidence import summary as summaries
 from gopub.evidence.frame import moment
-from gopub.evidence.keys import KeySigner, generate
+from gopub.evidence.keys import KeySigner, PublicKey, generate
 from gopub.evidence.summary import PREDICATE_TYPE, SignedSummary, Summary, read_summary, sign_summary
 from gopub.process import base_environment, run
 from tests.minio_server import program
@@ -27,8 +28,10 @@ GOOD = Summary(
     verified="2026-11-30T12:00:00Z",
     expires="2026-12-30T12:00:00Z",
     level="SLSA_BUILD_LEVEL_2",
+    serial=84,
 )
-OTHERS = {
+UNNUMBERED = replace(GOOD, serial=None)
+OTHERS: dict[str, Any] = {
     "app": "billing",
     "env": "prod2",
     "target": "linux/arm64",
@@ -36,8 +39,10 @@ OTHERS = {
     "expires": "2036-12-30T12:00:00Z",
     "level": "SLSA_BUILD_LEVEL_3",
     "verifier": "gopub:admission2",
+    "serial": 85,
 } | dict.fromkeys(("release", "archive", "binary", "policy"), "5" * 64)
 SCRIPT = Path(summaries.__file__).with_name("summary.sh")
+RECORDED = Path(__file__).parents[1] / "cases" / "evidence"
 SHELLS = (["dash"], ["bash", "--posix"], ["busybox", "sh"])
 
 
@@ -90,6 +95,41 @@ async def test_all_accept_what_was_signed(
     assert await cosign(signed.bundle(signer.public), signer, tmp_path)
 
 
+@pytest.mark.parametrize("argv", SHELLS, ids=lambda argv: argv[0])
+async def test_one_without_a_serial_is_as_true_as_it_was(signer: KeySigner, tmp_path: Path, argv: list[str]) -> None:
+    signed = sign_summary(signer, UNNUMBERED)
+    assert "serial" not in signed.text
+    assert python(signed.text.encode(), signer) == UNNUMBERED.lines
+    assert await shell(argv, signed.text.encode(), signer, tmp_path) == UNNUMBERED.lines
+    assert await cosign(signed.bundle(signer.public), signer, tmp_path)
+
+
+async def test_a_serial_is_neither_taken_away_nor_put_in(
+    signed: SignedSummary, signer: KeySigner, tmp_path: Path
+) -> None:
+    for before, after in ((signed, UNNUMBERED), (sign_summary(signer, UNNUMBERED), GOOD)):
+        changed = SignedSummary(after, before.signature)
+        assert python(before.text.encode(), signer) != "", "a control"
+        assert python(changed.text.encode(), signer) == ""
+        assert await shell(SHELLS[0], changed.text.encode(), signer, tmp_path) == ""
+        assert not await cosign(changed.bundle(signer.public), signer, tmp_path)
+
+
+@pytest.mark.parametrize("argv", SHELLS, ids=lambda argv: argv[0])
+@pytest.mark.parametrize(("name", "said"), [("unnumbered", UNNUMBERED), ("numbered", GOOD)])
+async def test_what_was_recorded_is_read_as_it_was_signed(
+    tmp_path: Path, name: str, said: Summary, argv: list[str]
+) -> None:
+    """Signed once, by versions before and since there are serials, with a key that is gone."""
+    text, key = (RECORDED / f"admission-{name}.txt").read_bytes(), (RECORDED / "admission.pub").read_bytes()
+    assert read_summary(text).by(PublicKey.parse(key, name="admission.pub")) == said
+    (tmp_path / "admission").write_bytes(text)
+    (tmp_path / "key.pem").write_bytes(key)
+    done = await run([*argv, str(SCRIPT), str(tmp_path / "admission"), str(tmp_path / "key.pem")],
+                     env=base_environment(), check=False)  # fmt: skip
+    assert (done.code, done.out.decode()) == (0, said.lines), done
+
+
 @pytest.mark.parametrize("name", [one.name for one in fields(Summary)])
 async def test_none_accepts_another_value(signed: SignedSummary, signer: KeySigner, tmp_path: Path, name: str) -> None:
     changed = SignedSummary(replace(GOOD, **{name: OTHERS[name]}), signed.signature)
@@ -137,6 +177,11 @@ def broken(text: str) -> Iterator[tuple[str, str]]:
     yield "a signature of other letters", text.replace(lines[-2], "*")
     yield "a signature of nothing", text.replace(lines[-2], "AAAA")
     yield "no signature", text.replace(lines[-2], "")
+    for serial in ("", "084", "-1", "8 4", "8.4", "1e3", "0x54", "2000000000000000", "9" * 17, "9" * 40, "many"):
+        yield f"the serial {serial}", text.replace("serial=84", f"serial={serial}")
+    yield "two serials", text.replace("serial=84", "serial=84\nserial=84")
+    yield "the serial elsewhere", text.replace("serial=84\n", "").replace("level=", "serial=84\nlevel=")
+    yield "an empty line for a serial", text.replace("serial=84", "")
     yield "bytes of nothing", text.replace("app=orders", "app=ord\0ers")
 
 
@@ -165,9 +210,11 @@ async def test_none_accepts_lines_that_are_held_wrong(
         ("verified", "2026-11-30", "verified is no moment"),
         ("expires", "2026-02-30T12:00:00Z", "expires is no moment"),
         ("expires", "2026-1-30T12:00:00Z", "expires is no moment"),
+        ("serial", -1, "serial is not from 0 to 1999999999999999"),
+        ("serial", 2 * 10**15, "serial is not from 0 to 1999999999999999"),
     ],
 )
-def test_what_could_not_travel_is_never_signed(name: str, value: str, why: str) -> None:
+def test_what_could_not_travel_is_never_signed(name: str, value: Any, why: str) -> None:
     with pytest.raises(RefusedError, match=f"GP319 .*{why}"):
         replace(GOOD, **{name: value})
 

@@ -271,6 +271,22 @@ def test_a_list_of_another_root_is_refused(shop: Shop) -> None:
 # Time
 
 
+def test_its_serial_grows_with_each_seat_and_leaves_room_for_going_back(shop: Shop) -> None:
+    first = enter(shop, at(LONG_AGO))
+    assert said(first.statements[0]).serial == 2 * first.epoch
+    again = enter(shop, rollout=first.rollout)
+    assert again.epoch > first.epoch, "a new driver has a seat of its own"
+    assert said(again.statements[0]).serial == 2 * again.epoch
+    leave(shop, again.rollout)
+    second = enter(shop)
+    assert said(second.statements[0]).serial == 2 * second.epoch > 2 * again.epoch + 1
+
+
+def test_the_journal_says_which_key_signed_it(shop: Shop) -> None:
+    (stated,) = enter(shop).statements
+    assert stated.key == admission_key().fingerprint
+
+
 def test_each_rollout_is_admitted_anew_and_what_was_stated_before_stays(shop: Shop) -> None:
     first = enter(shop, at(LONG_AGO))
     leave(shop, first.rollout)
@@ -339,7 +355,7 @@ async def stated_for(
     """What is stated where hosts are of these kinds."""
     async with open_run(shop.wish()) as run, run.driving():
         change(run)
-        return await stating.state(run.ports, at_hand(run), targets, limit=limit)
+        return await stating.state(run.ports, at_hand(run), targets, epoch=run.seat.epoch, limit=limit)
 
 
 def test_each_kind_of_host_has_a_statement_of_its_own(shop: Shop) -> None:
