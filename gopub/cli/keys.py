@@ -9,34 +9,66 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.cli.saying import say, say_document
+from gopub.errors import PartialError, UsageError
 
 if TYPE_CHECKING:
-    from gopub.evidence.roles import Roles
+    from gopub.evidence.keys import PublicKey
+    from gopub.evidence.roles import Role, Roles
+    from gopub.usecases.make_keys import Made
 
 app = typer.Typer(no_args_is_help=True, help="Key pairs by role, and the signed list of who holds which.")
 _UNCHECKED = "not checked: name the root with --root"
+
+
+_PASSPHRASE = typer.Option("--passphrase", help="The variable with the passphrase of all keys.")
+_ROOT_PAIR = typer.Option("--root", help="The folder of a root's pair that signs; may be named several times.")
 
 
 @app.command()
 def make(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the pairs and the list lie.")],
     lasting: Annotated[str, typer.Option("--for", help="How long the list holds.")] = "365d",
-    passphrase: Annotated[str, typer.Option("--passphrase", help="The variable with the passphrase of all keys.")] = "",
+    passphrase: Annotated[str, _PASSPHRASE] = "",
     before: Annotated[
         Path | None, typer.Option("--root-before", help="The folder of the root that a new one takes the place of.")
     ] = None,
+    roots: Annotated[list[Path] | None, _ROOT_PAIR] = None,
+    threshold: Annotated[
+        int | None, typer.Option("--threshold", help="How many roots must sign; as many as until now, or one.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", metavar="ROLE", help="Believe its keys of until now beside the new.")
+    ] = None,
+    also: Annotated[
+        list[str] | None, typer.Option("--also", metavar="ROLE=PEM", help="A public key of somebody else for a role.")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", metavar="FINGERPRINT", help="A key that goes out of the list.")
+    ] = None,
 ) -> None:
-    """Make the pairs that are missing, and the list of who holds which, signed by the root."""
+    """Make the pairs that are missing, and the list of who holds which, signed by its roots."""
     from gopub.clock import SystemClock
-    from gopub.spec.kinds import SecretRef
     from gopub.units import seconds
-    from gopub.usecases.make_keys import make_keys
+    from gopub.usecases.make_keys import Wanted, make_keys
 
-    opens = SecretRef(env=passphrase).reveal() if passphrase else None
-    made = make_keys(folder, seconds(lasting), SystemClock(), passphrase=opens, before=before)
-    for role in made.fresh:
-        say(f"made {role}: {folder / role}")
-    say(f"{made.file}: serial {made.signed.roles.serial}, until {made.signed.roles.expires}")
+    wanted = Wanted(threshold, [_role(one) for one in keep or ()], _others(also or ()), drop or ())
+    made = make_keys(folder, seconds(lasting), SystemClock(), passphrase=_opens(passphrase), before=before,
+                     roots=roots or (), wanted=wanted)  # fmt: skip
+    for name in made.fresh:
+        say(f"made {name}: {folder / name}")
+    _say_made(made)
+
+
+@app.command()
+def sign(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A list of roles, such as FOLDER/roles.pending.")],
+    roots: Annotated[list[Path] | None, _ROOT_PAIR] = None,
+    passphrase: Annotated[str, _PASSPHRASE] = "",
+) -> None:
+    """Add a root's signature to a list; one that was pending takes its place when enough have signed."""
+    from gopub.usecases.make_keys import sign_file
+
+    _say_made(sign_file(file, roots or (), passphrase=_opens(passphrase)))
 
 
 @app.command()
@@ -49,22 +81,62 @@ def show(
 ) -> None:
     """Show who holds which role, and check who signed the list; one that has expired ends with 3."""
     from gopub.clock import SystemClock
-    from gopub.evidence.roles import load_roles
+    from gopub.evidence.roles import Role, load_roles
     from gopub.rollout.policy import accepted_key
 
-    signed = load_roles(file)
+    signed = load_roles(file, pending=True)
     roles = signed.by(accepted_key(str(root))) if root else signed.roles
-    expired = roles.expired(SystemClock().now())
+    expired, missing = roles.expired(SystemClock().now()), signed.missing(roles)
+    signers = {one.fingerprint for one in signed.signed_by(roles.of(Role.ROOT))}
     if as_json:
-        told = {"schema_version": 1, **_told(roles), "expired": expired, "checked": root is not None}
+        told = {"schema_version": 1, **_told(roles), "expired": expired, "checked": root is not None,
+                "threshold": roles.threshold, "signed": sorted(signers), "missing": missing}  # fmt: skip
         say_document(json.dumps(told, indent=2))
     else:
         said = " (expired)" if expired else ""
         say(f"serial {roles.serial}, until {roles.expires}{said}{'' if root else f'; {_UNCHECKED}'}")
         for role, key in roles.holders:
-            say(f"{role:<10} {key.fingerprint}")
+            say(f"{role:<10} {key.fingerprint}{' signed' if key.fingerprint in signers else ''}")
+        say(f"signed by {len(signers)} of its roots, {roles.threshold} must{f': {missing} missing' if missing else ''}")
     if expired:
         raise roles.over
+
+
+def _say_made(made: Made) -> None:
+    roles = made.signed.roles
+    say(f"{made.file}: serial {roles.serial}, until {roles.expires}")
+    if made.lacks:
+        raise PartialError(
+            "GP486",
+            f"the list of roles {roles.serial} is not whole yet: it needs {' and '.join(made.lacks)}",
+            hint=f"take {made.file} to whoever has such a key: gopub keys sign FILE --root FOLDER",
+        )
+
+
+def _opens(passphrase: str) -> str | None:
+    from gopub.spec.kinds import SecretRef
+
+    return SecretRef(env=passphrase).reveal() if passphrase else None
+
+
+def _role(name: str) -> Role:
+    from gopub.evidence.roles import Role
+
+    if name not in set(Role):
+        raise UsageError("GP334", f"{name!r} is no role", hint=f"roles are {', '.join(Role)}")
+    return Role(name)
+
+
+def _others(also: list[str] | tuple[()]) -> dict[Role, list[PublicKey]]:
+    from gopub.rollout.policy import accepted_key
+
+    found: dict[Role, list[PublicKey]] = {}
+    for one in also:
+        name, is_named, pem = one.partition("=")
+        if not is_named or not pem:
+            raise UsageError("GP334", f"{one!r} names no key", hint="such as --also root=alice.pub")
+        found.setdefault(_role(name), []).append(accepted_key(pem))
+    return found
 
 
 def _told(roles: Roles) -> dict[str, object]:

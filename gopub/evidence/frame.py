@@ -3,7 +3,7 @@
     name=value
     …
     (an empty line)
-    MEUCIQ… (the DER signature in Base64)
+    MEUCIQ… (the DER signature in Base64; of a list of roles there may be several, each on a line)
 
 Plain ASCII text without carriage returns, ended by a line end, and no longer than :data:`LARGEST`. What the lines say,
 and over what the signature is, is for whoever has the frame to know.
@@ -24,9 +24,9 @@ LARGEST = 8192
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def framed(lines: str, signature: bytes) -> str:
-    """The lines, each with its end, and the signature."""
-    return f"{lines}\n{base64.b64encode(signature).decode()}\n"
+def framed(lines: str, *signatures: bytes) -> str:
+    """The lines, each with its end, and the signatures."""
+    return "\n".join([lines, *(base64.b64encode(one).decode() for one in signatures), ""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,31 @@ class Frame:
         """The lines and the signature that nobody checked yet; ``content`` says in words what it must have.
 
         Raises:
-            RefusedError: it is too large, no plain text, or has fewer than ``least`` lines, or no signature.
+            RefusedError: it is too large, no plain text, or has fewer than ``least`` lines, or not one signature.
+        """
+        lines, (signature,) = self.open_all(text, least=least, content=content)
+        return lines, signature
+
+    def open_all(
+        self, text: bytes, *, least: int, content: str, fewest: int = 1, most: int = 1
+    ) -> tuple[list[str], tuple[bytes, ...]]:
+        """The same where several may sign: ``fewest`` to ``most`` signatures, none of them twice.
+
+        Raises:
+            RefusedError: as :meth:`open`.
         """
         if len(text) > LARGEST:
             self.refuse(f"it is larger than {LARGEST} bytes")
         if not text.isascii() or b"\r" in text or b"\0" in text:
             self.refuse("it holds something else than lines of plain text")
-        lines = text.decode().split("\n")
-        if len(lines) < least + 3 or lines[-3] or lines[-1]:  # an empty line, the signature, and its end
+        head, empty, tail = text.decode().partition("\n\n")
+        lines, signed = head.split("\n"), tail.split("\n")
+        written = signed[:-1]
+        if not empty or len(lines) < least or signed[-1] or not fewest <= len(written) <= most or "" in written:
             self.refuse(f"it has not {content}")
-        return lines[:-3], self.raw(lines[-2], "its signature")
+        if len(set(written)) < len(written):
+            self.refuse("a signature stands twice")
+        return lines, tuple(self.raw(one, "its signature") for one in written)
 
     def value(self, line: str, name: str) -> str:
         """What a line says that must be the one of that name."""

@@ -15,15 +15,19 @@ The lines are what is signed (DSSE, its payload type below), so a shell with ope
 
     serial=3
     expires=2027-11-30T12:00:00Z
+    threshold=2 (how many of its roots must sign; without this line one is enough)
     release=MFkwEwYH… (SubjectPublicKeyInfo, DER in Base64)
     admission=…
     controller=…
     root=…
+    root=…
     (an empty line)
-    MEUCIQ… (the DER signature in Base64)
+    MEUCIQ… (a DER signature in Base64)
+    MEQCIC… (another root's)
 
 A role may stand several times in a row: while keys change, the old one is believed beside the new one. No key holds
-two roles. A list takes the place of another one if it has a higher serial and a root of the other signed it.
+two roles. A list takes the place of another one if it has a higher serial, and both the roots of the other and its own
+signed it, as many of each as their list asks for. Each key counts once, however often it signed.
 """
 
 from __future__ import annotations
@@ -31,10 +35,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence.bundle import pre_authentication
@@ -44,8 +49,11 @@ from gopub.evidence.keys import PublicKey, Signer
 PAYLOAD_TYPE = "application/vnd.gopub.roles"
 MOST = 8
 """Keys of one role."""
+MOST_SIGNATURES = 2 * MOST
+"""The roots of a list, and those of the one before."""
 _FRAME = Frame("GP332", "the list of roles", "have it made and signed anew")
 _SERIAL = re.compile(r"[1-9][0-9]{0,8}")
+_THRESHOLD = re.compile(r"[2-8]")
 
 
 class Role(StrEnum):
@@ -59,18 +67,19 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Who holds which role until ``expires`` (UTC, as in ``2027-11-30T12:00:00Z``)."""
+    """Who holds which role until ``expires`` (UTC, as in ``2027-11-30T12:00:00Z``); ``threshold`` of its roots sign."""
 
     serial: int
     expires: str
     holders: tuple[tuple[Role, PublicKey], ...]
+    threshold: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a list under which one theft would be two.
 
         Raises:
             RefusedError: GP332 a serial or moment that is none, a role without a key or with too many, roles out of
-                their order, a key that holds two.
+                their order, a key that holds two, a threshold that its roots cannot meet.
         """
         if not _SERIAL.fullmatch(str(self.serial)):
             _FRAME.refuse("its serial is no number from 1 to 999999999")
@@ -82,6 +91,8 @@ class Roles:
         for role in Role:
             if not 1 <= roles.count(role) <= MOST:
                 _FRAME.refuse(f"it has not one to {MOST} keys of the role {role}")
+        if not 1 <= self.threshold <= roles.count(Role.ROOT):
+            _FRAME.refuse(f"{self.threshold} of its {roles.count(Role.ROOT)} roots would have to sign")
         keys = [key for _, key in self.holders]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice:
@@ -113,7 +124,8 @@ class Roles:
     def lines(self) -> str:
         """As it is signed."""
         keys = "".join(f"{role}={base64.b64encode(key.spki).decode()}\n" for role, key in self.holders)
-        return f"serial={self.serial}\nexpires={self.expires}\n{keys}"
+        threshold = f"threshold={self.threshold}\n" if self.threshold > 1 else ""
+        return f"serial={self.serial}\nexpires={self.expires}\n{threshold}{keys}"
 
     @property
     def signed(self) -> bytes:
@@ -123,70 +135,123 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class SignedRoles:
-    """A list and a DER signature that nobody may have checked yet."""
+    """A list and DER signatures that nobody may have checked yet."""
 
     roles: Roles
-    signature: bytes
+    signatures: tuple[bytes, ...]
 
     @property
     def text(self) -> str:
         """As it travels."""
-        return framed(self.roles.lines, self.signature)
+        return framed(self.roles.lines, *self.signatures)
+
+    def signed_by(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+        """Which of these keys signed it, each once."""
+        digest = hashlib.sha256(self.roles.signed).digest()
+        return tuple(
+            key for key in dict.fromkeys(keys) if any(key.accepts(one, digest=digest) for one in self.signatures)
+        )
+
+    def missing(self, by: Roles) -> int:
+        """How many signatures of the roots of a list it still needs, by that list's threshold."""
+        return max(0, by.threshold - len(self.signed_by(by.of(Role.ROOT))))
 
     def by(self, *roots: PublicKey) -> Roles:
-        """The list, if one of these keys signed it.
+        """The list, if one of these keys signed it, and as many of them and of its own roots as it asks for.
 
         Raises:
-            RefusedError: GP311 none did.
+            RefusedError: GP311 none did, or too few.
         """
-        digest = hashlib.sha256(self.roles.signed).digest()
-        if not any(root.accepts(self.signature, digest=digest) for root in roots):
+        signed = set(self.signed_by(roots))
+        if not signed:
             known = ", ".join(root.fingerprint[:16] for root in roots) or "nobody"
-            raise RefusedError(
-                "GP311",
-                f"the list of roles {self.roles.serial} is not signed by a root that is believed ({known})",
-                hint="it was changed, or another root signs here",
-            )
+            raise self._unsigned(f"is not signed by a root that is believed ({known})")
+        signed |= set(self.signed_by(self.roles.of(Role.ROOT)))
+        if len(signed) < self.roles.threshold:
+            raise self._unsigned(f"has {len(signed)} of the {self.roles.threshold} signatures that it asks for")
         return self.roles
 
     def after(self, known: Roles) -> Roles:
-        """The list, in the place of the one that is known: the same again, or a later one that its root signed.
+        """The list, in the place of the one that is known: the same again, or a later one that its roots signed.
 
         Raises:
-            RefusedError: GP311 no root of the known list signed it; GP333 it is an earlier one, or another of the
-                same serial.
+            RefusedError: GP311 too few roots of the known list signed it, or too few of its own; GP333 it is an
+                earlier one, or another of the same serial.
         """
-        found = self.by(*known.of(Role.ROOT))
-        if found.serial < known.serial or (found.serial == known.serial and found != known):
-            raise RefusedError(
-                "GP333",
-                f"the list of roles {found.serial} cannot take the place of {known.serial}",
-                hint="somebody brought an old one back, or signed two of one serial",
-            )
-        return found
+        self.refuse_unsigned(known)
+        refuse_before(self.roles, known)
+        self.refuse_unsigned(self.roles)
+        return self.roles
+
+    def refuse_unsigned(self, by: Roles) -> None:
+        """Refuse it where too few roots of a list signed it.
+
+        Raises:
+            RefusedError: GP311.
+        """
+        if self.missing(by):
+            signed = len(self.signed_by(by.of(Role.ROOT)))
+            raise self._unsigned(f"is signed by {signed} of the {by.threshold} roots that list {by.serial} asks for")
+
+    def with_signature(self, root: Signer) -> Self:
+        """The list, signed by one more; the same where that key signed already."""
+        if self.signed_by([root.public]):
+            return self
+        return replace(self, signatures=(*self.signatures, root.sign(self.roles.signed)))
+
+    def _unsigned(self, problem: str) -> RefusedError:
+        hint = "it was changed, another root signs here, or somebody has yet to sign: gopub keys show FILE"
+        return RefusedError("GP311", f"the list of roles {self.roles.serial} {problem}", hint=hint)
 
 
-def sign_roles(root: Signer, roles: Roles) -> SignedRoles:
-    """Sign a list; whoever signs is one of its roots or of those of the list before."""
-    return SignedRoles(roles, root.sign(roles.signed))
-
-
-def read_roles(text: bytes) -> SignedRoles:
-    """Read a list; whether it is true is for :meth:`SignedRoles.by` to find out.
+def refuse_before(later: Roles, known: Roles) -> None:
+    """Refuse a list that is no later one than the one that is known, and not the same.
 
     Raises:
-        RefusedError: GP332 it is not exactly the lines of a list and its signature.
+        RefusedError: GP333.
     """
-    content = "a serial, an expiry, a key of each role, an empty line and a signature"
-    lines, signature = _FRAME.open(text, least=len(Role) + 2, content=content)
+    if later.serial < known.serial or (later.serial == known.serial and later != known):
+        raise RefusedError(
+            "GP333",
+            f"the list of roles {later.serial} cannot take the place of {known.serial}",
+            hint="somebody brought an old one back, or signed two of one serial",
+        )
+
+
+def sign_roles(roles: Roles, *roots: Signer) -> SignedRoles:
+    """Sign a list; whoever signs is one of its roots or of those of the list before."""
+    signed = SignedRoles(roles, ())
+    for root in roots:
+        signed = signed.with_signature(root)
+    return signed
+
+
+def read_roles(text: bytes, *, pending: bool = False) -> SignedRoles:
+    """Read a list; whether it is true is for :meth:`SignedRoles.by` to find out.
+
+    One that is ``pending`` may have no signature yet.
+
+    Raises:
+        RefusedError: GP332 it is not exactly the lines of a list and its signatures.
+    """
+    content = f"a serial, an expiry, a key of each role, an empty line and 1 to {MOST_SIGNATURES} signatures"
+    lines, signatures = _FRAME.open_all(
+        text, least=len(Role) + 2, content=content, fewest=0 if pending else 1, most=MOST_SIGNATURES
+    )
     serial, expires = _FRAME.value(lines[0], "serial"), _FRAME.value(lines[1], "expires")
     if not _SERIAL.fullmatch(serial):
         _FRAME.refuse("its serial is no number from 1 to 999999999")
-    return SignedRoles(Roles(int(serial), expires, tuple(_holders(lines[2:]))), signature)
+    threshold, holders = 1, lines[2:]
+    if holders[0].startswith("threshold="):
+        written = _FRAME.value(holders.pop(0), "threshold")
+        if not _THRESHOLD.fullmatch(written):
+            _FRAME.refuse(f"its threshold is no number from 2 to {MOST}; without the line it is 1")
+        threshold = int(written)
+    return SignedRoles(Roles(int(serial), expires, tuple(_holders(holders)), threshold), signatures)
 
 
-def load_roles(file: Path) -> SignedRoles:
-    """The list in a file, checked by nobody yet.
+def load_roles(file: Path, *, pending: bool = False) -> SignedRoles:
+    """The list in a file, checked by nobody yet; one that is ``pending`` may have no signature.
 
     Raises:
         UsageError: GP334 it cannot be read.
@@ -194,7 +259,7 @@ def load_roles(file: Path) -> SignedRoles:
     """
     try:
         with file.open("rb") as opened:
-            return read_roles(opened.read(LARGEST + 1))
+            return read_roles(opened.read(LARGEST + 1), pending=pending)
     except OSError as error:
         raise UsageError(
             "GP334", f"the list of roles {str(file)!r} cannot be read: {(error.strerror or '').lower()}",

@@ -1,69 +1,228 @@
-"""A key pair for each role, and the list of who holds which, signed by the root."""
+"""A key pair for each role, and the list of who holds which, signed by as many roots as it asks for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gopub.clock import Clock
-from gopub.errors import UsageError
+from gopub.errors import RefusedError, UsageError
 from gopub.evidence.frame import moment
-from gopub.evidence.keys import generate, private_key_in
-from gopub.evidence.roles import Role, Roles, SignedRoles, load_roles, sign_roles
+from gopub.evidence.keys import KeySigner, PublicKey, generate, private_key_in
+from gopub.evidence.roles import MOST, Role, Roles, SignedRoles, load_roles, refuse_before, sign_roles
 from gopub.paths import private_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from gopub.clock import Clock
 
 LONGEST = 3650 * 86400.0
 """Seconds for which a list may hold: one that nobody has to sign anew is looked after by nobody."""
 FILE = "roles"
 """The list's name, in the folder of the keys."""
+PENDING = ".pending"
+"""What the name of a list ends with that too few have signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to change in the list beside the pairs of the folder.
+
+    ``keep`` are roles whose keys of the known list stay beside the new ones, ``also`` further keys of others,
+    ``drop`` fingerprints that go; ``threshold`` is how many roots must sign, None as many as until now.
+    """
+
+    threshold: int | None = None
+    keep: Collection[Role] = ()
+    also: Mapping[Role, Sequence[PublicKey]] = field(default_factory=dict)
+    drop: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The list, where it lies, and the roles whose keys are new."""
+    """The list, where it lies, whose keys are new, and who has yet to sign, in words; nobody where it is whole."""
 
     file: Path
     signed: SignedRoles
-    fresh: tuple[Role, ...]
+    fresh: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 def make_keys(
-    folder: Path, lasting: float, clock: Clock, *, passphrase: str | None = None, before: Path | None = None
+    folder: Path,
+    lasting: float,
+    clock: Clock,
+    *,
+    passphrase: str | None = None,
+    before: Path | None = None,
+    roots: Sequence[Path] = (),
+    wanted: Wanted | None = None,
 ) -> Made:
     """Make the pairs that are missing, and the list anew with the next serial; ``lasting`` are seconds.
 
-    Where the root's pair is a new one, the root that signed until now is named by its folder, ``before``: it signs the
-    list that names the next one, for whoever knows the old list.
+    It is signed by the roots whose pairs lie in the folder and in ``roots``. Where a root's pair is a new one, the root
+    that signed until now is named by its folder, ``before``: it signs the list that names the next one, for whoever
+    knows the old list. Where too few roots are at hand, the list lies beside as one that is pending.
 
     Raises:
-        UsageError: GP334 it would hold for no time or too long, or the root of the list that is there is missing.
-        RefusedError: GP332 the list that is there is malformed.
+        UsageError: GP334 it would hold for no time or too long, the root of the list that is there is missing, or the
+            threshold is none.
+        RefusedError: GP332 the list that is there is malformed, or the new one would be.
         GopubError: GP300, GP301 a key cannot be used.
     """
+    wanted = wanted or Wanted()
     if not 0 < lasting <= LONGEST:
         problem = "a list of roles holds for some time, and for ten years at the most"
         raise UsageError("GP334", problem, hint="such as --for 365d")
     known = load_roles(folder / FILE).roles if (folder / FILE).exists() else None
+    threshold = (known.threshold if known else 1) if wanted.threshold is None else wanted.threshold
+    if not 1 <= threshold <= MOST:
+        problem = f"{threshold} roots cannot be asked for"
+        raise UsageError("GP334", problem, hint=f"--threshold is a number from 1 to {MOST}")
+    others = _signers(roots, passphrase)
+    old = private_key_in(before).signer(passphrase) if before else None
+    named = _roots_named(folder, threshold, known, wanted, old)
+    if known:
+        _refuse_rootless(folder, known, [*_signers(map(folder.joinpath, named), passphrase), *others], old)
     private_folder(folder)
-    fresh = tuple(role for role in Role if not private_key_in(folder / role).private.exists())
-    if before is None and known and Role.ROOT in fresh:
+    places = [*(role.value for role in Role if role is not Role.ROOT), *named]
+    fresh = tuple(name for name in places if not private_key_in(folder / name).private.exists())
+    pairs = {name: generate(folder / name, passphrase).signer(passphrase) for name in places}
+    holders = _holders({name: one.public for name, one in pairs.items()}, named, known, wanted, old)
+    roles = Roles(_serial(folder / FILE, known), moment(clock.now() + lasting), holders, threshold)
+    may = {*roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
+    signers = [*([old] if old else []), *(pairs[name] for name in named), *others]
+    signed = sign_roles(roles, *(one for one in signers if one.public in may))
+    return _laid(folder / FILE, signed, known, fresh)
+
+
+def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> Made:
+    """Add signatures to a list; one that was pending takes its place when enough have signed.
+
+    Raises:
+        UsageError: GP334 the list cannot be read, or nobody is named who signs.
+        RefusedError: GP332 it is malformed; GP333 it is no later one than the one that lies beside it; GP311 a key that
+            is neither a root of the list nor of the one that is known.
+        GopubError: GP300, GP301 a key cannot be used.
+    """
+    signed = load_roles(file, pending=True)
+    place = file.with_name(file.name.removesuffix(PENDING))
+    known = load_roles(place).roles if place != file and place.exists() else None
+    if known:
+        refuse_before(signed.roles, known)
+    allowed = {*signed.roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
+    if not roots:
+        problem = "nobody is named who is to sign"
+        raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
+    for folder in roots:
+        root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
+        if root.public not in allowed and place == file:
+            allowed.add(root.public)  # a list by itself does not say who its roots were before
+        if root.public not in allowed:
+            raise RefusedError(
+                "GP311",
+                f"key {root.public.fingerprint[:16]} is no root of this list, nor of the one that is known",
+                hint="compare with: gopub keys show FILE",
+            )
+        signed = signed.with_signature(root)
+    return _laid(place, signed, known, (), pending=place != file)
+
+
+def lacking(signed: SignedRoles, known: Roles | None) -> tuple[str, ...]:
+    """Who has yet to sign a list that takes the place of the one that is known, in words. Pure."""
+    said = []
+    for roles, name in ((known, "of the list before"), (signed.roles, "of this list")):
+        if roles is None or not signed.missing(roles) or (roles is known and known == signed.roles):
+            continue
+        signers = set(signed.signed_by(roles.of(Role.ROOT)))
+        left = ", ".join(one.fingerprint[:16] for one in roles.of(Role.ROOT) if one not in signers)
+        said.append(f"{signed.missing(roles)} more of the roots {name} ({left})")
+    return tuple(said)
+
+
+def _roots_named(
+    folder: Path, threshold: int, known: Roles | None, wanted: Wanted, old: KeySigner | None
+) -> tuple[str, ...]:
+    """The folders of the roots' pairs here; for a first list as many as must sign and nobody else holds."""
+    there = [name for name in _ROOTS if private_key_in(folder / name).private.exists()]
+    if known is None:
+        others = len(wanted.also.get(Role.ROOT, ()))
+        return tuple(dict.fromkeys([*there, *_ROOTS[: max(threshold - others, 1)]]))
+    if old is not None or (wanted.threshold and wanted.threshold > len(known.of(Role.ROOT))):
+        staying = [key for key in known.of(Role.ROOT) if old is None or key != old.public or Role.ROOT in wanted.keep]
+        ours = {private_key_in(folder / name).public_key() for name in there}
+        count = len({*staying, *ours, *wanted.also.get(Role.ROOT, ())})
+        free = [name for name in _ROOTS if name not in there]
+        short = max(threshold - count, 1 if old is not None and not there else 0)
+        return tuple(sorted([*there, *free[:short]]))
+    return tuple(there)
+
+
+def _signers(folders: Iterable[Path], passphrase: str | None) -> list[KeySigner]:
+    """Whoever's pair lies there already."""
+    pairs = [private_key_in(folder) for folder in folders]
+    return [pair.signer(passphrase) for pair in pairs if pair.private.exists()]
+
+
+def _refuse_rootless(folder: Path, known: Roles, at_hand: Sequence[KeySigner], old: KeySigner | None) -> None:
+    """Nothing is made where no root of the list that is there would sign."""
+    found = [old] if old else at_hand
+    if not {one.public for one in found} & set(known.of(Role.ROOT)):
         raise _rootless(folder, known)
-    signers = {role: generate(folder / role, passphrase).signer(passphrase) for role in Role}
-    root = private_key_in(before).signer(passphrase) if before else signers[Role.ROOT]
-    if known and root.public not in known.of(Role.ROOT):
-        raise _rootless(folder, known)
-    holders = tuple((role, signers[role].public) for role in Role)
-    roles = Roles(known.serial + 1 if known else 1, moment(clock.now() + lasting), holders)
-    signed = sign_roles(root, roles)
-    _write(folder / FILE, signed)
-    return Made(folder / FILE, signed, fresh)
+
+
+def _serial(place: Path, known: Roles | None) -> int:
+    """The next one; a list that is pending has one, too, and may have been signed by somebody."""
+    waiting = place.with_name(place.name + PENDING)
+    last = load_roles(waiting, pending=True).roles.serial if waiting.exists() else 0
+    return max(last, known.serial if known else 0) + 1
+
+
+def _holders(
+    pairs: Mapping[str, PublicKey], named: Sequence[str], known: Roles | None, wanted: Wanted, old: KeySigner | None
+) -> tuple[tuple[Role, PublicKey], ...]:
+    holders: list[tuple[Role, PublicKey]] = []
+    for role in Role:
+        ours = [pairs[name] for name in named] if role is Role.ROOT else [pairs[role.value]]
+        before = known.of(role) if known else ()
+        if role is Role.ROOT:  # roots stay whose keys lie elsewhere: only the one that is named goes
+            before = tuple(key for key in before if role in wanted.keep or old is None or key != old.public)
+        elif role not in wanted.keep:
+            before = ()
+        keys = dict.fromkeys([*before, *ours, *wanted.also.get(role, ())])
+        holders += [(role, key) for key in keys if key.fingerprint not in wanted.drop]
+    return tuple(holders)
+
+
+def _laid(
+    place: Path, signed: SignedRoles, known: Roles | None, fresh: tuple[str, ...], *, pending: bool = True
+) -> Made:
+    lacks = lacking(signed, known)
+    waiting = place.with_name(place.name + PENDING)
+    if lacks and pending:
+        _write(waiting, signed)
+        return Made(waiting, signed, fresh, lacks)
+    if known and known.serial < signed.roles.serial:
+        _keep(place, known.serial)
+    _write(place, signed)
+    waiting.unlink(missing_ok=True)
+    return Made(place, signed, fresh, lacks)
+
+
+def _keep(place: Path, serial: int) -> None:
+    """Lists that were stay beside: a host that missed one whose roots changed needs it before the next."""
+    kept = place.with_name(f"{place.name}.{serial}")
+    if not kept.exists():
+        kept.hardlink_to(place)
 
 
 def _rootless(folder: Path, known: Roles) -> UsageError:
     return UsageError(
         "GP334",
         f"the list of roles in {str(folder)!r} names another root than the one that is to sign",
-        hint=f"name the folder of key {known.of(Role.ROOT)[0].fingerprint[:16]}: --root-before FOLDER",
+        hint=f"name the folder of key {known.of(Role.ROOT)[0].fingerprint[:16]}: --root FOLDER, or, where another is to"
+        " take its place, --root-before FOLDER",
     )
 
 
@@ -71,3 +230,6 @@ def _write(file: Path, signed: SignedRoles) -> None:
     part = file.with_name(f".{file.name}.part")
     part.write_text(signed.text, "ascii")
     part.replace(file)
+
+
+_ROOTS = ("root", *(f"root-{number}" for number in range(2, MOST + 1)))

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from gopub.cli.keys import app
 from gopub.clock import ManualClock
-from gopub.errors import GopubError, RefusedError, UsageError
-from gopub.evidence.keys import KeySigner, PublicKey, private_key_in
+from gopub.errors import GopubError, PartialError, RefusedError, UsageError
+from gopub.evidence.keys import KeySigner, PublicKey, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
-from gopub.usecases.make_keys import FILE, make_keys
+from gopub.usecases.make_keys import FILE, Wanted, make_keys, sign_file
 
 YEAR = 365 * 86400.0
 NOW = 1_796_040_000.0
@@ -132,3 +132,121 @@ def test_a_variable_that_is_not_set_opens_no_key(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"GP334 .*cannot be read: no such file"):
         load_roles(tmp_path / FILE)
+
+
+def test_two_roots_that_are_made_here_both_sign(tmp_path: Path, clock: ManualClock) -> None:
+    made = make_keys(tmp_path / "keys", YEAR, clock, wanted=Wanted(threshold=2))
+    assert made.fresh == ("release", "admission", "controller", "root", "root-2")
+    assert (made.signed.missing(made.signed.roles), made.lacks) == (0, ())
+    assert len(made.signed.roles.of(Role.ROOT)) == 2
+    again = make_keys(tmp_path / "keys", YEAR, clock)
+    assert (again.signed.after(made.signed.roles).threshold, again.fresh) == (2, ()), "it stays what it was"
+
+
+def test_a_list_waits_until_whoever_has_the_other_key_has_signed(tmp_path: Path, clock: ManualClock) -> None:
+    keys, away = tmp_path / "keys", tmp_path / "another machine"
+    first = make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2)).signed
+    (keys / "root-2").rename(away)
+    made = make_keys(keys, YEAR, clock)
+    other = private_key_in(away).public_key()
+    assert made.file == keys / "roles.pending"
+    assert len(made.lacks) == 2, "of the list before, and of this one"
+    assert all(other.fingerprint[:16] in one for one in made.lacks)
+    assert load_roles(keys / FILE) == first, "what is believed stays until then"
+    signed = sign_file(made.file, [away])
+    assert (signed.file, signed.lacks, made.file.exists()) == (keys / FILE, (), False)
+    assert load_roles(keys / FILE).after(first.roles).serial == 2
+    assert load_roles(keys / "roles.1") == first, "a host that missed it gets it first"
+
+
+def test_a_list_that_waits_has_a_serial_that_no_other_gets(tmp_path: Path, clock: ManualClock) -> None:
+    keys = tmp_path / "keys"
+    make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2))
+    (keys / "root-2").rename(tmp_path / "away")
+    assert [make_keys(keys, YEAR, clock).signed.roles.serial for _ in range(2)] == [2, 3]
+
+
+def test_roots_are_other_peoples_keys(tmp_path: Path, clock: ManualClock) -> None:
+    keys, theirs = tmp_path / "keys", tmp_path / "theirs"
+    alice = generate(theirs).public_key()
+    made = make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2, also={Role.ROOT: [alice]}))
+    assert (made.fresh[-1], len(made.lacks)) == ("root", 1), "as many are made as nobody else holds"
+    assert sign_file(made.file, [theirs]).signed.by(alice).threshold == 2
+    assert make_keys(keys, YEAR, clock, roots=[theirs]).signed.missing(made.signed.roles) == 0
+
+
+def test_a_threshold_that_grows_makes_the_roots_that_it_needs(tmp_path: Path, clock: ManualClock) -> None:
+    first = make_keys(tmp_path / "keys", YEAR, clock).signed
+    grown = make_keys(tmp_path / "keys", YEAR, clock, wanted=Wanted(threshold=2))
+    assert grown.fresh == ("root-2",)
+    assert grown.signed.after(first.roles).threshold == 2
+    with pytest.raises(UsageError, match=r"GP334 9 roots cannot"):
+        make_keys(tmp_path / "keys", YEAR, clock, wanted=Wanted(threshold=9))
+
+
+def test_a_role_keeps_its_old_key_while_it_changes_and_loses_it_after(tmp_path: Path, clock: ManualClock) -> None:
+    keys = tmp_path / "keys"
+    first = make_keys(keys, YEAR, clock).signed.roles
+    (keys / Role.CONTROLLER).rename(tmp_path / "old")
+    both = make_keys(keys, YEAR, clock, wanted=Wanted(keep=[Role.CONTROLLER])).signed.roles
+    assert both.of(Role.CONTROLLER)[0] == first.of(Role.CONTROLLER)[0]
+    assert len(both.of(Role.CONTROLLER)) == 2
+    last = make_keys(keys, YEAR, clock).signed.roles
+    assert last.of(Role.CONTROLLER) == both.of(Role.CONTROLLER)[1:]
+
+
+def test_a_root_that_is_lost_goes_by_the_word_of_the_others(tmp_path: Path, clock: ManualClock) -> None:
+    keys, alice, bob = tmp_path / "keys", tmp_path / "alice", tmp_path / "bob"
+    others = [generate(alice).public_key(), generate(bob).public_key()]
+    made = make_keys(keys, YEAR, clock, roots=[alice, bob], wanted=Wanted(threshold=2, also={Role.ROOT: others}))
+    assert made.signed.missing(made.signed.roles) == 0
+    lost = root_of(keys).fingerprint
+    (keys / Role.ROOT).rename(tmp_path / "lost")
+    later = make_keys(keys, YEAR, clock, roots=[alice, bob], wanted=Wanted(drop=[lost])).signed
+    assert later.after(made.signed.roles).of(Role.ROOT) == tuple(others)
+
+
+def test_a_stranger_signs_no_list_that_waits(tmp_path: Path, clock: ManualClock) -> None:
+    keys = tmp_path / "keys"
+    make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2))
+    (keys / "root-2").rename(tmp_path / "away")
+    waiting = make_keys(keys, YEAR, clock).file
+    before = waiting.read_bytes()
+    generate(tmp_path / "stranger")
+    with pytest.raises(RefusedError, match=r"GP311 .*no root of this list"):
+        sign_file(waiting, [tmp_path / "stranger"])
+    with pytest.raises(UsageError, match=r"GP334 nobody is named"):
+        sign_file(waiting, [])
+    assert waiting.read_bytes() == before
+    whole = load_roles(keys / FILE)
+    waiting.write_text(whole.text.replace("serial=1", "serial=0001"))
+    with pytest.raises(RefusedError, match="GP332"):
+        sign_file(waiting, [tmp_path / "away"])
+
+
+def test_the_command_says_who_has_yet_to_sign(tmp_path: Path) -> None:
+    run, keys, away = CliRunner(), tmp_path / "keys", tmp_path / "away"
+    run.invoke(app, ["make", str(keys), "--threshold", "2"])
+    (keys / "root-2").rename(away)
+    made = run.invoke(app, ["make", str(keys), "--keep", "controller"])
+    assert isinstance(made.exception, PartialError)
+    assert (made.exception.code, str(keys / "roles.pending") in made.exception.hint) == ("GP486", True)
+    told = json.loads(run.invoke(app, ["show", str(keys / "roles.pending"), "--json"]).stdout)
+    assert (told["threshold"], told["missing"], told["signed"]) == (2, 1, [root_of(keys).fingerprint])
+    shown = run.invoke(app, ["show", str(keys / "roles.pending")]).stdout
+    assert f"root       {root_of(keys).fingerprint} signed" in shown
+    assert "signed by 1 of its roots, 2 must: 1 missing" in shown
+    signed = run.invoke(app, ["sign", str(keys / "roles.pending"), "--root", str(away)])
+    assert signed.exit_code == 0, signed.output
+    assert f"{keys / FILE}: serial 2" in signed.stdout
+    assert "signed by 2 of its roots, 2 must" in run.invoke(app, ["show", str(keys / FILE)]).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["--keep", "deputy"], ["--also", "root"], ["--also", "deputy=x.pub"], ["--threshold", "0"]]
+)
+def test_what_is_no_role_or_key_is_said(tmp_path: Path, words: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["make", str(tmp_path / "keys"), *words])
+    assert isinstance(refused.exception, UsageError)
+    assert refused.exception.code == "GP334"
+    assert not (tmp_path / "keys").exists()
