@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from io import RawIOBase
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from gopub.errors import GopubError
 
@@ -65,6 +65,37 @@ class Executor(Protocol):
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
         """Run it there to its end; a place that cannot be reached is a ``GopubError`` or an ``OSError``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of the fixed things that a place is asked: the program for it, and the verb where no program may be run.
+
+    ``app``, ``env``, ``epoch`` and ``token`` say for whom and by whose order, where the place does not know that.
+    """
+
+    verb: str
+    arguments: Mapping[str, str]
+    argv: tuple[str, ...]
+    app: str = ""
+    env: str = ""
+    epoch: int = 0
+    token: str = ""
+
+
+@runtime_checkable
+class ByVerb(Protocol):
+    """An ``Executor`` that knows verbs besides programs, and takes whichever the place wants."""
+
+    async def by_verb(self, call: Call, stdin: bytes = b"") -> Result:
+        """What its program would leave; a place that refuses is a ``GopubError``."""
+
+
+async def call_on(place: Executor, call: Call, stdin: bytes = b"") -> Result:
+    """Ask a place that knows verbs by the call's verb, any other by its program."""
+    if isinstance(place, ByVerb):
+        return await place.by_verb(call, stdin)
+    return await place.exec(call.argv, stdin)
 
 
 def base_environment(*, extra: Mapping[str, str] | None = None, keep: Sequence[str] = ()) -> dict[str, str]:

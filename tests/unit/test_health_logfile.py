@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gopub.errors import GopubError
-from gopub.health.backends.logfile import MOST_BYTES, MOST_LINES, FileSource, LogFile, argv, parse_parts
+from gopub.health.backends.logfile import MOST_BYTES, MOST_LINES, FileSource, LogFile, parse_parts, to_read
 from gopub.health.samples import NoData
 from gopub.health.sources import BEFORE, LogTarget
 from gopub.process import Result, run
@@ -205,7 +205,7 @@ def test_an_answer_that_was_cut_off_ends_where_it_ends():
 
 
 def test_a_path_is_an_argument_and_no_part_of_the_program():
-    words = argv("/var/log/$(reboot) x.log", "", 0, 9)
+    words = to_read("/var/log/$(reboot) x.log", "", 0, 9).argv
     assert words[:4] == ("timeout", "3", "sh", "-c")
     assert words[5:] == ("gopub", "/var/log/$(reboot) x.log", "", "0", "9")
     assert "reboot" not in words[4]

@@ -21,8 +21,8 @@ from gopub.health.backends.journald import (
     MOST_TEXT,
     Ended,
     JournaldSource,
-    argv,
     parse_reading,
+    to_read,
 )
 from gopub.health.loglines import LONGEST, classes, template
 from gopub.health.logscore import MAX_CLASSES, NOVEL, OVERFLOW, LogReading, LogState, fold_logs, log_score, remember
@@ -472,7 +472,7 @@ def test_of_a_long_line_the_beginning_is_judged():
 
 
 def test_the_command():
-    words = argv("hello.service", "", 12.1)
+    words = to_read("hello.service", "", 12.1).argv
     assert words[:2] == ("sh", "-c")
     assert words[3:] == ("gopub", "hello.service", "", "13", str(MOST_BYTES), str(MOST_LINES), "3")
-    assert argv("hello.service", "s=1", -5)[5:7] == ("s=1", "0")
+    assert to_read("hello.service", "s=1", -5).argv[5:7] == ("s=1", "0")

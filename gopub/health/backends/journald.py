@@ -15,17 +15,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Literal
 
+from gopub import tails
 from gopub.canon import Json, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.health.logevents import Classes, Joiner, Said, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
-from gopub.process import Result
+from gopub.process import Call, Result, call_on
 
 MOST_LINES = 20_000
 """Lines of one reading that are looked at, the newest of them."""
@@ -104,7 +103,7 @@ class JournaldSource:
         place = self._places.setdefault((target.host, target.release, target.unit), _Place())
         most, place.most = place.most, FEW_BYTES  # until this one has worked, the next one is to be a small one
         try:
-            command = target.channel.exec(argv(target.unit, place.cursor, self._clock.now() - since, most))
+            command = call_on(target.channel, to_read(target.unit, place.cursor, self._clock.now() - since, most))
             done = await asyncio.wait_for(command, self._timeout)
         except TimeoutError:
             return NoData(f"journald on {target.host} did not answer within {self._timeout:g}s")
@@ -153,17 +152,14 @@ def _joiner(place: _Place, invocation: str) -> tuple[Joiner, tuple[Said, ...]]:
     return place.joiner, said
 
 
-def argv(unit: str, cursor: str, age: float, most: int = MOST_BYTES) -> tuple[str, ...]:
-    """The command: back to a cursor, without one to what is ``age`` seconds old (whole seconds, rounded up)."""
-    seconds = max(math.ceil(age), 0)
-    bounds = (str(most), str(MOST_LINES), str(HOST_SECONDS))
-    return ("sh", "-c", _program(), "gopub", unit, cursor, str(seconds), *bounds)
+def to_read(unit: str, cursor: str, age: float, most: int = MOST_BYTES) -> Call:
+    """What is asked: back to a cursor, without one to what is ``age`` seconds old (whole seconds, rounded up).
 
-
-@cache
-def _program() -> str:
-    lines = (files(__package__) / "journal.sh").read_text("utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("#")) + "\n"
+    By verb it is the unit of the instance that the channel is for.
+    """
+    said = {"cursor": cursor, "age": str(max(math.ceil(age), 0)), "most": str(most), "lines": str(MOST_LINES)}
+    arguments = said | {"within": str(HOST_SECONDS)}
+    return Call("logs", arguments, ("sh", "-c", tails.text("journal"), "gopub", unit, *arguments.values()))
 
 
 def parse_reading(out: bytes) -> tuple[list[Entry], Ended | None]:

@@ -16,16 +16,16 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
+from gopub import tails
 from gopub.errors import GopubError
 from gopub.health.logevents import Classes, Joiner, count, say_left
 from gopub.health.samples import LogCounts, NoData
 from gopub.health.sources import LogsConnection, LogTarget
+from gopub.process import Call, call_on
 from gopub.spec.fields import refuse
 
 MOST_BYTES = 1024 * 1024
@@ -108,8 +108,8 @@ class FileSource:
         path = self._path.replace("{app}", app)
         fresh = not place.inode and not target.past
         try:
-            words = argv(path, place.inode, place.offset, 0 if fresh else MOST_BYTES, int(self.timeout) - 1)
-            done = await asyncio.wait_for(target.channel.exec(words), self.timeout)
+            call = to_read(path, place.inode, place.offset, 0 if fresh else MOST_BYTES, int(self.timeout) - 1)
+            done = await asyncio.wait_for(call_on(target.channel, call), self.timeout)
         except TimeoutError:
             return NoData(f"{path} on {target.host} was not read within {self.timeout:g}s")
         except (GopubError, OSError) as error:
@@ -134,15 +134,12 @@ class FileSource:
         return LogCounts(target.host, target.release, dict(found), lines, cursor, notes, found.examples)
 
 
-def argv(path: str, inode: str, offset: int, most: int, seconds: int = 3) -> tuple[str, ...]:
-    """The command that prints what is new."""
-    return ("timeout", str(seconds), "sh", "-c", _program(), "gopub", path, inode, str(offset), str(most))
-
-
-@cache
-def _program() -> str:
-    text = (files(__package__) / "logfile.sh").read_text("utf-8")
-    return "\n".join(line for line in text.splitlines() if not line.startswith("#")) + "\n"
+def to_read(path: str, inode: str, offset: int, most: int, seconds: int = 3) -> Call:
+    """What is asked: all that is new."""
+    cursor = f"{inode}:{offset}" if inode else ""
+    arguments = {"path": path, "cursor": cursor, "most": str(most), "within": str(seconds)}
+    program = ("sh", "-c", tails.text("logfile"), "gopub", path, inode, str(offset), str(most))
+    return Call("logs", arguments, ("timeout", str(seconds), *program))
 
 
 def parse_parts(out: bytes) -> tuple[Part, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
@@ -12,7 +13,7 @@ from pydantic import SerializerFunctionWrapHandler, field_serializer, model_seri
 from gopub.canon import Json, JsonError, bounded, read_json
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, UsageError
-from gopub.process import Result
+from gopub.process import Call, Result, call_on
 from gopub.spec.fields import Word
 from gopub.spec.kinds import LocalPath, SecretRef
 from gopub.traffic.backends.nginx.counts import MOST_VALUES, read_counts
@@ -157,7 +158,7 @@ class NginxRouter:
         """Ask one edge for its counters; their time is when the answer was here, by our clock."""
         path = f"/v1/counters/{upstream}?releases={','.join(releases)}"
         try:
-            answer = await self._ask(edge, "GET", path, b"")
+            answer = await self._ask(edge, Question("GET", path, app=app, env=env))
             return read_counts(edge, answer.json, app, env, releases, self._clock.now())
         except _EdgeError as error:
             older = error.status == "404"
@@ -183,7 +184,7 @@ class NginxRouter:
 
     async def _put(self, edge: str, table: RouteTable, order: _Order) -> EdgeAck:
         try:
-            answer = await self._ask(edge, "PUT", f"/v1/tables/{table.upstream}", order.body, order.signature)
+            answer = await self._ask(edge, _putting(table, order))
             return EdgeAck(
                 edge, ok=True, revision=_revision(answer.json), skew=answer.skew, identity=identity_of(answer.json)
             )
@@ -197,7 +198,7 @@ class NginxRouter:
 
     async def _status(self, edge: str, app: str, env: str, upstream: str) -> EdgeStatus:
         try:
-            answer = await self._ask(edge, "GET", f"/v1/status?upstream={upstream}", b"")
+            answer = await self._ask(edge, Question("GET", f"/v1/status?upstream={upstream}", app=app, env=env))
             status = read_status(edge, answer.json, app, env, upstream)
             source = read_source(answer.json)
             identity, tables = identity_of(answer.json), tables_of(answer.json)
@@ -205,10 +206,10 @@ class NginxRouter:
         except _EdgeError as error:
             return EdgeStatus(edge, error=str(error))
 
-    async def _ask(self, edge: str, method: str, path: str, body: bytes, signature: str = "") -> _Answer:
+    async def _ask(self, edge: str, question: Question) -> _Answer:
         try:
             async with asyncio.timeout(self._limit):
-                return await self._exec(edge, Question(method, path, body, signature))
+                return await self._exec(edge, question)
         except TimeoutError as error:
             raise _EdgeError(f"no answer within {self._limit:g}s") from error
         except (GopubError, OSError) as error:
@@ -224,7 +225,7 @@ class NginxRouter:
     async def reach(self, edge: str) -> Callable[[Question], Awaitable[Result]]:
         """The way to an edge: what it answers, then its HTTP status on a line of its own."""
         channel = await self._connect(edge)
-        return lambda asked: channel.exec(self._argv(asked.method, asked.path, asked.signature), asked.body)
+        return lambda asked: call_on(channel, self.to_ask(asked), asked.body)
 
     async def _timed(self, edge: str, question: Question) -> _Answer:
         ask = await self.reach(edge)
@@ -234,24 +235,39 @@ class NginxRouter:
         answer = _read(done)
         return _Answer(answer, skew_of(answer, begun, ended))
 
-    def _argv(self, method: str, path: str, signature: str) -> list[str]:
-        limit = f"{max(1.0, self._limit - 1):g}"
-        signed = ["--header", f"{HEADER}: {signature}"] if signature else []
-        return [
-            "curl", "--silent", "--show-error", "--max-time", limit, "--unix-socket", self._socket,
-            "--request", method, "--header", "Expect:", "--header", "Content-Type: application/json", *signed,
-            "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{path}",
-        ]  # fmt: skip
+    def to_ask(self, asked: Question) -> Call:
+        """By curl, or by the verb for it: an edge that is enrolled knows its own socket."""
+        limit = max(1.0, self._limit - 1)
+        signed = ("--header", f"{HEADER}: {asked.signature}") if asked.signature else ()
+        argv = (
+            "curl", "--silent", "--show-error", "--max-time", f"{limit:g}", "--unix-socket", self._socket,
+            "--request", asked.method, "--header", "Expect:", "--header", "Content-Type: application/json", *signed,
+            "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{asked.path}",
+        )  # fmt: skip
+        arguments = {"path": asked.path, "signature": asked.signature, "within": str(math.ceil(limit))}
+        return Call(f"table-{asked.method.lower()}", arguments, argv, asked.app, asked.env, asked.epoch, asked.token)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request to the control of an edge; ``signature`` is the value of a header, empty for none."""
+    """One request to the control of an edge; ``signature`` is the value of a header, empty for none.
+
+    ``app`` and ``env`` say for whom; ``epoch`` and ``token`` by which seat, where it changes something.
+    """
 
     method: str
     path: str
-    body: bytes
+    body: bytes = b""
     signature: str = ""
+    app: str = ""
+    env: str = ""
+    epoch: int = 0
+    token: str = ""
+
+
+def _putting(table: RouteTable, order: _Order) -> Question:
+    path, seat = f"/v1/tables/{table.upstream}", (table.epoch, table.token)
+    return Question("PUT", path, order.body, order.signature, table.app, table.env, *seat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# One reading of a file: sh -c TEXT gopub PATH INODE OFFSET BYTES
+# One reading of a file: sh -c TEXT gopub PATH INODE OFFSET BYTES [FOLDERS]
 #
 # What is new since OFFSET of the file that had INODE, at most BYTES of it, the newest. Without INODE the last BYTES.
 # Where another file has that name by now, what was left of the old one comes first, if it still lies beside it.
@@ -8,8 +8,9 @@
 # Only a regular file is opened, once, and everything is asked of what was opened: a name may be given to another file
 # at any moment.
 # Whoever runs the service owns the folder of its log, and this user may read more than that one: a link there to
-# another's file is not followed, nor is a second name of it (our).
-path=$1 inode=$2 offset=$3 most=$4
+# another's file is not followed, nor is a second name of it (our). With FOLDERS, real paths, one a line, nothing is read
+# that does not lie below one of them (kept), whoever made the link that leads out.
+path=$1 inode=$2 offset=$3 most=$4 folders=${5:-}
 LC_ALL=C
 export LC_ALL
 me=$(id -u)
@@ -40,10 +41,20 @@ our() { # NAME: whether 3 lies where NAME leads over links that root, this user 
     done
     [ "$here" = "$opened" ]
 }
+kept() { # whether what our has opened lies below one of the folders
+    [ -n "$folders" ] || return 0
+    while read -r folder; do
+        case $folder:$opened in /*:"$folder"/*) return 0 ;; esac
+    done <<END
+$folders
+END
+    return 1
+}
 part() { # NAME KNOWN: the part of a file that is new; KNOWN says that offset belongs to it
     [ -f "$1" ] || { echo "no such file: $1" >&2; return 1; }
     exec 3<"$1" || return 1
     our "$1" || { echo "not read, for a link leads to another user's file: $1" >&2; return 1; }
+    kept || { echo "not read, for it lies in no folder of logs: $opened" >&2; return 1; }
     # shellcheck disable=SC2046 # two words
     set -- "$2" $(stat -L -c '%i %s' /dev/fd/3)
     from=0
