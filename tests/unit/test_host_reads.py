@@ -79,14 +79,22 @@ class Host:
             name.replace("__", "."): value for name, value in said.items()
         }
         known = "".join(f"o_{name}={shlex.quote(value)}\n" for name, value in pairs.items())
-        text += f"{known}paths\ndo_{verb.replace('-', '_')}\n"
+        text += f"RUN={self.root}/run/orders\n{known}paths\ndo_{verb.replace('-', '_')}\n"
         ran = subprocess.run(
             (str(bin_folder / "sh"), "-c", text, "gopub"), input=body, capture_output=True, check=False, timeout=60
         )
         head, end, out = ran.stdout.partition(b"\nend=1\n")
         assert end, ran
         lines = dict(line.split("=", 1) for line in head.decode().splitlines())
-        return Answer(lines, out, ran.returncode, ran.stderr.decode())
+        assert not list(self.path("/run/orders").iterdir()), "nothing is left behind"
+        if lines["ok"] == "false":
+            assert ran.returncode == 1, ran
+            assert not ran.stderr, ran
+            return Answer(lines, out, ran.returncode, "")
+        assert (ran.returncode, ran.stderr) == (0, b""), ran
+        size = int(lines["value.out"])
+        assert size + int(lines["value.err"]) == len(out)
+        return Answer(lines, out[:size], int(lines["value.exit"]), out[size:].decode())
 
     def file(self, path: str, **said: str) -> Answer:
         """A reading of a file."""
@@ -98,7 +106,14 @@ def host(tmp_path: Path, request: pytest.FixtureRequest) -> Host:
     found = shutil.which(request.param)
     assert found
     (tmp_path / "bin").mkdir()
-    for folder in ("var/log/hello", "opt/hello/shared/log", "etc/systemd/system", "etc/gopub", "run/gopub"):
+    for folder in (
+        "var/log/hello",
+        "opt/hello/shared/log",
+        "etc/systemd/system",
+        "etc/gopub",
+        "run/gopub",
+        "run/orders",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "bin/sh").symlink_to(found)
     made = Host(tmp_path, request.param)
@@ -417,6 +432,14 @@ def test_an_edge_that_is_not_there_is_told_as_today(host):
     done = get(host, "/v1/status?upstream=hello")
     assert (done.out, done.code, done.err) == asked_by_curl(host, "GET", "/v1/status?upstream=hello")
     assert done.code == 7
+
+
+def test_an_answer_that_has_no_end_is_cut(host):
+    """An edge's socket is root's, and what answers there may be broken all the same."""
+    with edge(host, b"x" * (5 << 20)):
+        done = get(host, "/v1/status?upstream=hello")
+    assert len(done.out) == 4 << 20
+    assert done.code != 0
 
 
 OTHER_PATHS = [

@@ -1,15 +1,16 @@
-# shellcheck shell=sh disable=SC2015,SC2030,SC2031,SC2034,SC2154
+# shellcheck shell=sh disable=SC2015,SC2030,SC2031,SC2034,SC2094,SC2154
 # The program of an enrolled host: the verb logs, one reading of what the instance's own service said.
 #
 # What is run is the text that is sent to hosts that are not enrolled (gopub/tails). Here it reads nothing but
 #     the journal of INSTANCE.service, where gopub wrote that unit, or it was adopted, or there is none
 #     a file (arg.path) below /var/log, or below the folders that the instance keeps things in
-# The answer is the record, and behind its last line what was read, byte for byte.
+# The answer is the record, and behind its last line what was read, byte for byte (answer).
 
 o_arg_path='' o_arg_cursor='' o_arg_age=0 o_arg_most=0 o_arg_lines=0
 MOST_READ=2097152  # bytes of one answer
 MOST_LOOKED=20000  # lines of the journal
 LONGEST=60         # seconds
+MOST_SAID=4194304  # bytes that anything may print
 
 do_logs() {
     for text in "$o_arg_age" "$o_arg_most" "$o_arg_lines"; do
@@ -80,11 +81,21 @@ END
     return 1
 }
 
-# answer WORDS..: the record that says that the order was let in, then whatever the words print, and their exit code.
+# answer WORDS..: runs them and tells their exit code and how much they printed, then what: first all that they said on
+# standard output, then on standard error. It is kept where nobody finds it, and is gone with this process.
 answer() {
+    kept=$(umask 077 && mktemp -d "$RUN/answer.XXXXXX") || fail GP448 "cannot write below $RUN"
+    exec 3>"$kept/out" 4<"$kept/out" 5>"$kept/err" 6<"$kept/err"
+    rm -rf "$kept"
+    (
+        ulimit -f $((MOST_SAID / 512))
+        exec 4<&- 6<&-
+        "$@" </dev/null >&3 2>&5 3>&- 5>&-
+    )
+    value exit "$?"
+    value out "$(stat -L -c %s /proc/self/fd/4)"
+    value err "$(stat -L -c %s /proc/self/fd/6)"
     (work='' && finish true '' '')
-    "$@" </dev/null
-    code=$?
-    [ -z "$work" ] || rm -rf "$work"
-    exit "$code"
+    cat <&4 && cat <&6
+    exit
 }

@@ -3,7 +3,7 @@
 #
 # The order says the path (arg.path), which has to be one that gopub asks for; of a table also its signature
 # (arg.signature) and, as of any payload, size and digest. It says neither socket nor method nor another header. The
-# answer is the record, and behind its last line the edge's answer, a line end and the HTTP status.
+# answer is the record, and behind its last line the edge's answer, a line end and the HTTP status; then what curl said.
 
 o_arg_signature=''
 MOST_TABLE=1048576 # bytes: what an edge takes (client_max_body_size)
