@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
+from gopub.fleet.enrolled import Enrolment
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.standing import Standing
@@ -51,7 +52,8 @@ class HostFacts:
     """What is so on a host for one instance.
 
     ``half`` names an order that was let in and never ended, as ``verb:folder``; the next order to this host
-    finishes or undoes it. ``releases`` are the names of complete release folders, newest first.
+    finishes or undoes it. ``releases`` are the names of complete release folders, newest first. ``enrolled`` is None on
+    a host that takes orders from whoever may log in.
     """
 
     host: str
@@ -71,6 +73,7 @@ class HostFacts:
     half: str | None = None
     unit: UnitFacts = field(default_factory=UnitFacts)
     standing: Standing = field(default_factory=Standing)
+    enrolled: Enrolment | None = None
 
     @property
     def runs(self) -> str:
@@ -103,6 +106,7 @@ class HostFacts:
         plain = {name: getattr(self, name) for name in HostFacts.__slots__}
         lists: dict[str, Json] = {"releases": list(self.releases), "current": current}
         unit |= {"listening": list(self.unit.listening)}
+        lists["enrolled"] = self.enrolled.to_json() if self.enrolled else None
         return plain | lists | {"unit": unit, "standing": self.standing.to_json()}
 
 
@@ -125,6 +129,7 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         half=said["half"] or None,
         unit=_unit(said),
         standing=Standing.parse(said),
+        enrolled=Enrolment.parse(said),
     )
 
 

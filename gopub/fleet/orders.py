@@ -7,7 +7,7 @@ nothing that a team or an inventory says can start a line of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -15,9 +15,12 @@ from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 
 Verb: TypeAlias = Literal[
-    "facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune", "adopt", "disown"
-]
+    "facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune", "adopt", "disown",
+    "logs", "table-get", "table-put", "heads",
+]  # fmt: skip
 VERBS: tuple[Verb, ...] = get_args(Verb)
+PINNED: frozenset[Verb] = frozenset({"logs", "table-get", "table-put", "heads"})
+"""Verbs that only the program of an enrolled host has; elsewhere a program is run instead."""
 _FORMAT = "1"
 
 
@@ -28,6 +31,8 @@ class Order:
     A host lets it in when ``epoch`` is higher than the one it holds, or when epoch and token are the same and
     ``n`` is higher; the same ``n`` gives the kept record. ``digests`` has ``archive``, ``binary``, ``files``;
     ``arguments`` are those of the verb. ``release`` and ``render`` are ids, at least 12 characters of them.
+    ``admission`` are the lines of the release's admission with its signature, ``journal`` the head of the journal when
+    this was ordered (``SEQ:HASH``): only signed orders have them (``gopub.fleet.signed``).
     """
 
     verb: Verb
@@ -44,6 +49,8 @@ class Order:
     digests: Mapping[str, str] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    admission: Mapping[str, str] = field(default_factory=dict)
+    journal: str = ""
 
     @property
     def folder(self) -> str:
@@ -77,15 +84,7 @@ class Order:
         Raises:
             GopubError: GP419 when a value has a control character.
         """
-        pairs = self.pairs()
-        for key, text in pairs:
-            if not text.isprintable():
-                raise GopubError(
-                    "GP419",
-                    f"the order {self.verb} for {self.host}: {key} has a control character: {text!r}",
-                    hint="values of orders are single lines of printable text",
-                )
-        return "".join(f"{key}={text}\n" for key, text in pairs).encode() + b"\n"
+        return as_lines(self, self.pairs())
 
     def to_json(self) -> dict[str, Json]:
         """As gopub/schemas/order.v1.json says; without ``arg.url``, which holds a secret."""
@@ -108,6 +107,24 @@ class Order:
         }
 
 
+def as_lines(order: Order, pairs: Iterable[tuple[str, str]]) -> bytes:
+    """These keys and values in the wire form, with the empty line that ends it.
+
+    Raises:
+        GopubError: GP419 when a value has a control character.
+    """
+    text = ""
+    for key, said in pairs:
+        if not said.isprintable():
+            raise GopubError(
+                "GP419",
+                f"the order {order.verb} for {order.host}: {key} has a control character: {said!r}",
+                hint="values of orders are single lines of printable text",
+            )
+        text += f"{key}={said}\n"
+    return text.encode() + b"\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What a host answers to an order: whether it is so now, whether this call changed anything, and figures."""
@@ -124,8 +141,10 @@ class Record:
     values: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str, *, host: str) -> Record:
+    def parse(cls, text: str, *, host: str, verb: Verb | None = None) -> Record:
         """Read what the host program printed; lines before the record (a login banner) are passed over.
+
+        ``verb`` is what was asked: a host that refuses an order before it may read it does not know that.
 
         Raises:
             GopubError: GP416 when it holds no whole record.
@@ -135,7 +154,7 @@ class Record:
         try:
             return cls(
                 host=pairs["host"] or host,
-                verb=_verb(pairs["verb"]),
+                verb=_verb(pairs["verb"] or verb or ""),
                 epoch=int(pairs["epoch"]),
                 token=pairs["token"],
                 n=int(pairs["n"]),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
+from gopub.fleet.signed import OrderKey
 from gopub.process import Result
-from gopub.spec.kinds import FleetKind
+from gopub.spec.kinds import FleetKind, SecretRef
 
 Payload = Sequence[bytes | Path]  # what follows an order, piece after piece; files are read in blocks
 
@@ -33,8 +35,36 @@ class HostChannel(Protocol):
     async def facts(self, instance: str, *, timeout: float = 30.0) -> HostFacts:  # noqa: ASYNC109 - a contract
         """What is so on the host for that instance."""
 
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
-        """Run a program on the host; its exit code is the caller's to judge."""
+    async def exec(
+        self,
+        argv: Sequence[str],
+        stdin: bytes = b"",
+        *,
+        timeout: float = 30.0,  # noqa: ASYNC109 - a contract
+        by_root: bool = False,
+    ) -> Result:
+        """Run a program on the host; its exit code is the caller's to judge.
+
+        ``by_root`` is for what root does by hand: it runs on an enrolled host, too, where root may log in.
+
+        Raises:
+            GopubError: GP487 the host is enrolled: it runs no program of ours.
+        """
+
+    async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109
+        """What the order's verb prints on an enrolled host, elsewhere what ``argv`` does; both get ``stdin``.
+
+        ``order`` names the host, verb, instance, app, env and arguments; what else it takes the channel fills in.
+
+        Raises:
+            GopubError: as :meth:`exec`; the host's own code where it is enrolled and refuses the order.
+        """
+
+    async def enrolled(self, *, timeout: float = 30.0) -> bool:  # noqa: ASYNC109 - a contract
+        """Whether the host obeys signed orders alone; asked once a connection, remembered.
+
+        False where no key of orders is at hand: such a host then refuses whatever is asked of it.
+        """
 
     async def close(self) -> None:
         """End the connection."""
@@ -50,8 +80,21 @@ class Fleet(Protocol):
         """End all connections."""
 
 
+@dataclass(frozen=True, slots=True)
+class OrderSigning:
+    """Where the key is that signs orders (PEM, private), what opens it, and the list of roles that says whose it is."""
+
+    private: Path
+    passphrase: SecretRef | None = None
+    roles: Path | None = None
+
+
 class FleetConnection(FleetKind):
     """A connection that says how hosts are reached."""
+
+    def signing(self) -> OrderSigning | None:
+        """What signs the orders of these hosts; None where they go unsigned, and no host is enrolled."""
+        return None
 
     def options(self) -> SshOptions:
         """What holds for hosts of which the inventory says nothing; plans freeze it with the hosts."""
@@ -60,3 +103,7 @@ class FleetConnection(FleetKind):
     @abstractmethod
     def open(self) -> Fleet:
         """The way to hosts; nobody is contacted yet."""
+
+    def open_signed(self, key: OrderKey) -> Fleet:  # noqa: ARG002 - for kinds that sign
+        """As :meth:`open`, where :meth:`signing` says something."""
+        return self.open()

@@ -55,7 +55,8 @@ class Kit:
     known: tuple[tuple[str, str], ...] = ()
     schema: str = "gopub/kit/v1"
     fleet: Annotated[SerializeAsAny[FleetConnection] | None, BeforeValidator(_of_kind("fleet"))] = None
-    """How hosts are reached, where that is another way than SSH: what the plan froze of each host says all of SSH."""
+    """How hosts are reached, where that is another way than SSH, or orders are signed: what the plan froze of each host
+    says all else of SSH."""
 
 
 _ADAPTER = TypeAdapter(Kit)

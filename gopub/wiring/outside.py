@@ -21,14 +21,21 @@ from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
 from gopub.wiring.backends import BACKENDS, DOORS
 from gopub.wiring.counting import counters_of
+from gopub.wiring.order_keys import open_order_key
 from gopub.wiring.ports import Ports
 from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of, house_of
 from gopub.wiring.table_keys import open_table_key
 
 
 def open_fleet(connection: FleetConnection | None = None) -> Fleet:
-    """The way to hosts; OpenSSH where nothing else is said."""
-    return (connection or _usual()).open()
+    """The way to hosts; OpenSSH where nothing else is said. Where its connection names a key of orders, it is opened.
+
+    Raises:
+        GopubError: as :func:`gopub.wiring.order_keys.open_order_key`.
+    """
+    way = connection or _usual()
+    signing = way.signing()
+    return way.open_signed(open_order_key(signing)) if signing else way.open()
 
 
 def open_router(connection: RouterConnection, edges: Sequence[Host], fleet: Fleet) -> Router:
@@ -97,7 +104,7 @@ async def open_ports(
             edges=edges.hosts if edges else (),
             house=house_of(project.connections, environment),
             edge_connection=edges.connection if edges else None,
-            fleet_connection=None if way.kind == _usual().kind else way,
+            fleet_connection=None if way.kind == _usual().kind and way.signing() is None else way,
             admission=lambda: admission_signer(environment.admit.statement.key, project.connections),
         )
     finally:

@@ -49,7 +49,7 @@ def an_order(**fields: object) -> Order:
 
 
 class FleetContract:
-    """Named in gopub.fleet.protocol; a subclass gives ``server`` and ``fleet``."""
+    """What holds of orders, also on enrolled hosts; a subclass gives ``server`` and ``fleet``."""
 
     async def test_the_channel_of_a_host_is_kept(self, server: Server, fleet: Fleet) -> None:
         host = server.host()
@@ -57,6 +57,46 @@ class FleetContract:
         assert len({id(channel) for channel in channels}) == 1
         assert channels[0].host == host
         assert server.handshakes == 1
+
+    async def test_an_order_is_answered_with_a_record(self, server: Server, fleet: Fleet) -> None:
+        channel: HostChannel = await fleet.channel(server.host())
+        record = await channel.run(an_order(arguments={"surprise": "1"}))
+        assert (record.host, record.ok, record.code) == ("h1", False, "GP430")
+        assert record.message == "the order has the key 'arg.surprise', which this program does not know"
+
+    async def test_facts_of_an_instance_that_is_not_there(self, server: Server, fleet: Fleet) -> None:
+        facts = await (await fleet.channel(server.host())).facts("surely-not-installed-here")
+        assert (facts.current, facts.releases, facts.epoch, facts.half) == (None, (), 0, None)
+        assert facts.machine_id == MACHINE_ID
+        assert facts.free_bytes > 0
+
+    async def test_an_order_is_asked_again_when_the_connection_drops(self, server: Server, fleet: Fleet) -> None:
+        channel = await fleet.channel(server.host())
+        asking = asyncio.create_task(channel.run(an_order(), (b"x" * 2_000_000,)))
+        await server.asked.wait()
+        await server.drop()
+        assert (await asking).verb == "status"
+        assert server.handshakes == 2
+
+    async def test_a_greeting_before_the_record_is_passed_over(self, server: Server, fleet: Fleet) -> None:
+        server.greeting = b"Welcome!\nend=1\nok=false\n"
+        assert (await (await fleet.channel(server.host())).facts("orders")).host == "h1"
+
+    async def test_a_host_that_answers_something_else_says_what(self, server: Server, fleet: Fleet) -> None:
+        server.instead = "echo sudo: a password is required >&2; exit 1"
+        channel = await fleet.channel(server.host())
+        with pytest.raises(GopubError, match=r"GP416 h1: status: .* \(exit 1\): sudo: a password is required"):
+            await channel.run(an_order())
+
+    async def test_half_a_record_is_none(self, server: Server, fleet: Fleet) -> None:
+        server.instead = "echo gopub-record=1; echo host=h1"
+        channel = await fleet.channel(server.host())
+        with pytest.raises(GopubError, match="GP416 h1: its record has no end"):
+            await channel.run(an_order())
+
+
+class ProgramContract(FleetContract):
+    """The same, and that programs are run where a host is not enrolled."""
 
     async def test_exec_gives_code_and_output_and_takes_input(self, server: Server, fleet: Fleet) -> None:
         channel = await fleet.channel(server.host())
@@ -87,18 +127,6 @@ class FleetContract:
         done = await (await fleet.channel(server.host())).exec(("echo", "done"), b"x" * 3_000_000)
         assert done.text == "done"
 
-    async def test_an_order_is_answered_with_a_record(self, server: Server, fleet: Fleet) -> None:
-        channel: HostChannel = await fleet.channel(server.host())
-        record = await channel.run(an_order(arguments={"surprise": "1"}))
-        assert (record.host, record.ok, record.code) == ("h1", False, "GP430")
-        assert record.message == "the order has the key 'arg.surprise', which this program does not know"
-
-    async def test_facts_of_an_instance_that_is_not_there(self, server: Server, fleet: Fleet) -> None:
-        facts = await (await fleet.channel(server.host())).facts("surely-not-installed-here")
-        assert (facts.current, facts.releases, facts.epoch, facts.half) == (None, (), 0, None)
-        assert facts.machine_id == MACHINE_ID
-        assert facts.free_bytes > 0
-
     async def test_waiting_has_an_end(self, server: Server, fleet: Fleet) -> None:
         channel = await fleet.channel(server.host())
         with pytest.raises(GopubError, match=r"GP415 h1: sleep had no answer within 0\.2s"):
@@ -122,14 +150,6 @@ class FleetContract:
         assert hasty.cancelled()
         assert server.handshakes == 1
 
-    async def test_an_order_is_asked_again_when_the_connection_drops(self, server: Server, fleet: Fleet) -> None:
-        channel = await fleet.channel(server.host())
-        asking = asyncio.create_task(channel.run(an_order(), (b"x" * 2_000_000,)))
-        await server.asked.wait()
-        await server.drop()
-        assert (await asking).verb == "status"
-        assert server.handshakes == 2
-
     async def test_a_program_is_not_run_twice_by_itself(self, server: Server, fleet: Fleet) -> None:
         channel = await fleet.channel(server.host())
         asking = asyncio.create_task(channel.exec(("sleep", "5")))
@@ -139,24 +159,8 @@ class FleetContract:
         with pytest.raises(GopubError, match="GP417"):
             await asking
 
-    async def test_a_greeting_before_the_record_is_passed_over(self, server: Server, fleet: Fleet) -> None:
-        server.greeting = b"Welcome!\nend=1\nok=false\n"
-        assert (await (await fleet.channel(server.host())).facts("orders")).host == "h1"
 
-    async def test_a_host_that_answers_something_else_says_what(self, server: Server, fleet: Fleet) -> None:
-        server.instead = "echo sudo: a password is required >&2; exit 1"
-        channel = await fleet.channel(server.host())
-        with pytest.raises(GopubError, match=r"GP416 h1: status: .* \(exit 1\): sudo: a password is required"):
-            await channel.run(an_order())
-
-    async def test_half_a_record_is_none(self, server: Server, fleet: Fleet) -> None:
-        server.instead = "echo gopub-record=1; echo host=h1"
-        channel = await fleet.channel(server.host())
-        with pytest.raises(GopubError, match="GP416 h1: its record has no end"):
-            await channel.run(an_order())
-
-
-class TestSsh(FleetContract):
+class TestSsh(ProgramContract):
     KIND = "ssh"
 
     async def test_a_host_without_a_pinned_key_is_refused(self, server: Server, fleet: Fleet, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class TestPluginStore(of_stores.StoreContract):
         return lambda key, data: (tmp_path / "store" / key).write_bytes(data) and None
 
 
-class TestPluginFleet(of_fleets.FleetContract):
+class TestPluginFleet(of_fleets.ProgramContract):
     KIND = "pigeon"
 
     @pytest.fixture(autouse=True)
@@ -280,7 +280,7 @@ SUITES = {
     "router": of_routers.RouterContract,
     "metrics": of_metrics.MetricsContract,
     "logs": of_logs.LogsContract,
-    "fleet": of_fleets.FleetContract,
+    "fleet": of_fleets.ProgramContract,
     "signer": of_signers.SignerContract,
     "sigstore": of_sigstores.SigstoreContract,
     "notify": of_notify.NotifyContract,

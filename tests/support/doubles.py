@@ -144,10 +144,22 @@ class MemoryChannel:
             raise GopubError("GP415", f"{self.machine.name} did not answer in time")
         return self.machine.facts()
 
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:
+    async def exec(
+        self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0, by_root: bool = False
+    ) -> Result:
         """Nothing runs in memory."""
-        del stdin, timeout
+        del stdin, timeout, by_root
         return Result(tuple(argv), 1, b"", b"not in memory")
+
+    async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:
+        """No host in memory is enrolled."""
+        del order
+        return await self.exec(argv, stdin, timeout=timeout)
+
+    async def enrolled(self, *, timeout: float = 30.0) -> bool:
+        """No host in memory is."""
+        del timeout
+        return False
 
     async def close(self) -> None:
         """Nothing to end."""

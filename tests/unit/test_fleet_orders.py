@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from gopub.errors import GopubError
 from gopub.fleet import program
 from gopub.fleet.facts import Fence, HostFacts, ReleaseDir, UnitFacts, Wanted, host_steps, needs
-from gopub.fleet.orders import VERBS, Order, Record
+from gopub.fleet.orders import PINNED, VERBS, Order, Record
 from gopub.process import run
 
 ROOT = Path(__file__).parents[2]
@@ -291,7 +291,7 @@ def test_the_program_fits_on_a_command_line_and_carries_every_verb() -> None:
     text = program.text()
     assert len(text.encode()) < program.MOST_BYTES
     assert text.isascii()
-    for verb in set(VERBS) - {"facts", "status"}:
+    for verb in set(VERBS) - PINNED - {"facts", "status"}:
         assert re.search(rf"^do_{verb}\(\)", text, re.MULTILINE), verb
 
 
@@ -326,8 +326,9 @@ async def test_a_machine_has_go_s_name(machine: str, arch: str) -> None:
     assert done.text == arch
 
 
-def test_each_function_of_the_host_program_has_a_name_of_its_own() -> None:
+@pytest.mark.parametrize("text", [program.text(), program.enrolled()], ids=["sent", "enrolled"])
+def test_each_function_of_the_host_program_has_a_name_of_its_own(text: str) -> None:
     """Its parts are joined to one: of two functions of a name the later one is called by both parts."""
-    names = re.findall(r"^([a-z_]+)\(\)", program.text(), re.MULTILINE)
+    names = re.findall(r"^([a-z_]+)\(\)", text, re.MULTILINE)
     assert {"is_ours", "taken"} < set(names)
     assert sorted({name for name in names if names.count(name) > 1}) == []

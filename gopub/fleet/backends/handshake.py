@@ -237,3 +237,13 @@ def _seen(server: Server, client: _Client, keys: Wallet, patience: Patience) -> 
         complaint=keys.complaint(),
         advice=keys.advice(),
     )
+
+
+async def end(connection: Connection) -> None:
+    """Close a connection, and wait a little for the other side to hear it."""
+    connection.close()
+    try:
+        async with asyncio.timeout(2):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()

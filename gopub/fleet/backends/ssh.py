@@ -15,22 +15,25 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
-from typing import Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import asyncssh
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.fleet import program
-from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, handshake, server
+from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
+from gopub.fleet.backends.pinned import Pinned, answered, hello_of
+from gopub.fleet.backends.signing import OrderSign
 from gopub.fleet.backends.stream import KILLED, NoSessionError, talk
 from gopub.fleet.backends.trouble import AgainError, say
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
-from gopub.fleet.protocol import FleetConnection, Payload
+from gopub.fleet.protocol import FleetConnection, OrderSigning, Payload
 from gopub.fleet.shells import after_mark, command_line, marked
+from gopub.fleet.signed import OrderKey
 from gopub.process import Result
 from gopub.spec.fields import Switch, Whole, Word
 from gopub.spec.kinds import LocalPath
@@ -62,23 +65,41 @@ class Ssh(FleetConnection):
     """Whether the host program is run through sudo."""
     proxy_jump: Word | None = None
     """A bastion."""
+    sign: OrderSign | None = None
+    """What signs orders to enrolled hosts; without it they go unsigned."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A kit without a key is one that an older gopub reads."""
+        whole: dict[str, Any] = written(self)
+        return {name: value for name, value in whole.items() if value or name != "sign"}
 
     def options(self) -> SshOptions:
         """What it says, for hosts of which the inventory says nothing."""
         return SshOptions(self.user, self.port, self.key, self.known_hosts, self.sudo, jump=self.proxy_jump)
 
+    def signing(self) -> OrderSigning | None:
+        """What signs orders, where the connection says it."""
+        return self.sign.signing if self.sign else None
+
     def open(self) -> SshFleet:
         """Channels over OpenSSH servers; each host holds how it is reached."""
         return SshFleet()
+
+    def open_signed(self, key: OrderKey) -> SshFleet:
+        """The same; orders to enrolled hosts are signed with that key."""
+        return SshFleet(orders=key)
 
 
 class SshFleet:
     """Channels to hosts; made once, closed once."""
 
     def __init__(
-        self, defaults: SshOptions | None = None, *, clock: Clock | None = None, patience: Patience | None = None
-    ) -> None:
-        """``defaults`` hold where the inventory says nothing."""
+        self, defaults: SshOptions | None = None, *, clock: Clock | None = None, patience: Patience | None = None,
+        orders: OrderKey | None = None,
+    ) -> None:  # fmt: skip
+        """``defaults`` hold where the inventory says nothing; ``orders`` signs what enrolled hosts are told."""
+        self.orders = orders
         self.patience = patience or Patience()
         self._defaults = defaults or SshOptions()
         self._clock = clock or SystemClock()
@@ -108,7 +129,7 @@ class SshFleet:
         for task in self._bastions.values():
             task.cancel()
             if task.done() and not task.cancelled() and not task.exception():
-                await _end(task.result())
+                await end(task.result())
         self._channels.clear()
         self._bastions.clear()
 
@@ -184,6 +205,7 @@ class SshChannel:
         self._connection: Connection | None = None
         self._sessions = 0
         self._connecting: asyncio.Task[Connection] | None = None
+        self._pinned = Pinned(host.name, fleet.orders, self._talk) if fleet.orders else None
 
     @property
     def host(self) -> Host:
@@ -224,13 +246,26 @@ class SshChannel:
         order = Order("facts", self._host.name, "", instance, instance, "")
         return HostFacts.parse(await self.run(order, timeout=timeout))
 
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
+    async def exec(
+        self,
+        argv: Sequence[str],
+        stdin: bytes = b"",
+        *,
+        timeout: float = 30.0,  # noqa: ASYNC109 - a contract
+        by_root: bool = False,
+    ) -> Result:
         """Run a program on the host (as root, where ``sudo`` is set); asked once, repeated by nobody.
 
         Raises:
-            GopubError: GP41x; GP415 after ``timeout`` seconds, GP416 when it was not even begun.
+            GopubError: GP41x; GP415 after ``timeout`` seconds, GP416 when it was not even begun, GP487 on an enrolled
+                host, but ``by_root``.
         """
         async with self._limit(argv[0], timeout), self._lost(argv[0]):
+            if not by_root and await self._enrolled(hello_of(self._host.name)):
+                raise GopubError(
+                    "GP487", f"{self._host.name} is enrolled: it runs no program, so not {argv[0]}",
+                    hint="ask it by the verbs of its own program, or log in as root",
+                )  # fmt: skip
             result = await self._talk(marked(argv), (stdin,))
             printed = after_mark(result.out)
             if printed is None and result.code != KILLED:
@@ -242,6 +277,26 @@ class SshChannel:
                 )
             return replace(result, argv=tuple(argv), out=printed or b"")
 
+    async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
+        """What a verb prints; see :class:`gopub.fleet.protocol.HostChannel`. Asked once, repeated by nobody.
+
+        Raises:
+            GopubError: as :meth:`exec`, and the host's own code.
+        """
+        async with self._limit(order.verb, timeout), self._lost(order.verb):
+            if self._pinned and await self._pinned.is_enrolled(order):
+                return (await self._pinned.carry_out(order, (stdin,))).raw(argv)
+            return await self.exec(argv, stdin, timeout=timeout)
+
+    async def enrolled(self, *, timeout: float = 30.0) -> bool:  # noqa: ASYNC109 - a contract
+        """Whether the host obeys signed orders alone; asked once, remembered.
+
+        Raises:
+            GopubError: GP41x.
+        """
+        async with self._limit("facts", timeout), self._lost("facts"):
+            return await self._enrolled(hello_of(self._host.name))
+
     async def close(self) -> None:
         """End the connection, also one that is only being made."""
         connecting, self._connecting = self._connecting, None
@@ -251,22 +306,17 @@ class SshChannel:
         elif connecting is not None and not connecting.exception():
             self._connection = connecting.result()
         if self._connection is not None:
-            await _end(self._connection)
+            await end(self._connection)
             self._connection = None
 
     async def _ask(self, order: Order, payload: Payload) -> Record:
+        if self._pinned and await self._pinned.is_enrolled(order):
+            return (await self._pinned.carry_out(order, payload)).record
         argv = ("sh", "-c", program.text(), "gopub", order.verb)
-        result = await self._talk(argv, (order.lines(), *payload))
-        if b"gopub-record=" in result.out:
-            return Record.parse(result.out.decode(errors="replace"), host=self._host.name)
-        if result.code == KILLED:
-            raise ConnectionResetError("the host program was killed")
-        raise GopubError(
-            "GP416",
-            f"{self._host.name}: {order.verb}: the host program answered nothing (exit {result.code}): "
-            f"{result.complaint or 'it was silent'}",
-            hint="it needs root (ansible_become or sudo: true), sh and systemd",
-        )
+        return answered(order, await self._talk(argv, (order.lines(), *payload))).record
+
+    async def _enrolled(self, order: Order) -> bool:
+        return self._pinned is not None and await self._pinned.is_enrolled(order)
 
     async def _talk(self, argv: Sequence[str], pieces: Payload) -> Result:
         opening = self._fleet.patience.session
@@ -326,12 +376,3 @@ def _take_note(connecting: asyncio.Task[Connection]) -> None:
     """Look at how it ended, so that nobody complains when nobody waited for it."""
     if not connecting.cancelled():
         connecting.exception()
-
-
-async def _end(connection: Connection) -> None:
-    connection.close()
-    try:
-        async with asyncio.timeout(2):
-            await connection.wait_closed()
-    except TimeoutError:
-        connection.abort()

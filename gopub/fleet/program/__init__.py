@@ -5,12 +5,26 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-PARTS = ("base", "order", "facts", "stage", "switch", "verify", "before", "host")
+COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
+PARTS = (*COMMON, "host")
+ENROLLED = (*COMMON, "signed", "pinned")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
+INSTALLED = "/usr/local/lib/gopub/order"
+"""Where it lies on an enrolled host."""
 
 
 @cache
 def text() -> str:
     """The whole program; comment lines stay at home, for each order carries it."""
-    lines = "\n".join((files(__name__) / f"{part}.sh").read_text("utf-8") for part in PARTS).splitlines()
+    return _joined(PARTS)
+
+
+@cache
+def enrolled() -> str:
+    """The program that lies on an enrolled host, and obeys only what is signed."""
+    return "#!/bin/sh\n" + _joined(ENROLLED)
+
+
+def _joined(parts: tuple[str, ...]) -> str:
+    lines = "\n".join((files(__name__) / f"{part}.sh").read_text("utf-8") for part in parts).splitlines()
     return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#")) + "\n"

@@ -1,10 +1,11 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 1 of 8: words that every other part uses. The parts are one program, so each
+# The host program of gopub, part 1 of 9: words that every other part uses. The parts are one program, so each
 # of them uses names that another one sets; `a && b || fail` is meant as it reads: fail ends the program.
 #
-# The parts are joined in the order base, order, facts, stage, switch, verify, before, host and run as root by
+# The parts are joined in the order base, order, facts, stage, switch, verify, before, job, host and run as root by
 #     sh -c PROGRAM gopub VERB            an order on standard input, a record on standard output
 #     sh FILE VERB ORDER ANSWER           the same as a job of systemd, from and to files
+# On an enrolled host signed and pinned stand in the place of host (see pinned.sh), and the program lies there.
 # Needs: coreutils, util-linux (flock), tar, gzip, awk, sed, systemd; curl for URLs. Speaks POSIX sh (dash).
 #
 # It may be killed at any instruction. So: what an order is about to do is on disk before it is done, files
@@ -124,12 +125,4 @@ uptime_ds() {
     read -r now rest </proc/uptime
     rest=${now#*.}
     now=${now%%.*}${rest%?}
-}
-
-# self_text: the text of this program, to hand it to a job.
-self_text() {
-    case $0 in
-    /*) cat "$0" ;;
-    *) sed -z -n 3p "/proc/$$/cmdline" | tr -d '\0' ;;
-    esac
 }

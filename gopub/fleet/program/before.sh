@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 7 of 8: what was there before gopub: a unit of that name, a `current` of another tool.
+# The host program of gopub, part 7 of 9: what was there before gopub: a unit of that name, a `current` of another tool.
 #
 # Nobody's word, nothing touched: an order that would have to touch it ends with GP440. The verb adopt is that word: it
 # writes down what is there, in one rename, and changes nothing else, so the old service runs on. The first switch then

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 3 of 8: what is so on this host. Changes nothing, takes no lock.
+# The host program of gopub, part 3 of 9: what is so on this host. Changes nothing, takes no lock.
 
 # unit_facts: u_load, u_active, u_sub, u_pid, u_restarts, u_invocation, u_result, u_status, u_reload, u_path, u_cgroup.
 unit_facts() {

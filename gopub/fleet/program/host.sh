@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 8 of 8: which verb does what, and jobs that outlive the connection.
+# The host program of gopub, part 9 of 9: which verb does what, on a host that is not enrolled.
 
 main() {
     verb=$1
@@ -32,42 +32,18 @@ main() {
     esac
 }
 
-# as_job: the order is carried out by a unit of systemd; this process only waits for its answer. If the
-# connection drops, the job goes on, and the same order asked again waits for it and gets its record.
-as_job() {
-    make_folders
-    short "$o_token"
-    job=gopub-$o_instance-$o_epoch-$o_n-$short
-    file=$state/jobs/$job.$$
-    self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order" || unwritten "$file"
-    tries=$(((o_arg_stop_timeout + o_arg_lock_wait + 60) * 5))
-    until start_job; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || fail_unkept GP436 "the job $job does not end"
-        sleep 0.2
-    done
-    answer=$(cat "$file.answer" 2>/dev/null)
-    rm -f "$file".*
-    case $answer in
-    *"
-end=1") ;;
-    *) fail_unkept GP449 "the job $job died; ask again" ;;
-    esac
-    printf '%s\n' "$answer"
-    case $answer in *"
-ok=true
-"*) exit 0 ;; *) exit 1 ;; esac
-}
+# read_state: what this host holds; nobody signs here, so all of it counts.
+read_state() { load_state; }
 
-# start_job: runs the job and waits for it; false while another one of the same name still runs.
-start_job() {
-    case $(systemctl show "$job.service" -p ActiveState) in
-    ActiveState=active | ActiveState=activating | ActiveState=deactivating) return 1 ;;
+# write_job: what a job of systemd runs, and its order; without the URL, for no verb of a job has one.
+write_job() { self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order"; }
+
+# self_text: the text of this program, to hand it to a job.
+self_text() {
+    case $0 in
+    /*) cat "$0" ;;
+    *) sed -z -n 3p "/proc/$$/cmdline" | tr -d '\0' ;;
     esac
-    systemd-run --quiet --wait --collect --unit="$job" --description="gopub $o_verb of $o_instance" \
-        --property=SyslogIdentifier=gopub --property="RuntimeMaxSec=$((o_arg_stop_timeout + o_arg_lock_wait + 60))" \
-        -- /bin/sh "$file.sh" "$o_verb" "$file.order" "$file.answer" </dev/null >"$file.log" 2>&1 && return 0
-    ! grep -q -i -e 'already' -e 'exists' "$file.log"
 }
 
 main "$@"

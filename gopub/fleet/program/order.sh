@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 2 of 8: reading an order, and the fence that lets it in.
+# The host program of gopub, part 2 of 9: reading an order, and the fence that lets it in.
 #
 # An order is key=value lines up to an empty line; what follows on standard input is the payload.
 # The fence: a higher epoch, or the same epoch and token with a higher n. The same n gives the kept record.
@@ -10,6 +10,7 @@ o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_ar
 o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
 o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
+signed_by=   # on an enrolled host one more line for the state: whose order it was
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
 
 read_order() {
@@ -117,7 +118,7 @@ make_folders() {
         unwritten "the folders under $home"
 }
 
-read_state() {
+load_state() {
     h_epoch=0 h_token='' h_n=0 h_order='' h_verb='' h_to=''
     k_epoch=0 k_token='' k_n=0 k_ok='' k_changed=''
     load "$state/state" h
@@ -128,6 +129,13 @@ read_state() {
 
 # fence: lets the order in, refuses it, or repeats the record that is kept of it.
 fence() {
+    in_turn
+    intend
+    accepted=1
+}
+
+# in_turn: ends here for an order that is not to be let in, or was carried out before.
+in_turn() {
     read_state
     digest=$(printf '%s' "$order_text" | sha256sum)
     order_digest=${digest%% *}
@@ -139,8 +147,6 @@ fence() {
         [ "$o_n" -ge "$h_n" ] || fail GP433 "n $o_n is over: $holds"
         [ "$o_n" -gt "$h_n" ] || repeat
     fi
-    intend
-    accepted=1
 }
 
 repeat() {
@@ -160,7 +166,7 @@ n=$o_n
 order=$order_digest
 verb=$o_verb
 from=$current
-to=$dir" || unwritten "$state/state"
+to=$dir$signed_by" || unwritten "$state/state"
 }
 
 keep_record() {

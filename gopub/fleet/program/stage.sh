@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 4 of 8: putting a release beside the others, complete or not at all; pruning.
+# The host program of gopub, part 4 of 9: putting a release beside the others, complete or not at all; pruning.
 #
 # The payload is the tar.gz of the rendered files (arg.files_size bytes), then the archive of the binary
 # (arg.archive_size bytes) unless arg.url says where to fetch it. The archive unpacks to arg.binary_size bytes and a

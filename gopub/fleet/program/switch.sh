@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 5 of 8: making a staged release the one that runs.
+# The host program of gopub, part 5 of 9: making a staged release the one that runs.
 #
 # The unit file that systemd gets names the release's own folder where the release's unit says
 # /opt/INSTANCE/current. So binary, arguments and config always belong together: whatever restarts the

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2015,SC2034,SC2154
-# The host program of gopub, part 6 of 8: proof that the process that serves is the release, and nothing else.
+# The host program of gopub, part 6 of 9: proof that the process that serves is the release, and nothing else.
 #
 # In order: the unit is active; it did not restart by itself; the file that its main process runs has the
 # signed digest; that process started with the switch; it holds its ports; the health URL answers what it

@@ -1,0 +1,119 @@
+# shellcheck shell=sh disable=SC2015,SC2034,SC2154
+# The host program of gopub on an enrolled host, its last part: which verb does what.
+#
+# It lies at /usr/local/lib/gopub/order, root's. Whoever may run it gives an order on standard input and gets a record
+# on standard output; a command line is not looked at. An order does nothing before verify_order (signed.sh).
+
+pinned_main() {
+    take_in
+    enrolled
+    case $first in
+    gopub-root=1\ *) fail GP473 "this program does nothing on the root's word" ;;
+    esac
+    verify_order
+    read_signed "$work/order"
+    for_this_host
+    case $verb in
+    stage | table-put) # with a payload: what take_in took of it, then what still comes
+        exec 8<"$work/in"
+        leave_inbox
+        rest $((${#first} + 1 + ${#head_text} + 1)) | carry_out 8<&-
+        exit
+        ;;
+    esac
+    leave_inbox
+    carry_out </dev/null
+}
+
+leave_inbox() {
+    rm -rf "$work"
+    work=
+}
+
+carry_out() {
+    case $verb in
+    facts) tell_facts ;;
+    status) do_status ;;
+    # further verbs that change nothing stand here, each a line
+    stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
+    *) fail GP473 "'$verb' is no verb of this program" ;;
+    esac
+    needs_root
+    case $verb in switch | stop | rollback) as_job ;; esac
+    obey
+}
+
+# obey: what is done under the lock, here or in a job of systemd.
+obey() {
+    locked
+    let_in
+    case $verb in
+    stage) settle && do_stage ;;
+    switch) do_switch ;;
+    verify) settle && do_verify ;;
+    stop) do_stop ;;
+    rollback) do_rollback ;;
+    prune) settle && do_prune ;;
+    adopt) do_adopt ;;
+    disown) do_disown ;;
+    esac
+}
+
+# let_in: the fence, which may give the kept record; then whether the order is fresh; then it is written down.
+let_in() {
+    case $verb in
+    adopt | disown)
+        fresh_once
+        bind
+        return
+        ;;
+    esac
+    in_turn
+    fresh
+    bind
+    signed_by="
+key=$signer_key"
+    intend
+    accepted=1
+}
+
+tell_facts() {
+    read_state
+    value enrolled 1
+    value now "$(date +%s)"
+    value names "$e_names"
+    value envs "$e_envs"
+    IFS= read -r line <"$ETC/roles"
+    value roles "${line#serial=}"
+    digest "$PROGRAM"
+    value program "$digest"
+    held=
+    for file in "$ETC/keys/controller"/*.pem; do
+        file=${file##*/}
+        ! believed "${file%.pem}" || held="$held${file%.pem} "
+    done
+    value keys.controller "${held% }"
+    give_nonce
+    do_facts
+}
+
+# write_job: the job is this very program but for its last line, and the order as it was verified: both are root's.
+write_job() {
+    # shellcheck disable=SC2016 # that shell expands them, and these are its own words
+    sed '$d' "$PROGRAM" >"$file.sh" && printf '%s\n' 'pinned_job "$2" "$3"' >>"$file.sh" &&
+        printf 'signer=%s\n%s' "$signer_key" "$head_text" >"$file.order"
+}
+
+# pinned_job ORDER ANSWER: what such a job does.
+pinned_job() {
+    exec >"$2"
+    IFS= read -r signer_key <"$1"
+    signer_key=${signer_key#*=}
+    read_signed "$1"
+    enrolled
+    believed "$signer_key" || fail GP461 "key $signer_key signed the order; this host believes it no controller"
+    for_this_host
+    obey
+}
+
+pinned_main

@@ -1,0 +1,120 @@
+"""Channels to enrolled hosts: the installed program behind a forced command, signed orders, nonces, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gopub.errors import GopubError
+from gopub.fleet.backends.ssh import SshFleet
+from gopub.fleet.orders import Order
+from gopub.fleet.signed import OrderKey
+from tests.support.enrolled import SHELLS, EnrolledHost, fresh_signer, order_key
+
+from .ssh_server import Server, serving
+from .test_fleet_contract import FleetContract, an_order
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """~/.ssh/config of whoever runs the tests must not matter."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> EnrolledHost:
+    return EnrolledHost(tmp_path / "host")
+
+
+@pytest.fixture
+async def server(tmp_path: Path, host: EnrolledHost) -> AsyncIterator[Server]:
+    async with serving(tmp_path) as made:
+        made.instead = f"exec {' '.join(SHELLS['dash'])} {host.program}"
+        yield made
+
+
+@pytest.fixture
+async def fleet(host: EnrolledHost) -> AsyncIterator[SshFleet]:
+    async with SshFleet(orders=host.key) as made:
+        yield made
+
+
+class TestPinned(FleetContract):
+    """What holds for orders holds for signed ones."""
+
+
+async def test_an_order_is_signed_and_its_nonce_kept(server: Server, fleet: SshFleet, host: EnrolledHost) -> None:
+    channel = await fleet.channel(server.host())
+    assert await channel.enrolled()
+    for n in (1, 2):
+        record = await channel.run(host.order(n=n))
+        assert (record.ok, record.n) == (True, n), record
+    assert len((host.folder / "var/nonces/orders").read_text().splitlines()) == 1
+    again = await channel.run(host.order(n=2))
+    assert again.values["repeated"] == "true"
+
+
+async def test_a_nonce_that_counts_no_more_is_asked_for_once(server: Server, fleet: SshFleet, host: EnrolledHost):
+    channel = await fleet.channel(server.host())
+    assert (await channel.run(host.order())).ok
+    host.tick(901)
+    assert (await channel.run(host.order(n=2))).ok
+    host.reboot()
+    assert (await channel.run(host.order(n=3))).ok
+    (host.folder / "var/nonces/orders").unlink()
+    assert (await channel.run(host.order(n=4))).ok
+
+
+async def test_an_epoch_that_is_over_is_called_so(server: Server, fleet: SshFleet, host: EnrolledHost) -> None:
+    channel = await fleet.channel(server.host())
+    assert (await channel.run(host.order(epoch=5))).ok
+    assert (await channel.run(host.order(epoch=4, token="cd" * 16))).code == "GP431"
+
+
+async def test_facts_know_of_the_enrolment(server: Server, fleet: SshFleet, host: EnrolledHost) -> None:
+    facts = await (await fleet.channel(server.host())).facts("orders")
+    assert facts.enrolled is not None
+    assert (facts.enrolled.names, facts.enrolled.envs) == (("h1", "app1"), ("prod", "lab"))
+    assert facts.enrolled.controllers == (host.key.fingerprint,)
+
+
+async def test_no_program_is_run_there(server: Server, fleet: SshFleet) -> None:
+    channel = await fleet.channel(server.host())
+    with pytest.raises(GopubError, match="GP487 h1 is enrolled: it runs no program, so not cat"):
+        await channel.exec(("cat", "/etc/passwd"))
+    with pytest.raises(GopubError, match="GP416 h1: cat was not begun"):
+        await channel.exec(("cat", "/etc/passwd"), by_root=True)  # the forced command
+
+
+@pytest.mark.parametrize("key", [None, order_key(fresh_signer())], ids=["none", "another"])
+async def test_without_its_key_nothing_is_obeyed(server: Server, key: OrderKey | None, host: EnrolledHost) -> None:
+    async with SshFleet(orders=key) as fleet:
+        channel = await fleet.channel(server.host())
+        record = await channel.run(host.order())
+        assert record.code == ("GP461" if key else "GP460")
+        with pytest.raises(GopubError, match="GP461" if key else "GP460"):
+            await channel.facts("orders")
+
+
+async def test_a_host_that_is_not_enrolled_is_told_as_ever(tmp_path: Path, host: EnrolledHost) -> None:
+    (tmp_path / "plain").mkdir()
+    async with serving(tmp_path / "plain") as server, SshFleet(orders=host.key) as fleet:
+        channel = await fleet.channel(server.host())
+        assert not await channel.enrolled()
+        assert (await channel.run(an_order())).verb == "status"
+        assert (await channel.facts("orders")).enrolled is None
+        order = Order("logs", "h1", "", "orders", "orders", "prod")
+        assert (await channel.ask(order, ("cat",), b"as ever")).out == b"as ever"
+
+
+async def test_a_word_without_a_fence_has_a_nonce_of_its_own(server: Server, fleet: SshFleet, host: EnrolledHost):
+    channel = await fleet.channel(server.host())
+    word = replace(host.order("disown"), epoch=0, token="", n=0)
+    first = await channel.run(word)
+    assert (first.ok, first.message) == (True, "nothing was adopted here"), first
+    assert (await channel.run(word)).ok
