@@ -8,7 +8,7 @@ pinned_main() {
     take_in
     enrolled
     case $first in
-    gopub-root=1\ *) fail GP473 "this program does nothing on the root's word" ;;
+    gopub-root=1\ *) do_root ;;
     esac
     verify_order
     read_signed "$work/order"

@@ -122,6 +122,7 @@ take_signed() {
 enrolled() {
     e_names='' e_envs='' e_machine_id=''
     load "$ETC/host" e
+    settle_list
     read -r machine_id </etc/machine-id
     [ -n "$e_names" ] && [ -n "$e_envs" ] && [ -f "$ETC/roles" ] && [ -d "$ETC/keys/controller" ] ||
         fail GP477 "the enrolment of this host is not whole: $ETC/host, roles or keys"

@@ -1,0 +1,95 @@
+"""The power fails between any two steps of a list or a program that changes: the host has the old or the new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gopub.evidence.roles import Role, sign_roles
+from gopub.evidence.rootword import upgrade_to
+from tests.support.rooted import ALICE, BOB, CAROL, FIRST, NEW, OLD, RootedHost, named, roles
+
+AFTER = 1796083201.0
+STEPS = ("mv", "cp", "rm", "sync", "chmod", "mkdir")
+SECOND = sign_roles(roles(4, (NEW,), roots=(ALICE, BOB)), ALICE, BOB)
+
+
+def shims(folder: Path) -> Path:
+    """Programs that count their calls in a file, and end who called them instead of the one that is due."""
+    folder.mkdir()
+    for name in STEPS:
+        file = folder / name
+        file.write_text(
+            f"#!/bin/sh\nread -r left <{folder}/left\nleft=$((left - 1))\necho $left >{folder}/left\n"
+            f'[ "$left" -ne 0 ] || {{ kill -9 $PPID; exit 1; }}\nexec /usr/bin/{name} "$@"\n'
+        )
+        file.chmod(0o755)
+    return folder
+
+
+def cuts(tmp_path: Path, verb: str, said: Callable[[RootedHost], bytes]) -> Iterator[tuple[RootedHost, bytes, bool]]:
+    """A host after each step at which its power failed, and at last one at which it did not."""
+    cut = shims(tmp_path / "shims")
+    for step in range(1, 200):
+        host = RootedHost.enrolled(tmp_path / f"host{step}")
+        sent = said(host)
+        (cut / "left").write_text(f"{step}\n")
+        died = not host.with_shims(cut).word(verb, sent)
+        yield host, sent, died
+        if not died:
+            assert int((cut / "left").read_text()) > 0
+            return
+    pytest.fail("it never ended by itself")
+
+
+def test_a_list_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    seen = []
+    for host, sent, died in cuts(tmp_path, "roles", lambda _: SECOND.text.encode()):
+        lying = host.believes()
+        for role, both in named(FIRST).items():
+            assert lying[role] >= both & named(SECOND)[role], "a key of both lists is believed at any moment"
+        answer = host.ask(b"gopub-root=1 ask 0\n")  # the next start
+        assert answer["ok"] == "true", answer
+        serial = int(answer["value.roles"])
+        assert host.believes() == named(SECOND if serial == 4 else FIRST), "whole: what went is believed no longer"
+        assert (host.etc / "roles").read_text() == (SECOND if serial == 4 else FIRST).text
+        assert not (host.etc / "roles.next").exists()
+        if not died or len(seen) % 5 == 0:
+            again = host.word("roles", sent)
+            assert (again["ok"], host.believes()) == ("true", named(SECOND)), again
+        seen.append(serial)
+        assert died or serial == 4
+    assert seen == sorted(seen), "there is one moment from which on the new one counts"
+    assert seen.count(3) > 1 < seen.count(4)
+
+
+def another(host: RootedHost) -> bytes:
+    """An upgrade of that host to a program of its paths."""
+    new = host.text("another").encode()
+    return upgrade_to(new, AFTER).with_signature(ALICE).with_signature(CAROL).text.encode() + b"\n" + new
+
+
+def test_a_program_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    seen = []
+    for host, sent, _ in cuts(tmp_path, "upgrade", another):
+        new = host.text("another").encode()
+        stands = host.program.read_bytes()
+        assert stands in {host.text().encode(), new}
+        assert stands != new or os.access(host.program, os.X_OK)
+        assert host.word("upgrade", sent)["ok"] == "true", "said again it is carried out"
+        assert host.program.read_bytes() == new
+        seen.append(stands == new)
+    assert seen == sorted(seen)
+    assert seen.count(False) > 1 < seen.count(True)
+
+
+def test_a_list_that_cannot_be_finished_serves_nobody(tmp_path: Path) -> None:
+    host = RootedHost.enrolled(tmp_path)
+    (host.etc / "roles.next").write_text(SECOND.text[:300])
+    assert host.ask(b"gopub-root=1 ask 0\n")["code"] == "GP477"
+    (host.etc / "roles.next").write_text(SECOND.text)
+    assert host.ask(b"gopub-root=1 ask 0\n")["value.roles"] == "4"
+    assert host.believes()[Role.CONTROLLER] == {NEW.public.fingerprint} != {OLD.public.fingerprint}
