@@ -127,15 +127,17 @@ function _M.subject(route, request)
   return found ~= "" and found or nil
 end
 
+local NOBODY = -1
+
 -- The bucket of the subject, drawn once for all that ask for it; nil where there is none.
 local function bucket_of(route, request)
   local drawn = request.bucket
-  if drawn == nil then
+  if not drawn then
     local subject = _M.subject(route, request)
-    drawn = subject and bucket(route.salt, subject) or false
+    drawn = subject and bucket(route.salt, subject) or NOBODY
     request.bucket = drawn
   end
-  return drawn or nil
+  return drawn ~= NOBODY and drawn or nil
 end
 
 -- The headers that a decision may read.
@@ -250,7 +252,7 @@ function _M.decide(route, request)
   if route.ends and request.now >= route.ends then
     return "stable", "lapsed"
   end
-  request.bucket = nil
+  request.bucket = false
   if route.tags then
     request.tags = conditions.tags(tag_list(request))
     if not request.tags then

@@ -96,7 +96,7 @@ function _M.values(request, own)
   if proto and not port then
     port = host and port_after(host) or USUAL[proto]
   end
-  return chain(request), proto or own.proto, host, port or own.port
+  return chain(request), proto or own.proto, host or nil, port or own.port
 end
 
 --- The headers that it reads.

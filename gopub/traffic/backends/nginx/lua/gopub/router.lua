@@ -38,15 +38,16 @@ local function id()
   return (tonumber(cast("uintptr_t", get_request())))
 end
 
--- A flight without anything of the request that it was for.
+-- A flight without anything of the request that it was for. What is not there is false, never nil, in every table that
+-- is written for each request: of a nil LuaJIT makes a new key, for which it counts and moves the whole table.
 local function cleared(flight)
   local tried = flight.tried
   for at = 1, flight.tries do
-    tried[at] = nil
+    tried[at] = false
   end
   flight.tries, flight.before, flight.from = 0, 0, 0 -- attempts; those of another location, table
-  flight.cold, flight.peer, flight.moved = nil, nil, false
-  flight.answering, flight.passed, flight.ended, flight.sized = nil, nil, nil, nil
+  flight.cold, flight.peer, flight.moved = false, false, false
+  flight.answering, flight.passed, flight.ended, flight.sized = false, false, false, false
   return flight
 end
 
@@ -88,9 +89,8 @@ local function wants(route)
   return route.wants
 end
 
-local seen -- what nginx knows of the connection of the request that is being decided
-
--- The request that is being decided. One table for all: nothing waits while one is.
+-- The request that is being decided, and what nginx knows of its connection. One for all: nothing waits while one is.
+local seen
 local request = {}
 local claims = {}
 
@@ -99,9 +99,9 @@ local function look_at(route)
   request.address = remote
   request.trusted = route.trust ~= nil and route.trusts(remote)
   request.now = ngx.now()
-  request.method = route.asks_method and ngx.req.get_method()
-  request.path = route.asks_path and vars.uri
-  request.query = route.asks_query and vars.args
+  request.method = route.asks_method and ngx.req.get_method() or false
+  request.path = route.asks_path and vars.uri or false
+  request.query = route.asks_query and vars.args or false
 end
 
 local function take_claims(claimed)
@@ -112,7 +112,7 @@ end
 
 -- One line; without a value: none. Where none came there is none to replace.
 local function say(name, value, came)
-  if value and came == nil then
+  if value and not came then
     add_header(name, value)
   else
     ngx.req.set_header(name, value)
@@ -132,7 +132,7 @@ local function settle(flight)
   local peer = flight.peer
   if peer then
     inflight.down(peer)
-    flight.peer = nil
+    flight.peer = false
   end
 end
 
@@ -144,7 +144,7 @@ local function goes_on(flight, route)
     return false
   end
   if flight.route ~= route then
-    flight.route, flight.track, flight.endpoint = route, track, nil
+    flight.route, flight.track, flight.endpoint = route, track, false
   end
   return true
 end
@@ -162,8 +162,8 @@ local function come_again(flight, route, began, protocol)
     cleared(flight)
   end
   flight.began, flight.before, flight.moved = began, flight.tries, false
-  flight.answering, flight.passed, flight.ended = nil, nil, nil
-  flight.patience, flight.protocol = seen.patience, protocol
+  flight.answering, flight.passed, flight.ended = false, false, false
+  flight.patience, flight.protocol = seen.patience, protocol or false
   return again, again and goes_on(flight, route)
 end
 
@@ -179,13 +179,13 @@ end
 
 local function take_off(flight, route, track, rule)
   flight.from, flight.route, flight.track, flight.rule = flight.tries, route, route.tracks[track], rule
-  flight.endpoint = route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), vars.uri)
+  flight.endpoint = route.endpoints and endpoints.find(route.endpoints, ngx.req.get_method(), vars.uri) or false
 end
 
 local function begin(key, began, protocol)
   local flight = new_flight()
   flights[key] = flight
-  flight.began, flight.patience, flight.protocol = began, seen.patience, protocol
+  flight.began, flight.patience, flight.protocol = began, seen.patience, protocol or false
   return flight
 end
 
@@ -364,7 +364,7 @@ function _M.name_peer(ends)
     header["x-gopub-release"] = peer.release
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = said_of(flight.route, flight.rule)
-    flight.answering = ends
+    flight.answering = ends or false
     if farewell.is_on() then
       header["connection"] = "close"
     end

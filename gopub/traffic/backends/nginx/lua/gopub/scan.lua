@@ -23,7 +23,7 @@ function _M.wants(names)
       wants.among[name] = true
       wants.first[#name % 64 * 32 + name:byte(1) % 32] = 1
       own[#own + 1] = name
-      lines[#lines + 1] = ("headers[own[%d]] = nil"):format(#own)
+      lines[#lines + 1] = ("headers[own[%d]] = false"):format(#own)
     end
   end
   lines[#lines + 1] = "end"
@@ -43,7 +43,7 @@ end
 
 local function keep(headers, name, value)
   local there = headers[name]
-  if there == nil then
+  if not there then
     headers[name] = value
   elseif type(there) == "table" then
     there[#there + 1] = value
@@ -66,8 +66,8 @@ local function tell(wants)
   return count
 end
 
---- Sets `request.headers`: by name what `wants` names (a text, or a list of several lines). `claims` becomes a list of
--- the names that only trusted proxies may send; how many there are is the answer.
+--- Sets `request.headers`: by name what `wants` names (a text, a list of several lines, or false). `claims` becomes a
+-- list of the names that only trusted proxies may send; how many there are is the answer.
 function _M.read(wants, request, claims)
   local count, headers = tell(wants), wants.headers
   request.headers = headers
