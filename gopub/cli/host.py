@@ -1,4 +1,4 @@
-"""``gopub host``: what was on a host before gopub."""
+"""``gopub host``: hosts that carry out only what is signed, and what was on a host before gopub."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 
+from gopub.cli import enrolling
 from gopub.cli.saying import say, say_document
 from gopub.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Hosts on which a service was before gopub.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `adopt` a word of its own: a group of one command would be that command."""
+app = typer.Typer(no_args_is_help=True, help="Hosts: enrolled ones, and those on which a service was before gopub.")
+app.command("enroll")(enrolling.enroll)
+app.command("unenroll")(enrolling.unenroll)
+app.command("list")(enrolling.show)
 
 
 @app.command()

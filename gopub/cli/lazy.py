@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "setup": ("gopub.cli.setup:setup", "Set up a Prefect server: pool, limits, blocks, deployments."),
     "doctor": ("gopub.cli.doctor:doctor", "Look at the engine and all connections, and say what to do."),
     "route": ("gopub.cli.route:app", "Explain and show routes at the edges; check and install the edges' own files."),
-    "host": ("gopub.cli.host:app", "Take over hosts on which a service was before."),
+    "host": ("gopub.cli.host:app", "Enrol hosts, so that they carry out only what is signed; take over a service."),
     "judge": ("gopub.cli.judge:app", "Replay verdicts."),
     "logs": ("gopub.cli.logs:app", "Show the classes of error lines that are known; receive logs."),
     "notify": ("gopub.cli.notify:app", "Try out who is told of rollouts."),

@@ -14,6 +14,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
+from gopub.journal.enrolled import HostsEnrolled
 from gopub.journal.stated import Stated
 from gopub.plan.model import Outcome, Plan
 
@@ -366,7 +367,7 @@ Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged | TableIntended
     | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached | Judged | StepPassed | Asked
     | Held | Resumed | GoingBack | TrafficOff | Settling | Closed | EnvOpened | EnvClosed | QuarantineCleared
-    | HostsAdopted | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
+    | HostsAdopted | HostsEnrolled | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
 )  # fmt: skip
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind) for kind in Event.__args__}

@@ -53,7 +53,7 @@ def _reached(host: Host, told: _Told) -> Host:
     address, port = told.word("ansible_host", "ansible_ssh_host") or host.name, told.port()
     if _RANGE.search(address):
         raise told.wrong("ansible_host", address, "ranges are expanded in host names only, not in values")
-    user = told.word("ansible_user", "ansible_ssh_user")
+    user = told.word("gopub_user", "ansible_user", "ansible_ssh_user")
     return replace(host, address=unbracketed(address), port=port, user=user, ssh=told.ssh(user, port))
 
 
@@ -121,14 +121,14 @@ class _Told:
 
     def ssh(self, user: str | None, port: int | None) -> SshOptions:
         options = self._options()
-        key = self.word("ansible_ssh_private_key_file", "ansible_private_key_file")
+        key = self.word("gopub_key", "ansible_ssh_private_key_file", "ansible_private_key_file")
         pinned = self.word("gopub_known_hosts") or options.get("userknownhostsfile")
         return SshOptions(
             user=user,
             port=port,
             key=self._path("ansible_ssh_private_key_file", key),
             known_hosts=self._path("gopub_known_hosts", pinned),
-            sudo=self._flag("ansible_become"),
+            sudo=self._flag("ansible_become") and not self.word("gopub_user"),
             jump=self._jump(options),
             proxy_command=options.get("proxycommand"),
         )

@@ -8,6 +8,7 @@ from importlib.resources import files
 COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
 PARTS = (*COMMON, "host")
 ENROLLED = (*COMMON, "signed", "away", "roles", "pinned")
+ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"
 """Where it lies on an enrolled host."""
@@ -23,6 +24,12 @@ def text() -> str:
 def enrolled() -> str:
     """The program that lies on an enrolled host, and obeys only what is signed."""
     return "#!/bin/sh\n" + _joined(ENROLLED)
+
+
+@cache
+def enrolment() -> str:
+    """The program that enrols a host, and takes that away (see enroll_look.sh for how it is called)."""
+    return _joined(ENROLMENT)
 
 
 def _joined(parts: tuple[str, ...]) -> str:

@@ -1,0 +1,172 @@
+"""``gopub host enroll``, ``unenroll`` and ``list``: hosts that carry out what is signed, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gopub.cli.saying import say, say_document, say_table
+from gopub.cli.start import EnvOption, JsonOption, ReasonOption, SpecOption
+from gopub.errors import UsageError
+
+if TYPE_CHECKING:
+    from gopub.usecases.enrol_host import Enrolment, Wish
+    from gopub.usecases.enrol_keys import Named
+
+Hosts = Annotated[list[str] | None, typer.Argument(help="Hosts by name; default: all of the env.")]
+Edges = Annotated[bool, typer.Option("--edges", help="The env's edges, too.")]
+As = Annotated[str, typer.Option("--as", metavar="USER", help="Log in as this user; default: as orders do until now.")]
+Key = Annotated[Path | None, typer.Option("--key", help="With this private key.")]
+Sudo = Annotated[bool, typer.Option("--sudo", help="Become root by sudo, which asks for no password.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, it is only told.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Only tell, and call that a success.")]
+RolesFile = Annotated[Path | None, typer.Option("--roles", help="The list of roles; default: the local keys' own.")]
+Login = Annotated[Path | None, typer.Option("--login", help="The SSH key of user gopub; default: one is made.")]
+
+
+def enroll(
+    hosts: Hosts = None,
+    env: EnvOption = "",
+    edges: Edges = False,
+    roles: RolesFile = None,
+    login: Login = None,
+    user: As = "",
+    key: Key = None,
+    sudo: Sudo = False,
+    file: SpecOption = None,
+    yes: Yes = False,
+    dry_run: Dry = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make hosts that carry out only what your keys have signed. The same again finishes and heals."""
+    from gopub.cli.engine import server_blocks
+    from gopub.usecases.enrol_host import enrol
+    from gopub.usecases.enrol_keys import Named
+
+    named = Named(roles, login)
+    folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run, named)
+    found = asyncio.run(enrol(folder, wish, server_blocks()))
+    _tell(found, as_json, "would be enrolled", "enrolled")
+    if found.done and not as_json:
+        say("\n".join(_afterwards(named)), err=True)
+    _end(found, yes or dry_run, "enrolled")
+
+
+def unenroll(
+    hosts: Hosts = None,
+    env: EnvOption = "",
+    edges: Edges = False,
+    user: As = "",
+    key: Key = None,
+    sudo: Sudo = False,
+    file: SpecOption = None,
+    yes: Yes = False,
+    dry_run: Dry = False,
+    reason: ReasonOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Take enrolment away: hosts trust again whoever has root's SSH. Services run on."""
+    from gopub.cli.engine import server_blocks
+    from gopub.usecases.enrol_host import unenrol
+
+    folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run)
+    found = asyncio.run(unenrol(folder, wish, server_blocks()))
+    _tell(found, as_json, "would be unenrolled", "unenrolled")
+    _end(found, yes or dry_run, "unenrolled")
+
+
+def show(
+    hosts: Hosts = None,
+    env: EnvOption = "",
+    edges: Edges = False,
+    user: As = "",
+    key: Key = None,
+    sudo: Sudo = False,
+    file: SpecOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the env's hosts: which are enrolled, as what, with which program, and who is root there besides."""
+    from gopub.cli.engine import server_blocks
+    from gopub.usecases.enrol_host import look
+
+    folder, wish = _wish(hosts, env, edges, user, key, sudo, file)
+    found = asyncio.run(look(folder, wish, server_blocks()))
+    if as_json:
+        say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
+    else:
+        say_table(("HOST", "STANDS", "AS", "ENVS", "SINCE", "PROGRAM", "KEYS OF ROOT"), _rows(found))
+    if found.failed:
+        raise found.failed
+
+
+def _wish(
+    hosts: list[str] | None, env: str, edges: bool, user: str, key: Path | None, sudo: bool, file: Path | None,
+    reason: str = "", do: bool = False, named: Named | None = None,
+) -> tuple[str, Wish]:  # fmt: skip
+    from gopub.cli.start import choose_env, project_of, read_spec
+    from gopub.usecases.enrol_host import Way, Wish
+    from gopub.usecases.enrol_keys import Named
+
+    path, loaded = read_spec(file / "gopub.yaml" if file and file.is_dir() else file)
+    way = Way(user, key, sudo)
+    return project_of(path), Wish(choose_env(loaded, env), tuple(hosts or ()), edges, way, named or Named(), reason, do)
+
+
+def _rows(found: Enrolment) -> list[tuple[str, ...]]:
+    from gopub.canon import sha256
+    from gopub.fleet import program
+
+    ours = sha256(program.enrolled().encode())
+    rows: list[tuple[str, ...]] = []
+    for name, stands in found.stood.items():
+        which = "" if not stands.program else "this gopub's" if stands.program == ours else "another"
+        rows.append((name, stands.stands, " ".join(stands.names), " ".join(stands.envs), stands.enrolled, which,
+                     str(stands.root_keys)))  # fmt: skip
+    return rows + [(name, error.code, "", "", "", "", "") for name, error in found.refused.items()]
+
+
+def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
+    if as_json:
+        say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
+        return
+    for name, stands in found.stood.items():
+        if name in found.refused:
+            continue
+        answer = found.done.get(name)
+        if answer:
+            said = f"{did}{'' if answer.changed else '; nothing was to be changed'}"
+        else:
+            said = would if name in found.meant else "nothing to do"
+        besides = f"; keys that are root there besides: {stands.root_keys}" if stands.root_keys else ""
+        say(f"{name}: was {stands.stands}; {said}{besides}")
+    for name, error in found.refused.items():
+        say(f"{name}: {error.code} {error.problem}", err=True)
+    for made in found.keys.made if found.keys else ():
+        say(f"made {made}", err=True)
+
+
+def _afterwards(named: Named) -> list[str]:
+    folder = named.roles_file.parent
+    return [
+        "orders reach these hosts signed, as user gopub; write into connections.yaml:",
+        "  ssh:",
+        "    kind: ssh",
+        "    user: gopub",
+        f"    key: {named.login_file}",
+        f"    sign: {{key: {folder / 'controller' / 'gopub.key'}, roles: {named.roles_file}}}",
+        "an inventory that says ansible_user goes before it: there say gopub_user=gopub and gopub_key",
+        "a key of root's there is still root: take off /root/.ssh/authorized_keys what no person needs",
+    ]
+
+
+def _end(found: Enrolment, said: bool, what: str) -> None:
+    if found.failed:
+        raise found.failed
+    if found.meant and not said:
+        raise UsageError("GP458", f"nothing was {what} on {', '.join(found.meant)}: the word is missing",
+                         hint="say --yes, or --dry-run to look only")  # fmt: skip

@@ -1,0 +1,282 @@
+"""`gopub host enroll`, `unenroll` and `list`: hosts that carry out what is signed, and nothing else.
+
+It works over the SSH that there is, as root. Each host is told by itself: what stands in the way of one keeps no other
+one from it, and a host is enrolled whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gopub import __version__
+from gopub.canon import Json
+from gopub.clock import Clock, SystemClock
+from gopub.errors import GopubError, PartialError, UsageError
+from gopub.evidence.frame import moment
+from gopub.evidence.roles import Role
+from gopub.fleet import program
+from gopub.fleet.enrolling import ARGV, USER, Answer, Enrolling, Stands, asking
+from gopub.fleet.host import Host
+from gopub.fleet.protocol import Fleet
+from gopub.journal.enrolled import HostsEnrolled
+from gopub.journal.reading import read_env_state, whoami
+from gopub.journal.streams import env_stream
+from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots
+from gopub.wiring import settings
+from gopub.wiring.naming import Elsewhere
+from gopub.wiring.outside import open_fleet
+from gopub.wiring.project import Project, edges_of, fleet_of, hosts_of, open_project
+
+AT_ONCE = 16
+"""Hosts that are worked on at a time."""
+WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How hosts are reached as root, where that is not how orders reach them."""
+
+    user: str = ""
+    key: Path | None = None
+    sudo: bool = False
+
+    def of(self, host: Host) -> Host:
+        """The host, reached this way; user gopub of an enrolled one can do nothing of it."""
+        ordered_by = host.user or host.ssh.user
+        user = self.user or (_before(host) if ordered_by == USER else ordered_by)
+        key = self.key or (None if ordered_by == USER and user != USER else host.ssh.key)
+        return replace(host, user=user, ssh=replace(host.ssh, user=user, key=key, sudo=self.sudo or host.ssh.sudo))
+
+
+def _before(host: Host) -> str:
+    """Who comes in by Ansible; root where the inventory does not say."""
+    said = host.variables.get("ansible_user")
+    return said if isinstance(said, str) and said else "root"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for: which hosts, how they are reached, with which keys, and whether it is done or only told."""
+
+    env: str
+    names: tuple[str, ...] = ()
+    edges: bool = False
+    way: Way = field(default_factory=Way)
+    named: Named = field(default_factory=Named)
+    reason: str = ""
+    do: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """How each host stood, what was done there, and what was not, and why."""
+
+    stood: Mapping[str, Stands]
+    meant: tuple[str, ...] = ()
+    keys: Keys | None = None
+    done: Mapping[str, Answer] = field(default_factory=dict)
+    refused: Mapping[str, GopubError] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> GopubError | None:
+        """Why not all of it is so; None where it is.
+
+        All hosts refused alike is that refusal; some are those that are owed (exit code 5).
+        """
+        if not self.refused:
+            return None
+        first = next(iter(self.refused.values()))
+        if not self.done and not (set(self.stood) - set(self.refused)):
+            return first if len(self.refused) == 1 else _all(self.refused)
+        said = "; ".join(f"{name}: {error.code}" for name, error in self.refused.items())
+        return PartialError("GP481", f"{len(self.refused)} of {len(self.stood) or len(self.refused)} hosts were not"
+                            f" done ({said})", hint="the others are; mend these and call it again")  # fmt: skip
+
+    def to_json(self) -> dict[str, Json]:
+        """For ``--json``."""
+        hosts: dict[str, Json] = {name: stands.to_json() for name, stands in self.stood.items()}
+        done: dict[str, Json] = {
+            name: {"changed": answer.changed, **(answer.stands.to_json() if answer.stands else {})}
+            for name, answer in self.done.items()
+        }
+        refused: dict[str, Json] = {
+            name: {"code": error.code, "problem": error.problem, "hint": error.hint}
+            for name, error in self.refused.items()
+        }
+        return {"hosts": hosts, "meant": list(self.meant), "done": done, "refused": refused}
+
+
+def _all(refused: Mapping[str, GopubError]) -> GopubError:
+    said = "; ".join(f"{name}: {error.code} {error.problem}" for name, error in refused.items())
+    return GopubError("GP481", f"no host was done: {said}", hint="mend them and call it again")
+
+
+async def look(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> Enrolment:
+    """How the hosts stand; nothing is changed.
+
+    Raises:
+        UsageError: GP457 a name is no host of the env.
+    """
+    async with _opened(folder, wish, elsewhere) as (_, fleet, hosts):
+        stood, refused = await _look(fleet, hosts)
+        return Enrolment(stood, refused=refused)
+
+
+async def enrol(
+    folder: str, wish: Wish, elsewhere: Elsewhere | None = None, *, clock: Clock | None = None
+) -> Enrolment:
+    """Enrol the hosts, or finish or heal what is enrolled; without ``wish.do`` it is only looked at.
+
+    Raises:
+        UsageError: GP457 a name is no host of the env; GP334 as :func:`keys_for`.
+        RefusedError: GP311, GP332, GP353 the list of roles cannot be used.
+    """
+    clock = clock or SystemClock()
+    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts):
+        keys = keys_for(_named(wish, project), clock, make=wish.do)
+        stood, refused = await _look(fleet, hosts)
+        refused |= _doubles(stood)
+        if keys is not None:
+            refused |= _refusals(stood, keys)
+        meant = tuple(name for name in stood if name not in refused)
+        if not wish.do or keys is None:
+            return Enrolment(stood, meant, keys, refused=refused)
+
+        async def one(host: Host) -> Answer:
+            request = enrolling(stood[host.name], host.name, wish.env, keys, clock.now())
+            return await _ask(fleet, host, request.request())
+
+        done, failed = await _each([host for host in hosts if host.name in meant], one)
+        _record(project, wish, done, keys, undone=False)
+        return Enrolment(stood, meant, keys, done, refused | failed)
+
+
+async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> Enrolment:
+    """Take the enrolment away; services run on, and hosts take orders as before.
+
+    Raises:
+        UsageError: GP457 a name is no host of the env.
+    """
+    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts):
+        stood, refused = await _look(fleet, hosts)
+        meant = tuple(name for name, stands in stood.items() if stands.stands != "none")
+        if not wish.do:
+            return Enrolment(stood, meant, refused=refused)
+
+        async def one(host: Host) -> Answer:
+            return await _ask(fleet, host, asking("unenroll", stood[host.name].machine_id))
+
+        done, failed = await _each([host for host in hosts if host.name in meant], one)
+        _record(project, wish, done, None, undone=True)
+        return Enrolment(stood, meant, None, done, refused | failed)
+
+
+def _named(wish: Wish, project: Project) -> Named:
+    """What is named, and where that is nothing, the list that the orders of this project are signed under."""
+    signing = fleet_of(project).signing()
+    return wish.named if wish.named.roles or signing is None else replace(wish.named, roles=signing.roles)
+
+
+def enrolling(stands: Stands, name: str, env: str, keys: Keys, now: float) -> Enrolling:
+    """What a host gets: what it is enrolled as already stays, so that several projects can share it. Pure."""
+    return Enrolling(
+        machine_id=stands.machine_id,
+        names=tuple(dict.fromkeys((*stands.names, name))),
+        envs=tuple(dict.fromkeys((*stands.envs, env))),
+        gopub=__version__,
+        enrolled=stands.enrolled or moment(now),
+        now=int(now),
+        program=program.enrolled(),
+        roles=keys.roles.text.encode(),
+        login=keys.login,
+    )
+
+
+@asynccontextmanager
+async def _opened(
+    folder: str, wish: Wish, elsewhere: Elsewhere | None
+) -> AsyncIterator[tuple[Project, Fleet, tuple[Host, ...]]]:
+    project = await open_project(folder).naming_store(elsewhere)
+    environment = project.environment(wish.env)
+    project = await project.naming(environment, elsewhere)
+    edges = edges_of(project, environment) if wish.edges else None
+    every = {host.name: host for host in (*hosts_of(project, environment), *(edges.hosts if edges else ()))}
+    if unknown := [name for name in wish.names if name not in every]:
+        raise UsageError("GP457", f"{', '.join(unknown)}: no host of {wish.env}; it has {', '.join(every)}",
+                         hint="name hosts as the inventory does, or none for all; --edges adds edges")  # fmt: skip
+    chosen = tuple(wish.way.of(every[name]) for name in wish.names or every)
+    fleet = open_fleet(fleet_of(project))
+    try:
+        yield project, fleet, chosen
+    finally:
+        await fleet.close()
+
+
+async def _look(fleet: Fleet, hosts: Sequence[Host]) -> tuple[dict[str, Stands], dict[str, GopubError]]:
+    async def one(host: Host) -> Answer:
+        return await _ask(fleet, host, asking("look"))
+
+    answers, refused = await _each(hosts, one)
+    return {name: answer.stands for name, answer in answers.items() if answer.stands}, refused
+
+
+async def _ask(fleet: Fleet, host: Host, request: bytes) -> Answer:
+    channel = await fleet.channel(host)
+    result = await channel.exec(("sh", "-c", program.enrolment(), ARGV), request, timeout=WITHIN, by_root=True)
+    answer = Answer.parse(result.out, host=host.name)
+    if answer.stands is None:
+        raise answer.error(host.name)
+    return answer
+
+
+async def _each(
+    hosts: Sequence[Host], work: Callable[[Host], Awaitable[Answer]]
+) -> tuple[dict[str, Answer], dict[str, GopubError]]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(host: Host) -> Answer | GopubError:
+        async with gate:
+            try:
+                return await work(host)
+            except GopubError as error:
+                return error
+
+    ended = dict(zip([host.name for host in hosts], await asyncio.gather(*map(one, hosts)), strict=True))
+    done = {name: answer for name, answer in ended.items() if isinstance(answer, Answer)}
+    return done, {name: error for name, error in ended.items() if isinstance(error, GopubError)}
+
+
+def _doubles(stood: Mapping[str, Stands]) -> dict[str, GopubError]:
+    """Two hosts with one machine id: what is ordered to one would be an order to the other."""
+    of: dict[str, list[str]] = {}
+    for name, stands in stood.items():
+        of.setdefault(stands.machine_id, []).append(name)
+    return {
+        name: GopubError("GP495", f"{' and '.join(names)} have the same machine id",
+                         hint="make a new one on all but one of them: rm /etc/machine-id; systemd-machine-id-setup")
+        for names in of.values() if len(names) > 1 for name in names
+    }  # fmt: skip
+
+
+def _refusals(stood: Mapping[str, Stands], keys: Keys) -> dict[str, GopubError]:
+    found: dict[str, GopubError] = {}
+    for name, stands in stood.items():
+        try:
+            refuse_other_roots(stands, keys.roles)
+        except GopubError as error:
+            found[name] = error
+    return found
+
+
+def _record(project: Project, wish: Wish, done: Mapping[str, Answer], keys: Keys | None, *, undone: bool) -> None:
+    changed = tuple(name for name, answer in done.items() if answer.changed)
+    if not changed:
+        return
+    app, journal = project.spec.app, settings.journal()
+    roots = [key.fingerprint for key in keys.roles.roles.of(Role.ROOT)] if keys else []
+    event = HostsEnrolled(changed, wish.reason, undone=undone, roots=tuple(roots))
+    journal.append(env_stream(app, wish.env), read_env_state(journal, app, wish.env).version, [event], actor=whoami())

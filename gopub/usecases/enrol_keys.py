@@ -1,0 +1,106 @@
+"""With which list of roles and by which SSH key hosts are enrolled: what is named, or what is made where nothing is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gopub.clock import Clock
+from gopub.errors import RefusedError
+from gopub.evidence.roles import Role, SignedRoles, load_roles, read_roles
+from gopub.fleet.enrolling import Stands, login_line
+from gopub.fleet.loginkey import NAME, make_login, public_half
+from gopub.release.config import local_keys
+from gopub.usecases.make_keys import FILE, make_keys
+
+LASTING = 365 * 86400.0
+"""Seconds for which a list holds that is made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a person or a connection names; what is None is in the local keys."""
+
+    roles: Path | None = None
+    login: Path | None = None
+    ca: Path | None = None
+
+    @property
+    def roles_file(self) -> Path:
+        """The list of roles."""
+        return self.roles or local_keys() / FILE
+
+    @property
+    def login_file(self) -> Path:
+        """The private key of user gopub."""
+        return self.login or local_keys() / "ssh" / NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The list that hosts get, the lines that let user gopub in, and what was made just now."""
+
+    roles: SignedRoles
+    login: str
+    made: tuple[str, ...] = ()
+
+
+def keys_for(named: Named, clock: Clock, *, make: bool) -> Keys | None:
+    """The keys to enrol with; where there are none they are made, or (without ``make``) it is None.
+
+    Raises:
+        UsageError: GP334 a list that is named cannot be read.
+        RefusedError: GP311 it is not signed by its roots, GP332 it is malformed, GP353 it has expired.
+        GopubError: GP481 the SSH key cannot be read.
+    """
+    made: list[str] = []
+    file = named.roles_file
+    if named.roles is None and not file.exists():
+        if not make:
+            return None
+        make_keys(file.parent, LASTING, clock)
+        made.append(f"keys of every role: {file.parent}")
+    signed = load_roles(file)
+    signed.refuse_unsigned(signed.roles)
+    if signed.roles.expired(clock.now()):
+        raise signed.roles.over
+    return _with_login(signed, named, made, make=make)
+
+
+def _with_login(signed: SignedRoles, named: Named, made: list[str], *, make: bool) -> Keys | None:
+    if named.ca is not None:
+        return Keys(signed, login_line(public_half(named.ca), certified=True), tuple(made))
+    login = named.login_file
+    if named.login is None and not login.exists():
+        if not make:
+            return None
+        make_login(login.parent)
+        made.append(f"the SSH key of user gopub: {login}")
+    return Keys(signed, login_line(public_half(login)), tuple(made))
+
+
+def refuse_other_roots(stands: Stands, signed: SignedRoles) -> None:
+    """Refuse to enrol a host under a list that its own roots do not know. Pure.
+
+    Raises:
+        RefusedError: GP482; GP333 the host holds a later list.
+    """
+    if not stands.roles and not stands.roots:
+        return
+    try:
+        known = read_roles(stands.roles).roles
+    except RefusedError:  # damaged: the keys beside it still say whose it is
+        if not {key.fingerprint for key in signed.roles.of(Role.ROOT)} & set(stands.roots):
+            raise _other(stands, "its list of roles is damaged, and the root keys beside it are others") from None
+        return
+    if signed.missing(known):
+        roots = ", ".join(key.fingerprint[:16] for key in known.of(Role.ROOT))
+        raise _other(stands, f"it believes the roots {roots}, and too few of them signed this list")
+    signed.after(known)
+
+
+def _other(stands: Stands, why: str) -> RefusedError:
+    return RefusedError(
+        "GP482", f"{stands.host} is enrolled under other roots: {why}",
+        hint="enrol it with the list of those roots, or take it out first: gopub host unenroll HOST",
+    )  # fmt: skip

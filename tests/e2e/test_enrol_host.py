@@ -1,0 +1,209 @@
+"""Enrolment as the host does it: whole or not at all wherever it is cut, refused where something is in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gopub.clock import SystemClock
+from gopub.evidence.roles import Role, load_roles
+from gopub.lab.base import base_root
+from gopub.usecases.make_keys import make_keys
+from tests.e2e.enrol_kit import LOGIN, Machine
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def base() -> Path:
+    return asyncio.run(base_root(print))
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_keys(tmp_path_factory.mktemp("roles") / "keys", 86400, SystemClock()).file.read_bytes()
+
+
+@pytest.fixture
+def machine(base: Path, roles: bytes, tmp_path: Path) -> Machine:
+    return Machine(base, tmp_path / "machine", roles)
+
+
+@pytest.mark.parametrize("shell", ["dash", "busybox"])
+def test_a_host_is_enrolled_healed_and_unenrolled(machine: Machine, tmp_path: Path, shell: str) -> None:
+    if shell == "busybox":
+        machine.shell = "/usr/local/bin/ash"
+        machine.write("usr/local/bin/ash", "", 0o755)
+        shutil.copyfile("/usr/bin/busybox", machine.upper / "usr/local/bin/ash")
+    machine.write("etc/gopub/connections.yaml", "{}\n")
+    machine.write("var/lib/gopub/edge/table", "an edge's\n")
+    manifest = f"release={'a' * 64}\nrender={'b' * 64}\napp=shop\nbinary={'c' * 64}\n"
+    machine.write(f"opt/shop/releases/{'a' * 12}-{'b' * 12}/.gopub-manifest", manifest)
+    machine.write(f"opt/shop/releases/{'a' * 12}-{'d' * 12}/.gopub-manifest", manifest)  # says another name
+    before = machine.tree()
+    assert machine.ask("look")["stands"] == "none"
+    done = machine.ask("enroll")
+    assert (done["ok"], done["changed"], done["stands"]) == ("true", "true", "enrolled"), done
+    assert machine.serves() == "served"
+    assert (machine.upper / "var/lib/gopub/ran/shop").read_text() == f"{'a' * 12}-{'b' * 12} {'c' * 64}\n"
+    (tmp_path / "roles").write_bytes(machine.roles)
+    listed = load_roles(tmp_path / "roles").roles
+    for role in Role:
+        laid = {path.name for path in (machine.upper / "etc/gopub/keys" / role).iterdir()}
+        assert laid == {f"{key.fingerprint}.pem" for key in listed.of(role)}
+
+    whole = machine.tree()
+    again = machine.ask("enroll")
+    assert (again["ok"], again["changed"], machine.tree()) == ("true", "false", whole), "the same again changes nothing"
+    (machine.upper / "usr/local/lib/gopub/order").write_text("#!/bin/sh\necho altered\n")
+    assert machine.ask("enroll")["changed"] == "true", "an altered program is laid anew"
+    assert machine.tree() == whole
+
+    gone = machine.ask("unenroll")
+    assert (gone["ok"], gone["stands"], machine.tree()) == ("true", "none", before)
+    assert machine.ask("unenroll")["changed"] == "false"
+
+
+def test_user_gopub_may_run_the_program_and_nothing_else(machine: Machine) -> None:
+    machine.ask("enroll")
+    as_gopub = "setpriv --reuid=gopub --regid=gopub --clear-groups "
+    assert machine.run(as_gopub + "sudo -n /usr/local/lib/gopub/order").stdout == b"served\n", "control"
+    for other in ("/usr/local/lib/gopub/order facts", "sh -c id", "-u gopub /bin/true", "/usr/local/lib/gopub/shell"):
+        done = machine.run(as_gopub + "sudo -n " + other)
+        assert (done.returncode, done.stdout) == (1, b""), other
+    for path in ("/var/lib/gopub-ssh/.ssh/authorized_keys", "/var/lib/gopub-ssh/x", "/var/lib/gopub-ssh/.ssh/rc"):
+        assert machine.run(f"{as_gopub} sh -c 'echo evil >>{path}'").returncode, path
+
+
+KEYS = "ssh-keygen -A >/dev/null; mkdir -p /run/sshd; "
+MANY = 86400
+
+
+def sshd(line: str) -> str:
+    return f"{KEYS} echo '{line}' >/etc/ssh/sshd_config.d/lab.conf"
+
+
+STATES: dict[str, tuple[str, str, str]] = {
+    "no openssl": ("GP478", "rm /usr/bin/openssl", "openssl"),
+    "no sudo": ("GP491", "rm /usr/bin/sudo", "sudo"),
+    "no visudo": ("GP491", "rm /usr/sbin/visudo", "visudo"),
+    "nothing that makes users": ("GP491", "rm /usr/sbin/useradd /usr/sbin/adduser", "neither"),
+    "a user gopub with a shell": ("GP492", "useradd -m -s /bin/bash gopub", "user gopub already"),
+    "a group gopub": ("GP492", "groupadd gopub", "group gopub already"),
+    "its home is a link": ("GP492", "ln -s /tmp /var/lib/gopub-ssh", "/var/lib/gopub-ssh is no plain folder"),
+    "its folder is a file": ("GP492", "touch /etc/gopub", "/etc/gopub is no plain folder"),
+    "its folder is a user's": ("GP492", "mkdir /usr/local/lib/gopub; chown 1 /usr/local/lib/gopub", "not root's"),
+    "its program is a link": ("GP492", "mkdir /usr/local/lib/gopub; ln -s x /usr/local/lib/gopub/order", "plain file"),
+    "a rule of somebody else": (
+        "GP492",
+        "echo '# mine' >/etc/sudoers.d/gopub; chmod 440 /etc/sudoers.d/gopub",
+        "there already",
+    ),
+    "sudoers.d is not read": ("GP493", "sed -i /includedir/d /etc/sudoers", "does not include"),
+    "sudo's files are broken": ("GP493", "echo 'what is this' >>/etc/sudoers", "not in order"),
+    "sshd denies the user": ("GP496", sshd("DenyUsers bin gop*"), "DenyUsers"),
+    "sshd allows others": ("GP496", sshd("AllowUsers root@10.* admin"), "AllowUsers"),
+    "sshd allows groups": ("GP496", sshd("AllowGroups wheel"), "AllowGroups"),
+    "sshd has keys elsewhere": ("GP496", sshd("AuthorizedKeysFile /etc/ssh/keys/%u"), "AuthorizedKeysFile"),
+    "sshd takes no keys": ("GP496", sshd("PubkeyAuthentication no"), "PubkeyAuthentication"),
+    "sshd forces a command": ("GP496", sshd("ForceCommand /bin/true"), "/bin/true"),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_host_on_which_it_cannot_hold_is_left_as_it_was(machine: Machine, state: str) -> None:
+    code, script, said = STATES[state]
+    assert not machine.run(script).returncode
+    refused(machine, code, said)
+
+
+def refused(machine: Machine, code: str, said: str, **request: object) -> None:
+    before = machine.tree()
+    told = machine.ask("enroll", **request)
+    assert (told["ok"], told["code"], told["changed"]) == ("false", code, "false"), told
+    assert said in told["message"]
+    assert "left" not in told, told
+    assert machine.tree() == before
+
+
+@pytest.mark.parametrize(("code", "said", "request_"), [
+    ("GP434", "for machine", {"machine_id": "f" * 32}),
+    ("GP497", "off by -86", {"now": int(SystemClock().now()) + MANY}),
+    ("GP497", "off by 86", {"now": int(SystemClock().now()) - MANY}),
+    ("GP481", "the middle of 'login'", {"login": 4000}),
+    ("GP481", "the middle of 'roles'", {"roles": 90000}),
+    ("GP481", "no number", {"order": "1e9"}),
+    ("GP481", "does not know", {"order": "1\nevil=1"}),
+    ("GP481", "no key of the role admission", {"roles": 200}),
+])  # fmt: skip
+def test_a_request_that_does_not_fit_changes_nothing(
+    machine: Machine, code: str, said: str, request_: dict[str, object]
+) -> None:
+    refused(machine, code, said, **request_)
+
+
+@pytest.mark.parametrize(("mount", "said"), [
+    ("mount -t tmpfs -o size=64k none $2/root/var/lib", "the disk is full"),
+    ("mount -t tmpfs -o nr_inodes=20 none $2/root/etc/sudoers.d", "the disk is full"),
+    ("mount --bind $2/root/usr $2/root/usr; mount -o remount,ro,bind $2/root/usr", "read-only"),
+    ("mount --bind $2/root/etc/hostname $2/root/etc/sudoers.d/README; mkdir $2/root/etc/sudoers.d/gopub.new", "gopub"),
+])  # fmt: skip
+def test_a_host_that_cannot_be_written_is_left_as_it_was(machine: Machine, mount: str, said: str) -> None:
+    machine.before = mount
+    refused(machine, "GP494", said)
+
+
+def test_a_copied_image_is_refused_until_it_is_unenrolled(machine: Machine) -> None:
+    machine.ask("enroll")
+    other = "f" * 32
+    machine.write("etc/machine-id", f"{other}\n")
+    refused(machine, "GP495", "an image was copied", machine_id=other)
+    assert machine.ask("unenroll", machine_id=other)["ok"] == "true"
+    assert machine.ask("enroll", machine_id=other)["ok"] == "true"
+
+
+def test_a_failure_while_it_is_healed_leaves_the_host_enrolled(machine: Machine) -> None:
+    machine.ask("enroll")
+    at = "$2/root/var/lib/gopub-ssh/.ssh"
+    machine.before = f"mount --bind {at} {at}; mount -o remount,ro,bind {at}"
+    whole = machine.tree()
+    told = machine.ask("enroll", login=len(machine_login()) - 6)  # another line for the user: it must be written
+    assert (told["ok"], told["code"]) == ("false", "GP494"), told
+    machine.before = ""
+    assert (machine.serves(), machine.tree()) == ("served", whole)
+
+
+def machine_login() -> str:
+    return LOGIN + "\n"
+
+
+def cut(machine: Machine, verb: str, start: str) -> int:
+    """Cut the power before every command in turn; gives how many there were."""
+    at = 0
+    while True:
+        at += 1
+        machine.fresh()
+        if start == "enrolled":
+            machine.ask("enroll")
+        died = machine.killed(verb, at)
+        served = machine.serves()
+        stands = machine.ask("look")["stands"]
+        assert (served == "served") == (stands == "enrolled"), f"cut {at}: {stands}, and it says {served!r}"
+        if at % 2:
+            done = machine.ask("enroll")
+            assert (done["ok"], done["stands"], machine.serves()) == ("true", "enrolled", "served"), f"cut {at}: {done}"
+        machine.ask("unenroll")
+        assert machine.tree() == {"etc/machine-id": machine.tree()["etc/machine-id"]}, f"cut {at}"
+        if not died:
+            return at
+
+
+def test_an_enrolment_that_is_cut_anywhere_serves_nobody_and_is_finished_or_undone(machine: Machine) -> None:
+    assert cut(machine, "enroll", "none") > 30
+
+
+def test_so_is_an_unenrolment(machine: Machine) -> None:
+    assert cut(machine, "unenroll", "enrolled") > 8

@@ -1,0 +1,98 @@
+"""Enrolment on booted hosts, by the command: user gopub can do one thing, and what was interrupted is healed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncssh
+import pytest
+
+from gopub.clock import SystemClock
+from gopub.fleet.backends.stream import talk
+from gopub.journal.store import open_journal
+from gopub.process import Result
+from tests.e2e.enrolled_ground import APP, ENV, Enrolled
+
+pytest_plugins = ("tests.e2e.enrolled_fixtures",)
+pytestmark = pytest.mark.e2e
+
+
+async def as_gopub(enrolled: Enrolled, name: str, command: str, stdin: bytes = b"") -> Result:
+    """What whoever has the SSH key of user gopub gets for a command line."""
+    host = enrolled.lab.layout.host(name)
+    async with asyncssh.connect(
+        host.address, username="gopub", client_keys=[str(enrolled.login)], config=None, agent_path=None,
+        known_hosts=str(enrolled.lab.layout.known_hosts),
+    ) as connection:  # fmt: skip
+        return await talk(connection, command, [stdin], (command,))
+
+
+async def test_every_host_is_enrolled_and_listed(enrolled: Enrolled) -> None:
+    listed = json.loads((await enrolled.gopub("host", "list", "--env", ENV, "--edges", "--json")).text)
+    assert {name: host["stands"] for name, host in listed["hosts"].items()} == dict.fromkeys(enrolled.names, "enrolled")
+    assert all(host["names"] == [name] and host["root_keys"] == 1 for name, host in listed["hosts"].items())
+    again = await enrolled.enrol("--json")
+    assert again.code == 0, again.complaint
+    assert [one["changed"] for one in json.loads(again.text)["done"].values()] == [False] * len(enrolled.names)
+    assert "user: gopub" in (await enrolled.enrol()).complaint
+
+
+async def test_the_ssh_key_of_user_gopub_runs_one_program(enrolled: Enrolled) -> None:
+    for command in ("id", "sh -c id", "/usr/local/lib/gopub/shell; id", "sudo -n id", "sftp", ""):
+        done = await as_gopub(enrolled, "app1", command, b"id\n")
+        assert b"uid=" not in done.out + done.err, command
+        assert b"gopub-record=1" in done.out, (command, done)  # the program refuses what is no order
+    assert b"uid=0" in (await enrolled.lab.exec("app1", ("id",))).out, "control: root's SSH runs what it is told"
+
+
+async def test_no_tunnel_no_terminal_no_agent(enrolled: Enrolled) -> None:
+    host = enrolled.lab.layout.host("app1")
+    async with asyncssh.connect(
+        host.address, username="gopub", client_keys=[str(enrolled.login)], config=None, agent_path=None,
+        known_hosts=str(enrolled.lab.layout.known_hosts),
+    ) as connection:  # fmt: skip
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.open_connection("127.0.0.1", 22)
+        with pytest.raises((asyncssh.ChannelListenError, asyncssh.ChannelOpenError)):
+            await connection.forward_remote_port("", 0, "127.0.0.1", 22)
+        with pytest.raises(asyncssh.ChannelOpenError):
+            await connection.create_process("id", term_type="xterm")
+
+
+async def test_a_host_that_crashes_meanwhile_is_healed_by_the_same_command(enrolled: Enrolled) -> None:
+    """The power goes while all hosts are enrolled anew; whatever stands there then, the same again makes it whole."""
+    assert (await enrolled.gopub("host", "unenroll", "app2", "--env", ENV, "--yes")).code == 0
+    going = asyncio.create_task(enrolled.enrol())
+    await enrolled.lab.kill_host("app2")
+    await going
+    await enrolled.lab.start_host("app2")
+    done = await enrolled.enrol()
+    assert done.code == 0, done.complaint
+    stands = json.loads((await enrolled.gopub("host", "list", "app2", "--env", ENV, "--json")).text)
+    assert stands["hosts"]["app2"]["stands"] == "enrolled"
+
+
+async def test_other_roots_are_refused_and_the_others_are_done(enrolled: Enrolled, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
+    other = tmp_path_factory.mktemp("other")
+    assert (await enrolled.gopub("host", "unenroll", "app3", "--env", ENV, "--yes")).code == 0
+    try:
+        done = await enrolled.gopub("host", "enroll", "--env", ENV, "--yes", XDG_STATE_HOME=str(other))
+        assert done.code == 5, done.complaint
+        assert done.complaint.count("GP482") >= 2
+        stands = json.loads((await enrolled.gopub("host", "list", "--env", ENV, "--json")).text)["hosts"]
+        assert {name: one["stands"] for name, one in stands.items()} == dict.fromkeys(stands, "enrolled")
+    finally:
+        assert (await enrolled.gopub("host", "unenroll", "app3", "--env", ENV, "--yes")).code == 0
+        assert (await enrolled.enrol()).code == 0
+
+
+async def test_the_word_is_asked_for_and_the_journal_says_who(enrolled: Enrolled) -> None:
+    told = await enrolled.gopub("host", "unenroll", "--env", ENV)
+    assert (told.code, "GP458" in told.complaint) == (2, True)
+    assert (await enrolled.gopub("host", "unenroll", "--env", ENV, "--dry-run")).code == 0
+    assert (await enrolled.gopub("host", "unenroll", "--env", ENV, "no-such", "--yes")).code == 2
+    journal = open_journal(str(enrolled.folder / "state/gopub/journal.db"), SystemClock())
+    kept = [entry for entry in journal.read(f"env/{APP}/{ENV}") if type(entry.event).__name__ == "HostsEnrolled"]
+    assert set(kept[0].event.hosts) == set(enrolled.names)
+    assert kept[0].actor
