@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr
 
@@ -54,6 +54,9 @@ class SshAccess(ConnectionBlock):
     known_hosts: str | None = Field(None, description="The file with the pinned host keys, on each worker.")
     sudo: bool = Field(False, description="Whether the host program is run through sudo.")
     proxy_jump: str | None = Field(None, description="A bastion.")
+    sign: dict[str, Any] | None = Field(
+        None, description="What signs orders to enrolled hosts: key, passphrase and roles, as in connections.yaml."
+    )
 
 
 class SigningKey(ConnectionBlock):

@@ -213,3 +213,21 @@ def test_the_command_line_says_nothing_to_it(host: EnrolledHost, shell: str) -> 
     ran = subprocess.run((*SHELLS[shell], str(host.program), "facts", "/etc/passwd", "/tmp/x"), input=b"gopub=1\n\n",
                          capture_output=True, check=False)  # fmt: skip
     assert Record.parse(ran.stdout.decode(), host="h1", verb="facts").code == "GP460"
+
+
+def test_who_sends_nothing_and_holds_the_line_is_hung_up_on(host: EnrolledHost, shell: str) -> None:
+    text = host.text()
+    assert "PATIENCE=120" in text
+    (host.folder / "hasty").write_text(text.replace("PATIENCE=120", "PATIENCE=0.3"))
+    waiting = subprocess.Popen(
+        (*SHELLS[shell], str(host.folder / "hasty")), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert waiting.stdin and waiting.stdout
+    try:
+        said = Record.parse(waiting.stdout.read().decode(), host="h1", verb="facts")
+    finally:
+        waiting.stdin.close()
+        waiting.wait()
+        waiting.stdout.close()
+    assert (said.code, said.message) == ("GP462", "neither 65536 bytes nor an end came within 0.3s")
+    assert list((host.folder / "run").iterdir()) == []

@@ -11,15 +11,16 @@
 
 ETC=/etc/gopub
 KEPT=/var/lib/gopub
-RUN=/run/gopub-orders # systemd removes /run/gopub whenever an edge's nginx stops
+RUN=/run/gopub-orders # not /run/gopub: systemd removes that whenever an edge's nginx stops
 PROGRAM=/usr/local/lib/gopub/order
 DOMAIN=gopub-order-v1
 MOST_HEAD=65536   # bytes of an order before its payload
+PATIENCE=120      # seconds for them to come
 NONCE_LIFE=9000   # tenths of a second of uptime that a nonce counts
 NONCES=6          # that are kept of an instance, and as many for orders without a fence
 
 first=       # the first line that came
-signer_key=      # the fingerprint of the key that signed the order
+signer_key=  # the fingerprint of the key that signed the order
 head_text=   # the lines of the order, for the job that carries it out
 o_nonce='' o_journal=''
 o_admission_key='' o_admission_app='' o_admission_env='' o_admission_target='' o_admission_release=''
@@ -29,8 +30,11 @@ o_admission_expires='' o_admission_level='' o_admission_verifier='' o_admission_
 # take_in: the first bytes of standard input in a file of root's, its first line in $first.
 take_in() {
     [ -d "$RUN" ] || mkdir -m 700 "$RUN"
-    work=$(umask 077 && mktemp -d "$RUN/order.XXXXXX") && head -c "$MOST_HEAD" >"$work/in" ||
+    work=$(umask 077 && mktemp -d "$RUN/order.XXXXXX") || fail GP448 "cannot write below $RUN"
+    timeout "$PATIENCE" head -c "$MOST_HEAD" >"$work/in" || {
+        [ $? -ne 124 ] || fail GP462 "neither $MOST_HEAD bytes nor an end came within ${PATIENCE}s"
         fail GP448 "cannot write below $RUN"
+    }
     IFS= read -r first <"$work/in"
 }
 
