@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("gopub.cli.read:status", "Show what each env runs and what is under way."),
     "history": ("gopub.cli.read:history", "List past rollouts, the newest first: how each ended, and why."),
     "explain": ("gopub.cli.read:explain", "Show the chain from commit to verdict of a rollout."),
+    "audit": ("gopub.cli.audit:app", "The journal against what the hosts remember of it."),
     "verify": ("gopub.cli.verify:verify", "Check a release and its evidence offline."),
     "countersign": ("gopub.cli.countersign:countersign", "Sign a published release as well."),
     "admit": ("gopub.cli.admit:app", "Try a policy on a release."),

@@ -47,8 +47,11 @@ LARGEST = 64 << 20
 class Journal:
     """Reads and appends; one object per process."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY) -> None:
+    def __init__(
+        self, engine: sa.Engine, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY, spool: bool = False
+    ) -> None:
         """Use ``open_journal``; this takes an engine whose schema is up to date."""
+        self._spool = spool
         self._engine = engine
         self._clock = clock
         self._patience = patience
@@ -57,8 +60,11 @@ class Journal:
 
     @property
     def head(self) -> Head:
-        """The newest entry that this process wrote, or read: all that was before it is fixed by its hash."""
-        return self._head
+        """The newest entry that this process wrote, or read: all that was before it is fixed by its hash.
+
+        Of a spool nothing is said: it has a chain of its own, which no journal will have once it is adopted.
+        """
+        return Head() if self._spool else self._head
 
     def _saw(self, head: Head) -> None:
         if head.seq >= self._head.seq:
@@ -267,11 +273,14 @@ class Journal:
                              hint="`gopub rollback` works without it") from error  # fmt: skip
 
 
-def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY) -> Journal:
+def open_journal(
+    url: str, clock: Clock, *, patience: float = PATIENCE, away: float = AWAY, spool: bool = False
+) -> Journal:
     """Open the journal at a SQLAlchemy URL or a file path, bringing its schema up to date.
 
     ``patience`` is how many seconds SQLite waits for somebody else's lock, then and for as long as it is open. A server
-    must be there now; for one that is away later whoever asks waits at most ``away`` seconds of these.
+    must be there now; for one that is away later whoever asks waits at most ``away`` seconds of these. A ``spool`` is
+    kept in the place of a journal that is down.
 
     Raises:
         GopubError: GP701 it cannot be opened.
@@ -282,7 +291,7 @@ def open_journal(url: str, clock: Clock, *, patience: float = PATIENCE, away: fl
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise GopubError("GP701", f"the journal at {shown(url)} cannot be opened: {cause(error)}",
                          hint=advice(url, error)) from error  # fmt: skip
-    return Journal(engine, clock, patience=patience, away=away)
+    return Journal(engine, clock, patience=patience, away=away, spool=spool)
 
 
 def _row(place: tuple[int, str, int], event: Event, by: tuple[str, str], at: float) -> dict[str, Json]:

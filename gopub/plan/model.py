@@ -59,6 +59,8 @@ class PlannedHost:
     before: str = ""
     before_digest: str = ""
     idle: bool = False
+    pinned: bool = False
+    """Whether it was enrolled when the plan was made: then it obeys signed orders alone, and must go on to."""
 
     def folder(self, release: str) -> str:
         """The folder of that release on this host."""
@@ -141,6 +143,11 @@ class Plan:
     def kept(self) -> tuple[str, ...]:
         """The hosts that stay on stable to the end, for the judge to compare with."""
         return tuple(host.name for host in self.hosts[len(self.hosts) - self.keep_stable :])
+
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """The hosts that do not check who orders."""
+        return tuple(host.name for host in self.hosts if not host.pinned)
 
     def host(self, name: str) -> PlannedHost:
         """The planned host of that name; the caller took the name from this plan."""

@@ -6,9 +6,9 @@ Pure: one decision over what the hosts reported. It is asked before a rollout ta
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from gopub.errors import ErrorGroup, GopubError, UsageError
+from gopub.errors import ErrorGroup, GopubError, RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.standing import Standing
 from gopub.spec.models import Environment
@@ -27,9 +27,12 @@ REPLACED = (
 def trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> GopubError | None:
     """What is in the way on which hosts; None where every host is free, or was adopted.
 
-    The error is GP454 for what gopub did not make, GP455 for ports that others hold, or both.
+    The error is GP454 for what gopub did not make, GP455 for ports that others hold, GP480 for hosts that are not
+    enrolled where they must be, or several.
     """
-    found = [*_foreign(env, facts), *_held(environment, facts)]
+    unpinned = [name for name, fact in facts.items() if fact.enrolled is None]
+    not_enrolled = refusal_of_unpinned(env, environment, unpinned)
+    found = [*((not_enrolled,) if not_enrolled else ()), *_foreign(env, facts), *_held(environment, facts)]
     if len(found) > 1:
         return ErrorGroup(found)
     return found[0] if found else None
@@ -43,6 +46,15 @@ def refuse_trouble(env: str, environment: Environment, facts: Mapping[str, HostF
     """
     if found := trouble(env, environment, facts):
         raise found
+
+
+def refusal_of_unpinned(env: str, environment: Environment, unpinned: Collection[str]) -> RefusedError | None:
+    """GP480 where hosts do not check who orders, and the environment wants that; None where all is as it wants."""
+    if environment.require != "enrolled" or not unpinned:
+        return None
+    are = "is" if len(unpinned) == 1 else "are"
+    return RefusedError("GP480", f"{', '.join(unpinned)} {are} not enrolled, and {env} says `require: enrolled`",
+                        hint="`gopub host enroll` enrolls hosts; or leave them out of `hosts:`")  # fmt: skip
 
 
 def adopted_notes(facts: Mapping[str, HostFacts]) -> tuple[str, ...]:

@@ -180,6 +180,7 @@ def _host(
         before=before,
         before_digest=digest,
         idle=bool(environment.traffic and stable and not serves and not _is_on(stable, facts)),
+        pinned=facts.enrolled is not None,
     )
 
 
@@ -246,7 +247,7 @@ def _wanted(step: Step) -> WantedStep:
 def _notes(
     mode: str, stable: ReleaseRef | None, hosts: Sequence[PlannedHost], facts: Mapping[str, HostFacts]
 ) -> tuple[str, ...]:
-    notes = ["hosts are unpinned: the program comes over SSH, and no key on the host checks orders"]
+    notes = [*unpinned_note(hosts)]
     if mode == "health-only":
         notes.append("health-only: no router or no metrics, so promotion rests on the health checks alone")
     if stable is None:
@@ -260,3 +261,11 @@ def _notes(
         if other:
             notes.append(f"not on stable before the rollout, and serving: {', '.join(other)}")
     return tuple(notes)
+
+
+def unpinned_note(hosts: Sequence[PlannedHost]) -> tuple[str, ...]:
+    """What a person must know of hosts that do not check who orders; nothing where all are enrolled."""
+    if not (unpinned := [host.name for host in hosts if not host.pinned]):
+        return ()
+    who = "hosts are unpinned" if len(unpinned) == len(hosts) else f"unpinned: {', '.join(unpinned)}"
+    return (f"{who}: the program comes over SSH, and no key on the host checks orders",)

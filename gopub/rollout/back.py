@@ -50,6 +50,8 @@ async def go_back(run: Run) -> None:
             await _bring_back(run, batch)  # 3, 4
         await _stable_only(run)  # 5
     close(run, back.outcome, f"{back.reason}; {AGAIN}" if was_never_judged(run.state) else back.reason)
+    if run.state.plan:
+        await hosts.let_remember(run)
 
 
 async def withdraw(run: Run, reason: str) -> None:

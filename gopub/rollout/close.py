@@ -10,6 +10,7 @@ from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.streams import env_stream
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, ReleaseRef
+from gopub.rollout import hosts
 from gopub.rollout.box import box
 from gopub.rollout.run import Run
 
@@ -100,3 +101,4 @@ async def close_promoted(run: Run) -> None:
     """The release is stable."""
     if run.state.phase is Phase.SETTLING:
         close(run, Outcome.PROMOTED, "")
+        await hosts.let_remember(run)

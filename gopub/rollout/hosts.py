@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gopub.errors import GopubError
+from gopub.errors import GopubError, RefusedError
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
@@ -19,6 +19,7 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
 from gopub.journal.reading import harmless_of
+from gopub.plan.preflight import refusal_of_unpinned
 from gopub.rollout.payload import Cargo, cargo_for
 from gopub.rollout.run import Run
 
@@ -127,6 +128,14 @@ def health_of(name: str, record: Record) -> ProcessHealth:
         files=float(files) if files.isdecimal() else None,
         use=use_of(said),
     )
+
+
+async def let_remember(run: Run) -> None:
+    """Bring the journal's newest entry to the hosts that remember it, as far as they answer.
+
+    The last one of a rollout is written after the last order.
+    """
+    await asyncio.gather(*(is_there(run, host.name) for host in run.plan.hosts if host.pinned))
 
 
 async def beside(run: Run, name: str) -> ProcessHealth:
@@ -251,12 +260,30 @@ def _order(
         digests=digests or {},
         arguments=arguments or {},
         reason=_one_line(reason),
+        journal=run.ports.journal.head.said(plan.rollout),
     )
 
 
 async def _ask(run: Run, order: Order, cargo: Cargo | None = None, *, timeout: float) -> Record:  # noqa: ASYNC109 - handed on
     channel = await run.ports.fleet.channel(run.host(order.host))
+    await _refuse_unpinned(run, order.host, channel)
     return await channel.run(order, cargo.payload if cargo else (), timeout=timeout)
+
+
+async def _refuse_unpinned(run: Run, name: str, channel: HostChannel) -> None:
+    """Nothing is told to a host that checks no orders and must, or that did when the plan was made.
+
+    Raises:
+        RefusedError: GP480.
+    """
+    before, wanted = run.plan.host(name).pinned, run.ports.environment.require == "enrolled"
+    if not (before or wanted) or await channel.enrolled():
+        return
+    if error := refusal_of_unpinned(run.plan.env, run.ports.environment, (name,)):
+        raise error
+    raise RefusedError("GP480", f"{name} was enrolled when the plan was made, and answers as a host that is not",
+                       hint="it was set up anew, or somebody took its enrolment away: look at it, then enroll it "
+                       "again")  # fmt: skip
 
 
 def _one_line(text: str) -> str:

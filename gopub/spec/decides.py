@@ -31,6 +31,7 @@ DECIDES: Mapping[str, Decides] = {
     "inventory": P,
     "hosts": P,
     "instance": R,
+    "require": P,
     "admit.key": P,
     "admit.signed": P,
     "admit.provenance.repository": P,
@@ -151,7 +152,7 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
-    places = {"inventory": project.inventory, "hosts": project.hosts, "admit": project.admit, "notify": project.notify}
+    places = {name: getattr(project, name) for name in ("inventory", "hosts", "require", "admit", "notify")}
     return release.model_copy(update={**places, "traffic": traffic, "judge": judge}), overruled
 
 

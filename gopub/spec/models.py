@@ -284,6 +284,8 @@ class Environment(Model):
     """Which hosts: label terms that must all hold."""
     instance: Name
     """Unit and directory on the hosts; by default the app's name."""
+    require: Literal["any", "enrolled"] = "any"
+    """Which hosts are used: any, or only those that check orders themselves."""
     admit: AdmitSpec = AdmitSpec()
     """Whose releases may enter."""
     service: ServiceSpec = ServiceSpec()

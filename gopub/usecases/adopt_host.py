@@ -88,6 +88,7 @@ async def adopt(
         if not do or not found.meant:
             return found
         verb: Verb = "disown" if undo else "adopt"
+        read_env_state(ports.journal, project.spec.app, env)  # so that hosts which remember the journal are told of it
 
         async def one(name: str) -> Record:
             return await _order(ports, found.facts[name], verb, project.spec.app, env, reason)
@@ -104,7 +105,8 @@ async def adopt(
 async def _order(ports: Ports, facts: HostFacts, verb: Verb, app: str, env: str, reason: str) -> Record:
     host = next(host for host in ports.hosts if host.name == facts.host)
     order = Order(verb, facts.host, facts.machine_id, ports.environment.instance, app, env,
-                  reason="".join(char if char.isprintable() else " " for char in reason)[:300])  # fmt: skip
+                  reason="".join(char if char.isprintable() else " " for char in reason)[:300],
+                  journal=ports.journal.head.said())  # fmt: skip
     return await (await ports.fleet.channel(host)).run(order)
 
 

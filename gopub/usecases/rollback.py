@@ -208,7 +208,7 @@ def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, Hos
 def _spool(kit: Kit) -> Journal:
     stamp = datetime.fromtimestamp(SystemClock().now(), UTC).strftime("%Y%m%dT%H%M%S%f")
     path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
-    return open_journal(str(path), SystemClock())
+    return open_journal(str(path), SystemClock(), spool=True)
 
 
 def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: Wish) -> Run:

@@ -206,7 +206,7 @@ def _verdict(of: Scene) -> Iterator[str]:
     state = of.state
     if state.verdict is None:
         return
-    view = verdict_view(state.verdict)
+    view = verdict_view(state.verdict, state.plan.unpinned if state.plan else ())
     says = view.says if view.proof else f"{view.kind} by rule {view.rule}: {view.reason}"
     turned = state.closed or state.back
     if turned is not None and turned.reason not in ("", state.verdict.reason):
@@ -313,6 +313,8 @@ def _step_stands(of: Scene, step: PlannedStep) -> str:
 def _hosts(of: Scene) -> Iterator[str]:
     if of.state.plan is not None:
         yield host_table(of.state, of.entries)
+        if unpinned := of.state.plan.unpinned:
+            yield f"Unpinned, no key there checks who orders: {shown(names(unpinned))}"
 
 
 def _figures(state: State) -> Iterator[str]:

@@ -39,6 +39,12 @@ class EnvView:
         """Whether a host or an edge is owed, by the env itself or by what is under way."""
         return bool(self.owed_edges or self.owed_hosts or (self.active and self.active.owed))
 
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """The hosts that do not check who orders, by the plan of what is under way, else by the last one."""
+        told = self.active or self.last
+        return told.unpinned if told else ()
+
     def to_json(self) -> dict[str, Json]:
         """As `gopub status --json` has it; ``damaged`` is there only where something is."""
         row: dict[str, Json] = {

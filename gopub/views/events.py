@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from gopub.journal import events as ev
 from gopub.spec.decides import IS_THE_PROJECTS
+from gopub.views.plan import say_unpinned
 from gopub.views.verdict import because, verdict_view
 
 
@@ -25,7 +26,8 @@ def tell(event: ev.Event, judged: ev.Judged | None = None) -> str | None:  # noq
         case ev.Planned(plan=plan):
             steps = " → ".join(step.says for step in plan.steps)
             overruled = "".join(f"; {note}" for note in plan.notes if IS_THE_PROJECTS in note)
-            return f"plan ({plan.mode}): {len(plan.hosts)} hosts; {steps}{overruled}"
+            loose = f", {say_unpinned(plan)}" if plan.unpinned else ""
+            return f"plan ({plan.mode}): {len(plan.hosts)} hosts{loose}; {steps}{overruled}"
         case ev.Waiting():
             return f"waits: {event.why}"
         case ev.HostStaged():
@@ -45,9 +47,9 @@ def tell(event: ev.Event, judged: ev.Judged | None = None) -> str | None:  # noq
             return _tell_step(event, judged)
 
 
-def more(event: ev.Event) -> tuple[str, ...]:
+def more(event: ev.Event, unpinned: Collection[str] = ()) -> tuple[str, ...]:
     """The lines that follow the one of ``tell``: of a verdict, its rule and figures, and what to do next."""
-    return verdict_view(event).lines[1:] if isinstance(event, ev.Judged) else ()
+    return verdict_view(event, unpinned).lines[1:] if isinstance(event, ev.Judged) else ()
 
 
 def stopped(host: str) -> str:

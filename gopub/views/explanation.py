@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gopub.canon import Json
 from gopub.journal import events as ev
@@ -17,12 +17,14 @@ def explanation(entries: Sequence[Entry]) -> list[str]:
     """The lines that `gopub explain` prints; what others wrote adds no line and no control character of its own."""
     lines: list[str] = []
     judged: ev.Judged | None = None
+    unpinned: Collection[str] = ()
     for entry in entries:
         told = tell(entry.event, judged)
         judged = entry.event if isinstance(entry.event, ev.Judged) else judged
+        unpinned = entry.event.plan.unpinned if isinstance(entry.event, ev.Planned) else unpinned
         if told:
             lines.append(f"{entry.when}  {told}")
-        lines += [f"    {detail}" for detail in _details(entry.event)]
+        lines += [f"    {detail}" for detail in _details(entry.event, unpinned)]
     if entries:
         lines.append(f"trace {entries[0].trace or '-'}; {len(entries)} entries, last hash {entries[-1].hash[:16]}")
     return [one_line(line) for line in lines]
@@ -38,7 +40,7 @@ def explanation_json(entries: Sequence[Entry]) -> Json:
     return {"schema_version": 1, "trace": entries[0].trace if entries else "", "entries": shown}
 
 
-def _details(event: ev.Event) -> list[str]:
+def _details(event: ev.Event, unpinned: Collection[str]) -> list[str]:
     match event:
         case ev.Opened():
             asked = f" because {event.reason}" if event.reason else ""
@@ -51,7 +53,7 @@ def _details(event: ev.Event) -> list[str]:
         case ev.HostSwitched(values=values) if values.get("unit.exe_digest"):
             return [f"process {values.get('unit.main_pid')} runs sha256:{values['unit.exe_digest']}"]
         case ev.Judged():
-            view = verdict_view(event)
+            view = verdict_view(event, unpinned)
             beside = [f"shadow policy, which acts on nothing: {view.shadow}"] if view.shadow else []
             return [*view.lines[1:], *beside, *_verdict(view.figures)]
         case _:

@@ -64,6 +64,8 @@ class PastView:
     owed: tuple[str, ...] = ()
     owed_edges: tuple[str, ...] = ()
     damage: GopubError | None = None
+    unpinned: tuple[str, ...] = ()
+    """Hosts that did not check who orders."""
 
     def to_json(self) -> dict[str, Json]:
         """As `gopub history --json` has it; ``damaged`` is there only where something is."""
@@ -83,6 +85,7 @@ class PastView:
             "seconds": self.seconds,
             "owed": list(self.owed),
             "owed_edges": list(self.owed_edges),
+            "unpinned": list(self.unpinned),
         }
         return {**row, "damaged": f"{self.damage.code} {self.damage.problem}"} if self.damage else row
 
@@ -92,7 +95,7 @@ def past_view(
 ) -> PastView:
     """What both streams tell of it; ``outcome`` is how it stands by its own, empty where nobody can tell."""
     history = [entry.event for entry in entries]
-    opened, closed, judged = (last_of(history, kind) for kind in (ev.Opened, ev.Closed, ev.Judged))
+    opened, closed, judged, planned = (last_of(history, kind) for kind in (ev.Opened, ev.Closed, ev.Judged, ev.Planned))
     opened = opened if isinstance(opened, ev.Opened) else ev.Opened("", told.app, told.env, told.release, "")
     over = closed if isinstance(closed, ev.Closed) else None
     ended = next((entry.at for entry in entries if isinstance(entry.event, ev.Closed)), told.ended)
@@ -113,6 +116,7 @@ def past_view(
         owed=over.owed if over else (),
         owed_edges=over.owed_edges if over else (),
         damage=damage,
+        unpinned=planned.plan.unpinned if isinstance(planned, ev.Planned) else (),
     )
 
 

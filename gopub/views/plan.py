@@ -34,6 +34,13 @@ def plan_lines(plan: Plan) -> list[str]:
     return lines + [f"  note: {note}" for note in plan.notes]
 
 
+def say_unpinned(plan: Plan) -> str:
+    """``unpinned``, or which of the hosts are; empty where each of them checks who orders."""
+    if len(plan.unpinned) == len(plan.hosts):
+        return "unpinned"
+    return f"unpinned: {names(plan.unpinned)}" if plan.unpinned else ""
+
+
 def _gate(step: PlannedStep) -> str:
     between = f", between {step.between}" if step.between else ""
     return between + (f", approved by {step.approve}" if step.approve else "")

@@ -62,7 +62,7 @@ def say_progress(progress: Progress, event: ev.Event, judged: ev.Judged | None =
         return ()
     if progress.plan and isinstance(event, ev.HostSwitched) and event.track != "canary":
         told = f"{event.host} is back on {named(progress.plan, event.to)}" if event.to else stopped(event.host)
-    return (f"{told}{_of_how_many(progress, event)}", *more(event))
+    return (f"{told}{_of_how_many(progress, event)}", *more(event, progress.plan.unpinned if progress.plan else ()))
 
 
 def _of_how_many(progress: Progress, event: ev.Event) -> str:

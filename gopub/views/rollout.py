@@ -53,6 +53,8 @@ class RolloutView:
     dead_edges: Mapping[str, str] = field(default_factory=dict)
     back: str = ""
     damaged: str = ""
+    unpinned: tuple[str, ...] = ()
+    """Hosts that do not check who orders."""
 
     def to_json(self) -> dict[str, Json]:
         """As `gopub status --json` has it."""
@@ -72,6 +74,7 @@ class RolloutView:
             "driver": self.driver.name or None,
             "driver_alive": self.driver.alive,
             "owed": list(self.owed),
+            "unpinned": list(self.unpinned),
             "dead_edges": dict(self.dead_edges),
             "going_back": self.back or None,
         }
@@ -79,6 +82,7 @@ class RolloutView:
 
 def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: Driver, now: float) -> RolloutView:
     """The rollout as its journal tells it, with what people asked of it and who sits on it."""
+    unpinned = state.plan.unpinned if state.plan else ()
     return RolloutView(
         rollout,
         version=state.release_version,
@@ -88,11 +92,12 @@ def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: 
         waiting=state.waiting,
         held=hold_view(state, hold_of(asked)),
         until=standing(state, asked, now).until,
-        verdict=verdict_view(state.verdict) if state.verdict else None,
+        verdict=verdict_view(state.verdict, unpinned) if state.verdict else None,
         driver=driver,
         owed=state.owed,
         dead_edges={edge: said for edge, said in state.acks.items() if said != "ok"},
         back=because(state.verdict, state.back.reason) if state.back else "",
+        unpinned=unpinned,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
 from gopub.units import say_about, say_seconds
-from gopub.views.amounts import day
+from gopub.views.amounts import day, names
 from gopub.views.env import EnvView
 from gopub.views.history import PastView, past_says
 from gopub.views.rollout import RolloutView
@@ -21,7 +21,8 @@ def cells(row: EnvView) -> tuple[str, ...]:
 def notes(row: EnvView) -> list[str]:
     """What a cell is too small for: the last verdict, dead edges, why hosts are owed, how the last rollout ended."""
     owed = [f"{name} is owed: {why}" for name, why in row.owed_hosts.items()]
-    said = [*_of_active(row.active), *owed, *_of_last(row.last)]
+    loose = [f"unpinned, no key there checks who orders: {names(row.unpinned)}"] if row.unpinned else []
+    said = [*_of_active(row.active), *owed, *_of_last(row.last), *loose]
     return [one_line(f"{row.app} in {row.env}: {line}") for line in said]
 
 

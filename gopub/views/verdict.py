@@ -5,7 +5,7 @@ What is kept with a verdict is JSON of this gopub or an older one: a figure that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -90,8 +90,8 @@ class VerdictView:
         return tuple(filter(None, (self.says, self.proof, self.todo and f"next: {self.todo}")))
 
 
-def verdict_view(judged: ev.Judged) -> VerdictView:
-    """The verdict as it is told."""
+def verdict_view(judged: ev.Judged, unpinned: Collection[str] = ()) -> VerdictView:
+    """The verdict as it is told; ``unpinned`` are the plan's hosts that do not check who orders."""
     record = cast("Tree", judged.record.get("record") or {})
     seen = cast("Tree", record.get("observation") or {})
     figures = _figures(seen) if seen else None
@@ -101,7 +101,9 @@ def verdict_view(judged: ev.Judged) -> VerdictView:
     if (whole := whole_of(judged)) is None:
         return known
     try:
-        return replace(view, says=sentence(whole), proof=_proof(whole), todo=advice(whole), matter=_matter(whole))
+        return replace(
+            view, says=sentence(whole), proof=_proof(whole, unpinned), todo=advice(whole), matter=_matter(whole)
+        )
     except (ArithmeticError, ValueError, OSError):  # a time or a count that no judge writes: it was changed
         return known
 
@@ -131,10 +133,12 @@ def _without_counts(kept: Json) -> Json:
     return {**kept, "observation": {name: value for name, value in seen.items() if name not in _COUNTS}}
 
 
-def _proof(record: VerdictRecord) -> str:
-    """The rule and its figures: what the sentence leaves out."""
-    verdict, hosts = record.verdict, names([host.host for host in record.observation.hosts])
-    on = f", canary {hosts}" if hosts else ""
+def _proof(record: VerdictRecord, unpinned: Collection[str]) -> str:
+    """The rule and its figures, and on which hosts nothing but SSH says who ordered: what the sentence leaves out."""
+    verdict, hosts = record.verdict, [host.host for host in record.observation.hosts]
+    loose = [name for name in hosts if name in unpinned]
+    which = "" if len(loose) == len(hosts) else f"{names(loose)} "
+    on = f", canary {names(hosts)}{f' ({which}unpinned)' if loose else ''}" if hosts else ""
     return f"{verdict.kind} by rule {verdict.rule}{on}: {verdict.reason}"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gopub.errors import GopubError
+from gopub.fleet.enrolled import Enrolment
 from gopub.fleet.facts import HostFacts, ReleaseDir, UnitFacts
 from gopub.fleet.host import Host
 from gopub.fleet.orders import Order, Record
@@ -40,6 +41,9 @@ class MemoryHost:
     """It answers once this is set."""
     bad: frozenset[str] = frozenset()
     history: list[str] = field(default_factory=list)
+    enrolled: bool = False
+    memory: list[str] = field(default_factory=list)
+    """Lines of what an enrolled host remembers of the journal."""
 
     def facts(self) -> HostFacts:
         """As the host program would tell them."""
@@ -58,19 +62,25 @@ class MemoryHost:
             token=self.token,
             n=self.n,
             unit=unit if current else UnitFacts(),
+            enrolled=Enrolment((self.name,), ("lab",), 1, "0" * 64, ()) if self.enrolled else None,
         )
 
     def answer(self, order: Order) -> Record:
         """Fence, then do."""
         if order.machine_id != self.machine_id:
             return self._record(order, "GP434", "another machine")
+        if order.verb == "heads":
+            values = {f"head.{n}": line for n, line in enumerate(self.memory)}
+            return Record(self.name, "heads", 0, "", 0, ok=True, changed=False, values=values)
         if order.verb == "status":
+            self._remember(order)
             return self._proof(order)
         refused = self._fence(order)
         if refused:
             return refused
         if order.n in self.answered and order.epoch == self.epoch:
             return replace(self.answered[order.n], changed=False)
+        self._remember(order)
         record = self._do(order)
         self.answered[order.n] = record
         return record
@@ -84,6 +94,17 @@ class MemoryHost:
             return self._record(order, "GP433", "n is over")
         self.epoch, self.token, self.n = order.epoch, order.token, order.n
         return None
+
+    def _remember(self, order: Order) -> None:
+        """As heads.sh does it."""
+        if not (self.enrolled and order.journal):
+            return
+        seq, _, rest = order.journal.partition(":")
+        said, _, rollout = rest.partition(":")
+        last = self.memory[-1].split(" ") if self.memory else ["", "0", ""]
+        if last[1:3] != [seq, said] and (order.verb != "status" or int(seq) > int(last[1])):
+            at = f"2026-11-30T00:{len(self.memory) // 60:02}:{len(self.memory) % 60:02}Z"
+            self.memory.append(f"{at} {seq} {said} {order.epoch} {order.verb} - {rollout or '-'}")
 
     def _do(self, order: Order) -> Record:
         self.history.append(f"{order.verb} {order.folder}")
@@ -152,14 +173,15 @@ class MemoryChannel:
         return Result(tuple(argv), 1, b"", b"not in memory")
 
     async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:
-        """No host in memory is enrolled."""
+        """Nothing runs in memory."""
         del order
         return await self.exec(argv, stdin, timeout=timeout)
 
     async def enrolled(self, *, timeout: float = 30.0) -> bool:
-        """No host in memory is."""
+        """Whether it checks orders."""
+        self._reach()
         del timeout
-        return False
+        return self.machine.enrolled
 
     async def close(self) -> None:
         """Nothing to end."""

@@ -22,7 +22,7 @@ from gopub.release.model import EnvironmentFiles, Release, TargetFiles
 from gopub.rollout import back, seat, settle, stage, switch
 from gopub.rollout import reach as reach_box
 from gopub.rollout.box import box
-from gopub.rollout.close import close
+from gopub.rollout.close import close_promoted
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
 from gopub.rollout.turn import turn_around
@@ -92,6 +92,9 @@ class MortalJournal(Journal):
 class World:
     """Hosts, an edge and a journal that outlive drivers."""
 
+    enrolled = False
+    """Whether its hosts are, from the start."""
+
     def __init__(self, path: Path, count: int = 4, stable: str = OLD, journal: str = "") -> None:
         self.clock = ManualClock()
         self.journal = open_journal(journal or str(path / "journal.db"), self.clock)
@@ -99,7 +102,8 @@ class World:
         self.stable = stable
         self.old, self.new = f"{stable[:12]}-{'1' * 12}", f"{NEW[:12]}-{RENDER[:12]}"
         self.machines = {
-            n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7) for n in self.names
+            n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7, enrolled=self.enrolled)
+            for n in self.names
         }
         self.router: MemoryRouter | MemoryEdges = MemoryRouter()
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
@@ -131,7 +135,10 @@ class World:
 
     def plan(self) -> Plan:
         planned = tuple(
-            PlannedHost(n, f"{n}:8080", f"id-{n}", "linux/amd64", RENDER, self.old, "0" * 64) for n in self.names
+            PlannedHost(
+                n, f"{n}:8080", f"id-{n}", "linux/amd64", RENDER, self.old, "0" * 64, pinned=self.machines[n].enrolled
+            )
+            for n in self.names
         )
         steps = (PlannedStep(0, ("app1",), 2500, 1.0), PlannedStep(1, ("app1", "app2"), 5000, 1.0))
         wanted, stable = ReleaseRef(NEW, "2"), ReleaseRef(self.stable, "1")
@@ -204,8 +211,7 @@ async def chart(run: Run, verdict: str) -> None:
         if run.state.back:
             break
     await settle.settle(run)
-    if run.state.phase is Phase.SETTLING:
-        close(run, Outcome.PROMOTED, "")
+    await close_promoted(run)
     await back.go_back(run)
 
 

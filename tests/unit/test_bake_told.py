@@ -63,7 +63,7 @@ def test_the_figures_under_it_raise_no_alarm_either(world):
     at = next(number for number, line in enumerate(lines) if "are not in yet" in line)
     assert "no edge" not in lines[at + 1]
     because = f"no data: the edges have counted no answer of the canary release {NEW[:12]} so far"
-    assert lines[at + 1].strip() == f"HOLD by rule 2, canary app1: {because}"
+    assert lines[at + 1].strip() == f"HOLD by rule 2, canary app1 (unpinned): {because}"
 
 
 def test_after_it_something_is(world):

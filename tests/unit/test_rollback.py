@@ -19,7 +19,7 @@ from gopub.journal.adopt import adopt, spools
 from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.journal.reading import read_state
 from gopub.journal.seat import Seat
-from gopub.journal.store import Journal
+from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, Plan
 from gopub.rollout import reach, stage, switch
@@ -28,6 +28,7 @@ from gopub.rollout.run import Run
 from gopub.rollout.seat import start
 from gopub.rollout.wish import Wish
 from gopub.usecases import rollback
+from gopub.usecases.audit import judged, memories
 from gopub.usecases.recover import active
 from gopub.wiring import settings
 from gopub.wiring.backends import BACKENDS
@@ -140,6 +141,35 @@ def test_a_journal_that_somebody_holds_locked_is_told_later(world: Canary, tmp_p
     assert world.env().active == ""
     assert _outcome(journal) is Outcome.ROLLED_BACK
     assert world.env().quarantine == {NEW}, "the canary was the bad one, though most hosts ran the other"
+
+
+class Enrolled(Canary):
+    """The same, on hosts that remember the journal."""
+
+    enrolled = True
+
+
+@pytest.mark.parametrize("telling", [False, True], ids=["of a spool nothing is told", "control: it is"])
+def test_a_rollback_beside_the_journal_is_no_history_that_was_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, telling: bool
+) -> None:
+    in_memory(monkeypatch)
+    world = Enrolled(tmp_path)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setattr(rollback, "LOCKED", 0.1)
+    if telling:
+        monkeypatch.setattr(rollback, "open_journal", lambda path, clock, **_: open_journal(path, clock))
+    remembered = len(world.machines["app1"].memory)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        back(world)
+        somebody.rollback()
+    assert (len(world.machines["app1"].memory) > remembered) is telling
+    journal = settings.journal()
+    assert adopt(journal, world.kits) == 1
+    found = judged(journal, asyncio.run(memories(world.ports(), "hello", "lab")))
+    assert bool(found.failed) is telling, found.lines()
+    journal.close()
 
 
 def test_control_a_journal_in_order_is_written_itself(world: Canary):

@@ -19,6 +19,7 @@ from gopub.journal.store import Journal
 from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome
 from gopub.rollout.back import go_back
+from gopub.usecases.audit import judged, memories
 from tests.support.rollout_world import World, chart, drive, in_memory
 
 
@@ -46,6 +47,23 @@ def lost(world: World, after: int, lasts: int = 1000) -> None:
     run = world.driver(FailingJournal(world.journal, after, lasts))
     asyncio.run(chart(run, "good"))
     assert set(world.running().values()) == {world.old}
+
+
+class Enrolled(World):
+    """On hosts that remember the journal."""
+
+    enrolled = True
+
+
+@pytest.mark.parametrize("after", [6, 10, 14])
+def test_what_the_journal_learned_late_is_no_history_that_was_rewritten(tmp_path, after):
+    world = Enrolled(tmp_path)
+    lost(world, after)
+    before = world.journal.verify()
+    assert adopt(world.journal, world.kits) == 1
+    assert world.journal.verify() > before, "control: entries came that no host was told of"
+    found = judged(world.journal, asyncio.run(memories(world.ports(), "hello", "lab")))
+    assert found.failed is None, found.lines()
 
 
 def appends(tmp_path) -> int:

@@ -22,6 +22,7 @@ OF_RELEASE = """\
     inventory: release.ini
     hosts: role=release
     instance: of-release
+    require: enrolled
     admit:
       signed: [{identity: release, issuer: "https://release", trust: release}]
       provenance: {repository: "https://release/x", ref: release, builder: release, level: 1}
@@ -76,6 +77,7 @@ OF_PROJECT = (
     .replace("burn: article", "burn: multiwindow")
     .replace("article", "default")
     .replace("latency: header", "latency: auto")
+    .replace("require: enrolled", "require: any")
     .replace("1001", "1002")
     .replace("[spdx]", "[cyclonedx]")
     .replace("AGPL-*", "GPL-*")

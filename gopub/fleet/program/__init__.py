@@ -7,7 +7,7 @@ from importlib.resources import files
 
 COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
 PARTS = (*COMMON, "host")
-ENROLLED = (*COMMON, "signed", "away", "roles", "pinned")
+ENROLLED = (*COMMON, "signed", "heads", "away", "roles", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"

@@ -33,7 +33,11 @@ leave_inbox() {
 carry_out() {
     case $verb in
     facts) tell_facts ;;
-    status) do_status ;;
+    status)
+        remember_head
+        do_status
+        ;;
+    heads) do_heads ;;
     # further verbs that change nothing stand here, each a line
     stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
     *) fail GP473 "'$verb' is no verb of this program" ;;
@@ -65,6 +69,7 @@ let_in() {
     adopt | disown)
         fresh_once
         bind
+        remember_head
         return
         ;;
     esac
@@ -75,6 +80,7 @@ let_in() {
 key=$signer_key"
     intend
     accepted=1
+    remember_head
 }
 
 tell_facts() {
