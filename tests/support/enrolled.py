@@ -73,7 +73,14 @@ class EnrolledHost:
 
     def text(self) -> str:
         """The program, with its paths below the folder; what needs root or systemd is left to the lab."""
-        text = program.enrolled()
+        return self.here(program.enrolled())
+
+    def plain(self) -> str:
+        """The program that is sent to a host that is not enrolled, in the same folder."""
+        return self.here(program.text())
+
+    def here(self, text: str) -> str:
+        """A program with its paths below the folder."""
         for there, here in {
             "ETC=/etc/gopub": f"ETC={self.folder}/etc",
             "KEPT=/var/lib/gopub": f"KEPT={self.folder}/var",
@@ -85,7 +92,7 @@ class EnrolledHost:
             "    needs_root\n": "",
             "unit_file=/etc/systemd/system/": f"unit_file={self.folder}/systemd/",
         }.items():
-            assert there in text, there
+            assert there in program.enrolled(), there
             text = text.replace(there, here)
         return text
 

@@ -136,6 +136,7 @@ REFUSED: dict[str, tuple[str, Change]] = {
     "no signature": ("GP462", lambda host, head: _line(host, head, b"")),
     "not Base64": ("GP462", lambda host, head: _line(host, head, b"%%%%")),
     "a shell's words": ("GP462", lambda host, head: _line(host, head, b"$(id)`id`")),
+    "a line of 64 KiB": ("GP462", lambda host, head: _line(host, head, b"a " * 32_000)),
     "a word more": ("GP462", lambda _, head: head.replace(b"\n", b" x\n", 1)),
     "two spaces": ("GP462", lambda _, head: head.replace(b"=1 ", b"=1  ", 1)),
     "of a table": ("GP462", _table),
@@ -181,6 +182,22 @@ def test_what_nobody_believed_signed_is_refused_and_nothing_is_changed(
     assert not (host.folder / "opt/orders/.gopub/state").exists()
     assert list((host.folder / "run").iterdir()) == []
     assert host.ask(head, shell=shell).ok, "control: unchanged it is carried out"
+
+
+def test_no_address_is_fetched_but_the_one_that_was_signed(host: EnrolledHost, shell: str) -> None:
+    """Root's own curl, sent to where a thief of the SSH key likes: the file that it is told stands in for it here."""
+    there = host.folder / "fetched"
+    text = host.text().replace("command -v curl", f"touch {there}; command -v curl")
+    order = host.order("stage", release="a" * 64, render="b" * 64,
+                       digests={"archive": "0" * 64, "binary": "1" * 64, "files": "2" * 64},
+                       arguments={"url": "http://127.0.0.1:9/signed", "archive_size": "9"})  # fmt: skip
+    head = signed_lines(order, host.key, host.given(order))
+    changed = head.replace(b"/signed", b"/stolen")
+    assert host.ask(changed, shell=shell, text=text).code == "GP462"
+    assert host.ask(order.lines(), shell=shell, text=text).code == "GP460"
+    assert not there.exists()
+    assert host.ask(head, shell=shell, text=text).code == "GP423"
+    assert there.exists(), "control"
 
 
 def test_a_verb_that_there_is_not(host: EnrolledHost, shell: str) -> None:

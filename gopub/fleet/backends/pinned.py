@@ -18,7 +18,7 @@ from gopub.telemetry import log
 STALE = frozenset({"GP463", "GP464"})
 """Refusals of a nonce: asked for a new one, the same order counts."""
 ONCE: frozenset[Verb] = frozenset({"adopt", "disown", "table-put"})
-"""Verbs without a fence: each order has a token of its own, whose nonce counts once."""
+"""Verbs without a fence: who has no seat orders them under a token of their own, with a nonce for that alone."""
 WITHOUT: frozenset[Verb] = frozenset({"facts", "status", "logs", "table-get", "heads"})
 """Verbs that change nothing, and need no nonce."""
 MOST_NONCES = 64
@@ -99,7 +99,9 @@ class Pinned:
     def _whole(self, order: Order) -> Order:
         """With what the caller left to us: the machine id, and for an order without a fence a token of its own."""
         order = replace(order, machine_id=order.machine_id or self.machine_id)
-        return replace(order, epoch=0, token=secrets.token_hex(16)) if order.verb in ONCE else order
+        if order.verb in ONCE and not order.token:
+            return replace(order, epoch=0, token=secrets.token_hex(16))
+        return order
 
     def _note(self, asked: Order, record: Record) -> None:
         # At that place lies nothing but the program of an enrolled host; what it refuses it refuses as such a one.

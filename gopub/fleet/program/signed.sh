@@ -30,7 +30,8 @@ o_admission_expires='' o_admission_level='' o_admission_verifier='' o_admission_
 # take_in: the first bytes of standard input in a file of root's, its first line in $first.
 take_in() {
     [ -d "$RUN" ] || mkdir -m 700 "$RUN"
-    work=$(umask 077 && mktemp -d "$RUN/order.XXXXXX") || fail GP448 "cannot write below $RUN"
+    work=$RUN/order.$$ # nobody but root makes one there; what a process of that number left is nothing any more
+    mkdir -m 700 "$work" 2>/dev/null || { rm -rf "$work" && mkdir -m 700 "$work"; } || fail GP448 "cannot write below $RUN"
     timeout "$PATIENCE" head -c "$MOST_HEAD" >"$work/in" || {
         [ $? -ne 124 ] || fail GP462 "neither $MOST_HEAD bytes nor an end came within ${PATIENCE}s"
         fail GP448 "cannot write below $RUN"
@@ -50,6 +51,7 @@ verify_order() {
     gopub-sig=1\ *) ;;
     *) fail GP460 "the order is not signed, and this host is enrolled" ;;
     esac
+    [ ${#first} -le 400 ] || fail GP462 "the line of the signature has ${#first} characters" # to cut one is quadratic
     signature=${first##* } signer_key=${first#* }
     signer_key=${signer_key%% *}
     [ "$first" = "gopub-sig=1 $signer_key $signature" ] && is_fingerprint "$signer_key" ||
@@ -62,8 +64,9 @@ verify_order() {
     *) fail GP462 "the order has no empty line within $MOST_HEAD bytes: it was cut, or is none" ;;
     esac
     command -v openssl >/dev/null || fail GP478 "this host has no program 'openssl'"
-    printf '%s\n' "$signature" | base64 -d >"$work/sig" 2>/dev/null ||
-        fail GP462 "the signature is not written in Base64"
+    base64 -d >"$work/sig" 2>/dev/null <<END || fail GP462 "the signature is not written in Base64"
+$signature
+END
     openssl dgst -sha256 -verify "$ETC/keys/controller/$signer_key.pem" -signature "$work/sig" "$work/order" >/dev/null 2>&1 ||
         fail GP462 "the signature does not fit the order: key $signer_key did not sign these lines"
 }

@@ -1,0 +1,148 @@
+"""The key of orders: named by the ssh connection, opened once, kept in the kit, and refused where it is another's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from gopub.errors import GopubError
+from gopub.evidence.keys import KeySigner
+from gopub.evidence.roles import Role, Roles, sign_roles
+from gopub.fleet.backends.ssh import Ssh, SshFleet
+from gopub.fleet.orders import Order
+from gopub.fleet.signed import DOMAIN, lines_v2, signed_lines
+from gopub.journal.kit import Kit, read_kit, write_kit
+from gopub.spec.connections import parse_connections
+from gopub.wiring.backends import BACKENDS
+from gopub.wiring.order_keys import open_order_key
+from gopub.wiring.outside import open_fleet
+from tests.support.enrolled import fresh_signer
+from tests.support.rollout_world import World, in_memory
+
+
+@pytest.fixture
+def signers() -> dict[Role, KeySigner]:
+    return {role: fresh_signer() for role in Role}
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, signers: dict[Role, KeySigner]) -> Ssh:
+    """A connection whose key has a passphrase, beside a list of roles."""
+    for role, signer in signers.items():
+        lock = serialization.BestAvailableEncryption(b"open sesame")
+        pem = signer.private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
+        (tmp_path / role).write_bytes(pem)
+        (tmp_path / role).chmod(0o600)
+    holders = tuple((role, signer.public) for role, signer in signers.items())
+    signed = sign_roles(Roles(3, "2037-11-30T12:00:00Z", holders), signers[Role.ROOT])
+    (tmp_path / "roles").write_text(signed.text)
+    (tmp_path / "word").write_text("open sesame\n")
+    text = "ssh: {kind: ssh, sign: {key: controller, passphrase: {file: word}, roles: roles}}\n"
+    made = parse_connections(text, "connections.yaml", tmp_path, BACKENDS)["ssh"]
+    assert isinstance(made, Ssh)
+    return made
+
+
+def with_key(ssh: Ssh, path: Path) -> Ssh:
+    assert ssh.sign
+    return ssh.model_copy(update={"sign": ssh.sign.model_copy(update={"key": path})})
+
+
+def test_a_fleet_signs_where_its_connection_names_the_key(ssh: Ssh, signers: dict[Role, KeySigner]) -> None:
+    fleet = open_fleet(ssh)
+    assert isinstance(fleet, SshFleet)
+    assert fleet.orders
+    assert fleet.orders.fingerprint == signers[Role.CONTROLLER].public.fingerprint
+    plain = open_fleet(Ssh())
+    assert isinstance(plain, SshFleet)
+    assert plain.orders is None
+
+
+@pytest.mark.parametrize("role", [Role.RELEASE, Role.ADMISSION, Role.ROOT])
+def test_a_key_of_another_role_signs_no_order(ssh: Ssh, tmp_path: Path, role: Role) -> None:
+    with pytest.raises(GopubError, match=rf"GP483 key .* is no controller in list 3 of roles: it is {role}"):
+        open_fleet(with_key(ssh, tmp_path / role))
+
+
+def test_a_key_that_no_list_names_signs_no_order(ssh: Ssh, tmp_path: Path) -> None:
+    key = fresh_signer().private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (tmp_path / "stranger").write_bytes(key)
+    (tmp_path / "stranger").chmod(0o600)
+    with pytest.raises(GopubError, match=r"GP483 key .* is no controller in list 3 of roles\n"):
+        open_fleet(with_key(ssh, tmp_path / "stranger"))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code"),
+    [
+        (lambda folder: (folder / "controller").unlink(), "GP300"),
+        (lambda folder: (folder / "controller").chmod(0o644), "GP301"),
+        (lambda folder: (folder / "word").write_text("open barley\n"), "GP300"),
+        (lambda folder: (folder / "word").unlink(), "GP142"),
+        (lambda folder: (folder / "roles").unlink(), "GP334"),
+        (lambda folder: (folder / "roles").write_text("serial=3\n"), "GP332"),
+    ],
+    ids=["no key", "open to others", "wrong passphrase", "no passphrase", "no list", "half a list"],
+)
+def test_a_key_that_cannot_be_used_is_told_before_anybody_is_asked(
+    ssh: Ssh, tmp_path: Path, breaks: Callable[[Path], object], code: str
+) -> None:
+    breaks(tmp_path)
+    with pytest.raises(GopubError) as caught:
+        open_fleet(ssh)
+    assert caught.value.code == code
+
+
+def test_a_kit_signs_as_its_rollout_did(ssh: Ssh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory(monkeypatch)
+    world = World(tmp_path / "world")
+    plan, hosts = world.driver().plan, world.ports().hosts
+    path = write_kit(tmp_path, Kit(1, plan, hosts, world.environment, fleet=ssh))
+    assert "open sesame" not in path.read_text()
+    kept = read_kit(tmp_path, plan.app, plan.env, BACKENDS)
+    assert kept.fleet == ssh
+    fleet = open_fleet(kept.fleet)
+    assert isinstance(fleet, SshFleet)
+    assert fleet.orders
+
+
+def test_a_connection_without_a_key_is_written_as_before() -> None:
+    assert "sign" not in Ssh().model_dump(mode="json")
+
+
+def test_what_is_signed_is_what_is_sent(ssh: Ssh, signers: dict[Role, KeySigner]) -> None:
+    signing = ssh.signing()
+    assert signing
+    key = open_order_key(signing)
+    order = Order("stage", "h1", "m", "orders", "orders", "prod", 3, "ab", 1, arguments={"url": "https://s/x?token=1"},
+                  admission={"serial": "6"}, journal="7:ab")  # fmt: skip
+    head = signed_lines(order, key, "cd" * 16)
+    first, _, lines = head.partition(b"\n")
+    assert lines == lines_v2(order, "cd" * 16)
+    assert lines.startswith(b"gopub=2\nverb=stage\n")
+    assert lines.endswith(b"journal=7:ab\nadmission.serial=6\n\n")
+    assert b"arg.url=https://s/x?token=1\n" in lines
+    word, fingerprint, signature = first.decode().split(" ")
+    assert (word, fingerprint) == ("gopub-sig=1", key.fingerprint)
+    public = signers[Role.CONTROLLER].public
+    assert public.accepts(base64.b64decode(signature), digest=hashlib.sha256(DOMAIN + lines).digest())
+    assert not public.accepts(base64.b64decode(signature), digest=hashlib.sha256(lines).digest()), "control"
+    assert order.lines().startswith(b"gopub=1\n")
+    assert b"admission" not in order.lines() and b"journal" not in order.lines(), "a host of before knows no such key"
+
+
+def test_an_order_that_no_host_would_read_is_not_sent(ssh: Ssh) -> None:
+    signing = ssh.signing()
+    assert signing
+    key = open_order_key(signing)
+    with pytest.raises(GopubError, match=r"GP419 .* has .* bytes, a host takes 65536"):
+        signed_lines(Order("stage", "h1", "m", "o", "o", "prod", reason="x" * 65536), key)
+    with pytest.raises(GopubError, match=r"GP419 .* control character"):
+        signed_lines(Order("stage", "h1", "m", "o", "o", "prod", journal="7:ab\nverb=stop"), key)
