@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gopub.cli import enrolling
+from gopub.cli import enrolling, rooting
 from gopub.cli.saying import say, say_document
 from gopub.errors import UsageError
 
@@ -17,6 +17,10 @@ app = typer.Typer(no_args_is_help=True, help="Hosts: enrolled ones, and those on
 app.command("enroll")(enrolling.enroll)
 app.command("unenroll")(enrolling.unenroll)
 app.command("list")(enrolling.show)
+app.command("rotate")(rooting.rotate)
+app.command("revoke")(rooting.revoke)
+app.command("upgrade")(rooting.upgrade)
+app.command("roles")(rooting.roles)
 
 
 @app.command()

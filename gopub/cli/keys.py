@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gopub.cli.saying import say, say_document
-from gopub.errors import PartialError, UsageError
+from gopub.errors import UsageError
 
 if TYPE_CHECKING:
     from gopub.evidence.keys import PublicKey
     from gopub.evidence.roles import Role, Roles
-    from gopub.usecases.make_keys import Made
+    from gopub.usecases.root_lists import Made
 
 app = typer.Typer(no_args_is_help=True, help="Key pairs by role, and the signed list of who holds which.")
 _UNCHECKED = "not checked: name the root with --root"
@@ -66,8 +66,13 @@ def sign(
     passphrase: Annotated[str, _PASSPHRASE] = "",
 ) -> None:
     """Add a root's signature to a list; one that was pending takes its place when enough have signed."""
-    from gopub.usecases.make_keys import sign_file
+    from gopub.usecases.root_lists import sign_file
+    from gopub.usecases.upgrade_hosts import is_word, sign_word
 
+    if is_word(file):
+        sign_word(file, roots or (), passphrase=_opens(passphrase))
+        say(f"{file}: enough have signed")
+        return
     _say_made(sign_file(file, roots or (), passphrase=_opens(passphrase)))
 
 
@@ -106,11 +111,7 @@ def _say_made(made: Made) -> None:
     roles = made.signed.roles
     say(f"{made.file}: serial {roles.serial}, until {roles.expires}")
     if made.lacks:
-        raise PartialError(
-            "GP486",
-            f"the list of roles {roles.serial} is not whole yet: it needs {' and '.join(made.lacks)}",
-            hint=f"take {made.file} to whoever has such a key: gopub keys sign FILE --root FOLDER",
-        )
+        raise made.unsigned
 
 
 def _opens(passphrase: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Protocol
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
+from gopub.fleet.rootline import RootAnswer, RootVerb
 from gopub.fleet.signed import OrderKey
 from gopub.process import Result
 from gopub.spec.kinds import FleetKind, SecretRef
@@ -64,6 +65,13 @@ class HostChannel(Protocol):
         """Whether the host obeys signed orders alone; asked once a connection, remembered.
 
         False where no key of orders is at hand: such a host then refuses whatever is asked of it.
+        """
+
+    async def root(self, verb: RootVerb, said: bytes = b"", *, timeout: float = 120.0) -> RootAnswer | None:  # noqa: ASYNC109
+        """Bring an enrolled host a word of the roots, which needs no key of orders; None where it is not enrolled.
+
+        Raises:
+            GopubError: GP41x; what the host refuses is in its answer.
         """
 
     async def close(self) -> None:

@@ -20,11 +20,13 @@ FORMAT = "2"
 class OrderKey:
     """A key that signs orders: its fingerprint (hex SHA-256), and what signs with it.
 
-    ``sign`` gives the DER signature (ECDSA on P-256) over the SHA-256 of what it is given.
+    ``sign`` gives the DER signature (ECDSA on P-256) over the SHA-256 of what it is given, ``anew`` the key that lies
+    by now where this one was read: keys are rotated while orders are given.
     """
 
     fingerprint: str
     sign: Callable[[bytes], bytes] = field(repr=False)
+    anew: Callable[[], OrderKey] | None = field(default=None, repr=False, compare=False)
 
 
 def lines_v2(order: Order, nonce: str = "") -> bytes:

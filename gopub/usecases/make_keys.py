@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gopub.errors import RefusedError, UsageError
+from gopub.errors import UsageError
 from gopub.evidence.frame import moment
 from gopub.evidence.keys import KeySigner, PublicKey, generate, private_key_in
-from gopub.evidence.roles import MOST, Role, Roles, SignedRoles, load_roles, refuse_before, sign_roles
+from gopub.evidence.roles import MOST, Role, Roles, load_roles, sign_roles
 from gopub.paths import private_folder
+from gopub.usecases.root_lists import Made, laid, next_serial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,8 +22,6 @@ LONGEST = 3650 * 86400.0
 """Seconds for which a list may hold: one that nobody has to sign anew is looked after by nobody."""
 FILE = "roles"
 """The list's name, in the folder of the keys."""
-PENDING = ".pending"
-"""What the name of a list ends with that too few have signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +36,6 @@ class Wanted:
     keep: Collection[Role] = ()
     also: Mapping[Role, Sequence[PublicKey]] = field(default_factory=dict)
     drop: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The list, where it lies, whose keys are new, and who has yet to sign, in words; nobody where it is whole."""
-
-    file: Path
-    signed: SignedRoles
-    fresh: tuple[str, ...]
-    lacks: tuple[str, ...] = ()
 
 
 def make_keys(
@@ -90,55 +79,11 @@ def make_keys(
     fresh = tuple(name for name in places if not private_key_in(folder / name).private.exists())
     pairs = {name: generate(folder / name, passphrase).signer(passphrase) for name in places}
     holders = _holders({name: one.public for name, one in pairs.items()}, named, known, wanted, old)
-    roles = Roles(_serial(folder / FILE, known), moment(clock.now() + lasting), holders, threshold)
+    roles = Roles(next_serial(folder / FILE, known), moment(clock.now() + lasting), holders, threshold)
     may = {*roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
     signers = [*([old] if old else []), *(pairs[name] for name in named), *others]
     signed = sign_roles(roles, *(one for one in signers if one.public in may))
-    return _laid(folder / FILE, signed, known, fresh)
-
-
-def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> Made:
-    """Add signatures to a list; one that was pending takes its place when enough have signed.
-
-    Raises:
-        UsageError: GP334 the list cannot be read, or nobody is named who signs.
-        RefusedError: GP332 it is malformed; GP333 it is no later one than the one that lies beside it; GP311 a key that
-            is neither a root of the list nor of the one that is known.
-        GopubError: GP300, GP301 a key cannot be used.
-    """
-    signed = load_roles(file, pending=True)
-    place = file.with_name(file.name.removesuffix(PENDING))
-    known = load_roles(place).roles if place != file and place.exists() else None
-    if known:
-        refuse_before(signed.roles, known)
-    allowed = {*signed.roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
-    if not roots:
-        problem = "nobody is named who is to sign"
-        raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
-    for folder in roots:
-        root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
-        if root.public not in allowed and place == file:
-            allowed.add(root.public)  # a list by itself does not say who its roots were before
-        if root.public not in allowed:
-            raise RefusedError(
-                "GP311",
-                f"key {root.public.fingerprint[:16]} is no root of this list, nor of the one that is known",
-                hint="compare with: gopub keys show FILE",
-            )
-        signed = signed.with_signature(root)
-    return _laid(place, signed, known, (), pending=place != file)
-
-
-def lacking(signed: SignedRoles, known: Roles | None) -> tuple[str, ...]:
-    """Who has yet to sign a list that takes the place of the one that is known, in words. Pure."""
-    said = []
-    for roles, name in ((known, "of the list before"), (signed.roles, "of this list")):
-        if roles is None or not signed.missing(roles) or (roles is known and known == signed.roles):
-            continue
-        signers = set(signed.signed_by(roles.of(Role.ROOT)))
-        left = ", ".join(one.fingerprint[:16] for one in roles.of(Role.ROOT) if one not in signers)
-        said.append(f"{signed.missing(roles)} more of the roots {name} ({left})")
-    return tuple(said)
+    return laid(folder / FILE, signed, known, fresh)
 
 
 def _roots_named(
@@ -172,13 +117,6 @@ def _refuse_rootless(folder: Path, known: Roles, at_hand: Sequence[KeySigner], o
         raise _rootless(folder, known)
 
 
-def _serial(place: Path, known: Roles | None) -> int:
-    """The next one; a list that is pending has one, too, and may have been signed by somebody."""
-    waiting = place.with_name(place.name + PENDING)
-    last = load_roles(waiting, pending=True).roles.serial if waiting.exists() else 0
-    return max(last, known.serial if known else 0) + 1
-
-
 def _holders(
     pairs: Mapping[str, PublicKey], named: Sequence[str], known: Roles | None, wanted: Wanted, old: KeySigner | None
 ) -> tuple[tuple[Role, PublicKey], ...]:
@@ -195,28 +133,6 @@ def _holders(
     return tuple(holders)
 
 
-def _laid(
-    place: Path, signed: SignedRoles, known: Roles | None, fresh: tuple[str, ...], *, pending: bool = True
-) -> Made:
-    lacks = lacking(signed, known)
-    waiting = place.with_name(place.name + PENDING)
-    if lacks and pending:
-        _write(waiting, signed)
-        return Made(waiting, signed, fresh, lacks)
-    if known and known.serial < signed.roles.serial:
-        _keep(place, known.serial)
-    _write(place, signed)
-    waiting.unlink(missing_ok=True)
-    return Made(place, signed, fresh, lacks)
-
-
-def _keep(place: Path, serial: int) -> None:
-    """Lists that were stay beside: a host that missed one whose roots changed needs it before the next."""
-    kept = place.with_name(f"{place.name}.{serial}")
-    if not kept.exists():
-        kept.hardlink_to(place)
-
-
 def _rootless(folder: Path, known: Roles) -> UsageError:
     return UsageError(
         "GP334",
@@ -224,12 +140,6 @@ def _rootless(folder: Path, known: Roles) -> UsageError:
         hint=f"name the folder of key {known.of(Role.ROOT)[0].fingerprint[:16]}: --root FOLDER, or, where another is to"
         " take its place, --root-before FOLDER",
     )
-
-
-def _write(file: Path, signed: SignedRoles) -> None:
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(signed.text, "ascii")
-    part.replace(file)
 
 
 _ROOTS = ("root", *(f"root-{number}" for number in range(2, MOST + 1)))

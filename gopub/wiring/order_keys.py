@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gopub.errors import RefusedError
 from gopub.evidence.keys import KeySigner, Signer
 from gopub.evidence.roles import Role, load_roles
@@ -30,4 +32,4 @@ def open_order_key(signing: OrderSigning) -> OrderKey:
                 + (f": it is {held}" if held else ""),
                 hint="name the controller's key in `sign` of the ssh connection, or the list that has it",
             )
-    return OrderKey(key.fingerprint, signer.sign)
+    return OrderKey(key.fingerprint, signer.sign, partial(open_order_key, signing))

@@ -13,6 +13,7 @@ from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order
 from gopub.fleet.signed import OrderKey
 from tests.support.enrolled import SHELLS, EnrolledHost, fresh_signer, order_key
+from tests.support.rooted import MACHINE, RootedHost
 
 from .ssh_server import Server, serving
 from .test_fleet_contract import FleetContract, an_order
@@ -118,3 +119,58 @@ async def test_a_word_without_a_fence_has_a_nonce_of_its_own(server: Server, fle
     first = await channel.run(word)
     assert (first.ok, first.message) == (True, "nothing was adopted here"), first
     assert (await channel.run(word)).ok
+
+
+async def test_a_key_that_was_rotated_under_way_is_read_anew(server: Server, host: EnrolledHost) -> None:
+    other, read = fresh_signer(), 0
+
+    def anew() -> OrderKey:
+        nonlocal read
+        read += 1
+        return replace(order_key(other), anew=anew)
+
+    async with SshFleet(orders=replace(host.key, anew=anew)) as fleet:
+        channel = await fleet.channel(server.host())
+        assert (await channel.run(host.order())).ok
+        host.believe(other)
+        host.believe(host.signer).unlink()
+        assert (await channel.run(host.order(n=2))).ok, "the driver goes on"
+        assert (await channel.run(host.order(n=3))).ok
+        assert read == 1
+        host.believe(other).unlink()
+        host.believe(fresh_signer())
+        refused = await channel.run(host.order(n=4))
+        assert (refused.code, read) == ("GP461", 2), "read once more, and it is the same"
+
+
+async def test_control_a_key_that_is_not_read_anew_is_refused(
+    server: Server, fleet: SshFleet, host: EnrolledHost
+) -> None:
+    channel = await fleet.channel(server.host())
+    assert (await channel.run(host.order())).ok
+    host.believe(fresh_signer())
+    host.believe(host.signer).unlink()
+    assert (await channel.run(host.order(n=2))).code == "GP461"
+
+
+async def test_roots_speak_without_a_key_of_orders(server: Server, tmp_path: Path) -> None:
+    rooted = RootedHost.enrolled(tmp_path / "rooted")
+    server.instead = f"exec dash {rooted.program}"
+    async with SshFleet() as fleet:
+        channel = await fleet.channel(server.host())
+        asked = await channel.root("ask")
+        assert asked is not None
+        assert (asked.ok, asked.serial, asked.values["machine_id"]) == (True, 3, MACHINE)
+        refused = await channel.root("roles", b"serial=9\n")
+        assert refused is not None
+        assert (refused.ok, refused.code) == (False, "GP474")
+        assert refused.error().code == "GP474"
+
+
+async def test_a_host_that_is_not_enrolled_has_no_roots(server: Server) -> None:
+    server.instead = "echo sh: /usr/local/lib/gopub/order: not found >&2; exit 127"
+    async with SshFleet() as fleet:
+        assert await (await fleet.channel(server.host())).root("ask") is None
+        server.instead = "exit 0"
+        with pytest.raises(GopubError, match="GP416"):
+            await (await fleet.channel(server.host())).root("ask")

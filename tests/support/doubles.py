@@ -15,6 +15,7 @@ from gopub.fleet.enrolled import Enrolment
 from gopub.fleet.facts import HostFacts, ReleaseDir, UnitFacts
 from gopub.fleet.host import Host
 from gopub.fleet.orders import Order, Record
+from gopub.fleet.rootline import RootAnswer, RootVerb
 from gopub.process import Result
 from gopub.traffic.protocol import EdgeAck, EdgeStatus
 from gopub.traffic.table import RouteTable
@@ -182,6 +183,11 @@ class MemoryChannel:
         self._reach()
         del timeout
         return self.machine.enrolled
+
+    async def root(self, verb: RootVerb, said: bytes = b"", *, timeout: float = 120.0) -> RootAnswer | None:
+        """Nor has it roots."""
+        del verb, said, timeout
+        return None
 
     async def close(self) -> None:
         """Nothing to end."""

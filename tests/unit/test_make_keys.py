@@ -13,7 +13,8 @@ from gopub.clock import ManualClock
 from gopub.errors import GopubError, PartialError, RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, PublicKey, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
-from gopub.usecases.make_keys import FILE, Wanted, make_keys, sign_file
+from gopub.usecases.make_keys import FILE, Wanted, make_keys
+from gopub.usecases.root_lists import sign_file
 
 YEAR = 365 * 86400.0
 NOW = 1_796_040_000.0

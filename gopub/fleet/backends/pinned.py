@@ -17,6 +17,8 @@ from gopub.telemetry import log
 
 STALE = frozenset({"GP463", "GP464"})
 """Refusals of a nonce: asked for a new one, the same order counts."""
+REVOKED = "GP461"
+"""The refusal of a key that is no controller's any more."""
 ONCE: frozenset[Verb] = frozenset({"adopt", "disown", "table-put"})
 """Verbs without a fence: who has no seat orders them under a token of their own, with a nonce for that alone."""
 WITHOUT: frozenset[Verb] = frozenset({"facts", "status", "logs", "table-get", "heads"})
@@ -82,7 +84,21 @@ class Pinned:
             _log.info("%s: asked for another nonce after %s", self.host, answer.record.code)
             self.nonces.pop(_seat(order), None)
             answer = answered(order, await self._send(order, await self._nonce(order), payload))
+        elif answer.record.code == REVOKED and self._other_key():
+            _log.info("%s: signed anew with key %s", self.host, self.key.fingerprint[:16])
+            self.nonces.pop(_seat(order), None)
+            answer = answered(order, await self._send(order, await self._nonce(order), payload))
         return answer
+
+    def _other_key(self) -> bool:
+        """Whether another key lies where ours was read: it was rotated under way. It signs from now on."""
+        try:
+            other = self.key.anew() if self.key.anew else self.key
+        except GopubError as error:  # the refusal says more than that
+            _log.warning("%s: its key of orders was refused, and cannot be read anew: %s", self.host, error.problem)
+            return False
+        found, self.key = other.fingerprint != self.key.fingerprint, other
+        return found
 
     async def _send(self, order: Order, nonce: str, payload: Payload = ()) -> Result:
         return await self.talk((INSTALLED,), (signed_lines(order, self.key, nonce), *payload))

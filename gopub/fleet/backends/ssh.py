@@ -32,6 +32,7 @@ from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
 from gopub.fleet.protocol import FleetConnection, OrderSigning, Payload
+from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
 from gopub.fleet.shells import after_mark, command_line, marked
 from gopub.fleet.signed import OrderKey
 from gopub.process import Result
@@ -296,6 +297,21 @@ class SshChannel:
         """
         async with self._limit("facts", timeout), self._lost("facts"):
             return await self._enrolled(hello_of(self._host.name))
+
+    async def root(self, verb: RootVerb, said: bytes = b"", *, timeout: float = 120.0) -> RootAnswer | None:  # noqa: ASYNC109 - a contract
+        """A word of the roots; see :class:`gopub.fleet.protocol.HostChannel`.
+
+        Raises:
+            GopubError: GP41x.
+        """
+        async with self._limit(verb, timeout), self._lost(verb):
+            result = await self._talk((program.INSTALLED,), (as_sent(verb, said),))
+        answer = answer_of(result.out.decode(errors="replace"), host=self._host.name, verb=verb)
+        if answer is None and result.code in {0, KILLED}:
+            raise GopubError(
+                "GP416", f"{self._host.name}: {verb}: the host program answered nothing (exit {result.code})"
+            )
+        return answer
 
     async def close(self) -> None:
         """End the connection, also one that is only being made."""

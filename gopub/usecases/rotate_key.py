@@ -1,0 +1,206 @@
+"""Another controller key without a gap, or one less: whom hosts believe changes before whoever signs, and after.
+
+A rotation is three steps, and each is done only where the one before is done everywhere:
+
+1. the list that names the old key and the new one goes to every host;
+2. the new key takes the place of the old one in the file: who signs orders reads it anew when a host refuses the old;
+3. the list that names the new one alone goes to every host.
+
+What was begun is known by the files beside the key: ``KEY.rotating`` names the key that goes, the folder ``KEY.next``
+has the one that comes. Called again it goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gopub.errors import LockedError, RefusedError, UsageError
+from gopub.evidence.keys import KeySigner, generate, private_key_in
+from gopub.evidence.roles import Role, load_roles
+from gopub.usecases.root_lists import Made, Signing, lists_beside, relist
+from gopub.usecases.root_words import Ground, Heard, bring_list, insist
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from gopub.canon import Json
+    from gopub.evidence.keys import PublicKey
+    from gopub.evidence.roles import Roles
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The list that hosts believe now, and what became of it on each; ``keys`` are the controllers in it."""
+
+    serial: int
+    keys: tuple[str, ...]
+    heard: tuple[Heard, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """For ``--json``."""
+        return {"serial": self.serial, "controllers": list(self.keys), "hosts": [one.to_json() for one in self.heard]}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        keys = ", ".join(one[:16] for one in self.keys)
+        return [*map(str, self.heard), f"list of roles {self.serial}: orders are signed by {keys}"]
+
+
+async def rotate(ground: Ground, by: Signing, without: Sequence[str] = ()) -> Changed:
+    """Another key of orders in the place of the one that signs here; called again it goes on where it stopped.
+
+    Raises:
+        PartialError: GP484 a host was not reached, and the next step waits for it; GP486 too few roots signed.
+        RefusedError: GP483 the key is no controller in the list; GP311, GP332 the list cannot be signed or made.
+        LockedError: GP498 somebody else rotates it.
+        GopubError: GP300, GP301 a key cannot be used.
+    """
+    marker = ground.private.with_name(f"{ground.private.name}.rotating")
+    with _alone(ground.private):
+        holds = KeySigner.load(ground.private, passphrase=ground.passphrase).public
+        if not marker.exists():
+            _refuse_none(holds, load_roles(ground.roles).roles)
+            _write(marker, holds.fingerprint)
+        going = marker.read_text("ascii").strip()
+        if holds.fingerprint == going:
+            await _bring_next(ground, by, without)
+        _tidy(ground.private, ground.passphrase)
+        found = await _drop(ground, by, going)
+        insist(found.heard, "the old key is believed on these hosts until they have the list", without)
+        marker.unlink()
+        return found
+
+
+async def revoke(ground: Ground, named: str, by: Signing, without: Sequence[str] = ()) -> Changed:
+    """No host believes that key any more, whatever it signed; ``named`` is its fingerprint, or the beginning of it.
+
+    Raises:
+        UsageError: GP485 it is none of the list, or the last of its role, or the one that signs here.
+        PartialError: GP484 a host was not reached, and believes it until it is; GP486 too few roots signed.
+        RefusedError: GP311, GP332 the list cannot be signed or made.
+    """
+    with _alone(ground.private):
+        roles = load_roles(ground.roles).roles
+        key = meant(roles, named, KeySigner.load(ground.private, passphrase=ground.passphrase).public)
+        found = await _drop(ground, by, key)
+        insist(found.heard, f"key {key[:16]} is believed on these hosts until they have the list", without)
+        return found
+
+
+def meant(roles: Roles, named: str, ours: PublicKey) -> str:
+    """The fingerprint of the key that is to go. Pure.
+
+    Raises:
+        UsageError: GP485.
+    """
+    found = [(role, key) for role, key in roles.holders if len(named) > 7 and key.fingerprint.startswith(named)]
+    if len(found) != 1:
+        raise UsageError("GP485", f"{named!r} names no key of the list of roles {roles.serial}",
+                         hint="a fingerprint, or eight digits of it at least: gopub keys show FILE")  # fmt: skip
+    role, key = found[0]
+    if key == ours:
+        raise UsageError("GP485", f"key {key.fingerprint[:16]} is the one that signs orders here",
+                         hint="rotate it: that puts another one in its place first, and revokes it then")  # fmt: skip
+    if len(roles.of(role)) == 1:
+        raise UsageError("GP485", f"without key {key.fingerprint[:16]} nobody would hold the role {role}",
+                         hint="put another one beside it first: gopub keys make FOLDER --keep ROLE")  # fmt: skip
+    return key.fingerprint
+
+
+async def bring(ground: Ground, without: Sequence[str] = ()) -> Changed:
+    """The list of roles that lies here, to every host: after a controller's key was lost, or a host was away.
+
+    Raises:
+        PartialError: GP484 a host was not reached.
+    """
+    found = await _brought(ground)
+    insist(found.heard, "these hosts have another list", without)
+    return found
+
+
+async def _bring_next(ground: Ground, by: Signing, without: Sequence[str]) -> None:
+    """Steps 1 and 2: the next key is believed everywhere, and then it signs."""
+    coming = ground.private.with_name(f"{ground.private.name}.next")
+    pair = generate(coming, ground.passphrase)
+    known = load_roles(ground.roles).roles
+    holders = list(known.holders)
+    if pair.public_key() not in known.of(Role.CONTROLLER):
+        at = max(at for at, (role, _) in enumerate(holders) if role is Role.CONTROLLER)
+        holders.insert(at + 1, (Role.CONTROLLER, pair.public_key()))
+    _whole(relist(ground.roles, holders, by))
+    found = await _brought(ground)
+    insist(found.heard, "the new key is not believed there yet, and the old one signs on", without)
+    pair.private.replace(ground.private)
+    _sync(ground.private.parent)
+
+
+def _tidy(private: Path, passphrase: str | None) -> None:
+    """The key that signs now has its public half beside it, and nothing is left of where it came from."""
+    if private_key_in(private.parent).private == private:
+        generate(private.parent, passphrase)
+    shutil.rmtree(private.with_name(f"{private.name}.next"), ignore_errors=True)
+
+
+async def _drop(ground: Ground, by: Signing, key: str) -> Changed:
+    holders = [one for one in load_roles(ground.roles).roles.holders if one[1].fingerprint != key]
+    _whole(relist(ground.roles, holders, by))
+    return await _brought(ground)
+
+
+async def _brought(ground: Ground) -> Changed:
+    lists = lists_beside(ground.roles)
+    heard = await bring_list(ground, lists)
+    roles = lists[-1].roles
+    return Changed(roles.serial, tuple(key.fingerprint for key in roles.of(Role.CONTROLLER)), heard)
+
+
+def _whole(made: Made) -> None:
+    if made.lacks:
+        raise made.unsigned
+
+
+def _refuse_none(key: PublicKey, roles: Roles) -> None:
+    if key not in roles.of(Role.CONTROLLER):
+        raise RefusedError(
+            "GP483",
+            f"key {key.fingerprint[:16]} is no controller in the list of roles {roles.serial}",
+            hint="a key that is lost or revoked is not rotated: have roots name another one, gopub keys make FOLDER",
+        )
+
+
+@contextmanager
+def _alone(private: Path) -> Iterator[None]:
+    """One change of that key at a time; whoever is killed holds nothing."""
+    folder = os.open(private.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise LockedError("GP498", f"somebody else changes the key {str(private)!r}",
+                          hint="wait until that has ended; then call this again") from error  # fmt: skip
+    finally:
+        os.close(folder)
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(f".{file.name}.part")
+    with part.open("w", encoding="ascii") as opened:
+        opened.write(f"{text}\n")
+        opened.flush()
+        os.fsync(opened.fileno())
+    part.replace(file)
+    _sync(file.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

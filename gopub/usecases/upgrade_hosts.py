@@ -1,0 +1,122 @@
+"""Another host program on enrolled hosts: signed by as many roots as their list asks for, sent to every one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gopub.errors import PartialError, UsageError
+from gopub.evidence.keys import KeySigner, private_key_in
+from gopub.evidence.roles import Role, load_roles
+from gopub.evidence.rootword import RootWord, read_word, upgrade_to
+from gopub.fleet import program
+from gopub.usecases.root_lists import PENDING, Signing, at_hand, stranger
+from gopub.usecases.root_words import Heard, insist, on_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gopub.evidence.roles import Roles
+    from gopub.fleet.protocol import HostChannel
+    from gopub.usecases.root_words import Ground
+
+FILE = f"upgrade{PENDING}"
+"""The word for a program, beside the list of roles, until enough have signed and every host has it."""
+
+
+async def upgrade(ground: Ground, by: Signing, at: float, without: Sequence[str] = ()) -> tuple[Heard, ...]:
+    """The program of this gopub to every enrolled host that has another one; ``at`` are seconds since 1970.
+
+    Raises:
+        PartialError: GP484 a host was not reached or did not take it; GP486 too few roots signed.
+        RefusedError: GP311 somebody is to sign who is no root.
+    """
+    text = program.enrolled().encode()
+    file, roles = ground.roles.with_name(FILE), load_roles(ground.roles).roles
+    word = upgrade_to(text, at)
+    begun = read_word(file.read_bytes()) if file.exists() else word
+    if dict(begun.said).get("program") == dict(word.said)["program"]:
+        word = begun
+    word = _signed(word, at_hand(ground.roles, by), roles)
+    _write(file, word)
+    if missing := lacking(word, roles):
+        raise _unsigned(file, missing)
+    sent = word.text.encode() + b"\n" + text
+
+    async def one(channel: HostChannel) -> Heard:
+        return await _bring(channel, sent, dict(word.said)["program"])
+
+    heard = await on_all(ground, one)
+    insist(heard, "these hosts have another program", without)
+    file.unlink()
+    return heard
+
+
+async def _bring(channel: HostChannel, sent: bytes, digest: str) -> Heard:
+    name = channel.host.name
+    asked = await channel.root("ask")
+    if asked is None:
+        return Heard(name, "not enrolled")
+    if asked.values.get("program") == digest:
+        return Heard(name, "had")
+    answer = await channel.root("upgrade", sent)
+    if answer is None or not answer.ok:
+        return Heard(name, "refused", f"{answer.code} {answer.message}" if answer else "its program is gone")
+    return Heard(name, "taken")
+
+
+def sign_word(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> RootWord:
+    """Add signatures to a word that waits; the list of roles beside it says whose count.
+
+    Raises:
+        RefusedError: GP311 a key that is no root of the list; GP475 it is no word.
+        UsageError: GP334 nobody is named who signs.
+        PartialError: GP486 more of them have to.
+    """
+    if not roots:
+        problem = "nobody is named who is to sign"
+        raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
+    roles = load_roles(file.with_name("roles")).roles
+    signers = [KeySigner.load(private_key_in(one).private, passphrase=passphrase) for one in roots]
+    word = _signed(read_word(file.read_bytes()), signers, roles)
+    _write(file, word)
+    if missing := lacking(word, roles):
+        raise _unsigned(file, missing)
+    return word
+
+
+def is_word(file: Path) -> bool:
+    """Whether a file is a word of the roots other than a list."""
+    try:
+        return file.read_bytes()[:200].split(b"\n")[1].startswith((b"program=", b"enrolled="))
+    except (OSError, IndexError):
+        return False
+
+
+def lacking(word: RootWord, roles: Roles) -> str:
+    """Who has yet to sign, in words; empty where it is whole. Pure."""
+    roots = roles.of(Role.ROOT)
+    signed = word.signed_by(roots)
+    if len(signed) >= roles.threshold:
+        return ""
+    left = ", ".join(one.fingerprint[:16] for one in roots if one not in signed)
+    return f"{roles.threshold - len(signed)} more of the roots ({left})"
+
+
+def _signed(word: RootWord, signers: Sequence[KeySigner], roles: Roles) -> RootWord:
+    for root in signers:
+        if root.public not in roles.of(Role.ROOT):
+            raise stranger(root)
+        word = word.with_signature(root)
+    return word
+
+
+def _unsigned(file: Path, missing: str) -> PartialError:
+    return PartialError("GP486", f"{str(file)!r} needs {missing}",
+                        hint="take it to whoever has such a key: gopub keys sign FILE --root FOLDER")  # fmt: skip
+
+
+def _write(file: Path, word: RootWord) -> None:
+    part = file.with_name(f".{file.name}.part")
+    part.write_text(word.text, "ascii")
+    part.replace(file)

@@ -1,0 +1,347 @@
+"""Another key of orders without a gap, one less, another program: by the roots' word, and interrupted anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from gopub.clock import ManualClock
+from gopub.errors import GopubError, LockedError, PartialError, RefusedError, UsageError
+from gopub.evidence.keys import KeySigner, generate, private_key_in
+from gopub.evidence.roles import Role, load_roles
+from gopub.fleet import program
+from gopub.fleet.host import Host
+from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
+from gopub.usecases import rotate_key
+from gopub.usecases.make_keys import FILE, Wanted, make_keys
+from gopub.usecases.root_lists import Signing, sign_file
+from gopub.usecases.root_words import Ground
+from gopub.usecases.upgrade_hosts import is_word, sign_word, upgrade
+from tests.support.rooted import RootedHost
+
+NOW = 1_796_400_000.0
+UNTIL = NOW + 86400.0
+
+
+@dataclass
+class Fleet:
+    """Hosts that are folders; ``away`` are not reached, ``plain`` are not enrolled, ``dies`` after so many words."""
+
+    machines: dict[str, RootedHost]
+    away: set[str] = field(default_factory=set)
+    plain: set[str] = field(default_factory=set)
+    dies: int = 10_000
+    words: int = 0
+
+    async def channel(self, host: Host) -> Channel:
+        if host.name in self.away:
+            raise GopubError("GP413", f"{host.name} cannot be reached")
+        return Channel(self, host)
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class Killed(BaseException):
+    """The process that rotates ends here."""
+
+
+@dataclass
+class Channel:
+    fleet: Fleet
+    host: Host
+
+    async def root(self, verb: RootVerb, said: bytes = b"", *, timeout: float = 120.0) -> RootAnswer | None:
+        del timeout
+        self.fleet.words += 1
+        if self.fleet.words > self.fleet.dies:
+            raise Killed
+        if self.host.name in self.fleet.plain:
+            return None
+        machine = self.fleet.machines[self.host.name]
+        out = await asyncio.to_thread(machine.say, as_sent(verb, said))
+        return answer_of(out.decode(), host=self.host.name, verb=verb)
+
+
+@dataclass
+class World:
+    ground: Ground
+    fleet: Fleet
+    keys: Path
+
+    @property
+    def signs(self) -> str:
+        """The fingerprint of the key in the file."""
+        return KeySigner.load(self.ground.private, passphrase=self.ground.passphrase).public.fingerprint
+
+    def believed(self) -> list[set[str]]:
+        return [one.believes()[Role.CONTROLLER] for one in self.fleet.machines.values()]
+
+    async def rotate(self, *roots: Path, without: tuple[str, ...] = ()) -> rotate_key.Changed:
+        return await rotate_key.rotate(self.ground, Signing(roots, None, UNTIL), without)
+
+
+def world_in(place: Path, threshold: int = 1, passphrase: str | None = None) -> World:
+    keys = place / "keys"
+    made = make_keys(keys, UNTIL - NOW, ManualClock(NOW), passphrase=passphrase, wanted=Wanted(threshold=threshold))
+    names = ("app1", "app2")
+    machines = {name: RootedHost.enrolled(place / name, signed=made.signed) for name in names}
+    fleet = Fleet(machines)
+    hosts = tuple(Host(name, "127.0.0.1") for name in names)
+    private = private_key_in(keys / Role.CONTROLLER).private
+    return World(Ground(fleet, hosts, private, keys / FILE, passphrase), fleet, keys)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return world_in(tmp_path)
+
+
+async def test_another_key_signs_and_the_old_one_is_believed_nowhere(world: World) -> None:
+    old = world.signs
+    found = await world.rotate()
+    assert world.signs != old
+    assert world.believed() == [{world.signs}, {world.signs}]
+    assert (found.serial, found.keys) == (3, (world.signs,))
+    assert [one.outcome for one in found.heard] == ["taken", "taken"]
+    assert load_roles(world.keys / FILE).roles.of(Role.CONTROLLER) == (
+        private_key_in(world.keys / "controller").public_key(),
+    )
+    assert sorted(one.name for one in (world.keys / "controller").iterdir()) == ["gopub.key", "gopub.pub"]
+    before = world.signs
+    await world.rotate()
+    assert world.signs != before, "and once more"
+
+
+async def test_interrupted_anywhere_it_goes_on_and_the_key_that_signs_is_always_believed(tmp_path: Path) -> None:
+    for dies in range(8):
+        world = world_in(tmp_path / str(dies))
+        old = world.signs
+        world.fleet.dies = dies
+        with pytest.raises(Killed):
+            await world.rotate()
+        assert all(world.signs in one for one in world.believed()), "no gap: orders are signed and believed"
+        world.fleet.dies = 10_000
+        await world.rotate()
+        assert world.signs != old
+        assert world.believed() == [{world.signs}, {world.signs}]
+        assert not list((world.keys / "controller").glob("*.rotating"))
+
+
+async def test_killed_between_its_files_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed, ended = Path.replace, False
+    for dies in range(20):
+        left = dies
+        world = world_in(tmp_path / str(dies))
+        old = world.signs
+
+        def dying(self: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return renamed(self, target)
+
+        with monkeypatch.context() as cut:
+            cut.setattr(Path, "replace", dying)
+            try:
+                await world.rotate()
+                ended = True
+            except Killed:
+                assert all(world.signs in one for one in world.believed())
+        if ended:
+            assert dies > 4
+            return
+        await world.rotate()
+        assert world.signs != old
+        assert world.believed() == [{world.signs}, {world.signs}]
+        assert sorted(one.name for one in (world.keys / "controller").glob("[!.]*")) == ["gopub.key", "gopub.pub"]
+    pytest.fail("it never ended by itself")
+
+
+async def test_a_host_that_is_not_reached_stops_it_before_the_key_is_exchanged(world: World) -> None:
+    old = world.signs
+    world.fleet.away.add("app2")
+    with pytest.raises(PartialError, match=r"GP484 .*old one signs on: app2 not reached"):
+        await world.rotate()
+    assert world.signs == old
+    assert all(old in one for one in world.believed())
+    with pytest.raises(PartialError, match="GP484"):
+        await world.rotate()
+    assert load_roles(world.keys / FILE).roles.serial == 2, "the same list, not another one each time"
+    world.fleet.away.clear()
+    await world.rotate()
+    assert world.believed() == [{world.signs}, {world.signs}]
+    assert world.signs != old
+
+
+async def test_a_host_that_is_gone_is_left_out_by_a_persons_word_and_gets_the_list_later(world: World) -> None:
+    old = world.signs
+    world.fleet.away.add("app2")
+    found = await world.rotate(without=("app2",))
+    assert [one.outcome for one in found.heard] == ["taken", "not reached"]
+    assert world.believed() == [{world.signs}, {old}]
+    with pytest.raises(PartialError, match="GP484"):
+        await rotate_key.bring(world.ground)
+    world.fleet.away.clear()
+    found = await rotate_key.bring(world.ground)
+    assert [one.outcome for one in found.heard] == ["had", "taken"]
+    assert world.believed() == [{world.signs}, {world.signs}]
+
+
+async def test_hosts_that_are_not_enrolled_have_nothing_to_change(world: World) -> None:
+    world.fleet.plain.add("app1")
+    assert [one.outcome for one in (await world.rotate()).heard] == ["not enrolled", "taken"]
+
+
+async def test_a_rotation_waits_for_the_other_roots_at_each_of_its_lists(tmp_path: Path) -> None:
+    world, away = world_in(tmp_path, threshold=2), tmp_path / "away"
+    (world.keys / "root-2").rename(away)
+    old = world.signs
+    for _ in range(2):
+        with pytest.raises(PartialError, match=r"GP486 .*1 more of the roots"):
+            await world.rotate()
+        with pytest.raises(PartialError, match="GP486"):
+            await world.rotate()
+        sign_file(world.keys / "roles.pending", [away])
+    found = await world.rotate()
+    assert (found.serial, world.believed()) == (3, [{world.signs}, {world.signs}])
+    assert world.signs != old
+    both = await world.rotate(world.keys / "root", away)
+    assert both.serial == 5, "with both at hand it is one call"
+
+
+async def test_the_passphrase_of_the_key_is_that_of_the_next(tmp_path: Path) -> None:
+    world = world_in(tmp_path, passphrase="open sesame")
+    await rotate_key.rotate(world.ground, Signing((), "open sesame", UNTIL))
+    with pytest.raises(GopubError, match=r"GP300 .*has a passphrase"):
+        KeySigner.load(world.ground.private)
+    assert world.believed() == [{world.signs}, {world.signs}]
+
+
+async def test_two_do_not_rotate_at_once(world: World) -> None:
+    with rotate_key._alone(world.ground.private), pytest.raises(LockedError, match="GP498"):
+        await world.rotate()
+
+
+async def test_a_key_that_is_no_controller_is_not_rotated(world: World) -> None:
+    make_keys(world.keys, UNTIL - NOW, ManualClock(NOW), wanted=Wanted(keep=[Role.CONTROLLER]))
+    (world.keys / "controller").rename(world.keys / "lost")
+    generate(world.keys / "controller")
+    with pytest.raises(RefusedError, match="GP483"):
+        await world.rotate()
+    assert not list((world.keys / "controller").glob("*.rotating"))
+
+
+async def second(world: World) -> str:
+    """Another controller beside the one that signs here, believed everywhere."""
+    also = {Role.CONTROLLER: [generate(world.keys.parent / "another").public_key()]}
+    make_keys(world.keys, UNTIL - NOW, ManualClock(NOW), wanted=Wanted(also=also))
+    await rotate_key.bring(world.ground)
+    return also[Role.CONTROLLER][0].fingerprint
+
+
+async def test_a_key_that_is_revoked_is_believed_nowhere(world: World) -> None:
+    other = await second(world)
+    assert all(other in one for one in world.believed())
+    found = await rotate_key.revoke(world.ground, other[:12], Signing((), None, UNTIL))
+    assert world.believed() == [{world.signs}, {world.signs}]
+    assert found.keys == (world.signs,)
+
+
+async def test_a_revocation_reaches_all_that_it_can_and_says_who_is_owed(world: World) -> None:
+    other = await second(world)
+    world.fleet.away.add("app1")
+    with pytest.raises(PartialError, match=r"GP484 key .* app1 not reached"):
+        await rotate_key.revoke(world.ground, other, Signing((), None, UNTIL))
+    assert world.believed() == [{world.signs, other}, {world.signs}]
+    world.fleet.away.clear()
+    await rotate_key.bring(world.ground)
+    assert world.believed() == [{world.signs}, {world.signs}]
+
+
+@pytest.mark.parametrize("named", ["", "12345678", "no key", "*"])
+async def test_what_names_no_key_revokes_none(world: World, named: str) -> None:
+    before = load_roles(world.keys / FILE)
+    with pytest.raises(UsageError, match="GP485"):
+        await rotate_key.revoke(world.ground, named, Signing((), None, UNTIL))
+    assert load_roles(world.keys / FILE) == before
+
+
+async def test_no_role_is_left_without_a_key(world: World) -> None:
+    roles = load_roles(world.keys / FILE).roles
+    for role in (Role.ADMISSION, Role.RELEASE, Role.ROOT):
+        with pytest.raises(UsageError, match=f"GP485 .*nobody would hold the role {role}"):
+            await rotate_key.revoke(world.ground, roles.of(role)[0].fingerprint, Signing((), None, UNTIL))
+    with pytest.raises(UsageError, match=r"GP485 .*signs orders here"):
+        await rotate_key.revoke(world.ground, world.signs, Signing((), None, UNTIL))
+
+
+async def test_a_lost_controllers_key_is_replaced_by_roots_and_nothing_else(world: World) -> None:
+    old = world.signs
+    (world.keys / "controller").rename(world.keys.parent / "lost")
+    make_keys(world.keys, UNTIL - NOW, ManualClock(NOW))
+    found = await rotate_key.bring(world.ground)
+    assert found.keys == (world.signs,)
+    assert world.believed() == [{world.signs}, {world.signs}]
+    assert old != world.signs
+    thief = make_keys(world.keys.parent / "thief", UNTIL - NOW, ManualClock(NOW))
+    later = thief.file.read_text().replace("serial=1", "serial=99")
+    for machine in world.fleet.machines.values():
+        assert machine.word("roles", later.encode())["code"] == "GP474", "nobody else names a controller"
+
+
+async def test_a_host_that_missed_lists_in_which_roots_changed_gets_them_first(world: World) -> None:
+    world.fleet.away.add("app2")
+    for number in range(2):
+        (world.keys / Role.ROOT).rename(world.keys.parent / f"root{number}")
+        make_keys(world.keys, UNTIL - NOW, ManualClock(NOW), before=world.keys.parent / f"root{number}")
+    world.fleet.away.clear()
+    assert [one.outcome for one in (await rotate_key.bring(world.ground)).heard] == ["taken", "taken"]
+    roots = [one.believes()[Role.ROOT] for one in world.fleet.machines.values()]
+    assert roots == [{private_key_in(world.keys / Role.ROOT).public_key().fingerprint}] * 2
+
+
+@pytest.fixture
+def newer(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The program of this gopub is another one than the first host has; its paths are that host's."""
+    text = next(iter(world.fleet.machines.values())).text("newer")
+    monkeypatch.setattr(program, "enrolled", lambda: text)
+    return world
+
+
+async def test_a_program_goes_to_every_host_that_has_another(newer: World) -> None:
+    newer.fleet.machines = {"app1": newer.fleet.machines["app1"]}
+    ground = Ground(newer.ground.fleet, newer.ground.hosts[:1], newer.ground.private, newer.ground.roles)
+    heard = await upgrade(ground, Signing(), NOW)
+    assert [one.outcome for one in heard] == ["taken"]
+    assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 60)] == ["had"]
+    assert not (newer.keys / "upgrade.pending").exists()
+
+
+async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, away = world_in(tmp_path, threshold=2), tmp_path / "away"
+    (world.keys / "root-2").rename(away)
+    text = world.fleet.machines["app1"].text("newer")
+    monkeypatch.setattr(program, "enrolled", lambda: text)
+    ground = Ground(world.ground.fleet, world.ground.hosts[:1], world.ground.private, world.ground.roles)
+    with pytest.raises(PartialError, match=r"GP486 .*upgrade.pending.* needs 1 more"):
+        await upgrade(ground, Signing(), NOW)
+    waiting = world.keys / "upgrade.pending"
+    assert is_word(waiting)
+    assert not is_word(world.keys / FILE)
+    generate(tmp_path / "stranger")
+    with pytest.raises(RefusedError, match="GP311"):
+        sign_word(waiting, [tmp_path / "stranger"])
+    sign_word(waiting, [away])
+    world.fleet.away.add("app1")
+    with pytest.raises(PartialError, match="GP484"):
+        await upgrade(ground, Signing(), NOW + 60)
+    world.fleet.away.clear()
+    assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 120)] == ["taken"], "with what both signed"
+    assert world.fleet.machines["app1"].program.read_text() == text
