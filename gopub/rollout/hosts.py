@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gopub.errors import GopubError, RefusedError
+from gopub.fleet.asking import Asked
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
@@ -164,7 +165,9 @@ async def _log_target(run: Run, name: str, harmless: frozenset[str]) -> LogTarge
         return None
     canary = run.state.hosts[name].track == "canary"
     release = run.plan.release.short if canary else run.plan.stable.short if run.plan.stable else ""
-    return LogTarget(name, release, f"{run.plan.instance}.service", channel, harmless)
+    plan, machine = run.plan, run.plan.host(name).machine_id
+    asked = Asked(channel, Order("logs", name, machine, plan.instance, plan.app, plan.env))
+    return LogTarget(name, release, f"{plan.instance}.service", asked, harmless)
 
 
 async def _in_reach(run: Run, name: str) -> HostChannel:

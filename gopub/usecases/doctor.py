@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from gopub.canon import Json
 from gopub.usecases.doctor_facts import Deployed, Facts, Held, Place
+from gopub.usecases.doctor_obeying import whom_they_obey
 
 POOL = "gopub"
 CLOCK_WARNS, CLOCK_BREAKS = 3.0, 15.0
@@ -265,10 +266,14 @@ def connections(facts: Facts) -> Iterator[Said]:
     """Whether each connection answers, lets us in, and gives what is read."""
     for one in facts.connections:
         name = f"{one.kind} {one.name}" if one.kind and one.kind != one.name else one.name
-        if one.trouble:
-            yield BROKEN, f"{name} cannot be used", one.trouble, one.hint
-        else:
-            yield OK, f"{name} answers", one.says, ""
+        bad = (BROKEN, f"{name} cannot be used", one.trouble, one.hint)
+        yield bad if one.trouble else (OK, f"{name} answers", one.says, "")
+
+
+def enrolment(facts: Facts) -> Iterator[Said]:
+    """Whom the hosts obey."""
+    for fine, says, seen, do in whom_they_obey(facts.obeying):
+        yield OK if fine else WARN, says, seen, do
 
 
 def receiver(facts: Facts) -> Iterator[Said]:
@@ -307,6 +312,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("left alone", left),
     ("people", people),
     ("connections", connections),
+    ("enrolment", enrolment),
     ("receiver", receiver),
     ("not looked at", unseen),
 )

@@ -172,6 +172,18 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class Obeys:
+    """Whom a host or an edge obeys: ``roles`` is the serial of its list, None where it is unpinned.
+
+    ``own``: whether the program that lies there is the one of this gopub.
+    """
+
+    host: str
+    roles: int | None = None
+    own: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Receiver:
     """`gopub serve`, where it should answer."""
 
@@ -197,6 +209,8 @@ class Facts:
     stuck: tuple[Stuck, ...] = ()
     journal: JournalSeen | None = None
     connections: tuple[Connected, ...] = ()
+    obeying: tuple[Obeys, ...] = ()
+    """Of every host that let us in."""
     receiver: Receiver | None = None
     houses: tuple[str, ...] = ()
     """Whose marks forms and automations on the server bear: each projects.yaml that `gopub setup` was called with."""

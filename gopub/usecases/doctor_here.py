@@ -22,9 +22,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from gopub.canon import sha256
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.fleet.orders import Order
+from gopub.fleet.program import enrolled
+from gopub.fleet.protocol import HostChannel
 from gopub.health.samples import NoData
 from gopub.health.sources import MetricsConnection, OwnSource
 from gopub.journal.database import file_of, shown
@@ -35,13 +39,14 @@ from gopub.spec.models import Environment
 from gopub.spec.references import EDGES
 from gopub.store.keys import version_key
 from gopub.store.protocol import MISSING, ArtifactStore
-from gopub.usecases.doctor_facts import Clock, Connected, Facts, JournalSeen, Left, Package, Receiver
+from gopub.usecases.doctor_facts import Clock, Connected, Facts, JournalSeen, Left, Obeys, Package, Receiver
 from gopub.usecases.doctor_looking import Look, why
 from gopub.usecases.recover import active
 from gopub.views.untold import read_untold
 from gopub.wiring import settings
 from gopub.wiring.guard import in_time
 from gopub.wiring.naming import Elsewhere
+from gopub.wiring.outside import open_fleet
 from gopub.wiring.project import Project, edges_of, fleet_of, hosts_of, open_project
 
 ENGINE = ("prefect", "fastapi", "sqlalchemy")
@@ -218,21 +223,13 @@ def _metrics(project: Project, name: str, env: str) -> Callable[[], Awaitable[Fa
 
 
 async def _hosts(project: Project, hosts: dict[str, Host]) -> Facts:
-    """That each host and edge lets us in, and what its clock says."""
-    fleet, turn = fleet_of(project).open(), asyncio.Semaphore(_AT_ONCE)
+    """That each host and edge lets us in, whom it obeys, and what its clock says."""
+    fleet, turn, app = open_fleet(fleet_of(project)), asyncio.Semaphore(_AT_ONCE), project.spec.app
 
     async def one(host: Host) -> Facts:
         async with turn, asyncio.timeout(QUICK):
             channel = await fleet.channel(host)
-            sent = SystemClock().now()
-            date = await channel.exec(["date", "+%s"], timeout=QUICK)
-            got = SystemClock().now()
-            root = await channel.exec(["sudo", "-n", "true"], timeout=QUICK) if host.ssh.sudo else date
-        if root.code:
-            hint = f"let the user run it without a password on {host.name}: visudo"
-            return Facts("", connections=(Connected(host.name, "host", trouble="sudo asks for a password", hint=hint),))
-        clocks = (_compared(f"host {host.name}", float(date.text), sent, got),) if date.text.isdigit() else ()
-        return Facts("", clocks=clocks)
+            return await (_by_facts(channel, app) if await channel.enrolled(timeout=QUICK) else _by_programs(channel))
 
     async def told(host: Host) -> Facts:
         try:
@@ -252,7 +249,37 @@ async def _hosts(project: Project, hosts: dict[str, Host]) -> Facts:
     more = f" of {len(hosts)}" if len(hosts) > len(asked) else ""
     well = Connected("hosts", "", f"{len(asked) - len(bad)}{more} let us in")
     return Facts("", connections=(*bad, *((well,) if len(asked) > len(bad) else ())),
-                 clocks=tuple(clock for facts in seen for clock in facts.clocks))  # fmt: skip
+                 clocks=tuple(clock for facts in seen for clock in facts.clocks),
+                 obeying=tuple(one for facts in seen for one in facts.obeying))  # fmt: skip
+
+
+async def _by_programs(channel: HostChannel) -> Facts:
+    """What a host says that runs what it is sent."""
+    host, sent = channel.host, SystemClock().now()
+    date = await channel.exec(["date", "+%s"], timeout=QUICK)
+    got = SystemClock().now()
+    root = await channel.exec(["sudo", "-n", "true"], timeout=QUICK) if host.ssh.sudo else date
+    if root.code:
+        hint = f"let the user run it without a password on {host.name}: visudo"
+        return Facts("", connections=(Connected(host.name, "host", trouble="sudo asks for a password", hint=hint),))
+    return Facts("", clocks=_told_clock(host, date.text, sent, got), obeying=(Obeys(host.name),))
+
+
+async def _by_facts(channel: HostChannel, app: str) -> Facts:
+    """What an enrolled host says: its program runs as root, or says that it does not."""
+    host, sent = channel.host, SystemClock().now()
+    record = await channel.run(Order("facts", host.name, "", app, app, ""), timeout=QUICK)
+    got = SystemClock().now()
+    if not record.ok:
+        raise record.error()
+    said = record.values
+    roles = said.get("roles", "")
+    obeys = Obeys(host.name, int(roles) if roles.isdecimal() else 0, said.get("program") == sha256(enrolled().encode()))
+    return Facts("", clocks=_told_clock(host, said.get("now", ""), sent, got), obeying=(obeys,))
+
+
+def _told_clock(host: Host, told: str, sent: float, got: float) -> tuple[Clock, ...]:
+    return (_compared(f"host {host.name}", float(told), sent, got),) if told.isdecimal() else ()
 
 
 async def _clock(name: str, connection: Connection | None) -> tuple[Clock, ...]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from gopub.clock import Clock, SystemClock
+from gopub.fleet.asking import to_edge
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet, FleetConnection
 from gopub.health.sources import Closing, LogsConnection, LogSource, MetricSource
@@ -51,17 +52,17 @@ async def look_at_files(
     edges: Edges, fleet: Fleet, *, install: bool, laid: KeysLaid | None = None
 ) -> tuple[EdgeFiles, ...]:
     """Whether every edge takes its files, or gopub's new ones and keys, over the fleet's own channels."""
-    names, channels = tuple(host.name for host in edges.hosts), _channels(edges.hosts, fleet)
+    names, channels = tuple(host.name for host in edges.hosts), _channels(edges.hosts, fleet, by_root=True)
     if laid is None:
         return await edges.connection.look_at_files(names, channels, install=install)
     return await edges.connection.look_at_files(names, channels, install=install, laid=laid)
 
 
-def _channels(edges: Sequence[Host], fleet: Fleet) -> Connect:
+def _channels(edges: Sequence[Host], fleet: Fleet, *, by_root: bool = False) -> Connect:
     hosts = {host.name: host for host in edges}
 
     async def connect(name: str) -> Executor:
-        return await fleet.channel(hosts[name])
+        return to_edge(await fleet.channel(hosts[name]), by_root=by_root)
 
     return connect
 

@@ -40,7 +40,12 @@ class Machine:
         """Run a program there, unless the machine is away."""
         if self.down:
             raise GopubError("GP413", f"{self.name} cannot be reached: no route to host")
-        return await run(["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--", *argv], stdin=stdin, check=False)
+        return await run([*self.inside, *argv], stdin=stdin, check=False)
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What runs a program there."""
+        return ("nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--")
 
     async def say(self, unit: str, text: bytes) -> None:
         """A line of that unit, which is in the journal when this returns."""

@@ -285,12 +285,14 @@ class Under:
     """Gives each host's channel the paths of its own folder: the hosts of this test share one machine."""
 
     def __init__(self, shelf: Shelf, path: str) -> None:
-        self._shelf, self._path = shelf, path
+        self.shelf, self._path = shelf, path
 
     async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
-        here = str(self._shelf.folder)
-        own = (here + word.removeprefix(self._path) if word.startswith(self._path) else word for word in argv)
-        return await self._shelf.exec(tuple(own), stdin)
+        return await self.shelf.exec(tuple(self.here(word) for word in argv), stdin)
+
+    def here(self, word: str) -> str:
+        """The path in the host's folder; any other word as it is."""
+        return f"{self.shelf.folder}{word.removeprefix(self._path)}" if word.startswith(self._path) else word
 
 
 def on_shelves(folder: Path, opened: Callable[[], LogSource], written: Callable[[bytes, str], bytes]) -> LogsGround:

@@ -16,6 +16,7 @@ from gopub.usecases.doctor_facts import (
     Held,
     JournalSeen,
     Left,
+    Obeys,
     Package,
     Place,
     Receiver,
@@ -43,6 +44,7 @@ WELL = Facts(
     automations=(Automation("watchdog"),),
     journal=JOURNAL,
     connections=(Connected("minio", "s3", "3 version(s) of orders are published"),),
+    obeying=(Obeys("app1", 7), Obeys("app2", 7), Obeys("edge1")),
     receiver=Receiver("http://127.0.0.1:8420"),
 )
 
@@ -55,7 +57,17 @@ def test_a_house_that_is_well_has_no_finding_and_each_check_that_looked_says_so(
     assert found(WELL) == []
     assert worst(examine(WELL)) is OK
     said = {one.check for one in examine(WELL)}
-    assert {"packages", "server", "clocks", "workers", "deployments", "journal", "connections", "receiver"} <= said
+    assert {
+        "packages",
+        "server",
+        "clocks",
+        "workers",
+        "deployments",
+        "journal",
+        "connections",
+        "enrolment",
+        "receiver",
+    } <= said
 
 
 def test_with_no_server_and_no_project_there_is_nothing_wrong() -> None:
@@ -64,6 +76,8 @@ def test_with_no_server_and_no_project_there_is_nothing_wrong() -> None:
 
 
 FAULTS = [
+    ("enrolment", replace(WELL, obeying=(Obeys("app1", 6), Obeys("app2", 7))), WARN, "host rotate"),
+    ("enrolment", replace(WELL, obeying=(Obeys("app1", 7, own=False), Obeys("app2"))), WARN, "host upgrade"),
     ("packages", replace(WELL, packages=(Package("sqlalchemy", "2.1.0", "<2.1", fits=False),)), BROKEN, "requirements"),
     ("server", replace(WELL, server=Server("http://x/api", "ConnectError")), BROKEN, "PREFECT_API_URL"),
     ("server", replace(WELL, server=Server("http://x/api", "401", refuses_login=True)), BROKEN, "API_AUTH_STRING"),
@@ -209,3 +223,12 @@ def test_a_server_that_the_command_line_alone_names_is_named_in_what_is_to_be_do
 def test_nothing_is_left_to_be_filled_in():
     told = [one.do + one.says + one.seen for _, facts, *_ in FAULTS for one in examine(facts)]
     assert [text for text in told if "{" in text] == []
+
+
+def test_of_hosts_it_says_whom_they_obey_and_names_few() -> None:
+    many = tuple(Obeys(f"app{n:02}") for n in range(20))
+    (said,) = (one for one in examine(replace(Facts("1.0.0"), obeying=many)) if one.check == "enrolment")
+    assert (said.severity, said.says) == (OK, "20 of 20 hosts are unpinned")
+    assert said.seen == "app00, app01, app02, app03, app04, app05, app06, app07 and 12 more: whoever may log in orders"
+    mixed = [one.says for one in examine(WELL) if one.check == "enrolment"]
+    assert mixed == ["1 of 3 hosts are unpinned", "2 of 3 hosts are enrolled"]

@@ -79,7 +79,7 @@ class Host:
             name.replace("__", "."): value for name, value in said.items()
         }
         known = "".join(f"o_{name}={shlex.quote(value)}\n" for name, value in pairs.items())
-        text += f"RUN={self.root}/run/orders\n{known}paths\ndo_{verb.replace('-', '_')}\n"
+        text += f"RUN={self.root}/run/orders ETC={self.root}/etc/gopub\n{known}paths\ndo_{verb.replace('-', '_')}\n"
         ran = subprocess.run(
             (str(bin_folder / "sh"), "-c", text, "gopub"), input=body, capture_output=True, check=False, timeout=60
         )

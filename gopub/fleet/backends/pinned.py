@@ -40,11 +40,19 @@ class Answer:
         """What the verb's own program left, as if ``argv`` had been run.
 
         Raises:
-            GopubError: the record's own code when the order was refused.
+            GopubError: the record's own code when the order was refused; GP416 not all of it came.
         """
         if not self.record.ok:
             raise self.record.error()
-        return Result(tuple(argv), self.result.code, self.behind, self.result.err)
+        said, host = self.record.values, self.record.host
+        try:
+            code, out, err = (int(said[name]) for name in ("exit", "out", "err"))
+        except (KeyError, ValueError) as error:
+            raise GopubError("GP416", f"{host}: {self.record.verb}: its record does not say what follows it") from error
+        if len(self.behind) != out + err:
+            came = f"{len(self.behind)} of {out + err} bytes came after its record"
+            raise GopubError("GP416", f"{host}: {self.record.verb}: {came}", hint="ask the host again")
+        return Result(tuple(argv), code, self.behind[:out], self.behind[out:])
 
 
 @dataclass(slots=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+from gopub import tails
+
 COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
 PARTS = (*COMMON, "host")
-ENROLLED = (*COMMON, "signed", "heads", "away", "roles", "pinned")
+ENROLLED = (*COMMON, "signed", "heads", "away", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"
@@ -23,7 +25,7 @@ def text() -> str:
 @cache
 def enrolled() -> str:
     """The program that lies on an enrolled host, and obeys only what is signed."""
-    return "#!/bin/sh\n" + _joined(ENROLLED)
+    return "#!/bin/sh\n" + tails.functions() + _joined(ENROLLED)
 
 
 @cache

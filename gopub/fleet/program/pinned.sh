@@ -39,6 +39,9 @@ carry_out() {
         ;;
     heads) do_heads ;;
     # further verbs that change nothing stand here, each a line
+    logs) do_logs ;;
+    table-get) do_table_get ;;
+    table-put) fresh_once && do_table_put ;;
     stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
     *) fail GP473 "'$verb' is no verb of this program" ;;
     esac

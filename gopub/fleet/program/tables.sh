@@ -51,7 +51,7 @@ is_upstream() {
 # edge_socket: where this edge's own control is, in $socket: by its own word, never by the order's. What somebody else than
 # root may have made there is asked nothing.
 edge_socket() {
-    socket=$(sed -n 's/^socket=//p' /etc/gopub/host | head -n 1)
+    socket=$(sed -n 's/^socket=//p' "$ETC/host" | head -n 1)
     socket=${socket:-/run/gopub/edge.sock}
     [ -e "$socket" ] || [ -L "$socket" ] || return 0 # curl says so
     me=$(id -u)
