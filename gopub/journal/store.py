@@ -44,6 +44,10 @@ LARGEST = 64 << 20
 """Bytes of one entry; a plan of 5,000 hosts has about 3 MB."""
 
 
+_AT_ONCE = 500
+"""Entries that are held while the whole chain is walked: a server would send all of them."""
+
+
 class Journal:
     """Reads and appends; one object per process."""
 
@@ -214,7 +218,8 @@ class Journal:
         before = Head()
         hashes: dict[int, str] = {}
         with self._connection() as db:
-            for row in db.execute(sa.select(JOURNAL).order_by(JOURNAL.c.seq)):
+            query = sa.select(JOURNAL).order_by(JOURNAL.c.seq).execution_options(yield_per=_AT_ONCE)
+            for row in db.execute(query):
                 values, seq = dict(row._mapping), before.seq + 1  # noqa: SLF001 - SQLAlchemy's documented name
                 if values["seq"] != seq or row.previous != before.hash or row.hash != _hash(before.hash, values):
                     return Chain(before, hashes, f"entry {seq} ({row.stream})")

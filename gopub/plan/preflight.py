@@ -54,7 +54,8 @@ def refusal_of_unpinned(env: str, environment: Environment, unpinned: Collection
         return None
     are = "is" if len(unpinned) == 1 else "are"
     return RefusedError("GP480", f"{', '.join(unpinned)} {are} not enrolled, and {env} says `require: enrolled`",
-                        hint="`gopub host enroll` enrolls hosts; or leave them out of `hosts:`")  # fmt: skip
+                        hint="`gopub host enroll` enrols hosts; a controller knows them by `sign` of its ssh "
+                        "connection; or leave them out of `hosts:`")  # fmt: skip
 
 
 def adopted_notes(facts: Mapping[str, HostFacts]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from gopub.fleet.orders import Order, Record, Verb
 from gopub.journal import events as ev
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
-from gopub.plan.preflight import REPLACED, in_the_way
+from gopub.plan.preflight import REPLACED, in_the_way, refusal_of_unpinned
 from gopub.rollout.stage import on_each
 from gopub.rollout.survey import read_facts
 from gopub.wiring.allowed import of_project
@@ -76,6 +76,7 @@ async def adopt(
 
     Raises:
         UsageError: GP457 a name is no host of the env.
+        RefusedError: GP480 a host is not enrolled, and the env wants that.
         GopubError: GP720 a host does not answer.
     """
     project = await open_project(folder).naming_store(elsewhere)
@@ -87,6 +88,9 @@ async def adopt(
         found = Adoption(instance, await read_facts(ports.fleet, hosts, instance), undo)
         if not do or not found.meant:
             return found
+        loose = [name for name in found.meant if found.facts[name].enrolled is None]
+        if error := refusal_of_unpinned(env, ports.environment, loose):
+            raise error
         verb: Verb = "disown" if undo else "adopt"
         read_env_state(ports.journal, project.spec.app, env)  # so that hosts which remember the journal are told of it
 

@@ -69,7 +69,7 @@ class Witness:
         """For people."""
         match self.stands:
             case Stands.UNPINNED:
-                told = "unpinned: it is not enrolled, and remembers nothing"
+                told = "unpinned: it remembers nothing, or `sign` of the ssh connection is missing here"
             case Stands.SILENT:
                 told = f"not asked: {self.why}"
             case Stands.NOTHING:

@@ -23,6 +23,7 @@ from gopub.plan.steps import unpinned_note
 from gopub.rollout import hosts
 from gopub.rollout.back import go_back
 from gopub.rollout.turn import turn_around
+from gopub.usecases.adopt_host import adopt
 from gopub.views.board import Scene, board
 from gopub.views.events import more, tell
 from gopub.views.explanation import explanation
@@ -30,6 +31,7 @@ from gopub.views.plan import plan_lines, say_unpinned
 from gopub.views.reading import read_envs
 from gopub.views.status import notes
 from gopub.views.verdict import verdict_view
+from tests.support.doubles import MemoryHost
 from tests.support.rollout_world import World, drive, in_memory, reach
 from tests.unit.verdicts import FORMS, event
 
@@ -155,3 +157,25 @@ def test_control_where_all_are_enrolled_no_word_of_it(world: World) -> None:
     page = board(Scene(fold(entry.event for entry in entries), entries, (), 0.0)).text
     said = [*notes(read_envs(world.journal, 0.0)[0]), page, *explanation(entries)]
     assert "npinned" not in "".join(said)
+
+
+class ByHand(MemoryHost):
+    """There is a service of before gopub."""
+
+    def facts(self) -> HostFacts:
+        return replace(super().facts(), current=None, standing=Standing(current="a folder"))
+
+
+def test_the_word_for_an_old_service_goes_to_enrolled_hosts_alone_where_the_env_wants_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.machines |= {name: ByHand(name, f"id-{name}", enrolled=name != "app2") for name in world.names}
+    world.at_home(monkeypatch)
+    spec = world.kits.parent / "project" / "gopub.yaml"
+    spec.write_text(spec.read_text().replace("lab: {", "lab: {require: enrolled, "))
+    with pytest.raises(RefusedError, match="app2 is not enrolled"):
+        asyncio.run(adopt(".", "lab", do=True))
+    assert [machine.history for machine in world.machines.values()] == [[]] * 4
+    world.machines["app2"].enrolled = True
+    done = asyncio.run(adopt(".", "lab", do=True)).done or {}
+    assert [record.ok for record in done.values()] == [True] * 4, "control"
