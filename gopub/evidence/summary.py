@@ -20,6 +20,7 @@ Source: SLSA verification summary v1, in-toto Statement v1, DSSE v1.0.2.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping
@@ -134,6 +135,15 @@ class SignedSummary:
     def text(self) -> str:
         """As it travels."""
         return framed(self.summary.lines, self.signature)
+
+    def carried(self, key: str) -> Mapping[str, str]:
+        """As an order brings it to a host: the values, the signature, and the fingerprint of the key to look under."""
+        lines = (line.partition("=") for line in self.summary.lines.splitlines())
+        return {
+            "key": key,
+            **{name: value for name, _, value in lines},
+            "signature": base64.b64encode(self.signature).decode(),
+        }
 
     def bundle(self, key: PublicKey) -> bytes:
         """The same bytes and the same signature as a Sigstore bundle v0.3, which stock cosign checks."""

@@ -13,7 +13,8 @@ class Enrolment:
     """A host that obeys signed orders alone: as what it was enrolled, and whom it believes.
 
     ``roles`` is the serial of its list of roles, ``program`` the SHA-256 of the program that lies there, and
-    ``controllers`` are the fingerprints of the keys whose orders it takes.
+    ``controllers`` are the fingerprints of the keys whose orders it takes. ``admits`` is the lowest epoch of which it
+    takes an admission still: a seat must not be below it.
     """
 
     names: tuple[str, ...]
@@ -21,6 +22,7 @@ class Enrolment:
     roles: int
     program: str
     controllers: tuple[str, ...]
+    admits: int = 0
 
     @classmethod
     def parse(cls, said: Mapping[str, str]) -> Enrolment | None:
@@ -38,9 +40,10 @@ class Enrolment:
             roles=int(said["roles"]),
             program=said["program"],
             controllers=tuple(said["keys.controller"].split()),
+            admits=int(said.get("admits", "0")),
         )
 
     def to_json(self) -> dict[str, Json]:
         """As gopub/schemas/facts.v1.json says."""
         return {"names": list(self.names), "envs": list(self.envs), "roles": self.roles, "program": self.program,
-                "controllers": list(self.controllers)}  # fmt: skip
+                "controllers": list(self.controllers), "admits": self.admits}  # fmt: skip

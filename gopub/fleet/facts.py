@@ -9,7 +9,7 @@ from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.fleet.enrolled import Enrolment
 from gopub.fleet.keeping import Known, surplus
-from gopub.fleet.orders import Order, Record, Verb
+from gopub.fleet.orders import ENTERS, Order, Record, Verb
 from gopub.fleet.standing import Standing
 
 _UNIT_PREFIX = "unit."
@@ -74,6 +74,14 @@ class HostFacts:
     unit: UnitFacts = field(default_factory=UnitFacts)
     standing: Standing = field(default_factory=Standing)
     enrolled: Enrolment | None = None
+
+    @property
+    def seen(self) -> int:
+        """The highest epoch that a new seat has to go above: of orders, and of what was admitted or gone back from.
+
+        They differ where the controller's key is new: orders begin anew then, and admissions do not.
+        """
+        return max(self.epoch, self.enrolled.admits if self.enrolled else 0)
 
     @property
     def runs(self) -> str:
@@ -160,7 +168,8 @@ class Wanted:
     """What a host is to be brought to: one release with one render, and the arguments of each verb.
 
     ``digests`` has ``archive``, ``binary`` and ``files``; ``arguments`` maps a verb to its arguments. ``keep`` releases
-    stay of those that ``known`` does not call bad.
+    stay of those that ``known`` does not call bad. ``admission`` is what an enrolled host asks for before a release
+    enters.
     """
 
     app: str
@@ -173,6 +182,7 @@ class Wanted:
     keep: int = 5
     reason: str = ""
     known: Known = field(default_factory=Known)
+    admission: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:
@@ -226,6 +236,7 @@ def order(facts: HostFacts, wanted: Wanted, verb: Verb, fence: Fence) -> Order:
         digests=wanted.digests if verb == "stage" else {"binary": wanted.digests["binary"]},
         arguments=wanted.arguments.get(verb, {"remove": " ".join(_surplus(facts, wanted))} if verb == "prune" else {}),
         reason=wanted.reason,
+        admission=wanted.admission if verb in ENTERS else {},
     )
 
 

@@ -21,6 +21,8 @@ Verb: TypeAlias = Literal[
 VERBS: tuple[Verb, ...] = get_args(Verb)
 PINNED: frozenset[Verb] = frozenset({"logs", "table-get", "table-put", "heads"})
 """Verbs that only the program of an enrolled host has; elsewhere a program is run instead."""
+ENTERS: frozenset[Verb] = frozenset({"stage", "switch"})
+"""Verbs by which a release comes to a host: an enrolled one asks for its admission. Going back is by others."""
 _FORMAT = "1"
 
 

@@ -10,7 +10,7 @@ from gopub.rollout.box import box
 from gopub.rollout.close import close
 from gopub.rollout.policy import admission_of, at_hand, kinds_of
 from gopub.rollout.run import Run
-from gopub.rollout.stating import over, state
+from gopub.rollout.stating import over, state, unstatable
 
 
 @box
@@ -30,6 +30,9 @@ async def admit(run: Run) -> None:
         _refuse(run, admission.reasons)
         return
     checks = tuple(f"{check.name}: {check.reason}" for check in admission.checks)
+    if wrong := unstatable(admission.warnings, run.facts):
+        _refuse(run, (f"{wrong.code} {wrong.problem}",))
+        return
     if admission.warnings:  # a statement says that all of it passed
         run.record(ev.Admitted(checks, unstated=f"only told, not refused: {'; '.join(admission.warnings)}"))
         return

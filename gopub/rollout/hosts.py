@@ -13,7 +13,7 @@ from dataclasses import replace
 from gopub.errors import GopubError, RefusedError
 from gopub.fleet.asking import Asked
 from gopub.fleet.keeping import Known, surplus
-from gopub.fleet.orders import Order, Record, Verb
+from gopub.fleet.orders import ENTERS, Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
 from gopub.fleet.unit import stop_seconds
 from gopub.health.samples import ProcessHealth
@@ -23,6 +23,7 @@ from gopub.journal.reading import harmless_of
 from gopub.plan.preflight import refusal_of_unpinned
 from gopub.rollout.payload import Cargo, cargo_for
 from gopub.rollout.run import Run
+from gopub.rollout.stating import carried
 
 RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
 """The host did its part; what it was given does not start, run, listen or answer."""
@@ -264,6 +265,7 @@ def _order(
         arguments=arguments or {},
         reason=_one_line(reason),
         journal=run.ports.journal.head.said(plan.rollout),
+        admission=carried(run.state.statements, planned.target) if verb in ENTERS else {},
     )
 
 

@@ -122,7 +122,7 @@ def _take(
     *,
     force: bool = False,
 ) -> Seat:
-    seen = max([edge_epoch, *(fact.epoch for fact in facts.values())])
+    seen = max([edge_epoch, *(fact.seen for fact in facts.values())])
     wanted = Seat(app, env, seen, new_token(), whoami())
     return ports.journal.take_seat(wanted, rollout=rollout, lease=LEASE, force=force)
 

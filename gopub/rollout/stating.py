@@ -15,15 +15,16 @@ from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.frame import seconds_of
 from gopub.evidence.stating import serial_of, summaries, unfit
-from gopub.evidence.summary import SignedSummary, sign_summary
+from gopub.evidence.summary import SignedSummary, read_summary, sign_summary
 from gopub.journal.stated import Stated
 from gopub.store.keys import admission_key
 from gopub.units import say_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from gopub.evidence.keys import PublicKey, Signer
+    from gopub.fleet.facts import HostFacts
     from gopub.release.admitting import Considered
     from gopub.store.protocol import ArtifactStore
     from gopub.wiring.ports import Ports
@@ -58,9 +59,29 @@ def misfit(key: PublicKey, considered: Considered) -> RefusedError | None:
     return RefusedError("GP354", wrong, hint=hint) if wrong else None
 
 
+def unstatable(warnings: Iterable[str], facts: Mapping[str, HostFacts]) -> RefusedError | None:
+    """The refusal of a release of which nothing can be stated, where hosts ask for that; None where it may enter."""
+    enrolled = [name for name, fact in facts.items() if fact.enrolled]
+    told = "; ".join(warnings)
+    if not told or not enrolled:
+        return None
+    some = f"{', '.join(enrolled[:3])}{' and others' if len(enrolled) > 3 else ''}"
+    wrong = f"nothing can be stated of a release that breaks the policy ({told}), and enrolled hosts ask for it: {some}"
+    return RefusedError("GP499", wrong, hint="mend what it breaks; mode: warn is for hosts that are not enrolled")
+
+
 def over(statements: Iterable[Stated], now: float) -> bool:
     """Whether one of them has expired by ``now``."""
     return any(now >= (seconds_of(one.expires) or 0.0) for one in statements)
+
+
+def carried(statements: Iterable[Stated], target: str) -> Mapping[str, str]:
+    """What was stated for hosts of that kind, as an order brings it; nothing where nothing was.
+
+    It is the journal's: whoever goes on with a rollout brings what was stated when it entered.
+    """
+    one = next((one for one in statements if one.target == target), None)
+    return read_summary(one.text.encode()).carried(one.key) if one else {}
 
 
 async def _fit(ports: Ports, considered: Considered, limit: float) -> Signer:

@@ -14,7 +14,7 @@ from gopub.release.admitting import Considered, decide
 from gopub.release.config import admission_public
 from gopub.rollout.plan import make_plan
 from gopub.rollout.policy import considered_by, kinds_of
-from gopub.rollout.stating import misfit
+from gopub.rollout.stating import misfit, unstatable
 from gopub.rollout.survey import read_facts
 from gopub.views.plan import plan_json, plan_lines
 from gopub.wiring import settings
@@ -74,7 +74,7 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
         if not admission.accepted:
             return Rehearsal(considered, admission)
         plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
-        found = unfit_here(project, considered) if not admission.warnings else None
+        found = unstatable(admission.warnings, facts) if admission.warnings else unfit_here(project, considered)
         return Rehearsal(considered, admission, plan, found or trouble(env, ports.environment, facts))
 
 

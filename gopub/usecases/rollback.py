@@ -280,4 +280,4 @@ async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFact
     if router and kit.plan.upstream:
         statuses = await router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
         edges = max((status.epoch for status in statuses), default=0)
-    return max([kit.epoch, edges, *(fact.epoch for fact in facts.values())])
+    return max([kit.epoch, edges, *(fact.seen for fact in facts.values())])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -39,16 +38,12 @@ GOOD = Summary(
     serial=84,
 )
 
+NAMES = (*(line.partition("=")[0] for line in GOOD.lines.splitlines()), "key", "signature")
 
-def carried(signer: KeySigner, summary: Summary = GOOD) -> dict[str, str]:
+
+def carried(signer: KeySigner, summary: Summary = GOOD) -> Mapping[str, str]:
     """An admission as an order carries it."""
-    signed = sign_summary(signer, summary)
-    lines = dict(line.split("=", 1) for line in summary.lines.splitlines())
-    return {
-        **lines,
-        "key": signer.public.fingerprint,
-        "signature": base64.b64encode(signed.signature).decode(),
-    }
+    return sign_summary(signer, summary).carried(signer.public.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -146,11 +141,13 @@ class AdmittingHost:
     def run(self, settings: Mapping[str, str], harness: str) -> Said:
         """Run the parts with these variables, and then that."""
         text = "\n".join((PROGRAM / f"{part}.sh").read_text() for part in self.parts)
-        for place in ("/etc/gopub", "/var/lib/gopub", "/run/", "/opt/"):
-            text = text.replace(place, f"{self.root}{place}")
+        text = text.replace("/opt/", f"{self.root}/opt/")
         if self.without:
             assert self.without in text, "a control that takes nothing away shows nothing"
             text = text.replace(self.without, ":")
+        places = {"ETC": "etc/gopub", "KEPT": "var/lib/gopub", "RUN": "run"}
+        unset = dict.fromkeys((f"o_admission_{name}" for name in NAMES), "")
+        settings = {**unset, **settings, **{name: f"{self.root}/{place}" for name, place in places.items()}}
         told = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         done = subprocess.run(
             (*self.shell, "-c", f"{text}\nuname() {{ echo x86_64; }}\n{told}{harness}"),

@@ -19,6 +19,7 @@ from gopub.fleet.rootline import RootAnswer, RootVerb
 from gopub.process import Result
 from gopub.traffic.protocol import EdgeAck, EdgeStatus
 from gopub.traffic.table import RouteTable
+from tests.support.memory_admission import MemoryAdmission
 
 
 @dataclass
@@ -45,6 +46,8 @@ class MemoryHost:
     enrolled: bool = False
     memory: list[str] = field(default_factory=list)
     """Lines of what an enrolled host remembers of the journal."""
+    admission: MemoryAdmission | None = None
+    """What it remembers of admissions, where it asks for them as an enrolled one does."""
 
     def facts(self) -> HostFacts:
         """As the host program would tell them."""
@@ -63,8 +66,13 @@ class MemoryHost:
             token=self.token,
             n=self.n,
             unit=unit if current else UnitFacts(),
-            enrolled=Enrolment((self.name,), ("lab",), 1, "0" * 64, ()) if self.enrolled else None,
+            enrolled=self._enrolment(),
         )
+
+    def _enrolment(self) -> Enrolment | None:
+        if not self.enrolled:
+            return None
+        return Enrolment((self.name,), ("lab",), 1, "0" * 64, (), self.admission.admits if self.admission else 0)
 
     def answer(self, order: Order) -> Record:
         """Fence, then do."""
@@ -76,11 +84,9 @@ class MemoryHost:
         if order.verb == "status":
             self._remember(order)
             return self._proof(order)
-        refused = self._fence(order)
-        if refused:
-            return refused
-        if order.n in self.answered and order.epoch == self.epoch:
-            return replace(self.answered[order.n], changed=False)
+        if before := self._fence(order) or self._repeated(order) or self._unadmitted(order):
+            return before
+        self._hold(order)
         self._remember(order)
         record = self._do(order)
         self.answered[order.n] = record
@@ -89,12 +95,23 @@ class MemoryHost:
     def _fence(self, order: Order) -> Record | None:
         if order.epoch < self.epoch or (order.epoch == self.epoch and order.token != self.token):
             return self._record(order, "GP431", f"epoch {order.epoch} is over, this host holds {self.epoch}")
+        if order.epoch == self.epoch and order.n < self.n:
+            return self._record(order, "GP433", "n is over")
+        return None
+
+    def _repeated(self, order: Order) -> Record | None:
+        if order.n in self.answered and order.epoch == self.epoch:
+            return replace(self.answered[order.n], changed=False)
+        return None
+
+    def _unadmitted(self, order: Order) -> Record | None:
+        code = self.admission.refuse(order, self.folders, self.previous) if self.admission else ""
+        return self._record(order, code, "it was not admitted here") if code else None
+
+    def _hold(self, order: Order) -> None:
         if order.epoch > self.epoch:
             self.answered = {}
-        elif order.n < self.n:
-            return self._record(order, "GP433", "n is over")
         self.epoch, self.token, self.n = order.epoch, order.token, order.n
-        return None
 
     def _remember(self, order: Order) -> None:
         """As heads.sh does it."""

@@ -34,6 +34,8 @@ class EnrolledHost:
 
     folder: Path
     signer: KeySigner = field(default_factory=fresh_signer)
+    admission: KeySigner = field(default_factory=fresh_signer)
+    """Who admits, where a test lays it (``believe``)."""
     names: str = "h1 app1"
     envs: str = "prod lab"
 

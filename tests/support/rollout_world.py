@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gopub.build.artifact import FileRef
 from gopub.clock import ManualClock
+from gopub.evidence.frame import moment
+from gopub.evidence.keys import KeySigner
+from gopub.evidence.stating import serial_of
+from gopub.evidence.summary import Summary, sign_summary
 from gopub.fleet.host import Host
 from gopub.fleet.templates import Rendered
 from gopub.journal import events as ev
 from gopub.journal.reading import read_env_state
 from gopub.journal.state import EnvState
+from gopub.journal.stated import Stated
 from gopub.journal.store import Journal, open_journal
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
@@ -31,6 +37,7 @@ from gopub.spec.loader import parse_spec
 from gopub.wiring.ports import Ports
 from tests.support.doubles import MemoryEdges, MemoryFleet, MemoryHost, MemoryRouter
 from tests.support.memory import Edges, Memory, known_as
+from tests.support.memory_admission import MemoryAdmission, all_refused
 
 OLD, NEW = "a" * 64, "b" * 64
 SPEC = """
@@ -90,7 +97,7 @@ class MortalJournal(Journal):
 
 
 class World:
-    """Hosts, an edge and a journal that outlive drivers."""
+    """Hosts, an edge and a journal that outlive drivers; the hosts let in what was admitted alone."""
 
     enrolled = False
     """Whether its hosts are, from the start."""
@@ -105,6 +112,9 @@ class World:
             n: MemoryHost(n, f"id-{n}", folders={self.old: "0" * 64}, current=self.old, epoch=7, enrolled=self.enrolled)
             for n in self.names
         }
+        self.admits = KeySigner(ec.generate_private_key(ec.SECP256R1()))
+        self.says: tuple[Stated, ...] | None = None
+        self.ask_for_admissions()
         self.router: MemoryRouter | MemoryEdges = MemoryRouter()
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
         self.kits = path / "kits"
@@ -158,10 +168,29 @@ class World:
             run = start(ports, wish, facts, epoch)
         run.release = RELEASE
         if run.state.phase is Phase.OPENED:
-            run.record(ev.Admitted())
+            run.record(ev.Admitted(statements=self.stated(run.seat.epoch)))
         if run.state.phase is Phase.ADMITTED:
             run.record(ev.Planned(self.plan()))
         return run
+
+    def ask_for_admissions(self) -> None:
+        """From now on the hosts take what was admitted, and go back to what is there now."""
+        for machine in self.machines.values():
+            machine.admission = MemoryAdmission.of(self.admits.public, machine.folders)
+
+    def stated(self, epoch: int, release: str = NEW) -> tuple[Stated, ...]:
+        """What the admission states under the seat of that epoch, where no test says otherwise (``says``)."""
+        if self.says is not None:
+            return self.says
+        files, until = RELEASE.targets["linux/amd64"], moment(2e9)
+        said = Summary("hello", "lab", "linux/amd64", release, files.archive.digest, files.binary.digest, "4" * 64,
+                       moment(0.0), until, "SLSA_BUILD_LEVEL_1", serial=serial_of(epoch))  # fmt: skip
+        text = sign_summary(self.admits, said).text
+        return (Stated(said.target, until, said.level, "", text, self.admits.public.fingerprint),)
+
+    def refused(self) -> list[str]:
+        """What the hosts refused for want of an admission."""
+        return all_refused(machine.admission for machine in self.machines.values())
 
     def env(self) -> EnvState:
         """What the env's stream tells."""

@@ -355,8 +355,8 @@ def test_facts_tell_the_lowest_epoch_that_would_be_let_in(
         assert host.ask(good.but(epoch=43, admission=carried(signer, replace(GOOD, serial=serial)))).code == ""
     if back:
         assert host.ask(Asked("rollback", back)).code == ""
-    harness = "paths\nadmitted_value\nfinish true '' ''\n"
-    assert host.run({"o_instance": "orders", "o_app": "orders", "o_env": ""}, harness).values["admitted"] == due
+    harness = "paths\nadmits_value\nfinish true '' ''\n"
+    assert host.run({"o_instance": "orders", "o_app": "orders", "o_env": ""}, harness).values["admits"] == due
     assert host.run({"o_instance": "other", "o_app": "other", "o_env": ""}, harness).values == {}
 
 

@@ -43,6 +43,7 @@ def check_whole(world: World, verdict: str) -> None:
     assert env.stable == (OLD if verdict == "bad" else NEW)
     assert (NEW in env.quarantine) == (verdict == "bad")
     world.journal.verify()
+    assert world.refused() == [], "no host refused its own side"
 
 
 def appends(tmp_path, verdict: str) -> int:

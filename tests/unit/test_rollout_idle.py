@@ -109,6 +109,7 @@ class Stray(World):
         machine.folders = {self.bad: "b" * 64} | ({self.old: "0" * 64} if held else {})
         machine.current = self.bad
         self.held = held
+        self.ask_for_admissions()
 
     def plan(self) -> Plan:
         made = super().plan()

@@ -185,7 +185,7 @@ def test_only_the_starts_of_what_was_promoted_count(tmp_path, monkeypatch):
     )
     run.release = RELEASE
     planned = tuple(replace(host, before=world.new) for host in world.plan().hosts)
-    run.record(ev.Admitted())
+    run.record(ev.Admitted(statements=world.stated(run.seat.epoch, bad.release)))
     plan = replace(world.plan(), rollout="r2", release=bad, stable=ReleaseRef(NEW, "2"), hosts=planned)
     run.record(ev.Planned(plan))
     rolled_out(run, {"starts": to_json(slow)}, "bad")

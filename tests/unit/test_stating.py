@@ -201,6 +201,19 @@ def test_a_policy_that_only_tells_states_what_passed_all_of_it(shop: Shop) -> No
     assert said(enter(shop).statements[0]).env == "lab"
 
 
+def test_where_a_host_asks_for_what_cannot_be_stated_the_rollout_is_refused(shop: Shop) -> None:
+    policy(shop, "{provenance: {ref: 'refs/tags/v*'}, mode: warn}")
+    shop.machines["h1"].enrolled = True
+    state = enter(shop)
+    assert state.closed is not None
+    assert state.closed.outcome is Outcome.REFUSED
+    assert state.closed.reason.startswith("GP499 nothing can be stated of a release that breaks the policy (source: ")
+    assert state.closed.reason.endswith("and enrolled hosts ask for it: h1")
+    assert (admissions(state), shop.machines["h1"].folders) == ([], {})
+    shop.machines["h1"].enrolled = False
+    assert enter(shop).admitted, "a control: hosts that are not enrolled take it"
+
+
 # Keys
 
 

@@ -9,7 +9,7 @@ from gopub import tails
 
 COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
 PARTS = (*COMMON, "host")
-ENROLLED = (*COMMON, "signed", "heads", "away", "roles", "logs", "tables", "pinned")
+ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"

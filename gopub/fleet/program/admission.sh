@@ -8,12 +8,8 @@
 # Going back asks for no admission, so that it needs no key but the controller's: what once was let in, or was there
 # when the host was enrolled, may run again. Nothing here is refused to a rollback for want of room or memory of serials.
 
-keys=/etc/gopub/keys
-admissions=/var/lib/gopub/admitted # APP.ENV: serial= and key= of the newest admission; floor= and by= of going back
-ran=/var/lib/gopub/ran             # INSTANCE: lines FOLDER BINARY
-o_admission_key='' o_admission_app='' o_admission_env='' o_admission_target='' o_admission_release=''
-o_admission_archive='' o_admission_binary='' o_admission_policy='' o_admission_serial='' o_admission_verified=''
-o_admission_expires='' o_admission_level='' o_admission_verifier='' o_admission_signature=''
+# admitted/APP.ENV has serial= and key= of the newest admission, floor= and by= of going back; ran/INSTANCE has lines
+# FOLDER BINARY.
 
 # admit_order: ends here for what may not run on this host; else it is remembered before anything is done. $signer_key
 # is the controller's key that signed the order. Asked again it says the same.
@@ -26,7 +22,7 @@ admit_order() {
         admission_fits
         admission_counts
         note_ran
-        note_admitted "$o_admission_serial" "$o_admission_key" "$a_floor" "$a_by" || unwritten "$admissions/$o_app.$o_env"
+        note_admitted "$o_admission_serial" "$o_admission_key" "$a_floor" "$a_by" || unwritten "$KEPT/admitted/$o_app.$o_env"
         ;;
     rollback)
         read_held
@@ -45,7 +41,7 @@ admit_order() {
 read_held() {
     case $o_env in '' | .* | *[!A-Za-z0-9._-]*) fail GP430 "'$o_env' is no name of an environment" ;; esac
     a_serial=0 a_key='' a_floor=0 a_by=''
-    load "$admissions/$o_app.$o_env" a
+    load "$KEPT/admitted/$o_app.$o_env" a
     is_serial "$a_serial" && is_believed admission "$a_key" || a_serial=0 a_key=''
     is_serial "$a_floor" && is_believed controller "$a_by" || a_floor=0 a_by=''
     held=$a_serial
@@ -53,7 +49,7 @@ read_held() {
 }
 
 # is_believed ROLE FINGERPRINT: whether the root's list names the key.
-is_believed() { is_digest "$2" && [ -f "$keys/$1/$2.pem" ]; }
+is_believed() { is_digest "$2" && [ -f "$ETC/keys/$1/$2.pem" ]; }
 
 is_digest() { is_hex "$1" && [ ${#1} -eq 64 ]; }
 
@@ -87,10 +83,10 @@ $o_admission_target'","serial":'$o_admission_serial',"timeVerified":"'$o_admissi
 '"}},"predicateType":"https://slsa.dev/verification_summary/v1","subject":[{"digest":{"sha256":"'$o_admission_release\
 '"},"name":"release.json"},{"digest":{"sha256":"'$o_admission_archive'"},"name":"archive"},{"digest":{"sha256":"'\
 $o_admission_binary'"},"name":"binary"}]}'
-    signature=$(mktemp /run/gopub-admission.XXXXXX) || fail_unkept GP448 "cannot write a file in /run"
+    signature=$(mktemp "$RUN/admission.XXXXXX") || fail_unkept GP448 "cannot write below $RUN"
     printf '%s' "$o_admission_signature" | base64 -d >"$signature" 2>/dev/null &&
         printf 'DSSEv1 28 application/vnd.in-toto+json %d %s' ${#statement} "$statement" |
-        openssl dgst -sha256 -verify "$keys/admission/$o_admission_key.pem" -signature "$signature" >/dev/null 2>&1
+        openssl dgst -sha256 -verify "$ETC/keys/admission/$o_admission_key.pem" -signature "$signature" >/dev/null 2>&1
     verified=$?
     rm -f "$signature"
     return "$verified"
@@ -123,7 +119,7 @@ may_return() {
     manifest "$dir"
     : "${o_digest_binary:=$m_binary}" # what is proven of the file before it runs
     why="$dir with the binary ${o_digest_binary:-of no digest}"
-    is_digest "$o_digest_binary" && grep -q -x -F -e "$dir $o_digest_binary" "$ran/$o_instance" 2>/dev/null ||
+    is_digest "$o_digest_binary" && grep -q -x -F -e "$dir $o_digest_binary" "$KEPT/ran/$o_instance" 2>/dev/null ||
         fail GP469 "$why was never admitted on this host, nor there when it was enrolled"
 }
 
@@ -140,30 +136,30 @@ note_admitted() {
 key=$2
 floor=$3
 by=$4"
-    [ "$noted" != "$(cat "$admissions/$o_app.$o_env" 2>/dev/null)" ] || return 0
-    { [ -d "$admissions" ] || mkdir -m 700 "$admissions"; } && durable "$admissions/$o_app.$o_env" "$noted"
+    [ "$noted" != "$(cat "$KEPT/admitted/$o_app.$o_env" 2>/dev/null)" ] || return 0
+    { [ -d "$KEPT/admitted" ] || mkdir -m 700 "$KEPT/admitted"; } && durable "$KEPT/admitted/$o_app.$o_env" "$noted"
 }
 
 # note_ran: what the admission lets in may be gone back to. Folders that are gone are forgotten.
 note_ran() {
     noted="$dir $o_admission_binary"
-    ! grep -q -x -F -e "$noted" "$ran/$o_instance" 2>/dev/null || return 0
-    if [ -f "$ran/$o_instance" ]; then
+    ! grep -q -x -F -e "$noted" "$KEPT/ran/$o_instance" 2>/dev/null || return 0
+    if [ -f "$KEPT/ran/$o_instance" ]; then
         while read -r name digest; do
             [ ! -d "$releases/$name" ] || noted="$name $digest
 $noted"
-        done <"$ran/$o_instance"
+        done <"$KEPT/ran/$o_instance"
     fi
-    { [ -d "$ran" ] || mkdir -m 700 "$ran"; } && durable "$ran/$o_instance" "$noted" || unwritten "$ran/$o_instance"
+    { [ -d "$KEPT/ran" ] || mkdir -m 700 "$KEPT/ran"; } && durable "$KEPT/ran/$o_instance" "$noted" || unwritten "$KEPT/ran/$o_instance"
 }
 
-# admitted_value: the lowest epoch under which a new admission would count, for whoever takes the next seat. The facts
+# admits_value: the lowest epoch under which a new admission would count, for whoever takes the next seat. The facts
 # of an instance do not say whose it is: what bound it does.
-admitted_value() {
+admits_value() {
     b_app='' b_env=''
-    load "/var/lib/gopub/bound/$o_instance" b
+    load "$KEPT/bound/$o_instance" b
     [ -n "$b_app" ] && [ -n "$b_env" ] || return 0
     o_app=$b_app o_env=$b_env
     read_held
-    value admitted "$(((held + 1) / 2))"
+    value admits "$(((held + 1) / 2))"
 }

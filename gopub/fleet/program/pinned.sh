@@ -78,6 +78,8 @@ let_in() {
     esac
     in_turn
     fresh
+    # Before anything is written: what is refused leaves nothing behind, and a half switch stays known.
+    admit_order
     bind
     signed_by="
 key=$signer_key"
@@ -102,6 +104,7 @@ tell_facts() {
         ! believed "${file%.pem}" || held="$held${file%.pem} "
     done
     value keys.controller "${held% }"
+    admits_value
     give_nonce
     do_facts
 }
