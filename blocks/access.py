@@ -57,6 +57,9 @@ class SshAccess(ConnectionBlock):
     sign: dict[str, Any] | None = Field(
         None, description="What signs orders to enrolled hosts: key, passphrase and roles, as in connections.yaml."
     )
+    certificate: dict[str, Any] | None = Field(
+        None, description="What lets user gopub in, in the place of a standing key: ca and lasts."
+    )
 
 
 class SigningKey(ConnectionBlock):

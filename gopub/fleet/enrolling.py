@@ -18,6 +18,7 @@ SHELL = "/usr/local/lib/gopub/shell"
 USER = "gopub"
 ARGV = "gopub-enrol"
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_SOCKET = re.compile(r"(/[A-Za-z0-9._-]+){1,16}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,6 +69,8 @@ class Enrolling:
     program: str
     roles: bytes
     login: str
+    socket: str = ""
+    """An edge's control socket."""
 
     def request(self) -> bytes:
         """As it is sent.
@@ -79,12 +82,15 @@ class Enrolling:
             if not _WORD.fullmatch(word):
                 raise GopubError("GP481", f"{bounded(repr(word), 80)} cannot name an enrolled host or env",
                                  hint="names have letters, digits, dots, dashes and underscores")  # fmt: skip
+        if self.socket and not _SOCKET.fullmatch(self.socket):
+            raise GopubError("GP481", f"{bounded(repr(self.socket), 80)} cannot be an edge's control socket",
+                             hint="name a path of letters, digits, dots and dashes in `socket`")  # fmt: skip
         files = (self.program.encode(), self.roles, self.login.encode())
         order, roles, login = map(len, files)
         lines = {
             "verb": "enroll", "machine_id": self.machine_id, "names": " ".join(self.names), "envs": " ".join(self.envs),
             "gopub": self.gopub, "now": self.now, "enrolled": self.enrolled,
-            "order": order, "roles": roles, "login": login,
+            "order": order, "roles": roles, "login": login, **({"socket": self.socket} if self.socket else {}),
         }  # fmt: skip
         return "".join(f"{key}={value}\n" for key, value in lines.items()).encode() + b"\n" + b"".join(files)
 

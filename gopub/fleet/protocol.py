@@ -104,6 +104,10 @@ class FleetConnection(FleetKind):
         """What signs the orders of these hosts; None where they go unsigned, and no host is enrolled."""
         return None
 
+    def authority(self) -> Path | None:
+        """The SSH key whose certificates let user gopub in on enrolled hosts; None where a standing key does."""
+        return None
+
     def options(self) -> SshOptions:
         """What holds for hosts of which the inventory says nothing; plans freeze it with the hosts."""
         return SshOptions()

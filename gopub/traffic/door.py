@@ -48,6 +48,10 @@ class RouterConnection(RouterKind):
     def open(self, edges: Sequence[str], connect: Connect) -> Router:
         """The router over the edges of these names; ``connect`` gives a channel to each. Nobody is contacted yet."""
 
+    def control(self) -> str:
+        """Where an edge's own control socket lies, which an enrolled edge is told once; empty where it has none."""
+        return ""
+
     def signing(self) -> TableSigning | None:
         """What signs the tables of these edges; None where they go unsigned."""
         return None

@@ -48,7 +48,7 @@ class Way:
         """The host, reached this way; user gopub of an enrolled one can do nothing of it."""
         ordered_by = host.user or host.ssh.user
         user = self.user or (_before(host) if ordered_by == USER else ordered_by)
-        key = self.key or (None if ordered_by == USER and user != USER else host.ssh.key)
+        key = self.key or (_key_before(host) if ordered_by == USER and user != USER else host.ssh.key)
         return replace(host, user=user, ssh=replace(host.ssh, user=user, key=key, sudo=self.sudo or host.ssh.sudo))
 
 
@@ -56,6 +56,13 @@ def _before(host: Host) -> str:
     """Who comes in by Ansible; root where the inventory does not say."""
     said = host.variables.get("ansible_user")
     return said if isinstance(said, str) and said else "root"
+
+
+def _key_before(host: Host) -> Path | None:
+    """With which key, where the inventory says so by a whole path; else those of ~/.ssh."""
+    said = host.variables.get("ansible_ssh_private_key_file")
+    found = Path(said).expanduser() if isinstance(said, str) else None
+    return found if found and found.is_absolute() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ async def look(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> E
     Raises:
         UsageError: GP457 a name is no host of the env.
     """
-    async with _opened(folder, wish, elsewhere) as (_, fleet, hosts):
+    async with _opened(folder, wish, elsewhere) as (_, fleet, hosts, _):
         stood, refused = await _look(fleet, hosts)
         return Enrolment(stood, refused=refused)
 
@@ -136,7 +143,7 @@ async def enrol(
         RefusedError: GP311, GP332, GP353 the list of roles cannot be used.
     """
     clock = clock or SystemClock()
-    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts):
+    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts, sockets):
         keys = keys_for(_named(wish, project), clock, make=wish.do)
         stood, refused = await _look(fleet, hosts)
         refused |= _doubles(stood)
@@ -147,8 +154,8 @@ async def enrol(
             return Enrolment(stood, meant, keys, refused=refused)
 
         async def one(host: Host) -> Answer:
-            request = enrolling(stood[host.name], host.name, wish.env, keys, clock.now())
-            return await _ask(fleet, host, request.request())
+            told = enrolling(stood[host.name], host.name, wish.env, keys, clock.now())
+            return await _ask(fleet, host, replace(told, socket=sockets.get(host.name, "")).request())
 
         done, failed = await _each([host for host in hosts if host.name in meant], one)
         _record(project, wish, done, keys, undone=False)
@@ -161,7 +168,7 @@ async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -
     Raises:
         UsageError: GP457 a name is no host of the env.
     """
-    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts):
+    async with _opened(folder, wish, elsewhere) as (project, fleet, hosts, _):
         stood, refused = await _look(fleet, hosts)
         meant = tuple(name for name, stands in stood.items() if stands.stands != "none")
         if not wish.do:
@@ -176,9 +183,11 @@ async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -
 
 
 def _named(wish: Wish, project: Project) -> Named:
-    """What is named, and where that is nothing, the list that the orders of this project are signed under."""
-    signing = fleet_of(project).signing()
-    return wish.named if wish.named.roles or signing is None else replace(wish.named, roles=signing.roles)
+    """What is named, and where that is nothing, what the connection of this project's orders says."""
+    way, named = fleet_of(project), wish.named
+    signing = way.signing()
+    ca = None if named.login else named.ca or way.authority()
+    return replace(named, roles=named.roles or (signing.roles if signing else None), ca=ca)
 
 
 def enrolling(stands: Stands, name: str, env: str, keys: Keys, now: float) -> Enrolling:
@@ -199,11 +208,12 @@ def enrolling(stands: Stands, name: str, env: str, keys: Keys, now: float) -> En
 @asynccontextmanager
 async def _opened(
     folder: str, wish: Wish, elsewhere: Elsewhere | None
-) -> AsyncIterator[tuple[Project, Fleet, tuple[Host, ...]]]:
+) -> AsyncIterator[tuple[Project, Fleet, tuple[Host, ...], Mapping[str, str]]]:
     project = await open_project(folder).naming_store(elsewhere)
     environment = project.environment(wish.env)
     project = await project.naming(environment, elsewhere)
     edges = edges_of(project, environment) if wish.edges else None
+    sockets = {edge.name: edges.connection.control() for edge in edges.hosts} if edges else {}
     every = {host.name: host for host in (*hosts_of(project, environment), *(edges.hosts if edges else ()))}
     if unknown := [name for name in wish.names if name not in every]:
         raise UsageError("GP457", f"{', '.join(unknown)}: no host of {wish.env}; it has {', '.join(every)}",
@@ -211,7 +221,7 @@ async def _opened(
     chosen = tuple(wish.way.of(every[name]) for name in wish.names or every)
     fleet = open_fleet(fleet_of(project))
     try:
-        yield project, fleet, chosen
+        yield project, fleet, chosen, sockets
     finally:
         await fleet.close()
 

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from gopub.errors import GopubError
 from gopub.lab.lab import Lab, sweep, take_down
-from tests.e2e.enrolled_ground import Enrolled, laid_out
-
-T = TypeVar("T")
-
-
-def aside(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end in a thread of its own, whatever event loop the tests use."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work())).result()
+from tests.e2e.enrolled_ground import Enrolled, aside, laid_out
 
 
 def tell(line: str) -> None:

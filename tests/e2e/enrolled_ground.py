@@ -6,13 +6,18 @@ def test_…(enrolled: Enrolled) -> None: …
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from gopub.lab.lab import Lab
 from gopub.process import Result, base_environment, run
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 APP = "hello"
 ENV = "prod"
@@ -60,6 +65,19 @@ class Enrolled:
         return tuple(host.name for host in (*self.lab.hosts, *self.lab.edges))
 
     @property
+    def orders(self) -> Path:
+        """Connections by which orders go: as user gopub, signed; root's SSH is in none of them."""
+        at = self.folder / "orders"
+        at.mkdir(exist_ok=True)
+        hosts = self.lab.inventory.read_text()
+        (at / "hosts.ini").write_text(f"{hosts}gopub_user=gopub\ngopub_key={self.login}\n")
+        lines = self.lab.connections.read_text().replace(str(self.lab.inventory), str(at / "hosts.ini")).splitlines()
+        sign = f"sign: {{key: {self.keys}/controller/gopub.key, roles: {self.roles}}}"
+        ssh = f"ssh: {{kind: ssh, user: gopub, known_hosts: {self.lab.layout.known_hosts}, {sign}}}"
+        (at / "connections.yaml").write_text("\n".join([*(one for one in lines if "kind: ssh" not in one), ssh, ""]))
+        return at / "connections.yaml"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a command of the controller runs with; root's SSH is the lab's inventory's."""
         return {
@@ -88,3 +106,9 @@ def laid_out(lab: Lab, folder: Path) -> Enrolled:
     made.project.mkdir(parents=True)
     (made.project / "gopub.yaml").write_text(PROJECT)
     return made
+
+
+def aside(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end in a thread of its own, whatever event loop the tests use."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()

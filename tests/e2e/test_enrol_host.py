@@ -67,6 +67,13 @@ def test_a_host_is_enrolled_healed_and_unenrolled(machine: Machine, tmp_path: Pa
     assert machine.ask("unenroll")["changed"] == "false"
 
 
+def test_an_edge_is_told_its_control_socket(machine: Machine) -> None:
+    for socket, line in (("/run/other/edge.sock", "socket=/run/other/edge.sock"), ("", None)):
+        machine.ask("enroll", **({"socket": socket} if socket else {}))
+        lines = (machine.upper / "etc/gopub/host").read_text().splitlines()
+        assert (lines[5:], len(lines)) == ([line] if line else [], 6 if line else 5)
+
+
 def test_user_gopub_may_run_the_program_and_nothing_else(machine: Machine) -> None:
     machine.ask("enroll")
     as_gopub = "setpriv --reuid=gopub --regid=gopub --clear-groups "

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import asyncssh
 import pytest
 
-from gopub.clock import SystemClock
+from gopub.clock import Clock, SystemClock
+from gopub.errors import GopubError
+from gopub.fleet.backends.ssh import Ssh, SshFleet
 from gopub.fleet.backends.stream import talk
+from gopub.fleet.facts import HostFacts
+from gopub.fleet.inventory import load_inventory
+from gopub.fleet.loginkey import make_login
 from gopub.journal.store import open_journal
 from gopub.process import Result
+from gopub.spec.connections import parse_connections
+from gopub.spec.selector import parse_selector
+from gopub.wiring.backends import BACKENDS
+from gopub.wiring.order_keys import open_order_key
 from tests.e2e.enrolled_ground import APP, ENV, Enrolled
 
 pytest_plugins = ("tests.e2e.enrolled_fixtures",)
@@ -71,6 +82,53 @@ async def test_a_host_that_crashes_meanwhile_is_healed_by_the_same_command(enrol
     assert done.code == 0, done.complaint
     stands = json.loads((await enrolled.gopub("host", "list", "app2", "--env", ENV, "--json")).text)
     assert stands["hosts"]["app2"]["stands"] == "enrolled"
+
+
+async def test_a_certificate_of_the_moment_lets_orders_in_and_a_standing_key_no_more(enrolled: Enrolled) -> None:
+    ca = make_login(enrolled.folder / "ca")
+    certified = enrolled.folder / "certified.yaml"
+    certified.write_text(
+        enrolled.orders.read_text().replace("user: gopub,", f"user: gopub, certificate: {{ca: {ca}}},")
+    )
+    assert (await ordered(enrolled, enrolled.orders)).enrolled, "control: the standing key"
+    done = await enrolled.gopub("host", "enroll", "app3", "-e", ENV, "--yes", GOPUB_CONNECTIONS=str(certified))
+    assert done.code == 0, done.complaint
+    try:
+        assert (await ordered(enrolled, certified)).enrolled
+        with pytest.raises(GopubError, match="GP414"):
+            await ordered(enrolled, enrolled.orders)
+        with pytest.raises(GopubError, match="GP414"):
+            await ordered(enrolled, certified, clock=YesterdayClock())
+    finally:
+        assert (await enrolled.enrol()).code == 0
+    assert (await ordered(enrolled, enrolled.orders)).enrolled
+
+
+class YesterdayClock(SystemClock):
+    """A controller whose clock is a day behind: what it certifies is over."""
+
+    def now(self) -> float:
+        return super().now() - 86400
+
+
+def way_of(connections: Path) -> Ssh:
+    found = parse_connections(connections.read_text(), str(connections), connections.parent, BACKENDS)["ssh"]
+    assert isinstance(found, Ssh)
+    return found
+
+
+async def ordered(enrolled: Enrolled, connections: Path, clock: Clock | None = None) -> HostFacts:
+    """What app3 answers to facts that are signed."""
+    way = way_of(connections)
+    signing = way.signing()
+    assert signing
+    fleet = SshFleet(orders=open_order_key(signing), authority=way.certificate, clock=clock)
+    hosts = load_inventory(enrolled.folder / "orders/hosts.ini").select(parse_selector("role=app"))
+    try:
+        host = next(replace(host, ssh=host.ssh.over(way.options())) for host in hosts if host.name == "app3")
+        return await (await fleet.channel(host)).facts("hello-prod")
+    finally:
+        await fleet.close()
 
 
 async def test_other_roots_are_refused_and_the_others_are_done(enrolled: Enrolled, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]

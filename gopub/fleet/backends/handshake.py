@@ -16,7 +16,7 @@ import asyncssh
 from gopub.canon import bounded
 from gopub.errors import UsageError
 from gopub.fleet.backends.config import settings_of
-from gopub.fleet.backends.identities import Wallet, wallet
+from gopub.fleet.backends.identities import Wallet, certified, wallet
 from gopub.fleet.backends.known import Pinned
 from gopub.fleet.backends.trouble import Phase, Seen, failed, say
 from gopub.fleet.host import SshOptions
@@ -124,8 +124,10 @@ class _Client(asyncssh.SSHClient):
         return Phase.LOGIN if self.connection.get_server_host_key() else Phase.KEYS
 
 
-async def handshake(server: Server, tunnel: Connection | None, patience: Patience) -> Connection:
-    """Connect and log in, through ``tunnel`` if there is one.
+async def handshake(
+    server: Server, tunnel: Connection | None, patience: Patience, minted: asyncssh.SSHKeyPair | None = None
+) -> Connection:
+    """Connect and log in, through ``tunnel`` if there is one; ``minted`` is all that is shown where it is given.
 
     Raises:
         GopubError: GP411 unknown key, GP412 changed key, GP413 it makes no sense to try again, GP414 not let in,
@@ -134,7 +136,7 @@ async def handshake(server: Server, tunnel: Connection | None, patience: Patienc
     """
     options, settings = server.options, server.settings
     pinned = Pinned(options.known_hosts, settings.pinned_as, _pinned_port(settings), settings)
-    keys = await wallet(server.name, options.key, settings, patience=patience.agent)
+    keys = certified(minted) if minted else await wallet(server.name, options.key, settings, patience=patience.agent)
     client = _Client(keys)
     try:
         async with asyncio.timeout(_limit(settings, patience)):

@@ -29,9 +29,15 @@ class Wallet:
     certificates: list[asyncssh.SSHCertificate]
     agent: asyncssh.SSHAgentClient | None = None
     shown: int = 0
+    minted: asyncssh.SSHKeyPair | None = None
+    """A key with a certificate of this moment, which is shown first."""
 
     def take(self) -> Sequence[asyncssh.SSHKeyPair]:
         """The next key to show, with its certificate if it has one; none when all were shown."""
+        if self.minted is not None:
+            minted, self.minted = self.minted, None
+            self.shown += 1
+            return [minted]
         while self.left:
             offer = self.left.pop(0)
             with suppress(OSError, ValueError):
@@ -65,6 +71,11 @@ async def wallet(name: str, key: Path | None, settings: Settings, *, patience: f
     agent, held = await _agent(settings, patience)
     order = offers(files, tuple(held), only_named=settings.identities_only)
     return Wallet(files, list(order), held, _certificates(settings, files), agent)
+
+
+def certified(minted: asyncssh.SSHKeyPair) -> Wallet:
+    """One certificate, and nothing beside it: no standing key is shown where certificates are asked for."""
+    return Wallet((), [], {}, [], minted=minted)
 
 
 def _files(name: str, key: Path | None, settings: Settings) -> tuple[KeyFile, ...]:

@@ -15,19 +15,22 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
 import asyncssh
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError
 from gopub.fleet import program
+from gopub.fleet.backends.certificates import SshCertificate, insist_signed
 from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
 from gopub.fleet.backends.pinned import Pinned, answered, hello_of
 from gopub.fleet.backends.signing import OrderSign
-from gopub.fleet.backends.stream import KILLED, NoSessionError, talk
-from gopub.fleet.backends.trouble import AgainError, say
+from gopub.fleet.backends.stream import KILLED, NoSessionError, take_note, talk
+from gopub.fleet.backends.trouble import AgainError, no_program, not_begun, say, silent
+from gopub.fleet.enrolling import USER
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.orders import Order, Record
@@ -68,12 +71,19 @@ class Ssh(FleetConnection):
     """A bastion."""
     sign: OrderSign | None = None
     """What signs orders to enrolled hosts; without it they go unsigned."""
+    certificate: SshCertificate | None = None
+    """What lets user gopub in, in the place of a standing key; needs `sign`."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A kit without a key is one that an older gopub reads."""
         whole: dict[str, Any] = written(self)
-        return {name: value for name, value in whole.items() if value or name != "sign"}
+        return {name: value for name, value in whole.items() if value or name not in {"sign", "certificate"}}
+
+    @model_validator(mode="after")
+    def _for_enrolled(self) -> Ssh:
+        insist_signed(self.certificate, signed=self.sign is not None)
+        return self
 
     def options(self) -> SshOptions:
         """What it says, for hosts of which the inventory says nothing."""
@@ -89,7 +99,11 @@ class Ssh(FleetConnection):
 
     def open_signed(self, key: OrderKey) -> SshFleet:
         """The same; orders to enrolled hosts are signed with that key."""
-        return SshFleet(orders=key)
+        return SshFleet(orders=key, authority=self.certificate)
+
+    def authority(self) -> Path | None:
+        """The key whose certificates let user gopub in."""
+        return self.certificate.ca if self.certificate else None
 
 
 class SshFleet:
@@ -97,10 +111,14 @@ class SshFleet:
 
     def __init__(
         self, defaults: SshOptions | None = None, *, clock: Clock | None = None, patience: Patience | None = None,
-        orders: OrderKey | None = None,
+        orders: OrderKey | None = None, authority: SshCertificate | None = None,
     ) -> None:  # fmt: skip
-        """``defaults`` hold where the inventory says nothing; ``orders`` signs what enrolled hosts are told."""
+        """``defaults`` hold where the inventory says nothing; ``orders`` signs what enrolled hosts are told.
+
+        ``authority`` certifies each login of user gopub.
+        """
         self.orders = orders
+        self._authority = authority
         self.patience = patience or Patience()
         self._defaults = defaults or SshOptions()
         self._clock = clock or SystemClock()
@@ -148,9 +166,9 @@ class SshFleet:
         options = replace(options, user=host.user or options.user, port=host.port or options.port)
         to = await server(host.name, host.address, options)
         if not to.jump:
-            return await self._open(to, None, gate=f"{to.settings.hostname}:{to.settings.port}")
+            return await self._open(to, None, gate=f"{to.settings.hostname}:{to.settings.port}", last=True)
         through = await self._bastion(to.jump, to.jump_options)  # a jump goes before a proxy command
-        return await self._open(to, through, gate=to.jump)
+        return await self._open(to, through, gate=to.jump, last=True)
 
     async def _bastion(self, jump: str, options: SshOptions, behind: frozenset[str] = frozenset()) -> Connection:
         """The connection to a bastion; ``behind`` are those whose own ProxyJump led here: nobody waits in a ring."""
@@ -169,13 +187,17 @@ class SshFleet:
             tunnel = await self._bastion(to.jump, SshOptions(), behind | {jump})
         return await self._open(to, tunnel, gate=jump)
 
-    async def _open(self, to: Server, tunnel: Connection | None, *, gate: str) -> Connection:
+    def _minted(self, to: Server) -> asyncssh.SSHKeyPair | None:
+        """A certificate for this login, where it is one of user gopub; a long rollout has a new one each time."""
+        return self._authority.pair(self._clock.now()) if self._authority and to.settings.user == USER else None
+
+    async def _open(self, to: Server, tunnel: Connection | None, *, gate: str, last: bool = False) -> Connection:
         attempt, dropped = 0, False
         while True:
             attempt += 1
             try:
                 async with self._turn(gate, alone=dropped):
-                    return await handshake(to, tunnel, self.patience)
+                    return await handshake(to, tunnel, self.patience, self._minted(to) if last else None)
             except AgainError as error:
                 dropped = error.dropped
                 if attempt >= (TRIES_DROPPED if dropped else TRIES):
@@ -219,7 +241,7 @@ class SshChannel:
             return self._connection
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.create_task(self._fleet.connect(self._host))
-            self._connecting.add_done_callback(_take_note)
+            self._connecting.add_done_callback(take_note)
         self._connection = await asyncio.shield(self._connecting)
         return self._connection
 
@@ -263,19 +285,11 @@ class SshChannel:
         """
         async with self._limit(argv[0], timeout), self._lost(argv[0]):
             if not by_root and await self._enrolled(hello_of(self._host.name)):
-                raise GopubError(
-                    "GP487", f"{self._host.name} is enrolled: it runs no program, so not {argv[0]}",
-                    hint="ask it by the verbs of its own program, or log in as root",
-                )  # fmt: skip
+                raise no_program(self._host.name, argv[0])
             result = await self._talk(marked(argv), (stdin,))
             printed = after_mark(result.out)
             if printed is None and result.code != KILLED:
-                raise GopubError(
-                    "GP416",
-                    f"{self._host.name}: {argv[0]} was not begun (exit {result.code}): "
-                    f"{result.complaint or 'the login shell was silent'}",
-                    hint="it needs a user who may log in and run commands, and sudo without a password",
-                )
+                raise not_begun(self._host.name, argv[0], result)
             return replace(result, argv=tuple(argv), out=printed or b"")
 
     async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"", *, timeout: float = 30.0) -> Result:  # noqa: ASYNC109 - a contract
@@ -308,9 +322,7 @@ class SshChannel:
             result = await self._talk((program.INSTALLED,), (as_sent(verb, said),))
         answer = answer_of(result.out.decode(errors="replace"), host=self._host.name, verb=verb)
         if answer is None and result.code in {0, KILLED}:
-            raise GopubError(
-                "GP416", f"{self._host.name}: {verb}: the host program answered nothing (exit {result.code})"
-            )
+            raise silent(self._host.name, verb, result)
         return answer
 
     async def close(self) -> None:
@@ -386,9 +398,3 @@ class SshChannel:
             raise GopubError(
                 "GP417", f"{self._host.name}: the connection was lost during {what}: {say(error)}"
             ) from error
-
-
-def _take_note(connecting: asyncio.Task[Connection]) -> None:
-    """Look at how it ended, so that nobody complains when nobody waited for it."""
-    if not connecting.cancelled():
-        connecting.exception()

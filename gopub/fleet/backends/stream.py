@@ -85,3 +85,9 @@ async def _collect(stream: asyncssh.SSHReader[bytes]) -> bytes:
         if len(data) > MOST_OUTPUT:
             raise GopubError("GP416", "the program on the host prints without end")
     return bytes(data)
+
+
+def take_note(connecting: asyncio.Task[asyncssh.SSHClientConnection]) -> None:
+    """Look at how it ended, so that nobody complains when nobody waited for it."""
+    if not connecting.cancelled():
+        connecting.exception()

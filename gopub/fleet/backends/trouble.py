@@ -11,6 +11,7 @@ from asyncssh import DISC_PROTOCOL_ERROR
 
 from gopub.errors import GopubError
 from gopub.fleet.backends.known import Pinned
+from gopub.process import Result
 
 _UP = "is it up, and does its sshd listen there?"
 _SLOW = (
@@ -144,3 +145,25 @@ def _lost(error: Exception, seen: Seen) -> str:
 def say(error: BaseException) -> str:
     """What an error says, or at least its name."""
     return str(error) or type(error).__name__
+
+
+def not_begun(host: str, program: str, result: Result) -> GopubError:
+    """The error for a program that the login shell never began."""
+    return GopubError(
+        "GP416",
+        f"{host}: {program} was not begun (exit {result.code}): {result.complaint or 'the login shell was silent'}",
+        hint="it needs a user who may log in and run commands, and sudo without a password",
+    )
+
+
+def no_program(host: str, program: str) -> GopubError:
+    """The error for a program that an enrolled host is asked to run."""
+    return GopubError(
+        "GP487", f"{host} is enrolled: it runs no program, so not {program}",
+        hint="ask it by the verbs of its own program, or log in as root",
+    )  # fmt: skip
+
+
+def silent(host: str, verb: str, result: Result) -> GopubError:
+    """The error for a host program that said nothing to the roots' word."""
+    return GopubError("GP416", f"{host}: {verb}: the host program answered nothing (exit {result.code})")

@@ -28,7 +28,8 @@ exec $(command -v env) -i $(command -v sudo) -n $at_lib/order"
 envs=$i_envs
 machine_id=$machine_id
 enrolled=$i_enrolled
-gopub=$i_gopub"
+gopub=$i_gopub${i_socket:+
+socket=$i_socket}"
     rm -f "$at_etc/host.old"
     began=
     look

@@ -31,7 +31,7 @@ fail() {
 }
 
 read_request() {
-    i_verb='' i_machine_id='' i_names='' i_envs='' i_gopub='' i_now=0 i_order=0 i_roles=0 i_login=0 i_enrolled=''
+    i_verb='' i_machine_id='' i_names='' i_envs='' i_gopub='' i_now=0 i_order=0 i_roles=0 i_login=0 i_enrolled='' i_socket=''
     whole=
     while IFS= read -r line; do
         [ -n "$line" ] || {
@@ -42,6 +42,7 @@ read_request() {
         case $line in
         verb=*) i_verb=$val ;; machine_id=*) i_machine_id=$val ;; names=*) i_names=$val ;; envs=*) i_envs=$val ;;
         gopub=*) i_gopub=$val ;; now=*) i_now=$val ;; enrolled=*) i_enrolled=$val ;;
+        socket=*) i_socket=$val ;;
         order=*) i_order=$val ;; roles=*) i_roles=$val ;; login=*) i_login=$val ;;
         *) fail GP481 "the request has the line '$line', which this program does not know" ;;
         esac

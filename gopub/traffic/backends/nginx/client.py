@@ -71,6 +71,10 @@ class Nginx(RouterConnection):
         """The key of ``sign``."""
         return TableSigning(self.sign, self.passphrase, self.keys) if self.sign else None
 
+    def control(self) -> str:
+        """The control socket on an edge."""
+        return self.socket
+
     def open(self, edges: Sequence[str], connect: Connect) -> Router:
         """The edges, over channels that ``connect`` gives."""
         return self._fed(NginxRouter(tuple(edges), connect, socket=self.socket), edges)
