@@ -30,25 +30,11 @@ local function place(bounds, seconds)
   return at
 end
 
-local MOST_TIMES = 8192
-local times, many = {}, 0
-
--- What nginx writes of a time, as {seconds, its place in the two kinds of histograms}; nil where it is none. They are
--- whole milliseconds, so most have been there before.
+-- A time, as {seconds, its place in the two kinds of histograms}; nil where what nginx writes is none.
 local function time_of(text)
-  local found = times[text or ""]
-  if found == nil then
-    local seconds = tonumber(text)
-    found = false
-    if seconds then
-      found = { seconds = seconds, judged = place(series.BOUNDS, seconds), shown = place(series.SHOWN, seconds) }
-    end
-    if many >= MOST_TIMES then
-      times, many = {}, 0
-    end
-    times[text or ""], many = found, many + 1
-  end
-  return found or nil
+  local seconds = tonumber(text)
+  return seconds
+    and { seconds = seconds, judged = place(series.BOUNDS, seconds), shown = place(series.SHOWN, seconds) }
 end
 
 local count = batch.add
@@ -118,14 +104,13 @@ local function of_answer(flight, policy, status, header, total)
 end
 
 -- `flight` only for the attempt whose answer went to the client; `cold` where the peer warmed up when it was asked:
--- then its latency is nobody's evidence, and counted apart. Without `sent` it was the only
--- one: nginx has no other number.
+-- then its latency is nobody's evidence, and counted apart. `status` is a number, `header` and `total` are times.
+-- Without `sent` it was the only one: nginx has no other number.
 local function add(peer, endpoint, policy, flight, cold, status, sent, header, total)
   local keys = peer.counters
   if not keys then
     return
   end
-  status, header, total = tonumber(status), time_of(header), time_of(total)
   local found, by_header
   if status and header then
     found, by_header = of_answer(flight, policy, status, header, total)
@@ -186,26 +171,56 @@ local function add_all(flight, endpoint, policy, cold)
     local at = place_of[try]
     local whole = try == flight.tries and at >= #status and flight or nil
     local known = try > flight.from and endpoint or nil
-    add(flight.tried[try], known, policy, whole, cold[try], status[at], sent[at] or "", header[at], response[at])
+    add(flight.tried[try], known, policy, whole, cold[try], tonumber(status[at]), sent[at] or "",
+      time_of(header[at]), time_of(response[at]))
   end
 end
+
+local MOST_KNOWN = 8192
 
 -- What nginx writes of the only attempt, taken apart once for all that went alike.
 local attempts, kinds = {}, 0
 
 local function attempt(text)
   local status, header, total, sized = text:match("^([^|]*)|([^|]*)|([^|]*)|(.*)$")
-  if kinds >= MOST_TIMES then
+  if kinds >= MOST_KNOWN then
     attempts, kinds = {}, 0
   end
-  local several = status:find(" ", 1, true) ~= nil
-  local found = { status = status, header = header, total = total, sized = sized ~= "", several = several }
+  local found = {
+    status = tonumber(status), header = time_of(header), total = time_of(total), sized = sized ~= "",
+    several = status:find(" ", 1, true) ~= nil,
+  }
   attempts[text], kinds = found, kinds + 1
   return found
 end
 
+-- Whole answers that came and went within a millisecond are most, and of them the router knows when: what nginx would
+-- write of it costs more than all that is counted. By status and milliseconds; as nginx writes the status.
+local soon, written = {}, {}
+local LONGEST_KNOWN = 1000 -- milliseconds
+
+for milliseconds = 0, LONGEST_KNOWN do
+  soon[milliseconds] = time_of(milliseconds / 1000)
+end
+for status = 200, 499 do
+  written[status] = tostring(status)
+end
+
+-- How long the only attempt took, to the header and to the end alike; nil where nginx has to say it: an answer that it
+-- made itself (its word, a page out of a cache, that of another location) has another status than the peer, or one that
+-- it gives to failures.
+local function took(flight)
+  local status = flight.at_once and flight.answering and flight.before == 0 and not flight.protocol
+    and written[flight.status]
+  return status and vars.upstream_status == status and soon[flight.headed - flight.asked] or nil
+end
+
 -- The only attempt of most requests.
 local function add_one(flight, endpoint, policy, cold)
+  local peer, time = flight.tried[1], took(flight)
+  if time then
+    return add(peer, endpoint, policy, flight, cold, flight.status, nil, time, time)
+  end
   local text = vars.gopub_attempt
   if text then
     local seen = attempts[text] or attempt(text)
@@ -213,10 +228,10 @@ local function add_one(flight, endpoint, policy, cold)
       return add_all(flight, endpoint, policy, flight.cold or NONE)
     end
     flight.sized = seen.sized
-    add(flight.tried[1], endpoint, policy, flight, cold, seen.status, nil, seen.header, seen.total)
+    add(peer, endpoint, policy, flight, cold, seen.status, nil, seen.header, seen.total)
   else -- gopub-http.conf is of an older version
-    add(flight.tried[1], endpoint, policy, flight, cold, vars.upstream_status, nil, vars.upstream_header_time,
-      vars.upstream_response_time)
+    add(peer, endpoint, policy, flight, cold, tonumber(vars.upstream_status), nil, time_of(vars.upstream_header_time),
+      time_of(vars.upstream_response_time))
   end
 end
 

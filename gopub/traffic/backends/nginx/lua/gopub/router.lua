@@ -17,6 +17,8 @@ local inflight = require "gopub.inflight"
 local metrics = require "gopub.metrics"
 local scan = require "gopub.scan"
 local tables = require "gopub.tables"
+local ticks = require "gopub.ticks"
+local turns = require "gopub.turns"
 local vars = require "gopub.vars"
 
 local counters = ngx.shared.gopub_counters
@@ -48,6 +50,7 @@ local function cleared(flight)
   flight.tries, flight.before, flight.from = 0, 0, 0 -- attempts; those of another location, table
   flight.cold, flight.peer, flight.moved = false, false, false
   flight.answering, flight.passed, flight.ended, flight.sized = false, false, false, false
+  flight.asked, flight.headed, flight.status, flight.at_once = 0, 0, 0, false
   return flight
 end
 
@@ -162,7 +165,7 @@ local function come_again(flight, route, began, protocol)
     cleared(flight)
   end
   flight.began, flight.before, flight.moved = began, flight.tries, false
-  flight.answering, flight.passed, flight.ended = false, false, false
+  flight.answering, flight.passed, flight.ended, flight.at_once = false, false, false, false
   flight.patience, flight.protocol = seen.patience, protocol or false
   return again, again and goes_on(flight, route)
 end
@@ -225,67 +228,21 @@ end
 
 -- Balancing ----------------------------------------------------------------------------------------------------
 
--- Stable peers that failed a moment ago, with the time until which this worker lets them rest while others are there
--- (nginx's own max_fails=1 fail_timeout=10s). A canary never rests: each of its failures is evidence.
-local resting = {}
-local rest_ends = 0 -- when the last of them does
-local REST = 10
-
-local function step(track)
-  local at = track.last % track.count + 1
-  track.last = at
-  return track.peers[at]
-end
-
-local function any_turn(track)
-  local peer = step(track)
-  local now = ngx.now()
-  if now >= rest_ends or track.name == "canary" then
-    return peer
-  end
-  for _ = 1, track.count do
-    local until_then = resting[peer.inflight]
-    if not until_then or until_then <= now or until_then > now + REST then -- the clock was set back
-      resting[peer.inflight] = nil
-      return peer
-    end
-    peer = step(track)
-  end
-  return peer -- all of them rest: none does
-end
-
--- A peer that warms up lets others have a part of its turns, less and less; where all of them do, the last is taken.
-local function take_turn(track)
-  local peer = any_turn(track)
-  local now = ngx.now()
-  if now >= track.warm_at then
-    return peer
-  end
-  for _ = 2, track.count do
-    if not peer.since or math.random() < decide.share(track.warmup, peer.since, now) then
-      return peer
-    end
-    peer = any_turn(track)
-  end
-  return peer
-end
-
 -- The peer of the next attempt. A canary that failed gives way to stable, a stable peer to another one. Where only
 -- a kept connection had been closed, nginx grants an attempt of its own accord: it takes the same way.
 local function next_peer(flight)
   local stable = flight.route.tracks.stable
   local last = flight.tries > flight.before and flight.tried[flight.tries] or nil
   if last and flight.track.name == "stable" then
-    rest_ends = ngx.now() + REST
-    resting[last.inflight] = rest_ends
+    turns.rest(last)
   elseif last and stable and flight.route.fallback then
     flight.track = stable
     flight.rule = flight.rule .. "/fallback"
     flight.moved = false
   end
-  local peer = take_turn(flight.track)
+  local peer = turns.take(flight.track)
   if peer == last and flight.track.count > 1 then
-    peer = take_turn(flight.track)
+    peer = turns.take(flight.track)
   end
   return peer
 end
@@ -325,7 +282,7 @@ function _M.balance()
     return ngx.exit(500)
   end
   local at = flight.tries + 1
-  flight.tries, flight.tried[at] = at, peer
+  flight.tries, flight.tried[at], flight.asked = at, peer, ticks.now()
   if peer.ends and ngx.now() < peer.ends then
     flight.cold = flight.cold or {} -- for few requests only
     flight.cold[at] = true
@@ -364,7 +321,8 @@ function _M.name_peer(ends)
     header["x-gopub-release"] = peer.release
     header["x-gopub-peer"] = peer.host
     header["x-gopub-rule"] = said_of(flight.route, flight.rule)
-    flight.answering = ends or false
+    flight.answering, flight.status, flight.headed = ends or false, ngx.status, ticks.now()
+    flight.sized = header["content-length"] ~= nil
     if farewell.is_on() then
       header["connection"] = "close"
     end
@@ -377,8 +335,9 @@ end
 function _M.note_end()
   local flight = flights[id()]
   if flight then
-    flight.passed = true
-    flight.ended = ngx.arg[2]
+    local ended = ngx.arg[2]
+    flight.passed, flight.ended = true, ended
+    flight.at_once = ended and flight.headed == ticks.now()
   end
 end
 
