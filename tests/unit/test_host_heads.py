@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,7 +30,9 @@ def part(name: str) -> str:
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     """Orders that are believed already, one after another: each is a process of its own."""
     text = part("base") + part("heads")
-    words = f"KEPT={tmp_path} o_host=app1 o_token=1 o_n=1 o_instance=hello"
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state/lock").touch()
+    words = f"KEPT={tmp_path} state={tmp_path}/state o_host=app1 o_token=1 o_n=1 o_instance=hello"
 
     def told(
         *journals: str, verb: str = "switch", epoch: int = 3, key: str = "f" * 64, then: str = ""
@@ -76,10 +79,17 @@ def test_a_kept_order_for_status_adds_nothing_old(host: Host) -> None:
     assert known(host(f"8:{HASH}"))[-1].seq == 8, "control: an order with a nonce does, the journal may be an older one"
 
 
+def test_status_leaves_its_head_to_the_order_that_is_under_way(host: Host, tmp_path: Path) -> None:
+    with (tmp_path / "state/lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert known(host(f"7:{HASH}", verb="status")) == ()
+    assert len(known(host(f"7:{HASH}", verb="status"))) == 1, "control"
+
+
 def test_a_line_that_a_power_cut_left_half_is_nobodys(host: Host, tmp_path: Path) -> None:
     host(f"7:{HASH}")
     file = tmp_path / "heads" / "hello"
-    file.write_text(file.read_text() + "2026-11-30T21:40:00Z 8 0123")
+    file.write_text(file.read_text() + "\n2026-11-30T21:40:00Z 8 0123")
     assert [line.seq for line in known(host(f"9:{HASH}"))] == [7, 9]
     assert file.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "heads").stat().st_mode & 0o777 == 0o700
@@ -88,11 +98,11 @@ def test_a_line_that_a_power_cut_left_half_is_nobodys(host: Host, tmp_path: Path
 def test_memory_is_bounded_and_reaches_back_to_the_first_order(host: Host, tmp_path: Path) -> None:
     host(f"1:{HASH}")
     file = tmp_path / "heads" / "hello"
-    (line,) = file.read_text().splitlines()
+    line = file.read_text().strip()
     for _ in range(6):
         last = int(file.read_text().splitlines()[-1].split()[1])
         more = [line.replace(" 1 ", f" {seq} ") for seq in range(last + 1, 1000 + last)]
-        file.write_text("\n".join([*file.read_text().splitlines(), *more]) + "\n")
+        file.write_text("\n".join([file.read_text(), *more]))
         seqs = [one.seq for one in known(host(f"{last + 1000}:{HASH}"))]
         assert len(seqs) < 2000
         assert seqs[0] == 1

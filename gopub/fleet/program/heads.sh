@@ -9,21 +9,19 @@
 # to the first order, and never grows beyond that.
 
 
-newline='
-'
-
 # remember_head: keeps the head that a verified order brought; the order goes on whatever becomes of it, for a full disk
-# must not keep anybody from going back. The record says so.
+# must not keep anybody from going back. The record says so. Orders hold the instance's lock (descriptor 9) by then;
+# `status` holds none, and where an order holds it, it leaves its head for the next one to bring.
 remember_head() {
     head_words || return 0
     heads=$KEPT/heads heads_file=$KEPT/heads/$o_instance
-    {
-        [ -d "$heads" ] || mkdir -m 700 "$heads"
-        (
-            umask 077
-            flock -w 5 8 && append_head && thin_heads
-        ) 8>>"$heads_file.lock"
-    } 2>/dev/null || value head unwritten
+    case $o_verb in
+    status)
+        [ -f "$state/lock" ] || return 0
+        (flock -n 9 || exit 0; append_head) 9>>"$state/lock"
+        ;;
+    *) (append_head) ;;
+    esac 2>/dev/null || value head unwritten
 }
 
 # head_words: NUMBER:HASH or NUMBER:HASH:ROLLOUT, in $head_seq, $head_hash and $head_rollout; false where none was said.
@@ -36,33 +34,31 @@ head_words() {
     [ ${#head_rollout} -le 150 ] || head_rollout=-
 }
 
-# append_head: one line more, on the disk before the order is carried out, unless the last line says the same. A power
-# cut may have left a line without its end: that one is nobody's. `status` needs no nonce and may come from a thief who
-# kept it: it adds nothing that is older than what is known.
+# append_head: one line more, on the disk before the order is carried out, unless the last line says the same. A line
+# begins with its line end: one that a power cut left half ends where the next begins. `status` needs no nonce and may
+# come from a thief who kept it: it adds nothing that is older than what is known.
 append_head() {
-    last=$(tail -c 400 "$heads_file" 2>/dev/null && echo x)
-    torn=
-    case $last in
-    '' | x) last= ;;
-    *"${newline}x") last=${last%"${newline}x"} last=${last##*"$newline"} ;;
-    *) torn=$newline last= ;;
-    esac
-    # shellcheck disable=SC2086 # its words
-    set -- $last
-    [ $# -eq 7 ] && is_number "$2" || set -- - 0 -
+    umask 077
+    made=
+    [ -f "$heads_file" ] || made=1
+    [ -d "$heads" ] || mkdir "$heads"
+    # shellcheck disable=SC2046 # the count of lines, and words of the last one
+    set -- $([ -n "$made" ] || awk '{ last = NR " " $2 " " $3 " " NF } END { print last }' "$heads_file")
+    lines=${1:-0}
+    [ "${4:-0}" -eq 7 ] && is_number "$2" || set -- - 0 -
     [ "$2 $3" != "$head_seq $head_hash" ] || return 0
     [ "$o_verb" != status ] || [ "$head_seq" -gt "$2" ] || return 0
-    head_key=$(printf '%.12s' "${signer_key:--}")
-    [ -f "$heads_file" ] || made=1
-    printf '%s%s %s %s %s %s %s %s\n' "$torn" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$head_seq" "$head_hash" \
-        "$o_epoch" "$o_verb" "$head_key" "$head_rollout" >>"$heads_file" && sync "$heads_file" || return 1
-    [ -z "${made:-}" ] || sync "$heads"
+    short=${signer_key:--}
+    [ ${#short} -lt 12 ] || short "$short"
+    printf '\n%s %s %s %s %s %s %s' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$head_seq" "$head_hash" \
+        "$o_epoch" "$o_verb" "$short" "$head_rollout" >>"$heads_file" && sync "$heads_file" || return 1
+    [ -z "$made" ] || sync "$heads"
+    [ "$lines" -lt 1000 ] || thin_heads
 }
 
 thin_heads() {
-    lines=$(wc -l <"$heads_file") || return 1
-    [ "$lines" -gt 1000 ] || return 0
-    awk -v all="$lines" 'NF == 7 && (NR == 1 || NR > all - 500 || NR % 2 == 0)' "$heads_file" >"$heads_file.tmp" &&
+    awk -v all="$lines" 'NF == 7 && (NR == 2 || NR > all - 500 || NR % 2) { printf "\n%s", $0 }' "$heads_file" \
+        >"$heads_file.tmp" &&
         sync "$heads_file.tmp" && mv -f "$heads_file.tmp" "$heads_file" && sync "$heads"
 }
 
