@@ -49,13 +49,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The hosts and edges of an env, the way to them, and where the key of orders and the list of roles lie."""
+    """The hosts and edges of an env, the way to them, and where the key of orders and the list of roles lie.
+
+    ``tables`` names the router whose route tables the same key signs, empty where none does.
+    """
 
     fleet: Fleet
     hosts: tuple[Host, ...]
     private: Path
     roles: Path
     passphrase: str | None = None
+    tables: str = ""
 
 
 @asynccontextmanager
@@ -78,10 +82,13 @@ async def ground_of(folder: str, env: str, names: Sequence[str], elsewhere: Else
         raise UsageError("GP457", f"{', '.join(unknown)}: no host of {env}; it has {', '.join(known)}",
                          hint="name hosts as the inventory does, or none for all of them")  # fmt: skip
     hosts = tuple(host for name, host in known.items() if not names or name in names)
+    tables = edges.connection.signing() if edges else None
+    shared = tables is not None and tables.private.resolve() == signing.private.resolve()
+    router = environment.traffic.router if shared and environment.traffic else ""
     opens = signing.passphrase.reveal() if signing.passphrase else None
     fleet = open_fleet(fleet_of(project))
     try:
-        yield Ground(fleet, hosts, signing.private, signing.roles, opens)
+        yield Ground(fleet, hosts, signing.private, signing.roles, opens, router)
     finally:
         await fleet.close()
 

@@ -57,10 +57,17 @@ async def rotate(ground: Ground, by: Signing, without: Sequence[str] = ()) -> Ch
 
     Raises:
         PartialError: GP484 a host was not reached, and the next step waits for it; GP486 too few roots signed.
-        RefusedError: GP483 the key is no controller in the list; GP311, GP332 the list cannot be signed or made.
+        RefusedError: GP459 it signs route tables, too; GP483 it is no controller in the list; GP311, GP332 the list
+            cannot be signed or made.
         LockedError: GP498 somebody else rotates it.
         GopubError: GP300, GP301 a key cannot be used.
     """
+    if ground.tables:
+        raise RefusedError(
+            "GP459",
+            f"the key of orders signs route tables of {ground.tables}, too: edges would refuse those of the next",
+            hint="change both by hand, tables in between: see the page of this code",
+        )
     marker = ground.private.with_name(f"{ground.private.name}.rotating")
     with _alone(ground.private):
         holds = KeySigner.load(ground.private, passphrase=ground.passphrase).public

@@ -14,6 +14,8 @@ from gopub.evidence.frame import framed
 from gopub.evidence.keys import KeySigner
 from gopub.evidence.roles import Role, Roles, SignedRoles, sign_roles
 from gopub.evidence.rootword import RootWord, end_of, upgrade_to
+from gopub.fleet.orders import Order
+from gopub.fleet.signed import OrderKey, signed_lines
 from tests.support.rooted import (
     ADMISSION,
     ALICE,
@@ -335,6 +337,18 @@ def test_a_host_that_is_half_enrolled_serves_nobody(fresh: RootedHost, lost: str
     (fresh.etc / lost).rename(fresh.place / "lost")
     for verb, said in (("ask", b""), ("roles", SECOND.text.encode())):
         assert fresh.word(verb, said)["code"] == "GP477"
+
+
+def test_an_order_whose_key_goes_while_it_is_looked_at_is_one_of_a_revoked_key(fresh: RootedHost) -> None:
+    """Its driver reads its key anew then; a signature that does not fit would end the rollout."""
+    (shims := fresh.place / "shims").mkdir()
+    key = fresh.etc / "keys/controller" / f"{OLD.public.fingerprint}.pem"
+    (shims / "openssl").write_text(f'#!/bin/sh\nrm -f {key}\nexec /usr/bin/openssl "$@"\n')
+    (shims / "openssl").chmod(0o755)
+    order = Order("prune", "app1", MACHINE, "orders", "orders", "prod", epoch=1, token="ab", n=1)
+    sent = signed_lines(order, OrderKey(OLD.public.fingerprint, OLD.sign))
+    assert fresh.ask(sent)["code"] != "GP461", "control"
+    assert fresh.with_shims(shims).ask(sent)["code"] == "GP461"
 
 
 def test_control_without_the_count_one_root_would_do(fresh: RootedHost) -> None:

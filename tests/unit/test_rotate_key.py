@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +220,14 @@ async def test_the_passphrase_of_the_key_is_that_of_the_next(tmp_path: Path) -> 
     with pytest.raises(GopubError, match=r"GP300 .*has a passphrase"):
         KeySigner.load(world.ground.private)
     assert world.believed() == [{world.signs}, {world.signs}]
+
+
+async def test_a_key_that_signs_tables_too_is_not_rotated_alone(world: World) -> None:
+    before = world.signs
+    with pytest.raises(RefusedError, match=r"GP459 .*route tables of edge-lab"):
+        await rotate_key.rotate(replace(world.ground, tables="edge-lab"), Signing((), None, UNTIL))
+    assert world.signs == before
+    assert load_roles(world.keys / FILE).roles.serial == 1
 
 
 async def test_two_do_not_rotate_at_once(world: World) -> None:

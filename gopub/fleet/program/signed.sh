@@ -67,8 +67,10 @@ verify_order() {
     base64 -d >"$work/sig" 2>/dev/null <<END || fail GP462 "the signature is not written in Base64"
 $signature
 END
-    openssl dgst -sha256 -verify "$ETC/keys/controller/$signer_key.pem" -signature "$work/sig" "$work/order" >/dev/null 2>&1 ||
+    openssl dgst -sha256 -verify "$ETC/keys/controller/$signer_key.pem" -signature "$work/sig" "$work/order" >/dev/null 2>&1 || {
+        believed "$signer_key" || fail GP461 "key $signer_key signed the order, and was just revoked"
         fail GP462 "the signature does not fit the order: key $signer_key did not sign these lines"
+    }
 }
 
 is_fingerprint() { is_hex "$1" && [ ${#1} -eq 64 ]; }
