@@ -93,3 +93,13 @@ def test_a_list_that_cannot_be_finished_serves_nobody(tmp_path: Path) -> None:
     (host.etc / "roles.next").write_text(SECOND.text)
     assert host.ask(b"gopub-root=1 ask 0\n")["value.roles"] == "4"
     assert host.believes()[Role.CONTROLLER] == {NEW.public.fingerprint} != {OLD.public.fingerprint}
+
+
+def test_a_half_list_takes_no_later_ones_place(tmp_path: Path) -> None:
+    """Whoever enrols a host anew lays the newest list; one that was half laid before is over then."""
+    host = RootedHost.enrolled(tmp_path, signed=sign_roles(roles(5), ALICE, BOB))
+    before = host.believes()
+    (host.etc / "roles.next").write_text(SECOND.text)
+    assert host.ask(b"gopub-root=1 ask 0\n")["value.roles"] == "5"
+    assert host.believes() == before
+    assert not (host.etc / "roles.next").exists()

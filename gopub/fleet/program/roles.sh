@@ -233,13 +233,20 @@ lay_list() {
 settle_list() {
     [ -e "$ETC/roles.next" ] || return 0
     lock_list
-    [ ! -e "$ETC/roles.next" ] || {
-        refusal="GP477"
-        [ -n "$work" ] || work=$(umask 077 && mktemp -d "$RUN/list.XXXXXX") || unwritten "$RUN"
-        read_list "$ETC/roles.next"
-        lay_list || fail GP477 "the list of roles in $ETC/roles.next is half laid, and cannot be finished: see its disk"
-    }
+    [ ! -e "$ETC/roles.next" ] || finish_list
     exec 7>&-
+}
+
+finish_list() {
+    refusal="GP477"
+    [ -n "$work" ] || work=$(umask 077 && mktemp -d "$RUN/list.XXXXXX") || unwritten "$RUN"
+    read_list "$ETC/roles.next"
+    know
+    if [ "$l_serial" -lt "$k_serial" ]; then # somebody enrolled the host anew since, with a later one
+        rm -f "$ETC/roles.next" && sync "$ETC"
+    else
+        lay_list
+    fi || fail GP477 "the list of roles in $ETC/roles.next is half laid, and cannot be finished: see its disk"
 }
 
 root_upgrade() {
