@@ -197,8 +197,8 @@ UPGRADES: dict[str, tuple[Callable[[RootedHost], bytes], str]] = {
         "does not answer",
     ),
     "a NUL between the lines": (lambda host: whole(host).replace(b"\nsize=", b"\n\x00size="), "0 of the 2|another one"),
-    "a list of roles": (lambda _: GOOD.encode(), "three lines"),
-    "the end of an enrolment": (lambda _: by(end_of(MACHINE, ENROLLED), ALICE, BOB), "three lines"),
+    "a list of roles": (lambda _: GOOD.encode(), "0 of the 2 roots"),
+    "the end of an enrolment": (lambda _: by(end_of(MACHINE, ENROLLED), ALICE, BOB), "0 of the 2 roots"),
     "four lines": (lambda host: of_lines(host, lambda said: said + "more=1\n"), "three lines"),
     "a digest that is a path": (
         lambda host: of_lines(host, lambda said: said.replace(said.split("\n")[1], "program=../../etc/passwd")),

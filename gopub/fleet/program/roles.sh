@@ -33,15 +33,32 @@ do_root() {
     esac
     [ "$first" = "gopub-root=1 $o_verb $told" ] && is_number "$told" || refuse "its first line is not: gopub-root=1 VERB SIZE"
     [ "$told" -le "$most" ] || refuse "it says that it has $told bytes, and may have $most"
-    exec 8<"$work/in"
-    rest $((${#first} + 2)) | head -c "$told" >"$work/word"
-    exec 8<&-
+    take_rest
     size "$work/word"
     [ "$size" -eq "$told" ] || refuse "it has $size bytes where its first line says $told: it was cut"
     [ "$o_verb" != ask ] || tell_roles
     command -v openssl >/dev/null || fail GP478 "this host has no program 'openssl'"
+    (is_roots) || exit 1 # who is none of the roots never holds the lock, for which they would wait
     lock_list
     "root_$o_verb"
+}
+
+# take_rest: the bytes that the first line tells of in $work/word; they have as long to come as the first ones had.
+take_rest() {
+    size "$work/in"
+    missing=$((told - size + ${#first} + 1))
+    {
+        tail -c "+$((${#first} + 2))" "$work/in"
+        [ "$missing" -le 0 ] || timeout "$PATIENCE" head -c "$missing"
+    } | head -c "$told" >"$work/word"
+}
+
+# is_roots: ends here unless enough roots signed what came.
+is_roots() {
+    know
+    take_word
+    signed_as "application/vnd.gopub.$o_verb"
+    insist "$ETC/keys/root" "$k_threshold" "that list $k_serial asks for"
 }
 
 # lock_list: one change of lists and programs at a time.
@@ -67,7 +84,7 @@ tell_roles() {
 # know: the list that counts here, and the last upgrade.
 know() {
     k_serial=0 k_threshold=1 u_serial=0 u_program='' u_half=
-    load "$ETC/roles" k
+    sed '/^$/,$d' "$ETC/roles" >"$work/known" && load "$work/known" k # its signatures are no lines of it
     load "$KEPT/upgraded" u
     k_upgraded=$u_serial floor=$(printf '%s' "$e_enrolled" | tr -d -c 0-9)
     is_number "$floor" && is_number "$k_upgraded" && is_number "$k_serial" || fail GP477 "the enrolment of this host is not whole"
@@ -106,7 +123,8 @@ take_signature() {
     seen="$seen$line "
     signatures=$((signatures + 1))
     [ "$signatures" -le "$MOST_SIGNATURES" ] && [ ${#line} -le 120 ] || refuse "it has more signatures than $MOST_SIGNATURES"
-    printf '%s\n' "$line" | base64 -d >"$work/sig.$signatures" 2>/dev/null || refuse "a signature is not Base64"
+    printf '%s\n' "$line" >"$work/line.$signatures"
+    base64 -d <"$work/line.$signatures" >"$work/sig.$signatures" 2>/dev/null || refuse "a signature is not Base64"
 }
 
 # ends_there: nothing follows the signatures, and nothing was in between that a shell does not see.
@@ -146,11 +164,26 @@ root_roles() {
     fi
     [ "$l_serial" -gt "$k_serial" ] || refuse "list $l_serial cannot take the place of $k_serial"
     insist "$work/keys/root" "$l_threshold" "that it asks for itself"
-    copy "$work/word" "$ETC/roles.next" || unwritten "$ETC/roles.next"
+    signed_list
+    copy "$work/list" "$ETC/roles.next" || unwritten "$ETC/roles.next"
     lay_list || unwritten "$ETC/keys"
     changed=true
     value roles "$l_serial"
     finish true '' "list of roles $l_serial stands"
+}
+
+# signed_list: the list with the signatures of roots in $work/list: whoever brings it may have put other lines among them.
+signed_list() {
+    printf '%s\n' "$said" >"$work/list"
+    number=0
+    while [ "$number" -lt "$signatures" ]; do
+        number=$((number + 1))
+        for key in "$ETC/keys/root"/*.pem "$work/keys/root"/*.pem; do
+            openssl dgst -sha256 -verify "$key" -signature "$work/sig.$number" "$work/signed" >/dev/null 2>&1 || continue
+            cat "$work/line.$number" >>"$work/list" || unwritten "$ETC/roles"
+            break
+        done
+    done
 }
 
 # read_list FILE: its lines, each looked at: l_serial, l_threshold, and the keys below $work/keys; ends here where the
