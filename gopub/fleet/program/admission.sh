@@ -153,13 +153,16 @@ $noted"
     { [ -d "$KEPT/ran" ] || mkdir -m 700 "$KEPT/ran"; } && durable "$KEPT/ran/$o_instance" "$noted" || unwritten "$KEPT/ran/$o_instance"
 }
 
-# admits_value: the lowest epoch under which a new admission would count, for whoever takes the next seat. The facts
-# of an instance do not say whose it is: what bound it does.
+# admits_value: the lowest epoch under which a new admission would count, for whoever takes the next seat. The facts of
+# an instance do not say whose it is: what bound it does, and for a new one all that there is counts.
 admits_value() {
-    b_app='' b_env=''
+    b_app='*' b_env='*' lowest=0
     load "$KEPT/bound/$o_instance" b
-    [ -n "$b_app" ] && [ -n "$b_env" ] || return 0
-    o_app=$b_app o_env=$b_env
-    read_held
-    value admits "$(((held + 1) / 2))"
+    for file in "$KEPT/admitted"/$b_app.$b_env; do
+        file=${file##*/} o_app=${file%%.*} o_env=${file#*.}
+        [ -f "$KEPT/admitted/$file" ] || continue
+        read_held
+        [ "$(((held + 1) / 2))" -le "$lowest" ] || lowest=$(((held + 1) / 2))
+    done
+    value admits "$lowest"
 }
