@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -174,3 +175,19 @@ async def test_a_host_that_is_not_enrolled_has_no_roots(server: Server) -> None:
         server.instead = "exit 0"
         with pytest.raises(GopubError, match="GP416"):
             await (await fleet.channel(server.host())).root("ask")
+
+
+async def test_a_host_that_is_enrolled_meanwhile_is_known_with_the_next_connection(
+    tmp_path: Path, host: EnrolledHost
+) -> None:
+    (tmp_path / "plain").mkdir()
+    async with serving(tmp_path / "plain") as server, SshFleet(orders=host.key) as fleet:
+        channel = await fleet.channel(server.host())
+        assert not await channel.enrolled()
+        server.instead = f"exec dash {host.program}"
+        with pytest.raises(GopubError, match="GP460"):
+            await channel.facts("orders")
+        await server.drop()
+        await asyncio.sleep(0.1)
+        assert await channel.enrolled()
+        assert (await channel.facts("orders")).enrolled

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -103,9 +105,11 @@ def test_a_nonce_counts_fifteen_minutes_of_uptime(host: EnrolledHost, shell: str
 
 
 def test_no_clock_makes_an_old_order_young(host: EnrolledHost) -> None:
-    """The program asks no clock but for the history's lines and the facts."""
-    asks = [line for line in host.text().splitlines() if "date " in line]
-    assert [line.strip().split()[0] for line in asks] == ["printf", "value"]
+    """What decides that asks no clock that somebody may set; nobody can say a day to it."""
+    part = (files("gopub.fleet.program") / "signed.sh").read_text("utf-8")
+    assert "/proc/uptime" in host.text().replace(f"{host.folder}/uptime", "/proc/uptime")
+    assert "uptime_ds" in part
+    assert not [line for line in part.splitlines() if re.search(r"\bdate\b|%Y|%X|%Z", line)]
 
 
 @pytest.mark.parametrize("change", ["of another epoch", "of another token", "of another instance", "none", "made up"])
@@ -178,6 +182,16 @@ def test_a_word_without_a_fence_counts_once(host: EnrolledHost, shell: str, verb
     assert host.ask(head, shell=shell).code == "GP463"
     under_a_seat = host.order(verb)
     assert host.ask(signed_lines(under_a_seat, host.key, ""), shell=shell).code == "GP463"
+
+
+def test_facts_are_told_where_no_nonce_can_be_kept(host: EnrolledHost, shell: str) -> None:
+    """They say what is wrong with the host; an order then does not begin."""
+    (host.folder / "var/nonces").write_text("in the way")
+    order = host.order()
+    facts = host.ask(signed_lines(replace(order, verb="facts"), host.key), shell=shell)
+    assert (facts.ok, facts.values["nonce"]) == (True, "")
+    assert host.ask(signed_lines(order, host.key, ""), shell=shell).code == "GP463"
+    assert host.ask(signed_lines(replace(order, verb="disown"), host.key, ""), shell=shell).code == "GP448"
 
 
 # The fence, and whose it is

@@ -84,6 +84,10 @@ class Pinned:
                 self._note(asked, answered(asked, result).record)
         return bool(self.enrolled)
 
+    def anew(self) -> None:
+        """The connection is a new one: what was no enrolled host may be one by now."""
+        self.enrolled = self.enrolled or None
+
     async def carry_out(self, order: Order, payload: Payload) -> Answer:
         """Send it signed; a nonce that counts no more is asked for anew, once."""
         order = self._whole(order)

@@ -28,7 +28,7 @@ from gopub.fleet.backends.certificates import SshCertificate, insist_signed
 from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
 from gopub.fleet.backends.pinned import Pinned, answered, hello_of
 from gopub.fleet.backends.signing import OrderSign
-from gopub.fleet.backends.stream import KILLED, NoSessionError, take_note, talk
+from gopub.fleet.backends.stream import KILLED, LOST, NoSessionError, take_note, talk, within
 from gopub.fleet.backends.trouble import AgainError, no_program, not_begun, say, silent
 from gopub.fleet.enrolling import USER
 from gopub.fleet.facts import HostFacts
@@ -48,7 +48,6 @@ HANDSHAKES = 8  # at a time per server; below the 10 that a stock sshd takes wit
 TRIES = 4
 TRIES_DROPPED = 7  # of a connection that was taken and hung up on: a place at the server may take seconds to be free
 ASK_AGAIN = frozenset({"GP424", "GP449", "GP450", "GP451"})  # what broke off; the host kept no record of it
-_LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
 _Way: TypeAlias = tuple[str, SshOptions, frozenset[str]]
 _log = log("fleet.ssh")
 
@@ -243,6 +242,8 @@ class SshChannel:
             self._connecting = asyncio.create_task(self._fleet.connect(self._host))
             self._connecting.add_done_callback(take_note)
         self._connection = await asyncio.shield(self._connecting)
+        if self._pinned:
+            self._pinned.anew()
         return self._connection
 
     async def run(self, order: Order, payload: Payload = (), *, timeout: float = 120.0) -> Record:  # noqa: ASYNC109 - a contract
@@ -251,11 +252,11 @@ class SshChannel:
         Raises:
             GopubError: GP41x; GP415 after ``timeout`` seconds, GP417 when the connection kept being lost.
         """
-        async with self._limit(order.verb, timeout), self._lost(order.verb):
+        async with within(self._host.name, order.verb, timeout):
             for attempt in range(1, TRIES):
                 try:
                     record = await self._ask(order, payload)
-                except _LOST as error:
+                except LOST as error:
                     _log.info("%s: asked again after %s", self._host.name, say(error))
                     continue
                 if record.code not in ASK_AGAIN:
@@ -283,7 +284,7 @@ class SshChannel:
             GopubError: GP41x; GP415 after ``timeout`` seconds, GP416 when it was not even begun, GP487 on an enrolled
                 host, but ``by_root``.
         """
-        async with self._limit(argv[0], timeout), self._lost(argv[0]):
+        async with within(self._host.name, argv[0], timeout):
             if not by_root and await self._enrolled(hello_of(self._host.name)):
                 raise no_program(self._host.name, argv[0])
             result = await self._talk(marked(argv), (stdin,))
@@ -298,9 +299,9 @@ class SshChannel:
         Raises:
             GopubError: as :meth:`exec`, and the host's own code.
         """
-        async with self._limit(order.verb, timeout), self._lost(order.verb):
-            if self._pinned and await self._pinned.is_enrolled(order):
-                return (await self._pinned.carry_out(order, (stdin,))).raw(argv)
+        async with within(self._host.name, order.verb, timeout):
+            if pinned := await self._enrolled(order):
+                return (await pinned.carry_out(order, (stdin,))).raw(argv)
             return await self.exec(argv, stdin, timeout=timeout)
 
     async def enrolled(self, *, timeout: float = 30.0) -> bool:  # noqa: ASYNC109 - a contract
@@ -309,8 +310,8 @@ class SshChannel:
         Raises:
             GopubError: GP41x.
         """
-        async with self._limit("facts", timeout), self._lost("facts"):
-            return await self._enrolled(hello_of(self._host.name))
+        async with within(self._host.name, "facts", timeout):
+            return await self._enrolled(hello_of(self._host.name)) is not None
 
     async def root(self, verb: RootVerb, said: bytes = b"", *, timeout: float = 120.0) -> RootAnswer | None:  # noqa: ASYNC109 - a contract
         """A word of the roots; see :class:`gopub.fleet.protocol.HostChannel`.
@@ -318,7 +319,7 @@ class SshChannel:
         Raises:
             GopubError: GP41x.
         """
-        async with self._limit(verb, timeout), self._lost(verb):
+        async with within(self._host.name, verb, timeout):
             result = await self._talk((program.INSTALLED,), (as_sent(verb, said),))
         answer = answer_of(result.out.decode(errors="replace"), host=self._host.name, verb=verb)
         if answer is None and result.code in {0, KILLED}:
@@ -338,13 +339,17 @@ class SshChannel:
             self._connection = None
 
     async def _ask(self, order: Order, payload: Payload) -> Record:
-        if self._pinned and await self._pinned.is_enrolled(order):
-            return (await self._pinned.carry_out(order, payload)).record
+        if pinned := await self._enrolled(order):
+            return (await pinned.carry_out(order, payload)).record
         argv = ("sh", "-c", program.text(), "gopub", order.verb)
         return answered(order, await self._talk(argv, (order.lines(), *payload))).record
 
-    async def _enrolled(self, order: Order) -> bool:
-        return self._pinned is not None and await self._pinned.is_enrolled(order)
+    async def _enrolled(self, order: Order) -> Pinned | None:
+        """How to speak to the host, where it is enrolled; what is known of it is known of this connection."""
+        if self._pinned is None:
+            return None
+        await self.connect()
+        return self._pinned if await self._pinned.is_enrolled(order) else None
 
     async def _talk(self, argv: Sequence[str], pieces: Payload) -> Result:
         opening = self._fleet.patience.session
@@ -379,22 +384,3 @@ class SshChannel:
 
     def _command(self, argv: Sequence[str]) -> str:
         return command_line(("sudo", "-n", "--", *argv) if self._sudo else tuple(argv))
-
-    @asynccontextmanager
-    async def _limit(self, what: str, seconds: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as error:
-            raise GopubError(
-                "GP415", f"{self._host.name}: {what} had no answer within {seconds:g}s", hint="ask the host again"
-            ) from error
-
-    @asynccontextmanager
-    async def _lost(self, what: str) -> AsyncIterator[None]:
-        try:
-            yield
-        except _LOST as error:
-            raise GopubError(
-                "GP417", f"{self._host.name}: the connection was lost during {what}: {say(error)}"
-            ) from error

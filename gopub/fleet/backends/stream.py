@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncssh
 
 from gopub.errors import GopubError
+from gopub.fleet.backends.trouble import say
 from gopub.process import Result
 
 BLOCK = 256 * 1024
 KILLED = -1  # the exit code of a program that a signal ended
 MOST_OUTPUT = 4 * 1024 * 1024
+LOST = (asyncssh.ConnectionLost, asyncssh.ChannelOpenError, ConnectionError)
+"""A connection that ended under what was said over it."""
 
 
 class NoSessionError(Exception):
     """A server let us in and then left the request for a session without an answer."""
+
+
+@asynccontextmanager
+async def within(name: str, what: str, seconds: float) -> AsyncIterator[None]:
+    """What a host is asked over its connection, and for how long.
+
+    Raises:
+        GopubError: GP415 it was not answered in time, GP417 the connection was lost.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        problem = f"{name}: {what} had no answer within {seconds:g}s"
+        raise GopubError("GP415", problem, hint="ask the host again") from error
+    except LOST as error:
+        raise GopubError("GP417", f"{name}: the connection was lost during {what}: {say(error)}") from error
 
 
 async def talk(

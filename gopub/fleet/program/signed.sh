@@ -202,16 +202,22 @@ give_nonce() {
     value nonce "$found"
 }
 
+# make_nonce: a new one in $found; none where it cannot be kept. Facts are told all the same: they say what is wrong.
 make_nonce() {
-    mkdir -p "$KEPT/nonces"
-    exec 7>"$KEPT/nonces/.$o_instance.lock"
-    flock -w 10 7 || fail GP436 "the nonces of $o_instance are locked"
+    [ -d "$KEPT/nonces" ] || mkdir -m 700 "$KEPT/nonces" 2>/dev/null || return 0
+    lock_nonces || return 0
     find_nonce $((now - NONCE_LIFE / 2)) || {
         read -r found </proc/sys/kernel/random/uuid
         while :; do case $found in *-*) found=${found%%-*}${found#*-} ;; *) break ;; esac done
-        keep_nonces '' "$found $o_epoch $o_token $boot_id $now"
+        keep_nonces '' "$found $o_epoch $o_token $boot_id $now" || found=
     }
     exec 7>&-
+}
+
+lock_nonces() {
+    { true >>"$KEPT/nonces/.$o_instance.lock"; } 2>/dev/null || return 1 # exec would end the program without a word
+    exec 7>>"$KEPT/nonces/.$o_instance.lock"
+    flock -w 10 7
 }
 
 # keep_nonces WITHOUT LINE: the newest that still count, but for one, and a line more.
@@ -223,8 +229,8 @@ keep_nonces() {
         [ "$number" -ge "$NONCES" ] || kept="$kept
 $nonce $epoch $token $boot $since"
     done <"$KEPT/nonces/$o_instance"
-    printf '%s\n' "$kept" >"$KEPT/nonces/.$o_instance.new" &&
-        mv -f "$KEPT/nonces/.$o_instance.new" "$KEPT/nonces/$o_instance" || unwritten "$KEPT/nonces/$o_instance"
+    { printf '%s\n' "$kept" >"$KEPT/nonces/.$o_instance.new"; } 2>/dev/null &&
+        mv -f "$KEPT/nonces/.$o_instance.new" "$KEPT/nonces/$o_instance"
 }
 
 # fresh: ends here unless the order has a nonce that this host gave to its epoch and token, in this boot, not long ago.
@@ -234,6 +240,7 @@ fresh() {
     [ ! -f "$KEPT/nonces/$o_instance" ] || while read -r nonce epoch token boot since; do
         [ "$nonce $epoch $token $boot" != "$o_nonce $o_epoch $o_token $boot_id" ] || given=$since
     done <"$KEPT/nonces/$o_instance"
+    [ -n "$given$o_nonce" ] || full "a nonce"
     [ -n "$given" ] || fail GP463 "this host gave no nonce '$o_nonce' to epoch $o_epoch and token ${o_token:-(none)} since it was started"
     [ $((now - given)) -le "$NONCE_LIFE" ] ||
         fail GP464 "the order came $(((now - given) / 10))s after its nonce was given, it counts $((NONCE_LIFE / 10))s"
@@ -241,10 +248,9 @@ fresh() {
 
 # fresh_once: the same for an order without a fence: its nonce counts once.
 fresh_once() {
-    mkdir -p "$KEPT/nonces"
-    exec 7>"$KEPT/nonces/.$o_instance.lock"
-    flock -w 10 7 || fail GP436 "the nonces of $o_instance are locked"
+    [ -d "$KEPT/nonces" ] || mkdir -m 700 "$KEPT/nonces" 2>/dev/null
+    lock_nonces || unwritten "$KEPT/nonces"
     fresh
-    keep_nonces "$o_nonce" ''
+    keep_nonces "$o_nonce" '' || unwritten "$KEPT/nonces"
     exec 7>&-
 }
