@@ -17,6 +17,7 @@ import typer
 
 from gopub.canon import read_json
 from gopub.cli import completing
+from gopub.cli.enrolling import As, Key, Sudo
 from gopub.cli.saying import say, say_document
 from gopub.clock import SystemClock
 from gopub.errors import Exit, GopubError, UsageError
@@ -144,9 +145,11 @@ def show(env: EnvOption = "", file: FileOption = Path(), as_json: JsonOption = F
 
 
 @app.command("check")
-def check_command(env: EnvOption = "", file: FileOption = Path()) -> None:
+def check_command(
+    env: EnvOption = "", file: FileOption = Path(), user: As = "", key: Key = None, sudo: Sudo = False
+) -> None:
     """Ask nginx on each edge whether its files are right (nginx -t); exit code 5 when one is not. Nothing changes."""
-    _say_files(file, env, install=False)
+    _say_files(file, env, (user, key, sudo), install=False)
 
 
 @app.command()
@@ -156,9 +159,15 @@ def install(
     take_off: Annotated[
         list[str] | None, typer.Option("--take-off", metavar="KEY", help="A key's fingerprint; repeatable.")
     ] = None,
+    user: As = "",
+    key: Key = None,
+    sudo: Sudo = False,
 ) -> None:
-    """Lay gopub's nginx files and the keys that sign tables on each edge; where nginx refuses, the old ones stay."""
-    _say_files(file, env, install=True, off=tuple(take_off or ()))
+    """Lay gopub's nginx files and the keys that sign tables on each edge; where nginx refuses, the old ones stay.
+
+    An edge that is enrolled runs no program for its user gopub: --as and --key say how root is reached there.
+    """
+    _say_files(file, env, (user, key, sudo), install=True, off=tuple(take_off or ()))
 
 
 @app.command()
@@ -246,11 +255,15 @@ def _ask(file: Path, env: str) -> tuple[EdgeStatus, ...]:
     return asyncio.run(_status(fleet_of(project), edges, traffic, project.spec.app, name))
 
 
-def _say_files(file: Path, env: str, *, install: bool, off: tuple[str, ...] = ()) -> None:
+def _say_files(
+    file: Path, env: str, way: tuple[str, Path | None, bool], *, install: bool, off: tuple[str, ...] = ()
+) -> None:
+    from gopub.usecases.enrol_host import Way
     from gopub.usecases.lay_keys import files_of
 
     project, _, _ = _edges(file, env)
-    found = asyncio.run(files_of(project, env or next(iter(project.spec.environments)), install=install, off=off))
+    name, by = env or next(iter(project.spec.environments)), Way(*way) if any(way) else None
+    found = asyncio.run(files_of(project, name, install=install, off=off, way=by))
     say("\n".join(say_files(one) for one in found))
     if not all(one.fine for one in found):
         raise typer.Exit(int(Exit.PARTIAL))

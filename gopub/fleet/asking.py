@@ -33,9 +33,9 @@ class Asked:
         return await self.channel.ask(order_of(call, self.order, stdin), call.argv, stdin)
 
 
-def to_edge(channel: HostChannel, *, by_root: bool = False) -> Asked:
-    """The channel to an edge: each call says for which app it is, and that is its instance there."""
-    return Asked(channel, Order("table-get", channel.host.name, "", "", "", ""), by_root)
+def to_edge(channel: HostChannel, name: str, *, by_root: bool = False) -> Asked:
+    """The channel to the edge of that name: each call says for which app it is, and that is its instance there."""
+    return Asked(channel, Order("table-get", name, "", "", "", ""), by_root)
 
 
 def order_of(call: Call, whose: Order, stdin: bytes) -> Order:

@@ -36,7 +36,7 @@ def whom_they_obey(hosts: Sequence[Obeys]) -> Iterator[Said]:
     behind = [one for one in pinned if one.roles != newest]
     if behind:
         told = f"{_names(behind)}: not {newest}, which others have"
-        yield False, "hosts have an older list of roles", told, "give it to them, too: gopub host rotate"
+        yield False, "hosts have an older list of roles", told, "give it to them, too: gopub host roles"
     strange = [one for one in pinned if not one.own]
     if strange:
         yield (

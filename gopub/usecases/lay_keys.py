@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 
     from gopub.evidence.keys import PublicKey
     from gopub.traffic.protocol import EdgeFiles, EdgeStatus
+    from gopub.usecases.enrol_host import Way
     from gopub.wiring.project import Project
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
-async def files_of(project: Project, env: str, *, install: bool, off: Sequence[str] = ()) -> tuple[EdgeFiles, ...]:
+async def files_of(
+    project: Project, env: str, *, install: bool, off: Sequence[str] = (), way: Way | None = None
+) -> tuple[EdgeFiles, ...]:
     """Whether every edge takes its files, or gopub's new ones and keys (``install``); ``off`` are keys to take off.
+
+    ``way`` says how root is reached on edges, where that is not how they are reached anyway: an enrolled one runs no
+    program for its user gopub.
 
     Raises:
         UsageError: GP507 the env has no edges; GP524 ``off`` names what is no key, or the one that signs here.
@@ -31,6 +38,8 @@ async def files_of(project: Project, env: str, *, install: bool, off: Sequence[s
         GopubError: GP300, GP301 a key cannot be used.
     """
     edges, traffic = routed(project, env)
+    if way is not None:
+        edges = replace(edges, hosts=tuple(way.of(host) for host in edges.hosts))
     fleet = open_fleet(fleet_of(project))
     try:
         laid = _laid(believed_keys(edges.connection), off) if install else KeysLaid()

@@ -62,7 +62,7 @@ def _channels(edges: Sequence[Host], fleet: Fleet, *, by_root: bool = False) -> 
     hosts = {host.name: host for host in edges}
 
     async def connect(name: str) -> Executor:
-        return to_edge(await fleet.channel(hosts[name]), by_root=by_root)
+        return to_edge(await fleet.channel(hosts[name]), name, by_root=by_root)
 
     return connect
 

@@ -89,7 +89,7 @@ async def test_no_program_is_run_there(server: Server, fleet: SshFleet) -> None:
     channel = await fleet.channel(server.host())
     with pytest.raises(GopubError, match="GP487 h1 is enrolled: it runs no program, so not cat"):
         await channel.exec(("cat", "/etc/passwd"))
-    with pytest.raises(GopubError, match="GP416 h1: cat was not begun"):
+    with pytest.raises(GopubError, match="GP487 h1 is enrolled: it runs no program, so not cat"):
         await channel.exec(("cat", "/etc/passwd"), by_root=True)  # the forced command
 
 

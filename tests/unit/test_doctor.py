@@ -76,7 +76,7 @@ def test_with_no_server_and_no_project_there_is_nothing_wrong() -> None:
 
 
 FAULTS = [
-    ("enrolment", replace(WELL, obeying=(Obeys("app1", 6), Obeys("app2", 7))), WARN, "host rotate"),
+    ("enrolment", replace(WELL, obeying=(Obeys("app1", 6), Obeys("app2", 7))), WARN, "host roles"),
     ("enrolment", replace(WELL, obeying=(Obeys("app1", 7, own=False), Obeys("app2"))), WARN, "host upgrade"),
     ("packages", replace(WELL, packages=(Package("sqlalchemy", "2.1.0", "<2.1", fits=False),)), BROKEN, "requirements"),
     ("server", replace(WELL, server=Server("http://x/api", "ConnectError")), BROKEN, "PREFECT_API_URL"),

@@ -46,7 +46,7 @@ async def test_a_reading_is_an_order_to_the_instance_and_its_program_goes_along(
 
 async def test_a_table_is_an_order_for_its_app_that_says_size_and_digest_of_what_follows() -> None:
     channel = Channel()
-    await call_on(to_edge(channel), PUT, b"{}")
+    await call_on(to_edge(channel, "e1"), PUT, b"{}")
     ((order, argv, stdin),) = channel.asked
     assert (order.verb, order.host, order.instance, order.app, order.env) == ("table-put", "e1", "shop", "shop", "prod")
     assert (order.epoch, order.token, order.n) == (4, "ab", 0)
@@ -56,8 +56,8 @@ async def test_a_table_is_an_order_for_its_app_that_says_size_and_digest_of_what
 
 async def test_a_program_is_one_and_roots_only_where_that_is_said() -> None:
     channel = Channel()
-    await to_edge(channel).exec(("nginx", "-t"))
-    await to_edge(channel, by_root=True).exec(("nginx", "-t"), b"x")
+    await to_edge(channel, "e1").exec(("nginx", "-t"))
+    await to_edge(channel, "e1", by_root=True).exec(("nginx", "-t"), b"x")
     assert channel.asked == [(("nginx", "-t"), b"", False), (("nginx", "-t"), b"x", True)]
 
 

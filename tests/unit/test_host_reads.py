@@ -216,7 +216,10 @@ def test_a_reading_has_bounds(host, said):
     assert host.file("/var/log/hello/a.log", **said).refused == "GP430"
 
 
-@pytest.mark.parametrize("place", ["/var/log/hello/a.log", "/opt/hello/shared/log/a.log", "/var/lib/hello/a.log"])
+@pytest.mark.parametrize(
+    "place",
+    ["/var/log/hello/a.log", "/opt/hello/shared/log/a.log", "/var/lib/hello/a.log", "/var/lib/gopub-logs/hello.jsonl"],
+)
 @pytest.mark.parametrize("most", [0, 5, 1000])
 def test_a_file_is_read_as_on_a_host_that_is_not_enrolled(host, place, most):
     data = b"ERROR one\n\0\xff\x81 two\nend=1\n" * 3

@@ -16,6 +16,7 @@ import pytest
 from gopub.errors import GopubError, RefusedError, UsageError
 from gopub.evidence.keys import KeyFiles, generate
 from gopub.fleet.host import Host, SshOptions
+from gopub.fleet.orders import Order
 from gopub.fleet.protocol import FleetConnection
 from gopub.plan.model import Plan
 from gopub.process import Result
@@ -46,7 +47,12 @@ class Edge:
     """So often it is asked before it shows a signature, as behind a source."""
     coming: str = ""
 
-    async def exec(self, argv: Sequence[str], stdin: bytes = b"") -> Result:
+    async def ask(self, order: Order, argv: Sequence[str], stdin: bytes = b"") -> Result:
+        assert order.host.startswith("edge")
+        return await self.exec(argv, stdin)
+
+    async def exec(self, argv: Sequence[str], stdin: bytes = b"", *, by_root: bool = False) -> Result:
+        assert by_root == (argv[0] == "sh"), "programs are root's"
         if self.down:
             raise GopubError("GP417", "it is away")
         said = self.install(stdin) if argv[0] == "sh" else self.answer(argv, stdin)

@@ -148,7 +148,9 @@ def say(error: BaseException) -> str:
 
 
 def not_begun(host: str, program: str, result: Result) -> GopubError:
-    """The error for a program that the login shell never began."""
+    """The error for a program that the login shell never began: an enrolled host has one of its own, which answered."""
+    if b"gopub-record=1\n" in result.out:
+        return no_program(host, program)
     return GopubError(
         "GP416",
         f"{host}: {program} was not begun (exit {result.code}): {result.complaint or 'the login shell was silent'}",
@@ -160,7 +162,7 @@ def no_program(host: str, program: str) -> GopubError:
     """The error for a program that an enrolled host is asked to run."""
     return GopubError(
         "GP487", f"{host} is enrolled: it runs no program, so not {program}",
-        hint="ask it by the verbs of its own program, or log in as root",
+        hint="what root does there goes over root's own SSH: --as root --key FILE",
     )  # fmt: skip
 
 

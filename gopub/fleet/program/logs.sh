@@ -3,7 +3,7 @@
 #
 # What is run is the text that is sent to hosts that are not enrolled (gopub/tails). Here it reads nothing but
 #     the journal of INSTANCE.service, where gopub wrote that unit, or it was adopted, or there is none
-#     a file (arg.path) below /var/log, or below the folders that the instance keeps things in
+#     a file (arg.path) below /var/log, /var/lib/gopub-logs, or the folders that the instance keeps things in
 # The answer is the record, and behind its last line what was read, byte for byte (answer).
 
 o_arg_path='' o_arg_cursor='' o_arg_age=0 o_arg_most=0 o_arg_lines=0
@@ -60,6 +60,7 @@ file_place() {
 # log_folders: where logs lie, in $folders, and where these really are, in $real_folders: root alone makes links there.
 log_folders() {
     folders="/var/log
+/var/lib/gopub-logs
 $home/shared
 /var/lib/$o_instance"
     real_folders=$(printf '%s\n' "$folders" | while read -r folder; do readlink -f "$folder"; done)
@@ -68,7 +69,7 @@ $home/shared
 # is_log PATH: whether it is plainly below one of the folders.
 is_log() {
     case $1 in *[[:cntrl:]]* | *//* | */./* | */../* | */. | */.. | */) return 1 ;; esac
-    case $1 in /var/log/* | "$home"/shared/* | /var/lib/"$o_instance"/*) ;; *) return 1 ;; esac
+    case $1 in /var/log/* | /var/lib/gopub-logs/* | "$home"/shared/* | /var/lib/"$o_instance"/*) ;; *) return 1 ;; esac
 }
 
 # is_below PATH: whether it is below a real folder; what is read asks that again of what was opened.

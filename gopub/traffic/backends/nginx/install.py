@@ -17,6 +17,7 @@ from gopub.traffic.protocol import EdgeFiles
 
 _SCRIPT = files("gopub.traffic.backends.nginx").joinpath("install.sh").read_text(encoding="utf-8")
 _REFUSED, _NOT_RUNNING, _NOT_TAKEN_UP, _NO_WATCHER = 3, 4, 5, 6
+_NO_PROGRAM = "GP487"
 _MOST = 20
 """Lines of what nginx says."""
 _LIMIT = 60.0
@@ -76,8 +77,15 @@ async def _ask(edge: str, connect: Connect, argv: Sequence[str], body: bytes) ->
     except TimeoutError:
         return EdgeFiles(edge, fine=False, said=f"no answer within {_LIMIT:g}s")
     except (GopubError, OSError) as error:
-        return EdgeFiles(edge, fine=False, said=error.problem if isinstance(error, GopubError) else str(error))
+        return EdgeFiles(edge, fine=False, said=_told(error))
     return _read(edge, done)
+
+
+def _told(error: GopubError | OSError) -> str:
+    """Of an edge that is enrolled also how it is done: that it runs no program is no fault to be mended."""
+    if not isinstance(error, GopubError):
+        return str(error)
+    return f"{error.code} {error.problem}; {error.hint}" if error.code == _NO_PROGRAM else error.problem
 
 
 def _read(edge: str, done: Result) -> EdgeFiles:
