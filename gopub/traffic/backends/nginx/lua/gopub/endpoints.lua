@@ -1,6 +1,6 @@
 -- Which of the declared endpoints a request is for; pure. A pattern is [METHOD ]/path, where a segment * is any one
 -- segment and ** at the end is whatever follows, nothing included. The first that fits wins. What clients send is only
--- compared: no text of theirs is kept, and no work depends on more than the pattern's segments.
+-- compared: no text of theirs outlives the next request, and no work depends on more than the patterns' segments.
 
 local _M = {}
 
@@ -49,30 +49,45 @@ end
 function _M.compile(list)
   local compiled = {}
   for at, endpoint in ipairs(list or {}) do
-    compiled[at] = _M.parse(endpoint.match)
+    local pattern = _M.parse(endpoint.match)
+    compiled[at] = pattern
+    if not pattern.path then
+      compiled.most = math.max(compiled.most or 0, #pattern.segments)
+    end
   end
   return compiled[1] and compiled or nil
 end
 
-local function fits(pattern, path)
+local parts = {} -- of the path at hand, and beyond its end of others
+
+-- Takes a path apart once for all patterns, up to one part more than any of them has; how many there are.
+local function split(path, most)
+  local count, at, length = 0, 1, #path -- `at` is the slash before the next part
+  while at <= length and length > 1 and count <= most do -- "/" has none
+    local stop = find(path, "/", at + 1, true) or length + 1
+    count = count + 1
+    parts[count] = sub(path, at + 1, stop - 1)
+    at = stop
+  end
+  return count
+end
+
+local function fits(pattern, path, count)
   if pattern.path then
     return pattern.path == path
   end
-  local at, length = 1, #path -- `at` is the slash before the next segment
-  if length == 1 then
-    at = 2 -- "/" has none
+  local segments = pattern.segments
+  local own = #segments
+  if count < own or (count > own and not pattern.rest) then
+    return false
   end
-  for _, wanted in ipairs(pattern.segments) do
-    if at > length then
+  for at = 1, own do
+    local part, wanted = parts[at], segments[at]
+    if part == "" or (wanted and part ~= wanted) then
       return false
     end
-    local stop = find(path, "/", at + 1, true) or length + 1
-    if stop == at + 1 or (wanted and sub(path, at + 1, stop - 1) ~= wanted) then
-      return false
-    end
-    at = stop
   end
-  return pattern.rest or at > length
+  return true
 end
 
 --- The number of the first pattern that fits, or nil. A slash at the end of a path makes no other endpoint of it.
@@ -83,9 +98,10 @@ function _M.find(compiled, method, path)
   elseif length > 1 and byte(path, length) == SLASH then
     path = sub(path, 1, length - 1)
   end
+  local count = compiled.most and split(path, compiled.most) or 0
   for at = 1, #compiled do
     local pattern = compiled[at]
-    if (not pattern.method or pattern.method == method) and fits(pattern, path) then
+    if (not pattern.method or pattern.method == method) and fits(pattern, path, count) then
       return at
     end
   end
