@@ -99,7 +99,7 @@ def show(
     if as_json:
         say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
     else:
-        say_table(("HOST", "STANDS", "AS", "ENVS", "SINCE", "PROGRAM", "KEYS OF ROOT"), _rows(found))
+        say_table(("HOST", "STANDS", "AS", "ENVS", "SINCE", "ROLES", "PROGRAM", "KEYS OF ROOT"), _rows(found))
     if found.failed:
         raise found.failed
 
@@ -120,14 +120,16 @@ def _wish(
 def _rows(found: Enrolment) -> list[tuple[str, ...]]:
     from gopub.canon import sha256
     from gopub.fleet import program
+    from gopub.usecases.enrol_keys import serial_of
 
     ours = sha256(program.enrolled().encode())
     rows: list[tuple[str, ...]] = []
     for name, stands in found.stood.items():
         which = "" if not stands.program else "this gopub's" if stands.program == ours else "another"
-        rows.append((name, stands.stands, " ".join(stands.names), " ".join(stands.envs), stands.enrolled, which,
+        rows.append((name, stands.stands, " ".join(stands.names), " ".join(stands.envs), stands.enrolled,
+                     str(serial_of(stands) or ""), which,
                      str(stands.root_keys)))  # fmt: skip
-    return rows + [(name, error.code, "", "", "", "", "") for name, error in found.refused.items()]
+    return rows + [(name, error.code, "", "", "", "", "", "") for name, error in found.refused.items()]
 
 
 def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:

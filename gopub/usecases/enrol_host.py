@@ -25,7 +25,7 @@ from gopub.fleet.protocol import Fleet
 from gopub.journal.enrolled import HostsEnrolled
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
-from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots
+from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots, serial_of
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import open_fleet
@@ -105,7 +105,9 @@ class Enrolment:
 
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
-        hosts: dict[str, Json] = {name: stands.to_json() for name, stands in self.stood.items()}
+        hosts: dict[str, Json] = {
+            name: {**stands.to_json(), "roles": serial_of(stands)} for name, stands in self.stood.items()
+        }
         done: dict[str, Json] = {
             name: {"changed": answer.changed, **(answer.stands.to_json() if answer.stands else {})}
             for name, answer in self.done.items()
@@ -159,7 +161,8 @@ async def enrol(
 
         done, failed = await _each([host for host in hosts if host.name in meant], one)
         _record(project, wish, done, keys, undone=False)
-        return Enrolment(stood, meant, keys, done, refused | failed)
+        shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
+        return Enrolment(stood, meant, keys, done, refused | failed | shut)
 
 
 async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> Enrolment:
@@ -180,6 +183,28 @@ async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -
         done, failed = await _each([host for host in hosts if host.name in meant], one)
         _record(project, wish, done, None, undone=True)
         return Enrolment(stood, meant, None, done, refused | failed)
+
+
+async def _shut(fleet: Fleet, hosts: Sequence[Host], named: Named) -> dict[str, GopubError]:
+    """Hosts that are enrolled and do not let user gopub in: sshd and PAM have rules that no look at files tells."""
+    if named.ca is None and (named.login_file.suffix == ".pub" or not named.login_file.exists()):
+        return {}  # that key lies elsewhere
+
+    async def one(host: Host) -> Answer:
+        ssh = replace(host.ssh, user=USER, key=named.login_file, sudo=False)
+        channel = await fleet.channel(replace(host, user=USER, ssh=ssh))
+        if await channel.root("ask") is None:
+            raise GopubError("GP496", f"{host.name}: user gopub is let in, and runs no program there",
+                             hint="what does `sudo -l -U gopub` say there?")  # fmt: skip
+        return Answer(None)
+
+    _, failed = await _each(hosts, one)
+    return {
+        name: error if error.code == "GP496" else
+        GopubError("GP496", f"{name} is enrolled, and does not let user gopub in: {error.code} {error.problem}",
+                   hint="the log of its sshd says why (journalctl -u ssh); over root's SSH it takes orders")
+        for name, error in failed.items()
+    }  # fmt: skip
 
 
 def _named(wish: Wish, project: Project) -> Named:

@@ -79,6 +79,14 @@ def _with_login(signed: SignedRoles, named: Named, made: list[str], *, make: boo
     return Keys(signed, login_line(public_half(login)), tuple(made))
 
 
+def serial_of(stands: Stands) -> int:
+    """The serial of the list that lies on a host; 0 where there is none, or a damaged one."""
+    try:
+        return read_roles(stands.roles).roles.serial
+    except RefusedError:
+        return 0
+
+
 def refuse_other_roots(stands: Stands, signed: SignedRoles) -> None:
     """Refuse to enrol a host under a list that its own roots do not know. Pure.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_a_host_is_enrolled_healed_and_unenrolled(machine: Machine, tmp_path: Pa
     gone = machine.ask("unenroll")
     assert (gone["ok"], gone["stands"], machine.tree()) == ("true", "none", before)
     assert machine.ask("unenroll")["changed"] == "false"
+
+
+def test_a_change_of_the_list_that_was_cut_keeps_what_the_host_is_and_what_root_was_laying(machine: Machine) -> None:
+    machine.ask("enroll", names="app1 old", envs="prod staging")
+    machine.run(
+        "mv /etc/gopub/host /etc/gopub/host.old; sed s/serial=1/serial=7/ /etc/gopub/roles >/etc/gopub/roles.next"
+    )
+    assert machine.serves() == "GP477"
+    stands = machine.ask("look")
+    assert (stands["stands"], stands["host.names"], stands["host.envs"]) == ("half", "app1 old", "prod staging")
+    assert base64.b64decode(stands["roles"]).startswith(b"serial=7\n"), "an earlier list is refused by whoever looks"
+    assert machine.ask("enroll")["stands"] == "enrolled"
+    assert not (machine.upper / "etc/gopub/roles.next").exists()
+    assert machine.serves() == "served"
 
 
 def test_an_edge_is_told_its_control_socket(machine: Machine) -> None:

@@ -104,6 +104,18 @@ async def test_a_certificate_of_the_moment_lets_orders_in_and_a_standing_key_no_
     assert (await ordered(enrolled, enrolled.orders)).enrolled
 
 
+async def test_a_host_whose_pam_keeps_user_gopub_out_is_enrolled_and_told(enrolled: Enrolled) -> None:
+    keep_out = "printf 'gopub\\n' >/etc/nologin-gopub; sed -i '1i account required "
+    keep_out += "pam_listfile.so item=user sense=deny file=/etc/nologin-gopub onerr=succeed' /etc/pam.d/sshd"
+    await enrolled.lab.exec("app3", ("sh", "-c", keep_out))
+    try:
+        done = await enrolled.enrol()
+        assert (done.code, "GP496 app3 is enrolled" in done.complaint) == (5, True), done.complaint
+    finally:
+        await enrolled.lab.exec("app3", ("sh", "-c", "sed -i /nologin-gopub/d /etc/pam.d/sshd; rm /etc/nologin-gopub"))
+    assert (await enrolled.enrol()).code == 0, "control"
+
+
 class YesterdayClock(SystemClock):
     """A controller whose clock is a day behind: what it certifies is over."""
 

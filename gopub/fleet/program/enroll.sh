@@ -155,7 +155,7 @@ lay_key() {
 # swap_roles: list and keys take the place of the old ones. Meanwhile the host serves nobody.
 swap_roles() {
     if [ -f "$at_etc/host" ] && cmp -s "$at_etc/roles" "$at_etc/roles.new" && same_keys; then
-        rm -rf "$at_etc/keys.new" "$at_etc/roles.new"
+        rm -rf "$at_etc/keys.new" "$at_etc/roles.new" "$at_etc/roles.next"
         return
     fi
     changed=true
@@ -163,7 +163,7 @@ swap_roles() {
     rm -rf "$at_etc/keys.old"
     [ ! -d "$at_etc/keys" ] || mv "$at_etc/keys" "$at_etc/keys.old" || fail GP494 "$at_etc cannot be written"
     mv "$at_etc/keys.new" "$at_etc/keys" && mv -f "$at_etc/roles.new" "$at_etc/roles" && sync "$at_etc" || fail GP494 "$at_etc cannot be written"
-    rm -rf "$at_etc/keys.old"
+    rm -rf "$at_etc/keys.old" "$at_etc/roles.next" # what root was laying: this list is no earlier one
 }
 
 same_keys() {

@@ -59,10 +59,12 @@ digest() {
     digest=${digest%% *}
 }
 
-# of_host KEY: what the host file says, in $said.
+# of_host KEY: what the host file says, in $said; also one that a change of the list has moved aside.
 of_host() {
     said=
-    [ -f "$at_etc/host" ] && while IFS= read -r line; do case $line in "$1="*) said=${line#*=} ;; esac done <"$at_etc/host"
+    for place in "$at_etc/host.old" "$at_etc/host"; do
+        [ -f "$place" ] && while IFS= read -r line; do case $line in "$1="*) said=${line#*=} ;; esac done <"$place"
+    done
 }
 
 # stands: enrolled, half or none, in $stands.
@@ -93,7 +95,9 @@ look() {
     done
     digest "$at_lib/order"
     say program "$digest"
-    say roles "$(head -c 16384 "$at_etc/roles" 2>/dev/null | base64 | tr -d '\n')"
+    list=$at_etc/roles
+    [ ! -f "$list.next" ] || list=$list.next # one that is being laid counts already
+    say roles "$(head -c 16384 "$list" 2>/dev/null | base64 | tr -d '\n')"
     say roots "$(cd "$at_etc/keys/root" 2>/dev/null && echo *.pem)"
     say login "$(head -c 16384 "$at_home/.ssh/authorized_keys" 2>/dev/null | base64 | tr -d '\n')"
     say root_keys "$(root_keys)"
