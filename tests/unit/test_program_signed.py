@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gopub.fleet.orders import Record
+from gopub.fleet.orders import Order, Record
 from gopub.fleet.signed import DOMAIN, MOST_HEAD, OrderKey, lines_v2, signed_lines
 from gopub.traffic import signed as tables
 from tests.support.enrolled import SHELLS, EnrolledHost, fresh_signer, order_key
@@ -25,6 +25,13 @@ def shell(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def host(tmp_path: Path) -> EnrolledHost:
     return EnrolledHost(tmp_path / "host")
+
+
+def without(text: str, *checks: str) -> str:
+    for check in checks:
+        assert check in text
+        text = text.replace(check, "" if check.endswith("\n") else "true", 1)
+    return text
 
 
 def head_of(host: EnrolledHost, **over: object) -> bytes:
@@ -61,19 +68,30 @@ def test_facts_say_that_the_host_is_enrolled(host: EnrolledHost, shell: str) -> 
     assert len(facts.values["program"]) == 64
 
 
+def stage_order(host: EnrolledHost, **arguments: str) -> Order:
+    digests = {"archive": "0" * 64, "binary": "1" * 64, "files": "2" * 64}
+    return host.order("stage", release="a" * 64, render="b" * 64, digests=digests, arguments=arguments)
+
+
+def admitting_all(host: EnrolledHost) -> str:
+    """The program as it would be without admissions, which are another matter."""
+    return without(host.text(), "    admit_order\n")
+
+
 def test_a_payload_arrives_byte_for_byte_behind_the_head(host: EnrolledHost, shell: str) -> None:
     """More than what is read at once, with zero bytes and empty lines; cut short it is told so."""
+    text = admitting_all(host)
+
+    def sent(n: int, size: int, payload: bytes) -> Record:
+        order = replace(stage_order(host, files_size=str(size)), n=n)
+        return host.ask(signed_lines(order, host.key, host.given(order)) + payload, shell=shell, text=text)
+
     payload = bytes(range(256)) * 1024 + b"\n\ngopub=2\n\n"
-    order = host.order("stage", release="a" * 64, render="b" * 64,
-                       digests={"archive": "0" * 64, "binary": "1" * 64, "files": "2" * 64},
-                       arguments={"files_size": str(len(payload))})  # fmt: skip
-    said = host.obey(order, payload, shell=shell)
+    said = sent(1, len(payload), payload)
     assert said.code == "GP425"
     assert sha256(payload).hexdigest() in said.message
-    head = signed_lines(replace(order, n=2), host.key, host.given(order))
-    assert host.ask(head + payload[:-1], shell=shell).code == "GP424"
-    small = host.obey(replace(order, n=3, arguments={"files_size": "4"}), b"\n\0\n\n", shell=shell)
-    assert sha256(b"\n\0\n\n").hexdigest() in small.message
+    assert sent(2, len(payload), payload[:-1]).code == "GP424"
+    assert sha256(b"\n\0\n\n").hexdigest() in sent(3, 4, b"\n\0\n\n").message
 
 
 Change = Callable[[EnrolledHost, bytes], bytes]
@@ -187,10 +205,8 @@ def test_what_nobody_believed_signed_is_refused_and_nothing_is_changed(
 def test_no_address_is_fetched_but_the_one_that_was_signed(host: EnrolledHost, shell: str) -> None:
     """Root's own curl, sent to where a thief of the SSH key likes: the file that it is told stands in for it here."""
     there = host.folder / "fetched"
-    text = host.text().replace("command -v curl", f"touch {there}; command -v curl")
-    order = host.order("stage", release="a" * 64, render="b" * 64,
-                       digests={"archive": "0" * 64, "binary": "1" * 64, "files": "2" * 64},
-                       arguments={"url": "http://127.0.0.1:9/signed", "archive_size": "9"})  # fmt: skip
+    text = admitting_all(host).replace("command -v curl", f"touch {there}; command -v curl")
+    order = stage_order(host, url="http://127.0.0.1:9/signed", archive_size="9")
     head = signed_lines(order, host.key, host.given(order))
     changed = head.replace(b"/signed", b"/stolen")
     assert host.ask(changed, shell=shell, text=text).code == "GP462"
@@ -203,13 +219,6 @@ def test_no_address_is_fetched_but_the_one_that_was_signed(host: EnrolledHost, s
 def test_a_verb_that_there_is_not(host: EnrolledHost, shell: str) -> None:
     sent = signed_by_hand(host, head_of(host).partition(b"\n")[2].replace(b"verb=prune", b"verb=exec"))
     assert b"code=GP473\nmessage='exec' is no verb of this program\n" in host.say(sent, shell=shell).stdout
-
-
-def without(text: str, *checks: str) -> str:
-    for check in checks:
-        assert check in text
-        text = text.replace(check, "true", 1)
-    return text
 
 
 def test_control_openssl_alone_holds_a_changed_order_off(host: EnrolledHost, shell: str) -> None:
