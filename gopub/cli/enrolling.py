@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gopub.cli import rooting
 from gopub.cli.saying import say, say_document, say_table
 from gopub.cli.start import EnvOption, JsonOption, ReasonOption, SpecOption
 from gopub.errors import UsageError
@@ -64,6 +65,10 @@ def unenroll(
     user: As = "",
     key: Key = None,
     sudo: Sudo = False,
+    roots: Annotated[
+        list[Path] | None, typer.Option("--root", help="By the word of roots instead: the folder of a root's pair.")
+    ] = None,
+    passphrase: rooting.Passphrase = "",
     file: SpecOption = None,
     yes: Yes = False,
     dry_run: Dry = False,
@@ -74,6 +79,9 @@ def unenroll(
     from gopub.cli.engine import server_blocks
     from gopub.usecases.enrol_host import unenrol
 
+    if roots:
+        rooting.end(hosts, env, roots, passphrase, file, reason, yes=yes and not dry_run, as_json=as_json)
+        return
     folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run)
     found = asyncio.run(unenrol(folder, wish, server_blocks()))
     _tell(found, as_json, "would be unenrolled", "unenrolled")

@@ -11,12 +11,13 @@ import typer
 
 from gopub.cli.saying import say, say_document
 from gopub.cli.start import EnvOption, JsonOption, SpecOption
+from gopub.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gopub.usecases.root_lists import Signing
-    from gopub.usecases.root_words import Ground
+    from gopub.usecases.root_words import Ground, Heard
     from gopub.usecases.rotate_key import Changed
 
 Found = TypeVar("Found")
@@ -89,6 +90,29 @@ def upgrade(
 
     by, at = _by(roots, passphrase, "1d"), SystemClock().now()
     heard = _on(env, file, hosts or (), lambda ground: upgrade_hosts.upgrade(ground, by, at, without or ()))
+    _tell_heard(heard, as_json)
+
+
+def end(
+    hosts: list[str] | None, env: str, roots: list[Path], passphrase: str, file: Path | None, reason: str, *, yes: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """``gopub host unenroll --root``: by the word of roots, over the SSH of orders."""
+    from gopub.cli.engine import server_blocks
+    from gopub.cli.start import choose_env, project_of, read_spec
+    from gopub.usecases.end_enrolment import end_by_roots
+
+    if not hosts or not yes:
+        said = "the word is missing" if hosts else "by the word of roots it is hosts that are named"
+        raise UsageError("GP458", f"nothing was unenrolled: {said}",
+                         hint="gopub host unenroll HOST… --root FOLDER --yes")  # fmt: skip
+    path, loaded = read_spec(file / "gopub.yaml" if file and file.is_dir() else file)
+    env, by = choose_env(loaded, env), _by(roots, passphrase, "1d")
+    heard = asyncio.run(end_by_roots(project_of(path), env, hosts, by, reason=reason, elsewhere=server_blocks()))
+    _tell_heard(heard, as_json)
+
+
+def _tell_heard(heard: tuple[Heard, ...], as_json: bool) -> None:
     if as_json:
         say_document(json.dumps({"schema_version": 1, "hosts": [one.to_json() for one in heard]}, indent=2))
     else:

@@ -37,8 +37,8 @@ async def upgrade(ground: Ground, by: Signing, at: float, without: Sequence[str]
     begun = read_word(file.read_bytes()) if file.exists() else word
     if dict(begun.said).get("program") == dict(word.said)["program"]:
         word = begun
-    word = _signed(word, at_hand(ground.roles, by), roles)
-    _write(file, word)
+    word = signed_word(word, at_hand(ground.roles, by), roles)
+    write_word(file, word)
     if missing := lacking(word, roles):
         raise _unsigned(file, missing)
     sent = word.text.encode() + b"\n" + text
@@ -78,8 +78,8 @@ def sign_word(file: Path, roots: Sequence[Path], *, passphrase: str | None = Non
         raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
     roles = load_roles(file.with_name("roles")).roles
     signers = [KeySigner.load(private_key_in(one).private, passphrase=passphrase) for one in roots]
-    word = _signed(read_word(file.read_bytes()), signers, roles)
-    _write(file, word)
+    word = signed_word(read_word(file.read_bytes()), signers, roles)
+    write_word(file, word)
     if missing := lacking(word, roles):
         raise _unsigned(file, missing)
     return word
@@ -103,7 +103,12 @@ def lacking(word: RootWord, roles: Roles) -> str:
     return f"{roles.threshold - len(signed)} more of the roots ({left})"
 
 
-def _signed(word: RootWord, signers: Sequence[KeySigner], roles: Roles) -> RootWord:
+def signed_word(word: RootWord, signers: Sequence[KeySigner], roles: Roles) -> RootWord:
+    """The word, said by these roots, too.
+
+    Raises:
+        RefusedError: GP311 one of them is no root of the list.
+    """
     for root in signers:
         if root.public not in roles.of(Role.ROOT):
             raise stranger(root)
@@ -116,7 +121,8 @@ def _unsigned(file: Path, missing: str) -> PartialError:
                         hint="take it to whoever has such a key: gopub keys sign FILE --root FOLDER")  # fmt: skip
 
 
-def _write(file: Path, word: RootWord) -> None:
+def write_word(file: Path, word: RootWord) -> None:
+    """Keep a word that waits."""
     part = file.with_name(f".{file.name}.part")
     part.write_text(word.text, "ascii")
     part.replace(file)

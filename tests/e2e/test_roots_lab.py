@@ -134,3 +134,18 @@ async def test_a_program_that_roots_signed_takes_the_place_of_another(
     async with driving(enrolled, "app1", enrolled.keys / "controller/gopub.key", epoch=12) as driver:
         assert (await driver.says()).ok
     assert (await enrolled.enrol()).code == 0
+
+
+async def test_roots_end_an_enrolment_over_the_ssh_of_orders(enrolled: Enrolled, signed: dict[str, str]) -> None:
+    """It takes away the very user and program by whom it came."""
+    root = ("--root", str(enrolled.keys / "root"))
+    asked = await enrolled.gopub("host", "unenroll", "app3", "--env", ENV, *root, **signed)
+    assert (asked.code, "GP458" in asked.complaint) == (2, True)
+    try:
+        done = await told(enrolled, signed, "unenroll", "app3", *root, "--yes")
+        assert json.loads(done.text)["hosts"] == [{"host": "app3", "outcome": "taken", "why": ""}]
+        listed = json.loads((await enrolled.gopub("host", "list", "app3", "--env", ENV, "--json")).text)
+        assert listed["hosts"]["app3"]["stands"] == "none", listed
+    finally:
+        healed = await enrolled.enrol()
+        assert healed.code == 0, healed.complaint

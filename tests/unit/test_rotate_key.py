@@ -16,6 +16,7 @@ from gopub.fleet import program
 from gopub.fleet.host import Host
 from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
 from gopub.usecases import rotate_key
+from gopub.usecases.end_enrolment import end
 from gopub.usecases.make_keys import FILE, Wanted, make_keys
 from gopub.usecases.root_lists import Signing, sign_file
 from gopub.usecases.root_words import Ground
@@ -353,3 +354,17 @@ async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(
     world.fleet.away.clear()
     assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 120)] == ["taken"], "with what both signed"
     assert world.fleet.machines["app1"].program.read_text() == text
+
+
+async def test_roots_end_an_enrolment_when_enough_have_signed(tmp_path: Path) -> None:
+    world, away = world_in(tmp_path, threshold=2), tmp_path / "away"
+    (world.keys / "root-2").rename(away)
+    ground = replace(world.ground, hosts=world.ground.hosts[:1])
+    with pytest.raises(PartialError, match=r"GP486 .*unenroll-app1.pending: each needs 1 more"):
+        await end(ground, Signing())
+    assert world.fleet.machines["app1"].program.exists()
+    sign_word(world.keys / "unenroll-app1.pending", [away])
+    assert [one.outcome for one in await end(ground, Signing())] == ["taken"]
+    assert not world.fleet.machines["app1"].program.exists()
+    assert world.fleet.machines["app2"].program.exists()
+    assert not list(world.keys.glob("unenroll-*"))
