@@ -7,7 +7,7 @@ begins: an active rollout always says what it is and where its project lies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gopub.clock import new_token, new_trace_id
 from gopub.errors import GopubError, LockedError, RefusedError
@@ -26,6 +26,14 @@ from gopub.wiring.ports import Ports
 
 MOST_IN_A_ROW = 3
 """Automatic rollbacks in a row after which only a person may start."""
+MOST_EPOCH = 2_000_000_000
+"""Epochs are counted by one. A higher one was made up, by a thief of a controller's key or by a host that lies: a seat
+above it would bring it to every other host, and into the journal for good."""
+
+
+def counted(epochs: Iterable[int]) -> int:
+    """The highest epoch that anybody has seen and can have come to by counting."""
+    return max((epoch for epoch in epochs if epoch <= MOST_EPOCH), default=0)
 
 
 def refuse_start(journal: Journal, wish: Wish) -> None:
@@ -51,11 +59,13 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
 
     Raises:
         LockedError: GP708 another rollout is active, GP707 somebody drives.
-        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
+        RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row, GP479 a host or an
+            edge holds an epoch that nobody counted to.
     """
     env = read_env_state(ports.journal, wish.app, wish.env)
     _check_free(ports.journal, env, wish)
     _check_allowed(env, wish)
+    _check_epochs(facts, edge_epoch)
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
     trace = wish.trace or new_trace_id()
@@ -122,7 +132,8 @@ def _take(
     *,
     force: bool = False,
 ) -> Seat:
-    seen = max([edge_epoch, *(fact.seen for fact in facts.values())])
+    # who goes on or back does so where it can: a host whose epoch was made up refuses by itself
+    seen = counted([edge_epoch, *(fact.seen for fact in facts.values())])
     wanted = Seat(app, env, seen, new_token(), whoami())
     return ports.journal.take_seat(wanted, rollout=rollout, lease=LEASE, force=force)
 
@@ -138,6 +149,18 @@ def _check_free(journal: Journal, env: EnvState, wish: Wish) -> None:
         f"rollout {env.active} of {wish.app} in {wish.env} is active ({who}{alive})",
         hint=f"wait, or end it with `gopub abort {env.active}`",
     )
+
+
+def _check_epochs(facts: Mapping[str, HostFacts], edge_epoch: int) -> None:
+    said = {name: fact.seen for name, fact in facts.items()} | {"an edge": edge_epoch}
+    made_up = [f"{name} ({epoch})" for name, epoch in said.items() if epoch > MOST_EPOCH]
+    if made_up:
+        raise RefusedError(
+            "GP479",
+            f"nobody counted to the epoch that these hold: {', '.join(made_up[:5])}",
+            hint="somebody ordered that with a controller's key, or the host says what is not so: "
+            "`gopub host rotate` makes epochs start anew, and a host that lies is left out of `hosts:`",
+        )
 
 
 def _check_allowed(env: EnvState, wish: Wish) -> None:

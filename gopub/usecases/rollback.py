@@ -32,7 +32,7 @@ from gopub.rollout.back import go_back
 from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
-from gopub.rollout.seat import resume
+from gopub.rollout.seat import counted, resume
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
@@ -275,9 +275,9 @@ def _lacks(plan: Plan, host: PlannedHost, facts: Mapping[str, HostFacts]) -> str
 
 
 async def _highest(router: Router | None, kit: Kit, facts: Mapping[str, HostFacts]) -> int:
-    """The highest epoch that anybody has seen."""
+    """The highest epoch that anybody has seen, and can have."""
     edges = 0
     if router and kit.plan.upstream:
         statuses = await router.status(kit.plan.app, kit.plan.env, kit.plan.upstream)
         edges = max((status.epoch for status in statuses), default=0)
-    return max([kit.epoch, edges, *(fact.seen for fact in facts.values())])
+    return counted([kit.epoch, edges, *(fact.seen for fact in facts.values())])
