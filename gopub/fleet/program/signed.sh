@@ -153,10 +153,12 @@ listed() {
     case " $2 " in *" $1 "*) ;; *) return 1 ;; esac
 }
 
-# as_bound: an instance belongs to the app and env of the first order that was let in.
+# as_bound: an instance belongs to the app and env of the first order that was let in; what a key bound that counts no
+# more binds nobody, as with epochs.
 as_bound() {
-    b_app='' b_env=''
+    b_app='' b_env='' b_key=''
     load "$KEPT/bound/$o_instance" b
+    [ -z "$b_key" ] || believed "$b_key" || b_app='' b_env=''
     [ -z "$b_app" ] || [ "$b_app $b_env" = "$o_app $o_env" ] ||
         fail GP466 "$o_instance belongs to $b_app in $b_env here, the order says $o_app in $o_env"
 }
@@ -166,7 +168,8 @@ bind() {
     [ -z "$b_app" ] || return 0
     [ -n "$o_app" ] || fail GP430 "the order names no app"
     mkdir -p "$KEPT/bound" && durable "$KEPT/bound/$o_instance" "app=$o_app
-env=$o_env" || unwritten "$KEPT/bound/$o_instance"
+env=$o_env
+key=$signer_key" || unwritten "$KEPT/bound/$o_instance"
 }
 
 # read_state: what this host holds. What a key let in that counts no more binds nobody: epochs start anew with the next.
