@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gopub.evidence.keys import KeySigner, PublicKey
 from gopub.evidence.summary import Summary, sign_summary
+from gopub.fleet.orders import Verb
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
 PARTS = ("base", "order", "facts", "admission")
@@ -50,7 +51,7 @@ def carried(signer: KeySigner, summary: Summary = GOOD) -> Mapping[str, str]:
 class Asked:
     """An order: its verb and epoch, of what, by which controller's key, and the admission that it carries."""
 
-    verb: str = "switch"
+    verb: Verb = "switch"
     epoch: int | str = 42
     admission: Mapping[str, str] = field(default_factory=dict)
     app: str = "orders"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gopub.evidence.keys import KeySigner, generate
+from gopub.fleet.orders import Order, Verb
 from tests.support.admitting_host import (
     ARCHIVE,
     BINARY,
@@ -21,6 +22,7 @@ from tests.support.admitting_host import (
     Asked,
     carried,
 )
+from tests.support.memory_admission import MemoryAdmission
 
 OLDER = "0" * 12 + "-" + "e" * 12
 OTHER = "5" * 64
@@ -415,3 +417,52 @@ def test_in_any_course_of_rollouts_the_rightful_is_never_refused(
             old = asked.but(epoch=epoch, admission=carried(signer, replace(summary, serial=seen - 1)))
             assert refused(host, old) == "GP470", seed
         seen = int(asked.admission["serial"])
+
+
+def test_the_double_of_the_rollouts_tests_decides_as_the_host_does(
+    tmp_path: Path, signer: KeySigner, stranger: KeySigner
+) -> None:
+    """What is found with hosts in memory holds on hosts: both are asked the same, and must say the same."""
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    draw = random.Random(seed)
+    releases = [f"{n}" * 64 for n in range(1, 5)]
+    folders = {f"{one[:12]}-{'a' * 12}": one for one in releases[:3]}  # the last one lies on no host
+    host, thief = AdmittingHost(tmp_path / "host"), "d" * 64
+    double = MemoryAdmission.of(signer.public, dict(list(folders.items())[:1]))
+    host.believe("admission", signer.public)
+    host.believe("controller", thief)
+    double.controllers = {"c" * 64, thief}
+    for folder, binary in folders.items():
+        host.stage(folder, binary)
+    host.enrolled_with(*(" ".join(pair) for pair in double.ran))
+
+    def both(asked: Asked) -> str:
+        digests = {"archive": asked.archive, "binary": asked.binary}
+        order = Order(asked.verb, "h1", "", "orders", asked.app, asked.env, int(asked.epoch), "", 1, asked.release,
+                      asked.render, digests, admission=asked.admission)  # fmt: skip
+        code = double.refuse(order, folders, by=asked.by)
+        assert host.ask(asked).code == code, (seed, asked, double)
+        return code
+
+    def admitted(numbered: int, release: str = "1" * 64, by: KeySigner = signer, **over: str) -> Asked:
+        said = replace(GOOD, release=release, binary="1" * 64, serial=numbered)
+        return Asked("switch", 30, {**carried(by, said), **over}, release="1" * 64, binary="1" * 64)
+
+    each = {
+        "GP467": admitted(60, serial=""), "GP468": admitted(60, by=stranger), "GP469": admitted(60, OTHER),
+        "GP471": admitted(61), "": admitted(60), "GP470": admitted(59),
+    }  # fmt: skip
+    assert [both(one) for one in each.values()] == list(each)
+    for number in range(80):
+        if number == 60:  # the root's word
+            host.revoke("controller", thief)
+            double.controllers.remove(thief)
+        release, epoch = draw.choice(releases), draw.randrange(40, 44) + number // 5
+        said = replace(GOOD, release=draw.choice((release, release, release, OTHER)), binary=release,
+                       serial=2 * epoch + draw.choice((-6, -1, 0, 0, 0, 0, 2)))  # fmt: skip
+        carries = dict(carried(draw.choice((signer, signer, signer, stranger)), said))
+        carries |= draw.choice(({}, {}, {}, {"level": "x"}, {"serial": ""}))
+        verb: Verb = draw.choice(("stage", "switch", "switch", "rollback", "stop", "verify"))
+        both(Asked(verb, epoch, carries, release=release, archive=ARCHIVE, by=draw.choice(("c" * 64, thief)),
+                   binary=draw.choice((release, release, OTHER))))  # fmt: skip

@@ -210,7 +210,11 @@ def test_where_a_host_asks_for_what_cannot_be_stated_the_rollout_is_refused(shop
     assert state.closed.reason.startswith("GP499 nothing can be stated of a release that breaks the policy (source: ")
     assert state.closed.reason.endswith("and enrolled hosts ask for it: h1")
     assert (admissions(state), shop.machines["h1"].folders) == ([], {})
+    found = shop.rehearse()
+    assert found.refusal is not None
+    assert found.refusal.code == "GP499", "and a dry run says so before"
     shop.machines["h1"].enrolled = False
+    assert shop.rehearse().refusal is None
     assert enter(shop).admitted, "a control: hosts that are not enrolled take it"
 
 
