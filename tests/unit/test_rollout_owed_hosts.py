@@ -96,7 +96,8 @@ def test_the_command_tells_which_version_it_is_back_on_and_that_it_is_right_agai
         "hello in lab: mended after 2, 1 runs; what was owed is right again now (hosts owed by r1: app2)"
     )
     (row,) = read_envs(world.journal, 0.0)
-    (said,) = notes(row)
+    said, unpinned = notes(row)
+    assert unpinned.startswith("hello in lab: unpinned, ")
     assert (
         re.sub("in [^ ]+ [(]", "in T (", said)
         == f"hello in lab: mended after 2, in T ({rollout}): hosts owed by r1: app2"
