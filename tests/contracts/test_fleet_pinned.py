@@ -13,7 +13,7 @@ from gopub.errors import GopubError
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order
 from gopub.fleet.signed import OrderKey
-from tests.support.enrolled import SHELLS, EnrolledHost, fresh_signer, order_key
+from tests.support.enrolled import SHELLS, TOKEN, EnrolledHost, fresh_signer, order_key
 from tests.support.rooted import MACHINE, RootedHost
 
 from .ssh_server import Server, serving
@@ -120,6 +120,8 @@ async def test_a_word_without_a_fence_has_a_nonce_of_its_own(server: Server, fle
     first = await channel.run(word)
     assert (first.ok, first.message) == (True, "nothing was adopted here"), first
     assert (await channel.run(word)).ok
+    many = await asyncio.gather(*(channel.run(replace(word, epoch=3, token=TOKEN)) for _ in range(4)))
+    assert [record.ok for record in many] == [True] * 4, "a seat's token is no word's: each has its own"
 
 
 async def test_a_key_that_was_rotated_under_way_is_read_anew(server: Server, host: EnrolledHost) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -256,4 +257,23 @@ def test_who_sends_nothing_and_holds_the_line_is_hung_up_on(host: EnrolledHost, 
         waiting.wait()
         waiting.stdout.close()
     assert (said.code, said.message) == ("GP462", "neither 65536 bytes nor an end came within 0.3s")
+    assert list((host.folder / "run").iterdir()) == []
+
+
+def test_what_a_killed_order_left_goes_with_the_next_prune(host: EnrolledHost, shell: str) -> None:
+    (host.folder / "run").mkdir()
+    for name in ("order.1", "order.2", "list.abc"):
+        (host.folder / "run" / name).mkdir()
+        (host.folder / "run" / name / "in").write_text("x")
+    for name in ("order.1", "list.abc"):
+        os.utime(host.folder / "run" / name, (0, 0))
+    assert host.obey(host.order(), shell=shell).ok
+    assert [path.name for path in (host.folder / "run").iterdir()] == ["order.2"], "one may be under way"
+
+
+def test_what_was_left_under_the_number_of_this_process_is_in_nobody_s_way(host: EnrolledHost, shell: str) -> None:
+    text = host.text().replace("work=$RUN/order.$$", "work=$RUN/order.7")
+    (host.folder / "run/order.7").mkdir(parents=True)
+    (host.folder / "run/order.7/sig").write_text("of before")
+    assert host.ask(signed_lines(host.order(), host.key, host.given(host.order())), shell=shell, text=text).ok
     assert list((host.folder / "run").iterdir()) == []

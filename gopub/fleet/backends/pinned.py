@@ -20,7 +20,7 @@ STALE = frozenset({"GP463", "GP464"})
 REVOKED = "GP461"
 """The refusal of a key that is no controller's any more."""
 ONCE: frozenset[Verb] = frozenset({"adopt", "disown", "table-put"})
-"""Verbs without a fence: who has no seat orders them under a token of their own, with a nonce for that alone."""
+"""Verbs without a fence: each order has a token of its own, and a nonce that counts once."""
 WITHOUT: frozenset[Verb] = frozenset({"facts", "status", "logs", "table-get", "heads"})
 """Verbs that change nothing, and need no nonce."""
 MOST_NONCES = 64
@@ -122,14 +122,12 @@ class Pinned:
         if _seat(order) not in self.nonces:
             asked = _facts_for(order)
             self._note(asked, answered(asked, await self._send(asked, "")).record)
-        return self.nonces.get(_seat(order), "")
+        return (self.nonces.pop if order.verb in ONCE else self.nonces.get)(_seat(order), "")
 
     def _whole(self, order: Order) -> Order:
         """With what the caller left to us: the machine id, and for an order without a fence a token of its own."""
         order = replace(order, machine_id=order.machine_id or self.machine_id)
-        if order.verb in ONCE and not order.token:
-            return replace(order, epoch=0, token=secrets.token_hex(16))
-        return order
+        return replace(order, epoch=0, token=secrets.token_hex(16)) if order.verb in ONCE else order
 
     def _note(self, asked: Order, record: Record) -> None:
         # At that place lies nothing but the program of an enrolled host; what it refuses it refuses as such a one.

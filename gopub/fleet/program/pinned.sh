@@ -60,11 +60,14 @@ obey() {
     verify) settle && do_verify ;;
     stop) do_stop ;;
     rollback) do_rollback ;;
-    prune) settle && do_prune ;;
+    prune) settle && sweep_inboxes && do_prune ;;
     adopt) do_adopt ;;
     disown) do_disown ;;
     esac
 }
+
+# sweep_inboxes: what orders left that were killed; one that is under way is younger.
+sweep_inboxes() { find "$RUN" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +; }
 
 # let_in: the fence, which may give the kept record; then whether the order is fresh; then it is written down.
 let_in() {
