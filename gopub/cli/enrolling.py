@@ -153,7 +153,8 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
         else:
             said = would if name in found.meant else "nothing to do"
         besides = f"; keys that are root there besides: {stands.root_keys}" if stands.root_keys else ""
-        say(f"{name}: was {stands.stands}; {said}{besides}")
+        of = f" for {' '.join(stands.envs)}" if stands.envs else ""
+        say(f"{name}: was {stands.stands}{of}; {said}{besides}")
     for name, error in found.refused.items():
         say(f"{name}: {error.code} {error.problem}", err=True)
     for made in found.keys.made if found.keys else ():

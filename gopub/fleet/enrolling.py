@@ -27,7 +27,8 @@ class Stands:
     """How a host stands: ``stands`` is ``enrolled``, ``half`` or ``none``; the rest is empty where nothing lies there.
 
     ``of_machine`` is the machine id in its host file, ``roles`` the list as it lies there, ``roots`` the fingerprints
-    of the root keys beside it, ``root_keys`` how many keys let somebody in as root besides.
+    of the root keys beside it, ``root_keys`` how many keys let somebody in as root besides, ``socket`` an
+    edge's control socket.
     """
 
     host: str
@@ -44,6 +45,7 @@ class Stands:
     roots: tuple[str, ...] = ()
     login: str = ""
     root_keys: int = 0
+    socket: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
@@ -164,6 +166,7 @@ def _stands(host: str, said: Mapping[str, str]) -> Stands:
         roots=tuple(name for name in roots if _FINGERPRINT.fullmatch(name)),
         login=_decoded(said["login"]).decode(errors="replace"),
         root_keys=int(said["root_keys"] or 0),
+        socket=said.get("host.socket", ""),
     )
 
 

@@ -148,18 +148,22 @@ async def enrol(
     async with _opened(folder, wish, elsewhere) as (project, fleet, hosts, sockets):
         keys = keys_for(_named(wish, project), clock, make=wish.do)
         stood, refused = await _look(fleet, hosts)
-        refused |= _doubles(stood)
+        refused |= doubles(stood, hosts)
         if keys is not None:
             refused |= _refusals(stood, keys)
         meant = tuple(name for name in stood if name not in refused)
         if not wish.do or keys is None:
             return Enrolment(stood, meant, keys, refused=refused)
 
-        async def one(host: Host) -> Answer:
-            told = enrolling(stood[host.name], host.name, wish.env, keys, clock.now())
-            return await _ask(fleet, host, replace(told, socket=sockets.get(host.name, "")).request())
+        machines = by_machine(stood, meant)
 
-        done, failed = await _each([host for host in hosts if host.name in meant], one)
+        async def one(host: Host) -> Answer:
+            names = machines[stood[host.name].machine_id]
+            socket = next((sockets[name] for name in names if name in sockets), "")
+            told = enrolling(stood[host.name], names, wish.env, keys, clock.now(), socket=socket)
+            return await _ask(fleet, host, told.request())
+
+        done, failed = await _once(machines, hosts, one)
         _record(project, wish, done, keys, undone=False)
         shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
         return Enrolment(stood, meant, keys, done, refused | failed | shut)
@@ -180,7 +184,7 @@ async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -
         async def one(host: Host) -> Answer:
             return await _ask(fleet, host, asking("unenroll", stood[host.name].machine_id))
 
-        done, failed = await _each([host for host in hosts if host.name in meant], one)
+        done, failed = await _once(by_machine(stood, meant), hosts, one)
         _record(project, wish, done, None, undone=True)
         return Enrolment(stood, meant, None, done, refused | failed)
 
@@ -215,11 +219,11 @@ def _named(wish: Wish, project: Project) -> Named:
     return replace(named, roles=named.roles or (signing.roles if signing else None), ca=ca)
 
 
-def enrolling(stands: Stands, name: str, env: str, keys: Keys, now: float) -> Enrolling:
+def enrolling(stands: Stands, names: Sequence[str], env: str, keys: Keys, now: float, *, socket: str = "") -> Enrolling:
     """What a host gets: what it is enrolled as already stays, so that several projects can share it. Pure."""
     return Enrolling(
         machine_id=stands.machine_id,
-        names=tuple(dict.fromkeys((*stands.names, name))),
+        names=tuple(dict.fromkeys((*stands.names, *names))),
         envs=tuple(dict.fromkeys((*stands.envs, env))),
         gopub=__version__,
         enrolled=stands.enrolled or moment(now),
@@ -227,6 +231,7 @@ def enrolling(stands: Stands, name: str, env: str, keys: Keys, now: float) -> En
         program=program.enrolled(),
         roles=keys.roles.text.encode(),
         login=keys.login,
+        socket=socket or stands.socket,
     )
 
 
@@ -268,6 +273,18 @@ async def _ask(fleet: Fleet, host: Host, request: bytes) -> Answer:
     return answer
 
 
+async def _once(
+    machines: Mapping[str, Sequence[str]], hosts: Sequence[Host], work: Callable[[Host], Awaitable[Answer]]
+) -> tuple[dict[str, Answer], dict[str, GopubError]]:
+    """One machine under several names is worked on once, and that is the answer of each of them."""
+    of = {name: names[0] for names in machines.values() for name in names}
+    done, failed = await _each([host for host in hosts if host.name in of.values()], work)
+    return (
+        {name: done[first] for name, first in of.items() if first in done},
+        {name: failed[first] for name, first in of.items() if first in failed},
+    )
+
+
 async def _each(
     hosts: Sequence[Host], work: Callable[[Host], Awaitable[Answer]]
 ) -> tuple[dict[str, Answer], dict[str, GopubError]]:
@@ -285,15 +302,22 @@ async def _each(
     return done, {name: error for name, error in ended.items() if isinstance(error, GopubError)}
 
 
-def _doubles(stood: Mapping[str, Stands]) -> dict[str, GopubError]:
-    """Two hosts with one machine id: what is ordered to one would be an order to the other."""
+def by_machine(stood: Mapping[str, Stands], names: Sequence[str]) -> dict[str, list[str]]:
+    """The names of each machine: an inventory may have it twice, as a host and as an edge. Pure."""
     of: dict[str, list[str]] = {}
-    for name, stands in stood.items():
-        of.setdefault(stands.machine_id, []).append(name)
+    for name in names:
+        of.setdefault(stood[name].machine_id, []).append(name)
+    return of
+
+
+def doubles(stood: Mapping[str, Stands], hosts: Sequence[Host]) -> dict[str, GopubError]:
+    """Two hosts with one machine id: what is ordered to one would be an order to the other. Pure."""
+    places = {host.name: (host.address, host.port) for host in hosts}
     return {
-        name: GopubError("GP495", f"{' and '.join(names)} have the same machine id",
+        name: GopubError("GP495", f"{' and '.join(names)} have the same machine id, at several addresses",
                          hint="make a new one on all but one of them: rm /etc/machine-id; systemd-machine-id-setup")
-        for names in of.values() if len(names) > 1 for name in names
+        for names in by_machine(stood, tuple(stood)).values() if len({places[name] for name in names}) > 1
+        for name in names
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from gopub.evidence.roles import SignedRoles, load_roles
 from gopub.fleet.enrolling import Answer, Enrolling, Stands, asking, login_line
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.loginkey import make_login, public_half
-from gopub.usecases.enrol_host import Enrolment, Way, enrolling
+from gopub.usecases.enrol_host import Enrolment, Way, by_machine, doubles, enrolling
 from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots
 from gopub.usecases.make_keys import make_keys
 
@@ -69,12 +69,29 @@ def test_a_damaged_list_is_healed_by_its_own_root_alone(signed: SignedRoles, oth
 def test_what_a_host_is_enrolled_as_already_stays(signed: SignedRoles) -> None:
     keys = Keys(signed, login_line("ssh-ed25519 AAAA me@here"))
     stands = held(signed, names=("old",), envs=("staging",), enrolled="2026-01-01T00:00:00Z")
-    told = enrolling(stands, "app1", "prod", keys, 1.8e9)
+    told = enrolling(stands, ["app1"], "prod", keys, 1.8e9)
     assert (told.names, told.envs, told.enrolled) == (("old", "app1"), ("staging", "prod"), "2026-01-01T00:00:00Z")
-    assert enrolling(BARE, "app1", "prod", keys, 1.8e9).enrolled == "2027-01-15T08:00:00Z"
+    assert enrolling(BARE, ["app1"], "prod", keys, 1.8e9).enrolled == "2027-01-15T08:00:00Z"
     lines, _, files = told.request().partition(b"\n\n")
     sizes = dict(line.split(b"=") for line in lines.splitlines())
     assert sum(int(sizes[name]) for name in (b"order", b"roles", b"login")) == len(files)
+
+
+def test_one_machine_under_two_names_is_one_and_a_copied_one_is_refused() -> None:
+    stood = {"web": BARE, "edge": replace(BARE, host="edge"), "copy": replace(BARE, machine_id="m2")}
+    same = [Host("web", "10.0.0.1"), Host("edge", "10.0.0.1"), Host("copy", "10.0.0.2")]
+    assert by_machine(stood, tuple(stood)) == {"m1": ["web", "edge"], "m2": ["copy"]}
+    assert doubles(stood, same) == {}
+    copied = doubles({**stood, "copy": replace(BARE, host="copy")}, same)
+    assert {name: error.code for name, error in copied.items()} == dict.fromkeys(stood, "GP495")
+
+
+def test_an_edge_that_is_healed_by_another_project_keeps_its_socket(signed: SignedRoles) -> None:
+    keys, edge = Keys(signed, login_line("ssh-ed25519 AAAA")), replace(BARE, socket="/run/a.sock")
+    assert enrolling(edge, ["e"], "prod", keys, 0.0).socket == "/run/a.sock"
+    assert enrolling(edge, ["e"], "prod", keys, 0.0, socket="/run/b.sock").socket == "/run/b.sock"
+    with pytest.raises(GopubError, match="GP481"):
+        enrolling(BARE, ["e"], "prod", keys, 0.0, socket="/run/a b").request()
 
 
 @pytest.mark.parametrize("name", ["a b", "a\nverb=look", "a'b", "", "ä", "x" * 300])

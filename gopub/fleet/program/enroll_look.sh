@@ -89,7 +89,7 @@ look() {
     say now "$(date +%s)"
     stands
     say stands "$stands"
-    for key in names envs machine_id enrolled gopub; do
+    for key in names envs machine_id enrolled gopub socket; do
         of_host "$key"
         say "host.$key" "$said"
     done
