@@ -182,17 +182,22 @@ end
 PHASES = Path(__file__).parent / "phase_clock.lua"
 
 
-@asynccontextmanager
-async def edge_with(root: Path, lua: str, extra: str = "") -> AsyncIterator[LocalEdge]:
-    """An edge with one worker that runs this once its modules are there."""
-    edge = LocalEdge.at(root)
-    edge.write(workers=1, extra=extra)
+def with_lua(root: Path, lua: str) -> None:
+    """Has the edge whose files are written there run this at its start."""
     (root / "more.lua").write_text(lua)
     conf = root / "gopub" / "gopub-http.conf"
     begin = "init_by_lua_block { "
     text = conf.read_text()
     assert text.count(begin) == 1
     conf.write_text(text.replace(begin, f'{begin}dofile("{root}/more.lua") '))
+
+
+@asynccontextmanager
+async def edge_with(root: Path, lua: str, extra: str = "") -> AsyncIterator[LocalEdge]:
+    """An edge with one worker that runs this once its modules are there."""
+    edge = LocalEdge.at(root)
+    edge.write(workers=1, extra=extra)
+    with_lua(root, lua)
     await edge.start()
     try:
         yield edge
