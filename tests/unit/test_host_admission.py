@@ -363,7 +363,10 @@ def test_facts_tell_the_lowest_epoch_that_would_be_let_in(
         "an instance that nobody knows yet may become one of that app and env"
     )
     (host.root / "var/lib/gopub/bound/third").write_text("app=third\nenv=prod\n")
-    assert host.run({"o_instance": "third", "o_app": "third", "o_env": ""}, harness).values["admits"] == "0"
+    third = {"o_instance": "third", "o_app": "third", "o_env": ""}
+    assert host.run(third, harness).values["admits"] == "0"
+    (host.root / "var/lib/gopub/bound/third").write_text(f"app=third\nenv=prod\nkey={'d' * 64}\n")
+    assert host.run(third, harness).values["admits"] == due, "what a key bound that nobody believes binds nobody"
 
 
 # Folders that are gone, instances, and any course

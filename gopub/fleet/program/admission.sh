@@ -156,8 +156,9 @@ $noted"
 # admits_value: the lowest epoch under which a new admission would count, for whoever takes the next seat. The facts of
 # an instance do not say whose it is: what bound it does, and for a new one all that there is counts.
 admits_value() {
-    b_app='*' b_env='*' lowest=0
+    b_app='*' b_env='*' b_key='' lowest=0
     load "$KEPT/bound/$o_instance" b
+    [ -z "$b_key" ] || is_believed controller "$b_key" || b_app='*' b_env='*'
     for file in "$KEPT/admitted"/$b_app.$b_env; do
         file=${file##*/} o_app=${file%%.*} o_env=${file#*.}
         [ -f "$KEPT/admitted/$file" ] || continue
