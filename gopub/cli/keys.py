@@ -65,13 +65,13 @@ def sign(
     roots: Annotated[list[Path] | None, _ROOT_PAIR] = None,
     passphrase: Annotated[str, _PASSPHRASE] = "",
 ) -> None:
-    """Add a root's signature to a list; one that was pending takes its place when enough have signed."""
+    """Add a root's signature to a list, or only look; one that was pending takes its place when enough have signed."""
     from gopub.usecases.root_lists import sign_file
     from gopub.usecases.upgrade_hosts import is_word, sign_word
 
     if is_word(file):
-        sign_word(file, roots or (), passphrase=_opens(passphrase))
-        say(f"{file}: enough have signed")
+        missing = sign_word(file, roots or (), passphrase=_opens(passphrase))
+        say(f"{file}: signed; it needs {missing}" if missing else f"{file}: enough have signed")
         return
     _say_made(sign_file(file, roots or (), passphrase=_opens(passphrase)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gopub.errors import PartialError, RefusedError, UsageError
+from gopub.errors import PartialError, RefusedError
 from gopub.evidence.frame import moment
 from gopub.evidence.keys import KeySigner, private_key_in
 from gopub.evidence.roles import Role, Roles, SignedRoles, load_roles, refuse_before
@@ -42,8 +42,10 @@ class Made:
 def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> Made:
     """Add signatures to a list; one that was pending takes its place when enough have signed.
 
+    Where the list before does not lie beside it stays what it is called, to be brought back.
+
     Raises:
-        UsageError: GP334 the list cannot be read, or nobody is named who signs.
+        UsageError: GP334 the list cannot be read.
         RefusedError: GP332 it is malformed; GP333 it is no later one than the one that lies beside it; GP311 a key that
             is neither a root of the list nor of the one that is known.
         GopubError: GP300, GP301 a key cannot be used.
@@ -53,16 +55,13 @@ def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = Non
     known = load_roles(place).roles if place != file and place.exists() else None
     if known:
         refuse_before(signed.roles, known)
+    elif signed.roles.serial > 1:
+        place = file  # at somebody's who has not the list before: whether that one's roots signed is seen where it is
     allowed = {*signed.roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
-    if not roots:
-        problem = "nobody is named who is to sign"
-        raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
     for folder in roots:
         root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
-        if root.public not in allowed and place == file:
-            allowed.add(root.public)  # a list by itself does not say who its roots were before
-        if root.public not in allowed:
-            raise stranger(root)
+        if root.public not in allowed and place != file:
+            raise stranger(root)  # a list by itself does not say who its roots were before
         signed = signed.with_signature(root)
     return laid(place, signed, known, (), pending=place != file)
 

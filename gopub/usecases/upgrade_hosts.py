@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gopub.errors import PartialError, UsageError
+from gopub.errors import PartialError
 from gopub.evidence.keys import KeySigner, private_key_in
 from gopub.evidence.roles import Role, load_roles
 from gopub.evidence.rootword import RootWord, read_word, upgrade_to
@@ -65,24 +65,22 @@ async def _bring(channel: HostChannel, sent: bytes, digest: str) -> Heard:
     return Heard(name, "taken")
 
 
-def sign_word(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> RootWord:
-    """Add signatures to a word that waits; the list of roles beside it says whose count.
+def sign_word(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> str:
+    """Add signatures to a word that waits; who has yet to sign, in words: empty where enough have.
+
+    The list of roles beside it says whose count; without one whoever is named signs.
 
     Raises:
         RefusedError: GP311 a key that is no root of the list; GP475 it is no word.
-        UsageError: GP334 nobody is named who signs.
-        PartialError: GP486 more of them have to.
     """
-    if not roots:
-        problem = "nobody is named who is to sign"
-        raise UsageError("GP334", problem, hint="name the folder of a root's pair: --root FOLDER")
-    roles = load_roles(file.with_name("roles")).roles
-    signers = [KeySigner.load(private_key_in(one).private, passphrase=passphrase) for one in roots]
-    word = signed_word(read_word(file.read_bytes()), signers, roles)
+    place = file.with_name("roles")
+    roles = load_roles(place).roles if place.exists() else None
+    word = read_word(file.read_bytes())
+    for folder in roots:
+        root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
+        word = signed_word(word, [root], roles) if roles else word.with_signature(root)
     write_word(file, word)
-    if missing := lacking(word, roles):
-        raise _unsigned(file, missing)
-    return word
+    return lacking(word, roles) if roles else "what the list of roles says, which does not lie here"
 
 
 def is_word(file: Path) -> bool:

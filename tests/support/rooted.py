@@ -105,7 +105,7 @@ class RootedHost:
         if self.shims:
             text = text.replace("PATH=/usr/sbin", f"PATH={self.shims}:/usr/sbin")
         run = subprocess.run(
-            [*self.shell, "-c", text, str(self.program)], input=sent, capture_output=True, check=False, timeout=60
+            [*self.shell, "-c", text, str(self.program)], input=sent, capture_output=True, check=False, timeout=300
         )
         if b"\nend=1\n" in run.stdout:
             assert run.returncode == (0 if b"\nok=true\n" in run.stdout else 1), "as the record says"
