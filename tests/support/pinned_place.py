@@ -26,6 +26,8 @@ class PinnedPlace:
     down: bool = False
     env: str = "lab"
     pinned: Pinned = field(init=False)
+    sent: list[bytes] = field(default_factory=list)
+    """What was given to the program, for who would give it again."""
 
     def __post_init__(self) -> None:
         """Nothing is asked yet."""
@@ -34,6 +36,7 @@ class PinnedPlace:
     async def talk(self, argv: Sequence[str], pieces: Payload) -> Result:
         """Give the program what a connection would carry."""
         sent = b"".join(piece.read_bytes() if isinstance(piece, Path) else piece for piece in pieces)
+        self.sent.append(sent)
         command = (*self.within, *SHELLS[self.runs], str(self.host.program))
         return await run(command, stdin=sent, check=False, timeout=300)
 
