@@ -278,6 +278,23 @@ def test_a_file_elsewhere_is_not_read(host, path):
     assert host.do("logs", arg_path=place, arg_most="1000", arg_within="9").refused == "GP473"
 
 
+@pytest.mark.parametrize("place", ["/var/lib/mysql/data", "/opt/mysql/shared/data", "/var/lib/gopub/nonces"])
+def test_what_another_service_keeps_is_not_read_by_naming_it(host, place):
+    """Nobody's unit, or one that gopub did not write: an order may name any instance."""
+    file, instance = host.write(place, b"theirs\n"), place.split("/")[3 if place.startswith("/var") else 2]
+    assert host.file(place, instance=instance).refused == "GP473"
+    host.write(f"/etc/systemd/system/{instance}.service", b"[Service]\n")
+    assert host.file(place, instance=instance).refused == "GP473"
+    host.write(f"/opt/{instance}/.gopub/before/manifest", b"unit=x\n")  # the same key gives the word for that
+    adopted = host.file(place, instance=instance)
+    assert adopted.ok == place.startswith("/opt/")
+    host.write(f"/etc/systemd/system/{instance}.service", MARK)
+    assert b"theirs" in host.file(place, instance=instance).out, "control: of a service of gopub's it is read"
+    file.unlink()
+    host.write(f"/etc/systemd/system/{instance}.service", b"[Service]\n")
+    assert host.file(place, instance=instance).out == b"gopub none\n"
+
+
 def test_a_file_with_a_secret_would_be_read_without_the_check(host):
     host.write("/etc/shadow", b"root:secret\n")
     done = host.do("logs", arg_path=f"{host.root}/etc/shadow", arg_most="99", arg_within="9",

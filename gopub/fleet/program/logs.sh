@@ -39,6 +39,7 @@ read_file() {
     file_place || fail GP430 "no file has the place '$o_arg_cursor'"
     log_folders
     is_log "$o_arg_path" || fail GP473 "$o_arg_path is not read: logs lie below $(printf %s "$folders" | tr '\n' ' ')"
+    is_own "$o_arg_path" || fail GP473 "$o_arg_path is not read: $unit is no service of gopub's on this host"
     real=$(readlink -f "$o_arg_path")
     [ -z "$real" ] || is_below "$real" || fail GP473 "$o_arg_path is not read: it leads to $real"
     [ ! -e "$o_arg_path" ] || [ -f "$o_arg_path" ] || fail GP473 "$o_arg_path is not read: it is no regular file"
@@ -70,6 +71,15 @@ $home/shared
 is_log() {
     case $1 in *[[:cntrl:]]* | *//* | */./* | */../* | */. | */.. | */) return 1 ;; esac
     case $1 in /var/log/* | /var/lib/gopub-logs/* | "$home"/shared/* | /var/lib/"$o_instance"/*) ;; *) return 1 ;; esac
+}
+
+# is_own PATH: what a service keeps is read where gopub runs that service: an order may name any instance. Of one that was
+# adopted only what it shares; that a file is not there yet may be told.
+is_own() {
+    case $1 in /var/log/* | /var/lib/gopub-logs/*) return 0 ;; esac
+    ! is_marked || return 0
+    case $1 in "$home"/shared/*) [ ! -f "$before/manifest" ] || return 0 ;; esac
+    [ ! -e "$1" ] && [ ! -L "$1" ]
 }
 
 # is_below PATH: whether it is below a real folder; what is read asks that again of what was opened.
