@@ -52,7 +52,9 @@ carry_out() {
 
 # obey: what is done under the lock, here or in a job of systemd.
 obey() {
+    loosen
     locked
+    note_holder
     let_in
     case $verb in
     stage) settle && do_stage ;;
@@ -68,6 +70,22 @@ obey() {
 
 # sweep_inboxes: what orders left that were killed; one that is under way is younger.
 sweep_inboxes() { find "$RUN" -mindepth 1 -maxdepth 1 -mmin +60 -exec rm -rf {} +; }
+
+# loosen: ends an order that holds the instance's lock by a key that counts no more: whoever stole it can have ordered what
+# never ends, and nobody would get in after the key was taken off.
+loosen() {
+    pid='' key=''
+    { read -r pid key <"$state/holder"; } 2>/dev/null && ! believed "$key" || return 0
+    [ "$(readlink "/proc/$pid/fd/9" 2>/dev/null)" = "$(readlink -f "$state/lock")" ] || return 0
+    group=$(sed 's/^.*) . [0-9]* \([0-9]*\) .*/\1/' "/proc/$pid/stat" 2>/dev/null)
+    ! is_number "$group" || kill -KILL "-$group" 2>/dev/null || :
+}
+
+# note_holder: this very process, which may be a part of a pipeline, and whose order it carries out.
+note_holder() {
+    read -r pid _ </proc/self/stat
+    { printf '%s %s\n' "$pid" "$signer_key" >"$state/holder"; } 2>/dev/null || :
+}
 
 # let_in: the fence, which may give the kept record; then whether the order is fresh; then it is written down.
 let_in() {

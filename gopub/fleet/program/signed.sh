@@ -129,7 +129,7 @@ take_signed() {
 
 # enrolled: what this host was enrolled as, in e_names, e_envs; ends here if that is not whole.
 enrolled() {
-    e_names='' e_envs='' e_machine_id=''
+    e_names='' e_envs='' e_machine_id='' e_enrolled=''
     load "$ETC/host" e
     settle_list
     read -r machine_id </etc/machine-id
