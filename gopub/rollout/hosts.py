@@ -287,8 +287,8 @@ async def _refuse_unpinned(run: Run, name: str, channel: HostChannel) -> None:
     if error := refusal_of_unpinned(run.plan.env, run.ports.environment, (name,)):
         raise error
     raise RefusedError("GP480", f"{name} was enrolled when the plan was made, and answers as a host that is not",
-                       hint="it was set up anew, or somebody took its enrolment away: look at it, then enroll it "
-                       "again")  # fmt: skip
+                       hint="it was set up anew, or somebody took its enrolment away: look at it, then enrol it again; "
+                       "or the ssh connection here has no `sign`, and can ask no host")  # fmt: skip
 
 
 def _one_line(text: str) -> str:
