@@ -24,14 +24,16 @@ FILE = f"upgrade{PENDING}"
 """The word for a program, beside the list of roles, until enough have signed and every host has it."""
 
 
-async def upgrade(ground: Ground, by: Signing, at: float, without: Sequence[str] = ()) -> tuple[Heard, ...]:
-    """The program of this gopub to every enrolled host that has another one; ``at`` are seconds since 1970.
+async def upgrade(
+    ground: Ground, by: Signing, at: float, without: Sequence[str] = (), *, text: bytes = b""
+) -> tuple[Heard, ...]:
+    """The program of this gopub, or this one, to every enrolled host that has another; ``at`` are seconds since 1970.
 
     Raises:
         PartialError: GP484 a host was not reached or did not take it; GP486 too few roots signed.
         RefusedError: GP311 somebody is to sign who is no root.
     """
-    text = program.enrolled().encode()
+    text = text or program.enrolled().encode()
     file, roles = ground.roles.with_name(FILE), load_roles(ground.roles).roles
     word = upgrade_to(text, at)
     begun = read_word(file.read_bytes()) if file.exists() else word

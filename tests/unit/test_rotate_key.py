@@ -12,7 +12,6 @@ from gopub.clock import ManualClock
 from gopub.errors import GopubError, LockedError, PartialError, RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
-from gopub.fleet import program
 from gopub.fleet.host import Host
 from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
 from gopub.usecases import rotate_key
@@ -315,33 +314,23 @@ async def test_a_host_that_missed_lists_in_which_roots_changed_gets_them_first(w
     assert roots == [{private_key_in(world.keys / Role.ROOT).public_key().fingerprint}] * 2
 
 
-@pytest.fixture
-def newer(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """The program of this gopub is another one than the first host has; its paths are that host's."""
-    text = next(iter(world.fleet.machines.values())).text("newer")
-    monkeypatch.setattr(program, "enrolled", lambda: text)
-    return world
-
-
-async def test_a_program_goes_to_every_host_that_has_another(newer: World) -> None:
-    newer.fleet.machines = {"app1": newer.fleet.machines["app1"]}
-    ground = Ground(newer.ground.fleet, newer.ground.hosts[:1], newer.ground.private, newer.ground.roles)
-    heard = await upgrade(ground, Signing(), NOW)
+async def test_a_program_goes_to_every_host_that_has_another(tmp_path: Path) -> None:
+    world = world_in(tmp_path, names=("app1",))
+    text = world.fleet.machines["app1"].text("newer").encode()
+    heard = await upgrade(world.ground, Signing(), NOW, text=text)
     assert [one.outcome for one in heard] == ["taken"]
-    assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 60)] == ["had"]
-    assert not (newer.keys / "upgrade.pending").exists()
+    assert [one.outcome for one in await upgrade(world.ground, Signing(), NOW + 60, text=text)] == ["had"]
+    assert not (world.keys / "upgrade.pending").exists()
+    assert world.fleet.machines["app1"].program.read_bytes() == text
 
 
-async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(tmp_path: Path) -> None:
     world, away = world_in(tmp_path, threshold=2), tmp_path / "away"
     (world.keys / "root-2").rename(away)
-    text = world.fleet.machines["app1"].text("newer")
-    monkeypatch.setattr(program, "enrolled", lambda: text)
+    text = world.fleet.machines["app1"].text("newer").encode()
     ground = Ground(world.ground.fleet, world.ground.hosts[:1], world.ground.private, world.ground.roles)
     with pytest.raises(PartialError, match=r"GP486 .*upgrade.pending.* needs 1 more"):
-        await upgrade(ground, Signing(), NOW)
+        await upgrade(ground, Signing(), NOW, text=text)
     waiting = world.keys / "upgrade.pending"
     assert is_word(waiting)
     assert not is_word(world.keys / FILE)
@@ -352,10 +341,12 @@ async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(
     assert sign_word(waiting, [away]) == ""
     world.fleet.away.add("app1")
     with pytest.raises(PartialError, match="GP484"):
-        await upgrade(ground, Signing(), NOW + 60)
+        await upgrade(ground, Signing(), NOW + 60, text=text)
     world.fleet.away.clear()
-    assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 120)] == ["taken"], "with what both signed"
-    assert world.fleet.machines["app1"].program.read_text() == text
+    assert [one.outcome for one in await upgrade(ground, Signing(), NOW + 120, text=text)] == ["taken"], (
+        "with what both signed"
+    )
+    assert world.fleet.machines["app1"].program.read_bytes() == text
 
 
 async def test_roots_end_an_enrolment_when_enough_have_signed(tmp_path: Path) -> None:
