@@ -56,6 +56,8 @@ JOURNAL_DOWN = DAMAGED | {"GP701"}
 """It cannot be opened, read or written; what it tells cannot have happened; an entry is damaged."""
 LOCKED = 5.0
 """Seconds that a rollback waits for somebody who is writing to the journal."""
+UNTOLD = True
+"""Of a journal that is kept beside hosts are told nothing: its entries get other numbers when they are adopted."""
 
 _log = log("rollback")
 
@@ -208,7 +210,7 @@ def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, Hos
 def _spool(kit: Kit) -> Journal:
     stamp = datetime.fromtimestamp(SystemClock().now(), UTC).strftime("%Y%m%dT%H%M%S%f")
     path = settings.kits_folder() / f"offline-{kit.plan.app}-{kit.plan.env}-{stamp}.db"
-    return open_journal(str(path), SystemClock(), spool=True)
+    return open_journal(str(path), SystemClock(), spool=UNTOLD)
 
 
 def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, wish: Wish) -> Run:

@@ -19,7 +19,7 @@ from gopub.journal.adopt import adopt, spools
 from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.journal.reading import read_state
 from gopub.journal.seat import Seat
-from gopub.journal.store import Journal, open_journal
+from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, Plan
 from gopub.rollout import reach, stage, switch
@@ -158,7 +158,7 @@ def test_a_rollback_beside_the_journal_is_no_history_that_was_rewritten(
     monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
     monkeypatch.setattr(rollback, "LOCKED", 0.1)
     if telling:
-        monkeypatch.setattr(rollback, "open_journal", lambda path, clock, **_: open_journal(path, clock))
+        monkeypatch.setattr(rollback, "UNTOLD", False)
     remembered = len(world.machines["app1"].memory)
     with closing(sqlite3.connect(tmp_path / "journal.db")) as somebody:
         somebody.execute("BEGIN EXCLUSIVE")
