@@ -140,3 +140,9 @@ async def test_files_of_an_edge_are_roots_matter(enrolled: Enrolled, fleet: Flee
     root: Sequence[str] = ("--as", "root", "--key", str(enrolled.lab.layout.key))
     done = await enrolled.gopub("route", "check", "--env", ENV, *root)
     assert (done.code, edge in done.text) == (0, True), done.complaint
+    over = {"GOPUB_CONNECTIONS": str(enrolled.orders)}
+    done = await enrolled.gopub("route", "check", "--env", ENV, **over)
+    assert (done.code, "GP487" in done.text, "--as root --key FILE" in done.text) == (5, True, True), done.complaint
+    seen = (await enrolled.gopub("doctor", **over)).text
+    assert f"{len(enrolled.names)} of {len(enrolled.names)} hosts are enrolled" in seen
+    assert all(f"host {name} " in seen for name in enrolled.names), "their clocks, by facts"
