@@ -112,9 +112,13 @@ class Machine:
         shutil.rmtree(tools)
         return b"end=1" not in done.stdout
 
-    def serves(self) -> str:
-        """What whoever comes as user gopub is told: nothing where that user may not run the program."""
-        done = self.run("setpriv --reuid=gopub --regid=gopub --clear-groups /usr/local/lib/gopub/shell -c anything")
+    def serves(self, words: str = "-c /usr/local/lib/gopub/shell", asked: str = "") -> str:
+        """What whoever comes as user gopub is told: nothing where that user may not run the program.
+
+        ``words`` are what sshd calls the shell with, ``asked`` is the command that the client wanted.
+        """
+        env = f"SSH_ORIGINAL_COMMAND='{asked}' " if asked else ""
+        done = self.run(f"{env}setpriv --reuid=gopub --regid=gopub --clear-groups /usr/local/lib/gopub/shell {words}")
         return done.stdout.decode().strip()
 
     def tree(self) -> dict[str, str]:

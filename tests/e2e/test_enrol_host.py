@@ -100,6 +100,17 @@ def test_user_gopub_may_run_the_program_and_nothing_else(machine: Machine) -> No
         assert machine.run(f"{as_gopub} sh -c 'echo evil >>{path}'").returncode, path
 
 
+def test_no_program_of_a_command_line_is_run_or_even_waited_for(machine: Machine) -> None:
+    machine.ask("enroll")
+    ours = "/usr/local/lib/gopub/order"
+    for asked in ("", ours):
+        assert machine.serves(asked=asked) == "served", "control: what drivers ask for"
+    for asked in ("id", f"{ours} facts", f"{ours};id", "/usr/lib/openssh/sftp-server", "scp -t /tmp", "$(id)"):
+        assert "code=GP472" in machine.serves(asked=asked).splitlines(), asked
+    assert machine.serves(words=f"-c {ours}") == "served", "no command was forced: the shell is one all the same"
+    assert "code=GP472" in machine.serves(words="-c id").splitlines()
+
+
 KEYS = "ssh-keygen -A >/dev/null; mkdir -p /run/sshd; "
 MANY = 86400
 

@@ -14,9 +14,7 @@ do_enroll() {
     receive
     folders
     remember
-    put "$at_lib/shell" 0755 "#!/bin/sh
-# whatever it is told, it does one thing: the order comes on standard input
-exec $(command -v env) -i $(command -v sudo) -n $at_lib/order"
+    put "$at_lib/shell" 0755 "$(shell_text)"
     lay_keys
     take_user
     put "$at_home/.ssh/authorized_keys" 0644 "$login"
@@ -34,6 +32,21 @@ socket=$i_socket}"
     began=
     look
     finish true '' "enrolled"
+}
+
+# shell_text: what user gopub has for a shell. It does one thing; who wants another one done is told so at once.
+shell_text() {
+    refused='GP472'
+    cat <<END
+#!/bin/sh
+# the order comes on standard input; no word of a command line is run, or handed on
+case \${SSH_ORIGINAL_COMMAND-\${2-}} in
+'' | $at_lib/order | $at_lib/shell) exec $(command -v env) -i $(command -v sudo) -n $at_lib/order ;;
+esac
+printf '%s\n' gopub-record=1 host= verb= epoch=0 token= n=0 ok=false changed=false code=$refused \\
+    'message=a program came on the command line; this host runs none: it is enrolled' end=1
+exit 1
+END
 }
 
 # receive: the files of the request; what did not come whole is refused before anything is changed.
