@@ -16,8 +16,9 @@ from gopub.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gopub.usecases.root_ground import Ground
     from gopub.usecases.root_lists import Signing
-    from gopub.usecases.root_words import Ground, Heard
+    from gopub.usecases.root_words import Heard
     from gopub.usecases.rotate_key import Changed
 
 Found = TypeVar("Found")
@@ -30,7 +31,8 @@ Roots = Annotated[
 ]
 Passphrase = Annotated[str, typer.Option("--root-passphrase", help="The variable with the passphrase of these pairs.")]
 Without = Annotated[
-    list[str] | None, typer.Option("--without", metavar="HOST", help="Go on although it is not reached.")
+    list[str] | None,
+    typer.Option("--without", metavar="HOST", help="Go on although it, or the env of that name, is not reached."),
 ]
 Lasting = Annotated[str, typer.Option("--for", help="How long the new list of roles holds.")]
 
@@ -44,11 +46,11 @@ def rotate(
     file: SpecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let another key sign orders, without a gap. Interrupted, it goes on when it is called again."""
+    """Let another key sign orders, in every env and without a gap. Interrupted, it goes on when it is called again."""
     from gopub.usecases import rotate_key
 
     by = _by(roots, passphrase, lasting)
-    _tell(_on(env, file, (), lambda ground: rotate_key.rotate(ground, by, without or ())), as_json)
+    _tell(_on(env, file, (), lambda ground: rotate_key.rotate(ground, by, without or ()), every=True), as_json)
 
 
 def revoke(
@@ -61,18 +63,19 @@ def revoke(
     file: SpecOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a key out of the list of roles, and bring that to every host: the next order that it signed is refused."""
+    """Take a key out of the list of roles, and bring that to the hosts of each env: its next order is refused."""
     from gopub.usecases import rotate_key
 
     by = _by(roots, passphrase, lasting)
-    _tell(_on(env, file, (), lambda ground: rotate_key.revoke(ground, fingerprint, by, without or ())), as_json)
+    done = _on(env, file, (), lambda ground: rotate_key.revoke(ground, fingerprint, by, without or ()), every=True)
+    _tell(done, as_json)
 
 
 def roles(hosts: Hosts = None, env: EnvOption = "", file: SpecOption = None, as_json: JsonOption = False) -> None:
-    """Bring hosts the list of roles that lies here; roots have signed it, so no key of orders is asked for."""
+    """Bring the hosts of every env the list of roles that lies here. Roots signed it: no key of orders is asked for."""
     from gopub.usecases import rotate_key
 
-    _tell(_on(env, file, hosts or (), rotate_key.bring), as_json)
+    _tell(_on(env, file, hosts or (), rotate_key.bring, every=not hosts), as_json)
 
 
 def upgrade(
@@ -119,15 +122,20 @@ def _tell_heard(heard: tuple[Heard, ...], as_json: bool) -> None:
         say("\n".join(map(str, heard)))
 
 
-def _on(env: str, file: Path | None, names: list[str] | tuple[()], do: Callable[[Ground], Awaitable[Found]]) -> Found:
+def _on(
+    env: str, file: Path | None, names: list[str] | tuple[()], do: Callable[[Ground], Awaitable[Found]], *,
+    every: bool = False,
+) -> Found:  # fmt: skip
     from gopub.cli.engine import server_blocks
     from gopub.cli.start import choose_env, project_of, read_spec
-    from gopub.usecases.root_words import ground_of
+    from gopub.usecases.root_ground import ground_of
 
     path, loaded = read_spec(file / "gopub.yaml" if file and file.is_dir() else file)
 
     async def done() -> Found:
-        async with ground_of(project_of(path), choose_env(loaded, env), names, server_blocks()) as ground:
+        first = env or next(iter(loaded.spec.environments), "") if every else env
+        chosen = choose_env(loaded, first)
+        async with ground_of(project_of(path), chosen, names, server_blocks(), every=every) as ground:
             return await do(ground)
 
     return asyncio.run(done())

@@ -14,8 +14,9 @@ from gopub.evidence.rootword import RootWord, end_of, read_word
 from gopub.journal.enrolled import HostsEnrolled
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
+from gopub.usecases.root_ground import Ground, ground_of
 from gopub.usecases.root_lists import PENDING, Signing, at_hand
-from gopub.usecases.root_words import Ground, Heard, ground_of, insist, on_all
+from gopub.usecases.root_words import Heard, insist, on_all
 from gopub.usecases.upgrade_hosts import lacking, signed_word, write_word
 from gopub.wiring import settings
 from gopub.wiring.project import open_project

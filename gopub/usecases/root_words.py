@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from gopub.errors import GopubError, PartialError, UsageError
-from gopub.wiring.outside import open_fleet
-from gopub.wiring.project import edges_of, fleet_of, hosts_of, open_project
+from gopub.errors import GopubError, PartialError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gopub.canon import Json
     from gopub.evidence.roles import SignedRoles
     from gopub.fleet.host import Host
-    from gopub.fleet.protocol import Fleet, HostChannel
+    from gopub.fleet.protocol import HostChannel
     from gopub.fleet.rootline import RootAnswer
-    from gopub.wiring.naming import Elsewhere
+    from gopub.usecases.root_ground import Ground
 
 Outcome: TypeAlias = Literal["taken", "had", "not enrolled", "not reached", "refused"]
 
@@ -47,52 +43,6 @@ class Heard:
         return f"{self.host}: {self.outcome}{f': {self.why}' if self.why else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """The hosts and edges of an env, the way to them, and where the key of orders and the list of roles lie.
-
-    ``tables`` names the router whose route tables the same key signs, empty where none does.
-    """
-
-    fleet: Fleet
-    hosts: tuple[Host, ...]
-    private: Path
-    roles: Path
-    passphrase: str | None = None
-    tables: str = ""
-
-
-@asynccontextmanager
-async def ground_of(folder: str, env: str, names: Sequence[str], elsewhere: Elsewhere | None) -> AsyncIterator[Ground]:
-    """An env's hosts and edges, or those of them that are named.
-
-    Raises:
-        UsageError: GP457 a name is no host of the env; GP483 the connection names no key of orders, or no list.
-    """
-    project = await open_project(folder).naming_store(elsewhere)
-    environment = project.environment(env)
-    project = await project.naming(environment, elsewhere)
-    signing = fleet_of(project).signing()
-    if signing is None or signing.roles is None:
-        raise UsageError("GP483", "the ssh connection names no key that signs orders, or no list of roles",
-                         hint="sign: {key: keys/controller/gopub.key, roles: keys/roles}")  # fmt: skip
-    edges = edges_of(project, environment)
-    known = {host.name: host for host in (*hosts_of(project, environment), *(edges.hosts if edges else ()))}
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError("GP457", f"{', '.join(unknown)}: no host of {env}; it has {', '.join(known)}",
-                         hint="name hosts as the inventory does, or none for all of them")  # fmt: skip
-    hosts = tuple(host for name, host in known.items() if not names or name in names)
-    tables = edges.connection.signing() if edges else None
-    shared = tables is not None and tables.private.resolve() == signing.private.resolve()
-    router = environment.traffic.router if shared and environment.traffic else ""
-    opens = signing.passphrase.reveal() if signing.passphrase else None
-    fleet = open_fleet(fleet_of(project))
-    try:
-        yield Ground(fleet, hosts, signing.private, signing.roles, opens, router)
-    finally:
-        await fleet.close()
-
-
 async def on_all(ground: Ground, one: Callable[[HostChannel], Awaitable[Heard]]) -> tuple[Heard, ...]:
     """The same on every host, all at once; a host that is not reached keeps nobody else waiting."""
 
@@ -102,7 +52,8 @@ async def on_all(ground: Ground, one: Callable[[HostChannel], Awaitable[Heard]])
         except GopubError as error:
             return Heard(host.name, "not reached", error.problem)
 
-    return tuple(await asyncio.gather(*map(heard, ground.hosts)))
+    dark = (Heard(env, "not reached", why) for env, why in ground.dark)
+    return (*await asyncio.gather(*map(heard, ground.hosts)), *dark)
 
 
 async def bring_list(ground: Ground, lists: Sequence[SignedRoles]) -> tuple[Heard, ...]:

@@ -23,7 +23,7 @@ from gopub.errors import LockedError, RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
 from gopub.usecases.root_lists import Made, Signing, lists_beside, relist
-from gopub.usecases.root_words import Ground, Heard, bring_list, insist
+from gopub.usecases.root_words import Heard, bring_list, insist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gopub.canon import Json
     from gopub.evidence.keys import PublicKey
     from gopub.evidence.roles import Roles
+    from gopub.usecases.root_ground import Ground
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gopub.evidence.roles import Roles
     from gopub.fleet.protocol import HostChannel
-    from gopub.usecases.root_words import Ground
+    from gopub.usecases.root_ground import Ground
 
 FILE = f"upgrade{PENDING}"
 """The word for a program, beside the list of roles, until enough have signed and every host has it."""

@@ -17,8 +17,8 @@ from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
 from gopub.usecases import rotate_key
 from gopub.usecases.end_enrolment import end
 from gopub.usecases.make_keys import FILE, Wanted, make_keys
+from gopub.usecases.root_ground import Ground, ground_of
 from gopub.usecases.root_lists import Signing, sign_file
-from gopub.usecases.root_words import Ground
 from gopub.usecases.upgrade_hosts import is_word, sign_word, upgrade
 from tests.support.rooted import RootedHost
 
@@ -191,6 +191,38 @@ async def test_a_host_that_is_gone_is_left_out_by_a_persons_word_and_gets_the_li
     found = await rotate_key.bring(world.ground)
     assert [one.outcome for one in found.heard] == ["had", "taken"]
     assert world.believed() == [{world.signs}, {world.signs}]
+
+
+async def test_an_env_whose_hosts_nobody_can_tell_stops_it_like_a_host_that_is_away(world: World) -> None:
+    """One key signs for all environments: those that were not told would take no order any more."""
+    old = world.signs
+    world.ground = replace(world.ground, dark=(("staging", "its inventory is not there"),))
+    with pytest.raises(PartialError, match=r"GP484 .*staging not reached \(its inventory is not there\)"):
+        await world.rotate()
+    assert world.signs == old
+    found = await world.rotate(without=("staging",))
+    assert ([one.outcome for one in found.heard], world.signs != old) == (["taken", "taken", "not reached"], True)
+
+
+async def test_the_ground_of_a_key_are_the_hosts_of_every_env(tmp_path: Path) -> None:
+    inventory = "[{0}]\napp1 ansible_host={1}\nboth ansible_host=127.0.0.9\n[{0}:vars]\nrole={0}\n"
+    envs = {"prod": "127.0.0.1", "staging": "127.0.0.2"}
+    for env, address in envs.items():
+        (tmp_path / f"{env}.ini").write_text(inventory.format(env, address))
+    one = "  {0}: {{inventory: {0}.ini, hosts: role={0}, health: 'http://127.0.0.1:1/'}}\n"
+    spec = "".join(map(one.format, (*envs, "gone")))
+    (tmp_path / "gopub.yaml").write_text(f"app: shop\nbuild: ./cmd/shop\nenvironments:\n{spec}")
+    make_keys(tmp_path / "keys", UNTIL - NOW, ManualClock(NOW))
+    sign = "{key: keys/controller/gopub.key, roles: keys/roles}"
+    (tmp_path / "connections.yaml").write_text(f"ssh: {{kind: ssh, sign: {sign}}}\n")
+    names = {}
+    for every in (False, True):
+        async with ground_of(str(tmp_path), "prod", (), None, every=every) as ground:
+            names[every] = [(host.name, host.address) for host in ground.hosts]
+            dark = [env for env, _ in ground.dark]
+    assert names[False] == [("app1", "127.0.0.1"), ("both", "127.0.0.9")]
+    assert sorted(name for name, _ in names[True]) == ["app1", "app1 (staging)", "both", "both (staging)"]
+    assert dark == ["gone"], "it is told, and not passed over"
 
 
 async def test_hosts_that_are_not_enrolled_have_nothing_to_change(world: World) -> None:
