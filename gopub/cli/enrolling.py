@@ -164,7 +164,7 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
 def _afterwards(named: Named) -> list[str]:
     folder = named.roles_file.parent
     return [
-        "orders reach these hosts signed, as user gopub; write into connections.yaml:",
+        "orders reach these hosts signed, as user gopub; write into connections.yaml, and keep what else stands there:",
         "  ssh:",
         "    kind: ssh",
         "    user: gopub",

@@ -183,6 +183,18 @@ REFUSED: dict[str, tuple[str, Change]] = {
         "GP430",
         lambda host, head: signed_by_hand(host, head.partition(b"\n")[2].replace(b"gopub=2", b"gopub=1")),
     ),
+    "a number that looks octal, signed": (
+        "GP430",
+        lambda host, head: signed_by_hand(host, head.partition(b"\n")[2].replace(b"n=1\n", b"n=08\n")),
+    ),
+    "an epoch that looks octal, signed": (
+        "GP430",
+        lambda host, head: signed_by_hand(host, head.partition(b"\n")[2].replace(b"epoch=3\n", b"epoch=03\n")),
+    ),
+    "a word of the check that has two names, signed": (
+        "GP430",
+        lambda host, head: signed_by_hand(host, head.partition(b"\n")[2].replace(b"n=1\n", b"n=1\narg.check.00=x\n")),
+    ),
     "an unknown key, signed": (
         "GP430",
         lambda host, head: signed_by_hand(host, head.partition(b"\n")[2].replace(b"n=1\n", b"n=1\nx=1\n")),

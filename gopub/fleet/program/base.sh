@@ -89,8 +89,8 @@ load() {
     done <"$1"
 }
 
-is_number() {
-    case $1 in '' | *[!0-9]* | ????????????????*) return 1 ;; esac
+is_number() { # 08 is none: a shell that counts takes it for an octal one, and ends there
+    case $1 in '' | *[!0-9]* | 0?* | ????????????????*) return 1 ;; esac
 }
 
 # is_name TEXT: whether it is the name of a release's folder.

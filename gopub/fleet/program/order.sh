@@ -35,7 +35,7 @@ take_line() {
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
     arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout) ;;
-    arg.check.[0-9] | arg.check.[0-9][0-9]) checks=$((checks + 1)) ;;
+    arg.check.[0-9] | arg.check.[1-9][0-9]) checks=$((checks + 1)) ;;
     *) fail GP430 "the order has the key '$key', which this program does not know" ;;
     esac
     while :; do case $name in *.*) name=${name%%.*}_${name#*.} ;; *) break ;; esac done

@@ -96,7 +96,7 @@ read_signed() {
     [ -n "$whole" ] || fail GP462 "the order ends before its empty line"
     [ "$o_gopub" = 2 ] || fail GP430 "orders of format '$o_gopub' are not understood here, only 2"
     case $o_epoch in
-    '' | *[!0-9]*) ;;
+    '' | *[!0-9]* | 0?*) ;;
     *) is_number "$o_epoch" || fail GP479 "epoch $o_epoch is more than 999999999999999, the last that there is" ;;
     esac
     for text in "$o_token" "$o_nonce"; do
