@@ -102,6 +102,8 @@ def test_user_gopub_may_run_the_program_and_nothing_else(machine: Machine) -> No
 
 def test_no_program_of_a_command_line_is_run_or_even_waited_for(machine: Machine) -> None:
     machine.ask("enroll")
+    shell = (machine.upper / "usr/local/lib/gopub/shell").read_text()
+    assert shell.startswith("#!/bin/sh\n"), "sshd starts no file that does not say what runs it"
     ours = "/usr/local/lib/gopub/order"
     for asked in ("", ours):
         assert machine.serves(asked=asked) == "served", "control: what drivers ask for"

@@ -37,9 +37,8 @@ socket=$i_socket}"
 # shell_text: what user gopub has for a shell. It does one thing; who wants another one done is told so at once.
 shell_text() {
     refused='GP472'
+    echo '#!/bin/sh' # a line that begins with it would stay at home, as comments do
     cat <<END
-#!/bin/sh
-# the order comes on standard input; no word of a command line is run, or handed on
 case \${SSH_ORIGINAL_COMMAND-\${2-}} in
 '' | $at_lib/order | $at_lib/shell) exec $(command -v env) -i $(command -v sudo) -n $at_lib/order ;;
 esac
