@@ -40,14 +40,14 @@ async def here(enrolled: Enrolled, key: OrderKey) -> AsyncIterator[Instance]:
         await site.close()
 
 
-async def sent(enrolled: Enrolled, data: bytes) -> Record:
+async def sent(enrolled: Enrolled, data: bytes, command: str = INSTALLED) -> Record:
     """What a thief of user gopub's SSH key gets for these bytes."""
     host = enrolled.lab.layout.host("app2")
     async with asyncssh.connect(
         host.address, username="gopub", client_keys=[str(enrolled.login)], config=None, agent_path=None,
         known_hosts=str(enrolled.lab.layout.known_hosts),
     ) as connection:  # fmt: skip
-        done = await talk(connection, "sh -c id", [data], ("thief",))
+        done = await talk(connection, command, [data], ("thief",))
     return Record.parse(done.out.decode(), host="app2", verb="switch")
 
 
@@ -97,6 +97,7 @@ async def test_control_the_same_bytes_by_who_may_order_are_obeyed(here: Instance
     site = here.site
     order = await site.order("prune", await here.cargo("1"))
     nonce = (await site.channel.run(replace(order, verb="facts", n=0))).values["nonce"]
+    assert (await sent(enrolled, signed_lines(order, key, nonce), "sh -c id")).code == "GP472"
     assert (await sent(enrolled, signed_lines(order, key, nonce))).ok
     again = await sent(enrolled, signed_lines(order, key, nonce))
     assert again.values["repeated"] == "true"

@@ -72,6 +72,9 @@ class Served(World):
         self.journal._clock = self.clock
         self.wish = wish
 
+    def ask_for_admissions(self) -> None:
+        """They are not enrolled: each process has hosts of its own, and the next one's would believe another key."""
+
     def stand_as_told(self, rollout: str) -> None:
         """The hosts as the driver before us left them."""
         for name, host in read_state(self.journal, rollout).hosts.items():
