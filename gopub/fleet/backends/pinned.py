@@ -81,7 +81,7 @@ class Pinned:
             if b"gopub-record=" not in result.out and result.code not in {0, KILLED}:
                 self.enrolled = False
             else:
-                self._note(asked, answered(asked, result).record)
+                self._note(asked, heard_of(asked, result).record)
         return bool(self.enrolled)
 
     def anew(self) -> None:
@@ -91,15 +91,15 @@ class Pinned:
     async def carry_out(self, order: Order, payload: Payload) -> Answer:
         """Send it signed; a nonce that counts no more is asked for anew, once."""
         order = self._whole(order)
-        answer = answered(order, await self._send(order, await self._nonce(order), payload))
+        answer = heard_of(order, await self._send(order, await self._nonce(order), payload))
         if answer.record.code in STALE:
             _log.info("%s: asked for another nonce after %s", self.host, answer.record.code)
             self.nonces.pop(_seat(order), None)
-            answer = answered(order, await self._send(order, await self._nonce(order), payload))
+            answer = heard_of(order, await self._send(order, await self._nonce(order), payload))
         elif answer.record.code == REVOKED and self._other_key():
             _log.info("%s: signed anew with key %s", self.host, self.key.fingerprint[:16])
             self.nonces.pop(_seat(order), None)
-            answer = answered(order, await self._send(order, await self._nonce(order), payload))
+            answer = heard_of(order, await self._send(order, await self._nonce(order), payload))
         return answer
 
     def _other_key(self) -> bool:
@@ -121,7 +121,7 @@ class Pinned:
             return ""
         if _seat(order) not in self.nonces:
             asked = _facts_for(order)
-            self._note(asked, answered(asked, await self._send(asked, "")).record)
+            self._note(asked, heard_of(asked, await self._send(asked, "")).record)
         return (self.nonces.pop if order.verb in ONCE else self.nonces.get)(_seat(order), "")
 
     def _whole(self, order: Order) -> Order:
@@ -152,7 +152,7 @@ def hello_of(host: str) -> Order:
     return Order("facts", host, "", "gopub", "gopub", "")
 
 
-def answered(order: Order, result: Result) -> Answer:
+def heard_of(order: Order, result: Result) -> Answer:
     """The record that the host program printed, and what it printed behind it.
 
     Raises:

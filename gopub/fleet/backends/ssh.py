@@ -26,7 +26,7 @@ from gopub.errors import GopubError
 from gopub.fleet import program
 from gopub.fleet.backends.certificates import SshCertificate, insist_signed
 from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
-from gopub.fleet.backends.pinned import Pinned, answered, hello_of
+from gopub.fleet.backends.pinned import Pinned, heard_of, hello_of
 from gopub.fleet.backends.signing import OrderSign
 from gopub.fleet.backends.stream import KILLED, LOST, NoSessionError, take_note, talk, within
 from gopub.fleet.backends.trouble import AgainError, no_program, not_begun, say, silent
@@ -342,7 +342,7 @@ class SshChannel:
         if pinned := await self._enrolled(order):
             return (await pinned.carry_out(order, payload)).record
         argv = ("sh", "-c", program.text(), "gopub", order.verb)
-        return answered(order, await self._talk(argv, (order.lines(), *payload))).record
+        return heard_of(order, await self._talk(argv, (order.lines(), *payload))).record
 
     async def _enrolled(self, order: Order) -> Pinned | None:
         """How to speak to the host, where it is enrolled; what is known of it is known of this connection."""
