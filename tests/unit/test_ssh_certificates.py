@@ -16,16 +16,14 @@ from gopub.fleet.backends.ssh import Ssh
 from gopub.fleet.enrolling import SHELL
 from gopub.fleet.loginkey import make_login
 
-NOW = SystemClock().now()
-
 
 def made(file: Path, lasts: str = "15m") -> SshCertificate:
     return SshCertificate.model_validate({"ca": file, "lasts": lasts}, context={"base": file.parent})
 
 
 def test_a_certificate_is_for_one_user_one_command_and_minutes(tmp_path: Path) -> None:
-    ca = make_login(tmp_path / "ca")
-    one, other = made(ca).pair(NOW), made(ca).pair(NOW)
+    ca, now = make_login(tmp_path / "ca"), SystemClock().now()  # not a moment of the import: a whole run takes longer
+    one, other = made(ca).pair(now), made(ca).pair(now)
     told = certificate_of(one)
     assert one.public_data != other.public_data, "each login has a key of its own"
     assert (told.principals, told.options) == (["gopub"], {"force-command": SHELL})
@@ -34,7 +32,7 @@ def test_a_certificate_is_for_one_user_one_command_and_minutes(tmp_path: Path) -
         told.validate(1, "root")
     assert told.signing_key.public_data == asyncssh.read_private_key(str(ca)).public_data
     with pytest.raises(ValueError, match="expired"):
-        certificate_of(made(ca).pair(NOW - 1000)).validate(1, "gopub")
+        certificate_of(made(ca).pair(now - 1000)).validate(1, "gopub")
     assert (told._valid_before - told._valid_after) == 900 + 300
 
 
@@ -53,7 +51,7 @@ def test_what_cannot_certify_is_told(tmp_path: Path) -> None:
     (tmp_path / "junk").write_text("no key")
     for file in (tmp_path / "missing", tmp_path / "junk", tmp_path):
         with pytest.raises(GopubError, match="GP490"):
-            made(file).pair(NOW)
+            made(file).pair(0.0)
 
 
 def test_certificates_go_with_signed_orders_alone(tmp_path: Path) -> None:
