@@ -11,6 +11,7 @@ import pytest
 
 from gopub.clock import SystemClock
 from gopub.evidence.roles import Role, load_roles
+from gopub.fleet.shells import command_line
 from gopub.lab.base import base_root
 from gopub.usecases.make_keys import make_keys
 from tests.e2e.enrol_kit import LOGIN, Machine
@@ -105,9 +106,19 @@ def test_no_program_of_a_command_line_is_run_or_even_waited_for(machine: Machine
     shell = (machine.upper / "usr/local/lib/gopub/shell").read_text()
     assert shell.startswith("#!/bin/sh\n"), "sshd starts no file that does not say what runs it"
     ours = "/usr/local/lib/gopub/order"
-    for asked in ("", ours):
+    by_sudo = command_line(("sudo", "-n", "--", ours))  # ansible_become, or sudo: true, stands there from before
+    for asked in ("", ours, by_sudo):
         assert machine.serves(asked=asked) == "served", "control: what drivers ask for"
-    for asked in ("id", f"{ours} facts", f"{ours};id", "/usr/lib/openssh/sftp-server", "scp -t /tmp", "$(id)"):
+    for asked in (
+        "id",
+        f"{ours} facts",
+        f"{ours};id",
+        f"{by_sudo} x",
+        "sudo id",
+        "/usr/lib/openssh/sftp-server",
+        "scp -t /tmp",
+        "$(id)",
+    ):
         assert "code=GP472" in machine.serves(asked=asked).splitlines(), asked
     assert machine.serves(words=f"-c {ours}") == "served", "no command was forced: the shell is one all the same"
     assert "code=GP472" in machine.serves(words="-c id").splitlines()

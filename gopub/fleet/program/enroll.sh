@@ -40,7 +40,7 @@ shell_text() {
     echo '#!/bin/sh' # a line that begins with it would stay at home, as comments do
     cat <<END
 case \${SSH_ORIGINAL_COMMAND-\${2-}} in
-'' | $at_lib/order | $at_lib/shell) exec $(command -v env) -i $(command -v sudo) -n $at_lib/order ;;
+'' | $at_lib/order | $at_lib/shell | 'sudo -n -- $at_lib/order') exec $(command -v env) -i $(command -v sudo) -n $at_lib/order ;;
 esac
 printf '%s\n' gopub-record=1 host= verb= epoch=0 token= n=0 ok=false changed=false code=$refused \\
     'message=a program came on the command line; this host runs none: it is enrolled' end=1
