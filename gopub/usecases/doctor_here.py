@@ -159,7 +159,7 @@ async def _of_project(folder: Path, elsewhere: Elsewhere | None) -> list[Look]:
     hosts: dict[str, Host] = {}
     for name, environment in project.spec.environments.items():
         try:
-            known = await project.naming(environment, elsewhere)
+            project = known = await project.naming(environment, elsewhere)
             edges = edges_of(known, environment)
             hosts |= {host.name: host for host in (*hosts_of(known, environment), *(edges.hosts if edges else ()))}
         except GopubError as error:

@@ -62,6 +62,7 @@ async def ground_of(
         UsageError: GP457 a name is no host of the env; GP483 the connection names no key of orders, or no list.
     """
     project = await open_project(folder).naming_store(elsewhere)
+    project = await project.naming(project.environment(env), elsewhere)  # the way to hosts may be no file's word
     signing = fleet_of(project).signing()
     if signing is None or signing.roles is None:
         raise UsageError("GP483", "the ssh connection names no key that signs orders, or no list of roles",

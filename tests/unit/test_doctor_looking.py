@@ -19,11 +19,14 @@ import pytest
 
 from gopub.clock import ManualClock, SystemClock
 from gopub.errors import GopubError
+from gopub.fleet.backends.ssh import Ssh
 from gopub.journal import events as ev
 from gopub.journal.store import open_journal
 from gopub.process import Result, base_environment, run
+from gopub.spec.kinds import Connection
+from gopub.spec.references import Reference
 from gopub.usecases.doctor_facts import Clock, Connected, Facts, JournalSeen, Unseen
-from gopub.usecases.doctor_here import by_date, journal_look, packages, receiver_look
+from gopub.usecases.doctor_here import by_date, journal_look, packages, project_looks, receiver_look
 from gopub.usecases.doctor_looking import Look, left_behind, look_at, together
 
 ROOT = Path(__file__).parents[2]
@@ -254,3 +257,28 @@ async def test_a_server_that_accepts_and_says_nothing_costs_a_bounded_time_and_n
     assert (done.code, b"hunter2222" in done.out + done.err) == (1, False), said
     assert "no answer within" in said["the Prefect server does not answer"]["seen"]
     assert said["there is no journal yet: the first rollout makes it"]["severity"] == "ok"
+
+
+class ServerHas:
+    """A way to hosts that no file of the project gives; its key of orders is not there."""
+
+    def words(self) -> str:
+        return "a server"
+
+    async def find(self, reference: Reference) -> Connection | None:
+        way = Ssh.model_validate({"user": "gopub", "sign": {"key": "/nowhere/gopub.key"}})
+        return way if reference.name == "ssh" else None
+
+
+async def _done(look: Look) -> Facts:
+    return await look.work()
+
+
+def test_hosts_are_asked_with_the_key_that_a_server_names(tmp_path: Path) -> None:
+    """Without it every enrolled host would be told as one that cannot be used."""
+    (tmp_path / "gopub.yaml").write_text(SPEC)
+    (tmp_path / "connections.yaml").write_text(CONNECTIONS.format(folder=tmp_path, url="http://127.0.0.1:1"))
+    (tmp_path / "h.ini").write_text(HOSTS)
+    looks = {look.what: look for look in project_looks(tmp_path, ServerHas())}
+    with pytest.raises(GopubError, match="GP300 /nowhere"):
+        asyncio.run(_done(looks["hosts"]))

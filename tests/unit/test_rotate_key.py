@@ -12,8 +12,11 @@ from gopub.clock import ManualClock
 from gopub.errors import GopubError, LockedError, PartialError, RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
+from gopub.fleet.backends.ssh import Ssh
 from gopub.fleet.host import Host
 from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
+from gopub.spec.kinds import Connection
+from gopub.spec.references import Reference
 from gopub.usecases import rotate_key
 from gopub.usecases.end_enrolment import end
 from gopub.usecases.make_keys import FILE, Wanted, make_keys
@@ -223,6 +226,34 @@ async def test_the_ground_of_a_key_are_the_hosts_of_every_env(tmp_path: Path) ->
     assert names[False] == [("app1", "127.0.0.1"), ("both", "127.0.0.9")]
     assert sorted(name for name, _ in names[True]) == ["app1", "app1 (staging)", "both", "both (staging)"]
     assert dark == ["gone"], "it is told, and not passed over"
+
+
+class ServerHas:
+    """A way to hosts that no file of the project gives."""
+
+    def __init__(self, way: Ssh) -> None:
+        self.way = way
+
+    def words(self) -> str:
+        return "a server"
+
+    async def find(self, reference: Reference) -> Connection | None:
+        return self.way if reference.name == "ssh" else None
+
+
+async def test_the_key_is_found_where_a_server_says_how_hosts_are_reached(tmp_path: Path) -> None:
+    (tmp_path / "hosts.ini").write_text("app1 ansible_host=127.0.0.1\n")
+    one = "{inventory: hosts.ini, hosts: all, health: 'http://127.0.0.1:1/'}"
+    (tmp_path / "gopub.yaml").write_text(f"app: shop\nbuild: ./cmd/shop\nenvironments:\n  prod: {one}\n")
+    keys = make_keys(tmp_path / "keys", UNTIL - NOW, ManualClock(NOW)).file
+    private = tmp_path / "keys" / "controller" / "gopub.key"
+    way = Ssh.model_validate({"user": "gopub", "sign": {"key": str(private), "roles": str(keys)}})
+    async with ground_of(str(tmp_path), "prod", (), ServerHas(way), every=True) as ground:
+        assert (ground.private, ground.roles) == (private, keys)
+        assert [host.ssh.user for host in ground.hosts] == ["gopub"]
+    with pytest.raises(UsageError, match="GP483"):  # control: nobody names one
+        async with ground_of(str(tmp_path), "prod", (), None):
+            pass
 
 
 async def test_hosts_that_are_not_enrolled_have_nothing_to_change(world: World) -> None:
