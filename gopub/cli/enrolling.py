@@ -171,6 +171,7 @@ def _afterwards(named: Named) -> list[str]:
         f"    key: {named.login_file}",
         f"    sign: {{key: {folder / 'controller' / 'gopub.key'}, roles: {named.roles_file}}}",
         "an inventory that says ansible_user goes before it: there say gopub_user=gopub and gopub_key",
+        "then `gopub rollout` what runs: it has nothing to do, and `gopub rollback` here learns this way to the hosts",
         "a key of root's there is still root: take off /root/.ssh/authorized_keys what no person needs",
     ]
 

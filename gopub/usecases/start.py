@@ -9,6 +9,7 @@ from dataclasses import replace
 from gopub.canon import Json
 from gopub.errors import GopubError
 from gopub.journal.adopt import adopt
+from gopub.journal.kit import read_kit, write_kit
 from gopub.journal.reading import read_env_state, read_state, whoami
 from gopub.journal.store import Journal
 from gopub.plan.preflight import refuse_trouble
@@ -22,6 +23,7 @@ from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
 from gopub.usecases.refuse_table_key import refuse_table_key
 from gopub.wiring import settings
+from gopub.wiring.backends import BACKENDS
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import no_ports, open_ports
 from gopub.wiring.ports import Ports
@@ -101,10 +103,27 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
         edges = await statuses_of(ports, wish.app, wish.env, ports.environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
+        _keep_way(wish, ports)
     return {"rollout": "", "app": wish.app, "env": wish.env, "version": release.version,
             "release": release.release_id, "outcome": "nothing to do", "rule": None,
             "reason": f"it is stable on all {len(facts)} hosts",
             "owed": [], "owed_edges": [], "alarms": []}  # fmt: skip
+
+
+def _keep_way(wish: Wish, ports: Ports) -> None:
+    """Let the rollback kit here reach hosts and edges as they were reached just now: the way may be another by now.
+
+    Hosts that were enrolled since let nobody in but user gopub, who orders nothing without a key.
+    """
+    try:
+        kit = read_kit(ports.kits, wish.app, wish.env, BACKENDS)
+    except GopubError:
+        return  # none lies here, or none that a rollback could use
+    now = {host.name: host for host in ports.hosts}
+    kit = replace(kit, hosts=tuple(now.get(host.name, host) for host in kit.hosts), fleet=ports.fleet_connection)
+    if {edge.name for edge in ports.edges} == {edge.name for edge in kit.edges}:
+        kit = replace(kit, edges=ports.edges, router=ports.edge_connection)
+    write_kit(ports.kits, kit)
 
 
 def _of(wish: Wish, project: Project, signed: SignedRelease | None) -> Wish:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from gopub.fleet.host import Host, SshOptions
 from gopub.journal import events as ev
+from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.journal.state import fold
 from gopub.plan.capacity import carried
 from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
@@ -24,6 +27,7 @@ from gopub.store.backends.directory import DirectoryStore
 from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable
 from gopub.usecases.start import already_there
+from gopub.wiring.backends import BACKENDS
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
@@ -179,6 +183,31 @@ def test_control_nothing_to_do_where_all_serve(published):
     drive(published, "bad")
     found = settled()
     assert found is not None and found["outcome"] == "nothing to do"
+
+
+def test_where_nothing_is_to_do_the_kit_learns_how_hosts_are_reached_by_now(published):
+    """They were enrolled since the last rollout, and root's key was taken off: the kit's way is shut."""
+    run = drive(published, "bad")
+    before = SshOptions(user="root", key=Path("/old/key"))
+    old = tuple(Host(name, "198.18.9.9", user="root", ssh=before) for name in published.names)
+    write_kit(published.kits, Kit(1, run.plan, old, published.environment))
+    assert settled()
+    kit = read_kit(published.kits, "hello", "lab", BACKENDS)
+    assert [(host.name, host.address) for host in kit.hosts] == [
+        (name, f"198.18.0.{n}") for n, name in enumerate(published.names)
+    ]
+    assert {(host.user, host.ssh.user, host.ssh.key) for host in kit.hosts} == {(None, None, None)}
+    assert (kit.plan, kit.environment) == (run.plan, published.environment), "what is gone back to stays"
+    assert kit.fleet is not None and kit.fleet.kind == "memory"
+
+
+def test_where_something_is_to_do_the_kit_stays(published):
+    run = drive(published, "bad")
+    path = write_kit(published.kits, Kit(1, run.plan, (Host("app1", "198.18.9.9"),), published.environment))
+    kept = path.read_bytes()
+    published.machines["app2"].current = "f" * 64
+    assert settled() is None
+    assert path.read_bytes() == kept
 
 
 def test_an_edge_that_does_not_answer_or_has_another_table_is_not_settled(tmp_path):
