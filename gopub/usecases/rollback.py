@@ -86,7 +86,7 @@ async def take_back(
         GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
     """
     kit = read_kit(settings.kits_folder(), app, env, BACKENDS)
-    fleet = open_fleet(kit.fleet)
+    fleet = open_fleet(kit.fleet, listed=False)  # no way back hangs on a file that only a rollout needs
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     tell, warn = _safely(tell), _safely(warn or tell)
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())

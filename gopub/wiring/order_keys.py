@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gopub.errors import RefusedError
+from gopub.errors import RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, Signer
 from gopub.evidence.roles import Role, load_roles
 from gopub.fleet.protocol import OrderSigning
@@ -19,8 +19,7 @@ def open_order_key(signing: OrderSigning) -> OrderKey:
             list of roles cannot be read.
         RefusedError: GP483 the list names it no controller.
     """
-    passphrase = signing.passphrase.reveal() if signing.passphrase else None
-    signer: Signer = KeySigner.load(signing.private, passphrase=passphrase)
+    signer: Signer = KeySigner.load(signing.private, passphrase=_opens(signing))
     key = signer.public
     if signing.roles is not None:
         roles = load_roles(signing.roles).roles
@@ -33,3 +32,11 @@ def open_order_key(signing: OrderSigning) -> OrderKey:
                 hint="name the controller's key in `sign` of the ssh connection, or the list that has it",
             )
     return OrderKey(key.fingerprint, signer.sign, partial(open_order_key, signing))
+
+
+def _opens(signing: OrderSigning) -> str | None:
+    try:
+        return signing.passphrase.reveal() if signing.passphrase else None
+    except UsageError as error:  # at night a variable alone says nothing
+        raise UsageError(error.code, f"the passphrase of {signing.private}, which signs orders: {error.problem}",
+                         hint=error.hint) from error  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from gopub.clock import Clock, SystemClock
@@ -28,14 +29,18 @@ from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of, h
 from gopub.wiring.table_keys import open_table_key
 
 
-def open_fleet(connection: FleetConnection | None = None) -> Fleet:
+def open_fleet(connection: FleetConnection | None = None, *, listed: bool = True) -> Fleet:
     """The way to hosts; OpenSSH where nothing else is said. Where its connection names a key of orders, it is opened.
+
+    It is held against the list of roles here, unless ``listed`` says no: then hosts alone say whether they believe it.
 
     Raises:
         GopubError: as :func:`gopub.wiring.order_keys.open_order_key`.
     """
     way = connection or _usual()
     signing = way.signing()
+    if signing and not listed:
+        signing = replace(signing, roles=None)
     return way.open_signed(open_order_key(signing)) if signing else way.open()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from gopub.errors import GopubError
+from gopub.errors import GopubError, UsageError
 from gopub.evidence.keys import KeySigner
 from gopub.evidence.roles import Role, Roles, sign_roles
 from gopub.fleet.backends.ssh import Ssh, SshFleet
@@ -111,6 +111,21 @@ def test_a_kit_signs_as_its_rollout_did(ssh: Ssh, tmp_path: Path, monkeypatch: p
     fleet = open_fleet(kept.fleet)
     assert isinstance(fleet, SshFleet)
     assert fleet.orders
+
+
+def test_a_way_back_needs_the_key_alone(ssh: Ssh, tmp_path: Path, signers: dict[Role, KeySigner]) -> None:
+    (tmp_path / "roles").unlink()
+    with pytest.raises(GopubError, match="GP334"):  # control: whoever begins something is told
+        open_fleet(ssh)
+    fleet = open_fleet(ssh, listed=False)
+    assert isinstance(fleet, SshFleet) and fleet.orders
+    assert fleet.orders.fingerprint == signers[Role.CONTROLLER].public.fingerprint
+
+
+def test_a_passphrase_that_is_not_there_is_told_with_what_it_opens(ssh: Ssh, tmp_path: Path) -> None:
+    (tmp_path / "word").unlink()
+    with pytest.raises(UsageError, match=f"GP142 .*{tmp_path / 'controller'}, which signs orders: file .*word"):
+        open_fleet(ssh, listed=False)
 
 
 def test_a_connection_without_a_key_is_written_as_before() -> None:
