@@ -28,7 +28,6 @@ from gopub.journal.streams import env_stream
 from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots, serial_of
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
-from gopub.wiring.outside import open_fleet
 from gopub.wiring.project import Project, edges_of, fleet_of, hosts_of, open_project
 
 AT_ONCE = 16
@@ -248,8 +247,8 @@ async def _opened(
     if unknown := [name for name in wish.names if name not in every]:
         raise UsageError("GP457", f"{', '.join(unknown)}: no host of {wish.env}; it has {', '.join(every)}",
                          hint="name hosts as the inventory does, or none for all; --edges adds edges")  # fmt: skip
-    chosen = tuple(wish.way.of(every[name]) for name in wish.names or every)
-    fleet = open_fleet(fleet_of(project))
+    chosen = tuple(wish.way.of(every[name]) for name in dict.fromkeys(wish.names or every))
+    fleet = fleet_of(project).open()  # root's SSH; the key of orders may not be made yet, or be lost
     try:
         yield project, fleet, chosen, sockets
     finally:

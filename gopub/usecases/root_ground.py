@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gopub.errors import GopubError, UsageError
-from gopub.wiring.outside import open_fleet
 from gopub.wiring.project import edges_of, fleet_of, hosts_of, open_project
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ async def ground_of(
             dark.append((other, error.problem))
     router = next(filter(None, (one.signed_by(signing.private) for one in found)), "")
     opens = signing.passphrase.reveal() if signing.passphrase else None
-    fleet = open_fleet(fleet_of(project))
+    fleet = fleet_of(project).open()  # roots have signed: no key of orders is asked for
     try:
         whole = hosts if names else tuple(apart(found))
         yield Ground(fleet, whole, signing.private, signing.roles, opens, router, tuple(dark))

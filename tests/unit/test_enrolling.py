@@ -16,7 +16,7 @@ from gopub.evidence.roles import SignedRoles, load_roles
 from gopub.fleet.enrolling import Answer, Enrolling, Stands, asking, login_line
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.loginkey import make_login, public_half
-from gopub.usecases.enrol_host import Enrolment, Way, by_machine, doubles, enrolling
+from gopub.usecases.enrol_host import Enrolment, Way, Wish, by_machine, doubles, enrolling, look, unenrol
 from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots
 from gopub.usecases.make_keys import make_keys
 
@@ -205,3 +205,15 @@ def test_some_refused_are_owed_and_all_refused_are_a_refusal() -> None:
 
 def test_a_request_to_look_names_no_file() -> None:
     assert asking("unenroll", "m1") == b"verb=unenroll\nmachine_id=m1\n\n"
+
+
+async def test_root_comes_to_hosts_while_the_key_of_orders_is_not_made_yet_or_lost(tmp_path: Path) -> None:
+    (tmp_path / "hosts.ini").write_text("app1 ansible_host=127.0.0.1\n")
+    one = "{inventory: hosts.ini, hosts: all, health: 'http://127.0.0.1:1/'}"
+    (tmp_path / "gopub.yaml").write_text(f"app: shop\nbuild: ./cmd/shop\nenvironments:\n  prod: {one}\n")
+    sign = "{key: keys/controller/gopub.key, passphrase: {file: word}, roles: keys/roles}"
+    (tmp_path / "connections.yaml").write_text(f"ssh: {{kind: ssh, known_hosts: none, sign: {sign}}}\n")
+    found = await look(str(tmp_path), Wish("prod", ("app1", "app1")))
+    assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}, "it was tried"
+    found = await unenrol(str(tmp_path), Wish("prod", do=True))
+    assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}

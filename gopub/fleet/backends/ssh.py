@@ -94,7 +94,7 @@ class Ssh(FleetConnection):
 
     def open(self) -> SshFleet:
         """Channels over OpenSSH servers; each host holds how it is reached."""
-        return SshFleet()
+        return SshFleet(authority=self.certificate)
 
     def open_signed(self, key: OrderKey) -> SshFleet:
         """The same; orders to enrolled hosts are signed with that key."""
