@@ -28,6 +28,11 @@ Dry = Annotated[bool, typer.Option("--dry-run", help="Only tell, and call that a
 RolesFile = Annotated[Path | None, typer.Option("--roles", help="The list of roles; default: the local keys' own.")]
 Login = Annotated[Path | None, typer.Option("--login", help="The SSH key of user gopub; default: one is made.")]
 
+_AFTERWARDS = (
+    "then `gopub rollout` what runs: it has nothing to do, and `gopub rollback` here learns this way to the hosts",
+    "a key of root's there is still root: take off /root/.ssh/authorized_keys what no person needs",
+)
+
 
 def enroll(
     hosts: Hosts = None,
@@ -54,7 +59,7 @@ def enroll(
     found = asyncio.run(enrol(folder, wish, server_blocks()))
     _tell(found, as_json, "would be enrolled", "enrolled")
     if found.done and not as_json:
-        say("\n".join(_afterwards(named)), err=True)
+        say("\n".join([*([] if found.signs else _to_write(named)), *_AFTERWARDS]), err=True)
     _end(found, yes or dry_run, "enrolled")
 
 
@@ -161,7 +166,7 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
         say(f"made {made}", err=True)
 
 
-def _afterwards(named: Named) -> list[str]:
+def _to_write(named: Named) -> list[str]:
     folder = named.roles_file.parent
     return [
         "orders reach these hosts signed, as user gopub; write into connections.yaml, and keep what else stands there:",
@@ -171,8 +176,6 @@ def _afterwards(named: Named) -> list[str]:
         f"    key: {named.login_file}",
         f"    sign: {{key: {folder / 'controller' / 'gopub.key'}, roles: {named.roles_file}}}",
         "an inventory that says ansible_user goes before it: there say gopub_user=gopub and gopub_key",
-        "then `gopub rollout` what runs: it has nothing to do, and `gopub rollback` here learns this way to the hosts",
-        "a key of root's there is still root: take off /root/.ssh/authorized_keys what no person needs",
     ]
 
 

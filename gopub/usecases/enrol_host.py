@@ -79,13 +79,14 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """How each host stood, what was done there, and what was not, and why."""
+    """How each host stood, what was done there, and what was not, and why; ``signs``: orders are signed already."""
 
     stood: Mapping[str, Stands]
     meant: tuple[str, ...] = ()
     keys: Keys | None = None
     done: Mapping[str, Answer] = field(default_factory=dict)
     refused: Mapping[str, GopubError] = field(default_factory=dict)
+    signs: bool = False
 
     @property
     def failed(self) -> GopubError | None:
@@ -165,7 +166,8 @@ async def enrol(
         done, failed = await _once(machines, hosts, one)
         _record(project, wish, done, keys, undone=False)
         shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
-        return Enrolment(stood, meant, keys, done, refused | failed | shut)
+        signs = fleet_of(project).signing() is not None
+        return Enrolment(stood, meant, keys, done, refused | failed | shut, signs)
 
 
 async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> Enrolment:
