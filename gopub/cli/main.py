@@ -20,7 +20,7 @@ from gopub.process import bypass_proxies, set_socks_aside
 
 OF_THE_MACHINE = frozenset({
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EMFILE,
-    errno.ENAMETOOLONG,
+    errno.ENAMETOOLONG, errno.EEXIST,
 })  # fmt: skip
 """What a machine says that has no such place, no room or no permission for us."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,7 @@ def make_keys(
         problem = "a list of roles holds for some time, and for ten years at the most"
         raise UsageError("GP334", problem, hint="such as --for 365d")
     known = load_roles(folder / FILE).roles if (folder / FILE).exists() else None
+    wanted = replace(wanted, drop=_dropped(folder, known, wanted))
     threshold = (known.threshold if known else 1) if wanted.threshold is None else wanted.threshold
     if not 1 <= threshold <= MOST:
         problem = f"{threshold} roots cannot be asked for"
@@ -84,6 +85,17 @@ def make_keys(
     signers = [*([old] if old else []), *(pairs[name] for name in named), *others]
     signed = sign_roles(roles, *(one for one in signers if one.public in may))
     return laid(folder / FILE, signed, known, fresh)
+
+
+def _dropped(folder: Path, known: Roles | None, wanted: Wanted) -> tuple[str, ...]:
+    """The whole fingerprints of the keys that go: one that was mistyped must not stay without a word."""
+    there = {key.fingerprint for _, key in known.holders} if known else set()
+    there |= {key.fingerprint for keys in wanted.also.values() for key in keys}
+    found = [[key for key in there if len(named) > 7 and key.startswith(named)] for named in wanted.drop]
+    if wrong := [named for named, keys in zip(wanted.drop, found, strict=True) if len(keys) != 1]:
+        raise UsageError("GP334", f"{', '.join(wrong)}: no key of the list of roles in {str(folder)!r}, or several",
+                         hint="a fingerprint, or eight digits of it at least: gopub keys show FILE")  # fmt: skip
+    return tuple(key for keys in found for key in keys)
 
 
 def _roots_named(

@@ -22,6 +22,13 @@ async def test_a_home_where_nothing_can_be_made_is_told_in_one_line():
     assert said.startswith("error: GP967 /proc/nope: no such file or directory\n"), said
 
 
+async def test_a_file_where_a_folder_is_to_be_is_told_in_one_line(tmp_path: Path):
+    (tmp_path / "keys").write_text("")
+    argv = [sys.executable, "-m", "gopub.cli.main", "keys", "make", str(tmp_path / "keys")]
+    done = await run(argv, env=base_environment(extra={"PYTHONPATH": str(ROOT)}), check=False)
+    assert (done.code, done.err.decode().splitlines()[0]) == (1, f"error: GP967 {tmp_path}/keys: file exists")
+
+
 @pytest.mark.parametrize("error", [OSError("no number and no name"), OSError(errno.EIO, "broken", "/dev/x"),
                                    OSError(errno.EACCES, "no name")])  # fmt: skip
 def test_control_other_errors_are_not_swallowed(monkeypatch, error):

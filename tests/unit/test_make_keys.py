@@ -229,6 +229,22 @@ def test_a_root_that_is_lost_goes_by_the_word_of_the_others(tmp_path: Path, cloc
     assert later.after(made.signed.roles).of(Role.ROOT) == tuple(others)
 
 
+def test_a_key_that_is_to_go_is_named_by_what_gopub_shows_of_it_or_nothing_is_made(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """A stolen root that was named by sixteen digits stayed in the list, and nobody was told."""
+    keys = tmp_path / "keys"
+    first = make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2)).signed.roles
+    _, stolen = first.of(Role.ROOT)
+    before = (keys / FILE).read_bytes()
+    for wrong in (stolen.fingerprint[:7], "f" * 16, stolen.fingerprint[:-1] + "x", ""):
+        with pytest.raises(UsageError, match=r"GP334 .*no key of the list of roles"):
+            make_keys(keys, YEAR, clock, wanted=Wanted(threshold=1, drop=[wrong]))
+    assert (keys / FILE).read_bytes() == before
+    made = make_keys(keys, YEAR, clock, wanted=Wanted(threshold=1, drop=[stolen.fingerprint[:16]]))
+    assert stolen not in made.signed.roles.of(Role.ROOT)
+
+
 def test_a_stranger_signs_no_list_that_waits(tmp_path: Path, clock: ManualClock) -> None:
     keys = tmp_path / "keys"
     make_keys(keys, YEAR, clock, wanted=Wanted(threshold=2))
