@@ -61,13 +61,14 @@ class Driver:
 
 
 @asynccontextmanager
-async def driving(enrolled: Enrolled, name: str, key: Path, epoch: int = 7) -> AsyncIterator[Driver]:
-    """With the key that lies in a file."""
+async def driving(enrolled: Enrolled, name: str, key: Path, epoch: int = 0) -> AsyncIterator[Driver]:
+    """With the key that lies in a file; under an epoch that is new to the host, where none is named."""
     layout = enrolled.lab.layout
     ways = SshOptions(key=enrolled.login, known_hosts=layout.known_hosts)
     host = Host(name, layout.host(name).address, user="gopub", ssh=ways)
     async with SshFleet(orders=open_order_key(OrderSigning(key))) as fleet:
         facts = await (await fleet.channel(host)).facts("hello-prod")
+        epoch = epoch or facts.seen + 1
         yield Driver(fleet, host, Order("prune", name, facts.machine_id, "hello-prod", APP, ENV, epoch, TOKEN))
 
 
@@ -90,7 +91,7 @@ async def test_a_key_rotates_under_load_and_no_order_is_refused(enrolled: Enroll
     stolen.write_bytes(old)
     stolen.chmod(0o600)
     with pytest.raises(Exception, match="GP461"):
-        async with driving(enrolled, "app1", stolen, epoch=9) as thief:
+        async with driving(enrolled, "app1", stolen) as thief:
             await thief.says()
 
 
@@ -103,7 +104,7 @@ async def test_a_revoked_key_is_refused_at_the_next_order(enrolled: Enrolled, si
         assert (await driver.says()).ok, "control: it is believed"
         await told(enrolled, signed, "revoke", other.public_key().fingerprint[:16])
         assert (await driver.says()).code == "GP461"
-    async with driving(enrolled, "app2", enrolled.keys / "controller/gopub.key") as ours:
+    async with driving(enrolled, "app2", enrolled.keys / "controller/gopub.key", epoch=1) as ours:
         assert (await ours.says()).ok, "epochs start anew: the key that let the last one in counts no more"
 
 
@@ -113,13 +114,13 @@ async def test_a_lost_controllers_key_is_replaced_by_roots(enrolled: Enrolled, s
     assert (await enrolled.gopub("keys", "make", str(enrolled.keys))).code == 0
     key = enrolled.keys / "controller/gopub.key"
     with pytest.raises(Exception, match="GP461"):
-        async with driving(enrolled, "app3", key, epoch=8) as early:
+        async with driving(enrolled, "app3", key) as early:
             await early.says()
     await told(enrolled, signed, "roles")
-    async with driving(enrolled, "app3", key, epoch=8) as driver:
+    async with driving(enrolled, "app3", key) as driver:
         assert (await driver.says()).ok
     with pytest.raises(Exception, match="GP461"):
-        async with driving(enrolled, "app3", lost / "gopub.key", epoch=9) as thief:
+        async with driving(enrolled, "app3", lost / "gopub.key") as thief:
             await thief.says()
 
 
@@ -131,7 +132,7 @@ async def test_a_program_that_roots_signed_takes_the_place_of_another(
     found = json.loads((await told(enrolled, signed, "upgrade")).text)["hosts"]
     outcomes = {one["host"]: one["outcome"] for one in found}
     assert outcomes == {name: "taken" if name == "app1" else "had" for name in enrolled.names}
-    async with driving(enrolled, "app1", enrolled.keys / "controller/gopub.key", epoch=12) as driver:
+    async with driving(enrolled, "app1", enrolled.keys / "controller/gopub.key") as driver:
         assert (await driver.says()).ok
     assert (await enrolled.enrol()).code == 0
 
