@@ -30,6 +30,12 @@ class RootAnswer:
         said = self.values.get("roles", "")
         return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
 
+    @property
+    def upgraded(self) -> int:
+        """The serial below which it takes no upgrade; 0 where it does not say."""
+        said = self.values.get("upgraded", "")
+        return int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
+
     def error(self) -> GopubError:
         """As an error, for those for whom it had to be so."""
         return GopubError(self.code or "GP416", f"{self.host}: {self.verb}: {self.message}")

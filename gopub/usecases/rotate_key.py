@@ -94,11 +94,22 @@ async def revoke(ground: Ground, named: str, by: Signing, without: Sequence[str]
         RefusedError: GP311, GP332 the list cannot be signed or made.
     """
     with _alone(ground.private):
-        roles = load_roles(ground.roles).roles
-        key = meant(roles, named, KeySigner.load(ground.private, passphrase=ground.passphrase).public)
-        found = await _drop(ground, by, key)
+        lists = lists_beside(ground.roles)
+        gone = taken_out([one.roles for one in lists], named)
+        key = gone or meant(lists[-1].roles, named, KeySigner.load(ground.private, passphrase=ground.passphrase).public)
+        found = await (_brought(ground) if gone else _drop(ground, by, key))
         insist(found.heard, f"key {key[:16]} is believed on these hosts until they have the list", without)
         return found
+
+
+def taken_out(lists: Sequence[Roles], named: str) -> str:
+    """The fingerprint of the key that only lists before the last one name: hosts may be owed that one still. Pure."""
+    *before, last = lists
+    held = {key.fingerprint for _, key in last.holders}
+    if len(named) < 8 or any(one.startswith(named) for one in held):
+        return ""
+    were = {key.fingerprint for roles in before for _, key in roles.holders if key.fingerprint.startswith(named)}
+    return were.pop() if len(were) == 1 else ""
 
 
 def meant(roles: Roles, named: str, ours: PublicKey) -> str:

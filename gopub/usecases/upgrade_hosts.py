@@ -35,7 +35,7 @@ async def upgrade(
     """
     text = text or program.enrolled().encode()
     file, roles = ground.roles.with_name(FILE), load_roles(ground.roles).roles
-    word = upgrade_to(text, at)
+    word = fresh = upgrade_to(text, at)
     begun = read_word(file.read_bytes()) if file.exists() else word
     if dict(begun.said).get("program") == dict(word.said)["program"]:
         word = begun
@@ -45,26 +45,39 @@ async def upgrade(
         raise _unsigned(file, missing)
     sent = word.text.encode() + b"\n" + text
 
+    over: list[str] = []
+
     async def one(channel: HostChannel) -> Heard:
-        return await _bring(channel, sent, dict(word.said)["program"])
+        return await _bring(channel, sent, word, over)
 
     heard = await on_all(ground, one)
+    if over and _serial(fresh) > _serial(word):  # it waited, and a host had a later one or was enrolled since
+        file.unlink()
+        return await upgrade(ground, by, at, without, text=text)
     insist(heard, "these hosts have another program", without)
     file.unlink()
     return heard
 
 
-async def _bring(channel: HostChannel, sent: bytes, digest: str) -> Heard:
+async def _bring(channel: HostChannel, sent: bytes, word: RootWord, over: list[str]) -> Heard:
+    """The program to one host; in ``over`` who had this word or a later one before, and has another program."""
     name = channel.host.name
     asked = await channel.root("ask")
     if asked is None:
         return Heard(name, "not enrolled")
-    if asked.values.get("program") == digest:
+    if asked.values.get("program") == dict(word.said)["program"]:
         return Heard(name, "had")
     answer = await channel.root("upgrade", sent)
     if answer is None or not answer.ok:
+        if answer and asked.upgraded >= _serial(word):
+            over.append(name)
         return Heard(name, "refused", f"{answer.code} {answer.message}" if answer else "its program is gone")
     return Heard(name, "taken")
+
+
+def _serial(word: RootWord) -> int:
+    """The moment of which an upgrade's serial is made."""
+    return int(dict(word.said)["serial"])
 
 
 def sign_word(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -336,6 +337,38 @@ async def test_a_revocation_reaches_all_that_it_can_and_says_who_is_owed(world: 
     assert world.believed() == [{world.signs}, {world.signs}]
 
 
+async def test_a_revocation_that_was_cut_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
+    for dies in range(5):
+        world = world_in(tmp_path / str(dies))
+        other = await second(world)
+        world.fleet.words, world.fleet.dies = 0, dies
+        try:
+            await rotate_key.revoke(world.ground, other, Signing((), None, UNTIL))
+        except Killed:
+            assert dies < 4
+        world.fleet.dies = 10_000
+        found = await rotate_key.revoke(world.ground, other[:12], Signing((), None, UNTIL))
+        assert (world.believed(), found.serial) == ([{world.signs}, {world.signs}], 3), "the same list"
+
+
+async def test_a_revocation_that_a_host_is_owed_goes_on_when_it_is_called_again(tmp_path: Path) -> None:
+    """As GP484 and GP486 say."""
+    world, away = world_in(tmp_path, threshold=2), tmp_path / "away"
+    other = await second(world)
+    (world.keys / "root-2").rename(away)
+    with pytest.raises(PartialError, match="GP486"):
+        await rotate_key.revoke(world.ground, other, Signing((), None, UNTIL))
+    sign_file(world.keys / "roles.pending", [away])
+    world.fleet.away.add("app1")
+    for _ in range(2):
+        with pytest.raises(PartialError, match=f"GP484 .*key {other[:16]} .*app1 not reached"):
+            await rotate_key.revoke(world.ground, other, Signing((), None, UNTIL))
+    world.fleet.away.clear()
+    found = await rotate_key.revoke(world.ground, other, Signing((), None, UNTIL))
+    assert [one.outcome for one in found.heard] == ["taken", "had"]
+    assert world.believed() == [{world.signs}, {world.signs}]
+
+
 @pytest.mark.parametrize("named", ["", "12345678", "no key", "*"])
 async def test_what_names_no_key_revokes_none(world: World, named: str) -> None:
     before = load_roles(world.keys / FILE)
@@ -411,6 +444,25 @@ async def test_an_upgrade_waits_for_the_other_root_and_for_a_host_that_is_away(t
         "with what both signed"
     )
     assert world.fleet.machines["app1"].program.read_bytes() == text
+
+
+async def test_an_upgrade_that_waited_too_long_is_said_anew(tmp_path: Path) -> None:
+    """The clock was behind when it was said, or the host had a later one since."""
+    world = world_in(tmp_path)
+    text = world.fleet.machines["app1"].text("newer").encode()
+    world.fleet.away.add("app2")
+    with pytest.raises(PartialError, match="GP484"):
+        await upgrade(world.ground, Signing(), NOW, text=text)
+    world.fleet.away.clear()
+    later = world.fleet.machines["app2"].text("later").encode()
+    elsewhere = replace(world.ground, roles=tmp_path / "elsewhere" / FILE, hosts=world.ground.hosts[1:])
+    shutil.copytree(world.keys, tmp_path / "elsewhere")
+    await upgrade(elsewhere, Signing(), NOW + 60, text=later)
+    with pytest.raises(PartialError, match="GP484 .*app2 refused .GP475 .* is over"):
+        await upgrade(world.ground, Signing(), NOW + 30, text=text)
+    heard = await upgrade(world.ground, Signing(), NOW + 120, text=text)
+    assert [one.outcome for one in heard] == ["had", "taken"]
+    assert not (world.keys / "upgrade.pending").exists()
 
 
 async def test_roots_end_an_enrolment_when_enough_have_signed(tmp_path: Path) -> None:
