@@ -31,6 +31,11 @@ class RootAnswer:
         return int(said) if said.isascii() and said.isdigit() and len(said) < 10 else 0
 
     @property
+    def ended(self) -> bool:
+        """Whether roots had ended its enrolment, which was cut then, and is gone now."""
+        return self.ok and self.values.get("ended") == "1"
+
+    @property
     def upgraded(self) -> int:
         """The serial below which it takes no upgrade; 0 where it does not say."""
         said = self.values.get("upgraded", "")

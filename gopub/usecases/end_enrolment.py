@@ -63,6 +63,9 @@ async def end(ground: Ground, by: Signing) -> tuple[Heard, ...]:
             return Heard(channel.host.name, "not enrolled")
         if not asked.ok:
             return Heard(channel.host.name, "refused", f"{asked.code} {asked.message}")
+        if asked.ended:
+            _file(ground, channel.host.name).unlink(missing_ok=True)
+            return Heard(channel.host.name, "taken")
         words[channel.host.name] = end_of(asked.values.get("machine_id", ""), asked.values.get("enrolled", ""))
         return Heard(channel.host.name, "had")
 

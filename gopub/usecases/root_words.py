@@ -68,7 +68,7 @@ async def bring_list(ground: Ground, lists: Sequence[SignedRoles]) -> tuple[Hear
 async def _bring(channel: HostChannel, lists: Sequence[SignedRoles]) -> Heard:
     name, newest = channel.host.name, lists[-1]
     asked = await channel.root("ask")
-    if asked is None:
+    if asked is None or asked.ended:
         return Heard(name, "not enrolled")
     if not asked.ok:
         return Heard(name, "refused", f"{asked.code} {asked.message}")

@@ -63,7 +63,7 @@ async def _bring(channel: HostChannel, sent: bytes, word: RootWord, over: list[s
     """The program to one host; in ``over`` who had this word or a later one before, and has another program."""
     name = channel.host.name
     asked = await channel.root("ask")
-    if asked is None:
+    if asked is None or asked.ended:
         return Heard(name, "not enrolled")
     if asked.values.get("program") == dict(word.said)["program"]:
         return Heard(name, "had")

@@ -184,6 +184,16 @@ def test_a_word_without_a_fence_counts_once(host: EnrolledHost, shell: str, verb
     assert host.ask(signed_lines(under_a_seat, host.key, ""), shell=shell).code == "GP463"
 
 
+def test_a_lock_that_cannot_be_made_is_said(host: EnrolledHost, shell: str) -> None:
+    """As on a disk that cannot be written any more: no order may end without a word."""
+    order = host.order()
+    assert host.ask(signed_lines(order, host.key, host.given(order)), shell=shell).code != "GP448"
+    (lock,) = host.folder.rglob(".gopub/lock")
+    lock.unlink()
+    lock.mkdir()
+    assert host.ask(signed_lines(order, host.key, host.given(order)), shell=shell).code == "GP448"
+
+
 def test_facts_are_told_where_no_nonce_can_be_kept(host: EnrolledHost, shell: str) -> None:
     """They say what is wrong with the host; an order then does not begin."""
     (host.folder / "var/nonces").write_text("in the way")

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from gopub.evidence.roles import Role, sign_roles
-from gopub.evidence.rootword import upgrade_to
-from tests.support.rooted import ALICE, BOB, CAROL, FIRST, NEW, OLD, RootedHost, named, roles
+from gopub.evidence.rootword import end_of, upgrade_to
+from tests.support.rooted import (
+    ALICE,
+    BOB,
+    CAROL,
+    ENROLLED,
+    FIRST,
+    MACHINE,
+    NEW,
+    OLD,
+    SHELLS,
+    RootedHost,
+    named,
+    roles,
+)  # fmt: skip
 
 AFTER = 1796083201.0
-STEPS = ("mv", "cp", "rm", "sync", "chmod", "mkdir")
+STEPS = ("mv", "cp", "rm", "rmdir", "sync", "chmod", "mkdir")
 SECOND = sign_roles(roles(4, (NEW,), roots=(ALICE, BOB)), ALICE, BOB)
 
 
@@ -84,6 +98,43 @@ def test_a_program_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
         seen.append(stands == new)
     assert seen == sorted(seen)
     assert seen.count(False) > 1 < seen.count(True)
+
+
+def test_an_end_that_was_cut_is_gone_through_with(tmp_path: Path) -> None:
+    """Where nobody is root by SSH any more, a host without its host file could not be reached again."""
+    word = end_of(MACHINE, ENROLLED).with_signature(ALICE).with_signature(CAROL).text.encode()
+    whole, half, gone = 0, 0, 0
+    for host, sent, died in cuts(tmp_path, "unenroll", lambda _: word):
+        if not host.program.exists():
+            gone += 1  # nobody obeys there
+            continue
+        assert died
+        if host.etc.joinpath("host").exists() and not host.etc.joinpath("ending").exists():
+            whole += 1
+            assert host.ask(b"gopub-root=1 ask 0\n")["value.roles"] == "3", "as before"
+            assert host.word("unenroll", sent)["value.ended"] == "1"
+        elif (half := half + 1) % 2:
+            assert host.ask(b"gopub-sig=1 x x\n")["code"] == "GP477", "nobody is obeyed meanwhile"
+        else:
+            assert host.ask(b"gopub-root=1 ask 0\n")["value.ended"] == "1"
+        assert not host.program.exists()
+        assert host.stands() == {}
+    assert whole and half > 2 < gone
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_lock_that_cannot_be_made_is_said_and_nobody_else_opens_it(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    """Whoever can open it can hold it, and keep roots from taking a stolen key off."""
+    host = RootedHost.enrolled(tmp_path, shell)
+    host.program.with_name("order.part").mkdir()
+    assert host.word("upgrade", another(host))["code"] in {"GP448", "GP421"}
+    lock = host.place / "var" / "root.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # as on a disk that cannot be written: opening it fails
+    assert host.word("roles", SECOND.text.encode())["code"] in {"GP448", "GP421"}
+    lock.rmdir()
+    assert host.word("roles", SECOND.text.encode())["ok"] == "true"
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
 
 
 def test_a_list_that_cannot_be_finished_serves_nobody(tmp_path: Path) -> None:

@@ -458,7 +458,7 @@ async def test_an_upgrade_that_waited_too_long_is_said_anew(tmp_path: Path) -> N
     elsewhere = replace(world.ground, roles=tmp_path / "elsewhere" / FILE, hosts=world.ground.hosts[1:])
     shutil.copytree(world.keys, tmp_path / "elsewhere")
     await upgrade(elsewhere, Signing(), NOW + 60, text=later)
-    with pytest.raises(PartialError, match="GP484 .*app2 refused .GP475 .* is over"):
+    with pytest.raises(PartialError, match=r"GP484 .*app2 refused .GP475 .* is over"):
         await upgrade(world.ground, Signing(), NOW + 30, text=text)
     heard = await upgrade(world.ground, Signing(), NOW + 120, text=text)
     assert [one.outcome for one in heard] == ["had", "taken"]

@@ -39,9 +39,10 @@ take_away() {
     gone "$at_lib/shell" "$at_lib/shell.new"
     gone "$at_etc/keys" "$at_etc/keys.new" "$at_etc/keys.old"
     gone "$at_etc/roles" "$at_etc/roles.new" "$at_etc/roles.next" "$at_etc/roles.next.part" \
-        "$at_etc/roles.part"
+        "$at_etc/roles.part" "$at_etc/ending.part"
     for place in $at_kept; do gone "$at_var/$place" "$at_var/$place.new"; done
     gone "$at_run/gopub-enroll"
+    [ -n "$left" ] || gone "$at_etc/ending"
     for place in "$at_lib" "$at_etc" "$at_var"; do # only where nothing else lies there
         [ ! -d "$place" ] || [ -L "$place" ] || rmdir "$place" 2>/dev/null || :
     done

@@ -22,6 +22,7 @@ do_enroll() {
     bring_in
     swap_roles
     prove_rule
+    rm -f "$at_etc/ending" # an end that roots had said, of the enrolment before
     put "$at_etc/host" 0644 "names=$i_names
 envs=$i_envs
 machine_id=$machine_id

@@ -106,7 +106,8 @@ needs_root() {
 # locked: one order at a time for an instance; the lock ends with this process.
 locked() {
     make_folders
-    exec 9>"$state/lock"
+    { true >>"$state/lock"; } 2>/dev/null || unwritten "$state/lock" # exec would end the program without a word
+    exec 9>>"$state/lock"
     flock -w "$o_arg_lock_wait" 9 ||
         fail_unkept GP436 "another order has held the lock of $o_instance for ${o_arg_lock_wait}s"
     read_current

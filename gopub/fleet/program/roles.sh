@@ -63,7 +63,9 @@ is_roots() {
 
 # lock_list: one change of lists and programs at a time.
 lock_list() {
-    exec 7>"$KEPT/root.lock"
+    # nobody else may open it: whoever can holds it. And exec would end the program without a word
+    { (umask 077 && true >>"$KEPT/root.lock"); } 2>/dev/null || unwritten "$KEPT/root.lock"
+    exec 7>>"$KEPT/root.lock"
     flock -w 60 7 || fail GP436 "another word of the roots is carried out here"
 }
 
@@ -352,7 +354,24 @@ root_unenroll() {
     [ "$said" = "machine_id=$machine_id
 enrolled=$e_enrolled
 " ] || refuse "it is not about this machine and enrolment: machine_id=$machine_id, enrolled=$e_enrolled"
+    copy "$work/said" "$ETC/ending" || : # on a full disk it ends without
+    end_it
+}
+
+# end_it: what was begun goes on at the next word: with its host file gone the host would obey neither root nor controller,
+# and where nobody is root by SSH any more it could not be reached again.
+end_it() {
     take_away || fail GP494 "what could not be removed: $left"
     changed=true
+    value ended 1
     finish true '' "unenrolled"
+}
+
+# settle_end: an end that roots had said, and that was cut.
+settle_end() {
+    [ -e "$ETC/ending" ] || return 0
+    lock_list
+    case $first in gopub-root=1\ *) end_it ;; esac
+    take_away || fail GP494 "what could not be removed: $left"
+    fail GP477 "roots have ended the enrolment of this host"
 }

@@ -19,6 +19,7 @@ PATIENCE=120      # seconds for them to come
 NONCE_LIFE=9000   # tenths of a second of uptime that a nonce counts
 NONCES=6          # that are kept of an instance, and as many for orders without a fence
 
+releases=$ETC # where room is looked for, until an order names an instance
 first=       # the first line that came
 signer_key=  # the fingerprint of the key that signed the order
 head_text=   # the lines of the order, for the job that carries it out
@@ -130,13 +131,14 @@ take_signed() {
 # enrolled: what this host was enrolled as, in e_names, e_envs; ends here if that is not whole.
 enrolled() {
     e_names='' e_envs='' e_machine_id='' e_enrolled=''
+    settle_end
     load "$ETC/host" e
     settle_list
     read -r machine_id </etc/machine-id
     [ -n "$e_names" ] && [ -n "$e_envs" ] && [ -f "$ETC/roles" ] && [ -d "$ETC/keys/controller" ] ||
         fail GP477 "the enrolment of this host is not whole: $ETC/host, roles or keys"
     [ "$e_machine_id" = "$machine_id" ] ||
-        fail GP477 "machine ${e_machine_id:-(none)} was enrolled, this is $machine_id: enroll it anew"
+        fail GP477 "machine ${e_machine_id:-(none)} was enrolled, this is $machine_id: unenroll it, then enroll it"
 }
 
 # for_this_host: whether the order is for this host, and for an env and instance that it has.
