@@ -46,6 +46,8 @@ class Stands:
     login: str = ""
     root_keys: int = 0
     socket: str = ""
+    seen: str = ""
+    """What all of this was read from, in one word: an enrolment that goes by it counts while that is so."""
 
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
@@ -73,6 +75,8 @@ class Enrolling:
     login: str
     socket: str = ""
     """An edge's control socket."""
+    seen: str = ""
+    """How the host stood when this was made of it (see :class:`Stands`)."""
 
     def request(self) -> bytes:
         """As it is sent.
@@ -93,6 +97,7 @@ class Enrolling:
             "verb": "enroll", "machine_id": self.machine_id, "names": " ".join(self.names), "envs": " ".join(self.envs),
             "gopub": self.gopub, "now": self.now, "enrolled": self.enrolled,
             "order": order, "roles": roles, "login": login, **({"socket": self.socket} if self.socket else {}),
+            **({"seen": self.seen} if self.seen else {}),
         }  # fmt: skip
         return "".join(f"{key}={value}\n" for key, value in lines.items()).encode() + b"\n" + b"".join(files)
 
@@ -167,6 +172,7 @@ def _stands(host: str, said: Mapping[str, str]) -> Stands:
         login=_decoded(said["login"]).decode(errors="replace"),
         root_keys=int(said["root_keys"] or 0),
         socket=said.get("host.socket", ""),
+        seen=said.get("seen", ""),
     )
 
 

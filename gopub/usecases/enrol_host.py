@@ -233,6 +233,7 @@ def enrolling(stands: Stands, names: Sequence[str], env: str, keys: Keys, now: f
         roles=keys.roles.text.encode(),
         login=keys.login,
         socket=socket or stands.socket,
+        seen=stands.seen,
     )
 
 

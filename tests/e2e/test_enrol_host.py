@@ -11,10 +11,11 @@ import pytest
 
 from gopub.clock import SystemClock
 from gopub.evidence.roles import Role, load_roles
+from gopub.fleet import program
 from gopub.fleet.shells import command_line
 from gopub.lab.base import base_root
 from gopub.usecases.make_keys import make_keys
-from tests.e2e.enrol_kit import LOGIN, Machine
+from tests.e2e.enrol_kit import LOGIN, Machine, parsed
 
 pytestmark = pytest.mark.e2e
 
@@ -81,6 +82,32 @@ def test_a_change_of_the_list_that_was_cut_keeps_what_the_host_is_and_what_root_
     assert machine.ask("enroll")["stands"] == "enrolled"
     assert not (machine.upper / "etc/gopub/roles.next").exists()
     assert machine.serves() == "served"
+
+
+def test_what_somebody_else_did_meanwhile_is_not_taken_back(machine: Machine) -> None:
+    """Two enrol a host for an env each, or one brings the list that takes a key off while the other one enrols."""
+    machine.ask("enroll")
+    seen = machine.ask("look")["seen"]
+    assert machine.ask("enroll", seen=seen, envs="prod staging")["ok"] == "true"
+    late = machine.ask("enroll", seen=seen, envs="lab prod")
+    assert (late["ok"], late["code"]) == ("false", "GP481"), late
+    assert "call it again" in late["message"]
+    stands = machine.ask("look")
+    assert (stands["stands"], stands["host.envs"]) == ("enrolled", "prod staging")
+    machine.run("sed -i s/serial=1/serial=7/ /etc/gopub/roles")
+    assert machine.ask("enroll", seen=stands["seen"])["code"] == "GP481"
+    assert (machine.upper / "etc/gopub/roles").read_text().startswith("serial=7\n")
+    assert machine.serves() == "served"
+    assert machine.ask("enroll", seen=machine.ask("look")["seen"])["ok"] == "true", "called again"
+    assert (machine.upper / "var/lib/gopub/root.lock").stat().st_mode & 0o777 == 0o600, "nobody else can hold it"
+
+
+def test_an_enrolment_waits_for_a_word_of_the_roots(machine: Machine) -> None:
+    machine.ask("enroll")
+    held = "exec 7>>/var/lib/gopub/root.lock; flock 7; "
+    text = program.enrolment().replace("flock -w 30 7", "flock -n 7")
+    done = parsed(machine.run(f"({held} sleep 60) & sleep 1; {text}", machine.request("enroll")))
+    assert (done["code"], machine.serves()) == ("GP481", "served")
 
 
 def test_an_edge_is_told_its_control_socket(machine: Machine) -> None:

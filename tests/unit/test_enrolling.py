@@ -72,6 +72,8 @@ def test_what_a_host_is_enrolled_as_already_stays(signed: SignedRoles) -> None:
     told = enrolling(stands, ["app1"], "prod", keys, 1.8e9)
     assert (told.names, told.envs, told.enrolled) == (("old", "app1"), ("staging", "prod"), "2026-01-01T00:00:00Z")
     assert enrolling(BARE, ["app1"], "prod", keys, 1.8e9).enrolled == "2027-01-15T08:00:00Z"
+    seen = replace(stands, seen="5" * 64)
+    assert b"\nseen=" + b"5" * 64 in enrolling(seen, ["app1"], "prod", keys, 1.8e9).request(), "by what it goes"
     lines, _, files = told.request().partition(b"\n\n")
     sizes = dict(line.split(b"=") for line in lines.splitlines())
     assert sum(int(sizes[name]) for name in (b"order", b"roles", b"login")) == len(files)

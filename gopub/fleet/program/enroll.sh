@@ -8,6 +8,7 @@
 
 do_enroll() {
     fit
+    still
     stands
     [ "$stands" = enrolled ] || [ -e "$at_etc/host.old" ] || began=1
     [ ! -e "$at_etc/host" ] || began=
@@ -100,6 +101,7 @@ folders() {
     chown 0:0 "$at_lib" "$at_home" "$at_home/.ssh" && chmod 0755 "$at_lib" "$at_home" "$at_home/.ssh" || fail GP494 "$at_home cannot be written"
     # others must pass through it where an edge's tables lie below; what is enrolment's is root's alone
     [ -d "$at_var" ] || mkdir -p -m 0711 "$at_var" || fail GP494 "$at_var cannot be made"
+    (umask 077 && true >>"$at_var/root.lock") || fail GP494 "$at_var cannot be written"
     for place in $at_kept; do
         case $place in *[!a-z]* | ran) continue ;; esac # a file; what is made whole later
         [ -d "$at_var/$place" ] || mkdir -m 0700 "$at_var/$place" || fail GP494 "$at_var/$place cannot be made"

@@ -31,7 +31,7 @@ fail() {
 }
 
 read_request() {
-    i_verb='' i_machine_id='' i_names='' i_envs='' i_gopub='' i_now=0 i_order=0 i_roles=0 i_login=0 i_enrolled='' i_socket=''
+    i_verb='' i_machine_id='' i_names='' i_envs='' i_gopub='' i_now=0 i_order=0 i_roles=0 i_login=0 i_enrolled='' i_socket='' i_seen=''
     whole=
     while IFS= read -r line; do
         [ -n "$line" ] || {
@@ -42,7 +42,7 @@ read_request() {
         case $line in
         verb=*) i_verb=$val ;; machine_id=*) i_machine_id=$val ;; names=*) i_names=$val ;; envs=*) i_envs=$val ;;
         gopub=*) i_gopub=$val ;; now=*) i_now=$val ;; enrolled=*) i_enrolled=$val ;;
-        socket=*) i_socket=$val ;;
+        socket=*) i_socket=$val ;; seen=*) i_seen=$val ;;
         order=*) i_order=$val ;; roles=*) i_roles=$val ;; login=*) i_login=$val ;;
         *) fail GP481 "the request has the line '$line', which this program does not know" ;;
         esac
@@ -67,6 +67,24 @@ of_host() {
     done
 }
 
+# seen: what an enrolment goes by of what was there before, in one word.
+seen() {
+    digest=$(cat "$at_etc/host.old" "$at_etc/host" "$at_etc/roles.next" "$at_etc/roles" 2>/dev/null | sha256sum)
+    printf %s "${digest%% *}"
+}
+
+# still: it is as it was when the request was made, and stays so: somebody else may have enrolled the host for another env
+# since, or brought it a later list. Ours would take back what they did: a key that was taken off would be believed again.
+still() {
+    if [ -d "$at_var" ] && [ -f "$at_etc/host" ]; then
+        { (umask 077 && true >>"$at_var/root.lock"); } 2>/dev/null || fail GP494 "$at_var cannot be written"
+        exec 7>>"$at_var/root.lock"
+        flock -w 30 7 || fail GP481 "a word of the roots is carried out there: call it again"
+    fi
+    [ -z "$i_seen" ] || [ "$i_seen" = "$(seen)" ] ||
+        fail GP481 "somebody else enrolled it or brought it a list of roles just now: call it again"
+}
+
 # stands: enrolled, half or none, in $stands.
 stands() {
     stands=none
@@ -89,6 +107,7 @@ look() {
     say now "$(date +%s)"
     stands
     say stands "$stands"
+    say seen "$(seen)"
     for key in names envs machine_id enrolled gopub socket; do
         of_host "$key"
         say "host.$key" "$said"

@@ -20,7 +20,9 @@ main() {
     enroll | unenroll) ;;
     *) fail GP481 "'$i_verb' is no verb of enrolment" ;;
     esac
-    exec 9>"$at_run/gopub-enroll.lock" || fail GP494 "$at_run cannot be written"
+    # nobody else may open it: whoever can holds it. And exec would end the program without a word
+    { (umask 077 && true >>"$at_run/gopub-enroll.lock"); } 2>/dev/null || fail GP494 "$at_run cannot be written"
+    exec 9>>"$at_run/gopub-enroll.lock"
     flock -n 9 || fail GP481 "another enrolment of this host runs"
     "do_$i_verb"
 }
