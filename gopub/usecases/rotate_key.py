@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from gopub.usecases.root_ground import Ground
 
 
+_DONE = ("had", "not enrolled")
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """The list that hosts believe now, and what became of it on each; ``keys`` are the controllers in it."""
@@ -69,20 +72,34 @@ async def rotate(ground: Ground, by: Signing, without: Sequence[str] = ()) -> Ch
             f"the key of orders signs route tables of {ground.tables}, too: edges would refuse those of the next",
             hint="change both by hand, tables in between: see the page of this code",
         )
-    marker = ground.private.with_name(f"{ground.private.name}.rotating")
     with _alone(ground.private):
-        holds = KeySigner.load(ground.private, passphrase=ground.passphrase).public
-        if not marker.exists():
-            _refuse_none(holds, load_roles(ground.roles).roles)
-            _write(marker, holds.fingerprint)
-        going = marker.read_text("ascii").strip()
-        if holds.fingerprint == going:
-            await _bring_next(ground, by, without)
-        _tidy(ground.private, ground.passphrase)
-        found = await _drop(ground, by, going)
-        insist(found.heard, "the old key is believed on these hosts until they have the list", without)
-        marker.unlink()
+        begun, list_before = _marker(ground).exists(), load_roles(ground.roles).roles
+        found = await _rotated(ground, by, without)
+        if begun and found.serial == list_before.serial and all(one.outcome in _DONE for one in found.heard):
+            # that one had come to its end by `roles` or `revoke`: the key that signs now is the one that is to go
+            found = await _rotated(ground, by, without)
         return found
+
+
+def _marker(ground: Ground) -> Path:
+    """Names the key that goes while a rotation is under way."""
+    return ground.private.with_name(f"{ground.private.name}.rotating")
+
+
+async def _rotated(ground: Ground, by: Signing, without: Sequence[str]) -> Changed:
+    marker = _marker(ground)
+    holds = KeySigner.load(ground.private, passphrase=ground.passphrase).public
+    if not marker.exists():
+        _refuse_none(holds, load_roles(ground.roles).roles)
+        _write(marker, holds.fingerprint)
+    going = marker.read_text("ascii").strip()
+    if holds.fingerprint == going:
+        await _bring_next(ground, by, without)
+    _tidy(ground.private, ground.passphrase)
+    found = await _drop(ground, by, going)
+    insist(found.heard, "the old key is believed on these hosts until they have the list", without)
+    marker.unlink()
+    return found
 
 
 async def revoke(ground: Ground, named: str, by: Signing, without: Sequence[str] = ()) -> Changed:

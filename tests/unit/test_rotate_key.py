@@ -136,6 +136,24 @@ async def test_interrupted_anywhere_it_goes_on_and_the_key_that_signs_is_always_
         assert not list((world.keys / "controller").glob("*.rotating"))
 
 
+async def test_a_rotation_that_was_finished_otherwise_is_no_part_of_the_next_one(tmp_path: Path) -> None:
+    """Who rotates a stolen key must not be told that it is done where it only went on with one of last year."""
+    for named in (False, True):
+        world = world_in(tmp_path / str(named))
+        first, world.fleet.dies = world.signs, 5
+        with pytest.raises(Killed):
+            await world.rotate()
+        world.fleet.dies, stolen = 10_000, world.signs
+        assert stolen != first
+        if named:
+            await rotate_key.revoke(world.ground, first, Signing((), None, UNTIL))
+        else:
+            await rotate_key.bring(world.ground)
+        await world.rotate()
+        assert world.signs != stolen
+        assert world.believed() == [{world.signs}, {world.signs}]
+
+
 async def test_killed_between_its_files_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     renamed, ended = Path.replace, False
     for dies in range(20):
