@@ -174,9 +174,17 @@ async def test_a_host_that_is_not_enrolled_has_no_roots(server: Server) -> None:
     server.instead = "echo sh: /usr/local/lib/gopub/order: not found >&2; exit 127"
     async with SshFleet() as fleet:
         assert await (await fleet.channel(server.host())).root("ask") is None
-        server.instead = "exit 0"
-        with pytest.raises(GopubError, match="GP416"):
-            await (await fleet.channel(server.host())).root("ask")
+        server.instead = "echo sudo: /usr/local/lib/gopub/order: Befehl nicht gefunden >&2; exit 1"
+        assert await (await fleet.channel(server.host())).root("ask") is None
+        for said in (
+            "",
+            "echo sudo: a password is required >&2; ",
+            "echo /usr/local/lib/gopub/order: 7: no space >&2; ",
+        ):
+            for code in (0, 1, 2):  # a key would be exchanged that such a host does not believe yet
+                server.instead = f"{said}exit {code}"
+                with pytest.raises(GopubError, match="GP416"):
+                    await (await fleet.channel(server.host())).root("ask")
 
 
 async def test_a_host_that_is_enrolled_meanwhile_is_known_with_the_next_connection(
