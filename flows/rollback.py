@@ -14,7 +14,13 @@ from tasks.telling import plainly
 @flow(name="rollback", version=__version__, retries=0, flow_run_name="rollback-{app}-{env}")
 @plainly
 async def rollback(
-    app: str, env: str, to: str = "", reason: str = "", actor: str = "", name: str = ""
+    app: str,
+    env: str,
+    to: str = "",
+    reason: str = "",
+    actor: str = "",
+    name: str = "",
+    below_floor: bool = False,
 ) -> dict[str, Json]:
     """Take the active rollout back or, where none is active, bring an older release back.
 
@@ -26,6 +32,9 @@ async def rollback(
         actor: Who asks; it stands in the journal. Empty: the user of the worker.
         name: Instead of actor: who asks, as typed into a form. It is kept as not verified; a login that the server
             knows counts instead.
+        below_floor: Though that version is older than what runs says may follow it. Say in reason who knows that it
+            reads the data.
     """
     who = await boxes.who_asks(name, actor)
-    return await boxes.ended(await boxes.take_back(app, env, to, reason, who), wanted=Outcome.ROLLED_BACK.value)
+    done = await boxes.take_back(app, env, to, reason, who, below_floor=below_floor)
+    return await boxes.ended(done, wanted=Outcome.ROLLED_BACK.value)

@@ -196,10 +196,14 @@ async def catching_up(app: str, env: str) -> AsyncIterator[None]:
 
 
 @box(name="take back", limit=None)
-async def take_back(app: str, env: str, to: str, reason: str, actor: str) -> dict[str, Json]:
+async def take_back(
+    app: str, env: str, to: str, reason: str, actor: str, *, below_floor: bool = False
+) -> dict[str, Json]:
     """Roll back at once; see gopub.usecases.rollback."""
     said = get_run_logger()
-    result = await rollback.take_back(app, env, to=to, reason=reason, actor=actor, tell=said.info, warn=said.warning)
+    result = await rollback.take_back(
+        app, env, to=to, reason=reason, actor=actor, below_floor=below_floor, tell=said.info, warn=said.warning
+    )
     await pages.back_page(result)
     return result
 

@@ -77,6 +77,9 @@ def rollback(
         ),
     ] = "",
     reason: ReasonOption = "",
+    below_floor: Annotated[
+        bool, typer.Option("--below-floor", help="Though it is older than what runs says may follow; with --reason.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Bring the release before, or --to one, back at once. Needs only hosts, edges and the rollback kit."""
@@ -86,7 +89,7 @@ def rollback(
     app, env = _which(app, env)
     try:
         with heeded(_not_now):
-            result = asyncio.run(take_back(app, env, to=to, reason=reason, tell=_tell))
+            result = asyncio.run(take_back(app, env, to=to, reason=reason, below_floor=below_floor, tell=_tell))
     except GopubError as error:
         if error.code == "GP716":
             insist_known(app, env)

@@ -15,6 +15,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.journal.enrolled import HostsEnrolled
+from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.stated import Stated
 from gopub.plan.model import Outcome, Plan
 
@@ -282,7 +283,7 @@ class EnvClosed:
 
     ``owed_edges`` did not take the rollout's last table; None: it put none, so what was owed before still is.
     ``owed_hosts`` could not be confirmed, and why; None: it touched none, as before. Of these nobody had reached the
-    ``unreached_hosts``.
+    ``unreached_hosts``. ``floor`` is the oldest version that may follow a release that was promoted.
     """
 
     rollout: str
@@ -294,6 +295,7 @@ class EnvClosed:
     owed_edges: tuple[str, ...] | None = None
     owed_hosts: Mapping[str, str] | None = None
     unreached_hosts: tuple[str, ...] = ()
+    floor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,47 +322,6 @@ class LogClassMarked:
     name: str
     reason: str = ""
     harmless: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeDue:
-    """People are to be told this: what of a rollout (``key``), and by which connection (``to``)."""
-
-    key: str
-    to: str
-    title: str
-    body: str
-    tone: str = "info"
-    about: str = ""
-    """What of `on`; empty in what was written before this was told. ``over``: that it does not hold any more."""
-    since: float = 0.0
-    over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeTried:
-    """It is about to be handed over; nobody else does so meanwhile."""
-
-    key: str
-    to: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeTaken:
-    """The service took it."""
-
-    key: str
-    to: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeLost:
-    """The service did not take it; it is tried again ``after`` so many seconds, 0 gives it up."""
-
-    key: str
-    to: str
-    why: str
-    after: float = 0.0
 
 
 Event: TypeAlias = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from gopub.journal import events as ev
+from gopub.journal import notices
 from gopub.journal.entry import Entry
 from gopub.journal.state import State
 from gopub.journal.tries import Tries
@@ -28,7 +28,7 @@ Name = tuple[str, str]
 class Letter:
     """One message to one connection."""
 
-    due: ev.NoticeDue
+    due: notices.NoticeDue
     at: float
     tries: int = 0
     ready: float = 0.0
@@ -59,9 +59,13 @@ def letters(entries: Iterable[Entry]) -> dict[Name, Letter]:
     found: dict[Name, Letter] = {}
     for entry in entries:
         match entry.event:
-            case ev.NoticeDue() as due:
+            case notices.NoticeDue() as due:
                 found.setdefault((due.key, due.to), Letter(due, entry.at))
-            case ev.NoticeTried(key=key, to=to) | ev.NoticeTaken(key=key, to=to) | ev.NoticeLost(key=key, to=to):
+            case (
+                notices.NoticeTried(key=key, to=to)
+                | notices.NoticeTaken(key=key, to=to)
+                | notices.NoticeLost(key=key, to=to)
+            ):
                 if known := found.get((key, to)):
                     found[key, to] = _after(known, entry)
             case _:
@@ -71,11 +75,11 @@ def letters(entries: Iterable[Entry]) -> dict[Name, Letter]:
 
 def _after(letter: Letter, entry: Entry) -> Letter:
     match entry.event:
-        case ev.NoticeTried():
+        case notices.NoticeTried():
             return replace(letter, tries=letter.tries + 1, ready=entry.at + CLAIM)
-        case ev.NoticeTaken():
+        case notices.NoticeTaken():
             return replace(letter, taken=True, why="")
-        case ev.NoticeLost(why=why, after=after):
+        case notices.NoticeLost(why=why, after=after):
             return replace(letter, why=why, given_up=after <= 0, ready=entry.at + after)
         case _:
             return letter
@@ -97,7 +101,7 @@ def _ready_at(letter: Letter, found: Mapping[Name, Letter]) -> float:
     return max(letter.ready, begun.ready) if begun and begun.open else letter.ready
 
 
-def ends(found: Mapping[Name, Letter], state: State, tries: Tries) -> list[ev.NoticeDue]:
+def ends(found: Mapping[Name, Letter], state: State, tries: Tries) -> list[notices.NoticeDue]:
     """What was told, or still may be, and does not hold any more; once for each."""
     return [
         replace(one.due, key=end_of(one.due.key), over=True)
@@ -122,7 +126,7 @@ def holds(about: str) -> bool:
     return about in _HOLDS
 
 
-def _over(due: ev.NoticeDue, state: State, tries: Tries) -> bool:
+def _over(due: notices.NoticeDue, state: State, tries: Tries) -> bool:
     if not holds(due.about):
         return False
     if state.closed:

@@ -303,7 +303,8 @@ class EnvState:
     """What an env runs and whether a rollout is active there: the fold of the env's own stream.
 
     ``owed_edges`` did not take the last table, ``owed_hosts`` could not be confirmed (and why) by ``owed_by``, the
-    last rollout that told of any. Of these hosts nobody had reached the ``unreached_hosts``.
+    last rollout that told of any. Of these hosts nobody had reached the ``unreached_hosts``. ``floor`` is the oldest
+    version that may follow the release that was promoted last: a way back changes no data.
     """
 
     active: str = ""
@@ -315,6 +316,7 @@ class EnvState:
     owed_hosts: Mapping[str, str] = field(default_factory=dict)
     unreached_hosts: frozenset[str] = frozenset()
     owed_by: str = ""
+    floor: str = ""
     version: int = 0
 
     @property
@@ -348,6 +350,7 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:
         in_a_row = 0
+        state = replace(state, floor=event.floor)
     if event.owed_edges is not None or event.owed_hosts is not None:
         edges = state.owed_edges if event.owed_edges is None else event.owed_edges
         hosts = state.owed_hosts if event.owed_hosts is None else event.owed_hosts

@@ -139,6 +139,9 @@ class Plan:
     tag: str | None = None
     """What the edges put into ``x-gray-tag`` of requests that get the canary."""
 
+    floor: str = ""
+    """The oldest version that may serve beside or after the release, where it says so."""
+
     @property
     def kept(self) -> tuple[str, ...]:
         """The hosts that stay on stable to the end, for the judge to compare with."""

@@ -108,6 +108,7 @@ def _frozen(
         windows=environment.rollout.window,
         notes=notes,
         keep_releases=environment.keep_releases,
+        floor=environment.compat.floor or "",
         binaries=tuple((target, of.binary.digest) for target, of in release.targets.items()),
         archives=tuple(
             (target, of.archive.digest, of.archive.size, of.binary.size) for target, of in release.targets.items()

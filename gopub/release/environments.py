@@ -14,6 +14,7 @@ from gopub.release.model import EnvironmentFiles
 from gopub.source.lfs import refuse_pointer
 from gopub.spec.admit import AdmitSpec
 from gopub.spec.budget import BudgetSpec, PromoteSpec
+from gopub.spec.compat import Compat
 from gopub.spec.models import Environment, ReleaseSpec
 
 LARGEST_TEMPLATE = 1 << 20
@@ -47,6 +48,10 @@ NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec(),
 """Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
 
 
+LATER: Mapping[str, object] = {"compat": Compat()}
+"""The same of an environment's own keys."""
+
+
 def effective(environment: Environment) -> dict[str, Json]:
     """The whole environment as JSON, defaults resolved; of score and warm-up only what the team wrote down.
 
@@ -66,6 +71,8 @@ def effective(environment: Environment) -> dict[str, Json]:
     }
     if environment.judge.shadow is not None:
         kept["shadow"] = environment.judge.shadow.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for name in [name for name, says_nothing in LATER.items() if getattr(environment, name) == says_nothing]:
+        del whole[name]
     return {**whole, "judge": {**kept, "score": declared}}
 
 

@@ -55,6 +55,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
         owed_edges=state.owed_edges if state.acks else None,
         owed_hosts=owed if state.touched else None,
         unreached_hosts=nobody_reached(state, env, owed) if state.touched else (),
+        floor=state.plan.floor if state.plan and outcome is Outcome.PROMOTED else "",
     )
     journal.append(
         env_stream(state.app, state.env), env.version, [event], actor=run.actor, trace=run.trace, seat=run.seat

@@ -18,10 +18,12 @@ from gopub.journal.seat import Seat
 from gopub.journal.state import EnvState
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
+from gopub.plan.floor import refusal_of_start
 from gopub.rollout.close import free_env
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.wish import Wish
+from gopub.spec.compat import Compat
 from gopub.wiring.ports import Ports
 
 MOST_IN_A_ROW = 3
@@ -60,11 +62,12 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
     Raises:
         LockedError: GP708 another rollout is active, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row, GP479 a host or an
-            edge holds an epoch that nobody counted to.
+            edge holds an epoch that nobody counted to, GP585, GP586 one version would not read what the other writes.
     """
     env = read_env_state(ports.journal, wish.app, wish.env)
     _check_free(ports.journal, env, wish)
     _check_allowed(env, wish)
+    refuse_below_floor(ports.environment.compat, env, wish)
     _check_epochs(facts, edge_epoch)
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
@@ -81,6 +84,18 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
         raise LockedError("GP708", f"another rollout of {wish.app} in {wish.env} began at this moment",
                           hint="see `gopub status`") from error  # fmt: skip
     return Run(ports, seat, rollout, actor=actor, trace=trace)
+
+
+def refuse_below_floor(compat: Compat, env: EnvState, wish: Wish) -> None:
+    """Refuse a release where it or the stable one is below the other's floor.
+
+    Raises:
+        RefusedError: GP585, GP586.
+    """
+    if error := refusal_of_start(
+        wish.version, compat, env.stable_version, env.floor, app=wish.app, env=wish.env
+    ):  # fmt: skip
+        raise error
 
 
 def resume(

@@ -11,6 +11,7 @@ class Wish:
 
     ``release`` is the version's id once its release was read; ``project`` the folder of gopub.yaml; ``by`` the person
     of people.yaml who asks, where that is looked for; ``automatic`` means that no person did (a webhook, a schedule).
+    ``below_floor`` is a person's approval of a way back to a version below the floor of what runs.
     ``rollout`` names one that is there already and is to be gone on with, ``run`` is the engine's run that drives.
     """
 
@@ -23,6 +24,7 @@ class Wish:
     actor: str = ""
     by: str = ""
     automatic: bool = False
+    below_floor: bool = False
     rollout: str = ""
     run: str = ""
     trace: str = ""

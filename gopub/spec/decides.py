@@ -54,6 +54,8 @@ DECIDES: Mapping[str, Decides] = {
     "switch": R,
     "config": R,
     "config_check": R,
+    "compat.floor": R,
+    "compat.below_floor": P,
     "health.http": R,
     "health.host": R,
     "health.accept": R,
@@ -152,8 +154,9 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
+    compat = release.compat.model_copy(update={"below_floor": project.compat.below_floor})
     places = {name: getattr(project, name) for name in ("inventory", "hosts", "require", "admit", "notify")}
-    return release.model_copy(update={**places, "traffic": traffic, "judge": judge}), overruled
+    return release.model_copy(update={**places, "traffic": traffic, "judge": judge, "compat": compat}), overruled
 
 
 def _shadow(release: ShadowSpec | None, project: ShadowSpec | None) -> ShadowSpec | None:

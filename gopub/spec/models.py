@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from gopub.spec.admit import AdmitSpec
 from gopub.spec.base import Model
 from gopub.spec.budget import BudgetSpec, PromoteSpec
+from gopub.spec.compat import Compat
 from gopub.spec.fields import (
     Chance,
     Fraction,
@@ -296,6 +297,8 @@ class Environment(Model):
     """Files rendered for each host."""
     config_check: tuple[Line, ...] = ()
     """A command that says whether the rendered files are good; the program's name first."""
+    compat: Compat = Compat()
+    """How it lives together with other versions."""
     health: HealthCheck = Field(examples=["http://127.0.0.1:8080/healthz"])
     """The health check."""
     max_unavailable: HostAmount = Amount(share=0.25)

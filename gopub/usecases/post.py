@@ -15,6 +15,7 @@ from dataclasses import replace
 from gopub.clock import Clock, SystemClock
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
+from gopub.journal import notices
 from gopub.journal.entry import Entry
 from gopub.journal.outbox import Letter, Name, begin_of, end_of, ends, holds, letters, opens_at, ready
 from gopub.journal.reading import whoami
@@ -207,7 +208,7 @@ class Post:
             mine[:] = [replace(one, tries=one.tries + 1) for one in its[:1]]
             ended = [one if one.due.over else there.get((end_of(one.due.key), to)) for one in mine]
             over[:] = [end.at for end in ended if end]
-            return [ev.NoticeTried(*one.name) for one in mine]
+            return [notices.NoticeTried(*one.name) for one in mine]
 
         self._write(attempt)
         return (mine[0], over[0] if over else None) if mine else None
@@ -235,10 +236,10 @@ class Post:
     async def _hand_over(self, letter: Letter, over: float | None, told: Told) -> bool:
         due = letter.due
         answer = await told.send(Message(due.title, due.body, Tone(due.tone), self._about(letter, over)))
-        end: ev.Event = ev.NoticeTaken(due.key, due.to)
+        end: ev.Event = notices.NoticeTaken(due.key, due.to)
         if not answer.taken:
             says = REDACTOR.clean(answer.says)
-            end = ev.NoticeLost(due.key, due.to, says, letter.pause)
+            end = notices.NoticeLost(due.key, due.to, says, letter.pause)
             again = f"tried again in {letter.pause:g}s" if letter.pause else "given up"
             say = _log.warning if letter.pause else _log.error
             say("%s: %s was not told of %s: %s; %s", self._rollout, due.to, due.key, says, again)
@@ -293,9 +294,9 @@ def _due(there: There, news: Sequence[News], told: Sequence[Told]) -> list[ev.Ev
     ]
 
 
-def _written(news: News, who: Told) -> ev.NoticeDue:
+def _written(news: News, who: Told) -> notices.NoticeDue:
     """In the reader's language, led by what they asked for."""
     about = tuple(one for one in news.about if one in who.on)
     made = message(replace(news, about=about), who.lang)
     title, body = REDACTOR.clean(made.title), REDACTOR.clean(made.body)
-    return ev.NoticeDue(news.key, who.name, title, body, made.tone.value, about[0], news.at)
+    return notices.NoticeDue(news.key, who.name, title, body, made.tone.value, about[0], news.at)

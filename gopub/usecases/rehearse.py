@@ -8,6 +8,7 @@ from gopub.canon import Json
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.admission import Admission
 from gopub.journal.reading import read_env_state
+from gopub.plan.floor import refusal_of_start
 from gopub.plan.model import Plan
 from gopub.plan.preflight import trouble
 from gopub.release.admitting import Considered, decide
@@ -62,8 +63,8 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
         GopubError: as :func:`considered_by`; GP720 a host does not answer; what the plan refuses.
     """
     project = await open_project(folder).naming_store(elsewhere)
-    quarantined = read_env_state(settings.journal(), app, env).quarantine
-    considered = await considered_by(project, app, env, version, quarantined=quarantined)
+    known = read_env_state(settings.journal(), app, env)
+    considered = await considered_by(project, app, env, version, quarantined=known.quarantine)
     if not considered.admission.accepted:
         return Rehearsal(considered, considered.admission)
     admitted = let_in(considered, project)
@@ -75,7 +76,9 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
             return Rehearsal(considered, admission)
         plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
         found = unstatable(admission.warnings, facts) if admission.warnings else unfit_here(project, considered)
-        return Rehearsal(considered, admission, plan, found or trouble(env, ports.environment, facts))
+        below = refusal_of_start(admitted.release.version, ports.environment.compat, known.stable_version, known.floor,
+                                 app=app, env=env)  # fmt: skip
+        return Rehearsal(considered, admission, plan, found or below or trouble(env, ports.environment, facts))
 
 
 def unfit_here(project: Project, considered: Considered) -> RefusedError | None:

@@ -24,9 +24,10 @@ from gopub.journal.kit import Kit, read_kit
 from gopub.journal.projects import known_project
 from gopub.journal.reading import DAMAGED, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
-from gopub.journal.state import State
+from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.store import Journal, open_journal
 from gopub.journal.streams import env_stream, stream_of
+from gopub.plan.floor import refusal_of_way_back
 from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.back import go_back
 from gopub.rollout.backwards import begin_backwards
@@ -74,6 +75,7 @@ async def take_back(
     to: str = "",
     reason: str = "",
     actor: str = "",
+    below_floor: bool = False,
     tell: Tell | None = None,
     warn: Tell | None = None,
 ) -> dict[str, Json]:
@@ -84,12 +86,14 @@ async def take_back(
 
     Raises:
         GopubError: GP716 no kit on this machine, GP725 nothing to go back to.
+        RefusedError: GP586 it is below the floor of what runs, and nobody approves that.
     """
     kit = read_kit(settings.kits_folder(), app, env, BACKENDS)
     fleet = open_fleet(kit.fleet, listed=False)  # no way back hangs on a file that only a rollout needs
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     tell, warn = _safely(tell), _safely(warn or tell)
-    wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami())
+    wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami(),
+                below_floor=below_floor and bool(reason))  # fmt: skip
     aloud = Aloud(tell, SystemClock())
     try:
         async with aloud.listening():
@@ -226,9 +230,26 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
     past = past_of(known, kit, facts)
     # What refuses comes first: a seat taken from a live driver and then left would leave its canary to nobody.
     back = way_back(kit, past, facts, wish.version, f"{app}-{env}-back-{new_token()[:6]}")
+    _refuse_below_floor(back, fold_env(known), kit, wish)
     run = _take_seat(ports, back.plan.rollout, epoch, wish, app=app, env=env)
     _lay_out(run, back, facts, wish.reason, active)
     return run
+
+
+def _refuse_below_floor(back: WayBack, env: EnvState, kit: Kit, wish: Wish) -> None:
+    """Going back changes no data: a version that cannot read them takes a person who knows better.
+
+    Where the journal knows of no release the kit's is what was promoted last, as far as anybody can tell.
+
+    Raises:
+        RefusedError: GP586.
+    """
+    wanted = back.plan.stable
+    if back.outcome is Outcome.MENDED or wanted is None or wish.below_floor:
+        return
+    floor, stable = (env.floor, env.stable_version) if env.stable else (kit.plan.floor, kit.plan.release.version)
+    if error := refusal_of_way_back(wanted.version, floor, stable, app=wish.app, env=wish.env):
+        raise error
 
 
 def _turn_around(ports: Ports, state: State, epoch: int, wish: Wish) -> Run:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gopub.journal import events as ev
+from gopub.journal import notices
 from gopub.journal.entry import Entry
 from gopub.journal.reading import asked
 from gopub.journal.streams import told_of
@@ -160,7 +161,7 @@ def test_who_looks_after_all_tells_it_once_whoever_looks_again(world: World, ear
     look(world)
     assert [one.title for one in ear.came] == ["hello 2 in lab: stuck"]
     assert "nobody has driven it since" in ear.came[0].body
-    assert isinstance(world.journal.read(told_of("r1"))[0].event, ev.NoticeDue)
+    assert isinstance(world.journal.read(told_of("r1"))[0].event, notices.NoticeDue)
 
 
 def test_after_many_drivers_it_is_taken_back_by_the_next_one_and_says_why(world: World):

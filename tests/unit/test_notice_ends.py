@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gopub.journal import events as ev
+from gopub.journal import notices
 from gopub.journal.entry import Entry
 from gopub.journal.outbox import CLAIM, Letter, Name, ends, letters, opens_at, ready
 from gopub.journal.state import State
@@ -28,8 +29,8 @@ BACK = ev.GoingBack(Outcome.ROLLED_BACK, 3, "x")
 CLOSED = ev.Closed(Outcome.PROMOTED, "")
 
 
-def due(key: str, about: str, to: str = "am") -> ev.NoticeDue:
-    return ev.NoticeDue(key, to, "t", "b", "info", about, 1.0)
+def due(key: str, about: str, to: str = "am") -> notices.NoticeDue:
+    return notices.NoticeDue(key, to, "t", "b", "info", about, 1.0)
 
 
 def at(*events: tuple[float, ev.Event]) -> dict[Name, Letter]:
@@ -49,10 +50,10 @@ def at(*events: tuple[float, ev.Event]) -> dict[Name, Letter]:
         (due("stuck/nobody/17", "stuck"), State(), Tries(place=18), True),
         (due("stuck/nobody/17", "stuck"), State(closed=CLOSED), Tries(place=17), True),
         (due("ended", "owed"), State(closed=CLOSED), Tries(), False),
-        (ev.NoticeDue("stuck/1", "am", "t", "b"), State(closed=CLOSED), Tries(), False),
+        (notices.NoticeDue("stuck/1", "am", "t", "b"), State(closed=CLOSED), Tries(), False),
     ],
 )
-def test_what_holds_is_over_once_it_does_not_any_more(told: ev.NoticeDue, state: State, tries: Tries, over: bool):
+def test_what_holds_is_over_once_it_does_not_any_more(told: notices.NoticeDue, state: State, tries: Tries, over: bool):
     found = ends(at((0.0, told)), state, tries)
     assert [(one.key, one.over, one.about) for one in found] == [(f"over/{told.key}", True, told.about)] * over
     again = at((0.0, told), *((1.0, one) for one in found))
@@ -61,12 +62,16 @@ def test_what_holds_is_over_once_it_does_not_any_more(told: ev.NoticeDue, state:
 
 def test_what_nobody_was_told_of_has_no_end_to_tell():
     told = due("stuck/1", "stuck")
-    lost = (ev.NoticeTried("stuck/1", "am"), ev.NoticeLost("stuck/1", "am", "503"))
+    lost = (notices.NoticeTried("stuck/1", "am"), notices.NoticeLost("stuck/1", "am", "503"))
     assert ends(at((0.0, told), *((1.0, one) for one in lost)), State(closed=CLOSED), Tries()) == []
 
 
 def test_an_end_overtakes_no_beginning_that_may_be_under_way():
-    told, tried, taken = due("stuck/1", "stuck"), ev.NoticeTried("stuck/1", "am"), ev.NoticeTaken("stuck/1", "am")
+    told, tried, taken = (
+        due("stuck/1", "stuck"),
+        notices.NoticeTried("stuck/1", "am"),
+        notices.NoticeTaken("stuck/1", "am"),
+    )
     (end,) = ends(at((0.0, told)), State(closed=CLOSED), Tries())
     under_way = at((0.0, told), (10.0, tried), (11.0, end))
     assert ready(under_way, 12.0) == []

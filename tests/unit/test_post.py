@@ -12,6 +12,7 @@ from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
 from gopub.journal import events as ev
+from gopub.journal import notices
 from gopub.journal.entry import Entry
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.outbox import CLAIM, PAUSES, letters, opens_at, ready
@@ -36,7 +37,7 @@ from tests.support.memory import EARS, Ear
 from tests.support.rollout_world import NEW, OLD, World, chart, drive, reach
 from tests.support.told_world import told_in_a_room
 
-DUE = ev.NoticeDue("ended", "room", "t", "b")
+DUE = notices.NoticeDue("ended", "room", "t", "b")
 
 
 def at(*events: tuple[float, ev.Event]) -> dict[tuple[str, str], object]:
@@ -44,18 +45,18 @@ def at(*events: tuple[float, ev.Event]) -> dict[tuple[str, str], object]:
 
 
 def test_an_attempt_is_nobody_elses_until_its_time_is_over():
-    found = at((0.0, DUE), (1.0, ev.NoticeTried("ended", "room")))
+    found = at((0.0, DUE), (1.0, notices.NoticeTried("ended", "room")))
     assert ready(found, 1.0 + CLAIM - 0.1) == []  # type: ignore[arg-type]
     assert len(ready(found, 1.0 + CLAIM)) == 1  # type: ignore[arg-type]
     assert opens_at(found) == 1.0 + CLAIM  # type: ignore[arg-type]
 
 
 def test_what_was_taken_or_given_up_is_closed_and_what_failed_is_tried_again_with_longer_pauses():
-    tried, taken = ev.NoticeTried("ended", "room"), ev.NoticeTaken("ended", "room")
+    tried, taken = notices.NoticeTried("ended", "room"), notices.NoticeTaken("ended", "room")
     assert opens_at(at((0.0, DUE), (1.0, tried), (2.0, taken))) is None  # type: ignore[arg-type]
-    lost = ev.NoticeLost("ended", "room", "503", PAUSES[0])
+    lost = notices.NoticeLost("ended", "room", "503", PAUSES[0])
     assert opens_at(at((0.0, DUE), (1.0, tried), (2.0, lost))) == 2.0 + PAUSES[0]  # type: ignore[arg-type]
-    assert opens_at(at((0.0, DUE), (1.0, tried), (2.0, ev.NoticeLost("ended", "room", "503")))) is None  # type: ignore[arg-type]
+    assert opens_at(at((0.0, DUE), (1.0, tried), (2.0, notices.NoticeLost("ended", "room", "503")))) is None  # type: ignore[arg-type]
     assert list(PAUSES) == sorted(PAUSES)
 
 
@@ -83,7 +84,7 @@ def test_an_end_is_told_once_whoever_looks_again(world: World, ear: Ear):
     asyncio.run(carry_all(world.journal, world.clock.now()))
     assert len(ear.came) == 1
     kinds = [type(entry.event) for entry in world.journal.read(told_of("r1"))]
-    assert kinds == [ev.NoticeDue, ev.NoticeTried, ev.NoticeTaken]
+    assert kinds == [notices.NoticeDue, notices.NoticeTried, notices.NoticeTaken]
 
 
 def test_several_who_look_at_once_tell_it_once(world: World, ear: Ear):
@@ -151,7 +152,7 @@ def test_a_plug_in_that_breaks_is_an_attempt_that_failed_and_others_are_told(wor
 def test_many_messages_go_out_one_after_the_other_in_their_order(world: World, ear: Ear):
     """Each is a process: a room that was away for a while must not bring the machine to its knees."""
     drive(world, "bad")
-    many = [ev.NoticeDue(f"stuck/{n}", "room", f"n{n}", "b") for n in range(30)]
+    many = [notices.NoticeDue(f"stuck/{n}", "room", f"n{n}", "b") for n in range(30)]
     world.journal.append(told_of("r1"), 0, many, actor="a")
     assert carry(world) is None
     assert [one.title for one in ear.came][:30] == [one.title for one in many]
@@ -161,7 +162,7 @@ def test_many_messages_go_out_one_after_the_other_in_their_order(world: World, e
 
 def test_who_does_not_take_one_is_not_asked_for_the_others_at_once(world: World, ear: Ear):
     drive(world, "bad")
-    world.journal.append(told_of("r1"), 0, [ev.NoticeDue("stuck/1", "room", "first", "b")], actor="a")
+    world.journal.append(told_of("r1"), 0, [notices.NoticeDue("stuck/1", "room", "first", "b")], actor="a")
     ear.says = "503"
     assert carry(world) == 0.0, "the second is still ready"
     assert [one.title for one in ear.came] == ["first"]

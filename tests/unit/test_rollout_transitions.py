@@ -17,6 +17,7 @@ from gopub.errors import GopubError
 from gopub.journal import drawing
 from gopub.journal import events as ev
 from gopub.journal.enrolled import HostsEnrolled
+from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.state import Action, State, _apply, advance, fold, next_action
 from gopub.journal.store import Journal, open_journal
 from gopub.journal.transitions import TABLE, Key, Phase, key_of, say_key
@@ -79,8 +80,8 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.QuarantineCleared: ev.QuarantineCleared("", ""),
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), HostsEnrolled: HostsEnrolled(("app1",), ""),
         ev.LogClassMarked: ev.LogClassMarked("template:x"),
-        ev.NoticeDue: ev.NoticeDue("ended", "room", "t", "b"), ev.NoticeTried: ev.NoticeTried("ended", "room"),
-        ev.NoticeTaken: ev.NoticeTaken("ended", "room"), ev.NoticeLost: ev.NoticeLost("ended", "room", "503", 10.0),
+        NoticeDue: NoticeDue("ended", "room", "t", "b"), NoticeTried: NoticeTried("ended", "room"),
+        NoticeTaken: NoticeTaken("ended", "room"), NoticeLost: NoticeLost("ended", "room", "503", 10.0),
     }  # fmt: skip
     return made[key]
 

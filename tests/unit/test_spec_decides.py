@@ -34,6 +34,7 @@ OF_RELEASE = """\
     service: {unit: release.service, args: [release], env: {A: release}, user: release}
     config: [{template: release.tmpl, to: release.yaml}]
     config_check: [release]
+    compat: {floor: 1.1.1, below_floor: allow}
     health: {http: "http://127.0.0.1:1001/release", host: release, accept: [411], within: 11s}
     max_unavailable: 11%
     max_load: 1.1
@@ -83,6 +84,7 @@ OF_PROJECT = (
     .replace("AGPL-*", "GPL-*")
     .replace("mode: warn", "mode: enforce")
     .replace("level: 1", "level: 2")
+    .replace("below_floor: allow", "below_floor: refuse")
 )
 ONE_VALUE = {"switch"}
 """Keys that have only one value today, so that nobody can differ in them."""
