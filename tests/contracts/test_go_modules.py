@@ -28,6 +28,11 @@ async def test_a_program_that_setup_builds_is_formatted(program: Path):
     assert (await run(["gofmt", "-l", "."], cwd=program)).text == ""
 
 
+def test_the_drain_of_the_example_is_the_module():
+    """The example is released from its folder alone, so it has a copy and no replacement."""
+    assert (ROOT / "examples/hello/drain/drain.go").read_bytes() == (ROOT / "go/drain/drain.go").read_bytes()
+
+
 GRAY, GRPC = ROOT / "go/gray", ROOT / "go/gray/graygrpc"
 LINKED = "{{with .Module}}{{.Path}}{{end}}"
 
@@ -40,6 +45,16 @@ async def test_a_module_takes_nothing_along(tmp_path: Path):
     assert linked - theirs == {"gopub.dev/gray", "gopub.dev/gray/graygrpc"}
     assert "google.golang.org/protobuf" in theirs, "control: modules that come along are seen"
     assert {GRAY, GRPC} <= set(MODULES)
+
+
+OURS = ("gopub.dev/", "golang.org/x/sys")
+RUN_BY = [path for path in MODULES if not path.is_relative_to(GRAY)]
+
+
+@pytest.mark.parametrize("module", RUN_BY, ids=lambda path: path.name)
+async def test_what_a_service_runs_by_links_golang_org_x_sys_at_most(module: Path):
+    linked = set((await go("list", "-deps", "-f", LINKED, "./...", at=module)).split())
+    assert linked and all(path.startswith(OURS) for path in linked)
 
 
 @pytest.mark.parametrize(("module", "sums"), [("gopub.dev/gray", False), ("gopub.dev/gray/graygrpc", True)])

@@ -1,0 +1,3 @@
+module gopub.dev/drain
+
+go 1.24
