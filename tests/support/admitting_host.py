@@ -13,7 +13,7 @@ from gopub.evidence.summary import Summary, sign_summary
 from gopub.fleet.orders import Verb
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
-PARTS = ("base", "order", "facts", "admission")
+PARTS = ("base", "order", "facts", "signed", "admission")
 SHELLS = (("dash",), ("busybox", "sh"))
 RELEASE, RENDER, ARCHIVE, BINARY = "1" * 64, "a" * 64, "2" * 64, "3" * 64
 FOLDER = f"{RELEASE[:12]}-{RENDER[:12]}"
@@ -149,9 +149,10 @@ class AdmittingHost:
         places = {"ETC": "etc/gopub", "KEPT": "var/lib/gopub", "RUN": "run"}
         unset = dict.fromkeys((f"o_admission_{name}" for name in NAMES), "")
         settings = {**unset, **settings, **{name: f"{self.root}/{place}" for name, place in places.items()}}
+        settings |= {"inbox": f"{self.root}/run/order", "beside": f"{self.root}/run/order."}
         told = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         done = subprocess.run(
-            (*self.shell, "-c", f"{text}\nuname() {{ echo x86_64; }}\n{told}{harness}"),
+            (*self.shell, "-c", f"{text}\nkernel_says() {{ machine=x86_64; }}\n{told}{harness}"),
             capture_output=True, text=True, check=False, cwd=self.root,
         )  # fmt: skip
         assert done.stderr == "", done.stderr

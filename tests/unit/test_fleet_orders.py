@@ -322,7 +322,7 @@ def test_the_reference_names_every_argument_that_the_program_takes() -> None:
 async def test_a_machine_has_go_s_name(machine: str, arch: str) -> None:
     """The byte order of MIPS is that of this machine's programs, which begin with the little end."""
     part = (files("gopub.fleet.program") / "facts.sh").read_text("utf-8")
-    done = await run(("sh", "-c", f"{part}\nuname() {{ echo {machine}; }}\narchitecture"))
+    done = await run(("sh", "-c", f"{part}\nkernel_says() {{ machine={machine}; }}\narchitecture; echo $machine"))
     assert done.text == arch
 
 

@@ -236,7 +236,7 @@ def test_a_verb_that_there_is_not(host: EnrolledHost, shell: str) -> None:
 
 def test_control_openssl_alone_holds_a_changed_order_off(host: EnrolledHost, shell: str) -> None:
     changed = head_of(host).replace(b"n=1\n", b"n=7\n", 1)
-    verify = 'openssl dgst -sha256 -verify "$ETC/keys/controller/$signer_key.pem" -signature "$work/sig" "$work/order"'
+    verify = 'openssl dgst -sha256 -verify "$1" -signature "$files.sig" "$files.text"'
     assert host.ask(changed, shell=shell, text=without(host.text(), verify)).n == 7
 
 
@@ -274,18 +274,19 @@ def test_who_sends_nothing_and_holds_the_line_is_hung_up_on(host: EnrolledHost, 
 
 def test_what_a_killed_order_left_goes_with_the_next_prune(host: EnrolledHost, shell: str) -> None:
     (host.folder / "run").mkdir()
-    for name in ("order.1", "order.2", "list.abc"):
+    for name in ("list.abc", "order.2.root"):
         (host.folder / "run" / name).mkdir()
         (host.folder / "run" / name / "in").write_text("x")
-    for name in ("order.1", "list.abc"):
+    (host.folder / "run/order.1.in").write_text("x")
+    for name in ("order.1.in", "list.abc"):
         os.utime(host.folder / "run" / name, (0, 0))
     assert host.obey(host.order(), shell=shell).ok
-    assert [path.name for path in (host.folder / "run").iterdir()] == ["order.2"], "one may be under way"
+    assert [path.name for path in (host.folder / "run").iterdir()] == ["order.2.root"], "one may be under way"
 
 
 def test_what_was_left_under_the_number_of_this_process_is_in_nobody_s_way(host: EnrolledHost, shell: str) -> None:
-    text = host.text().replace("work=$RUN/order.$$", "work=$RUN/order.7")
-    (host.folder / "run/order.7").mkdir(parents=True)
-    (host.folder / "run/order.7/sig").write_text("of before")
+    text = host.text().replace("inbox=$RUN/order.$$", "inbox=$RUN/order.7")
+    (host.folder / "run/order.7.root").mkdir(parents=True)
+    (host.folder / "run/order.7.in").write_text("of before")
     assert host.ask(signed_lines(host.order(), host.key, host.given(host.order())), shell=shell, text=text).ok
     assert list((host.folder / "run").iterdir()) == []

@@ -83,23 +83,16 @@ $o_admission_target'","serial":'$o_admission_serial',"timeVerified":"'$o_admissi
 '"}},"predicateType":"https://slsa.dev/verification_summary/v1","subject":[{"digest":{"sha256":"'$o_admission_release\
 '"},"name":"release.json"},{"digest":{"sha256":"'$o_admission_archive'"},"name":"archive"},{"digest":{"sha256":"'\
 $o_admission_binary'"},"name":"binary"}]}'
-    signature=$RUN/admission.$$ # root's folder: nobody else has a word in there
-    { true >"$signature"; } 2>/dev/null || fail_unkept GP448 "cannot write below $RUN"
-    base64 -d >"$signature" 2>/dev/null <<END &&
-$o_admission_signature
-END
-        printf 'DSSEv1 28 application/vnd.in-toto+json %d %s' ${#statement} "$statement" |
-        openssl dgst -sha256 -verify "$ETC/keys/admission/$o_admission_key.pem" -signature "$signature" >/dev/null 2>&1
-    verified=$?
-    rm -f "$signature"
-    return "$verified"
+    is_signed "$ETC/keys/admission/$o_admission_key.pem" "$o_admission_signature" %s \
+        "DSSEv1 28 application/vnd.in-toto+json ${#statement} $statement"
 }
 
 # admission_fits: whether it is about what the order would do, on a machine such as this one.
 admission_fits() {
     about app "$o_admission_app" "$o_app"
     about environment "$o_admission_env" "$o_env"
-    about target "$o_admission_target" "linux/$(architecture)"
+    architecture
+    about target "$o_admission_target" "linux/$machine"
     about release "$o_admission_release" "$o_release"
     about binary "$o_admission_binary" "$o_digest_binary"
     [ "$o_verb" != stage ] || about archive "$o_admission_archive" "$o_digest_archive"
@@ -139,8 +132,17 @@ note_admitted() {
 key=$2
 floor=$3
 by=$4"
-    [ "$noted" != "$(cat "$KEPT/admitted/$o_app.$o_env" 2>/dev/null)" ] || return 0
+    ! says "$KEPT/admitted/$o_app.$o_env" "$noted" || return 0
     { [ -d "$KEPT/admitted" ] || mkdir -m 700 "$KEPT/admitted"; } && durable "$KEPT/admitted/$o_app.$o_env" "$noted"
+}
+
+# says FILE TEXT: whether that is what the file holds, lines and no more.
+says() {
+    found=
+    { while IFS= read -r line; do found="$found$line
+"; done <"$1"; } 2>/dev/null
+    [ "$found" = "$2
+" ]
 }
 
 # note_ran: what the admission lets in may be gone back to. Folders that are gone are forgotten.

@@ -19,6 +19,7 @@ accepted=    # not empty once the fence let the order in: from then on its recor
 changed=false
 values=
 work=        # a folder that is gone when the order ends, however it ends
+inbox=       # how files begin that are gone as well: what came in
 
 # value NAME TEXT: adds a value to the record; TEXT is cleaned of anything that could end a line.
 value() {
@@ -32,7 +33,7 @@ value() {
 
 # finish OK CODE MESSAGE: writes the record and ends the program.
 finish() {
-    [ -z "$work" ] || rm -rf "$work" # before the record: on a full disk it makes the room for it
+    [ -z "$work$inbox" ] || rm -rf ${work:+"$work"} ${inbox:+"$inbox".*} # before the record: on a full disk it makes the room for it
     message=$3
     case $message in *[![:print:]]*) message=$(printf '%s' "$3" | tr -c '[:print:]' ' ') ;; esac
     [ ${#message} -le 600 ] || message=$(printf '%s' "$message" | cut -c 1-600)

@@ -74,9 +74,9 @@ listening() {
     ports=${ports%,}
 }
 
-# architecture: the machine's by Go's name. MIPS kernels do not say in which order their bytes are, programs do.
+# architecture: the machine's by Go's name, in $machine. MIPS kernels do not say in which order their bytes are, programs do.
 architecture() {
-    machine=$(uname -m)
+    kernel_says
     case $machine in
     x86_64) machine=amd64 ;;
     aarch64) machine=arm64 ;;
@@ -85,14 +85,22 @@ architecture() {
     loongarch64) machine=loong64 ;;
     mips | mips64) [ "$(od -An -tu1 -j5 -N1 /bin/sh | tr -d ' ')" = 2 ] || machine=${machine}le ;;
     esac # the others have one name: riscv64, ppc64le, ppc64, s390x
-    printf %s "$machine"
+}
+
+# kernel_says: its name of the machine, in $machine, as uname does: to a process that was told to be of 32 bits it says
+# another one (setarch). Newer kernels say it in a file, which costs no process.
+kernel_says() {
+    machine='' personality=''
+    { read -r personality </proc/self/personality && read -r machine </proc/sys/kernel/arch; } 2>/dev/null || :
+    case $personality.$machine in *00.?*) ;; *) machine=$(uname -m) ;; esac
 }
 
 do_facts() {
     value machine_id "$(cat /etc/machine-id)"
     value boot_id "$(cat /proc/sys/kernel/random/boot_id)"
     value hostname "$(cat /proc/sys/kernel/hostname)"
-    value arch "$(architecture)"
+    architecture
+    value arch "$machine"
     read_current
     value kernel "$(uname -r)"
     free_space

@@ -32,6 +32,9 @@ main() {
     esac
 }
 
+# piece SIZE: the next bytes of the payload.
+piece() { take "$1"; }
+
 # read_state: what this host holds; nobody signs here, so all of it counts.
 read_state() { load_state; }
 

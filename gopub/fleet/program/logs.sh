@@ -106,6 +106,7 @@ answer() {
     value exit "$?"
     value out "$(stat -L -c %s /proc/self/fd/4)"
     value err "$(stat -L -c %s /proc/self/fd/6)"
+    [ -z "$inbox" ] || leave_inbox
     (work='' && finish true '' '')
     cat <&4 && cat <&6
     exit

@@ -11,23 +11,16 @@ pinned_main() {
     gopub-root=1\ *) do_root ;;
     esac
     verify_order
-    read_signed "$work/order"
+    read_signed "$signed"
     for_this_host
     case $verb in
-    stage | table-put) # with a payload: what take_in took of it, then what still comes
-        exec 8<"$work/in"
-        leave_inbox
-        rest $((${#first} + 1 + ${#head_text} + 1)) | carry_out 8<&-
-        exit
+    stage | table-put) # with a payload, which begins there in what was taken in
+        at=$((${#first} + 1 + ${#head_text} + 3))
+        carry_out
         ;;
     esac
     leave_inbox
     carry_out </dev/null
-}
-
-leave_inbox() {
-    rm -rf "$work"
-    work=
 }
 
 carry_out() {
@@ -134,15 +127,24 @@ tell_facts() {
 write_job() {
     # shellcheck disable=SC2016 # that shell expands them, and these are its own words
     sed '$d' "$PROGRAM" >"$file.sh" && printf '%s\n' 'pinned_job "$2" "$3"' >>"$file.sh" &&
-        printf 'signer=%s\n%s' "$signer_key" "$head_text" >"$file.order"
+        printf 'signer=%s\n%s\nend=1\n' "$signer_key" "$head_text" >"$file.order"
 }
 
 # pinned_job ORDER ANSWER: what such a job does.
 pinned_job() {
     exec >"$2"
-    IFS= read -r signer_key <"$1"
+    beside=${1%order} # as_job takes it away with the order
+    signed=$(cat "$1")
+    case $signed in
+    *"
+end=1") ;;
+    *) fail GP462 "the order ends before its end" ;;
+    esac
+    signed=${signed%?end=1}
+    signer_key=${signed%%"
+"*}
     signer_key=${signer_key#*=}
-    read_signed "$1"
+    read_signed "$signed"
     enrolled
     believed "$signer_key" || fail GP461 "key $signer_key signed the order; this host believes it no controller"
     for_this_host

@@ -21,6 +21,8 @@ refusal="GP473" # the code of the verb at hand
 refuse() { fail "$refusal" "$1"; }
 
 do_root() {
+    work=$inbox.root
+    { rm -rf "$work" && mkdir -m 700 "$work"; } || fail GP448 "cannot write below $RUN"
     [ ${#first} -le 80 ] || refuse "its first line is not: gopub-root=1 VERB SIZE" # a shell is slow with long ones
     o_verb=${first#* } told=${first##* } o_host=${e_names%% *}
     o_verb=${o_verb%% *}
@@ -45,10 +47,10 @@ do_root() {
 
 # take_rest: the bytes that the first line tells of in $work/word; they have as long to come as the first ones had.
 take_rest() {
-    size "$work/in"
+    size "$inbox.in"
     missing=$((told - size + ${#first} + 1))
     {
-        tail -c "+$((${#first} + 2))" "$work/in"
+        tail -c "+$((${#first} + 2))" "$inbox.in"
         [ "$missing" -le 0 ] || timeout "$PATIENCE" head -c "$missing"
     } | head -c "$told" >"$work/word"
 }
@@ -274,7 +276,7 @@ settle_list() {
 
 finish_list() {
     refusal="GP477"
-    [ -n "$work" ] || work=$(umask 077 && mktemp -d "$RUN/list.XXXXXX") || unwritten "$RUN"
+    work=$(umask 077 && mktemp -d "$RUN/list.XXXXXX") || unwritten "$RUN"
     read_list "$ETC/roles.next"
     know
     if [ "$l_serial" -lt "$k_serial" ]; then # somebody enrolled the host anew since, with a later one
@@ -282,6 +284,8 @@ finish_list() {
     else
         lay_list
     fi || fail GP477 "the list of roles in $ETC/roles.next is half laid, and cannot be finished: see its disk"
+    rm -rf "$work"
+    work=
 }
 
 root_upgrade() {

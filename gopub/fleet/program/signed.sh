@@ -22,7 +22,9 @@ NONCES=6          # that are kept of an instance, and as many for orders without
 releases=$ETC # where room is looked for, until an order names an instance
 first=       # the first line that came
 signer_key=  # the fingerprint of the key that signed the order
+signed=      # what was signed: DOMAIN, and the lines of the order
 head_text=   # the lines of the order, for the job that carries it out
+beside=      # how files begin that are gone with the order
 o_nonce='' o_journal=''
 o_admission_key='' o_admission_app='' o_admission_env='' o_admission_target='' o_admission_release=''
 o_admission_archive='' o_admission_binary='' o_admission_policy='' o_admission_serial='' o_admission_verified=''
@@ -31,22 +33,33 @@ o_admission_expires='' o_admission_level='' o_admission_verifier='' o_admission_
 # take_in: the first bytes of standard input in a file of root's, its first line in $first.
 take_in() {
     [ -d "$RUN" ] || mkdir -m 700 "$RUN"
-    work=$RUN/order.$$ # nobody but root makes one there; what a process of that number left is nothing any more
-    mkdir -m 700 "$work" 2>/dev/null || { rm -rf "$work" && mkdir -m 700 "$work"; } || fail GP448 "cannot write below $RUN"
-    timeout "$PATIENCE" head -c "$MOST_HEAD" >"$work/in" || {
+    inbox=$RUN/order.$$ # nobody but root makes one there; what a process of that number left is nothing any more
+    beside=$inbox.
+    { true >"$inbox.in"; } 2>/dev/null || fail GP448 "cannot write below $RUN"
+    timeout "$PATIENCE" head -c "$MOST_HEAD" >"$inbox.in" || {
         [ $? -ne 124 ] || fail GP462 "neither $MOST_HEAD bytes nor an end came within ${PATIENCE}s"
         fail GP448 "cannot write below $RUN"
     }
-    IFS= read -r first <"$work/in"
+    IFS= read -r first <"$inbox.in"
 }
 
-# rest FROM: what standard input still holds from that byte on (the first is 1); what take_in took is on descriptor 8.
-rest() {
-    tail -c "+$1" <&8
-    exec cat
+leave_inbox() {
+    rm -rf "$inbox".*
+    inbox=
 }
 
-# verify_order: the order's own lines in $work/order, as they were signed; ends here if nobody believed signed them.
+# piece SIZE: the next bytes of the payload: of what take_in took the byte $at is the next one, and they may be fewer; then
+# those that still come.
+piece() {
+    size "$inbox.in"
+    [ "$at" -le "$size" ] || {
+        take "$1"
+        return
+    }
+    tail -c "+$at" "$inbox.in" | head -c "$1" && at=$((at + $1))
+}
+
+# verify_order: what was signed, in $signed; ends here if nobody believed signed it.
 verify_order() {
     case $first in
     gopub-sig=1\ *) ;;
@@ -58,20 +71,55 @@ verify_order() {
     [ "$first" = "gopub-sig=1 $signer_key $signature" ] && is_fingerprint "$signer_key" ||
         fail GP462 "the line of the signature is not: gopub-sig=1 KEYID BASE64"
     believed "$signer_key" || fail GP461 "key $signer_key signed the order; this host believes it no controller"
-    sed -n -e '/[[:cntrl:]]/q5' -e "1s/.*/$DOMAIN/" -e p -e '/^$/q7' "$work/in" >"$work/order"
+    signed=$(sed -n -e '/[[:cntrl:]]/q5' -e "1s/.*/$DOMAIN/" -e p -e '/^$/q7' "$inbox.in")
     case $? in
     7) ;;
     5) fail GP462 "the order has a control character" ;;
     *) fail GP462 "the order has no empty line within $MOST_HEAD bytes: it was cut, or is none" ;;
     esac
     command -v openssl >/dev/null || fail GP478 "this host has no program 'openssl'"
-    base64 -d >"$work/sig" 2>/dev/null <<END || fail GP462 "the signature is not written in Base64"
-$signature
-END
-    openssl dgst -sha256 -verify "$ETC/keys/controller/$signer_key.pem" -signature "$work/sig" "$work/order" >/dev/null 2>&1 || {
+    is_signed "$ETC/keys/controller/$signer_key.pem" "$signature" '%s\n\n' "$signed" || {
+        [ -n "$decoded" ] || fail GP462 "the signature is not written in Base64"
         believed "$signer_key" || fail GP461 "key $signer_key signed the order, and was just revoked"
         fail GP462 "the signature does not fit the order: key $signer_key did not sign these lines"
     }
+}
+
+# is_signed KEYFILE BASE64 FORMAT TEXT: whether openssl finds that signature true over the text, written so; $decoded is
+# empty where it is no Base64. What is parsed must be that same text.
+is_signed() {
+    decoded='' files=$beside${1##*/}
+    # shellcheck disable=SC2059 # it is one of ours
+    { printf "$3" "$4" >"$files.text"; } 2>/dev/null || unwritten "$files"
+    decode "$2" || return 1
+    decoded=1
+    # shellcheck disable=SC2059
+    { printf "$octal" >"$files.sig"; } 2>/dev/null || unwritten "$files"
+    openssl dgst -sha256 -verify "$1" -signature "$files.sig" "$files.text" >/dev/null 2>&1
+}
+
+BASE64=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
+
+# decode TEXT: a signature's Base64 as printf writes it, in $octal; false where it is none. Each order has one or two, and
+# a program for that costs three times as much.
+decode() {
+    octal='' padded=
+    case $1 in '' | *[!A-Za-z0-9+/=]* | *=[!=]* | *===) return 1 ;; esac
+    [ ${#1} -le 160 ] && [ $((${#1} % 4)) -eq 0 ] || return 1
+    left=${1%%=*}
+    while [ $((${#left} % 4)) -ne 0 ]; do left=${left}A padded="????$padded"; done
+    while [ -n "$left" ]; do
+        a=${left%"${left#?}"} left=${left#?}
+        b=${left%"${left#?}"} left=${left#?}
+        c=${left%"${left#?}"} left=${left#?}
+        d=${left%"${left#?}"} left=${left#?}
+        a=${BASE64%%"$a"*} b=${BASE64%%"$b"*} c=${BASE64%%"$c"*} d=${BASE64%%"$d"*}
+        n=$((${#a} << 18 | ${#b} << 12 | ${#c} << 6 | ${#d}))
+        octal=$octal\\$((n >> 22 & 3))$((n >> 19 & 7))$((n >> 16 & 7))
+        octal=$octal\\$((n >> 14 & 3))$((n >> 11 & 7))$((n >> 8 & 7))\\$((n >> 6 & 3))$((n >> 3 & 7))$((n & 7))
+    done
+    # shellcheck disable=SC2295 # a pattern is wanted
+    octal=${octal%$padded}
 }
 
 is_fingerprint() { is_hex "$1" && [ ${#1} -eq 64 ]; }
@@ -79,22 +127,18 @@ is_fingerprint() { is_hex "$1" && [ ${#1} -eq 64 ]; }
 # believed KEY: whether the list of roles names that key for orders.
 believed() { is_fingerprint "$1" && [ -f "$ETC/keys/controller/$1.pem" ]; }
 
-# read_signed FILE: parses what was verified; its first line is no line of the order.
+# read_signed TEXT: parses what was verified; its first line is no line of the order.
 read_signed() {
-    whole=
-    {
-        IFS= read -r line
-        while IFS= read -r line; do
-            head_text="$head_text$line
-"
-            [ -n "$line" ] || {
-                whole=1
-                break
-            }
-            take_signed "$line"
-        done
-    } <"$1"
-    [ -n "$whole" ] || fail GP462 "the order ends before its empty line"
+    head_text=${1#*"
+"}
+    set -f
+    IFS='
+'
+    # shellcheck disable=SC2086 # lines are wanted
+    set -- $head_text
+    unset IFS
+    set +f
+    for line; do take_signed "$line"; done
     [ "$o_gopub" = 2 ] || fail GP430 "orders of format '$o_gopub' are not understood here, only 2"
     case $o_epoch in
     '' | *[!0-9]* | 0?*) ;;

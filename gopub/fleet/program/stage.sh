@@ -8,6 +8,8 @@
 RESERVE=16777216          # bytes that must stay free
 MOST_UNPACKED=2147483648  # bytes that files may have of which the order does not say it
 HEADERS=65536             # bytes of the archive's tar beside the binary: headers, folders, the filled-up end
+PIECE=1048576             # bytes of a payload
+STILL=50                  # seconds for them to come: less than others wait for the lock
 
 do_stage() {
     [ -n "$o_release" ] && [ -n "$o_render" ] && [ -n "$o_digest_binary" ] ||
@@ -66,15 +68,28 @@ take_archive() {
     unpack "$work/archive" "the archive" '' "$o_arg_binary_size" "$HEADERS"
 }
 
-# receive FILE SIZE DIGEST WORDS: the next SIZE bytes of standard input; fewer mean that the connection ended.
+# receive FILE SIZE DIGEST WORDS: the next SIZE bytes of the payload; fewer mean that the connection ended. One that is
+# neither sent nor ended (its driver is cut off) would hold the lock: it has $STILL seconds for each $PIECE bytes.
 receive() {
-    head -c "$2" >"$1" || unwritten "$1"
+    came=0
+    { true >"$1"; } 2>/dev/null || unwritten "$1" # a redirection that fails would end the program without a word
+    while [ "$came" -lt "$2" ]; do
+        piece $(($2 - came < PIECE ? $2 - came : PIECE)) >>"$1" || {
+            [ $? -ne 124 ] || fail_unkept GP424 "the payload stood still: of $2 bytes $came came, and in ${STILL}s no $PIECE more"
+            unwritten "$1"
+        }
+        size "$1"
+        [ "$size" -gt "$came" ] || break
+        came=$size
+    done
+    [ "$came" -eq "$2" ] || fail_unkept GP424 "the payload ended after $came of $2 bytes"
     digest "$1"
-    [ "$digest" != "$3" ] || return 0
-    size "$1"
-    [ "$size" -eq "$2" ] || fail_unkept GP424 "the payload ended after $size of $2 bytes"
-    wrong_digest "$4" "$3"
+    [ "$digest" = "$3" ] || wrong_digest "$4" "$3"
 }
+
+# take SIZE: so many bytes of standard input, or all until it ends; false (124) where neither came in time. It has no part
+# in the lock, which must end with this process.
+take() { timeout "$STILL" head -c "$1" 9>&-; }
 
 # download FILE: curl reads the URL from its standard input, for a command line is seen by everybody.
 download() {

@@ -10,21 +10,15 @@ MOST_TABLE=1048576 # bytes: what an edge takes (client_max_body_size)
 
 do_table_get() {
     is_get "$o_arg_path" || fail GP473 "no edge is asked for '$o_arg_path' here"
-    ask_edge GET ''
+    ask_edge GET /dev/null
 }
 
 do_table_put() {
     is_put "$o_arg_path" || fail GP473 "nothing is put to an edge at '$o_arg_path' here"
     [ "$o_arg_files_size" -gt 0 ] && [ "$o_arg_files_size" -le "$MOST_TABLE" ] ||
         fail GP430 "a table has 1 to $MOST_TABLE bytes, the order says $o_arg_files_size"
-    body=$(head -c "$o_arg_files_size" && echo .) # else line ends at its end would be lost
-    body=${body%.}
-    size=$(printf %s "$body" | wc -c)
-    [ "$size" -eq "$o_arg_files_size" ] || fail_unkept GP424 "the table ended after $size of $o_arg_files_size bytes"
-    digest=$(printf %s "$body" | sha256sum)
-    digest=${digest%% *}
-    [ "$digest" = "$o_digest_files" ] || wrong_digest "the table" "$o_digest_files"
-    ask_edge PUT "$body"
+    receive "$inbox.table" "$o_arg_files_size" "$o_digest_files" "the table"
+    ask_edge PUT "$inbox.table"
 }
 
 # What gopub uses of the control API; the rest stays with whoever is root on the edge.
@@ -62,7 +56,7 @@ edge_socket() {
     esac
 }
 
-# ask_edge METHOD BODY: as gopub asks an edge that is not enrolled.
+# ask_edge METHOD FILE: as gopub asks an edge that is not enrolled.
 ask_edge() {
     case $o_arg_signature in *[!A-Za-z0-9+/=:]*) fail GP430 "the table's signature has a character that none has" ;; esac
     in_bounds || fail GP430 "an edge is given 1 to $LONGEST seconds"
@@ -72,9 +66,9 @@ ask_edge() {
 }
 
 curl_edge() {
-    body=$2
+    file=$2
     set -- --disable --silent --show-error --max-time "$o_arg_within" --unix-socket "$socket" --request "$1" \
         --header Expect: --header 'Content-Type: application/json' --path-as-is --globoff
     [ -z "$o_arg_signature" ] || set -- "$@" --header "X-Gopub-Signature: $o_arg_signature"
-    printf %s "$body" | curl "$@" --data-binary @- --write-out '\n%{http_code}' "http://edge$o_arg_path"
+    curl "$@" --data-binary "@$file" --write-out '\n%{http_code}' "http://edge$o_arg_path"
 }
