@@ -74,6 +74,10 @@ class HostFacts:
     unit: UnitFacts = field(default_factory=UnitFacts)
     standing: Standing = field(default_factory=Standing)
     enrolled: Enrolment | None = None
+    mode: str = ""
+    """How what runs was switched to (``gopub.fleet.modes``); empty where a host does not tell."""
+    unit_raw: str = ""
+    """SHA-256 of the unit in the folder of what runs, as it was rendered."""
 
     @property
     def seen(self) -> int:
@@ -138,6 +142,8 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         unit=_unit(said),
         standing=Standing.parse(said),
         enrolled=Enrolment.parse(said),
+        mode=said.get("mode", ""),
+        unit_raw=said.get("unit_raw", ""),
     )
 
 

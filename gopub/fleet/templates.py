@@ -17,6 +17,7 @@ from typing import Any
 
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
+from gopub.fleet.modes import MODES
 from gopub.fleet.unit import Service, control_character, default_unit, refuse_control
 from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 from gopub.sandbox import Encrypted, TemplateFault, fill
@@ -75,9 +76,10 @@ def render_release(
     ``args``, ``env`` and a team's own unit are templates, too; what a variable puts into them is one line.
 
     Raises:
-        SpecError: as :func:`render`, and GP409 for a value that would break out of its line of the unit.
+        SpecError: as :func:`render`, GP409 for a value that would break out of its line of the unit, and GP531 where
+            a team's own unit does not have what the mode of switching needs.
     """
-    name = f"{service.instance}.service"
+    name = service.unit
     if unit is None:
         filled = replace(
             service,
@@ -87,7 +89,21 @@ def render_release(
         text = default_unit(filled).encode()
     else:
         text = _text(name, unit, variables, one_line=True)
-    return Rendered.of({**render(templates, variables).files, name: text})
+    beside = {file: content.encode() for file, content in MODES[service.mode].files(service).items()}
+    units = {
+        **beside,
+        **{file: _text(file, templates[file], variables, one_line=True) for file in beside if file in templates},
+    }
+    plain = {path: source for path, source in templates.items() if path not in beside}
+    whole = Rendered.of({**render(plain, variables).files, **units, name: text})
+    _check_units(service, {file: whole.files[file].decode() for file in (*beside, name)})
+    return whole
+
+
+def _check_units(service: Service, units: Mapping[str, str]) -> None:
+    for lack in MODES[service.mode].lacks(service, units):
+        hint = f"`switch: {service.mode}` needs it: see docs/concepts/switching.md"
+        raise SpecError("GP531", lack, hint=hint, where=Where(lack.partition(" ")[0]))
 
 
 def check_path(path: str) -> str:

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
 from gopub.errors import SpecError
+from gopub.fleet.modes import MODES, Service
 
 STOP_MARGIN = 10.0  # seconds that a service gets beyond its drain before systemd kills it
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What a unit says of a service; ``drain`` is how long it may take to end, in seconds.
-
-    Without ``user`` the service runs as a user that exists only while it runs (``DynamicUser``); its files are
-    then readable by every user of the host. With ``user``, only that user's group can read them.
-    """
-
-    instance: str
-    app: str
-    args: Sequence[str] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    user: str | None = None
-    drain: float = 20.0
 
 
 def default_unit(service: Service) -> str:
@@ -35,15 +17,18 @@ def default_unit(service: Service) -> str:
     current = f"/opt/{service.instance}/current"
     command = " ".join((f"{current}/bin/{service.app}", *(_word(word) for word in service.args)))
     variables = "".join(f"Environment={_quoted(f'{name}={text}', name)}\n" for name, text in service.env.items())
+    mode = MODES[service.mode]
+    also = "".join(f"{line}\n" for line in mode.unit_lines(service))
+    kind = "\n".join(mode.service_lines(service))
     return f"""\
 [Unit]
 Description={service.app} as {service.instance}, released by gopub
-After=network.target
+{also}After=network.target
 StartLimitIntervalSec=30
 StartLimitBurst=5
 
 [Service]
-Type=exec
+{kind}
 {f"User={service.user}" if service.user else "DynamicUser=yes"}
 SyslogIdentifier={service.instance}
 WorkingDirectory={current}
@@ -93,6 +78,9 @@ def control_character(what: str, text: str) -> SpecError:
         f"{what} has a control character: {text[:60]!r}",
         hint="values in a unit are single lines; put longer ones into a config file",
     )
+
+
+__all__ = ["Service", "control_character", "default_unit", "refuse_control", "stop_seconds"]
 
 
 def _word(text: str) -> str:

@@ -47,6 +47,7 @@ async def cargo_for(run: Run, name: str) -> Cargo:
         "binary_size": str(files.binary.size),
         **({"user": run.ports.environment.service.user} if run.ports.environment.service.user else {}),
         **({"url": url} if url else {}),
+        **({"mode": mode} if (mode := run.ports.environment.switch) != "restart" else {}),
         **{f"check.{n}": word for n, word in enumerate(run.ports.environment.config_check)},
     }
     digests = {"archive": files.archive.digest, "binary": files.binary.digest, "files": sha256(packed)}
@@ -70,8 +71,16 @@ def render_for(release: Release, env: str, environment: Environment, host: Host)
         env=told.env,
         user=told.user,
         drain=environment.traffic.drain if environment.traffic else 20.0,
+        mode=environment.switch,
+        ports=ports_of(environment),
     )
     return render_release(files.templates, files.unit, service, variables_of(release, env, environment, host))
+
+
+def ports_of(environment: Environment) -> tuple[int, ...]:
+    """The ports on which the service listens: that of the traffic first, then that of the health check."""
+    traffic = (environment.traffic.port,) if environment.traffic else ()
+    return tuple(dict.fromkeys((*traffic, environment.health.port)))
 
 
 def variables_of(release: Release, env: str, environment: Environment, host: Host) -> dict[str, Json]:

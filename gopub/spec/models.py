@@ -291,7 +291,7 @@ class Environment(Model):
     """Whose releases may enter."""
     service: ServiceSpec = ServiceSpec()
     """The unit."""
-    switch: Literal["restart"] = "restart"
+    switch: Literal["restart", "socket"] = "restart"
     """How the new release takes over."""
     config: tuple[ConfigFile, ...] = ()
     """Files rendered for each host."""

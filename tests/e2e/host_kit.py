@@ -135,9 +135,13 @@ class Site:
         unit = service.pop("unit", None)
         told = {"ADDR": f":{self.port}", **(env or {})}
         rendered = render_release(
-            templates, unit, Service(instance=self.instance, app=APP, env=told, **{"drain": 5, **service}), {}
+            templates,
+            unit,
+            Service(instance=self.instance, app=APP, env=told, **{"drain": 5, "ports": (self.port,), **service}),
+            {},
         )
         files, archive = rendered.payload(), tar_gz([(entry(f"bin/{APP}"), program)])
+        mode = service.get("mode", "restart")
         sizes = {
             "files_size": len(files),
             "files_unpacked": rendered.unpacked(),
@@ -152,7 +156,8 @@ class Site:
             render=rendered.render_id,
             digests={"archive": sha256(archive), "binary": sha256(program), "files": sha256(files)},
             arguments={
-                "stage": {name: str(size) for name, size in sizes.items()},
+                "stage": {name: str(size) for name, size in sizes.items()}
+                | ({"mode": mode} if mode != "restart" else {}),
                 "verify": {"port": str(self.port), "health": self.health, "within": "8", "settle": "1"},
                 "status": {"port": str(self.port), "health": self.health},
             },
@@ -235,7 +240,8 @@ class Site:
     async def close(self) -> None:
         unit = f"{self.instance}.service"
         await self.sh(
-            f"touch {self.may_end}; systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{unit}; "
+            f"touch {self.may_end}; systemctl stop -q {self.instance}.socket 2>/dev/null; "
+            f"systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{self.instance}.*; "
             f"systemctl daemon-reload; umount {self.home} 2>/dev/null; rm -rf {self.home}",
             check=False,
         )

@@ -244,7 +244,7 @@ def test_who_listens_on_another_address_alone_is_not_in_the_way(at: str) -> None
 def test_systemd_holds_a_port_for_a_unit_that_it_starts_by_its_socket(active: bool) -> None:
     text = (PROGRAM / "verify.sh").read_text()
     text += f"\nsystemctl() {{ [ \"$*\" = 'is-active --quiet x.socket' ] && {str(active).lower()}; }}\n"
-    text += "o_instance=x\nis_the_socket 1 && echo yes\nis_the_socket 2 && echo no\n"
+    text += "socket=x.socket\nis_the_socket 1 && echo yes\nis_the_socket 2 && echo no\n"
     ran = subprocess.run((shutil.which("dash") or "sh", "-c", text), capture_output=True, text=True, check=False)
     assert ran.stdout == ("yes\n" if active else "")
 

@@ -7,7 +7,9 @@ from importlib.resources import files
 
 from gopub import tails
 
-COMMON = ("base", "order", "facts", "stage", "switch", "verify", "before", "job")
+MODES = ("modes", "mode_socket")
+"""The ways of switching: the table, and what each does."""
+COMMON = ("base", "order", "facts", "stage", "switch", *MODES, "verify", "before", "job")
 PARTS = (*COMMON, "host")
 ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")

@@ -25,10 +25,13 @@ foreign() {
 }
 
 # is_marked: whether this program wrote the unit's file.
-is_marked() {
-    [ -f "$unit_file" ] || return 1
+is_marked() { has_mark "$unit_file"; }
+
+# has_mark FILE: whether this program wrote it.
+has_mark() {
+    [ -f "$1" ] || return 1
     line=
-    read -r line <"$unit_file"
+    read -r line <"$1"
     case $line in "$MARK"*) ;; *) return 1 ;; esac
 }
 
@@ -148,6 +151,7 @@ put_aside() {
 # bring_back: unit, link and process become what was there before gopub, from whatever state they are in.
 bring_back() {
     bring_current_back
+    drop_socket
     unit_facts
     bring_unit_back
     unit_facts
@@ -221,7 +225,7 @@ taken() {
     own=$u_pid
     [ -z "$u_cgroup" ] || own="$own $(find /sys/fs/cgroup"$u_cgroup" /sys/fs/cgroup/systemd"$u_cgroup" \
         /sys/fs/cgroup/unified"$u_cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | tr '\n' ' ')"
-    ! systemctl is-active --quiet "$o_instance.socket" 2>/dev/null || own="$own 1"
+    ! systemctl is-active --quiet "$socket" 2>/dev/null || own="$own 1"
     # shellcheck disable=SC2012 # link texts are wanted, names are numbers
     holders=$({
         sed 's/^/tcp /' /proc/net/tcp /proc/net/tcp6 2>/dev/null

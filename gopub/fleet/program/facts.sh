@@ -118,6 +118,10 @@ do_facts() {
     value current_release "$m_release"
     value current_render "$m_render"
     value current_digest "$m_binary"
+    value mode "${m_mode:-restart}"
+    digest=
+    [ ! -f "$releases/${current:-.}/$unit" ] || digest "$releases/$current/$unit"
+    value unit_raw "$digest"
     unit_facts
     exe_facts
     listening "$u_pid"
@@ -229,8 +233,8 @@ is_ours() {
     [ "$of-$short" = "$1" ]
 }
 
-# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files.
+# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files, m_mode.
 manifest() {
-    m_release='' m_render='' m_app='' m_binary='' m_files=''
+    m_release='' m_render='' m_app='' m_binary='' m_files='' m_mode=''
     [ -z "$1" ] || load "$releases/$1/.gopub-manifest" m
 }

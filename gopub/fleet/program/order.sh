@@ -8,7 +8,7 @@ o_host='' o_verb='' o_epoch=0 o_token='' o_n=0 o_gopub='' o_machine_id='' o_inst
 o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_digest_files=''
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_arg_binary_size=0 o_arg_user=''
 o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
-o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600
+o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode=''
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
 signed_by=   # on an enrolled host one more line for the state: whose order it was
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
@@ -34,7 +34,7 @@ take_line() {
     digest.archive | digest.binary | digest.files) ;;
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
-    arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout) ;;
+    arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout | arg.mode) ;;
     arg.check.[0-9] | arg.check.[1-9][0-9]) checks=$((checks + 1)) ;;
     *) fail GP430 "the order has the key '$key', which this program does not know" ;;
     esac
@@ -60,6 +60,7 @@ check_order() {
     for text in "$o_digest_archive" "$o_digest_binary" "$o_digest_files"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -eq 64 ]; } || fail GP430 "'$text' is no SHA-256 digest"
     done
+    is_mode "$o_arg_mode" || fail GP430 "'$o_arg_mode' is no mode of switching that this program knows"
     for text in "$o_release" "$o_render"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -ge 12 ]; } || fail GP430 "'$text' is no release or render id"
     done
@@ -72,6 +73,8 @@ paths() {
     state=$home/.gopub
     unit=$o_instance.service
     unit_file=/etc/systemd/system/$unit
+    socket=$o_instance.socket
+    socket_file=/etc/systemd/system/$socket
     before=$state/before           # what was there before gopub, where somebody gave the word for it
     aside=$releases/before-gopub   # where a folder `current` of that time lies; no name of a release
     short "$o_release"

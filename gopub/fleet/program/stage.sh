@@ -152,6 +152,7 @@ seal() {
     [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "the archives made something that is no plain file"
     [ -f "$tree/bin/$o_app" ] || fail GP426 "the archive has no bin/$o_app"
     [ -f "$tree/$unit" ] || fail GP426 "the rendered files have no $unit"
+    [ "$o_arg_mode" != socket ] || [ -f "$tree/$socket" ] || fail GP426 "the rendered files have no $socket"
     (cd "$tree" && find . -type f -exec sha256sum {} +) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums" ||
         unwritten "$dir"
     while read -r digest name; do
@@ -164,7 +165,8 @@ render=$o_render
 app=$o_app
 binary=$o_digest_binary
 archive=$o_digest_archive
-files=$o_digest_files
+files=$o_digest_files${o_arg_mode:+
+mode=$o_arg_mode}
 END
     chmod -R u=rwX,go=rX "$tree" && chmod -R a+x "$tree/bin"
     if [ -n "$o_arg_user" ]; then
@@ -176,8 +178,8 @@ END
 # intact DIR: whether a staged release is what the order wants and what was put there; else $why.
 intact() {
     manifest "$1"
-    why="its manifest names another binary or other files"
-    [ "$m_binary.$m_files" = "$o_digest_binary.$o_digest_files" ] || return 1
+    why="its manifest names another binary, other files or another mode"
+    [ "$m_binary.$m_files.$m_mode" = "$o_digest_binary.$o_digest_files.$o_arg_mode" ] || return 1
     why=$(cd "$releases/$1" && sha256sum --check --quiet --strict .gopub-sums 2>&1 | head -n 1)
     [ -z "$why" ] || return 1
     why="it has more or fewer files than were put there"

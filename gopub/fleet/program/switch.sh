@@ -30,6 +30,7 @@ go_to() {
     value main_pid "$u_pid"
     value invocation "$u_invocation"
     value n_restarts "$u_restarts"
+    tell_way
     finish true '' "$1 runs"
 }
 
@@ -51,6 +52,7 @@ settle() {
     case ${half%%:*} in switch | rollback | stop) ;; *) return 0 ;; esac
     value settled "${current:-stopped}"
     converge "$current"
+    [ -z "$current" ] || tell_way
 }
 
 # converge DIR: unit, link and process become those of DIR (empty: stopped), from whatever state they are in.
@@ -62,16 +64,31 @@ converge() {
     [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1, which current names, is not staged on this host"
     manifest "$1"
     own_place
-    place_unit "$1"
-    place_link "$1"
+    took=
+    way_of
+    by "$way" place "$1"
     systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
         refused "systemd does not enable $unit"
     exe_facts
-    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
-        restart "$1"
-    fi
+    by "$way" take "$1"
     note_start "$1"
 }
+
+# The mode restart (see modes.sh).
+restart_place() {
+    place_unit "$1"
+    place_link "$1"
+}
+
+restart_take() {
+    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
+        [ "$way" = socket ] || close_socket
+        restart "$1"
+    fi
+    [ "$way" = socket ] || drop_socket
+}
+
+restart_proof() { :; }
 
 # runs_file FILE: whether the unit's process runs it. /opt may be a link: the kernel names the real file.
 runs_file() { [ "$exe" = "$(readlink -f "$1")" ]; }
@@ -109,16 +126,23 @@ place_link() {
 }
 
 restart() {
-    changed=true
-    load_started
-    # A start that was begun and not noted keeps what it began with, else a repeat would miss the old process.
-    [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ] || note "$1" '' "$u_invocation" 0
+    begin_start "$1"
     systemctl reset-failed "$unit" 2>/dev/null
     complaint=$(systemctl restart "$unit" 2>&1) || {
         unit_facts
+        close_socket
         refused "$unit does not start ($u_result, exit status $u_status): $(last_words)"
     }
     unit_facts
+}
+
+# begin_start DIR: a start begins. One that was begun and not noted keeps what it began with, else a repeat would miss the
+# old process.
+begin_start() {
+    took=1
+    changed=true
+    load_started
+    [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ] || note "$1" '' "$u_invocation" 0
 }
 
 # last_words: what the service said last, for a message; what systemd said of it where it said nothing.
@@ -184,12 +208,15 @@ converge_stopped() {
     fi
     own_place
     [ -e "$unit_file" ] || {
+        drop_socket
         [ "$u_reload" != yes ] || reload_units
         return 0
     }
     systemctl disable --quiet "$unit" 2>/dev/null
+    close_socket # before the service: what comes would start it again
     systemctl stop "$unit" || refused "systemd does not stop $unit"
     systemctl reset-failed "$unit" 2>/dev/null
+    drop_socket
     rm -f "$unit_file" "$state/started" && sync "${unit_file%/*}" || fail GP448 "cannot remove $unit_file"
     reload_units
     changed=true

@@ -86,6 +86,8 @@ look() {
     look_unit
     look_exe
     look_listen
+    way_of
+    by "$way" proof
     look_health
 }
 
@@ -168,7 +170,7 @@ is_the_units() {
 
 # is_the_socket PID: whether it is systemd, which listens for the unit.
 is_the_socket() {
-    [ "$1" = 1 ] && systemctl is-active --quiet "$o_instance.socket" 2>/dev/null
+    [ "$1" = 1 ] && systemctl is-active --quiet "$socket" 2>/dev/null
 }
 
 # listener PORT [ADDRESSES]: the socket that listens there, IPv4 or IPv6; on any address, or on one that fits (in hex).

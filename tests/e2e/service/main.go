@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,7 +16,7 @@ import (
 var version = "dev"
 
 func main() {
-	mode := os.Getenv("MODE")
+	mode := mode()
 	if len(os.Args) > 1 && os.Args[1] == "--check-config" {
 		checkConfig(os.Args[2])
 	}
@@ -46,11 +47,25 @@ func main() {
 	if mode == "late" {
 		time.Sleep(1500 * time.Millisecond)
 	}
-	if err := http.ListenAndServe(os.Getenv("ADDR"), nil); err != nil {
+	if err := answer(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 }
+
+// answer serves on the listener that systemd gave, where it gave one.
+func answer() error {
+	if os.Getenv("LISTEN_PID") != fmt.Sprint(os.Getpid()) || mode() == "deaf" {
+		return http.ListenAndServe(os.Getenv("ADDR"), nil)
+	}
+	listener, err := net.FileListener(os.NewFile(3, "systemd"))
+	if err != nil {
+		return err
+	}
+	return http.Serve(listener, nil)
+}
+
+func mode() string { return os.Getenv("MODE") }
 
 // keep holds more and more memory until it has so many bytes, 1.25 MiB a second.
 func keep(most int) {

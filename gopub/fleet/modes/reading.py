@@ -1,0 +1,33 @@
+"""What a unit's text says: enough of systemd's syntax to see whether a setting is there."""
+
+from __future__ import annotations
+
+
+def settings(text: str, section: str, *names: str) -> tuple[str, ...]:
+    """The values of these settings in a section, as they count: an empty one forgets those before it."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    inside = ""
+    for line in _lines(text):
+        if line.startswith("["):
+            inside = line.strip("[]")
+            continue
+        name, _, value = (part.strip() for part in line.partition("="))
+        if inside == section and name in found:
+            found[name] = [*found[name], value] if value else []
+    return tuple(value for name in names for value in found[name])
+
+
+def _lines(text: str) -> list[str]:
+    """Lines without comments; one that ends with a backslash goes on."""
+    whole: list[str] = []
+    goes_on = False
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith(("#", ";")) or not (line or goes_on):
+            continue
+        if goes_on:
+            whole[-1] += " " + line.removesuffix("\\").strip()
+        else:
+            whole.append(line.removesuffix("\\").strip())
+        goes_on = line.endswith("\\")
+    return whole
