@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ class Server:
     slow: float = 0.0
     greeting: bytes = b""
     instead: str = ""
+    places: Mapping[str, Path] = field(default_factory=dict)
     tunnels: int = 0
     refused_keys: list[asyncssh.SSHKey] = field(default_factory=list)
     address: str = "127.0.0.1"
@@ -132,7 +133,13 @@ async def _serve(server: Server, process: asyncssh.SSHServerProcess[bytes]) -> N
     task.add_done_callback(server.serving.discard)
     server.asked.set()
     child = subprocess.Popen(  # noqa: ASYNC220 - it starts at once; its pipes are served by threads
-        ("sh", "-c", server.instead or process.command or "true"),
+        (
+            "sh",
+            "-c",
+            server.instead or _placed(process.command or "true", server.places),
+            "sshd",
+            process.command or "",
+        ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -156,6 +163,13 @@ async def _serve(server: Server, process: asyncssh.SSHServerProcess[bytes]) -> N
                 pipe.close()  # type: ignore[union-attr]
         server.open_sessions -= 1
         await process.wait_closed()
+
+
+def _placed(command: str, places: Mapping[str, Path]) -> str:
+    """The command with places of the host where they are here."""
+    for there, here in places.items():
+        command = command.replace(there, str(here))
+    return command
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], sink: Any) -> None:

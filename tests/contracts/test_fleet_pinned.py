@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import GopubError
+from gopub.fleet import program
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.orders import Order
 from gopub.fleet.signed import OrderKey
@@ -171,20 +172,75 @@ async def test_roots_speak_without_a_key_of_orders(server: Server, tmp_path: Pat
 
 
 async def test_a_host_that_is_not_enrolled_has_no_roots(server: Server) -> None:
-    server.instead = "echo sh: /usr/local/lib/gopub/order: not found >&2; exit 127"
+    server.instead, server.greeting = "", b"Welcome, and\ngopub-enrolled: no\n"
     async with SshFleet() as fleet:
         assert await (await fleet.channel(server.host())).root("ask") is None
-        server.instead = "echo sudo: /usr/local/lib/gopub/order: Befehl nicht gefunden >&2; exit 1"
-        assert await (await fleet.channel(server.host())).root("ask") is None
-        for said in (
-            "",
-            "echo sudo: a password is required >&2; ",
-            "echo /usr/local/lib/gopub/order: 7: no space >&2; ",
+
+
+SILENT = {
+    "nothing": "true",
+    "sudo asks for a password": "echo sudo: a password is required >&2; false",
+    "sudo does not find it": "echo sudo: /usr/local/lib/gopub/order: command not found >&2; false",
+    "a full disk": "echo /usr/local/lib/gopub/order: 7: cannot create /run/x: No space left on device >&2; exit 2",
+    "no sh": "echo env: sh: No such file or directory >&2; exit 127",
+    "a banner": "echo gopub-enrolled: no; false",
+    "both": "echo gopub-enrolled=no; echo gopub-enrolled=yes",
+    "no end": "echo gopub-enrolled=no; exit 3",
+}
+
+
+@pytest.mark.parametrize("case", SILENT)
+async def test_silence_is_no_word_of_not_being_enrolled(server: Server, fleet: SshFleet, case: str) -> None:
+    """Such a host would be sent an order that nobody signed, and a rotation would go past it."""
+    server.instead = SILENT[case]
+    channel = await fleet.channel(server.host())
+    for asked in (channel.root("ask"), channel.enrolled(), channel.run(an_order()), channel.facts("orders")):
+        with pytest.raises(GopubError, match=r"(?s)GP416 h1: .*; whether it is enrolled it does not say"):
+            await asked
+
+
+@pytest.fixture
+def silent(server: Server, tmp_path: Path) -> Path:
+    """A host reached as root, whose program prints nothing: its folder, where both that make an enrolment are."""
+    place = tmp_path / "silent"
+    place.mkdir()
+    (place / "order").write_text("#!/bin/sh\necho no space >&2\nexit 2\n")
+    (place / "order").chmod(0o755)
+    (place / "host").write_text("names=h1\n")
+    server.instead, server.places = "", {program.INSTALLED: place / "order", program.ENROLMENT_FILE: place / "host"}
+    return place
+
+
+@pytest.mark.parametrize("gone", [(), ("order",), ("host",)], ids=["silent", "no program", "not begun"])
+async def test_what_is_there_of_an_enrolment_makes_silence_an_error(
+    server: Server, fleet: SshFleet, silent: Path, gone: tuple[str, ...]
+) -> None:
+    for name in gone:
+        (silent / name).unlink()
+    channel = await fleet.channel(server.host())
+    for asked in (channel.root("ask"), channel.enrolled(), channel.run(an_order())):
+        with pytest.raises(
+            GopubError, match=r"GP416 h1: .*no space; it is enrolled" if "order" not in gone else "it is enrolled"
         ):
-            for code in (0, 1, 2):  # a key would be exchanged that such a host does not believe yet
-                server.instead = f"{said}exit {code}"
-                with pytest.raises(GopubError, match="GP416"):
-                    await (await fleet.channel(server.host())).root("ask")
+            await asked
+
+
+async def test_control_without_either_it_is_not_enrolled(server: Server, fleet: SshFleet, silent: Path) -> None:
+    for name in ("order", "host"):
+        (silent / name).unlink()
+    channel = await fleet.channel(server.host())
+    assert await channel.root("ask") is None
+    assert not await channel.enrolled()
+    assert (await channel.run(an_order())).verb == "status"
+
+
+async def test_user_gopub_of_an_enrolled_host_never_says_that_it_is_not(server: Server, fleet: SshFleet) -> None:
+    """Its rule for sudo is broken; what looks for the program is refused as any other."""
+    record = "gopub-record=1 host= verb= epoch=0 token= n=0 ok=false changed=false code=GP472 message=none end=1"
+    server.instead = f'case $1 in {program.INSTALLED}) sudo-is-broken ;; *) printf "%s\\n" {record}; exit 1 ;; esac'
+    channel = await fleet.channel(server.host())
+    with pytest.raises(GopubError, match=r"GP416 h1: facts: .*\(exit 127\): .*sudo-is-broken.*; it is enrolled"):
+        await channel.enrolled()
 
 
 async def test_a_host_that_is_enrolled_meanwhile_is_known_with_the_next_connection(

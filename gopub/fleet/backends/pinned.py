@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gopub.errors import GopubError
+from gopub.fleet.backends.presence import insist_none
 from gopub.fleet.backends.stream import KILLED
 from gopub.fleet.orders import Order, Record, Verb
 from gopub.fleet.program import INSTALLED
@@ -73,12 +74,14 @@ class Pinned:
         """Whether the host has a program of its own; asked once, with the first order that there is.
 
         Raises:
+            ConnectionError: the connection, or what was asked, ended before it answered.
             GopubError: GP416 it answers nothing that one can understand.
         """
         if self.enrolled is None:
             asked = _facts_for(order)
             result = await self._send(asked, "")
-            if b"gopub-record=" not in result.out and result.code not in {0, KILLED}:
+            if b"gopub-record=" not in result.out and result.code != KILLED:
+                await insist_none(self.host, order.verb, result, self.talk)
                 self.enrolled = False
             else:
                 self._note(asked, heard_of(asked, result).record)

@@ -27,9 +27,10 @@ from gopub.fleet import program
 from gopub.fleet.backends.certificates import SshCertificate, insist_signed
 from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
 from gopub.fleet.backends.pinned import Pinned, heard_of, hello_of
+from gopub.fleet.backends.presence import insist_none
 from gopub.fleet.backends.signing import OrderSign
 from gopub.fleet.backends.stream import KILLED, LOST, NoSessionError, take_note, talk, within
-from gopub.fleet.backends.trouble import AgainError, is_absent, no_program, not_begun, say, silent
+from gopub.fleet.backends.trouble import AgainError, no_program, not_begun, say
 from gopub.fleet.enrolling import USER
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host, SshOptions
@@ -321,9 +322,9 @@ class SshChannel:
         """
         async with within(self._host.name, verb, timeout):
             result = await self._talk((program.INSTALLED,), (as_sent(verb, said),))
-        answer = answer_of(result.out.decode(errors="replace"), host=self._host.name, verb=verb)
-        if answer is None and not is_absent(program.INSTALLED, result):
-            raise silent(self._host.name, verb, result)
+            answer = answer_of(result.out.decode(errors="replace"), host=self._host.name, verb=verb)
+            if answer is None:
+                await insist_none(self._host.name, verb, result, self._talk)
         return answer
 
     async def close(self) -> None:

@@ -164,17 +164,3 @@ def no_program(host: str, program: str) -> GopubError:
         "GP487", f"{host} is enrolled: it runs no program, so not {program}",
         hint="what root does there goes over root's own SSH: --as root --key FILE",
     )  # fmt: skip
-
-
-def is_absent(path: str, result: Result) -> bool:
-    """Whether a program that said nothing is not on the host, as a shell or sudo says in whatever language.
-
-    Any other end may be one of an enrolled host: whose disk is full, or whose rule for sudo is broken.
-    """
-    said = result.err.decode(errors="replace").splitlines()
-    return result.code == 127 or any(line.startswith(f"sudo: {path}:") for line in said)
-
-
-def silent(host: str, verb: str, result: Result) -> GopubError:
-    """The error for a host program that said nothing to the roots' word."""
-    return GopubError("GP416", f"{host}: {verb}: the host program answered nothing (exit {result.code})")

@@ -16,6 +16,8 @@ ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"
 """Where it lies on an enrolled host."""
+ENROLMENT_FILE = "/etc/gopub/host"
+"""What makes a host an enrolled one."""
 
 
 @cache
