@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "release": ("gopub.cli.start:release", "Build, prove and publish a commit."),
     "rollout": ("gopub.cli.start:rollout", "Bring a published release into an env, judged on the way."),
     "deploy": ("gopub.cli.start:deploy", "Release a commit, then roll it out."),
+    "diff": ("gopub.cli.differing:diff", "Show what a rollout would change on which host."),
     "promote": ("gopub.cli.control:promote", "Approve, or go on to the next step now."),
     "hold": ("gopub.cli.holding:hold", "Let a rollout grow no further until it is resumed."),
     "resume": ("gopub.cli.holding:resume", "Let a rollout that is held go on."),

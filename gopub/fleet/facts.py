@@ -12,7 +12,7 @@ from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import ENTERS, Order, Record, Verb
 from gopub.fleet.standing import Standing
 
-_UNIT_PREFIX = "unit."
+_UNIT_PREFIX, _FILE_PREFIX = "unit.", "file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ class HostFacts:
     """How what runs was switched to (``gopub.fleet.modes``); empty where a host does not tell."""
     unit_raw: str = ""
     """SHA-256 of the unit in the folder of what runs, as it was rendered."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Path and digest of each file that was rendered for ``current``; none where an older program answers."""
 
     @property
     def seen(self) -> int:
@@ -116,7 +118,7 @@ class HostFacts:
             current = {name: getattr(self.current, name) for name in ("release", "render", "binary")}
         unit: dict[str, Json] = {name: getattr(self.unit, name) for name in UnitFacts.__slots__}
         plain = {name: getattr(self, name) for name in HostFacts.__slots__}
-        lists: dict[str, Json] = {"releases": list(self.releases), "current": current}
+        lists: dict[str, Json] = {"releases": list(self.releases), "current": current, "files": dict(self.files)}
         unit |= {"listening": list(self.unit.listening)}
         lists["enrolled"] = self.enrolled.to_json() if self.enrolled else None
         return plain | lists | {"unit": unit, "standing": self.standing.to_json()}
@@ -144,6 +146,9 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         enrolled=Enrolment.parse(said),
         mode=said.get("mode", ""),
         unit_raw=said.get("unit_raw", ""),
+        files=tuple(
+            (key.removeprefix(_FILE_PREFIX), text) for key, text in sorted(said.items()) if key.startswith(_FILE_PREFIX)
+        ),
     )
 
 

@@ -122,12 +122,21 @@ do_facts() {
     digest=
     [ ! -f "$releases/${current:-.}/$unit" ] || digest "$releases/$current/$unit"
     value unit_raw "$digest"
+    file_values
     unit_facts
     exe_facts
     listening "$u_pid"
     unit_values
     before_values
     finish true '' ''
+}
+
+# file_values: the digest of each file that was rendered for the release that `current` names, as it was put there.
+file_values() {
+    [ -n "$current" ] && [ -f "$releases/$current/.gopub-sums" ] || return 0
+    while read -r sum name; do
+        case $name in ./bin/*) ;; *) value "file.${name#./}" "$sum" ;; esac
+    done <"$releases/$current/.gopub-sums"
 }
 
 unit_values() {
