@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -280,3 +281,26 @@ def test_an_enrolment_that_is_cut_anywhere_serves_nobody_and_is_finished_or_undo
 
 def test_so_is_an_unenrolment(machine: Machine) -> None:
     assert cut(machine, "unenroll", "enrolled") > 8
+
+
+_SYNC = """#!/bin/sh
+for one; do [ ! -f "$one" ] || sha256sum <"$one" >>/kill/synced; done
+exec /usr/bin/sync "$@"
+"""
+
+
+def test_all_that_enrolment_lays_is_on_the_disk_when_it_answers(machine: Machine) -> None:
+    """A power cut right after it leaves no empty file: without what may be gone back to, no rollback is let in."""
+    digest = "c" * 64
+    manifest = f"release={'a' * 64}\nrender={'b' * 64}\nbinary={digest}\n"
+    machine.write("opt/hello/releases/aaaaaaaaaaaa-bbbbbbbbbbbb/.gopub-manifest", manifest)
+    machine.write("kill/sync", _SYNC, 0o755)
+    text = program.enrolment().replace("PATH=/usr/sbin:", "PATH=/kill:/usr/sbin:")
+    told = parsed(machine.run(text, machine.request("enroll")))
+    assert told["ok"] == "true", told
+    synced = {line.split()[0] for line in (machine.upper / "kill/synced").read_text().splitlines()}
+    ours = ("etc/gopub/", "var/lib/gopub", "usr/local/lib/gopub/", "etc/sudoers.d/")
+    laid = [machine.upper / name for name in machine.tree() if name.startswith(ours)]
+    files = {one for one in laid if one.is_file() and one.stat().st_size}
+    assert machine.upper / "var/lib/gopub/ran/hello" in files, "control: there is what may be gone back to"
+    assert not {str(one) for one in files if hashlib.sha256(one.read_bytes()).hexdigest() not in synced}

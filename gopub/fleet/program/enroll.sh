@@ -121,7 +121,7 @@ remember() {
         found=$(staged "$place")
         [ -z "$found" ] || printf '%s\n' "$found" >"$at_var/ran.new/$instance" || fail GP494 "$at_var/ran cannot be written"
     done
-    sync "$at_var/ran.new" && mv "$at_var/ran.new" "$at_var/ran" && sync "$at_var" || fail GP494 "$at_var/ran cannot be written"
+    find "$at_var/ran.new" -exec sync {} + && mv "$at_var/ran.new" "$at_var/ran" && sync "$at_var" || fail GP494 "$at_var/ran cannot be written"
 }
 
 # staged FOLDER: of each release that lies there its folder and the digest of its binary, a line each.
