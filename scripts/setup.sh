@@ -7,4 +7,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 "$ROOT/scripts/apt.sh" "$@"
 "$ROOT/scripts/venv.sh" >/dev/null
 "$ROOT/scripts/go-env.sh" >/dev/null
+"$ROOT/scripts/modules.sh"
 [[ "${1:-}" != tools ]] || "$ROOT/scripts/tools.sh"

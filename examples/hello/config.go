@@ -1,56 +1,73 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
-	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// Config is what config.yaml holds: one "key: value" a line, which is YAML, too.
+// Config is what config.yaml holds. A new greeting counts at once; an address counts from the next start.
 type Config struct {
-	Listen   string
-	Metrics  string
-	Greeting string
+	Listen   string `yaml:"listen"`
+	Metrics  string `yaml:"metrics"`
+	Greeting string `yaml:"greeting"`
 }
 
-// Defaults hold where there is no file.
+// Defaults hold where there is no file, and for keys that a file does not have.
 var Defaults = Config{Listen: "127.0.0.1:8080", Metrics: "127.0.0.1:9102", Greeting: "Hello"}
 
-// ReadConfig reads a file over the defaults; an unknown key or a bad address is an error that names its line.
+// ReadConfig is for who has no service, and only asks whether a file is good.
 func ReadConfig(path string) (Config, error) {
-	config := Defaults
-	file, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return config, err
+		return Config{}, err
 	}
-	defer file.Close()
-	keys := map[string]*string{"listen": &config.Listen, "metrics": &config.Metrics, "greeting": &config.Greeting}
-	lines := bufio.NewScanner(file)
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		key, value, found := strings.Cut(line, ":")
-		target := keys[strings.TrimSpace(key)]
-		if !found || target == nil {
-			return config, fmt.Errorf("%s:%d: unknown line %q", path, number, line)
-		}
-		*target = strings.Trim(strings.TrimSpace(value), `"`)
+	config, err := ParseConfig(data)
+	if err == nil {
+		err = config.Validate()
 	}
-	if err := lines.Err(); err != nil {
-		return config, err
+	if err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return config, config.check(path)
+	return config, nil
 }
 
-func (c Config) check(path string) error {
+// ParseConfig reads YAML over the defaults; a key that is not known is an error that names its line.
+func ParseConfig(data []byte) (Config, error) {
+	config := Defaults
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&config); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("more than one document")
+	}
+	return config, nil
+}
+
+// Validate sees what YAML cannot: that an address is one.
+func (c Config) Validate() error {
 	for name, address := range map[string]string{"listen": c.Listen, "metrics": c.Metrics} {
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return fmt.Errorf("%s: %s: %w", path, name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// NeedsRestart names the keys that count from the next start only.
+func NeedsRestart(began, now Config) (keys []string) {
+	if began.Listen != now.Listen {
+		keys = append(keys, "listen")
+	}
+	if began.Metrics != now.Metrics {
+		keys = append(keys, "metrics")
+	}
+	return keys
 }

@@ -1,24 +1,23 @@
-// Hello is a small HTTP service as gopub releases them: it says which version answers, drains politely, exports its
-// metrics, logs JSON, and checks its configuration on request.
+// Hello is a small HTTP service as gopub releases them: it says which version answers, hands over its listeners, drains
+// politely, takes in its configuration without a restart, exports its metrics, and logs JSON.
 package main
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"example.org/hello/drain"
+	"example.org/hello/handover"
+	"example.org/hello/hotconfig"
 	"example.org/hello/metrics"
+	"example.org/hello/sdnotify"
 )
 
 // version is set by the linker (build.ldflags in gopub.yaml).
@@ -44,58 +43,60 @@ func run(args []string, log *slog.Logger) error {
 		_, err := ReadConfig(*check)
 		return err
 	}
-	config := Defaults
-	if *configFile != "" {
-		read, err := ReadConfig(*configFile)
-		if err != nil {
-			return err
-		}
-		config = read
+	handed, err := handover.New(handover.Options{Say: func(line string) { log.Info(line) }})
+	if err != nil {
+		return err
 	}
-	if *addr != "" {
-		config.Listen = *addr
-	}
+	err = start(handed, *configFile, *addr, log)
+	handed.Refuse(err) // heard where this process should have taken over, and did not
+	return err
+}
+
+// start reads what the service needs and serves until SIGTERM, or until another process does.
+func start(handed *handover.Handover, configFile, addr string, log *slog.Logger) error {
 	behaviour, err := ReadBehaviour(embedded)
 	if err != nil {
 		return err
 	}
+	s := &service{handed: handed, behaviour: behaviour, measured: metrics.New(), log: log}
+	s.now = func() Config { return Defaults }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	return serve(ctx, config, behaviour, log)
-}
-
-// serve answers until ctx is done. A port that cannot be had is an error at once, for the metrics, too.
-func serve(ctx context.Context, config Config, behaviour Behaviour, log *slog.Logger) error {
-	measured := metrics.New(time.Now())
-	side, err := net.Listen("tcp", config.Metrics)
-	if err != nil {
-		return err
+	if configFile != "" {
+		held, err := open(configFile, log)
+		if err != nil {
+			return err
+		}
+		s.hold(held)
+		go held.Run(ctx)
 	}
-	exporter := &http.Server{Handler: measured.Exporter(), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = exporter.Serve(side) }()
-	defer exporter.Close()
-	listener, err := net.Listen("tcp", config.Listen)
-	if err != nil {
-		return err
+	s.began = s.now()
+	if addr != "" {
+		s.began.Listen = addr
 	}
-	log.Info("listening", "version", version, "listen", listener.Addr().String(), "metrics", side.Addr().String())
-	server := &http.Server{
-		Handler:           newHandler(config, behaviour, measured, log),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       120 * time.Second,
-	}
-	err = drain.Serve(ctx, server, listener, drain.Options{})
+	err = handed.Run(ctx, s.serve)
 	log.Info("stopped", "version", version)
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
 	return err
 }
 
-func newHandler(config Config, behaviour Behaviour, measured *metrics.Metrics, log *slog.Logger) http.Handler {
+// open reads the first configuration, and says later in the log how each further one was taken.
+func open(path string, log *slog.Logger) (*hotconfig.Config[Config], error) {
+	return hotconfig.Open(hotconfig.Options[Config]{
+		Path: path, Released: true, Parse: ParseConfig, Validate: Config.Validate, NeedsRestart: NeedsRestart, Notify: sdnotify.New(),
+		Report: func(s hotconfig.Status) {
+			if !s.Successful {
+				log.Error("configuration refused", "error", s.LastError, "revision", s.Revision)
+				return
+			}
+			log.Info("configuration taken in", "revision", s.Revision, "sha256", s.SHA256, "restart_required", s.RestartRequired)
+		},
+	})
+}
+
+func newHandler(now func() Config, behaviour Behaviour, measured *metrics.Metrics, log *slog.Logger) http.Handler {
 	traffic := http.NewServeMux()
 	traffic.HandleFunc("/work", work)
-	traffic.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { greet(w, r, config, behaviour) })
+	traffic.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { greet(w, r, now(), behaviour) })
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	routes.Handle("/", measured.Measure(Misbehave(behaviour, log, traffic)))

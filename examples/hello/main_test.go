@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"example.org/hello/handover"
 	"example.org/hello/metrics"
 )
 
@@ -24,7 +25,7 @@ func ask(handler http.Handler, method, path, body string) *httptest.ResponseReco
 }
 
 func handlerFor(b Behaviour, log io.Writer) http.Handler {
-	return newHandler(Defaults, b, metrics.New(time.Now()), slog.New(slog.NewJSONHandler(log, nil)))
+	return newHandler(func() Config { return Defaults }, b, metrics.New(), slog.New(slog.NewJSONHandler(log, nil)))
 }
 
 func TestTheEmbeddedBehaviourIsValid(t *testing.T) {
@@ -125,12 +126,32 @@ func TestConfigIsReadAndChecked(t *testing.T) {
 	if err != nil || config != (Config{"127.0.0.1:1", Defaults.Metrics, "Good day"}) {
 		t.Fatal(config, err)
 	}
-	for _, text := range []string{"listn: x\n", "listen: nowhere\n", "just text\n"} {
+	for _, text := range []string{"listn: x\n", "listen: nowhere\n", "just text\n", "listen: [a]\n", "greeting: a\n---\ngreeting: b\n"} {
 		write(text)
 		if err := run([]string{"--check-config", path}, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%q was accepted", text)
 		}
 	}
+}
+
+func TestAnAddressCountsFromTheNextStart(t *testing.T) {
+	began := Defaults
+	if keys := NeedsRestart(began, Config{began.Listen, began.Metrics, "another"}); len(keys) > 0 {
+		t.Error(keys)
+	}
+	if keys := NeedsRestart(began, Config{}); len(keys) != 2 {
+		t.Error(keys)
+	}
+}
+
+func serviceOf(t *testing.T, config Config) *service {
+	t.Helper()
+	handed, err := handover.New(handover.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	return &service{handed: handed, began: config, now: func() Config { return config }, measured: metrics.New(), log: log}
 }
 
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
@@ -142,8 +163,35 @@ func TestAPortThatIsTakenIsAnError(t *testing.T) {
 	for _, config := range []Config{
 		{Listen: taken.Addr().String(), Metrics: "127.0.0.1:0"}, {Listen: "127.0.0.1:0", Metrics: taken.Addr().String()},
 	} {
-		if err := serve(context.Background(), config, Behaviour{}, slog.New(slog.DiscardHandler)); err == nil {
+		s := serviceOf(t, config)
+		if err := s.handed.Run(context.Background(), s.serve); err == nil {
 			t.Error("no error")
+		}
+	}
+}
+
+func TestTheHouseIsToldHowItStands(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte("greeting: a\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serviceOf(t, Defaults)
+	held, err := open(path, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hold(held)
+	if err := os.WriteFile(path, []byte("gretting: b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held.Reload(); err == nil || s.now().Greeting != "a" {
+		t.Fatal(err, s.now())
+	}
+	for path, part := range map[string]string{
+		"/-/config": `"revision":1`, "/-/handover": `"state":"starting"`, "/metrics": "\nconfig_last_reload_successful 0\n",
+	} {
+		if answer := ask(s.house(), "GET", path, ""); !strings.Contains(answer.Body.String(), part) {
+			t.Errorf("%s: %s", path, answer.Body)
 		}
 	}
 }

@@ -20,6 +20,10 @@ import (
 // Options say where the configuration is and what it means. Path and Parse are needed.
 type Options[T any] struct {
 	Path string // by the way that switches, such as /opt/hello/current/config.yaml: links on it are followed anew each time
+	// Released is for a service in a folder of releases, /opt/hello/releases/ID. Once it runs, it reads by
+	// /opt/hello/current also where Path names the folder itself, and takes in only what lies beside the very program that
+	// runs: the configuration of the next release, which is about to take over, is not for this process.
+	Released bool
 
 	Parse    func(data []byte) (T, error)
 	Validate func(T) error              // what a parser cannot see; nil means nothing
@@ -55,6 +59,9 @@ type Config[T any] struct {
 	began   T
 	hangups chan os.Signal
 
+	path string       // Path, or the way by current
+	ours func() error // why what lies there is not for this process; nil where it is
+
 	turn   sync.Mutex // one attempt at a time
 	failed string     // the hash that was refused last; guarded by turn
 
@@ -77,7 +84,7 @@ func Open[T any](options Options[T]) (*Config[T], error) {
 	if options.Poll <= 0 {
 		options.Poll = 15 * time.Second
 	}
-	c := &Config[T]{options: options, hangups: make(chan os.Signal, 1)}
+	c := &Config[T]{options: options, path: options.Path, ours: func() error { return nil }, hangups: make(chan os.Signal, 1)}
 	data, err := readStable(options.Path, options.Limit, options.Debounce)
 	if err != nil {
 		return nil, err
@@ -86,11 +93,14 @@ func Open[T any](options Options[T]) (*Config[T], error) {
 	if err != nil {
 		return nil, err
 	}
+	if options.Released {
+		c.follow()
+	}
 	c.began = value
 	first := &Snapshot[T]{Value: value, Revision: 1, SHA256: hashOf(data), AppliedAt: time.Now()}
 	c.now.Store(first)
 	c.status = Status{
-		Path: options.Path, Revision: 1, SHA256: first.SHA256, AppliedAt: first.AppliedAt, RestartRequired: []string{},
+		Path: c.path, Revision: 1, SHA256: first.SHA256, AppliedAt: first.AppliedAt, RestartRequired: []string{},
 		Successful: true, AttemptedAt: first.AppliedAt, AttemptedSHA256: first.SHA256, Attempts: 1, Watching: "nothing yet",
 	}
 	signal.Notify(c.hangups, syscall.SIGHUP)
@@ -138,7 +148,7 @@ func (c *Config[T]) Run(ctx context.Context) {
 }
 
 func (c *Config[T]) watch() *watcher {
-	watched, err := newWatcher(c.options.Path)
+	watched, err := newWatcher(c.path)
 	c.watching(err)
 	watched.why = err
 	return watched

@@ -15,12 +15,12 @@ var errUnsettled = errors.New("it changed while it was read")
 func (c *Config[T]) attempt(force bool) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	data, err := read(c.options.Path, c.options.Limit)
+	data, err := read(c.path, c.options.Limit)
 	if errors.Is(err, errUnsettled) && !force {
 		return err
 	}
 	if errors.Is(err, errUnsettled) {
-		data, err = readStable(c.options.Path, c.options.Limit, c.options.Debounce)
+		data, err = readStable(c.path, c.options.Limit, c.options.Debounce)
 	}
 	if err != nil {
 		return c.refuse("", err, force)
@@ -32,6 +32,10 @@ func (c *Config[T]) attempt(force bool) error {
 	}
 	if hash == c.failed && !force {
 		return nil
+	}
+	if err := c.ours(); err != nil {
+		c.tell(false, func(s *Status) { s.Waiting = brief(err) })
+		return err
 	}
 	value, err := c.understand(data)
 	if err == nil && c.options.Prepare != nil {
@@ -56,7 +60,7 @@ func (c *Config[T]) understand(data []byte) (T, error) {
 		err = guarded("validate", func() error { return c.options.Validate(value) })
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", c.options.Path, err)
+		err = fmt.Errorf("%s: %w", c.path, err)
 	}
 	return value, err
 }
@@ -85,9 +89,10 @@ func (c *Config[T]) swap(before *Snapshot[T], value T, hash string, keys []strin
 
 // confirm is what becomes of a file that is in force already: nothing, and what was refused before it counts no more.
 func (c *Config[T]) confirm(hash string, force bool) {
-	mended := !c.Status().Successful
+	before := c.Status()
+	mended := !before.Successful
 	c.failed = ""
-	if mended || force {
+	if mended || force || before.Waiting != "" {
 		c.tell(mended, func(s *Status) { s.succeed(hash) })
 	}
 }
@@ -108,6 +113,7 @@ func (c *Config[T]) refuse(hash string, err error, force bool) error {
 
 func (c *Config[T]) tell(loud bool, change func(*Status)) {
 	c.seen.Lock()
+	c.status.Waiting = ""
 	change(&c.status)
 	c.seen.Unlock()
 	if loud && c.options.Report != nil {

@@ -42,35 +42,39 @@ type house struct {
 
 const never = "1h" // no poll: what is seen was seen by an event
 
-func open(t *testing.T, poll string) *house {
+func lay(t *testing.T) *house {
 	t.Helper()
 	h := &house{T: t, home: filepath.Join(t.TempDir(), "opt", "hello")}
 	h.stage("a", `{"greeting": "a", "listen": ":1"}`)
 	h.turn("a")
-	command := exec.Command(program, h.file())
-	command.Env = append(os.Environ(), "POLL="+poll)
+	return h
+}
+
+func open(t *testing.T, poll string) *house {
+	t.Helper()
+	h := lay(t)
+	h.start(exec.Command(program, h.file()), poll)
+	return h
+}
+
+func (h *house) start(command *exec.Cmd, poll string) {
+	h.Helper()
+	command.Env = append(os.Environ(), "POLL="+poll, "GORACE=atexit_sleep_ms=0")
 	command.Stderr = os.Stderr
 	out, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	h.do(err)
+	h.do(command.Start())
 	h.process = command.Process
-	t.Cleanup(func() { // it lives until then, whatever it was given, and without a race
+	h.Cleanup(func() { // it lives until then, whatever it was given, and without a race
 		_ = command.Process.Signal(syscall.SIGTERM)
 		if err := command.Wait(); err != nil {
-			t.Error("the service:", err)
+			h.Error("the service:", err)
 		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.do(err)
 	h.url = "http://" + strings.TrimSpace(line)
 	h.until("it watches", func(s Status) bool { return s.Watching == "inotify" })
-	return h
 }
 
 func (h *house) file() string { return filepath.Join(h.home, "current", "config.json") }

@@ -25,6 +25,7 @@ type Status struct {
 	Attempts        uint64    `json:"attempts"`
 	Failures        uint64    `json:"failures"`
 	Watching        string    `json:"watching"` // "inotify", or how often the file is read instead, and why
+	Waiting         string    `json:"waiting"`  // why what lies there is not for this process; empty where it is
 }
 
 // longest bounds an error: parsers like to quote what they did not understand.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gopub.process import run
+from tests.support import hello
 from tests.support.go import go, go_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,9 +29,11 @@ async def test_a_program_that_setup_builds_is_formatted(program: Path):
     assert (await run(["gofmt", "-l", "."], cwd=program)).text == ""
 
 
-def test_the_drain_of_the_example_is_the_module():
-    """The example is released from its folder alone, so it has a copy and no replacement."""
-    assert (ROOT / "examples/hello/drain/drain.go").read_bytes() == (ROOT / "go/drain/drain.go").read_bytes()
+@pytest.mark.parametrize("module", hello.MODULES)
+def test_the_example_has_the_module_as_it_is(module: str):
+    """`python -m tests.support.hello` makes the copies anew."""
+    there = {path.name: path.read_text() for path in (hello.HELLO / module).iterdir()}
+    assert there == hello.copied(module)
 
 
 GRAY, GRPC = ROOT / "go/gray", ROOT / "go/gray/graygrpc"

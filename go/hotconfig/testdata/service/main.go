@@ -52,6 +52,7 @@ func main() {
 	held, err := hotconfig.Open(hotconfig.Options[config]{
 		Path: os.Args[1], Parse: parse, Validate: validate, Prepare: prepare, NeedsRestart: restart,
 		Limit: 4096, Debounce: 20 * time.Millisecond, Poll: poll,
+		Released: len(os.Args) > 2,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
