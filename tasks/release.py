@@ -27,6 +27,7 @@ from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 from gopub.usecases import refuse
 from gopub.usecases.refuse_app import refuse_other_app
+from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.views.released import Signer
 from gopub.wiring import folder
 from gopub.wiring.backends import BACKENDS
@@ -94,7 +95,9 @@ async def may_begin(project: str, app: str, env: str, *, automatic: bool) -> str
     """Refuse an unknown environment and one where a rollout is active; gives the project's app."""
     async with _told.stage("asking whether it may begin", brief=True):
         ours = await marks.gone_on_with(app, env)
-    return refuse.refuse_project(project, app, env, automatic=automatic, ours=ours)
+    found = refuse.refuse_project(project, app, env, automatic=automatic, ours=ours)
+    await refuse_order_key(project, env, Elsewhere())
+    return found
 
 
 @box(name="may it enter", limit=60, patient=True)

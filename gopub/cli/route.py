@@ -270,10 +270,14 @@ def _say_files(
 
 
 def _edges(file: Path, env: str) -> tuple[Project, Edges, Traffic]:
+    from gopub.cli.engine import server_blocks
     from gopub.wiring.project import open_project, routed
 
     project = open_project(file)
-    return project, *routed(project, env or _only(tuple(project.spec.environments)))
+    name = env or _only(tuple(project.spec.environments))
+    if name in project.spec.environments:  # routed says what is wrong with another one
+        project = asyncio.run(project.naming(project.environment(name), server_blocks()))
+    return project, *routed(project, name)
 
 
 def _only(environments: tuple[str, ...]) -> str:

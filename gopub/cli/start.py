@@ -94,7 +94,11 @@ def deploy(
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
+    import asyncio
+
+    from gopub.cli.engine import server_blocks
     from gopub.usecases.refuse import refuse_project
+    from gopub.usecases.refuse_order_key import refuse_order_key
 
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
@@ -104,6 +108,7 @@ def deploy(
         "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
     }  # fmt: skip
     refuse_project(project, app, env)  # before an engine is started for what would be refused
+    asyncio.run(refuse_order_key(project, env, server_blocks()))
     log("release").info("releasing %s of %s, then rolling it out into %s", ref, path.parent, env)
     drive("deploy", app, env, parameters, as_json=as_json)
 

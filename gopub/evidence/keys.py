@@ -114,7 +114,7 @@ class KeySigner:
         try:
             pem, mode = path.read_bytes(), path.stat().st_mode
         except OSError as error:
-            raise _bad_key(str(path), f"cannot be read: {error.strerror}") from error
+            raise _bad_key(str(path), f"cannot be read: {error.strerror}", _LOOK) from error
         if mode & 0o077:
             raise RefusedError("GP301", f"the private key {path} is open to other users", hint=f"run chmod 600 {path}")
         return cls.parse(pem, name=str(path), passphrase=passphrase)
@@ -219,6 +219,7 @@ def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+_LOOK = "look at the path and its rights; gopub keys make FOLDER makes a pair for each role"
 _MAKE = "make one with: openssl ecparam -name prime256v1 -genkey -noout"
 
 

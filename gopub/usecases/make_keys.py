@@ -11,7 +11,7 @@ from gopub.evidence.frame import moment
 from gopub.evidence.keys import KeySigner, PublicKey, generate, private_key_in
 from gopub.evidence.roles import MOST, Role, Roles, load_roles, sign_roles
 from gopub.paths import private_folder
-from gopub.usecases.root_lists import Made, laid, next_serial
+from gopub.usecases.root_lists import Made, alone, laid, next_serial
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -59,28 +59,36 @@ def make_keys(
             threshold is none.
         RefusedError: GP332 the list that is there is malformed, or the new one would be.
         GopubError: GP300, GP301 a key cannot be used.
+        LockedError: GP498 somebody else changes them.
     """
     wanted = wanted or Wanted()
     if not 0 < lasting <= LONGEST:
         problem = "a list of roles holds for some time, and for ten years at the most"
         raise UsageError("GP334", problem, hint="such as --for 365d")
+    if wanted.threshold is not None and not 1 <= wanted.threshold <= MOST:
+        problem = f"{wanted.threshold} roots cannot be asked for"
+        raise UsageError("GP334", problem, hint=f"--threshold is a number from 1 to {MOST}")
+    private_folder(folder)
+    with alone(folder):
+        return _made(folder, clock.now() + lasting, passphrase, before, roots, wanted)
+
+
+def _made(
+    folder: Path, until: float, passphrase: str | None, before: Path | None, roots: Sequence[Path], wanted: Wanted
+) -> Made:
     known = load_roles(folder / FILE).roles if (folder / FILE).exists() else None
     wanted = replace(wanted, drop=_dropped(folder, known, wanted))
     threshold = (known.threshold if known else 1) if wanted.threshold is None else wanted.threshold
-    if not 1 <= threshold <= MOST:
-        problem = f"{threshold} roots cannot be asked for"
-        raise UsageError("GP334", problem, hint=f"--threshold is a number from 1 to {MOST}")
     others = _signers(roots, passphrase)
     old = private_key_in(before).signer(passphrase) if before else None
     named = _roots_named(folder, threshold, known, wanted, old)
     if known:
         _refuse_rootless(folder, known, [*_signers(map(folder.joinpath, named), passphrase), *others], old)
-    private_folder(folder)
     places = [*(role.value for role in Role if role is not Role.ROOT), *named]
     fresh = tuple(name for name in places if not private_key_in(folder / name).private.exists())
     pairs = {name: generate(folder / name, passphrase).signer(passphrase) for name in places}
     holders = _holders({name: one.public for name, one in pairs.items()}, named, known, wanted, old)
-    roles = Roles(next_serial(folder / FILE, known), moment(clock.now() + lasting), holders, threshold)
+    roles = Roles(next_serial(folder / FILE, known), moment(until), holders, threshold)
     may = {*roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
     signers = [*([old] if old else []), *(pairs[name] for name in named), *others]
     signed = sign_roles(roles, *(one for one in signers if one.public in may))

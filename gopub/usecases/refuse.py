@@ -8,6 +8,7 @@ from gopub.rollout.seat import refuse_start
 from gopub.rollout.wish import Wish
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.usecases.refuse_downgrade import refuse_downgrade
+from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.usecases.refuse_table_key import refuse_table_key
 from gopub.usecases.start import released
 from gopub.wiring import settings
@@ -62,8 +63,10 @@ async def refuse_rollout(folder: str, app: str, env: str, version: str, elsewher
         UsageError: GP321 the store has no such version.
         RefusedError: GP310 to GP312, GP322, GP324 it is not signed by the project's key, malformed, or another app's.
         LockedError: GP707, GP708 a rollout is active there.
+        GopubError: as :func:`refuse_order_key`.
     """
     refuse_project(folder, app, env)
+    await refuse_order_key(folder, env, elsewhere)
     try:
         await released(folder, app, env, version, elsewhere)
     except (UsageError, RefusedError, LockedError):

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gopub.errors import GopubError, UsageError
+from gopub.journal.reading import read_env_state, whoami
+from gopub.journal.streams import env_stream
+from gopub.telemetry import log
+from gopub.wiring import settings
 from gopub.wiring.project import edges_of, fleet_of, hosts_of, open_project
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from gopub.fleet.host import Host
     from gopub.fleet.protocol import Fleet
+    from gopub.journal.enrolled import TrustChanged
     from gopub.wiring.naming import Elsewhere
     from gopub.wiring.project import Edges, Project
+
+_log = log("roots")
+
+
+def _open() -> None:
+    """The key has no passphrase."""
+
+
+def _kept_nowhere(_: TrustChanged) -> None:
+    """No journal is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +47,32 @@ class Ground:
     hosts: tuple[Host, ...]
     private: Path
     roles: Path
-    passphrase: str | None = None
+    opens: Callable[[], str | None] = _open
+    """Gives the key's passphrase to whoever opens it: roots' words need no key of orders."""
     tables: str = ""
     dark: tuple[tuple[str, str], ...] = ()
+    record: Callable[[TrustChanged], None] = _kept_nowhere
+    """Tells the journal."""
+
+    @property
+    def passphrase(self) -> str | None:
+        """What opens the key of orders, asked for now.
+
+        Raises:
+            UsageError: GP142 it is not where it is said to be.
+        """
+        return self.opens()
+
+    def insist_on(self, without: Sequence[str]) -> None:
+        """Whoever is left out must be there: a slip of the keyboard would leave out nobody, without a word.
+
+        Raises:
+            UsageError: GP457 it is neither a host nor an env that is not reached.
+        """
+        known = [*(host.name for host in self.hosts), *(env for env, _ in self.dark)]
+        if unknown := [name for name in without if name not in known]:
+            raise UsageError("GP457", f"--without {', '.join(unknown)}: no such host; there are {', '.join(known)}",
+                             hint="name hosts as they are told here; nothing was done")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +114,25 @@ async def ground_of(
         except GopubError as error:
             dark.append((other, error.problem))
     router = next(filter(None, (one.signed_by(signing.private) for one in found)), "")
-    opens = signing.passphrase.reveal() if signing.passphrase else None
+    opens = signing.passphrase.reveal if signing.passphrase else _open
     fleet = fleet_of(project).open()  # roots have signed: no key of orders is asked for
     try:
         whole = hosts if names else tuple(apart(found))
-        yield Ground(fleet, whole, signing.private, signing.roles, opens, router, tuple(dark))
+        keeps = partial(_record, project.spec.app, tuple(one.name for one in found))
+        yield Ground(fleet, whole, signing.private, signing.roles, opens, router, tuple(dark), keeps)
     finally:
         await fleet.close()
+
+
+def _record(app: str, envs: Sequence[str], event: TrustChanged) -> None:
+    """Into the journal of each env. One that is away keeps nobody from taking a stolen key off: it is told instead."""
+    for env in envs:
+        try:
+            journal = settings.journal()
+            version = read_env_state(journal, app, env).version
+            journal.append(env_stream(app, env), version, [event], actor=whoami())
+        except GopubError as error:
+            _log.warning("the journal of %s does not say that trust was changed: %s %s", env, error.code, error.problem)
 
 
 async def _env_of(project: Project, env: str, elsewhere: Elsewhere | None) -> _Env:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gopub.errors import PartialError, RefusedError
+from gopub.errors import LockedError, PartialError, RefusedError
 from gopub.evidence.frame import moment
 from gopub.evidence.keys import KeySigner, private_key_in
 from gopub.evidence.roles import Role, Roles, SignedRoles, load_roles, refuse_before
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from gopub.evidence.keys import PublicKey
@@ -39,6 +42,25 @@ class Made:
         )
 
 
+@contextmanager
+def alone(*folders: Path) -> Iterator[None]:
+    """One change at a time of the keys and the list that lie in these folders; whoever is killed holds nothing.
+
+    Raises:
+        LockedError: GP498 somebody else changes them.
+    """
+    with ExitStack() as held:
+        for folder in dict.fromkeys(one.resolve() for one in folders):
+            handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LockedError("GP498", f"somebody else changes the keys in {str(folder)!r}",
+                                  hint="wait until that has ended; then call this again") from error  # fmt: skip
+        yield
+
+
 def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = None) -> Made:
     """Add signatures to a list; one that was pending takes its place when enough have signed.
 
@@ -50,20 +72,29 @@ def sign_file(file: Path, roots: Sequence[Path], *, passphrase: str | None = Non
             is neither a root of the list nor of the one that is known.
         GopubError: GP300, GP301 a key cannot be used.
     """
-    signed = load_roles(file, pending=True)
-    place = file.with_name(file.name.removesuffix(PENDING))
-    known = load_roles(place).roles if place != file and place.exists() else None
-    if known:
-        refuse_before(signed.roles, known)
-    elif signed.roles.serial > 1:
-        place = file  # at somebody's who has not the list before: whether that one's roots signed is seen where it is
-    allowed = {*signed.roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
-    for folder in roots:
-        root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
-        if root.public not in allowed and place != file:
-            raise stranger(root)  # a list by itself does not say who its roots were before
-        signed = signed.with_signature(root)
-    return laid(place, signed, known, (), pending=place != file)
+    with alone(file.parent) if file.parent.is_dir() else nullcontext():
+        signed = load_roles(file, pending=True)
+        place = file.with_name(file.name.removesuffix(PENDING))
+        known = load_roles(place).roles if place != file and place.exists() else None
+        if known:
+            refuse_before(signed.roles, known)
+        elif signed.roles.serial > 1:
+            place = file  # at a desk without the list before: whether that one's roots signed is seen where it is
+        allowed = {*signed.roles.of(Role.ROOT), *(known.of(Role.ROOT) if known else ())}
+        for folder in roots:
+            root = KeySigner.load(private_key_in(folder).private, passphrase=passphrase)
+            if root.public not in allowed and not (place == file and _may_have_been_root(file, signed.roles, root)):
+                raise stranger(root)
+            signed = signed.with_signature(root)
+        return laid(place, signed, known, (), pending=place != file)
+
+
+def _may_have_been_root(file: Path, roles: Roles, root: KeySigner) -> bool:
+    """Whether a list by itself leaves open that this key was a root before; the first one has none before it."""
+    before = file.with_name(f"{file.name.removesuffix(PENDING)}.{roles.serial - 1}")
+    if before.exists():
+        return root.public in load_roles(before).roles.of(Role.ROOT)
+    return roles.serial > 1
 
 
 def lacking(signed: SignedRoles, known: Roles | None) -> tuple[str, ...]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from gopub.errors import GopubError, PartialError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from gopub.canon import Json
     from gopub.evidence.roles import SignedRoles
     from gopub.fleet.host import Host
     from gopub.fleet.protocol import HostChannel
     from gopub.fleet.rootline import RootAnswer
+    from gopub.journal.enrolled import TrustChanged
     from gopub.usecases.root_ground import Ground
 
 Outcome: TypeAlias = Literal["taken", "had", "not enrolled", "not reached", "refused"]
@@ -43,26 +45,53 @@ class Heard:
         return f"{self.host}: {self.outcome}{f': {self.why}' if self.why else ''}"
 
 
-async def on_all(ground: Ground, one: Callable[[HostChannel], Awaitable[Heard]]) -> tuple[Heard, ...]:
-    """The same on every host, all at once; a host that is not reached keeps nobody else waiting."""
+async def on_all(
+    ground: Ground, one: Callable[[HostChannel], Awaitable[Heard]], so_far: dict[str, Heard] | None = None
+) -> tuple[Heard, ...]:
+    """The same on every host, all at once; a host that is not reached keeps nobody else waiting.
 
-    async def heard(host: Host) -> Heard:
+    ``so_far`` is filled as hosts answer, for whoever is interrupted.
+    """
+    answers = {} if so_far is None else so_far
+    answers |= {env: Heard(env, "not reached", why) for env, why in ground.dark}
+
+    async def heard(host: Host) -> None:
         try:
-            return await one(await ground.fleet.channel(host))
+            answers[host.name] = await one(await ground.fleet.channel(host))
         except GopubError as error:
-            return Heard(host.name, "not reached", error.problem)
+            answers[host.name] = Heard(host.name, "not reached", error.problem)
 
-    dark = (Heard(env, "not reached", why) for env, why in ground.dark)
-    return (*await asyncio.gather(*map(heard, ground.hosts)), *dark)
+    await asyncio.gather(*map(heard, ground.hosts))
+    return in_order(ground, answers)
 
 
-async def bring_list(ground: Ground, lists: Sequence[SignedRoles]) -> tuple[Heard, ...]:
+def in_order(ground: Ground, answers: Mapping[str, Heard]) -> tuple[Heard, ...]:
+    """The answers as the hosts stand in the inventory, and then who is in the dark."""
+    return tuple(answers[name] for name in (*(host.name for host in ground.hosts), *(env for env, _ in ground.dark)))
+
+
+@contextmanager
+def telling(ground: Ground, word: TrustChanged) -> Iterator[dict[str, Heard]]:
+    """Tell the journal which hosts took a word, and which are owed it, where any did; one that is interrupted, too."""
+    heard: dict[str, Heard] = {}
+    try:
+        yield heard
+    finally:
+        taken = tuple(one.name for one in ground.hosts if one.name in heard and heard[one.name].outcome == "taken")
+        if taken:
+            owed = tuple(host.name for host in ground.hosts if host.name not in heard or not heard[host.name].fine)
+            ground.record(replace(word, hosts=taken, owed=owed))
+
+
+async def bring_list(
+    ground: Ground, lists: Sequence[SignedRoles], so_far: dict[str, Heard] | None = None
+) -> tuple[Heard, ...]:
     """The newest of these lists to every host; one that missed some in which roots changed gets those first."""
 
     async def one(channel: HostChannel) -> Heard:
         return await _bring(channel, lists)
 
-    return await on_all(ground, one)
+    return await on_all(ground, one, so_far)
 
 
 async def _bring(channel: HostChannel, lists: Sequence[SignedRoles]) -> Heard:

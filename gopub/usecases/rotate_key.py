@@ -12,21 +12,20 @@ has the one that comes. Called again it goes on.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gopub.errors import LockedError, RefusedError, UsageError
+from gopub.errors import RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, generate, private_key_in
 from gopub.evidence.roles import Role, load_roles
-from gopub.usecases.root_lists import Made, Signing, lists_beside, relist
-from gopub.usecases.root_words import Heard, bring_list, insist
+from gopub.journal.enrolled import TrustChanged
+from gopub.usecases.root_lists import Signing, alone, lists_beside, relist
+from gopub.usecases.root_words import Heard, bring_list, in_order, insist, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gopub.canon import Json
@@ -72,7 +71,8 @@ async def rotate(ground: Ground, by: Signing, without: Sequence[str] = ()) -> Ch
             f"the key of orders signs route tables of {ground.tables}, too: edges would refuse those of the next",
             hint="change both by hand, tables in between: see the page of this code",
         )
-    with _alone(ground.private):
+    ground.insist_on(without)
+    with alone(ground.private.parent, ground.roles.parent):
         begun, list_before = _marker(ground).exists(), load_roles(ground.roles).roles
         found = await _rotated(ground, by, without)
         if begun and found.serial == list_before.serial and all(one.outcome in _DONE for one in found.heard):
@@ -96,7 +96,7 @@ async def _rotated(ground: Ground, by: Signing, without: Sequence[str]) -> Chang
     if holds.fingerprint == going:
         await _bring_next(ground, by, without)
     _tidy(ground.private, ground.passphrase)
-    found = await _drop(ground, by, going)
+    found = await _drop(ground, by, going, "rotate")
     insist(found.heard, "the old key is believed on these hosts until they have the list", without)
     marker.unlink()
     return found
@@ -110,11 +110,12 @@ async def revoke(ground: Ground, named: str, by: Signing, without: Sequence[str]
         PartialError: GP484 a host was not reached, and believes it until it is; GP486 too few roots signed.
         RefusedError: GP311, GP332 the list cannot be signed or made.
     """
-    with _alone(ground.private):
+    ground.insist_on(without)
+    with alone(ground.private.parent, ground.roles.parent):
         lists = lists_beside(ground.roles)
         gone = taken_out([one.roles for one in lists], named)
         key = gone or meant(lists[-1].roles, named, KeySigner.load(ground.private, passphrase=ground.passphrase).public)
-        found = await (_brought(ground) if gone else _drop(ground, by, key))
+        found = await (_brought(ground, "revoke") if gone else _drop(ground, by, key, "revoke"))
         insist(found.heard, f"key {key[:16]} is believed on these hosts until they have the list", without)
         return found
 
@@ -155,7 +156,7 @@ async def bring(ground: Ground, without: Sequence[str] = ()) -> Changed:
     Raises:
         PartialError: GP484 a host was not reached.
     """
-    found = await _brought(ground)
+    found = await _brought(ground, "roles")
     insist(found.heard, "these hosts have another list", without)
     return found
 
@@ -169,8 +170,8 @@ async def _bring_next(ground: Ground, by: Signing, without: Sequence[str]) -> No
     if pair.public_key() not in known.of(Role.CONTROLLER):
         at = max(at for at, (role, _) in enumerate(holders) if role is Role.CONTROLLER)
         holders.insert(at + 1, (Role.CONTROLLER, pair.public_key()))
-    _whole(relist(ground.roles, holders, by))
-    found = await _brought(ground)
+    _relisted(ground, holders, by, "rotate")
+    found = await _brought(ground, "rotate")
     insist(found.heard, "the new key is not believed there yet, and the old one signs on", without)
     pair.private.replace(ground.private)
     _sync(ground.private.parent)
@@ -183,22 +184,34 @@ def _tidy(private: Path, passphrase: str | None) -> None:
     shutil.rmtree(private.with_name(f"{private.name}.next"), ignore_errors=True)
 
 
-async def _drop(ground: Ground, by: Signing, key: str) -> Changed:
+async def _drop(ground: Ground, by: Signing, key: str, what: str) -> Changed:
     holders = [one for one in load_roles(ground.roles).roles.holders if one[1].fingerprint != key]
-    _whole(relist(ground.roles, holders, by))
-    return await _brought(ground)
+    _relisted(ground, holders, by, what)
+    return await _brought(ground, what)
 
 
-async def _brought(ground: Ground) -> Changed:
+async def _brought(ground: Ground, what: str) -> Changed:
     lists = lists_beside(ground.roles)
-    heard = await bring_list(ground, lists)
     roles = lists[-1].roles
-    return Changed(roles.serial, tuple(key.fingerprint for key in roles.of(Role.CONTROLLER)), heard)
+    controllers = _controllers(roles)
+    with telling(ground, TrustChanged(what, serial=roles.serial, controllers=controllers)) as heard:
+        await bring_list(ground, lists, heard)
+    return Changed(roles.serial, controllers, in_order(ground, heard))
 
 
-def _whole(made: Made) -> None:
+def _controllers(roles: Roles) -> tuple[str, ...]:
+    return tuple(key.fingerprint for key in roles.of(Role.CONTROLLER))
+
+
+def _relisted(ground: Ground, holders: Sequence[tuple[Role, PublicKey]], by: Signing, what: str) -> None:
+    """The next list, whole; the journal says what it names before a host gets it."""
+    before = load_roles(ground.roles).roles.serial
+    made = relist(ground.roles, holders, by)
     if made.lacks:
         raise made.unsigned
+    roles = made.signed.roles
+    if roles.serial != before:
+        ground.record(TrustChanged(what, intended=True, serial=roles.serial, controllers=_controllers(roles)))
 
 
 def _refuse_none(key: PublicKey, roles: Roles) -> None:
@@ -208,20 +221,6 @@ def _refuse_none(key: PublicKey, roles: Roles) -> None:
             f"key {key.fingerprint[:16]} is no controller in the list of roles {roles.serial}",
             hint="a key that is lost or revoked is not rotated: have roots name another one, gopub keys make FOLDER",
         )
-
-
-@contextmanager
-def _alone(private: Path) -> Iterator[None]:
-    """One change of that key at a time; whoever is killed holds nothing."""
-    folder = os.open(private.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise LockedError("GP498", f"somebody else changes the key {str(private)!r}",
-                          hint="wait until that has ended; then call this again") from error  # fmt: skip
-    finally:
-        os.close(folder)
 
 
 def _write(file: Path, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gopub.errors import PartialError
@@ -9,11 +11,12 @@ from gopub.evidence.keys import KeySigner, private_key_in
 from gopub.evidence.roles import Role, load_roles
 from gopub.evidence.rootword import RootWord, read_word, upgrade_to
 from gopub.fleet import program
+from gopub.journal.enrolled import TrustChanged
 from gopub.usecases.root_lists import PENDING, Signing, at_hand, stranger
-from gopub.usecases.root_words import Heard, insist, on_all
+from gopub.usecases.root_words import Heard, insist, on_all, telling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gopub.evidence.roles import Roles
@@ -30,9 +33,11 @@ async def upgrade(
     """The program of this gopub, or this one, to every enrolled host that has another; ``at`` are seconds since 1970.
 
     Raises:
+        UsageError: GP457 who is to be left out is nobody.
         PartialError: GP484 a host was not reached or did not take it; GP486 too few roots signed.
         RefusedError: GP311 somebody is to sign who is no root.
     """
+    ground.insist_on(without)
     text = text or program.enrolled().encode()
     file, roles = ground.roles.with_name(FILE), load_roles(ground.roles).roles
     word = fresh = upgrade_to(text, at)
@@ -48,9 +53,12 @@ async def upgrade(
     over: list[str] = []
 
     async def one(channel: HostChannel) -> Heard:
-        return await _bring(channel, sent, word, over)
+        return await _bring(channel, sent, word, over, begin)
 
-    heard = await on_all(ground, one)
+    changed = TrustChanged("upgrade", program=dict(word.said)["program"])
+    begin = cache(lambda: ground.record(replace(changed, intended=True)))  # once, before the first host gets it
+    with telling(ground, changed) as so_far:
+        heard = await on_all(ground, one, so_far)
     if over and _serial(fresh) > _serial(word):  # it waited, and a host had a later one or was enrolled since
         file.unlink()
         return await upgrade(ground, by, at, without, text=text)
@@ -59,7 +67,9 @@ async def upgrade(
     return heard
 
 
-async def _bring(channel: HostChannel, sent: bytes, word: RootWord, over: list[str]) -> Heard:
+async def _bring(
+    channel: HostChannel, sent: bytes, word: RootWord, over: list[str], begin: Callable[[], None]
+) -> Heard:
     """The program to one host; in ``over`` who had this word or a later one before, and has another program."""
     name = channel.host.name
     asked = await channel.root("ask")
@@ -67,6 +77,7 @@ async def _bring(channel: HostChannel, sent: bytes, word: RootWord, over: list[s
         return Heard(name, "not enrolled")
     if asked.values.get("program") == dict(word.said)["program"]:
         return Heard(name, "had")
+    begin()
     answer = await channel.root("upgrade", sent)
     if answer is None or not answer.ok:
         if answer and asked.upgraded >= _serial(word):

@@ -100,6 +100,14 @@ class Stack:
         assert response.is_success, response.text
         return response.json() if response.content else None
 
+    async def block(self, kind: str, name: str, data: Mapping[str, Any]) -> None:
+        """A Block as the UI makes it."""
+        found = await self.ask("GET", f"/block_types/slug/gopub-{kind}")
+        schemas = {"block_schemas": {"block_type_id": {"any_": [found["id"]]}}}
+        (schema,) = await self.ask("POST", "/block_schemas/filter", json=schemas)
+        body = {"name": name, "data": dict(data), "block_type_id": found["id"], "block_schema_id": schema["id"]}
+        await self.ask("POST", "/block_documents/", json=body)
+
     async def deployment(self, name: str) -> dict[str, Any]:
         """A deployment by its name, such as ``deploy/deploy``."""
         found: dict[str, Any] = await self.ask("GET", f"/deployments/name/{name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,23 +67,14 @@ def project(stack: Stack, keys: KeyFiles) -> Path:
     hosts.write_text("[app]\nweb-1 role=app ansible_host=127.0.0.1\nedge-1 role=edge ansible_host=127.0.0.1\n")
     port = free_port()
     pem = keys.private.read_text()
-    run_sync(block(stack, "directory", "the-store", {"path": str(stack.folder / "store")}))
-    run_sync(block(stack, "key", "the-key", {"private": pem, "public": str(keys.public)}))
-    run_sync(block(stack, "inventory", "the-fleet", {"path": str(hosts)}))
+    run_sync(stack.block("directory", "the-store", {"path": str(stack.folder / "store")}))
+    run_sync(stack.block("key", "the-key", {"private": pem, "public": str(keys.public)}))
+    run_sync(stack.block("inventory", "the-fleet", {"path": str(hosts)}))
     edges = {"inventory": "the-fleet", "hosts": "role=edge", "metrics": "the-metrics"}
-    run_sync(block(stack, "nginx", "the-edges", edges))
-    run_sync(block(stack, "prometheus", "the-metrics", {"url": "http://127.0.0.1:9", "token": TOKEN}))
-    run_sync(block(stack, "ssh", "ssh", {"user": "of-the-block", "port": port}))
+    run_sync(stack.block("nginx", "the-edges", edges))
+    run_sync(stack.block("prometheus", "the-metrics", {"url": "http://127.0.0.1:9", "token": TOKEN}))
+    run_sync(stack.block("ssh", "ssh", {"user": "of-the-block", "port": port}))
     return folder
-
-
-async def block(stack: Stack, kind: str, name: str, data: Mapping[str, Any]) -> None:
-    """A Block as the UI makes it."""
-    found = await stack.ask("GET", f"/block_types/slug/gopub-{kind}")
-    schemas = {"block_schemas": {"block_type_id": {"any_": [found["id"]]}}}
-    (schema,) = await stack.ask("POST", "/block_schemas/filter", json=schemas)
-    body = {"name": name, "data": dict(data), "block_type_id": found["id"], "block_schema_id": schema["id"]}
-    await stack.ask("POST", "/block_documents/", json=body)
 
 
 @pytest.fixture(scope="module")

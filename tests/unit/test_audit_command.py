@@ -9,6 +9,9 @@ import pytest
 
 from gopub.errors import Exit, UsageError
 from gopub.journal.database import engine_of
+from gopub.journal.enrolled import HostsEnrolled, TrustChanged
+from gopub.journal.reading import read_env_state
+from gopub.journal.streams import env_stream
 from gopub.usecases.audit import moment
 from tests.support.command import gopub
 from tests.support.rewriting import rewritten
@@ -86,3 +89,29 @@ def test_a_time_is_one_with_its_zone(world: World) -> None:
     rewrite(world)
     ended = gopub("audit", "verify", "--since", "2030-01-01T00:00:00Z")
     assert ended.code == Exit.INCONCLUSIVE, "what is left out vouches for nothing"
+
+
+def test_who_changed_whom_hosts_trust_is_told_in_order(world: World) -> None:
+    assert "nobody changed whom hosts trust" in gopub("audit", "trust").err
+    stream, keys = env_stream("hello", "lab"), ("a" * 64, "b" * 64)
+    events = [
+        HostsEnrolled(("app1", "app2"), "audit of May", roots=("c" * 64,)),
+        TrustChanged("rotate", intended=True, serial=2, controllers=keys),
+        TrustChanged("rotate", ("app1",), ("app2",), serial=2, controllers=keys),
+        TrustChanged("upgrade", ("app1", "app2"), program="d" * 64),
+        HostsEnrolled(("app2",), undone=True),
+    ]
+    world.journal.append(stream, read_env_state(world.journal, "hello", "lab").version, events, actor="ann")
+    told = gopub("audit", "trust", "--env", "lab")
+    assert told.code == Exit.OK, told.err
+    lines = told.out.splitlines()[1:]
+    assert [line.split("ann", 1)[1].strip() for line in lines] == [
+        f"enrolled app1, app2 under the roots {'c' * 16}: audit of May",
+        f"rotate: list of roles 2, orders by {'a' * 16}, {'b' * 16}; brought from now on",
+        f"rotate: list of roles 2, orders by {'a' * 16}, {'b' * 16}; taken by app1; owed to app2",
+        f"upgrade: program {'d' * 16}; taken by app1, app2",
+        "unenrolled app2",
+    ]
+    [first, *_] = json.loads(gopub("audit", "trust", "--json").out)["changes"]
+    assert (first["actor"], first["event"]["data"]["hosts"]) == ("ann", ["app1", "app2"])
+    assert gopub("explain").code == Exit.OK, "what else reads the stream goes on"

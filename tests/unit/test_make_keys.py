@@ -288,3 +288,15 @@ def test_what_is_no_role_or_key_is_said(tmp_path: Path, words: list[str]) -> Non
     assert isinstance(refused.exception, UsageError)
     assert refused.exception.code == "GP334"
     assert not (tmp_path / "keys").exists()
+
+
+def test_a_stranger_signs_no_list_that_counts_already(tmp_path: Path, clock: ManualClock) -> None:
+    """Whose signature can never count is refused, not added: exit code 0 would say that it was of use."""
+    keys = tmp_path / "keys"
+    for _ in range(2):  # the first list, and one that has the first beside it
+        made = make_keys(keys, 86400.0, clock)
+        generate(tmp_path / "stranger")
+        with pytest.raises(RefusedError, match="GP311"):
+            sign_file(made.file, [tmp_path / "stranger"])
+        assert load_roles(made.file).text == made.signed.text
+        assert sign_file(made.file, [keys / "root"]).file == made.file, "control: a root may"

@@ -18,6 +18,9 @@ from gopub.fleet.orders import Order
 from gopub.fleet.signed import DOMAIN, lines_v2, signed_lines
 from gopub.journal.kit import Kit, read_kit, write_kit
 from gopub.spec.connections import parse_connections
+from gopub.spec.kinds import Connection
+from gopub.spec.references import Reference
+from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.wiring.backends import BACKENDS
 from gopub.wiring.order_keys import open_order_key
 from gopub.wiring.outside import open_fleet
@@ -161,3 +164,36 @@ def test_an_order_that_no_host_would_read_is_not_sent(ssh: Ssh) -> None:
         signed_lines(Order("stage", "h1", "m", "o", "o", "prod", reason="x" * 65536), key)
     with pytest.raises(GopubError, match=r"GP419 .* control character"):
         signed_lines(Order("stage", "h1", "m", "o", "o", "prod", journal="7:ab\nverb=stop"), key)
+
+
+class Blocks:
+    """A place outside the files that has one connection."""
+
+    def __init__(self, held: Connection) -> None:
+        self.held = held
+
+    def words(self) -> str:
+        return "the blocks"
+
+    async def find(self, reference: Reference) -> Connection | None:
+        return self.held if reference.name == "ssh" else None
+
+
+@pytest.mark.parametrize("by_block", [False, True], ids=["in a file", "in a Block"])
+async def test_a_key_that_does_not_open_is_refused_before_anything_is_built(
+    ssh: Ssh, tmp_path: Path, by_block: bool
+) -> None:
+    health = 'health: "http://127.0.0.1:8080/healthz"'
+    (tmp_path / "gopub.yaml").write_text(f"app: a\nenvironments: {{prod: {{inventory: i, hosts: x, {health}}}}}\n")
+    line = "ssh: {kind: ssh, sign: {key: controller, passphrase: {file: word}, roles: roles}}\n"
+    (tmp_path / "connections.yaml").write_text("" if by_block else line)
+    elsewhere = Blocks(ssh) if by_block else None
+    await refuse_order_key(str(tmp_path), "prod", elsewhere)
+    (tmp_path / "controller").rename(tmp_path / "elsewhere")
+    with pytest.raises(GopubError, match="GP300") as caught:
+        await refuse_order_key(str(tmp_path), "prod", elsewhere)
+    assert caught.value.hint.startswith("look at the path")
+    if by_block:
+        await refuse_order_key(str(tmp_path), "prod", None)
+    with pytest.raises(UsageError, match="GP942"):
+        await refuse_order_key(str(tmp_path), "night", elsewhere)

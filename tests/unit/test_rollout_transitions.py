@@ -16,7 +16,7 @@ from gopub.clock import ManualClock
 from gopub.errors import GopubError
 from gopub.journal import drawing
 from gopub.journal import events as ev
-from gopub.journal.enrolled import HostsEnrolled
+from gopub.journal.enrolled import HostsEnrolled, TrustChanged
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.state import Action, State, _apply, advance, fold, next_action
 from gopub.journal.store import Journal, open_journal
@@ -79,6 +79,7 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.EnvOpened: ev.EnvOpened("r1", ""), ev.EnvClosed: ev.EnvClosed("r1", Outcome.PROMOTED),
         ev.QuarantineCleared: ev.QuarantineCleared("", ""),
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), HostsEnrolled: HostsEnrolled(("app1",), ""),
+        TrustChanged: TrustChanged("revoke", ("app1",)),
         ev.LogClassMarked: ev.LogClassMarked("template:x"),
         NoticeDue: NoticeDue("ended", "room", "t", "b"), NoticeTried: NoticeTried("ended", "room"),
         NoticeTaken: NoticeTaken("ended", "room"), NoticeLost: NoticeLost("ended", "room", "503", 10.0),

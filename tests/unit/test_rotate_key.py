@@ -16,13 +16,14 @@ from gopub.evidence.roles import Role, load_roles
 from gopub.fleet.backends.ssh import Ssh
 from gopub.fleet.host import Host
 from gopub.fleet.rootline import RootAnswer, RootVerb, answer_of, as_sent
+from gopub.journal.enrolled import TrustChanged
 from gopub.spec.kinds import Connection
 from gopub.spec.references import Reference
 from gopub.usecases import rotate_key
 from gopub.usecases.end_enrolment import end
 from gopub.usecases.make_keys import FILE, Wanted, make_keys
 from gopub.usecases.root_ground import Ground, ground_of
-from gopub.usecases.root_lists import Signing, sign_file
+from gopub.usecases.root_lists import Signing, alone, sign_file
 from gopub.usecases.upgrade_hosts import is_word, sign_word, upgrade
 from tests.support.rooted import RootedHost
 
@@ -97,7 +98,7 @@ def world_in(
     fleet = Fleet(machines)
     hosts = tuple(Host(name, "127.0.0.1") for name in names)
     private = private_key_in(keys / Role.CONTROLLER).private
-    return World(Ground(fleet, hosts, private, keys / FILE, passphrase), fleet, keys)  # type: ignore[arg-type]
+    return World(Ground(fleet, hosts, private, keys / FILE, lambda: passphrase), fleet, keys)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -315,7 +316,7 @@ async def test_a_key_that_signs_tables_too_is_not_rotated_alone(world: World) ->
 
 
 async def test_two_do_not_rotate_at_once(world: World) -> None:
-    with rotate_key._alone(world.ground.private), pytest.raises(LockedError, match="GP498"):
+    with alone(world.ground.private.parent), pytest.raises(LockedError, match="GP498"):
         await world.rotate()
 
 
@@ -495,3 +496,66 @@ async def test_roots_end_an_enrolment_when_enough_have_signed(tmp_path: Path) ->
     assert not world.fleet.machines["app1"].program.exists()
     assert world.fleet.machines["app2"].program.exists()
     assert not list(world.keys.glob("unenroll-*"))
+
+
+@pytest.mark.parametrize("wrong", ["app3", "APP1", ""])
+async def test_who_is_to_be_left_out_and_is_nobody_is_told_before_anything_is_done(world: World, wrong: str) -> None:
+    before = {path: path.read_bytes() for path in world.keys.rglob("*") if path.is_file()}
+    by, words = Signing((), None, UNTIL), world.fleet.words
+    with pytest.raises(UsageError, match=r"GP457.*there are app1, app2"):
+        await world.rotate(without=(wrong,))
+    with pytest.raises(UsageError, match="GP457"):
+        await rotate_key.revoke(world.ground, "a" * 64, by, (wrong,))
+    with pytest.raises(UsageError, match="GP457"):
+        await upgrade(world.ground, by, NOW, (wrong,))
+    assert world.fleet.words == words
+    assert {path: path.read_bytes() for path in world.keys.rglob("*") if path.is_file()} == before
+
+
+async def test_a_list_is_brought_without_the_passphrase_of_the_key_of_orders(world: World) -> None:
+    def shut() -> str | None:
+        raise UsageError("GP142", "environment variable CONTROLLER_PASSPHRASE holds no secret")
+
+    ground = replace(world.ground, opens=shut)
+    assert [one.outcome for one in (await rotate_key.bring(ground)).heard] == ["had", "had"]
+    with pytest.raises(UsageError, match="GP142"):
+        await rotate_key.rotate(ground, Signing((), None, UNTIL))
+
+
+async def test_no_list_is_made_or_signed_beside_a_rotation(world: World) -> None:
+    clock, file = ManualClock(NOW), world.keys / FILE
+    with alone(world.keys):
+        for begin in (lambda: make_keys(world.keys, 86400.0, clock), lambda: sign_file(file, [])):
+            with pytest.raises(LockedError, match="GP498"):
+                begin()
+        with pytest.raises(LockedError, match="GP498"):
+            await world.rotate()
+    serial = load_roles(file).roles.serial
+    assert make_keys(world.keys, 86400.0, clock).signed.roles.serial == serial + 1, "control: it was free again"
+
+
+async def test_the_journal_is_told_what_will_be_brought_and_who_took_it(world: World) -> None:
+    told: list[TrustChanged] = []
+    ground = replace(world.ground, record=told.append)
+    by = Signing((), None, UNTIL)
+    old = KeySigner.load(ground.private).public.fingerprint
+    world.fleet.away.add("app2")
+    with pytest.raises(PartialError, match="GP484"):
+        await rotate_key.rotate(ground, by)
+    first, taken = told
+    assert (first.what, first.intended, first.hosts, len(first.controllers)) == ("rotate", True, (), 2)
+    assert (taken.intended, taken.hosts, taken.owed) == (False, ("app1",), ("app2",))
+    world.fleet.away.clear()
+    await rotate_key.rotate(ground, by)
+    assert old not in told[-1].controllers
+    assert (told[-1].serial, told[-1].hosts) == (load_roles(ground.roles).roles.serial, ("app1", "app2"))
+    told.clear()
+    await rotate_key.bring(ground)
+    assert told == [], "nothing was changed"
+    text = world.fleet.machines["app1"].text("# another").encode()
+    await upgrade(ground, by, NOW, text=text)
+    await upgrade(ground, by, NOW + 60, text=text)
+    assert [(one.what, one.intended, one.hosts) for one in told] == [
+        ("upgrade", True, ()),
+        ("upgrade", False, ("app1", "app2")),
+    ]
