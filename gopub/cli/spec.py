@@ -80,6 +80,7 @@ def check(
     from gopub.spec.loader import load_spec, together
     from gopub.spec.references import broken, judged_on
     from gopub.wiring.project import load_connections
+    from gopub.wiring.signing_keys import wrong_keys
 
     path = _near(file or find_spec(Path()))
     loaded = load_spec(path)
@@ -87,6 +88,8 @@ def check(
     connections = _with_blocks(loaded, load_connections(path.parent), environments)
     errors: list[GopubError] = [*broken(loaded, connections), *_templates(loaded, path.parent)]
     errors += _projects(path.parent)
+    wrong, away = wrong_keys(connections, [loaded.spec.environments[name] for name in environments])
+    errors += wrong
     selected: dict[str, Selected] = {}
     sound = not errors
     for name in environments:
@@ -97,7 +100,7 @@ def check(
                 selected[name] = found
     if errors:
         raise together(errors)
-    for line in _warned(loaded, environments):
+    for line in [*_warned(loaded, environments), *away]:
         say(line, err=True)
     judged = {name: judged_on(loaded.spec.environments[name], connections) for name in environments}
     admitted = [] if as_json else [_admitted(loaded, path.parent, name) for name in environments]
@@ -181,7 +184,8 @@ def _admitted(loaded: Loaded, project: Path, env: str) -> str:
 def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[str, ...]) -> Connections:
     """The connections, and what only the Prefect server that is set up has; it is asked for missing names alone."""
     from gopub.cli.engine import server_blocks
-    from gopub.spec.references import environment_names, signing_names, store_names
+    from gopub.spec.kinds import FleetKind
+    from gopub.spec.references import Reference, environment_names, signing_names, store_names
     from gopub.wiring.naming import complete
 
     def missing(known: Connections) -> list[Reference]:
@@ -190,9 +194,14 @@ def _with_blocks(loaded: Loaded, connections: Connections, environments: tuple[s
             needed += environment_names(loaded.spec.environments[name], known)
         return [one for one in needed if not known.has(one.name)]
 
-    if not missing(connections):
+    if missing(connections):
+        connections = asyncio.run(complete(connections, missing, server_blocks()))
+    try:  # the way to hosts is built in: a server that is away is no reason to check nothing
+        return asyncio.run(complete(connections, lambda _: (Reference("ssh", (FleetKind,)),), server_blocks()))
+    except GopubError as error:
+        if error.code != "GP928":
+            raise
         return connections
-    return asyncio.run(complete(connections, missing, server_blocks()))
 
 
 def _go_mod(folder: Path) -> tuple[Path, str]:

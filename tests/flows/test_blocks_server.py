@@ -127,6 +127,12 @@ async def test_a_rollout_reaches_for_the_hosts_of_the_block(stack: Stack, projec
     assert "web-1" in said.complaint
 
 
+async def test_routes_are_asked_of_the_edges_of_the_block(stack: Stack, project: Path, released) -> None:
+    said = await stack.gopub("route", "show", "--env", "prod", "--file", str(project / "gopub.yaml"))
+    assert said.code == Exit.PARTIAL, said.complaint
+    assert "edge-1" in said.text
+
+
 async def test_an_older_version_is_deployed_only_when_that_is_asked_for(stack: Stack, project: Path, released) -> None:
     closed = ev.EnvClosed("earlier", Outcome.PROMOTED, "a" * 64, "1.2.0")
     journal = stack.folder / "older.db"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gopub.errors import GopubError, UsageError
 from gopub.evidence.keys import KeySigner
@@ -24,6 +25,7 @@ from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.wiring.backends import BACKENDS
 from gopub.wiring.order_keys import open_order_key
 from gopub.wiring.outside import open_fleet
+from tests.support.command import gopub
 from tests.support.enrolled import fresh_signer
 from tests.support.rollout_world import World, in_memory
 
@@ -186,7 +188,7 @@ async def test_a_key_that_does_not_open_is_refused_before_anything_is_built(
     health = 'health: "http://127.0.0.1:8080/healthz"'
     (tmp_path / "gopub.yaml").write_text(f"app: a\nenvironments: {{prod: {{inventory: i, hosts: x, {health}}}}}\n")
     line = "ssh: {kind: ssh, sign: {key: controller, passphrase: {file: word}, roles: roles}}\n"
-    (tmp_path / "connections.yaml").write_text("" if by_block else line)
+    (tmp_path / "connections.yaml").write_text("journald: {kind: journald}\n" if by_block else line)
     elsewhere = Blocks(ssh) if by_block else None
     await refuse_order_key(str(tmp_path), "prod", elsewhere)
     (tmp_path / "controller").rename(tmp_path / "elsewhere")
@@ -197,3 +199,50 @@ async def test_a_key_that_does_not_open_is_refused_before_anything_is_built(
         await refuse_order_key(str(tmp_path), "prod", None)
     with pytest.raises(UsageError, match="GP942"):
         await refuse_order_key(str(tmp_path), "night", elsewhere)
+
+
+def _another_curve(folder: Path) -> None:
+    pem = ec.generate_private_key(ec.SECP384R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "controller").write_bytes(pem)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "warned"),
+    [
+        (lambda _: None, "", False),
+        (lambda folder: (folder / "controller").unlink(), "GP300", True),
+        (lambda folder: (folder / "word").unlink(), "GP142", True),
+        (lambda folder: (folder / "controller").chmod(0o644), "GP301", False),
+        (_another_curve, "GP300", False),
+        (lambda folder: (folder / "roles").write_text("serial=3\n"), "GP332", False),
+    ],
+    ids=["well", "no key here", "no passphrase here", "open to others", "another curve", "half a list"],
+)
+def test_check_looks_at_the_keys_that_sign(
+    ssh: Ssh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[Path], object], code: str, warned: bool
+) -> None:
+    """Of orders and of tables; what only this machine has not is a warning, for rollouts may run elsewhere."""
+    (tmp_path / "gopub.yaml").write_text(
+        "app: a\nenvironments:\n  prod: {inventory: hosts.ini, hosts: role=app, traffic: lb,"
+        ' health: "http://127.0.0.1:8080/healthz"}\n'
+    )
+    (tmp_path / "hosts.ini").write_text("[app]\nh1 role=app\ne1 role=edge\n")
+    (tmp_path / "main.go").write_text("package main\n")
+    signs = "sign: {key: controller, passphrase: {file: word}"
+    edges = "lb: {kind: nginx, inventory: hosts.ini, hosts: role=edge"
+    lines = {
+        "orders": f"ssh: {{kind: ssh, {signs}, roles: roles}}}}\n{edges}}}\n",
+        "tables": f"{edges}, sign: controller, passphrase: {{file: word}}}}\n",
+    }
+    breaks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for what, text in lines.items():
+        (tmp_path / "connections.yaml").write_text(text)
+        ended = gopub("check")
+        found = "" if code == "GP332" and what == "tables" else code
+        assert (ended.code == 0) == (warned or not found), ended.err
+        assert (f"warning: nothing can be signed on this machine: {found}" in ended.err) == warned, ended.err
+        assert found in ended.err
+        assert found or "GP" not in ended.err
