@@ -73,6 +73,14 @@ def size(text: str) -> int:
     return int(float(match[1]) * _BYTES[match[2] or "B"])
 
 
+def say_size(value: int) -> str:
+    """Write bytes so that :func:`size` reads the same number: ``1GiB``, ``1500B``."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if value and value % _BYTES[unit] == 0:
+            return f"{value // _BYTES[unit]}{unit}"
+    return f"{value}B"
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """A number of hosts, or a share of them; exactly one of the two is set."""

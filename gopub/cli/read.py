@@ -39,10 +39,14 @@ def status(
     app: AppOption = "",
     env: EnvOption = "",
     as_json: JsonOption = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Walk the journal's hash chain as well.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Walk the journal's hash chain, and show what processes were proven to have."),
+    ] = False,
 ) -> None:
     """Show what each env runs, what is under way, who drives it, and what is owed."""
     from gopub.clock import SystemClock
+    from gopub.views.proven import proof_lines, read_proven
     from gopub.views.reading import read_envs
     from gopub.views.status import HEAD, cells, notes
     from gopub.views.untold import read_untold
@@ -50,19 +54,22 @@ def status(
 
     journal = settings.journal()
     entries = journal.verify() if verify else None
+    proven = read_proven(journal, app, env) if verify else []
     now = SystemClock().now()
     rows, untold = read_envs(journal, now, app, env), read_untold(journal, now, app, env)
     if as_json:
         envs: list[Json] = [row.to_json() for row in rows]
         people: list[Json] = [one.to_json() for one in untold]
-        whole: Json = {"schema_version": 1, "envs": envs, "untold": people, "entries_verified": entries}
+        whole: dict[str, Json] = {"schema_version": 1, "envs": envs, "untold": people, "entries_verified": entries}
+        if verify:
+            whole["runtime"] = [one.to_json() for one in proven]
         say_document(json.dumps(whole, indent=2))
     else:
         if entries is not None:
             say(f"journal: {entries} entries, the chain holds", err=True)
         if rows:
             say_table(HEAD, [cells(row) for row in rows])
-            said = [line for row in rows for line in notes(row)]
+            said = [*(line for row in rows for line in notes(row)), *proof_lines(proven)]
             if said := [*said, *(one.says(now) for one in untold)]:
                 say("\n".join(("", *said)))
         else:

@@ -18,10 +18,12 @@ from typing import Any
 from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
 from gopub.fleet.modes import MODES
-from gopub.fleet.unit import Service, control_character, default_unit, refuse_control
+from gopub.fleet.runtime import listing_name
+from gopub.fleet.unit import Service, control_character, default_unit, refuse_control, with_runtime
 from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 from gopub.sandbox import Encrypted, TemplateFault, fill
 from gopub.spec.rules import fits_archive
+from gopub.spec.runtime import wrong_go
 
 FILE_MODE = 0o644
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*")
@@ -76,26 +78,31 @@ def render_release(
     ``args``, ``env`` and a team's own unit are templates, too; what a variable puts into them is one line.
 
     Raises:
-        SpecError: as :func:`render`, GP409 for a value that would break out of its line of the unit, and GP531 where
-            a team's own unit does not have what the mode of switching needs.
+        SpecError: as :func:`render`, GP409 for a value that would break out of its line of the unit, GP531 where a
+            team's own unit does not have what the mode of switching needs, and GP570 for one that Go does not take.
     """
     name = service.unit
+    told = {key: _variable(key, text, variables) for key, text in service.runtime.variables.items()}
+    runtime = replace(service.runtime, variables=told)
     if unit is None:
         filled = replace(
             service,
             args=tuple(_line(f"service.args[{n}]", word, variables) for n, word in enumerate(service.args)),
             env={key: _line(f"service.env.{key}", text, variables) for key, text in service.env.items()},
+            runtime=runtime,
         )
         text = default_unit(filled).encode()
     else:
-        text = _text(name, unit, variables, one_line=True)
+        own = _text(name, unit, variables, one_line=True).decode()
+        text = with_runtime(own, runtime).encode()
     beside = {file: content.encode() for file, content in MODES[service.mode].files(service).items()}
     units = {
         **beside,
         **{file: _text(file, templates[file], variables, one_line=True) for file in beside if file in templates},
     }
+    read_back = {listing_name(service.instance): runtime.listing()} if runtime else {}
     plain = {path: source for path, source in templates.items() if path not in beside}
-    whole = Rendered.of({**render(plain, variables).files, **units, name: text})
+    whole = Rendered.of({**render(plain, variables).files, **units, **read_back, name: text})
     _check_units(service, {file: whole.files[file].decode() for file in (*beside, name)})
     return whole
 
@@ -125,6 +132,15 @@ def check_path(path: str) -> str:
 
 def _line(what: str, source: str, variables: Mapping[str, Json]) -> str:
     return refuse_control(_text(what, source, variables).decode(), what)
+
+
+def _variable(name: str, source: str, variables: Mapping[str, Json]) -> str:
+    """A variable that is read back; what a template made of it, Go's runtime has to take as well."""
+    what = f"service.runtime.{name}"
+    text = _line(what, source, variables)
+    if found := wrong_go(name, text):
+        raise SpecError("GP570", f"`{what}`: {found[0]}", hint=found[1])
+    return text
 
 
 def _text(name: str, source: str, variables: Mapping[str, Json], *, one_line: bool = False) -> bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gopub.errors import SpecError
 from gopub.fleet.modes import MODES, Service
+from gopub.fleet.runtime import Runtime
 
 STOP_MARGIN = 10.0  # seconds that a service gets beyond its drain before systemd kills it
 
@@ -16,10 +19,12 @@ def default_unit(service: Service) -> str:
     """
     current = f"/opt/{service.instance}/current"
     command = " ".join((f"{current}/bin/{service.app}", *(_word(word) for word in service.args)))
-    variables = "".join(f"Environment={_quoted(f'{name}={text}', name)}\n" for name, text in service.env.items())
+    variables = _variables({**service.env, **service.runtime.variables})
     mode = MODES[service.mode]
     also = "".join(f"{line}\n" for line in mode.unit_lines(service))
     kind = "\n".join(mode.service_lines(service))
+    usual = "" if "files" in service.runtime.limits else "LimitNOFILE=65536\n"
+    limits = usual + service.runtime.limit_lines()
     return f"""\
 [Unit]
 Description={service.app} as {service.instance}, released by gopub
@@ -38,8 +43,7 @@ ExecStart={command}
 RestartSec=500ms
 KillSignal=SIGTERM
 TimeoutStopSec={stop_seconds(service.drain)}
-LimitNOFILE=65536
-NoNewPrivileges=yes
+{limits}NoNewPrivileges=yes
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 ProtectSystem=strict
 ProtectHome=yes
@@ -53,6 +57,20 @@ LockPersonality=yes
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def with_runtime(unit: str, runtime: Runtime) -> str:
+    """A team's own unit with a section behind it: what comes later in a unit wins, and all of it is one file.
+
+    A drop-in would be a second file, which is not changed in the same instant. The empty line ends a line that goes on.
+
+    Raises:
+        SpecError: GP409 when a variable has a control character.
+    """
+    if not runtime:
+        return unit
+    said = "# service.runtime and service.limits of gopub.yaml\n[Service]\n"
+    return f"{unit}\n\n{said}{_variables(runtime.variables)}{runtime.limit_lines()}"
 
 
 def stop_seconds(drain: float) -> int:
@@ -80,7 +98,11 @@ def control_character(what: str, text: str) -> SpecError:
     )
 
 
-__all__ = ["Service", "control_character", "default_unit", "refuse_control", "stop_seconds"]
+__all__ = ["Service", "control_character", "default_unit", "refuse_control", "stop_seconds", "with_runtime"]
+
+
+def _variables(env: Mapping[str, str]) -> str:
+    return "".join(f"Environment={_quoted(f'{name}={text}', name)}\n" for name, text in env.items())
 
 
 def _word(text: str) -> str:

@@ -15,7 +15,7 @@ from gopub.source.lfs import refuse_pointer
 from gopub.spec.admit import AdmitSpec
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.compat import Compat
-from gopub.spec.models import Environment, ReleaseSpec
+from gopub.spec.models import Environment, ReleaseSpec, ServiceSpec
 
 LARGEST_TEMPLATE = 1 << 20
 
@@ -60,6 +60,7 @@ def effective(environment: Environment) -> dict[str, Json]:
     """
     whole = cast("dict[str, Json]", environment.model_dump(mode="json", by_alias=True))
     whole["admit"] = _admit(environment.admit)
+    whole["service"] = _service(environment.service)
     judge = cast("Mapping[str, Json]", whole["judge"])
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if environment.traffic and "warmup" not in environment.traffic.model_fields_set:
@@ -82,6 +83,15 @@ def _admit(admit: AdmitSpec) -> dict[str, Json]:
     written = cast("dict[str, Json]", admit.model_dump(mode="json", by_alias=True, exclude_defaults=True))
     source = {"repository": None, "ref": None, **cast("dict[str, Json]", written.get("provenance", {}))}
     return {**written, "key": whole["key"], "provenance": source}
+
+
+def _service(service: ServiceSpec) -> dict[str, Json]:
+    """Runtime and limits only where they say something: an older gopub knows neither."""
+    whole = cast("dict[str, Json]", service.model_dump(mode="json", by_alias=True))
+    limits = cast("Json", service.limits.model_dump(mode="json", by_alias=True, exclude_none=True))
+    newer = {"runtime": dict(service.runtime) or None, "limits": limits or None}
+    kept = {name: value for name, value in whole.items() if name not in newer}
+    return kept | {name: value for name, value in newer.items() if value}
 
 
 def _traffic(whole: Mapping[str, Json]) -> Mapping[str, Json]:

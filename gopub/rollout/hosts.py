@@ -15,13 +15,14 @@ from gopub.fleet.asking import Asked
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import ENTERS, Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
+from gopub.fleet.runtime import Runtime
 from gopub.fleet.unit import stop_seconds
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
 from gopub.journal.reading import harmless_of
 from gopub.plan.preflight import refusal_of_unpinned
-from gopub.rollout.payload import Cargo, cargo_for
+from gopub.rollout.payload import Cargo, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 
@@ -40,6 +41,8 @@ MARGIN = 60
 """Seconds that a driver waits longer than the host."""
 _PROBE = frozenset({"GP445", "GP446"})
 _IN_PASSING = "GP451"
+_OTHER_RUNTIME = "GP572"
+"""The last thing that a proof looks at: where it says so, all else holds."""
 
 
 async def stage(run: Run, name: str) -> Record:
@@ -62,7 +65,18 @@ async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> 
     """The proof: the process that serves is exactly the signed bytes, listens, and answers the health check."""
     arguments = _health_arguments(run) | {"within": str(_within(run))}
     proof = await _prove(run, _order(run, name, "verify", digests=digests, arguments=arguments))
+    proof = read_back(proof, runtime_of(run.ports.environment))
     return replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)})
+
+
+def read_back(proof: Record, wanted: Runtime) -> Record:
+    """The proof; failed where the program of the host says nothing of variables or limits of the release. Pure."""
+    missing = sorted(wanted.names - proof.values.keys()) if proof.ok else []
+    if not missing:
+        return proof
+    names = ", ".join(name.partition(".")[2] for name in missing)
+    said = f"its program is older and does not read back {names}: `gopub host upgrade` brings it the newest"
+    return replace(proof, ok=False, code="GP573", message=said)
 
 
 async def restore(run: Run, name: str) -> Record:
@@ -79,6 +93,9 @@ async def restore(run: Run, name: str) -> Record:
     arguments = _health_arguments(run) | {"within": str(_within(run)), "settle": "0"}
     order = _order(run, name, "verify", digests=digests, arguments=arguments, release=release, render=render)
     proof = await _prove(run, order)
+    if proof.code == _OTHER_RUNTIME:  # all else holds, and a host that serves is worth more than what it was given
+        run.alarm(f"{name}: {proof.message}")
+        proof = replace(proof, ok=True, code="", message="")
     return replace(proof, values={**proof.values, "runs": planned.before})
 
 

@@ -9,6 +9,7 @@ from gopub.canon import Json, sha256
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Payload
+from gopub.fleet.runtime import Runtime
 from gopub.fleet.templates import Rendered, render_release
 from gopub.fleet.unit import Service
 from gopub.release.model import Release
@@ -73,6 +74,7 @@ def render_for(release: Release, env: str, environment: Environment, host: Host)
         drain=environment.traffic.drain if environment.traffic else 20.0,
         mode=environment.switch,
         ports=ports_of(environment),
+        runtime=runtime_of(environment),
     )
     return render_release(files.templates, files.unit, service, variables_of(release, env, environment, host))
 
@@ -81,6 +83,11 @@ def ports_of(environment: Environment) -> tuple[int, ...]:
     """The ports on which the service listens: that of the traffic first, then that of the health check."""
     traffic = (environment.traffic.port,) if environment.traffic else ()
     return tuple(dict.fromkeys((*traffic, environment.health.port)))
+
+
+def runtime_of(environment: Environment) -> Runtime:
+    """The variables and limits that are read back from a process of this release."""
+    return Runtime(environment.service.runtime, environment.service.limits.given)
 
 
 def variables_of(release: Release, env: str, environment: Environment, host: Host) -> dict[str, Json]:

@@ -32,6 +32,7 @@ from gopub.spec.health import HealthCheck
 from gopub.spec.marks import RollbackSpec, ScoreSpec, ShadowSpec, Slo
 from gopub.spec.own import OwnMetrics, moved
 from gopub.spec.route import Route
+from gopub.spec.runtime import Limits, RuntimeText
 from gopub.spec.texts import (
     INVENTORY,
     EndpointPatterns,
@@ -125,6 +126,10 @@ class ServiceSpec(Model):
     """Environment variables of the program; no secrets."""
     user: UserName | None = None
     """The user that runs it; without it a dynamic one."""
+    runtime: Mapping[VariableName, RuntimeText] = {}
+    """Variables that are read back from the process; no secrets."""
+    limits: Limits = Limits()
+    """What it may take of its host."""
 
 
 class ConfigFile(Model):

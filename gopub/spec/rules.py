@@ -20,6 +20,7 @@ from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
 from gopub.spec.own import wrong
 from gopub.spec.route import PARTS
 from gopub.spec.route import wrong as wrong_route
+from gopub.spec.runtime import wrong_runtime
 from gopub.spec.tree import Path, dotted
 from gopub.units import say_seconds
 
@@ -52,6 +53,8 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         path: Path = ("environments", name)
         for below, *told in wrong_admit(environment.admit):
             yield Problem((*path, "admit", *below), *told)
+        for below, *told in wrong_runtime(environment.service.runtime, environment.service.env):
+            yield Problem((*path, "service", *below), *told)
         yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
         yield from _traffic(environment, path)
         yield from _heard(environment, path)
@@ -214,6 +217,8 @@ def _endpoints(texts: Sequence[str], path: Path) -> Iterator[Problem]:
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:
     reserved = {f"{environment.instance}.service"}
+    if environment.service.runtime or environment.service.limits.given:
+        reserved.add(f"{environment.instance}.runtime")
     for index, file in enumerate(environment.config):
         here = (*path, "config", index, "to")
         if file.to in reserved or file.to.partition("/")[0] == "bin":

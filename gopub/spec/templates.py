@@ -29,6 +29,7 @@ def texts(environment: Environment, path: str) -> Iterator[tuple[str, str]]:
     if service.unit is None:
         yield from ((f"{path}.service.args[{index}]", word) for index, word in enumerate(service.args))
         yield from ((f"{path}.service.env.{key}", text) for key, text in service.env.items())
+    yield from ((f"{path}.service.runtime.{key}", text) for key, text in service.runtime.items())
 
 
 def files(environment: Environment) -> Iterator[str]:

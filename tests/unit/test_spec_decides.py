@@ -31,7 +31,9 @@ OF_RELEASE = """\
       mode: warn
       statement: {key: release, lasts: 11d}
       roles: {file: release, root: release}
-    service: {unit: release.service, args: [release], env: {A: release}, user: release}
+    service:
+      {unit: release.service, args: [release], env: {A: release}, user: release, runtime: {B: release},
+       limits: {files: 1100, processes: 1100, core: 11MiB, locked: 11MiB, memory: 11MiB, tasks: 1100, cpu: 11%}}
     config: [{template: release.tmpl, to: release.yaml}]
     config_check: [release]
     compat: {floor: 1.1.1, below_floor: allow}

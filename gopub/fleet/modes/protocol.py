@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gopub.fleet.runtime import Runtime
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -24,6 +26,7 @@ class Service:
     drain: float = 20.0
     mode: str = "restart"
     ports: Sequence[int] = ()
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def unit(self) -> str:

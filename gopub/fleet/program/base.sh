@@ -2,7 +2,8 @@
 # The host program of gopub, part 1 of 9: words that every other part uses. The parts are one program, so each
 # of them uses names that another one sets; `a && b || fail` is meant as it reads: fail ends the program.
 #
-# The parts are joined in the order base, order, facts, stage, switch, modes, mode_…, verify, before, job, host and run as root by
+# The parts are joined in the order base, order, facts, stage, switch, modes, mode_…, verify, runtime, before, job, host and run
+# as root by
 #     sh -c PROGRAM gopub VERB            an order on standard input, a record on standard output
 #     sh FILE VERB ORDER ANSWER           the same as a job of systemd, from and to files
 # On an enrolled host signed and pinned stand in the place of host (see pinned.sh), and the program lies there.

@@ -3,7 +3,7 @@
 #
 # In order: the unit is active; it did not restart by itself; the file that its main process runs has the
 # signed digest; that process started with the switch; it holds its ports; the health URL answers what it
-# should.
+# should; it has the variables and limits that its release says (runtime.sh).
 # What can still come right is tried again until arg.within seconds are over; then all of it must hold for
 # arg.settle seconds more. A restart by itself ends the waiting at once: it will not get better.
 
@@ -64,6 +64,7 @@ judge() {
     value check.traffic "$c_traffic"
     value check.health "$c_health"
     unit_values
+    runtime_values
     case $bad in GP442 | GP443 | GP445) holders_of_ports ;; esac
     [ "$bad" != GP451 ] || fail_unkept "$bad" "$why"
     [ -z "$bad" ] || finish false "$bad" "$why"
@@ -89,6 +90,7 @@ look() {
     way_of
     by "$way" proof
     look_health
+    look_runtime
 }
 
 look_unit() {
