@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +58,7 @@ def enroll(
 
     named = Named(roles, login)
     folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run, named)
-    found = asyncio.run(enrol(folder, wish, server_blocks()))
+    found = asyncio.run(enrol(folder, wish, server_blocks(), cut=partial(_cut, "enrolled")))
     _tell(found, as_json, "would be enrolled", "enrolled")
     if found.done and not as_json:
         say("\n".join([*([] if found.signs else _to_write(named)), *_AFTERWARDS]), err=True)
@@ -88,7 +90,7 @@ def unenroll(
         rooting.end(hosts, env, roots, passphrase, file, reason, yes=yes and not dry_run, as_json=as_json)
         return
     folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run)
-    found = asyncio.run(unenrol(folder, wish, server_blocks()))
+    found = asyncio.run(unenrol(folder, wish, server_blocks(), cut=partial(_cut, "unenrolled")))
     _tell(found, as_json, "would be unenrolled", "unenrolled")
     _end(found, yes or dry_run, "unenrolled")
 
@@ -164,6 +166,16 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
         say(f"{name}: {error.code} {error.problem}", err=True)
     for made in found.keys.made if found.keys else ():
         say(f"made {made}", err=True)
+
+
+def _cut(what: str, done: Sequence[str], left: Sequence[str]) -> None:
+    """What whoever pressed Ctrl-C has to know: said at once, for nothing else is told after it."""
+    if done:
+        say(f"{what}: {', '.join(done)}", err=True)
+    if left:
+        say(f"not {what}, or half: {', '.join(left)}; `gopub host list` says how each stands", err=True)
+    say("call the same again, and it goes on where it was stopped; `gopub host unenroll` takes away what is half done",
+        err=True)  # fmt: skip
 
 
 def _to_write(named: Named) -> list[str]:

@@ -284,3 +284,14 @@ def _key(name: str, value: str) -> PublicKey:
     if read != key or base64.b64encode(read.spki).decode() != value:
         _FRAME.refuse(f"the key of {name} is not written as it is written")
     return key
+
+
+def lists_beside(place: Path) -> tuple[SignedRoles, ...]:
+    """The list that counts, and before it those that were, by their serials; whoever changes one keeps it there.
+
+    Raises:
+        UsageError: GP334 one cannot be read.
+        RefusedError: GP332 one is malformed.
+    """
+    found = [load_roles(one) for one in place.parent.glob(f"{place.name}.[0-9]*")]
+    return (*sorted(found, key=lambda one: one.roles.serial), load_roles(place))

@@ -24,13 +24,15 @@ REPLACED = (
 )
 
 
-def trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> GopubError | None:
+def trouble(
+    env: str, environment: Environment, facts: Mapping[str, HostFacts], loose: Collection[str] = ()
+) -> GopubError | None:
     """What is in the way on which hosts; None where every host is free, or was adopted.
 
-    The error is GP454 for what gopub did not make, GP455 for ports that others hold, GP480 for hosts that are not
-    enrolled where they must be, or several.
+    ``loose`` are edges that are not enrolled. The error is GP454 for what gopub did not make, GP455 for ports that
+    others hold, GP480 for hosts or edges that are not enrolled where they must be, or several.
     """
-    unpinned = [name for name, fact in facts.items() if fact.enrolled is None]
+    unpinned = [*(name for name, fact in facts.items() if fact.enrolled is None), *loose]
     not_enrolled = refusal_of_unpinned(env, environment, unpinned)
     found = [*((not_enrolled,) if not_enrolled else ()), *_foreign(env, facts), *_held(environment, facts)]
     if len(found) > 1:
@@ -38,13 +40,15 @@ def trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) 
     return found[0] if found else None
 
 
-def refuse_trouble(env: str, environment: Environment, facts: Mapping[str, HostFacts]) -> None:
+def refuse_trouble(
+    env: str, environment: Environment, facts: Mapping[str, HostFacts], loose: Collection[str] = ()
+) -> None:
     """Nothing is staged where something is in the way.
 
     Raises:
         UsageError: as :func:`trouble`.
     """
-    if found := trouble(env, environment, facts):
+    if found := trouble(env, environment, facts, loose):
         raise found
 
 
@@ -53,9 +57,12 @@ def refusal_of_unpinned(env: str, environment: Environment, unpinned: Collection
     if environment.require != "enrolled" or not unpinned:
         return None
     are = "is" if len(unpinned) == 1 else "are"
-    return RefusedError("GP480", f"{', '.join(unpinned)} {are} not enrolled, and {env} says `require: enrolled`",
-                        hint="`gopub host enroll` enrols hosts; a controller knows them by `sign` of its ssh "
-                        "connection; or leave them out of `hosts:`")  # fmt: skip
+    return RefusedError(
+        "GP480",
+        f"{', '.join(unpinned)} {are} not enrolled, and {env} says `require: enrolled`",
+        hint="`gopub host enroll` enrols hosts, with --edges edges; a controller knows them by `sign` of its ssh "
+        "connection; or leave them out of `hosts:`",
+    )
 
 
 def adopted_notes(facts: Mapping[str, HostFacts]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ async def admit(run: Run) -> None:
         run.record(ev.Admitted(checks, unstated=f"only told, not refused: {'; '.join(admission.warnings)}"))
         return
     try:
-        statements = await state(run.ports, at_hand(run), kinds_of(run.facts), epoch=run.seat.epoch)
+        statements = await state(run.ports, at_hand(run), kinds_of(run.facts), epoch=run.seat.epoch, facts=run.facts)
     except RefusedError as error:
         _refuse(run, (f"{error.code} {error.problem}",))
         return

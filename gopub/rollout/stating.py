@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.frame import seconds_of
+from gopub.evidence.roles import Role, lists_beside
 from gopub.evidence.stating import serial_of, summaries, unfit
 from gopub.evidence.summary import SignedSummary, read_summary, sign_summary
 from gopub.journal.stated import Stated
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from gopub.evidence.keys import PublicKey, Signer
+    from gopub.evidence.roles import Roles
     from gopub.fleet.facts import HostFacts
+    from gopub.fleet.protocol import FleetConnection
     from gopub.release.admitting import Considered
     from gopub.store.protocol import ArtifactStore
     from gopub.wiring.ports import Ports
@@ -36,15 +39,25 @@ _Answer = TypeVar("_Answer")
 
 
 async def state(
-    ports: Ports, considered: Considered, targets: tuple[str, ...], *, epoch: int, limit: float = SIGNS_WITHIN
+    ports: Ports,
+    considered: Considered,
+    targets: tuple[str, ...],
+    *,
+    epoch: int,
+    facts: Mapping[str, HostFacts] | None = None,
+    limit: float = SIGNS_WITHIN,
 ) -> tuple[Stated, ...]:
     """State that the release was admitted, for hosts of these kinds, under a seat; every check must have passed.
 
+    ``facts`` are the hosts that will be asked to believe it.
+
     Raises:
-        RefusedError: GP354 the key may not sign admissions here; GP301 it is open to others.
+        RefusedError: GP354 the key may not sign admissions here, or hosts do not believe it; GP301 it is open.
         GopubError: GP300, GP142 it cannot be used, or does not answer; GP355 the store does not take the statement.
     """
     signer = await _fit(ports, considered, limit)
+    if wrong := unbelieved(signer.public, facts or {}, lists_here(ports.fleet_connection)):
+        raise wrong
     lasts = ports.environment.admit.statement.lasts
     made = summaries(considered.facts, considered.policy, targets,
                      now=ports.clock.now(), lasts=lasts, serial=serial_of(epoch))  # fmt: skip
@@ -68,6 +81,38 @@ def unstatable(warnings: Iterable[str], facts: Mapping[str, HostFacts]) -> Refus
     some = f"{', '.join(enrolled[:3])}{' and others' if len(enrolled) > 3 else ''}"
     wrong = f"nothing can be stated of a release that breaks the policy ({told}), and enrolled hosts ask for it: {some}"
     return RefusedError("GP499", wrong, hint="mend what it breaks; mode: warn is for hosts that are not enrolled")
+
+
+def unbelieved(key: PublicKey, facts: Mapping[str, HostFacts], lists: Iterable[Roles]) -> RefusedError | None:
+    """The refusal of a key of which enrolled hosts believe no admission, as far as the lists of roles here tell.
+
+    Asked before anything is stated: each host would refuse it (GP468) only once it is told to stage.
+    """
+    known = {(one.serial, frozenset(key.fingerprint for key in one.of(Role.CONTROLLER))): one.of(Role.ADMISSION)
+             for one in lists}  # fmt: skip
+    held = {name: (fact.enrolled.roles, frozenset(fact.enrolled.controllers))
+            for name, fact in facts.items() if fact.enrolled}  # fmt: skip
+    wrong = [name for name, which in held.items() if key not in known.get(which, (key,))]
+    if not wrong:
+        return None
+    some = f"{', '.join(wrong[:3])}{' and others' if len(wrong) > 3 else ''}"
+    return RefusedError(
+        "GP354",
+        f"{some} believe no admission that key {key.fingerprint[:16]} signs: their list of roles does not name it",
+        hint="name the admission key of that list in admit.statement.key; or have roots name this one "
+        "(gopub keys make FOLDER) and bring it: gopub host roles",
+    )
+
+
+def lists_here(way: FleetConnection | None) -> tuple[Roles, ...]:
+    """The list of roles that the connection of orders names, and those that were; none where they cannot be read."""
+    signing = way.signing() if way else None
+    if signing is None or signing.roles is None:
+        return ()
+    try:
+        return tuple(one.roles for one in lists_beside(signing.roles))
+    except GopubError:
+        return ()
 
 
 def over(statements: Iterable[Stated], now: float) -> bool:

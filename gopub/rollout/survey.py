@@ -36,6 +36,23 @@ async def read_facts(fleet: Fleet, hosts: Sequence[Host], instance: str) -> dict
     return facts
 
 
+async def loose_edges(ports: Ports) -> tuple[str, ...]:
+    """The edges that check no orders, asked where the environment wants that they do.
+
+    One that does not answer is told where its tables are read, and one that nobody logs in to is told nothing by us.
+    """
+    if ports.environment.require != "enrolled":
+        return ()
+
+    async def one(edge: Host) -> str:
+        try:
+            return "" if await (await ports.fleet.channel(edge)).enrolled() else edge.name
+        except GopubError:
+            return ""
+
+    return tuple(filter(None, await asyncio.gather(*map(one, ports.edges))))
+
+
 async def ask_all(
     fleet: Fleet,
     hosts: Sequence[Host],

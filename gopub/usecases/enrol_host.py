@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from gopub import __version__
 from gopub.canon import Json
@@ -135,10 +136,20 @@ async def look(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> E
         return Enrolment(stood, refused=refused)
 
 
+Cut: TypeAlias = Callable[[Sequence[str], Sequence[str]], None]
+"""Hears of an interruption: the hosts that are done, and those of which nobody knows."""
+
+
+def _unheard(_done: Sequence[str], _left: Sequence[str]) -> None:
+    """Nobody waits for it."""
+
+
 async def enrol(
-    folder: str, wish: Wish, elsewhere: Elsewhere | None = None, *, clock: Clock | None = None
+    folder: str, wish: Wish, elsewhere: Elsewhere | None = None, *, clock: Clock | None = None, cut: Cut = _unheard
 ) -> Enrolment:
     """Enrol the hosts, or finish or heal what is enrolled; without ``wish.do`` it is only looked at.
+
+    Interrupted, the journal has what was done, and ``cut`` is told.
 
     Raises:
         UsageError: GP457 a name is no host of the env; GP334 as :func:`keys_for`.
@@ -163,15 +174,17 @@ async def enrol(
             told = enrolling(stood[host.name], names, wish.env, keys, clock.now(), socket=socket)
             return await _ask(fleet, host, told.request())
 
-        done, failed = await _once(machines, hosts, one)
-        _record(project, wish, done, keys, undone=False)
+        def keep(done: Mapping[str, Answer]) -> None:
+            _record(project, wish, done, keys, undone=False)
+
+        done, failed = await on_each_machine(machines, hosts, one, keep, cut)
         shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
         signs = fleet_of(project).signing() is not None
         return Enrolment(stood, meant, keys, done, refused | failed | shut, signs)
 
 
-async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -> Enrolment:
-    """Take the enrolment away; services run on, and hosts take orders as before.
+async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None, *, cut: Cut = _unheard) -> Enrolment:
+    """Take the enrolment away; services run on, and hosts take orders as before. Interrupted as :func:`enrol`.
 
     Raises:
         UsageError: GP457 a name is no host of the env.
@@ -185,8 +198,10 @@ async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None) -
         async def one(host: Host) -> Answer:
             return await _ask(fleet, host, asking("unenroll", stood[host.name].machine_id))
 
-        done, failed = await _once(by_machine(stood, meant), hosts, one)
-        _record(project, wish, done, None, undone=True)
+        def keep(done: Mapping[str, Answer]) -> None:
+            _record(project, wish, done, None, undone=True)
+
+        done, failed = await on_each_machine(by_machine(stood, meant), hosts, one, keep, cut)
         return Enrolment(stood, meant, None, done, refused | failed)
 
 
@@ -275,16 +290,31 @@ async def _ask(fleet: Fleet, host: Host, request: bytes) -> Answer:
     return answer
 
 
-async def _once(
-    machines: Mapping[str, Sequence[str]], hosts: Sequence[Host], work: Callable[[Host], Awaitable[Answer]]
+async def on_each_machine(
+    machines: Mapping[str, Sequence[str]],
+    hosts: Sequence[Host],
+    work: Callable[[Host], Awaitable[Answer]],
+    keep: Callable[[Mapping[str, Answer]], None],
+    cut: Cut,
 ) -> tuple[dict[str, Answer], dict[str, GopubError]]:
-    """One machine under several names is worked on once, and that is the answer of each of them."""
+    """One machine under several names is worked on once, and that is the answer of each of them; ``keep`` is told."""
     of = {name: names[0] for names in machines.values() for name in names}
-    done, failed = await _each([host for host in hosts if host.name in of.values()], work)
-    return (
-        {name: done[first] for name, first in of.items() if first in done},
-        {name: failed[first] for name, first in of.items() if first in failed},
-    )
+    answers: dict[str, Answer] = {}
+
+    async def one(host: Host) -> Answer:
+        answers[host.name] = await work(host)
+        return answers[host.name]
+
+    failed: dict[str, GopubError] = {}
+    try:
+        _, failed = await _each([host for host in hosts if host.name in of.values()], one)
+    except asyncio.CancelledError:
+        cut([name for name in of if of[name] in answers], [name for name in of if of[name] not in answers])
+        raise
+    finally:
+        done = {name: answers[first] for name, first in of.items() if first in answers}
+        keep(done)
+    return done, {name: failed[first] for name, first in of.items() if first in failed}
 
 
 async def _each(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gopub.canon import Json
 from gopub.errors import GopubError, RefusedError
 from gopub.evidence.admission import Admission
+from gopub.fleet.facts import HostFacts
 from gopub.journal.reading import read_env_state
 from gopub.plan.floor import refusal_of_start
 from gopub.plan.model import Plan
@@ -15,14 +17,14 @@ from gopub.release.admitting import Considered, decide
 from gopub.release.config import admission_public
 from gopub.rollout.plan import make_plan
 from gopub.rollout.policy import considered_by, kinds_of
-from gopub.rollout.stating import misfit, unstatable
-from gopub.rollout.survey import read_facts
+from gopub.rollout.stating import lists_here, misfit, unbelieved, unstatable
+from gopub.rollout.survey import loose_edges, read_facts
 from gopub.views.plan import plan_json, plan_lines
 from gopub.wiring import settings
 from gopub.wiring.allowed import let_in, refusal
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import open_ports
-from gopub.wiring.project import Project, open_project
+from gopub.wiring.project import Project, fleet_of, open_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,16 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
         if not admission.accepted:
             return Rehearsal(considered, admission)
         plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
-        found = unstatable(admission.warnings, facts) if admission.warnings else unfit_here(project, considered)
+        found = unstatable(admission.warnings, facts) if admission.warnings else unfit_here(project, considered, facts)
         below = refusal_of_start(admitted.release.version, ports.environment.compat, known.stable_version, known.floor,
                                  app=app, env=env)  # fmt: skip
-        return Rehearsal(considered, admission, plan, found or below or trouble(env, ports.environment, facts))
+        stands = trouble(env, ports.environment, facts, await loose_edges(ports))
+        return Rehearsal(considered, admission, plan, found or below or stands)
 
 
-def unfit_here(project: Project, considered: Considered) -> RefusedError | None:
+def unfit_here(
+    project: Project, considered: Considered, facts: Mapping[str, HostFacts] | None = None
+) -> RefusedError | None:
     """What is in the way of the key that signs admissions, as far as this machine can tell without one being made.
 
     A machine that tries a rollout need not be able to sign: a key that does not open here is nothing to say.
@@ -91,4 +96,6 @@ def unfit_here(project: Project, considered: Considered) -> RefusedError | None:
         known = admission_public(admit.statement.key, project.connections)
     except GopubError:
         return None
-    return misfit(known, considered) if known is not None else None
+    if known is None:
+        return None
+    return misfit(known, considered) or unbelieved(known, facts or {}, lists_here(fleet_of(project)))

@@ -159,12 +159,6 @@ def stranger(root: KeySigner) -> RefusedError:
     )
 
 
-def lists_beside(place: Path) -> tuple[SignedRoles, ...]:
-    """The list that counts, and before it those that were, by their serials."""
-    found = [load_roles(one) for one in place.parent.glob(f"{place.name}.[0-9]*")]
-    return (*sorted(found, key=lambda one: one.roles.serial), load_roles(place))
-
-
 def laid(
     place: Path, signed: SignedRoles, known: Roles | None, fresh: tuple[str, ...], *, pending: bool = True
 ) -> Made:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from gopub.errors import RefusedError, UsageError
 from gopub.evidence.keys import KeySigner, generate, private_key_in
-from gopub.evidence.roles import Role, load_roles
+from gopub.evidence.roles import Role, lists_beside, load_roles
 from gopub.journal.enrolled import TrustChanged
-from gopub.usecases.root_lists import Signing, alone, lists_beside, relist
+from gopub.usecases.root_lists import Signing, alone, relist
 from gopub.usecases.root_words import Heard, bring_list, in_order, insist, telling
 
 if TYPE_CHECKING:

@@ -18,7 +18,16 @@ from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
 from gopub.rollout.seat import resume, start
-from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all, edge_epoch, insist, is_settled, read_facts, statuses_of
+from gopub.rollout.survey import (
+    HOSTS_ANSWER_WITHIN,
+    ask_all,
+    edge_epoch,
+    insist,
+    is_settled,
+    loose_edges,
+    read_facts,
+    statuses_of,
+)
 from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
 from gopub.usecases.refuse_table_key import refuse_table_key
@@ -49,7 +58,7 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
             run.alarms.extend(f"{name} does not answer: {error.problem}" for name, error in silent.items())
         else:
             insist(facts, silent)
-            refuse_trouble(wish.env, ports.environment, facts)
+            refuse_trouble(wish.env, ports.environment, facts, await loose_edges(ports))
             run = start(ports, _of(wish, project, entry.signed), facts, epoch)
         run.release = entry.signed.release if entry.signed else None
         run.facts, run.considered, run.refused = facts, entry.considered, entry.refused
