@@ -63,11 +63,13 @@ async def rollout(
         if not await boxes.must_wait(run):
             for batch in boxes.stage_batches(run):
                 await boxes.stage(run, batch)
+            await boxes.hooks(run, "before")
             for step in boxes.steps(run):
                 for batch in boxes.switch_batches(run, step):
                     await boxes.switch(run, step, batch)
                 await boxes.reach(run, step)
                 await boxes.bake(run, step)
+            await boxes.hooks(run, "after")
             await boxes.settle(run)
             await boxes.go_back(run)
         done = await boxes.report(run)

@@ -18,10 +18,12 @@ from gopub.canon import Json
 from gopub.clock import SystemClock
 from gopub.journal import projects
 from gopub.journal.adopt import adopt
+from gopub.journal.hooks import When
 from gopub.plan.model import PlannedStep
 from gopub.rollout import admit as admit_box
 from gopub.rollout import back, close, wait
 from gopub.rollout import bake as bake_box
+from gopub.rollout import hooks as hooks_box
 from gopub.rollout import plan as plan_box
 from gopub.rollout import reach as reach_box
 from gopub.rollout import settle as settle_box
@@ -47,7 +49,7 @@ from tasks.storytelling import shown
 
 __all__ = [
     "Wish", "admit", "already_there", "bake", "catching_up", "driving", "drove_before", "ended", "go_back",
-    "last_project",
+    "hooks", "last_project",
     "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "said_by", "settle", "stage",
     "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back", "who_asks",
     "whose",
@@ -108,6 +110,18 @@ async def must_wait(run: Run) -> bool:
 async def stage(run: Run, batch: Sequence[str]) -> None:
     """Bring the release to one batch of hosts."""
     await stage_box.stage(run, batch)
+
+
+# No limit: each hook has its own.
+@box(name="hooks", limit=None)
+async def _hooks(run: Run, when: When) -> None:
+    await hooks_box.run_hooks(run, when)
+
+
+async def hooks(run: Run, when: When) -> None:
+    """Run what runs once per rollout: migrations, say, before the first host or after the last one."""
+    if run.state.plan and hooks_box.hooks_of(run.ports.environment.compat, when):
+        await _hooks(run, when)
 
 
 # No limit where hosts are switched: each order has its own, and how many batches there are is the fleet's size.

@@ -15,7 +15,7 @@ from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 
 Verb: TypeAlias = Literal[
-    "facts", "stage", "switch", "verify", "status", "stop", "rollback", "prune", "adopt", "disown",
+    "facts", "stage", "hook", "switch", "verify", "status", "stop", "rollback", "prune", "adopt", "disown",
     "logs", "table-get", "table-put", "heads",
 ]  # fmt: skip
 VERBS: tuple[Verb, ...] = get_args(Verb)

@@ -15,6 +15,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
 from gopub.journal.enrolled import HostsEnrolled, TrustChanged
+from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.stated import Stated
 from gopub.plan.model import Outcome, Plan
@@ -328,7 +329,8 @@ Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged | TableIntended
     | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached | Judged | StepPassed | Asked
     | Held | Resumed | GoingBack | TrafficOff | Settling | Closed | EnvOpened | EnvClosed | QuarantineCleared
-    | HostsAdopted | HostsEnrolled | TrustChanged | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
+    | HostsAdopted | HostsEnrolled | TrustChanged | HookIntended | HookEnded
+    | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
 )  # fmt: skip
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind) for kind in Event.__args__}

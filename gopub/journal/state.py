@@ -14,6 +14,7 @@ from functools import reduce
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.hooks import HookEnded, HookIntended, Hooks, after_event
 from gopub.journal.stated import Stated
 from gopub.journal.transitions import TABLE, Phase, key_of, say_key
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep
@@ -91,6 +92,7 @@ class State:
     held: ev.Held | None = None
     back: ev.GoingBack | None = None
     traffic_off: bool = False
+    hooks: Hooks = field(default_factory=dict)
     closed: ev.Closed | None = None
 
     @property
@@ -274,6 +276,8 @@ def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as a
             return replace(state, traffic_off=True)
         case ev.TableIntended(weight=weight):
             return replace(state, weight=weight, touched=True, acks={})
+        case HookIntended() | HookEnded():
+            return replace(state, hooks=after_event(state.hooks, event), touched=True)
         case ev.TablePut(acks=acks):
             return replace(state, acks=acks)
         case _:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from gopub.journal import events as ev
+from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.plan.model import Outcome
 
 
@@ -55,6 +56,7 @@ def _row(here: Phase, stays: tuple[Key, ...], goes: Mapping[Key, Phase]) -> Mapp
 P = Phase
 _EDGES: tuple[Key, ...] = (ev.TableIntended, ev.TablePut)
 _HOLD: tuple[Key, ...] = (ev.SeatTaken, ev.Held, ev.Resumed)
+_HOOK: tuple[Key, ...] = (HookIntended, HookEnded)
 _SWITCH: tuple[Key, ...] = (ev.SwitchIntended, ev.HostSwitched, ev.HostFailed)
 _UNTOUCHED: Mapping[Key, Phase] = {ev.GoingBack: P.LEAVING, Outcome.ROLLED_BACK: P.CLOSED}
 _TOUCHED: Mapping[Key, Phase] = {ev.GoingBack: P.GOING_BACK, Outcome.ROLLED_BACK: P.CLOSED}
@@ -68,16 +70,16 @@ TABLE: Mapping[Phase, Mapping[Key, Phase]] = {
     P.ADMITTED: _row(P.ADMITTED, (ev.SeatTaken, ev.Admitted), {  # what was stated has expired: it is asked again
         ev.Refused: P.REFUSED, ev.Planned: P.PLANNED, **_UNTOUCHED}),
     P.PLANNED: _row(P.PLANNED, (*_HOLD, ev.StageIntended, ev.HostStaged, ev.HostFailed), {
-        ev.Waiting: P.WAITING, ev.SwitchIntended: P.MOVING, **_UNTOUCHED}),
+        ev.Waiting: P.WAITING, ev.SwitchIntended: P.MOVING, HookIntended: P.MOVING, **_UNTOUCHED}),
     P.WAITING: _row(P.WAITING, (*_HOLD, ev.Waiting), {ev.Woken: P.PLANNED, **_UNTOUCHED}),
-    P.MOVING: _row(P.MOVING, (*_HOLD, *_SWITCH, *_EDGES, ev.Judged), {  # judged: while somebody holds it
+    P.MOVING: _row(P.MOVING, (*_HOLD, *_SWITCH, *_EDGES, *_HOOK, ev.Judged), {  # judged: while somebody holds it
         ev.StepReached: P.BAKING, ev.Settling: P.SETTLING, **_TOUCHED}),
     P.BAKING: _row(P.BAKING, (*_HOLD, *_EDGES, ev.Judged), {ev.StepPassed: P.MOVING, **_TOUCHED}),
     P.SETTLING: _row(P.SETTLING, (*_HOLD, *_SWITCH, *_EDGES, ev.Judged), {Outcome.PROMOTED: P.CLOSED, **_TOUCHED}),
     P.LAID_OUT: _row(P.LAID_OUT, (ev.SeatTaken, ev.HostSwitched, ev.HostOwed, ev.SwitchIntended), _TOUCHED),
     P.LEAVING: _row(P.LEAVING, (ev.SeatTaken,), {Outcome.WITHDRAWN: P.CLOSED, Outcome.ROLLED_BACK: P.CLOSED}),
     P.GOING_BACK: _row(
-        P.GOING_BACK, (ev.SeatTaken, ev.SwitchIntended, ev.HostSwitched, ev.HostOwed, *_EDGES, ev.TrafficOff),
+        P.GOING_BACK, (ev.SeatTaken, ev.SwitchIntended, ev.HostSwitched, ev.HostOwed, *_EDGES, *_HOOK, ev.TrafficOff),
         dict.fromkeys((Outcome.ROLLED_BACK, Outcome.WITHDRAWN, Outcome.MENDED), P.CLOSED)),
     P.CLOSED: {},
 }  # fmt: skip

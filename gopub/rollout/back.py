@@ -19,6 +19,7 @@ from gopub.plan.capacity import largest_batch
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
 from gopub.rollout.close import close, was_never_judged
+from gopub.rollout.hooks import undo_hooks
 from gopub.rollout.run import Run
 from gopub.rollout.stage import on_each
 from gopub.rollout.switch import drain
@@ -46,8 +47,10 @@ async def go_back(run: Run) -> None:
     run.hurry()
     if run.state.touched:
         await edges_first(run)  # 2
+        await undo_hooks(run, "after")  # what stable cannot live with, before it serves again
         for batch in _batches(run):
             await _bring_back(run, batch)  # 3, 4
+        await undo_hooks(run, "before")  # what the release needed, once nobody runs it
         await _stable_only(run)  # 5
     close(run, back.outcome, f"{back.reason}; {AGAIN}" if was_never_judged(run.state) else back.reason)
     if run.state.plan:

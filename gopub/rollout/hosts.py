@@ -7,7 +7,7 @@ answers with what it already did. Which codes blame the release and which the su
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gopub.errors import GopubError, RefusedError
@@ -25,6 +25,7 @@ from gopub.plan.preflight import refusal_of_unpinned
 from gopub.rollout.payload import Cargo, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
+from gopub.spec.compat import Hook
 
 RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
 """The host did its part; what it was given does not start, run, listen or answer."""
@@ -59,6 +60,22 @@ async def switch(run: Run, name: str) -> Record:
     if not done.ok:
         return done
     return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
+
+
+async def hook(run: Run, name: str, hook: Hook, words: Sequence[str], run_id: str) -> Record:
+    """Run a hook of the release there, as the service's user; a host that ran it before says what came of it."""
+    user = run.ports.environment.service.user
+    arguments = {
+        "hook": hook.name,
+        "id": run_id,
+        "within": str(round(hook.within)),
+        "stop_timeout": str(round(hook.within) + SETTLE),
+        **({"again": "1"} if hook.again else {}),
+        **({"user": user} if user else {}),
+        **{f"word.{n}": word for n, word in enumerate(words)},
+    }
+    order = _order(run, name, "hook", digests={"binary": binary_digest(run, name)}, arguments=arguments)
+    return await _ask(run, order, timeout=hook.within + LOCK_WAIT + JOB + MARGIN)
 
 
 async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> Record:

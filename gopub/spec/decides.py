@@ -64,6 +64,10 @@ DECIDES: Mapping[str, Decides] = {
     "config_check": R,
     "compat.floor": R,
     "compat.below_floor": P,
+    "compat.before": R,
+    "compat.after": R,
+    "compat.controller.before": P,
+    "compat.controller.after": P,
     "health.http": R,
     "health.host": R,
     "health.accept": R,
@@ -162,7 +166,8 @@ def joined(release: Environment, project: Environment) -> tuple[Environment, tup
     traffic = project.traffic
     if traffic is not None and release.traffic is not None:
         traffic = release.traffic.model_copy(update={"router": traffic.router})
-    compat = release.compat.model_copy(update={"below_floor": project.compat.below_floor})
+    compat = release.compat.model_copy(update={
+        "below_floor": project.compat.below_floor, "controller": project.compat.controller})  # fmt: skip
     places = {name: getattr(project, name) for name in ("inventory", "hosts", "require", "admit", "notify")}
     return release.model_copy(update={**places, "traffic": traffic, "judge": judge, "compat": compat}), overruled
 

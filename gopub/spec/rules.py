@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from gopub.spec.admitrules import wrong_admit
 from gopub.spec.budget import BudgetSpec, PromoteSpec
+from gopub.spec.compat import wrong_hooks
 from gopub.spec.endpoints import AUTO, hidden_by, pattern
 from gopub.spec.endpoints import MOST as MOST_ENDPOINTS
 from gopub.spec.fields import say_fraction
@@ -55,6 +56,8 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
             yield Problem((*path, "admit", *below), *told)
         for below, *told in wrong_runtime(environment.service.runtime, environment.service.env):
             yield Problem((*path, "service", *below), *told)
+        for below, *told in wrong_hooks(environment.compat):
+            yield Problem((*path, "compat", *below), *told)
         yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
         yield from _traffic(environment, path)
         yield from _heard(environment, path)

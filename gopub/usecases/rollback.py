@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from logging import INFO
+from pathlib import Path
 
 from gopub.canon import Json
 from gopub.clock import SystemClock, new_token, new_trace_id
@@ -48,9 +49,10 @@ from gopub.views.progress import progress_of, say_begin, say_progress
 from gopub.views.summary import summary
 from gopub.wiring import settings
 from gopub.wiring.backends import BACKENDS
+from gopub.wiring.here import here_in
 from gopub.wiring.nostore import NoStore
 from gopub.wiring.outside import open_fleet, open_router
-from gopub.wiring.ports import Ports
+from gopub.wiring.ports import Here, Ports, nowhere
 
 MESSAGES = "messages about it to be handed over"
 JOURNAL_DOWN = DAMAGED | {"GP701"}
@@ -196,7 +198,7 @@ def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, Hos
     def ports(journal: Journal) -> Ports:
         return Ports(journal, SystemClock(), fleet, kit.hosts, kit.environment, NoStore(), settings.kits_folder(),
                      router=router, edges=kit.edges, edge_connection=kit.router,
-                     fleet_connection=kit.fleet)  # fmt: skip
+                     fleet_connection=kit.fleet, here=_here(journal, wish))  # fmt: skip
 
     try:
         journal = settings.journal(patience=LOCKED)
@@ -209,6 +211,12 @@ def _open(kit: Kit, fleet: Fleet, router: Router | None, facts: Mapping[str, Hos
     run = _begin(ports(_spool(kit)), kit, facts, epoch, wish)
     run.alarm(f"the journal is down ({down}); this rollback is kept beside the kits and adopted later")
     return run
+
+
+def _here(journal: Journal, wish: Wish) -> Here:
+    """Hooks of the project are taken back where it lies, as far as the journal knows and it is there still."""
+    folder = known_project(journal, wish.app, wish.env)
+    return here_in(Path(folder)) if Path(folder).is_absolute() else nowhere
 
 
 def _spool(kit: Kit) -> Journal:

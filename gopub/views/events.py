@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
 from gopub.journal import events as ev
+from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.spec.decides import IS_THE_PROJECTS
 from gopub.views.plan import say_unpinned
 from gopub.views.verdict import because, verdict_view
@@ -62,8 +63,10 @@ def last_of(history: Iterable[ev.Event], kind: type[ev.Event]) -> ev.Event | Non
     return next((event for event in reversed(tuple(history)) if isinstance(event, kind)), None)
 
 
-def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa: PLR0911 - as above
+def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa: C901, PLR0911 - as above
     match event:
+        case HookIntended() | HookEnded():
+            return _hook(event)
         case ev.StepReached():
             return f"step {event.step + 1} reached, baking"
         case ev.Judged():
@@ -89,6 +92,13 @@ def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa
             return f"{event.outcome.value}{': ' + why if why else ''}{owed}"
         case _:
             return None
+
+
+def _hook(event: HookIntended | HookEnded) -> str:
+    what = f"taking back the hook {event.name}" if event.undoes else f"the hook {event.name}"
+    if isinstance(event, HookIntended):
+        return f"{what} begins on {event.host}" if event.host else f"{what} begins beside the driver"
+    return f"{what} {'ended well' if event.ok else 'failed: ' + event.said}"
 
 
 def _going_back(event: ev.GoingBack, judged: ev.Judged | None) -> str:

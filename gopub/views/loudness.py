@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 
 from gopub.journal import events as ev
+from gopub.journal.hooks import HookEnded
 from gopub.judge.verdict import Kind
 from gopub.plan.model import Outcome
 
@@ -29,6 +30,8 @@ def loudness(event: ev.Event) -> int:  # noqa: PLR0911 - one case per kind, each
             return logging.ERROR
         case ev.Closed(owed=owed, owed_edges=edges):
             return logging.WARNING if owed or edges else logging.INFO
+        case HookEnded(ok=ok, undoes=undoes):
+            return logging.INFO if ok else logging.WARNING if undoes else logging.ERROR
         case ev.HostOwed() | ev.Held():
             return logging.WARNING
         case ev.TablePut(acks=acks):

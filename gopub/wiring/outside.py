@@ -23,6 +23,7 @@ from gopub.wiring import settings
 from gopub.wiring.allowed import Allowed
 from gopub.wiring.backends import BACKENDS, DOORS
 from gopub.wiring.counting import counters_of
+from gopub.wiring.here import here_in
 from gopub.wiring.order_keys import open_order_key
 from gopub.wiring.ports import Ports
 from gopub.wiring.project import Edges, Project, edges_of, fleet_of, hosts_of, house_of
@@ -112,6 +113,7 @@ async def open_ports(
             edge_connection=edges.connection if edges else None,
             fleet_connection=None if way.kind == _usual().kind and way.signing() is None else way,
             admission=lambda: admission_signer(environment.admit.statement.key, project.connections),
+            here=here_in(project.folder),
         )
     finally:
         await _let_go(metrics)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from gopub.clock import Clock
 from gopub.errors import GopubError
@@ -13,6 +14,7 @@ from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet, FleetConnection
 from gopub.health.sources import LogSource, MetricSource
 from gopub.journal.store import Journal
+from gopub.process import Result
 from gopub.spec.models import Environment
 from gopub.store.protocol import ArtifactStore
 from gopub.traffic.door import RouterConnection
@@ -26,6 +28,21 @@ def nobody() -> Signer:
         GopubError: GP354.
     """
     raise GopubError("GP354", "nobody signs admissions here", hint="name a key in admit.statement.key")
+
+
+Here: TypeAlias = Callable[[Sequence[str], Mapping[str, str], float], Awaitable[Result]]
+"""Runs a command beside the driver, in the project's folder: words, more variables, seconds."""
+
+
+async def nowhere(words: Sequence[str], told: Mapping[str, str], within: float) -> Result:
+    """Where no project lies, none of its commands is run.
+
+    Raises:
+        GopubError: GP591.
+    """
+    del told, within
+    raise GopubError("GP591", f"{words[0]} would run in the project's folder, which is not known here",
+                     hint="run it by hand, where the project lies")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +67,5 @@ class Ports:
     """How hosts are reached, where a kit must say so: by another way than the one that it means without a word."""
     admission: Callable[[], Signer] = nobody
     """Gives whoever signs admissions; asked when one is made, so that a key which is away stops nothing else."""
+    here: Here = nowhere
+    """Runs the project's own hooks."""

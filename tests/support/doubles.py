@@ -49,6 +49,10 @@ class MemoryHost:
     """Lines of what an enrolled host remembers of the journal."""
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Of a folder what was rendered for it, by its path there."""
+    hooks: dict[str, bool] = field(default_factory=dict)
+    """The hooks that ran, by their id and name, and whether they ended well."""
+    failing: frozenset[str] = frozenset()
+    """Hooks that do not."""
     admission: MemoryAdmission | None = None
     """What it remembers of admissions, where it asks for them as an enrolled one does."""
 
@@ -142,12 +146,25 @@ class MemoryHost:
                 self.current = ""
             case "verify":
                 return self._proof(order)
+            case "hook":
+                return self._hook(order)
             case "prune":
                 for name in order.arguments.get("remove", "").split():
                     self.folders.pop(name, None)
             case _:
                 pass
         return self._record(order)
+
+    def _hook(self, order: Order) -> Record:
+        """As hook.sh does it: what ran is not run again."""
+        if order.folder not in self.folders:
+            return self._record(order, "GP439", "not staged")
+        words = " ".join(order.arguments[f"word.{n}"] for n in range(100) if f"word.{n}" in order.arguments)
+        key = f"{order.arguments['id']} {order.arguments['hook']}"
+        if key not in self.hooks:
+            self.history.append(f"ran {words}")
+            self.hooks[key] = order.arguments["hook"] not in self.failing
+        return self._record(order) if self.hooks[key] else self._record(order, "GP588", "it ended with exit-code")
 
     def _proof(self, order: Order) -> Record:
         if self.current != order.folder or self.current in self.bad:

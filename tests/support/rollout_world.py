@@ -25,7 +25,7 @@ from gopub.journal.store import Journal, open_journal
 from gopub.journal.transitions import Phase
 from gopub.plan.model import Outcome, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.release.model import EnvironmentFiles, Release, TargetFiles
-from gopub.rollout import back, seat, settle, stage, switch
+from gopub.rollout import back, hooks, seat, settle, stage, switch
 from gopub.rollout import reach as reach_box
 from gopub.rollout.box import box
 from gopub.rollout.close import close_promoted
@@ -232,6 +232,7 @@ async def chart(run: Run, verdict: str) -> None:
     await reach_box.take_over(run)
     for batch in stage.stage_batches(run):
         await stage.stage(run, batch)
+    await hooks.run_hooks(run, "before")
     for step in run.plan.steps:
         for batch in switch.switch_batches(run, step):
             await switch.switch(run, step, batch)
@@ -239,6 +240,7 @@ async def chart(run: Run, verdict: str) -> None:
         await judge(run, step, verdict)
         if run.state.back:
             break
+    await hooks.run_hooks(run, "after")
     await settle.settle(run)
     await close_promoted(run)
     await back.go_back(run)

@@ -17,6 +17,7 @@ from gopub.errors import GopubError
 from gopub.journal import drawing
 from gopub.journal import events as ev
 from gopub.journal.enrolled import HostsEnrolled, TrustChanged
+from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.state import Action, State, _apply, advance, fold, next_action
 from gopub.journal.store import Journal, open_journal
@@ -81,6 +82,7 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), HostsEnrolled: HostsEnrolled(("app1",), ""),
         TrustChanged: TrustChanged("revoke", ("app1",)),
         ev.LogClassMarked: ev.LogClassMarked("template:x"),
+        HookIntended: HookIntended("expand", "before", "app1"), HookEnded: HookEnded("expand", ok=True),
         NoticeDue: NoticeDue("ended", "room", "t", "b"), NoticeTried: NoticeTried("ended", "room"),
         NoticeTaken: NoticeTaken("ended", "room"), NoticeLost: NoticeLost("ended", "room", "503", 10.0),
     }  # fmt: skip
@@ -291,6 +293,12 @@ class Model:
                 if self.back:
                     return self.touched and track == "stable"
                 return self.laid_out or (forward and not self.waits and not self.bakes and track == "canary")
+            case HookIntended() | HookEnded() if self.back:
+                return self.touched
+            case HookIntended():
+                return forward and not self.waits and not self.bakes and not self.settles
+            case HookEnded():
+                return moves and not self.settles
             case ev.HostOwed() | ev.TrafficOff() if self.back:
                 return self.touched
             case ev.HostOwed():
@@ -337,7 +345,7 @@ class Model:
                 self.waits = isinstance(event, ev.Waiting)
             case ev.Held() | ev.Resumed():
                 self.held = isinstance(event, ev.Held)
-            case ev.SwitchIntended():
+            case ev.SwitchIntended() | HookIntended():
                 self.touched = self.touched or not self.laid_out
             case ev.StepReached() | ev.StepPassed():
                 self.bakes = isinstance(event, ev.StepReached)

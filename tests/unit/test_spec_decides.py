@@ -36,7 +36,10 @@ OF_RELEASE = """\
        limits: {files: 1100, processes: 1100, core: 11MiB, locked: 11MiB, memory: 11MiB, tasks: 1100, cpu: 11%}}
     config: [{template: release.tmpl, to: release.yaml}]
     config_check: [release]
-    compat: {floor: 1.1.1, below_floor: allow}
+    compat:
+      {floor: 1.1.1, below_floor: allow, before: [{name: a, run: [release], undo: none}],
+       after: [{name: b, run: [release], undo: none}],
+       controller: {before: [{name: c, run: [release], undo: none}], after: [{name: d, run: [release], undo: none}]}}
     health: {http: "http://127.0.0.1:1001/release", host: release, accept: [411], within: 11s}
     max_unavailable: 11%
     max_load: 1.1

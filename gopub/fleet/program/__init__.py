@@ -9,7 +9,7 @@ from gopub import tails
 
 MODES = ("modes", "mode_socket")
 """The ways of switching: the table, and what each does."""
-COMMON = ("base", "order", "facts", "stage", "switch", *MODES, "verify", "runtime", "before", "job")
+COMMON = ("base", "order", "facts", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
 PARTS = (*COMMON, "host")
 ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")

@@ -24,6 +24,7 @@ admit_order() {
         note_ran
         note_admitted "$o_admission_serial" "$o_admission_key" "$a_floor" "$a_by" || unwritten "$KEPT/admitted/$o_app.$o_env"
         ;;
+    hook) may_return ;;
     rollback)
         read_held
         may_return

@@ -10,12 +10,12 @@ main() {
     case $verb in
     facts) do_facts ;;
     status) do_status ;;
-    stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
+    stage | hook | switch | verify | stop | rollback | prune | adopt | disown) ;;
     *) fail GP430 "'$verb' is no verb of this program" ;;
     esac
     needs_root
     right_machine
-    case $verb in switch | stop | rollback) [ $# -eq 3 ] || as_job ;; esac
+    case $verb in hook | switch | stop | rollback) [ $# -eq 3 ] || as_job ;; esac
     locked
     case $verb in
     adopt) do_adopt ;; # a person's word, not a driver's order: the lock is enough
@@ -24,6 +24,7 @@ main() {
     fence
     case $verb in
     stage) settle && do_stage ;;
+    hook) settle && do_hook ;;
     switch) do_switch ;;
     verify) settle && do_verify ;;
     stop) do_stop ;;

@@ -9,6 +9,8 @@ o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_di
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_arg_binary_size=0 o_arg_user=''
 o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
 o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode=''
+o_arg_hook='' o_arg_id='' o_arg_again=''
+words=0      # how many words a hook has; they are o_arg_word_0, o_arg_word_1 and so on
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
 signed_by=   # on an enrolled host one more line for the state: whose order it was
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
@@ -35,6 +37,8 @@ take_line() {
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
     arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout | arg.mode) ;;
+    arg.hook | arg.id | arg.again) ;;
+    arg.word.[0-9] | arg.word.[1-9][0-9]) words=$((words + 1)) ;;
     arg.check.[0-9] | arg.check.[1-9][0-9]) checks=$((checks + 1)) ;;
     *) fail GP430 "the order has the key '$key', which this program does not know" ;;
     esac

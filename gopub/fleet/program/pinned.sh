@@ -35,11 +35,11 @@ carry_out() {
     logs) do_logs ;;
     table-get) do_table_get ;;
     table-put) fresh_once && do_table_put ;;
-    stage | switch | verify | stop | rollback | prune | adopt | disown) ;;
+    stage | hook | switch | verify | stop | rollback | prune | adopt | disown) ;;
     *) fail GP473 "'$verb' is no verb of this program" ;;
     esac
     needs_root
-    case $verb in switch | stop | rollback) as_job ;; esac
+    case $verb in hook | switch | stop | rollback) as_job ;; esac
     obey
 }
 
@@ -51,6 +51,7 @@ obey() {
     let_in
     case $verb in
     stage) settle && do_stage ;;
+    hook) settle && do_hook ;;
     switch) do_switch ;;
     verify) settle && do_verify ;;
     stop) do_stop ;;
