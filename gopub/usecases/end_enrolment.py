@@ -6,6 +6,7 @@ list of roles, a file for each host.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from gopub.errors import GopubError, PartialError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gopub.fleet.protocol import HostChannel
+    from gopub.fleet.rootline import RootAnswer
     from gopub.wiring.naming import Elsewhere
 
 
@@ -71,18 +73,28 @@ async def end(ground: Ground, by: Signing) -> tuple[Heard, ...]:
 
     heard = {one.host: one for one in await on_all(ground, ask)}
     words = _signed(ground, words, by)
+    told: dict[
+        tuple[tuple[str, str], ...], asyncio.Task[RootAnswer | None]
+    ] = {}  # a machine under two names is told once
 
     async def say(channel: HostChannel) -> Heard:
         name = channel.host.name
         if name not in words:
             return heard[name]
-        answer = await channel.root("unenroll", words[name].text.encode())
+        word = words[name]
+        if word.said not in told:
+            told[word.said] = asyncio.create_task(_bring(channel, word))
+        answer = await told[word.said]
         if answer is None or not answer.ok:
             return Heard(name, "refused", f"{answer.code} {answer.message}" if answer else "its program is gone")
         _file(ground, name).unlink(missing_ok=True)
         return Heard(name, "taken")
 
     return await on_all(ground, say)
+
+
+async def _bring(channel: HostChannel, word: RootWord) -> RootAnswer | None:
+    return await channel.root("unenroll", word.text.encode())
 
 
 def _signed(ground: Ground, words: dict[str, RootWord], by: Signing) -> dict[str, RootWord]:

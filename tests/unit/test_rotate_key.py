@@ -559,3 +559,10 @@ async def test_the_journal_is_told_what_will_be_brought_and_who_took_it(world: W
         ("upgrade", True, ()),
         ("upgrade", False, ("app1", "app2")),
     ]
+
+
+async def test_a_machine_under_two_names_is_told_its_end_once(tmp_path: Path) -> None:
+    world = world_in(tmp_path)
+    world.fleet.machines["app2"] = world.fleet.machines["app1"]
+    ground = replace(world.ground, hosts=world.ground.hosts[:2])
+    assert [one.outcome for one in await end(ground, Signing())] == ["taken", "taken"]

@@ -11,7 +11,7 @@ MODES = ("modes", "mode_socket")
 """The ways of switching: the table, and what each does."""
 COMMON = ("base", "order", "facts", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
 PARTS = (*COMMON, "host")
-ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "roles", "logs", "tables", "pinned")
+ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "lists", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")
 MOST_BYTES = 100_000  # Linux takes at most 128 KiB in one word of a command line
 INSTALLED = "/usr/local/lib/gopub/order"

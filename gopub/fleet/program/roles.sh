@@ -6,9 +6,6 @@
 # No key of a controller has a say in it, so that roots get a host back whose controller's key is lost or stolen. There
 # is no nonce either. An old word that is brought back does nothing: a list has a serial, an upgrade has one that is
 # higher than the last and than the moment of the enrolment, and the end of an enrolment names that very one.
-#
-# A list that changes is laid in steps: $ETC/roles.next says which is meant, new keys come, the list takes its place, old
-# keys go, roles.next goes. It was verified before the first; whoever comes upon roles.next takes the other steps.
 
 MOST_WORD=8192      # bytes of lines and signatures
 MOST_PROGRAM=400000 # bytes of a program
@@ -169,7 +166,11 @@ root_roles() {
     [ "$l_serial" -gt "$k_serial" ] || refuse "list $l_serial cannot take the place of $k_serial"
     insist "$work/keys/root" "$l_threshold" "that it asks for itself"
     signed_list
-    copy "$work/list" "$ETC/roles.next" || unwritten "$ETC/roles.next"
+    write_list || {
+        rm -f "$ETC/roles.part" "$ETC/roles.next.part" "$ETC/keys"/*/*.part
+        unwritten "$ETC/keys"
+    }
+    mv -f "$ETC/roles.next.part" "$ETC/roles.next" && sync "$ETC" || unwritten "$ETC/roles.next"
     lay_list || unwritten "$ETC/keys"
     changed=true
     value roles "$l_serial"
@@ -241,51 +242,6 @@ take_key() {
     printf -- '-----BEGIN PUBLIC KEY-----\n%.64s\n%s\n-----END PUBLIC KEY-----\n' "$val" \
         "${val#????????????????????????????????????????????????????????????????}" >"$key" || unwritten "$key"
     openssl pkey -pubin -in "$key" -noout >/dev/null 2>&1 || refuse "the key of $role is not one on P-256"
-}
-
-# copy FROM TO: TO is it at once or not at all, also when the power fails.
-copy() {
-    cp "$1" "$2.part" && chmod "${3:-0644}" "$2.part" && sync "$2.part" && mv -f "$2.part" "$2" && sync "${2%/*}"
-}
-
-# lay_list: the steps after roles.next, for the list whose keys lie below $work/keys. Taken twice they change nothing.
-lay_list() {
-    for role in release admission controller root; do
-        mkdir -p "$ETC/keys/$role" || return 1
-        for key in "$work/keys/$role"/*.pem; do
-            cmp -s "$key" "$ETC/keys/$role/${key##*/}" || copy "$key" "$ETC/keys/$role/${key##*/}" || return 1
-        done
-    done
-    copy "$ETC/roles.next" "$ETC/roles" || return 1
-    for role in release admission controller root; do
-        for key in "$ETC/keys/$role"/*; do
-            [ -e "$work/keys/$role/${key##*/}" ] || rm -f "$key" || return 1
-        done
-        sync "$ETC/keys/$role" || return 1
-    done
-    rm -f "$ETC/roles.next" && sync "$ETC"
-}
-
-# settle_list: a list that was half laid when the power failed is laid; where that cannot be, nobody is served.
-settle_list() {
-    [ -e "$ETC/roles.next" ] || return 0
-    lock_list
-    [ ! -e "$ETC/roles.next" ] || finish_list
-    exec 7>&-
-}
-
-finish_list() {
-    refusal="GP477"
-    work=$(umask 077 && mktemp -d "$RUN/list.XXXXXX") || unwritten "$RUN"
-    read_list "$ETC/roles.next"
-    know
-    if [ "$l_serial" -lt "$k_serial" ]; then # somebody enrolled the host anew since, with a later one
-        rm -f "$ETC/roles.next" && sync "$ETC"
-    else
-        lay_list
-    fi || fail GP477 "the list of roles in $ETC/roles.next is half laid, and cannot be finished: see its disk"
-    rm -rf "$work"
-    work=
 }
 
 root_upgrade() {
