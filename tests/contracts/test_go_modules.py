@@ -21,11 +21,11 @@ async def test_a_module_is_formatted_vetted_and_its_tests_pass_under_the_race_de
     assert "ok" in await go("test", "-race", "./...", at=module)
 
 
-PROGRAMS = (ROOT / "examples/hops", ROOT / "tests/support/grpcpair")
+PROGRAMS = (ROOT / "examples/hops", ROOT / "tests/support/grpcpair", ROOT / "tests/support/asker")
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
-async def test_a_program_that_setup_builds_is_formatted(program: Path):
+async def test_a_program_of_the_tests_is_formatted(program: Path):
     assert (await run(["gofmt", "-l", "."], cwd=program)).text == ""
 
 

@@ -1,0 +1,3 @@
+module gopub.dev/tests/asker
+
+go 1.25.0

@@ -1,0 +1,139 @@
+"""examples/hello in two versions below a folder like /opt, and a client that never tries again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gopub.process import base_environment
+from tests.support.go import go
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where both versions and the client lie."""
+
+    folder: Path
+
+    async def build(self) -> Programs:
+        """Build what is there in this checkout."""
+        for version in VERSIONS:
+            words = ("-ldflags", f"-X main.version={version}", "-o", str(self.folder / version), ".")
+            await go("build", *words, at=ROOT / "examples/hello", CGO_ENABLED="0")
+        await go("build", "-o", str(self.folder / "asker"), ".", at=ROOT / "tests/support/asker", CGO_ENABLED="0")
+        return self
+
+
+def until(what: str, holds: Callable[[], bool], said: Callable[[], str]) -> None:
+    """Wait for a condition; the failure says what was seen instead."""
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end, f"not before the end: {what}\n{said()}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Home:
+    """/opt/hello, and the service that runs there."""
+
+    folder: Path
+    programs: Programs
+    listen: str = "127.0.0.1:0"
+    house: str = ""
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Both releases lie there, and the first one is current."""
+        for version in VERSIONS:
+            (self.folder / "releases" / version / "bin").mkdir(parents=True)
+            os.link(self.programs.folder / version, self.folder / "releases" / version / "bin/hello")
+        self.turn(VERSIONS[0])
+
+    def turn(self, version: str) -> None:
+        """Let current name a release, whose configuration listens where the service does."""
+        text = f"listen: {self.listen}\nmetrics: {self.house or 'localhost:0'}\n"
+        (self.folder / "releases" / version / "config.yaml").write_text(text)
+        (self.folder / "next").symlink_to(f"releases/{version}")
+        (self.folder / "next").rename(self.folder / "current")
+
+    def start(self, listeners: Sequence[socket.socket] = ()) -> None:
+        """Start what current names; the listeners are its files from 3 on, as systemd gives them."""
+        files = [one.fileno() for one in listeners]
+        moved = "".join(f" {at}<&{fd}" for at, fd in enumerate(files, start=3) if at != fd)
+        moved += "".join(f" {fd}<&-" for fd in files if fd >= 3 + len(files))
+        shell = f'LISTEN_PID=$$ exec "$0" --config "$1"{moved}'
+        argv = ["bash", "-c", shell, str(self.folder / "current/bin/hello"), str(self.folder / "current/config.yaml")]
+        env = base_environment(extra={"LISTEN_FDS": str(len(files))} if files else {})
+        with (self.folder / "log").open("ab") as log:
+            self.started.append(
+                subprocess.Popen(argv, env=env, cwd=self.folder / "current", pass_fds=files, stdout=log, stderr=log)
+            )
+
+    def said(self) -> str:
+        """What all processes wrote."""
+        return (self.folder / "log").read_text()
+
+    def found(self) -> Home:
+        """Wait until the first one listens, and read where: the kernel chose the ports."""
+        pattern = re.compile(r'"listen":"(.*?)","metrics":"(.*?)"')
+        until("it listens", lambda: bool(pattern.search(self.said())), self.said)
+        if found := pattern.search(self.said()):
+            self.listen, self.house = found.groups()
+        return self
+
+    def status(self) -> Mapping[str, Any]:
+        """How the process that answers stands; nothing where none does."""
+        with suppress(OSError), urllib.request.urlopen(f"http://{self.house}/-/handover", timeout=60) as answer:
+            return json.load(answer)  # type: ignore[no-any-return]
+        return {}
+
+    def serves(self, *, but: int) -> int:
+        """Wait for another process than that one, alone; gives its number."""
+        seen: list[Mapping[str, Any]] = [{}]
+
+        def is_alone() -> bool:
+            seen.append(self.status())
+            now = seen[-1]
+            return bool(now) and now["pid"] != but and now["state"] == "serving" and not now["predecessor"]
+
+        until(f"another process than {but} is alone", is_alone, lambda: f"{seen[-1]} {self.said()}")
+        return int(seen[-1]["pid"])
+
+    def close(self) -> None:
+        """End whatever still runs from here."""
+        for link in Path("/proc").glob("[0-9]*/exe"):
+            with suppress(OSError):
+                if link.readlink().is_relative_to(self.folder / "releases"):
+                    os.kill(int(link.parent.name), signal.SIGKILL)
+        for one in self.started:
+            one.wait()
+
+
+@contextmanager
+def asked(programs: Programs, address: str, *, rate: int = 500) -> Iterator[dict[str, Any]]:
+    """Ask there all the time, once each kind of request was answered; at the end the counts are in what this gives."""
+    seen: dict[str, Any] = {}
+    argv = [str(programs.folder / "asker"), "-address", address, "-rate", str(rate)]
+    client = subprocess.Popen(argv, env=base_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert client.stdout and client.stdout.readline() == b"begun\n"
+        yield seen
+        out, _ = client.communicate(timeout=120)
+        seen.update(json.loads(out))
+    finally:
+        client.kill()
+        client.communicate()
