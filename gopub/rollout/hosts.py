@@ -27,7 +27,23 @@ from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 from gopub.spec.compat import Hook
 
-RELEASE_AT_FAULT = frozenset({"GP437", "GP441", "GP442", "GP443", "GP444", "GP445", "GP446", "GP447"})
+RELEASE_AT_FAULT = frozenset(
+    {
+        "GP437",
+        "GP441",
+        "GP442",
+        "GP443",
+        "GP444",
+        "GP445",
+        "GP446",
+        "GP447",
+        "GP530",
+        "GP533",
+        "GP535",
+        "GP536",
+        "GP537",
+    }
+)
 """The host did its part; what it was given does not start, run, listen or answer."""
 PROBE_TRIES = 3
 REACH = 2.0
@@ -40,6 +56,8 @@ JOB = 60
 """Seconds that the host program gives a job for all but waiting and stopping."""
 MARGIN = 60
 """Seconds that a driver waits longer than the host."""
+HANDED = frozenset({"handover", "reload"})
+"""Modes in which a host waits for a process that systemd does not start."""
 _PROBE = frozenset({"GP445", "GP446"})
 _IN_PASSING = "GP451"
 _OTHER_RUNTIME = "GP572"
@@ -56,7 +74,7 @@ async def stage(run: Run, name: str) -> Record:
 async def switch(run: Run, name: str) -> Record:
     """Make the staged release the one that runs, and prove it; the record is the proof's, or the first that failed."""
     digests = {"binary": binary_digest(run, name)}
-    done = await _move(run, _order(run, name, "switch", digests=digests, arguments=_stopping(run)))
+    done = await _move(run, _order(run, name, "switch", digests=digests, arguments=_moving(run)))
     if not done.ok:
         return done
     return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
@@ -100,10 +118,10 @@ async def restore(run: Run, name: str) -> Record:
     """Bring back what the host had before the plan; nothing before means that the unit is stopped."""
     planned = run.plan.host(name)
     if not planned.before:
-        return await _move(run, _order(run, name, "stop", arguments=_stopping(run), release="", render=""))
+        return await _move(run, _order(run, name, "stop", arguments=_moving(run), release="", render=""))
     release, _, render = planned.before.partition("-")
     digests = {"binary": planned.before_digest} if planned.before_digest else {}
-    order = _order(run, name, "rollback", digests=digests, arguments=_stopping(run), release=release, render=render)
+    order = _order(run, name, "rollback", digests=digests, arguments=_moving(run), release=release, render=render)
     done = await _move(run, order)
     if not done.ok:
         return done
@@ -263,13 +281,15 @@ def _stop_seconds(run: Run) -> int:
     return max(stop_seconds(traffic.drain) if traffic else 0, 90)
 
 
-def _stopping(run: Run) -> dict[str, str]:
-    return {"stop_timeout": str(_stop_seconds(run))}
+def _moving(run: Run) -> dict[str, str]:
+    """How long a host may wait for the old process to end, or for another one to take over."""
+    within = {"within": str(_within(run))} if run.ports.environment.switch in HANDED else {}
+    return {"stop_timeout": str(_stop_seconds(run)), **within}
 
 
 async def _move(run: Run, order: Order) -> Record:
     """Ask for a job of the host, and wait longer than the host lets it run."""
-    return await _ask(run, order, timeout=_stop_seconds(run) + LOCK_WAIT + JOB + MARGIN)
+    return await _ask(run, order, timeout=_stop_seconds(run) + _within(run) + LOCK_WAIT + JOB + MARGIN)
 
 
 async def _prove(run: Run, order: Order) -> Record:

@@ -296,7 +296,7 @@ class Environment(Model):
     """Whose releases may enter."""
     service: ServiceSpec = ServiceSpec()
     """The unit."""
-    switch: Literal["restart", "socket"] = "restart"
+    switch: Literal["restart", "socket", "handover", "reload"] = "restart"
     """How the new release takes over."""
     config: tuple[ConfigFile, ...] = ()
     """Files rendered for each host."""

@@ -39,6 +39,19 @@ async def binary(version: str) -> bytes:
     return kept.read_bytes()
 
 
+async def handing(version: str) -> bytes:
+    """The service with which ``go/handover`` is tested; what stands behind the end of its file makes it another one."""
+    go, folder = which("go") or Path("/usr/local/go/bin/go"), SOURCE.parents[2] / "go/handover"
+    kept = cache_dir() / "test-service" / f"handing-{secrets.token_hex(4)}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    env = base_environment(extra={"CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"})
+    await run((str(go), "build", "-trimpath", "-o", str(kept), "./testdata/service"), cwd=folder, env=env)
+    try:
+        return kept.read_bytes() + version.encode()
+    finally:
+        kept.unlink()
+
+
 async def _build(version: str, into: Path) -> None:
     go = which("go") or Path("/usr/local/go/bin/go")
     assert go.exists(), "the tests of the host program need a Go toolchain"
@@ -130,7 +143,7 @@ class Site:
 
     async def cargo(self, version: str, *, env: Mapping[str, str] | None = None, **service: Any) -> Cargo:
         """A release of the test service for this instance."""
-        program = await binary(version)
+        program = service.pop("program", None) or await binary(version)
         templates = service.pop("templates", {})
         unit = service.pop("unit", None)
         told = {"ADDR": f":{self.port}", **(env or {})}

@@ -10,7 +10,7 @@ import pytest
 
 from gopub.fleet.backends.ssh import SshFleet
 
-from .host_kit import PATIENCE, Site, open_site
+from .host_kit import PATIENCE, Cargo, Site, handing, open_site
 
 pytestmark = pytest.mark.e2e
 
@@ -132,3 +132,121 @@ async def test_a_socket_of_somebody_else_stays(site: Site) -> None:
     record = await site.do("switch", cargo)
     assert (record.ok, record.code, record.changed) == (False, "GP440", False), record
     assert "ListenStream" in await site.sh(f"cat {file}")
+
+
+RELOADS = """[Service]
+Type=exec
+ExecStart=/opt/{name}/current/bin/service
+ExecReload=/bin/kill -HUP $MAINPID
+Environment=ADDR=:{port} MODE={mode}
+DynamicUser=yes
+StateDirectory={name}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+async def handed(site: Site, version: str, how: str = "", **service: Any) -> Cargo:
+    """A release of the service that hands over by go/handover."""
+    words = (f"--config=/opt/{site.instance}/current/how", f"tcp=:{site.port}")
+    cargo = await site.cargo(
+        version, program=await handing(version), mode="handover", args=words, templates={"how": how}, **service
+    )
+    return cargo.with_arguments("switch", within="15")
+
+
+async def gone(site: Site, pid: str) -> None:
+    for _ in range(PATIENCE):
+        if await site.sh(f"readlink /proc/{pid}/exe || true", check=False) == "":
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"process {pid} stays")
+
+
+async def test_a_service_hands_over_there_and_back_and_loses_nobody(site: Site) -> None:
+    one, two, other = await handed(site, "1"), await handed(site, "2"), await handed(site, "3", env={"NEW": "unit"})
+    await site.release(one)
+    before = (await site.facts()).unit
+    ask = f"curl -sS -o /dev/null -m 30 {site.health} 2>&1 || echo lost"
+    load = asyncio.create_task(site.sh(f"while [ ! -e {site.home}/enough ]; do {ask}; done | sort | uniq -c"))
+    await site.run("stage", two)
+    done = await site.run("switch", two)
+    assert (done.values["way"], done.values.get("way_why")) == ("handover", None), done
+    proof = await site.run("verify", two)
+    assert (proof.values["old_pid"], proof.values["restarts"]) == (str(before.main_pid), "0")
+    await gone(site, str(before.main_pid))
+    assert (await site.run("verify", two)).values["old_gone"] == "true"
+    now = (await site.facts()).unit
+    assert (now.invocation, now.n_restarts, now.exe_digest) == (before.invocation, 0, two.wanted.digests["binary"])
+    assert now.main_pid != before.main_pid
+    back = await site.do("rollback", one.with_arguments("rollback", within="15"))
+    assert (back.ok, back.values["way"]) == (True, "handover"), back
+    await site.run("verify", one)
+    await site.sh(f"touch {site.home}/enough")
+    assert (await load).strip() == "", "nobody was lost"
+    await site.run("stage", other)
+    done = await site.run("switch", other)
+    assert (done.values["way"], done.values["way_why"]) == ("restart", "the unit changes"), done
+    await site.run("verify", other)
+    assert await site.whole() == other.folder
+
+
+async def test_one_that_does_not_come_up_leaves_the_old_one_serving(site: Site) -> None:
+    one, crash, falls = await handed(site, "1"), await handed(site, "2", "crash"), await handed(site, "3", "fall")
+    await site.release(one)
+    before = (await site.facts()).unit
+    await site.run("stage", crash)
+    record = await site.do("switch", crash)
+    assert (record.ok, record.code) == (False, "GP533"), record
+    assert "before it said" in record.message
+    assert (await site.facts()).unit.main_pid == before.main_pid
+    assert (await site.run("verify", one)).ok
+    assert await site.whole() == one.folder
+    await site.run("stage", falls)  # it takes over and dies at once: the old one may have taken its place back
+    first = await site.do("switch", falls)
+    assert not first.ok or not (await site.do("verify", falls.with_arguments("verify", within="3"))).ok
+    assert (await site.do("rollback", one)).ok
+    assert (await site.run("verify", one)).ok
+    assert await site.whole() == one.folder
+
+
+async def test_a_second_switch_while_the_first_drains_waits_and_is_then_refused(site: Site) -> None:
+    one, two, three = [await handed(site, version) for version in "123"]
+    await site.release(one)
+    gate = f"{site.home}/gate"
+    long = asyncio.create_task(site.sh(f"curl -s -m 120 'http://127.0.0.1:{site.port}/long?until={gate}'"))
+    for _ in range(PATIENCE):
+        if await site.sh(f"curl -s -m 5 {site.health} >/dev/null; ss -Htn state established sport = :{site.port}"):
+            break
+        await asyncio.sleep(0.1)
+    await site.run("stage", two)
+    await site.run("stage", three)
+    await site.run("switch", two)
+    record = await site.do("switch", three, arguments={"within": "3", "stop_timeout": "90"})
+    assert (record.ok, record.code) == (False, "GP532"), record
+    assert "still drains" in record.message
+    assert (await site.run("verify", two)).values["old_gone"] == "false"
+    waits = asyncio.create_task(site.do("switch", three, arguments={"within": "60", "stop_timeout": "90"}))
+    await site.switching_to(three.folder)
+    await site.sh(f"touch {gate}")
+    done = await waits
+    assert (done.ok, done.values["way"]) == (True, "handover"), done
+    assert one.folder in await long
+    assert (await site.run("verify", three)).ok
+
+
+@pytest.mark.parametrize(("mode", "code"), [("inplace", ""), ("stays", "GP536")])
+async def test_a_reload_is_proven_by_what_the_process_runs(site: Site, mode: str, code: str) -> None:
+    unit = RELOADS.format(name=site.instance, port=site.port, mode=mode)
+    one, two = [await site.cargo(version, mode="reload", unit=unit) for version in "12"]
+    await site.release(one)
+    before = (await site.facts()).unit
+    await site.run("stage", two)
+    done = await site.do("switch", two, arguments={"within": "5", "stop_timeout": "90"})
+    assert (done.ok, done.code) == (not code, code), done
+    now = (await site.facts()).unit
+    assert (now.main_pid, now.invocation) == (before.main_pid, before.invocation), "it is the same process"
+    serves = one if code else two
+    assert (await site.run("verify", serves)).ok
+    assert (await site.sh(f"curl -s {site.health}")).split() == ["1" if code else "2"]
+    assert await site.whole() == serves.folder

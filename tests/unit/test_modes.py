@@ -40,7 +40,7 @@ def test_every_part_of_a_mode_is_on_the_host(mode: str) -> None:
     assert {step for step in ("place", "take", "proof") if f"\n{name}_{step}() {{" not in text} == set()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "reload"])
 def test_what_gopub_writes_is_what_the_mode_needs(mode: str) -> None:
     service = web(mode)
     units = {**MODES[mode].files(service), service.unit: default_unit(service)}
@@ -81,6 +81,35 @@ def test_a_unit_that_does_not_fit_its_mode_is_told(unit: str, socket: str | None
         render_release(templates, unit, web("socket"), {})
     assert caught.value.code == "GP531"
     assert render_release(templates, unit, web("restart"), {}).files, "control: another mode does not need it"
+
+
+HANDS = "[Service]\nType=notify\nNotifyAccess=all\nExecReload=x\nExecStart=/opt/web/current/bin/web a\n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "unit", "text"),
+    [
+        ("handover", HANDS.replace("notify", "exec"), "web.service does not say Type=notify in [Service]"),
+        ("handover", HANDS.replace("all", "main"), "web.service does not say NotifyAccess=all in [Service]"),
+        (
+            "handover",
+            HANDS.replace("opt/web", "srv"),
+            "web.service does not start /opt/web/current/bin/web in ExecStart=",
+        ),
+        (
+            "reload",
+            HANDS.replace("opt/web", "srv"),
+            "web.service does not start /opt/web/current/bin/web in ExecStart=",
+        ),
+        ("reload", HANDS.replace("ExecReload=x", ""), "web.service has no ExecReload= in [Service]"),
+        ("reload", None, "web.service has no ExecReload= in [Service]"),
+    ],
+)
+def test_a_unit_of_one_that_takes_over_is_told_what_it_lacks(mode: str, unit: str | None, text: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(text)) as caught:
+        render_release({}, unit, web(mode), {})
+    assert caught.value.code == "GP531"
+    assert render_release({}, HANDS, web(mode), {}).files, "control"
 
 
 def test_a_unit_may_say_it_in_any_way_of_systemd() -> None:

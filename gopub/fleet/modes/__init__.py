@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gopub.fleet.modes.by_handover import HANDOVER
+from gopub.fleet.modes.by_reload import RELOAD
 from gopub.fleet.modes.by_restart import RESTART
 from gopub.fleet.modes.by_socket import SOCKET
 from gopub.fleet.modes.protocol import Mode, Service
 
-MODES: Mapping[str, Mode] = {mode.name: mode for mode in (RESTART, SOCKET)}
+MODES: Mapping[str, Mode] = {mode.name: mode for mode in (RESTART, SOCKET, HANDOVER, RELOAD)}
 """Every mode by the name that it has in gopub.yaml, in the order of the docs."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gopub.fleet.modes.protocol import Service
+
 
 def settings(text: str, section: str, *names: str) -> tuple[str, ...]:
     """The values of these settings in a section, as they count: an empty one forgets those before it."""
@@ -15,6 +17,15 @@ def settings(text: str, section: str, *names: str) -> tuple[str, ...]:
         if inside == section and name in found:
             found[name] = [*found[name], value] if value else []
     return tuple(value for name in names for value in found[name])
+
+
+def by_link(service: Service, unit: str) -> tuple[str, ...]:
+    """What is missing so that a process which starts its own file anew starts that of the next release."""
+    program = f"/opt/{service.instance}/current/bin/{service.app}"
+    started = [line.lstrip("@-:+!").split()[:1] for line in settings(unit, "Service", "ExecStart")]
+    if [program] in [[word.strip('"') for word in words] for words in started]:
+        return ()
+    return (f"{service.unit} does not start {program} in ExecStart= of [Service]",)
 
 
 def _lines(text: str) -> list[str]:

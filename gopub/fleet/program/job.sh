@@ -9,7 +9,8 @@ as_job() {
     job=gopub-$o_instance-$o_epoch-$o_n-$short
     file=$state/jobs/$job.$$
     write_job || unwritten "$file"
-    tries=$(((o_arg_stop_timeout + o_arg_lock_wait + 60) * 5))
+    most=$((o_arg_stop_timeout + o_arg_lock_wait + 60 + (o_arg_within > 30 ? o_arg_within - 30 : 0)))
+    tries=$((most * 5))
     until start_job; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || fail_unkept GP436 "the job $job does not end"
@@ -34,7 +35,7 @@ start_job() {
     ActiveState=active | ActiveState=activating | ActiveState=deactivating) return 1 ;;
     esac
     systemd-run --quiet --wait --collect --unit="$job" --description="gopub $o_verb of $o_instance" \
-        --property=SyslogIdentifier=gopub --property="RuntimeMaxSec=$((o_arg_stop_timeout + o_arg_lock_wait + 60))" \
+        --property=SyslogIdentifier=gopub --property="RuntimeMaxSec=$most" \
         -- /bin/sh "$file.sh" "$o_verb" "$file.order" "$file.answer" </dev/null >"$file.log" 2>&1 && return 0
     ! grep -q -i -e 'already' -e 'exists' "$file.log"
 }

@@ -13,23 +13,27 @@ by() {
     case $1 in
     restart) shift 2 && "restart_$step" "$@" ;;
     socket) shift 2 && "socket_$step" "$@" ;;
+    handover) shift 2 && "handover_$step" "$@" ;;
+    reload) shift 2 && "reload_$step" "$@" ;;
     *) fail GP430 "'$1' is no way to switch that this program knows" ;;
     esac
 }
 
 # is_mode TEXT: whether a release may have it; restart is said by none.
 is_mode() {
-    case $1 in '' | socket) ;; *) return 1 ;; esac
+    case $1 in '' | socket | handover | reload) ;; *) return 1 ;; esac
 }
 
-# way_of: by which way the process becomes that of the release whose manifest was read, in $way; why that is not its mode's
-# own, in $way_why. Decides only. A mode that this program does not know can still be restarted.
+had_previous='' # what was the previous release before this order
+backward=    # not empty on the way back, and where an order that was cut is settled: there a restart is the last resort
+
+# way_of DIR: by which way the process becomes that of the release, whose manifest was read, in $way; why that is not its mode's
+# own, in $way_why. Decides only. A mode that this program does not know can still be restarted. Needs unit_facts.
 way_of() {
     way=${m_mode:-restart} way_why=''
-    is_mode "$m_mode" || {
-        way=restart
-        way_why="this program knows no mode $m_mode"
-    }
+    is_mode "$m_mode" || way_why="this program knows no mode $m_mode"
+    ! is_handed "$m_mode" || why_restart "$1"
+    [ -z "$way_why" ] || way=restart
 }
 
 # tell_way: how the process was brought there, for the record; nothing where it was there already.

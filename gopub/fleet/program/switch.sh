@@ -15,6 +15,7 @@ do_switch() {
 do_rollback() {
     [ -n "$dir" ] || dir=$(cat "$state/previous" 2>/dev/null)
     [ -n "$dir" ] || fail GP438 "this host has no previous release"
+    backward=1
     go_to "$dir"
 }
 
@@ -35,6 +36,7 @@ go_to() {
 }
 
 remember_previous() {
+    had_previous=$(cat "$state/previous" 2>/dev/null)
     [ -n "$current" ] && [ "$current" != "$1" ] || return 0
     durable "$state/previous" "$current" || unwritten "$state/previous"
 }
@@ -51,6 +53,7 @@ do_stop() {
 settle() {
     case ${half%%:*} in switch | rollback | stop) ;; *) return 0 ;; esac
     value settled "${current:-stopped}"
+    backward=1
     converge "$current"
     [ -z "$current" ] || tell_way
 }
@@ -65,13 +68,14 @@ converge() {
     manifest "$1"
     own_place
     took=
-    way_of
+    way_of "$1"
     by "$way" place "$1"
     systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
         refused "systemd does not enable $unit"
     exe_facts
     by "$way" take "$1"
     note_start "$1"
+    ! is_handed "$m_mode" || let_loose "$1"
 }
 
 # The mode restart (see modes.sh).
@@ -83,6 +87,7 @@ restart_place() {
 restart_take() {
     if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
         [ "$way" = socket ] || close_socket
+        ! is_handed "$m_mode" || before_restart "$1"
         restart "$1"
     fi
     [ "$way" = socket ] || drop_socket
@@ -142,7 +147,7 @@ begin_start() {
     took=1
     changed=true
     load_started
-    [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ] || note "$1" '' "$u_invocation" 0
+    [ "$s_dir" = "$1" ] && [ -z "$s_invocation$s_old" ] || note "$1" '' "$u_invocation" 0
 }
 
 # last_words: what the service said last, for a message; what systemd said of it where it said nothing.
@@ -173,7 +178,9 @@ said() {
 note_start() {
     load_started
     [ "$s_dir.$s_invocation" != "$1.$u_invocation" ] || return 0
-    if [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ]; then
+    if [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ] && [ -n "$s_old" ]; then
+        note "$1" "$u_invocation" '' "$s_restarts" "$s_old"
+    elif [ "$s_dir" = "$1" ] && [ -z "$s_invocation" ]; then
         note "$1" "$u_invocation" "$s_before" 0
     else
         note "$1" "$u_invocation" '' "$u_restarts"
@@ -181,16 +188,18 @@ note_start() {
 }
 
 load_started() {
-    s_dir='' s_invocation='' s_before='' s_restarts=0
+    s_dir='' s_invocation='' s_before='' s_restarts=0 s_old=''
     load "$state/started" s
 }
 
-# note DIR INVOCATION BEFORE RESTARTS: keeps it for load_started.
+# note DIR INVOCATION BEFORE RESTARTS [OLD]: keeps it for load_started. OLD is PID/START of the process from which another one
+# took over under the same invocation.
 note() {
     durable "$state/started" "dir=$1
 invocation=$2
 before=$3
-restarts=$4" ||
+restarts=$4${5:+
+old=$5}" ||
         unwritten "$state/started"
 }
 

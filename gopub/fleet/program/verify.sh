@@ -46,6 +46,8 @@ expect() {
     read_current
     [ -n "$dir" ] || dir=$current
     manifest "$dir"
+    mode=restart
+    ! is_mode "$m_mode" || mode=${m_mode:-restart}
     [ -n "$o_digest_binary" ] || o_digest_binary=$m_binary
     load_started
 }
@@ -63,6 +65,7 @@ judge() {
     value check.listen "$c_listen"
     value check.traffic "$c_traffic"
     value check.health "$c_health"
+    old_one
     unit_values
     runtime_values
     case $bad in GP442 | GP443 | GP445) holders_of_ports ;; esac
@@ -87,8 +90,7 @@ look() {
     look_unit
     look_exe
     look_listen
-    way_of
-    by "$way" proof
+    by "$mode" proof
     look_health
     look_runtime
 }

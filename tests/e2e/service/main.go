@@ -56,13 +56,40 @@ func main() {
 // answer serves on the listener that systemd gave, where it gave one.
 func answer() error {
 	if os.Getenv("LISTEN_PID") != fmt.Sprint(os.Getpid()) || mode() == "deaf" {
-		return http.ListenAndServe(os.Getenv("ADDR"), nil)
+		listener, err := net.Listen("tcp", os.Getenv("ADDR"))
+		if err != nil {
+			return err
+		}
+		go inPlace(listener)
+		return http.Serve(listener, nil)
 	}
 	listener, err := net.FileListener(os.NewFile(3, "systemd"))
 	if err != nil {
 		return err
 	}
+	go inPlace(listener)
 	return http.Serve(listener, nil)
+}
+
+// inPlace executes the program anew on SIGHUP, by the name that it was started by, with its listener; "stays" only reads
+// its configuration anew, as it says.
+func inPlace(listener net.Listener) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	for range signals {
+		if mode() == "stays" {
+			continue
+		}
+		file, err := listener.(*net.TCPListener).File()
+		if err == nil {
+			err = syscall.Dup3(int(file.Fd()), 3, 0)
+		}
+		if err == nil {
+			_ = os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid()))
+			err = syscall.Exec(os.Args[0], os.Args, os.Environ())
+		}
+		fmt.Println(err)
+	}
 }
 
 func mode() string { return os.Getenv("MODE") }
