@@ -68,6 +68,11 @@ func (s *service) serve(ctx context.Context, ready func() error) error {
 	err = drain.Serve(ctx, server, listener, drain.Options{})
 	stop()
 	<-ended
+	var cut *drain.Cut
+	if errors.As(err, &cut) { // it ends as it was told to; who was cut is told
+		s.log.Warn("the drain cut what lasted", "requests", cut.Requests, "connections", cut.Taken, "after", cut.After.String())
+		return nil
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
