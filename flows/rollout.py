@@ -2,7 +2,7 @@
 
     take the seat → admit → plan → (wait for the window) → stage on every host
       → for each step: switch its hosts → shift the traffic → bake → judge
-      → settle, or go back
+      → settle → (watch), or go back
 
 Every box is safe to run again and skips what the journal says is done; trouble in a box turns the rollout around,
 and the boxes after it are then not entered. So this chart is also how an interrupted rollout goes on.
@@ -71,6 +71,7 @@ async def rollout(
                 await boxes.bake(run, step)
             await boxes.hooks(run, "after")
             await boxes.settle(run)
+            await boxes.watch(run)
             await boxes.go_back(run)
         done = await boxes.report(run)
     return await boxes.ended(done)  # once the seat is free: a server that is silent keeps nobody from it

@@ -29,6 +29,7 @@ from gopub.rollout import reach as reach_box
 from gopub.rollout import settle as settle_box
 from gopub.rollout import stage as stage_box
 from gopub.rollout import switch as switch_box
+from gopub.rollout import watch as watch_box
 from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
 from gopub.rollout.stage import stage_batches
@@ -51,8 +52,8 @@ __all__ = [
     "Wish", "admit", "already_there", "bake", "catching_up", "driving", "drove_before", "ended", "go_back",
     "hooks", "last_project",
     "must_wait", "no_downgrade", "orphans", "plan", "reach", "ready_to_wake", "report", "said_by", "settle", "stage",
-    "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back", "who_asks",
-    "whose",
+    "stage_batches", "steps", "sweep", "switch", "switch_batches", "take_back", "watch",
+    "who_asks", "whose",
 ]  # fmt: skip
 
 
@@ -145,9 +146,21 @@ async def bake(run: Run, step: PlannedStep) -> None:
 
 @box(name="settle", limit=None)
 async def settle(run: Run) -> None:
-    """Bring what is left to the release, make it stable, prune, and close."""
+    """Bring what is left to the release, make it stable, prune, and close unless it is watched."""
     await settle_box.settle(run)
+    watch_box.begin(run)
     await close.close_promoted(run)
+
+
+@box(name="watch", limit=None)
+async def _watch(run: Run) -> None:
+    await watch_box.watch(run)
+
+
+async def watch(run: Run) -> None:
+    """Watch the promoted release, where it asks for that, and close."""
+    if watch_box.is_watched(run):
+        await _watch(run)
 
 
 @box(name="go back", limit=None)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.journal.store import Journal
+from gopub.journal.transitions import Phase
+from gopub.judge.gates import UNWATCH
 from gopub.usecases.ask import ask
 from gopub.views.follow import LOOK, Follower
 
@@ -30,7 +32,10 @@ async def stop(
         try:
             ours = follower.ours()
             if ours is not None:
-                if ours.closed is None:
+                if ours.phase is Phase.WATCHING:
+                    ask(journal, ours.rollout, UNWATCH, why)
+                    say(f"stopping: the watch of {ours.rollout} ends, and its release stays; {AGAIN}")
+                elif ours.closed is None:
                     ask(journal, ours.rollout, "abort", why)
                     say(f"stopping safely: {ours.rollout} goes back; {AGAIN}")
                 return

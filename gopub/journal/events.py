@@ -261,6 +261,25 @@ class Settling:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchBegun:
+    """The release serves everywhere, and is watched for ``seconds``; ``then`` is what a breach does."""
+
+    at: float
+    seconds: float
+    then: str = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a look of the watch came to; ``seconds`` is for how long it was watched until then, by all drivers."""
+
+    finding: str
+    says: str
+    seconds: float = 0.0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The end of a rollout, and the hosts and edges that are owed."""
 
@@ -328,8 +347,8 @@ class LogClassMarked:
 Event: TypeAlias = (
     Opened | SeatTaken | Admitted | Refused | Planned | Waiting | Woken | StageIntended | HostStaged | TableIntended
     | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached | Judged | StepPassed | Asked
-    | Held | Resumed | GoingBack | TrafficOff | Settling | Closed | EnvOpened | EnvClosed | QuarantineCleared
-    | HostsAdopted | HostsEnrolled | TrustChanged | HookIntended | HookEnded
+    | Held | Resumed | GoingBack | TrafficOff | Settling | WatchBegun | Watched | Closed
+    | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted | HostsEnrolled | TrustChanged | HookIntended | HookEnded
     | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
 )  # fmt: skip
 

@@ -29,6 +29,7 @@ class Action(StrEnum):
     REACH = "reach"
     BAKE = "bake"
     SETTLE = "settle"
+    WATCH = "watch"
     GO_BACK = "go back"
     NOTHING = "nothing"
 
@@ -37,6 +38,7 @@ _NEXT = {
     Phase.WAITING: Action.WAIT,
     Phase.BAKING: Action.BAKE,
     Phase.SETTLING: Action.SETTLE,
+    Phase.WATCHING: Action.WATCH,
     Phase.LAID_OUT: Action.GO_BACK,
     Phase.LEAVING: Action.GO_BACK,
     Phase.GOING_BACK: Action.GO_BACK,
@@ -90,6 +92,8 @@ class State:
     passed: frozenset[int] = frozenset()
     verdict: ev.Judged | None = None
     held: ev.Held | None = None
+    watch: ev.WatchBegun | None = None
+    watched: ev.Watched | None = None
     back: ev.GoingBack | None = None
     traffic_off: bool = False
     hooks: Hooks = field(default_factory=dict)
@@ -268,18 +272,26 @@ def _apply_step(state: State, event: ev.Event) -> State:  # noqa: PLR0911 - as a
         case ev.Judged(step=step):
             seen = max(event.observed, state.observed.get(step, 0.0))
             return replace(state, verdict=event, observed={**state.observed, step: seen})
-        case ev.Held():
-            return replace(state, held=event)
-        case ev.Resumed():
-            return replace(state, held=None)
+        case ev.Held() | ev.Resumed():
+            return replace(state, held=event if isinstance(event, ev.Held) else None)
         case ev.TrafficOff():
             return replace(state, traffic_off=True)
         case ev.TableIntended(weight=weight):
             return replace(state, weight=weight, touched=True, acks={})
-        case HookIntended() | HookEnded():
-            return replace(state, hooks=after_event(state.hooks, event), touched=True)
         case ev.TablePut(acks=acks):
             return replace(state, acks=acks)
+        case _:
+            return _apply_rest(state, event)
+
+
+def _apply_rest(state: State, event: ev.Event) -> State:
+    match event:
+        case HookIntended() | HookEnded():
+            return replace(state, hooks=after_event(state.hooks, event), touched=True)
+        case ev.WatchBegun():
+            return replace(state, watch=event)
+        case ev.Watched():
+            return replace(state, watched=event)
         case _:
             return replace(state, hosts=_apply_hosts(state.hosts, event), touched=state.touched or _touches(event))
 

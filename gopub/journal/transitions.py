@@ -29,6 +29,7 @@ class Phase(StrEnum):
     MOVING = "between steps"
     BAKING = "baking"
     SETTLING = "settling"
+    WATCHING = "watching"
     LAID_OUT = "laid out to go back"
     LEAVING = "withdrawn untouched"
     GOING_BACK = "going back"
@@ -75,7 +76,9 @@ TABLE: Mapping[Phase, Mapping[Key, Phase]] = {
     P.MOVING: _row(P.MOVING, (*_HOLD, *_SWITCH, *_EDGES, *_HOOK, ev.Judged), {  # judged: while somebody holds it
         ev.StepReached: P.BAKING, ev.Settling: P.SETTLING, **_TOUCHED}),
     P.BAKING: _row(P.BAKING, (*_HOLD, *_EDGES, ev.Judged), {ev.StepPassed: P.MOVING, **_TOUCHED}),
-    P.SETTLING: _row(P.SETTLING, (*_HOLD, *_SWITCH, *_EDGES, ev.Judged), {Outcome.PROMOTED: P.CLOSED, **_TOUCHED}),
+    P.SETTLING: _row(P.SETTLING, (*_HOLD, *_SWITCH, *_EDGES, ev.Judged), {
+        ev.WatchBegun: P.WATCHING, Outcome.PROMOTED: P.CLOSED, **_TOUCHED}),
+    P.WATCHING: _row(P.WATCHING, (*_HOLD, ev.Watched), {Outcome.PROMOTED: P.CLOSED, **_TOUCHED}),
     P.LAID_OUT: _row(P.LAID_OUT, (ev.SeatTaken, ev.HostSwitched, ev.HostOwed, ev.SwitchIntended), _TOUCHED),
     P.LEAVING: _row(P.LEAVING, (ev.SeatTaken,), {Outcome.WITHDRAWN: P.CLOSED, Outcome.ROLLED_BACK: P.CLOSED}),
     P.GOING_BACK: _row(

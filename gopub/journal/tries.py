@@ -12,7 +12,8 @@ from gopub.journal.entry import Entry
 from gopub.journal.state import State
 
 _FURTHER = (ev.Opened, ev.Admitted, ev.Planned, ev.Waiting, ev.HostStaged, ev.HostSwitched, ev.StepReached,
-            ev.StepPassed, ev.Settling, ev.GoingBack, ev.TrafficOff, ev.HostOwed)  # fmt: skip
+            ev.StepPassed, ev.Settling, ev.WatchBegun, ev.Watched,
+            ev.GoingBack, ev.TrafficOff, ev.HostOwed)  # fmt: skip
 """What only a driver writes that got somewhere. An intent is written again by each, and is none."""
 
 

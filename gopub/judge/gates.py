@@ -12,6 +12,8 @@ from gopub.plan.model import Plan, PlannedStep
 from gopub.spec.windows import parse_window
 
 HOLD, RESUME = "hold", "resume"
+UNWATCH = "unwatch"
+"""What is asked of whoever watches a promoted release: to end that."""
 
 
 def closed_gate(plan: Plan, index: int, asked: Sequence[Asked], now: float) -> str | None:

@@ -61,6 +61,9 @@ def effective(environment: Environment) -> dict[str, Json]:
     whole = cast("dict[str, Json]", environment.model_dump(mode="json", by_alias=True))
     whole["admit"] = _admit(environment.admit)
     whole["service"] = _service(environment.service)
+    if environment.rollout.watch is None:
+        rollout = cast("Mapping[str, Json]", whole["rollout"])
+        whole["rollout"] = {key: value for key, value in rollout.items() if key != "watch"}
     judge = cast("Mapping[str, Json]", whole["judge"])
     declared = environment.judge.score.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if environment.traffic and "warmup" not in environment.traffic.model_fields_set:

@@ -9,6 +9,7 @@ ROLLBACK, WITHDRAW: Trouble, which takes the rollout back
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -82,13 +83,18 @@ def _history(run: Run, step: PlannedStep) -> History:
 
 async def look(run: Run, step: PlannedStep, judging: Judging, history: History) -> VerdictRecord:
     """One look at the canary, and what is decided from it."""
-    health = await asyncio.gather(*(_health(run, name) for name in step.hosts))
+    health = await healths(run, step.hosts)
     observation = await judging.observe(run, step, health, history.now)
     policy = judging.policy(step)
     judging.between.add(observation)
     history = judging.clocked(run, step, observation, history)
     beside = judging.shadow(step, observation, history)
     return VerdictRecord(decide(observation, policy, history), observation, policy, history, shadow=beside)
+
+
+async def healths(run: Run, names: Sequence[str]) -> list[ProcessHealth]:
+    """How the processes of these hosts are, all asked at once; one that does not answer is not reachable."""
+    return await asyncio.gather(*(_health(run, name) for name in names))
 
 
 async def _health(run: Run, name: str) -> ProcessHealth:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gopub.errors import GopubError
 from gopub.journal import events as ev
+from gopub.journal.transitions import Phase
 from gopub.plan.model import FULL, PlannedStep
 from gopub.rollout.box import box
 from gopub.rollout.holding import stand
@@ -24,8 +25,8 @@ async def take_over(run: Run) -> None:
 
 @box
 async def _take_over(run: Run, silent: Mapping[str, str]) -> None:
-    if not run.pools().at("canary"):
-        return
+    if not run.pools().at("canary") or run.state.phase is Phase.WATCHING:
+        return  # what is watched is stable on the edges: their tables stand, and nothing of them ends
     if silent:
         text = "; ".join(f"{edge}: {error}" for edge, error in silent.items())
         raise GopubError("GP715", f"an edge does not answer, so the canary is not taken over ({text})",

@@ -18,6 +18,7 @@ from gopub.journal.seat import Seat
 from gopub.journal.state import EnvState
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
+from gopub.journal.transitions import Phase
 from gopub.plan.floor import refusal_of_start
 from gopub.rollout.close import free_env
 from gopub.rollout.lease import LEASE
@@ -48,6 +49,9 @@ def refuse_start(journal: Journal, wish: Wish) -> None:
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
     """
     env = read_env_state(journal, wish.app, wish.env)
+    if env.active and read_state(journal, env.active).phase is Phase.WATCHING:
+        _check_allowed(env, wish)
+        return  # what is promoted and watched gives way to what begins
     _check_free(journal, env, wish)
     _check_allowed(env, wish)
     seated = journal.seated(wish.app, wish.env)

@@ -18,6 +18,8 @@ from gopub.rollout.tables import settled_table
 @box
 async def settle(run: Run) -> None:
     """Bring what is left to the new release, make it stable on the edges, and prune."""
+    if run.state.phase is Phase.WATCHING:
+        return
     await stand(run)
     if run.state.phase is not Phase.SETTLING:
         run.record(ev.Settling())

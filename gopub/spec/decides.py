@@ -87,6 +87,8 @@ DECIDES: Mapping[str, Decides] = {
     "rollout.steps": R,
     "rollout.deadline": R,
     "rollout.keep_stable": R,
+    "rollout.watch.for": R,
+    "rollout.watch.then": R,
     "judge.source": P,
     "judge.metrics": R,
     "judge.logs": P,

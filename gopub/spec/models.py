@@ -48,6 +48,7 @@ from gopub.spec.texts import (
     VariableName,
     WindowText,
 )
+from gopub.spec.watch import WatchSpec
 from gopub.units import Amount
 
 
@@ -205,6 +206,9 @@ class RolloutSpec(Model):
     """When a rollout that does not come to an end is taken back; by default an hour after all bakes, or a day after."""
     keep_stable: Whole = Field(0, ge=0)
     """So many hosts stay on stable until the last bake is over, for the judge to compare with; then they follow."""
+
+    watch: WatchSpec | None = None
+    """The promoted release is watched for so long; a breach brings the release before back."""
 
     @property
     def ends_within(self) -> float:

@@ -23,6 +23,8 @@ from gopub.spec.route import PARTS
 from gopub.spec.route import wrong as wrong_route
 from gopub.spec.runtime import wrong_runtime
 from gopub.spec.tree import Path, dotted
+from gopub.spec.watch import LONGEST as LONGEST_WATCH
+from gopub.spec.watch import SHORTEST as SHORTEST_WATCH
 from gopub.units import say_seconds
 
 MAX_STEPS = 50
@@ -62,6 +64,10 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         yield from _traffic(environment, path)
         yield from _heard(environment, path)
         yield from _deadline(environment, path)
+        watch = environment.rollout.watch
+        if watch is not None and not SHORTEST_WATCH <= watch.for_ <= LONGEST_WATCH:
+            text = f"{say_seconds(watch.for_)} is no time for which a promoted release is watched"
+            yield Problem((*path, "rollout", "watch", "for"), "GP574", text, "write 1s to 1d, such as 30m")
         yield from judge_problems(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
     yield from _same_place(spec)

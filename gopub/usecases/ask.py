@@ -11,7 +11,8 @@ from gopub.journal.reading import asked, read_env_state, read_state, whoami
 from gopub.journal.state import State
 from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of
-from gopub.judge.gates import HOLD, RESUME, closed_gate, hold_of, say_hold
+from gopub.journal.transitions import Phase
+from gopub.judge.gates import HOLD, RESUME, UNWATCH, closed_gate, hold_of, say_hold
 from gopub.spec.people import People, Who
 from gopub.usecases.approvers import Word, word_of
 from gopub.wiring.people import house, os_login
@@ -77,6 +78,10 @@ def ask_promote(
     """
     state = read_state(journal, rollout)
     step = state.step
+    if state.phase is Phase.WATCHING:  # nothing is left to go on to but the end of the watch
+        ask(journal, rollout, UNWATCH, reason,
+            word=word_of(who or os_login(), state, None, None))  # fmt: skip
+        return state
     if state.closed or state.back or step is None:
         raise UsageError("GP943", f"rollout {rollout} has no step to go on to", hint="see `gopub status`")
     if hold := standing_hold(journal, rollout):

@@ -13,7 +13,7 @@ from gopub.journal.kit import read_kit, write_kit
 from gopub.journal.reading import read_env_state, read_state, whoami
 from gopub.journal.store import Journal
 from gopub.plan.preflight import refuse_trouble
-from gopub.release.model import SignedRelease
+from gopub.release.model import Release, SignedRelease
 from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
@@ -30,6 +30,7 @@ from gopub.rollout.survey import (
 )
 from gopub.rollout.wish import Wish
 from gopub.usecases.enter import Entry, beginning, going_on
+from gopub.usecases.give_way import give_way, watched
 from gopub.usecases.refuse_table_key import refuse_table_key
 from gopub.wiring import settings
 from gopub.wiring.backends import BACKENDS
@@ -59,6 +60,7 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
         else:
             insist(facts, silent)
             refuse_trouble(wish.env, ports.environment, facts, await loose_edges(ports))
+            await give_way(ports, wish, facts, epoch)
             run = start(ports, _of(wish, project, entry.signed), facts, epoch)
         run.release = entry.signed.release if entry.signed else None
         run.facts, run.considered, run.refused = facts, entry.considered, entry.refused
@@ -102,6 +104,9 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
     journal = settings.journal()
     entry = await beginning(project, journal, wish.app, wish.env, wish.version)
     env = read_env_state(journal, wish.app, wish.env)
+    under = watched(journal, wish.app, wish.env)
+    if under is not None and entry.signed is not None and under.release == entry.signed.release_id:
+        return _nothing(wish, entry.signed.release, "it is promoted on all hosts, and watched")
     if entry.allowed is None or entry.signed is None or env.active or env.stable != entry.signed.release_id:
         return None
     release = entry.signed.release
@@ -113,9 +118,12 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
         if not all(is_settled(status, release.release_id, facts) for status in edges):
             return None
         _keep_way(wish, ports)
+    return _nothing(wish, release, f"it is stable on all {len(facts)} hosts")
+
+
+def _nothing(wish: Wish, release: Release, why: str) -> dict[str, Json]:
     return {"rollout": "", "app": wish.app, "env": wish.env, "version": release.version,
-            "release": release.release_id, "outcome": "nothing to do", "rule": None,
-            "reason": f"it is stable on all {len(facts)} hosts",
+            "release": release.release_id, "outcome": "nothing to do", "rule": None, "reason": why,
             "owed": [], "owed_edges": [], "alarms": []}  # fmt: skip
 
 

@@ -24,7 +24,7 @@ store or an edge is away turns the rollout around itself; these said nothing."""
 GIVEN_UP_WITHIN = 540.0
 """Seconds from the first of them to the last, at the least: `recover` starts one a minute, a service that is started
 again and again, or a person who tries, starts ten in one, and a look that goes further takes longer than that."""
-_LEFT = frozenset({Phase.SETTLING, Phase.LAID_OUT})
+_LEFT = frozenset({Phase.SETTLING, Phase.WATCHING, Phase.LAID_OUT})
 
 
 @dataclass(frozen=True, slots=True)

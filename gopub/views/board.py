@@ -19,6 +19,7 @@ from gopub.units import say_about, say_seconds
 from gopub.views.amounts import clock, names
 from gopub.views.hostrows import host_table
 from gopub.views.pages import MOST_CELL, TextPage, figures_table, named_key, shown, table
+from gopub.views.standing import says_watch
 from gopub.views.story import story
 from gopub.views.verdict import because, verdict_view
 
@@ -156,7 +157,7 @@ def _does(of: Scene) -> str:
         return "admitted, about to be planned" if state.admitted else "asks whether the release is admitted"
     step = state.step
     if step is None:
-        return "settles: it becomes stable everywhere"
+        return says_watch(state) or "settles: it becomes stable everywhere"
     if step.index in state.reached:
         if (gate := closed_gate(plan, step.index + 1, of.asked, of.now)) and _baked(state, step) >= step.bake:
             return f"baked; {gate} since {clock(_baked_at(of, step), of.now)}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from gopub.journal import events as ev
 from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.spec.decides import IS_THE_PROJECTS
+from gopub.units import say_about, say_seconds
 from gopub.views.plan import say_unpinned
 from gopub.views.verdict import because, verdict_view
 
@@ -90,6 +91,16 @@ def _tell_step(event: ev.Event, judged: ev.Judged | None) -> str | None:  # noqa
             owed = f"; owed: {', '.join(names)}" if names else ""
             why = because(judged, event.reason)
             return f"{event.outcome.value}{': ' + why if why else ''}{owed}"
+        case _:
+            return _tell_watch(event)
+
+
+def _tell_watch(event: ev.Event) -> str | None:
+    match event:
+        case ev.WatchBegun():
+            return f"promoted everywhere, and watched for {say_seconds(event.seconds)}"
+        case ev.Watched():
+            return f"watched for {say_about(event.seconds)}, {event.finding}: {event.says}"
         case _:
             return None
 

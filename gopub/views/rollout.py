@@ -10,7 +10,7 @@ from gopub.journal import events as ev
 from gopub.journal.state import State, next_action
 from gopub.judge.gates import hold_of
 from gopub.plan.model import Outcome
-from gopub.views.standing import HoldView, hold_view, standing
+from gopub.views.standing import HoldView, hold_view, says_watch, standing
 from gopub.views.verdict import VerdictView, because, verdict_view
 
 
@@ -89,7 +89,7 @@ def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: 
         next=next_action(state).value if state.rollout else "admit",
         step=state.step.says if state.plan and state.step else "",
         observed=_observed(state),
-        waiting=state.waiting,
+        waiting=state.waiting or says_watch(state),
         held=hold_view(state, hold_of(asked)),
         until=standing(state, asked, now).until,
         verdict=verdict_view(state.verdict, unpinned) if state.verdict else None,

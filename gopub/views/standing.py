@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from gopub.canon import Json
 from gopub.journal import events as ev
 from gopub.journal.state import State
+from gopub.journal.transitions import Phase
 from gopub.judge.gates import held_until, hold_of, opens_at, say_hold
+from gopub.units import say_about, say_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,22 @@ def standing(state: State, asked: Sequence[ev.Asked], now: float) -> Standing:
     return Standing(state.rollout, "active")
 
 
+def says_watch(state: State) -> str:
+    """``promoted, and watched: 12m of 30m, good: …``; empty where no promoted release is watched."""
+    if state.phase is not Phase.WATCHING or state.watch is None:
+        return ""
+    seen = state.watched
+    so_far = f"{say_about(seen.seconds) if seen else '0s'} of {say_seconds(state.watch.seconds)}"
+    found = f", {seen.finding}: {seen.says}" if seen else ""
+    does = "" if state.watch.then == "rollback" else "; a breach is told alone"
+    return f"promoted, and watched: {so_far}{found}{does}"
+
+
 def until(state: State, hold: ev.Asked) -> str:
-    """When a held rollout is withdrawn; empty while there is no plan that says so."""
-    return moment(held_until(state.plan, state.reached, hold)) if state.plan else ""
+    """When a held rollout is withdrawn; empty while there is no plan that says so, and of one that is promoted."""
+    if state.plan is None or state.phase is Phase.WATCHING:
+        return ""
+    return moment(held_until(state.plan, state.reached, hold))
 
 
 def hold_view(state: State, hold: ev.Asked | None) -> HoldView | None:

@@ -51,6 +51,7 @@ WAYS: dict[Phase, tuple[ev.Event, ...]] = {
     Phase.MOVING: MOVING,
     Phase.BAKING: BAKING,
     Phase.SETTLING: (*PASSED, ev.Settling()),
+    Phase.WATCHING: (*PASSED, ev.Settling(), ev.WatchBegun(3.0, 60.0)),
     Phase.LAID_OUT: (OPENED, ev.Planned(PLAN)),
     Phase.LEAVING: (*UNTOUCHED, BACK),
     Phase.GOING_BACK: (*BAKING, BACK, ev.SwitchIntended(("a",), "1", "stable")),
@@ -76,7 +77,7 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.StepReached: ev.StepReached(step, 1.0), ev.Judged: ev.Judged(step, "HOLD", 1, ""),
         ev.StepPassed: ev.StepPassed(step), ev.Asked: ev.Asked("abort"), ev.Held: ev.Held("ann"),
         ev.Resumed: ev.Resumed("ann"), ev.GoingBack: BACK, ev.TrafficOff: ev.TrafficOff(1.0),
-        ev.Settling: ev.Settling(),
+        ev.Settling: ev.Settling(), ev.WatchBegun: ev.WatchBegun(3.0, 60.0), ev.Watched: ev.Watched("good", ""),
         ev.EnvOpened: ev.EnvOpened("r1", ""), ev.EnvClosed: ev.EnvClosed("r1", Outcome.PROMOTED),
         ev.QuarantineCleared: ev.QuarantineCleared("", ""),
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), HostsEnrolled: HostsEnrolled(("app1",), ""),
@@ -260,6 +261,7 @@ class Model:
     touched: bool = False
     bakes: bool = False
     settles: bool = False
+    watches: bool = False
     held: bool = False
     passed: int = 0
     back: Outcome | None = None
@@ -271,9 +273,13 @@ class Model:
         moves = forward and self.touched and not self.bakes
         if self.over or self.opened is isinstance(event, ev.Opened):
             return False
+        if self.watches and self.back is None:
+            return self.while_watched(event)
         match event:
             case ev.Opened() | ev.SeatTaken():
                 return True
+            case ev.WatchBegun():
+                return forward and self.settles
             case ev.Admitted() | ev.Refused():
                 return not (self.planned or self.back)
             case ev.Planned():
@@ -319,6 +325,20 @@ class Model:
             case _:
                 return False
 
+    def while_watched(self, event: ev.Event) -> bool:
+        """Everything is done: what is left is to look, to end well, or to go back."""
+        match event:
+            case ev.SeatTaken() | ev.Held() | ev.Watched():
+                return True
+            case ev.Resumed():
+                return self.held
+            case ev.GoingBack(outcome=outcome):
+                return outcome not in (Outcome.PROMOTED, Outcome.REFUSED, Outcome.FAILED)
+            case ev.Closed(outcome=outcome):
+                return outcome in (Outcome.PROMOTED, Outcome.ROLLED_BACK)
+            case _:
+                return False
+
     def may_end(self, outcome: Outcome) -> bool:
         """Taken back by whoever had no journal, or as it was going to end."""
         if outcome is Outcome.ROLLED_BACK:
@@ -330,7 +350,7 @@ class Model:
             return self.refused
         return outcome is Outcome.PROMOTED and self.settles
 
-    def after(self, event: ev.Event) -> None:  # noqa: C901 - one case for each kind
+    def after(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 - one case for each kind
         """Remember it."""
         match event:
             case ev.Opened():
@@ -352,6 +372,8 @@ class Model:
                 self.passed += isinstance(event, ev.StepPassed)
             case ev.Settling():
                 self.settles = True
+            case ev.WatchBegun():
+                self.watches = True
             case ev.GoingBack(outcome=outcome):
                 self.back, self.held = outcome, False
                 self.touched, self.laid_out = self.touched or self.laid_out, False

@@ -46,7 +46,9 @@ OF_RELEASE = """\
     traffic:
       {router: release, upstream: release, port: 1011, sticky: "header:release", drain: 11s, trust: [10.1.0.0/16],
        latency: header, warmup: 11s, tag: release}
-    rollout: {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h, keep_stable: 11}
+    rollout:
+      {window: ["mon 10:00-11:00 UTC"], steps: [11%], deadline: 11h, keep_stable: 11,
+       watch: {for: 11m, then: alarm}}
     judge:
       source: release
       metrics: [{name: release, kind: gauge, query: 'release{h=~"{{ hosts }}"}'}]
@@ -89,6 +91,7 @@ OF_PROJECT = (
     .replace("AGPL-*", "GPL-*")
     .replace("mode: warn", "mode: enforce")
     .replace("level: 1", "level: 2")
+    .replace("then: alarm", "then: rollback")
     .replace("below_floor: allow", "below_floor: refuse")
 )
 ONE_VALUE = {"switch"}
