@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
+	"example.org/hello/drain"
 	"example.org/hello/handover"
 	"example.org/hello/hotconfig"
 	"example.org/hello/metrics"
@@ -96,6 +98,7 @@ func open(path string, log *slog.Logger) (*hotconfig.Config[Config], error) {
 func newHandler(now func() Config, behaviour Behaviour, measured *metrics.Metrics, log *slog.Logger) http.Handler {
 	traffic := http.NewServeMux()
 	traffic.HandleFunc("/work", work)
+	traffic.HandleFunc("GET /events", events)
 	traffic.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { greet(w, r, now(), behaviour) })
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -129,4 +132,25 @@ func work(w http.ResponseWriter, _ *http.Request) {
 		sum += number
 	}
 	fmt.Fprintf(w, "%d\n", sum)
+}
+
+// events is a stream that lasts: ten events a second, until its client goes or this process is to end, which it says.
+func events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	out, tick := http.NewResponseController(w), time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for number := 0; ; number++ {
+		fmt.Fprintf(w, "data: %d %s\n\n", number, version)
+		if err := out.Flush(); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		case <-drain.Begun(r.Context()):
+			fmt.Fprint(w, "event: end\ndata: ask again\n\n")
+			return
+		}
+	}
 }

@@ -20,7 +20,7 @@ from tests.support.switched import VERSIONS, Home, Programs, asked
 
 SWITCHES = int(os.environ.get("GOPUB_SWITCHES", "4"))
 KINDS = 5
-"""Of requests: fresh and kept connections, GET and POST, and one whose body takes its time."""
+"""Of requests: fresh and kept connections, GET and POST, and one whose body takes its time. Streams count apart."""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,7 @@ def test_handing_over_loses_nothing(home: Home) -> None:
     print(seen)
     assert seen["lost"] == {} and seen["answered"] == seen["asked"] > SWITCHES * KINDS, home.said()
     assert set(seen["by"]) == set(VERSIONS) and len(set(pids)) == SWITCHES + 1, (seen, pids)
+    assert seen["streams"] >= SWITCHES, "what lasts was told, and went on with the next process"
     assert home.started[0].wait() == 0, "the first one ended well"
 
 
@@ -89,4 +90,5 @@ def test_control_a_plain_restart_is_seen_to_lose(home: Home, way: signal.Signals
             pass  # it serves, or somebody took the port meanwhile: both lose
     print(seen)
     assert seen["lost"], (pid, seen)
+    assert way is signal.SIGTERM or any(kind.startswith("stream") for kind in seen["lost"]), seen
     assert way is signal.SIGKILL or any("refused" in kind for kind in seen["lost"]), seen

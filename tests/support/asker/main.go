@@ -28,6 +28,7 @@ type counts struct {
 	Lost     map[string]int `json:"lost"` // by kind of request and of loss
 	By       map[string]int `json:"by"`   // answers by version
 	Reopened int            `json:"reopened"`
+	Streams  int            `json:"streams"` // that came to an end of their own
 }
 
 func (c *counts) count(change func()) {
@@ -66,6 +67,10 @@ func main() {
 			begun.Add(1)
 			all.Go(func() { work(*address, one, pause, seen, over, begun.Done) })
 		}
+	}
+	for range *each {
+		begun.Add(1)
+		all.Go(func() { follow(*address, seen, over, begun.Done) })
 	}
 	begun.Wait() // each of them was answered
 	fmt.Println("begun")
@@ -106,6 +111,63 @@ func work(address string, one kind, pause time.Duration, seen *counts, over chan
 			first()
 		}
 	}
+}
+
+// follow reads streams, one after the other: each is to say that it ends.
+func follow(address string, seen *counts, over chan struct{}, begun func()) {
+	first := sync.OnceFunc(begun)
+	for {
+		err := stream(address, over, first)
+		select {
+		case <-over:
+			return
+		default:
+		}
+		seen.count(func() {
+			if err != nil {
+				seen.Lost["stream: "+class(err)]++
+				return
+			}
+			seen.Streams++
+		})
+		if err != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+func stream(address string, over chan struct{}, first func()) error {
+	conn, err := net.DialTimeout("tcp", address, 30*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-over:
+			_ = conn.Close()
+		case <-ended:
+		}
+	}()
+	if _, err := io.WriteString(conn, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	lines, last := bufio.NewScanner(answer.Body), false
+	for lines.Scan() {
+		first()
+		last = last || lines.Text() == "event: end"
+	}
+	if err := lines.Err(); err != nil || !last {
+		return errors.Join(err, errors.New("it did not say that it ends"))
+	}
+	return nil
 }
 
 // ask is one request, and the connection to go on with.
