@@ -22,6 +22,7 @@ from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
 from gopub.journal.reading import harmless_of
 from gopub.plan.preflight import refusal_of_unpinned
+from gopub.plan.ways import HANDED
 from gopub.rollout.payload import Cargo, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
@@ -56,8 +57,6 @@ JOB = 60
 """Seconds that the host program gives a job for all but waiting and stopping."""
 MARGIN = 60
 """Seconds that a driver waits longer than the host."""
-HANDED = frozenset({"handover", "reload"})
-"""Modes in which a host waits for a process that systemd does not start."""
 _PROBE = frozenset({"GP445", "GP446"})
 _IN_PASSING = "GP451"
 _OTHER_RUNTIME = "GP572"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from gopub.canon import sha256
 from gopub.fleet.facts import HostFacts
+from gopub.fleet.templates import Rendered
 from gopub.health.busiest import Busiest, choose, told_of_choice
 from gopub.health.config import SloTarget
 from gopub.health.samples import CounterSnapshot, NoData
@@ -20,6 +22,7 @@ from gopub.plan.model import Plan, ReleaseRef
 from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
 from gopub.plan.steps import endpoints, plan_rollout
 from gopub.plan.trusted import told_left_out
+from gopub.plan.ways import ways
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address, house_by_address
 from gopub.rollout.box import box
@@ -65,7 +68,8 @@ async def make_plan(
     notes: tuple[str, ...] = (),
 ) -> Plan:
     """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan."""
-    renders = {n: r.render_id for n, r in render_all(release, env, ports.environment, ports.hosts).items()}
+    rendered = render_all(release, env, ports.environment, ports.hosts)
+    renders = {name: one.render_id for name, one in rendered.items()}
     known = read_env_state(ports.journal, release.app, env)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
     edges = await statuses_of(ports, release.app, env, ports.environment)
@@ -81,8 +85,18 @@ async def make_plan(
     agree_on_tables(asked_of_edges(planned), {edge.edge: edge.tables for edge in edges if not edge.error})
     planned = await _busiest(planned, ports)
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
-    told_before = (*growth(planned.steps, weight), *await _sight(planned, ports), *await brake(planned, ports))
+    told_before = (
+        *_ways(ports, facts, rendered),
+        *growth(planned.steps, weight),
+        *await _sight(planned, ports),
+        *await brake(planned, ports),
+    )
     return replace(planned, notes=(*planned.notes, *told_before))
+
+
+def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]) -> tuple[str, ...]:
+    unit = f"{ports.environment.instance}.service"
+    return ways(ports.environment.switch, facts, {name: sha256(one.files[unit]) for name, one in rendered.items()})
 
 
 async def _house(ports: Ports) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:
