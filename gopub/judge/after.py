@@ -7,7 +7,8 @@ Pure. Beside it nothing is left to compare with: all hosts run it. So a breach a
 2.  **No data** and **too few requests** are answers of their own: nothing is concluded.
 3.  **A breach** is a pair of windows (``health.burn``: 14.4 times over an hour and 5 minutes, 6 times over 6 hours and
     30 minutes) that both burn at the factor, by errors or by slow answers; a window that reaches back before the
-    release served everywhere ends there. A breach is put down to something else than the release where
+    release served everywhere begins there, and its short one shrinks with it. A breach is put down to something else
+    than the release where
     a.  the release before failed at least half as often: it was so before;
     b.  most edges, or most hosts, do not see it: it is theirs;
     c.  it came on all hosts within the same half minute, after the release had served well everywhere for
@@ -34,6 +35,9 @@ CALM = 300.0
 """Seconds for which a release has served well everywhere before what comes on all hosts at once is not its doing."""
 AT_ONCE = 30.0
 """Seconds within which it came on all hosts."""
+SHORTEST, PART = 300.0, 1 / 6
+"""The short window of a pair is this part of the long one as far as that reaches, but so many seconds at the least: it
+says that it is going on."""
 DEAD_SHARE = 0.25
 """Of the hosts."""
 
@@ -151,7 +155,9 @@ def _kinds(rules: Rules) -> tuple[_Kind, ...]:
 def _burning(seen: Seen, rules: Rules) -> _Burn | None:
     for kind in _kinds(rules):
         for factor, long, short in rules.pairs:
-            windows = [seen.course.since(max(rules.begun, seen.now - span)) for span in (long, short)]
+            whole = min(long, seen.now - rules.begun)
+            going_on = min(short, max(SHORTEST, whole * PART))
+            windows = [seen.course.since(seen.now - span) for span in (whole, going_on)]
             found = [kind.spent(one.end - one.start, one.all) for one in windows]
             if all(
                 rate(one, kind.allowed) >= factor and counts(one, kind.allowed, rules.min_requests) for one in found

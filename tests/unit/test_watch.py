@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gopub.cli.stopping import stop
 from gopub.errors import GopubError, LockedError
 from gopub.health.samples import CounterSnapshot, NoData, RawSeries, RuntimeSnapshot
 from gopub.journal import events as ev
@@ -26,10 +27,12 @@ from gopub.rollout import watch as watch_box
 from gopub.rollout.close import close_promoted
 from gopub.rollout.run import Run
 from gopub.rollout.seat import refuse_start
+from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.usecases.ask import ask_abort, ask_hold, ask_promote, ask_resume
 from gopub.usecases.give_way import give_way, watched
 from gopub.usecases.recover import orphans
+from gopub.views.follow import Follower
 from gopub.views.reading import read_envs
 from gopub.wiring.nostore import NoStore
 from gopub.wiring.ports import Ports
@@ -379,3 +382,34 @@ def test_a_journal_that_is_away_for_a_while_brings_nothing_back(tmp_path: Path) 
     asyncio.run(watch_box.watch(run))
     assert world.state.closed.outcome is Outcome.PROMOTED
     assert any("could not be written" in alarm for alarm in run.alarms)
+
+
+def test_a_rollback_in_the_watch_is_one_as_from_any_step(tmp_path: Path) -> None:
+    world = Watched(tmp_path)
+    run = world.driver()
+    asyncio.run(to_the_watch(run))
+    world.at_hand = False
+    again = world.driver()  # `gopub rollback` takes the seat from a live driver
+    turn_around(again, Outcome.ROLLED_BACK, 0, "users complain")
+    asyncio.run(back.go_back(again))
+    assert (world.state.closed.outcome, set(world.running().values())) == (Outcome.ROLLED_BACK, {world.old})
+    assert (world.env().quarantine, world.env().automatic_rollbacks) == ({NEW}, 0)
+    with pytest.raises(LockedError):
+        asyncio.run(watch_box.watch(run))
+
+
+def test_ctrl_c_ends_the_watch_and_leaves_the_release(tmp_path: Path) -> None:
+    world, said = Watched(tmp_path), list[str]()
+    follower = Follower(world.journal, "hello", "lab", lambda *_: None, own=True)
+    run = world.driver()
+    asyncio.run(to_the_watch(run))
+
+    async def pressed() -> None:
+        await stop(world.journal, follower, lambda: None, said.append)
+        await watch_box.watch(run)
+
+    asyncio.run(pressed())
+    assert world.state.closed.outcome is Outcome.PROMOTED
+    (told,) = said
+    assert told.startswith("stopping: the watch of r1 ends, and its release stays; Ctrl-C again")
+    assert world.state.closed.reason.endswith(": Ctrl-C")
