@@ -92,6 +92,9 @@ def deploy(
     reason: ReasonOption = "",
     as_json: JsonOption = False,
     downgrade: Annotated[bool, typer.Option("--downgrade", help="Though a newer version is stable there.")] = False,
+    config_only: Annotated[
+        bool, typer.Option("--config-only", help="Build nothing: the stable release, with the inventory of today.")
+    ] = False,
 ) -> None:
     """Release a commit of this repository, then roll it out."""
     import asyncio
@@ -103,6 +106,9 @@ def deploy(
     path, loaded = read_spec(file)
     app, env = loaded.spec.app, choose_env(loaded, env)
     project = project_of(path)
+    if config_only:
+        _config_only(app, env, project, reason, as_json=as_json, plain=(ref, version, downgrade) == ("HEAD", "", False))
+        return
     parameters: dict[str, Json] = {
         "app": app, "repository": str(path.parent), "env": env, "ref": ref, "version": version,
         "spec_file": path.name, "project": project, "reason": reason, "downgrade": downgrade,
@@ -111,6 +117,24 @@ def deploy(
     asyncio.run(refuse_order_key(project, env, server_blocks()))
     log("release").info("releasing %s of %s, then rolling it out into %s", ref, path.parent, env)
     drive("deploy", app, env, parameters, as_json=as_json)
+
+
+def _config_only(app: str, env: str, project: str, reason: str, *, as_json: bool, plain: bool) -> None:
+    """Roll the stable release out again: its files are rendered anew for each host.
+
+    Raises:
+        UsageError: GP555 nothing is stable there, GP561 something else is named as well.
+    """
+    from gopub.usecases.start import stable_there
+
+    if not plain:
+        raise UsageError("GP561", "--config-only builds nothing, and a commit, a version or --downgrade is named",
+                         hint="leave them out; what the commit's templates say comes by a release")  # fmt: skip
+    stable = stable_there(app, env)
+    _refuse(app, env, stable, project, "")
+    log("release").info("rolling the stable release out into %s again, with the inventory of today", env)
+    parameters: dict[str, Json] = {"app": app, "env": env, "version": stable, "project": project, "reason": reason}
+    drive("rollout", app, env, parameters, as_json=as_json)
 
 
 def _refuse(app: str, env: str, version: str, project: str, clear_quarantine: str) -> None:

@@ -78,6 +78,8 @@ class HostFacts:
     """How what runs was switched to (``gopub.fleet.modes``); empty where a host does not tell."""
     unit_raw: str = ""
     """SHA-256 of the unit in the folder of what runs, as it was rendered."""
+    took_in: str = ""
+    """The folder whose files the process took in after it was started with another one's, as it confirmed."""
     files: tuple[tuple[str, str], ...] = ()
     """Path and digest of each file that was rendered for ``current``; none where an older program answers."""
 
@@ -94,7 +96,7 @@ class HostFacts:
         """The folder whose binary the unit's process proves to run, empty when it runs something else or nothing."""
         if self.current is None or self.unit.active != "active":
             return ""
-        inside = f"/releases/{self.current.name}/" in self.unit.exe
+        inside = f"/releases/{self.current.name}/" in self.unit.exe or self.took_in == self.current.name
         return self.current.name if inside and self.unit.exe_digest == self.current.binary else ""
 
     @classmethod
@@ -146,6 +148,7 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         enrolled=Enrolment.parse(said),
         mode=said.get("mode", ""),
         unit_raw=said.get("unit_raw", ""),
+        took_in=said.get("took_in", ""),
         files=tuple(
             (key.removeprefix(_FILE_PREFIX), text) for key, text in sorted(said.items()) if key.startswith(_FILE_PREFIX)
         ),

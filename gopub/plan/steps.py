@@ -21,6 +21,11 @@ from gopub.spec.models import Environment, Judge, Step, Traffic
 from gopub.spec.route import only_header, text_of
 from gopub.traffic.table import Endpoint
 
+AGAIN = (
+    "the release is the stable one, with other rendered files: nothing that is counted by releases tells new hosts "
+    "from old ones, so promotion rests on the health checks alone; a rollback after it goes to the release before"
+)
+
 
 def plan_rollout(
     rollout: str,
@@ -50,7 +55,8 @@ def plan_rollout(
     known = stable
     stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
     traffic = environment.traffic
-    mode: Mode = "judged" if traffic and counted else "health-only"
+    again = stable is not None and stable.release == release.release_id
+    mode: Mode = "judged" if traffic and counted and not again else "health-only"
     on_stable = [host.name for host in hosts if stable and _is_on(stable, facts[host.name])]
     keep = min(environment.rollout.keep_stable, len(on_stable)) if stable and mode == "judged" else 0
     planned = _in_order(
@@ -63,7 +69,12 @@ def plan_rollout(
     )
     _check_targets(release, planned)
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
-    told = (*notes, *((say_seen(seen),) if seen is not None else ()), *_notes(mode, stable, planned, facts))
+    told = (
+        *((AGAIN,) if again else ()),
+        *notes,
+        *((say_seen(seen),) if seen is not None else ()),
+        *_notes(mode, stable, planned, facts),
+    )
     plan = _keeping(_frozen(rollout, release, env, environment, stable, planned, mode, told, keep), environment)
     return _at_the_edge(plan, traffic, environment.judge, seen, house or {}) if traffic else plan
 

@@ -48,7 +48,7 @@ NEWER: Mapping[str, object] = {"budget": BudgetSpec(), "promote": PromoteSpec(),
 """Keys of ``judge`` that an older gopub does not read, left out where they say nothing."""
 
 
-LATER: Mapping[str, object] = {"compat": Compat()}
+LATER: Mapping[str, object] = {"compat": Compat(), "confirm": ()}
 """The same of an environment's own keys."""
 
 

@@ -42,6 +42,7 @@ def free_env(run: Run, outcome: Outcome) -> None:
         return
     bad = outcome is Outcome.ROLLED_BACK and not was_never_judged(state)
     stable = state.plan.stable if state.plan else None
+    bad = bad and not (stable and stable.release == state.release)  # what failed is how it was rendered
     if outcome is Outcome.PROMOTED:
         stable = ReleaseRef(state.release, state.release_version)
     owed = still_owed(state, env.owed_hosts)

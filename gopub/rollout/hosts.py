@@ -43,6 +43,10 @@ RELEASE_AT_FAULT = frozenset(
         "GP535",
         "GP536",
         "GP537",
+        "GP556",
+        "GP557",
+        "GP558",
+        "GP560",
     }
 )
 """The host did its part; what it was given does not start, run, listen or answer."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gopub.canon import Json, sha256
 from gopub.errors import GopubError
 from gopub.fleet.host import Host
+from gopub.fleet.modes import MODES
 from gopub.fleet.protocol import Payload
 from gopub.fleet.runtime import Runtime
 from gopub.fleet.templates import Rendered, render_release
@@ -49,11 +50,27 @@ async def cargo_for(run: Run, name: str) -> Cargo:
         **({"user": run.ports.environment.service.user} if run.ports.environment.service.user else {}),
         **({"url": url} if url else {}),
         **({"mode": mode} if (mode := run.ports.environment.switch) != "restart" else {}),
+        **({"both": "1"} if agrees_both_ways(run.ports.environment) else {}),
+        **taking_in(run.ports.environment),
         **{f"check.{n}": word for n, word in enumerate(run.ports.environment.config_check)},
     }
     digests = {"archive": files.archive.digest, "binary": files.binary.digest, "files": sha256(packed)}
     archive = () if url else (await run.archive(files.archive),)
     return Cargo(digests, arguments, (packed, *archive))
+
+
+def agrees_both_ways(environment: Environment) -> bool:
+    """Whether old and new must agree with each other's files: where the switch mixes both, or the team says so."""
+    mixes = MODES[environment.switch].mixes or environment.compat.config_check == "both"
+    return mixes and bool(environment.config_check)
+
+
+def taking_in(environment: Environment) -> dict[str, str]:
+    """Which files a process takes in without a restart, and how it says so; nothing where it takes in none."""
+    files = [file.to for file in environment.config if file.apply == "reload"]
+    if not files:
+        return {}
+    return {"reload": " ".join(files), **{f"confirm.{n}": word for n, word in enumerate(environment.confirm)}}
 
 
 def render_all(release: Release, env: str, environment: Environment, hosts: Sequence[Host]) -> dict[str, Rendered]:

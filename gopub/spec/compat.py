@@ -67,6 +67,8 @@ class Compat(Model):
     """Hooks of the release: on one host, once every step is passed."""
     controller: ControllerHooks = ControllerHooks()
     """Hooks that the project, and not the release, runs beside the driver."""
+    config_check: Literal["auto", "both"] = "auto"
+    """Whether old and new must accept each other's files: auto: where `switch` lets both serve at the same time."""
 
 
 def listed(compat: Compat) -> Iterator[tuple[Path, Hook]]:

@@ -15,6 +15,7 @@ from gopub.spec.admit import AdmitSpec
 from gopub.spec.base import Model
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.compat import Compat
+from gopub.spec.confirm import Confirm
 from gopub.spec.fields import (
     Chance,
     Fraction,
@@ -140,7 +141,7 @@ class ConfigFile(Model):
     """A Jinja2 template, relative to gopub.yaml."""
     to: Inside = Field(examples=["config.yaml"])
     """Where it lies in the release directory, relative."""
-    apply: Literal["restart"] = "restart"
+    apply: Literal["restart", "reload"] = "restart"
     """How the program takes it in."""
 
 
@@ -306,6 +307,8 @@ class Environment(Model):
     """Files rendered for each host."""
     config_check: tuple[Line, ...] = ()
     """A command that says whether the rendered files are good; the program's name first."""
+    confirm: Confirm = ()
+    """How the program says which files with `apply: reload` it took in: a URL, or the words of a command."""
     compat: Compat = Compat()
     """How it lives together with other versions."""
     health: HealthCheck = Field(examples=["http://127.0.0.1:8080/healthz"])

@@ -26,7 +26,6 @@ class NotYet:
 NOT_YET = (
     NotYet("source.require.*", "leave it out; clean-tree is checked", ("signed-tag", "signed-commit")),
     NotYet("publish.image", "leave it out; archives are published"),
-    NotYet("environments.*.config.*.apply", "write restart", ("reload",)),
     NotYet("environments.*.judge.rollback.floor", "leave it out; a rollback goes to the release before"),
 )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gopub.spec.admitrules import wrong_admit
 from gopub.spec.budget import BudgetSpec, PromoteSpec
 from gopub.spec.compat import wrong_hooks
+from gopub.spec.confirm import wrong as wrong_confirm
 from gopub.spec.endpoints import AUTO, hidden_by, pattern
 from gopub.spec.endpoints import MOST as MOST_ENDPOINTS
 from gopub.spec.fields import say_fraction
@@ -234,6 +235,9 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
             yield Problem(here, "GP134", f"{file.to!r} is taken by gopub or by a file before", "choose another")
         reserved.add(file.to)
         yield from _place(file.to, here)
+    reloads = [file.to for file in environment.config if file.apply == "reload"]
+    for text, hint in wrong_confirm(environment.confirm, reloads, MAX_WORDS):
+        yield Problem((*path, "confirm" if environment.confirm else "config"), "GP559", text, hint)
     for index, word in enumerate(environment.config_check):
         if not word:
             hint = "remove it: each word is one argument of the check"
@@ -241,6 +245,9 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
     if environment.config_check and not environment.config:
         text = "there is no `config` to check"
         yield Problem((*path, "config_check"), "GP137", text, "leave it out, or list the files in `config`")
+    if environment.compat.config_check == "both" and not environment.config_check:
+        text = "old and new shall agree both ways, and no command says whether they do"
+        yield Problem((*path, "compat", "config_check"), "GP137", text, "write it as `config_check`, or leave it out")
     if len(environment.config_check) > MAX_WORDS:
         text = f"{len(environment.config_check)} words are too many for an order to a host"
         yield Problem((*path, "config_check"), "GP137", text, f"{MAX_WORDS} is the most: move the rest into a file")

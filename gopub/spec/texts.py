@@ -62,7 +62,8 @@ def _package(value: str) -> str:
     return value if value == "." else _inside(value.rstrip("/"))
 
 
-def _url(value: str) -> str:
+def http_url(value: str) -> str:
+    """The value, where it is an http or https URL without credentials."""
     if "@" in value.partition("//")[2].partition("/")[0]:
         # The value is not shown: a log or a terminal is no place for a password either.
         raise refuse("GP143", "the URL holds a user name or a password", "leave them out of the URL")
@@ -165,7 +166,7 @@ Inside = Annotated[Word, AfterValidator(_inside)]
 Package = Annotated[Word, AfterValidator(_package)]
 """A Go package of the project by its folder: ``.`` or ``./cmd/orders``."""
 
-HttpUrl = Annotated[Word, AfterValidator(_url)]
+HttpUrl = Annotated[Word, AfterValidator(http_url)]
 """An http or https URL without credentials: a secret in it would reach logs."""
 
 HealthUrl = Annotated[HttpUrl, AfterValidator(_with_port)]

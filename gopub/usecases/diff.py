@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gopub.canon import sha256
@@ -119,9 +119,22 @@ class _Comparing:
             target.binary.digest if target else "",
             next((one for one in files if one.path == unit), None),
             tuple(one for one in files if one.path != unit),
-            "" if now and there and facts.runs == now.name else self.environment.switch,
+            self._way(
+                facts, files, unit, same=bool(now and target and now.binary == target.binary.digest), there=there
+            ),
             tuple(self._notes(facts, built=target is not None)),
         )
+
+    def _way(self, facts: HostFacts, files: Sequence[FileDiff], unit: str, *, same: bool, there: bool) -> str:
+        """How the host would get there; empty where it is there."""
+        now = facts.current
+        if now and there and facts.runs == now.name:
+            return ""
+        taken_in = {file.to for file in self.environment.config if file.apply == "reload"}
+        changing = {one.path for one in files if one.changes}
+        if same and now and facts.runs == now.name and changing and changing <= taken_in and unit not in changing:
+            return "config"
+        return self.environment.switch
 
     @staticmethod
     def _notes(facts: HostFacts, *, built: bool) -> Iterator[str]:

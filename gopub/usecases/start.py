@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gopub.canon import Json
-from gopub.errors import GopubError
+from gopub.errors import GopubError, UsageError
 from gopub.journal.adopt import adopt
 from gopub.journal.kit import read_kit, write_kit
 from gopub.journal.reading import read_env_state, read_state, whoami
 from gopub.journal.store import Journal
 from gopub.plan.preflight import refuse_trouble
 from gopub.release.model import Release, SignedRelease
+from gopub.rollout.payload import render_all
 from gopub.rollout.policy import signed_for
 from gopub.rollout.reach import take_over
 from gopub.rollout.run import Run
@@ -112,7 +113,9 @@ async def already_there(wish: Wish, elsewhere: Elsewhere | None = None) -> dict[
     release = entry.signed.release
     async with _opened(project, wish.env, entry, journal, elsewhere) as ports:
         facts = await read_facts(ports.fleet, ports.hosts, ports.environment.instance)
-        if not all(fact.runs.startswith(release.release_id[:12]) for fact in facts.values()):
+        rendered = render_all(release, wish.env, ports.environment, ports.hosts)
+        wanted = {name: f"{release.release_id[:12]}-{one.render_id[:12]}" for name, one in rendered.items()}
+        if not all(fact.runs == wanted[name] for name, fact in facts.items()):
             return None
         edges = await statuses_of(ports, wish.app, wish.env, ports.environment)
         if not all(is_settled(status, release.release_id, facts) for status in edges):
@@ -157,3 +160,14 @@ async def released(folder: str, app: str, env: str, version: str, elsewhere: Els
     """The release id of a version in a project's store, signed by the key that the environment asks for."""
     project = await open_project(folder).naming_store(elsewhere)
     return (await signed_for(project, app, project.environment(env).admit, version)).release_id
+
+
+def stable_there(app: str, env: str) -> str:
+    """The id of the release that is stable in an environment.
+
+    Raises:
+        UsageError: GP555 none is.
+    """
+    if stable := read_env_state(settings.journal(), app, env).stable:
+        return stable
+    raise UsageError("GP555", f"no release of {app} is stable in {env}", hint="roll one out first")

@@ -32,7 +32,7 @@ ARGUMENTS_OF = {"verify": ("port", "health", "within", "settle"), "status": ("po
 
 async def binary(version: str) -> bytes:
     """The test service, built once for each version and kept in the cache."""
-    source = sha256((SOURCE / "main.go").read_bytes())[:16]
+    source = sha256(b"".join(file.read_bytes() for file in sorted(SOURCE.glob("*.go"))))[:16]
     kept = cache_dir() / "test-service" / f"{source}-{version}"
     if not kept.exists():
         await _build(version, kept)

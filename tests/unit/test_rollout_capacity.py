@@ -18,6 +18,7 @@ from gopub.plan.model import FULL, Outcome, Plan, PlannedStep
 from gopub.release import publish
 from gopub.release.config import local_keys
 from gopub.rollout import back
+from gopub.rollout.payload import render_all
 from gopub.rollout.run import Run
 from gopub.rollout.survey import is_settled
 from gopub.rollout.tables import last_table, pools_of
@@ -28,6 +29,7 @@ from gopub.traffic.protocol import EdgeStatus
 from gopub.traffic.table import RouteTable
 from gopub.usecases.start import already_there
 from gopub.wiring.backends import BACKENDS
+from gopub.wiring.project import hosts_of, open_project
 from tests.releases import SPEC, a_plan, prepare
 from tests.support.doubles import MemoryChannel, MemoryEdges, MemoryFleet
 from tests.support.rollout_world import NEW, OLD, World, drive, in_memory, reach
@@ -162,6 +164,15 @@ def published(tmp_path, monkeypatch) -> World:
     shutil.copytree(tmp_path / "work" / "keys", local_keys())
     world = World(tmp_path, stable=signed.release_id)
     world.at_home(monkeypatch)
+    hosts = tmp_path / "project/hosts.ini"
+    hosts.write_text(hosts.read_text().replace("role=app", "role=app port=8080"))
+    project = open_project(str(tmp_path / "project"))
+    environment = project.environment("lab")
+    rendered = render_all(signed.release, "lab", environment, hosts_of(project, environment))
+    world.old = f"{signed.release_id[:12]}-{rendered['app1'].render_id[:12]}"
+    for machine in world.machines.values():
+        machine.current, machine.folders = world.old, {world.old: "0" * 64}
+    world.ask_for_admissions()
     return world
 
 
@@ -183,6 +194,13 @@ def test_control_nothing_to_do_where_all_serve(published):
     drive(published, "bad")
     found = settled()
     assert found is not None and found["outcome"] == "nothing to do"
+
+
+def test_there_is_something_to_do_where_the_inventory_says_something_else(published, tmp_path):
+    drive(published, "bad")
+    hosts = tmp_path / "project/hosts.ini"
+    hosts.write_text(hosts.read_text().replace("port=8080", "port=8081"))
+    assert settled() is None
 
 
 def test_where_nothing_is_to_do_the_kit_learns_how_hosts_are_reached_by_now(published):

@@ -11,7 +11,7 @@ from gopub.fleet.facts import HostFacts, ReleaseDir
 from gopub.fleet.host import Host
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome, Plan, ReleaseRef
-from gopub.plan.steps import plan_rollout
+from gopub.plan.steps import AGAIN, plan_rollout
 from gopub.rollout import back
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
@@ -175,3 +175,14 @@ def test_control_a_host_on_stable_serves_from_the_first_table_on(tmp_path):
     asyncio.run(chart(run, "bad"))
     assert sorted(peers(world)[-1]) == list(NAMES)
     assert NEW not in {table.stable.release for table in world.router.tables if table.stable}
+
+
+def test_the_stable_release_with_other_files_is_judged_by_health_alone(plan):
+    """What is counted is counted by releases, and both tracks are of one."""
+    other = plan(facts("app1", OLD), facts("app2", OLD))
+    assert other.mode == "judged", "the control"
+    again = other.release
+    made = plan(facts("app1", again.release), facts("app2", again.release), stable=again)
+    assert made.mode == "health-only"
+    assert AGAIN in made.notes
+    assert all(host.before != host.folder(again.release) for host in made.hosts), "the files of before are gone back to"

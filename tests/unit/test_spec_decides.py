@@ -34,10 +34,11 @@ OF_RELEASE = """\
     service:
       {unit: release.service, args: [release], env: {A: release}, user: release, runtime: {B: release},
        limits: {files: 1100, processes: 1100, core: 11MiB, locked: 11MiB, memory: 11MiB, tasks: 1100, cpu: 11%}}
-    config: [{template: release.tmpl, to: release.yaml}]
+    config: [{template: release.tmpl, to: release.yaml, apply: reload}]
+    confirm: http://127.0.0.1:1001/release
     config_check: [release]
     compat:
-      {floor: 1.1.1, below_floor: allow, before: [{name: a, run: [release], undo: none}],
+      {floor: 1.1.1, below_floor: allow, config_check: both, before: [{name: a, run: [release], undo: none}],
        after: [{name: b, run: [release], undo: none}],
        controller: {before: [{name: c, run: [release], undo: none}], after: [{name: d, run: [release], undo: none}]}}
     health: {http: "http://127.0.0.1:1001/release", host: release, accept: [411], within: 11s}
@@ -92,7 +93,7 @@ OF_PROJECT = (
     .replace("mode: warn", "mode: enforce")
     .replace("level: 1", "level: 2")
     .replace("then: alarm", "then: rollback")
-    .replace("below_floor: allow", "below_floor: refuse")
+    .replace("below_floor: allow, config_check: both", "below_floor: refuse")
 )
 ONE_VALUE = {"switch"}
 """Keys that have only one value today, so that nobody can differ in them."""

@@ -127,15 +127,21 @@ do_facts() {
     exe_facts
     listening "$u_pid"
     unit_values
+    taken_value
     before_values
     finish true '' ''
+}
+
+# taken_value: which release's files the process took in after it was started with another one's (mode_config.sh).
+taken_value() {
+    case $(cat "$state/taken" 2>/dev/null) in "$current $u_invocation") value took_in "$current" ;; esac
 }
 
 # file_values: the digest of each file that was rendered for the release that `current` names, as it was put there.
 file_values() {
     [ -n "$current" ] && [ -f "$releases/$current/.gopub-sums" ] || return 0
     while read -r sum name; do
-        case $name in ./bin/*) ;; *) value "file.${name#./}" "$sum" ;; esac
+        case $name in ./bin/* | ./.gopub*) ;; *) value "file.${name#./}" "$sum" ;; esac
     done <"$releases/$current/.gopub-sums"
 }
 
@@ -242,8 +248,8 @@ is_ours() {
     [ "$of-$short" = "$1" ]
 }
 
-# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files, m_mode.
+# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files, m_mode, m_reload.
 manifest() {
-    m_release='' m_render='' m_app='' m_binary='' m_files='' m_mode=''
+    m_release='' m_render='' m_app='' m_binary='' m_files='' m_mode='' m_reload=''
     [ -z "$1" ] || load "$releases/$1/.gopub-manifest" m
 }

@@ -13,6 +13,9 @@
 # is_handed MODE: whether a release of that mode serves with a loose unit.
 is_handed() { case $1 in handover | reload) ;; *) return 1 ;; esac }
 
+# goes_loose: whether the release whose manifest was read does: also one that takes files in (mode_config.sh).
+goes_loose() { is_handed "$m_mode" || [ -n "$m_reload" ]; }
+
 # loose_text DIR: its unit as it was rendered, under a mark that names no release, in $wanted.
 loose_text() {
     wanted="$MARK $o_instance; do not edit, the next switch writes it again

@@ -15,6 +15,7 @@ by() {
     socket) shift 2 && "socket_$step" "$@" ;;
     handover) shift 2 && "handover_$step" "$@" ;;
     reload) shift 2 && "reload_$step" "$@" ;;
+    config) "config_$step" "$3" ;; # no mode of its own: files alone changed (mode_config.sh)
     *) fail GP430 "'$1' is no way to switch that this program knows" ;;
     esac
 }
@@ -31,6 +32,10 @@ backward=    # not empty on the way back, and where an order that was cut is set
 # own, in $way_why. Decides only. A mode that this program does not know can still be restarted. Needs unit_facts.
 way_of() {
     way=${m_mode:-restart} way_why=''
+    ! takes_in "$1" || {
+        way=config
+        return
+    }
     is_mode "$m_mode" || way_why="this program knows no mode $m_mode"
     ! is_handed "$m_mode" || why_restart "$1"
     [ -z "$way_why" ] || way=restart

@@ -11,6 +11,7 @@ o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle
 o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode=''
 o_arg_hook='' o_arg_id='' o_arg_again=''
 words=0      # how many words a hook has; they are o_arg_word_0, o_arg_word_1 and so on
+o_arg_both='' o_arg_reload='' confirms=0 # how many words o_arg_confirm_0, o_arg_confirm_1 and so on are
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
 signed_by=   # on an enrolled host one more line for the state: whose order it was
 order_text=  # what counts of the order: without the URL (a secret) and without how long to wait
@@ -40,6 +41,8 @@ take_line() {
     arg.hook | arg.id | arg.again) ;;
     arg.word.[0-9] | arg.word.[1-9][0-9]) words=$((words + 1)) ;;
     arg.check.[0-9] | arg.check.[1-9][0-9]) checks=$((checks + 1)) ;;
+    arg.reload | arg.both) ;;
+    arg.confirm.[0-9] | arg.confirm.[1-9][0-9]) confirms=$((confirms + 1)) ;;
     *) fail GP430 "the order has the key '$key', which this program does not know" ;;
     esac
     while :; do case $name in *.*) name=${name%%.*}_${name#*.} ;; *) break ;; esac done
@@ -61,6 +64,7 @@ check_order() {
         "${o_arg_traffic_port:-0}" "$o_arg_download_timeout"; do
         is_number "$text" || fail GP430 "'$text' is not a number that an order can hold"
     done
+    case $o_arg_reload in *[!A-Za-z0-9._@+/\ -]*) fail GP430 "'$o_arg_reload' are no names of files" ;; esac
     for text in "$o_digest_archive" "$o_digest_binary" "$o_digest_files"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -eq 64 ]; } || fail GP430 "'$text' is no SHA-256 digest"
     done

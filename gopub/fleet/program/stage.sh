@@ -17,7 +17,11 @@ do_stage() {
     service_user
     sweep
     if [ -e "$releases/$dir" ]; then
-        ! intact "$dir" || finish true '' "$dir is already staged"
+        ! intact "$dir" || {
+            tree=$releases/$dir
+            [ -z "$o_arg_both" ] || config_check # what runs may be another one than when it came
+            finish true '' "$dir is already staged"
+        }
         [ "$dir" != "$current" ] || fail GP429 "$dir, which is in use, was altered on this host: $why"
         ! holds_mount "$releases/$dir" || fail GP448 "something is mounted in $releases/$dir, which was altered: unmount it"
         mv "$releases/$dir" "$releases/.altered-$$" && rm -rf "$releases/.altered-$$"
@@ -153,6 +157,7 @@ seal() {
     [ -f "$tree/bin/$o_app" ] || fail GP426 "the archive has no bin/$o_app"
     [ -f "$tree/$unit" ] || fail GP426 "the rendered files have no $unit"
     [ "$o_arg_mode" != socket ] || [ -f "$tree/$socket" ] || fail GP426 "the rendered files have no $socket"
+    keep_confirm
     (cd "$tree" && find . -type f -exec sha256sum {} +) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums" ||
         unwritten "$dir"
     while read -r digest name; do
@@ -166,13 +171,28 @@ app=$o_app
 binary=$o_digest_binary
 archive=$o_digest_archive
 files=$o_digest_files${o_arg_mode:+
-mode=$o_arg_mode}
+mode=$o_arg_mode}${o_arg_reload:+
+reload=$o_arg_reload}
 END
     chmod -R u=rwX,go=rX "$tree" && chmod -R a+x "$tree/bin"
     if [ -n "$o_arg_user" ]; then
         chgrp -R "$group" "$tree" && chmod -R o= "$tree" || fail GP448 "cannot give $dir to group $group"
     fi
     find "$tree" -exec sync {} + || fail GP448 "cannot write $dir to the disk"
+}
+
+# keep_confirm: which files a process takes in, and how it says that it did: a release knows that by itself.
+keep_confirm() {
+    [ -n "$o_arg_reload" ] || return 0
+    [ "$confirms" -gt 0 ] || fail GP430 "the order names files to take in, and not how that is confirmed"
+    for name in $o_arg_reload; do
+        [ -f "$tree/$name" ] || fail GP426 "the rendered files have no $name"
+    done
+    i=0
+    while [ "$i" -lt "$confirms" ]; do
+        eval "printf '%s\n' \"\$o_arg_confirm_$i\""
+        i=$((i + 1))
+    done >"$tree/.gopub-confirm" || unwritten "$dir"
 }
 
 # intact DIR: whether a staged release is what the order wants and what was put there; else $why.
@@ -187,23 +207,25 @@ intact() {
 }
 
 # config_check: the service's own check, as its own user: new binary and new files must agree; the crossings with
-# what runs now are recorded (a restart never mixes them).
+# what runs now are recorded, for a restart never mixes them, and must agree as well where the order says so (arg.both).
 config_check() {
     [ "$checks" -gt 0 ] || {
         value check unchecked
         return 0
     }
-    chmod 711 "$work" # the service's user goes through it, and still cannot list it
+    [ -z "$work" ] || chmod 711 "$work" # the service's user goes through it, and still cannot list it
     ask_config "$tree" "$tree" || fail GP437 "the config check of the new release failed: $said"
     value check.new_new ok
     old=$releases/$current
     [ -n "$current" ] && [ "$current" != "$dir" ] && [ -d "$old" ] || return 0
-    crossed=ok
-    ask_config "$tree" "$old" || crossed="failed: $said"
-    value check.new_old "$crossed"
+    cross=ok
+    ask_config "$tree" "$old" || cross="failed: $said"
+    value check.new_old "$cross"
     crossed=ok
     ask_config "$old" "$tree" || crossed="failed: $said"
     value check.old_new "$crossed"
+    [ -z "$o_arg_both" ] || [ "$cross$crossed" = okok ] ||
+        fail GP560 "old and new serve at the same time, and do not agree: new binary with old files: $cross; old binary with new files: $crossed"
 }
 
 # ask_config WITH IN: whether the check is content; $said is what it said. An exit code from 200 to 243 without a word is

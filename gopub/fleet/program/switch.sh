@@ -75,7 +75,7 @@ converge() {
     exe_facts
     by "$way" take "$1"
     note_start "$1"
-    ! is_handed "$m_mode" || let_loose "$1"
+    ! goes_loose || let_loose "$1"
 }
 
 # The mode restart (see modes.sh).
@@ -87,7 +87,7 @@ restart_place() {
 restart_take() {
     if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
         [ "$way" = socket ] || close_socket
-        ! is_handed "$m_mode" || before_restart "$1"
+        ! goes_loose || before_restart "$1"
         restart "$1"
     fi
     [ "$way" = socket ] || drop_socket

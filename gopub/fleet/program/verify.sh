@@ -66,6 +66,7 @@ judge() {
     value check.traffic "$c_traffic"
     value check.health "$c_health"
     old_one
+    [ -z "$m_reload" ] || value check.config "$c_config"
     unit_values
     runtime_values
     case $bad in GP442 | GP443 | GP445) holders_of_ports ;; esac
@@ -82,7 +83,7 @@ wrong() {
 # look: all checks once; the first that fails is in $bad and $why, $hopeless says that waiting will not help.
 look() {
     bad='' why='' hopeless=''
-    c_unit='' c_restarts='' c_exe='' c_start='' c_listen=unchecked c_traffic=unchecked c_health=unchecked
+    c_unit='' c_restarts='' c_exe='' c_start='' c_listen=unchecked c_traffic=unchecked c_health=unchecked c_config=unchecked
     read_current
     unit_facts
     exe_facts
@@ -93,6 +94,7 @@ look() {
     by "$mode" proof
     look_health
     look_runtime
+    look_config
 }
 
 look_unit() {

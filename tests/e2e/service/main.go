@@ -34,6 +34,12 @@ func main() {
 		}
 		fmt.Fprintln(w, version, os.Getenv("WORD"))
 	})
+	if file := os.Getenv("CONFIG"); file != "" {
+		config := keepConfig(file)
+		http.Handle("/config", config)
+		http.Handle("/held", config)
+		http.Handle("/text", config)
+	}
 	go stop(mode)
 	if more := os.Getenv("MORE"); more != "" {
 		go serve(more)
