@@ -30,6 +30,12 @@ def rollout(steps: str, deadline: str = "10m") -> dict[str, str]:
     return TWO | {"rollout": f"{{steps: [{steps}], deadline: {deadline}}}"}
 
 
+def noting(name: str) -> str:
+    """A hook that leaves its name in the service's own folder, and another word when it is taken back."""
+    run, undo = (f"[/bin/sh, -c, 'echo {word} >> /var/lib/hello-hooked/ran']" for word in (name, f"un-{name}"))
+    return f"[{{name: {name}, run: {run}, undo: {undo}}}]"
+
+
 ENVS = (
     Env("main", 18100),
     Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
@@ -41,6 +47,12 @@ ENVS = (
     Env("plug", 18109, warmup="3s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("kept", 18113, more=kept("{weight: 10%, bake: 1s}, {hosts: 100%, bake: 40s}", "500ms"), alone=True),
     Env("shared", 18114, app="httpbin", more=kept("{hosts: 100%, bake: 30s}", "2s"), alone=True),
+    Env(
+        "hooked",
+        18121,
+        more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")
+        | {"compat": f"{{before: {noting('expand')}, after: {noting('contract')}}}"},
+    ),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
 )

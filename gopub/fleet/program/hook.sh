@@ -87,7 +87,7 @@ start_hook() (
     while IFS= read -r line; do
         set -- "--property=$line" "$@"
     done <<END
-$(sed -n -e 's/%%/%/g' -e "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$dir\\1#g" -e '/^Environment=..*/p' -e '/^EnvironmentFile=..*/p' "$releases/$dir/$unit")
+$(sed -e ':a' -e '/\\$/{N' -e 's/\\\n/ /' -e 'ta' -e '}' "$releases/$dir/$unit" | sed -n -e 's/%%/%/g' -e "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$dir\\1#g" -e '/^Environment=..*/p' -e '/^EnvironmentFile=..*/p')
 END
     [ "${1#--property=}" != "" ] || shift
     if [ -n "$o_arg_user" ]; then
