@@ -51,10 +51,14 @@ def is_watched(run: Run) -> bool:
 
 
 def begin(run: Run) -> None:
-    """Write that the watch begins, once the release is settled; without a watch nothing happens."""
+    """Write that the watch begins, once the release is settled; without a watch nothing happens.
+
+    A first release is watched and never taken back.
+    """
     watch = run.ports.environment.rollout.watch
     if run.state.phase is Phase.SETTLING and watch is not None:
-        run.record(ev.WatchBegun(run.ports.clock.now(), watch.for_, watch.then))
+        then = watch.then if run.plan.stable else "alarm"  # nothing to go back to: that would end the service
+        run.record(ev.WatchBegun(run.ports.clock.now(), watch.for_, then))
 
 
 async def watch(run: Run) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from gopub.canon import bounded
 from gopub.journal import events as ev
 from gopub.journal.state import State
+from gopub.journal.transitions import Phase
 from gopub.notify.message import About, Message, Tone
 from gopub.plan.model import Outcome
 from gopub.telemetry import one_line
@@ -32,6 +33,7 @@ _EN: _Words = {
     "withdrawn": "{release} was withdrawn from {env} and is not blamed; {before}: {why}",
     "owed": "Not all of {env} could be confirmed after {release}.",
     "stuck": "{release} does not go on in {env}: {why}",
+    "watched": "{release} is promoted in {env}, watched, and left there: {why}",
     "approval-needed": "{release} waits in {env} for an approval by {who} before step {step} of {steps}.",
     "nobody": "nobody has driven it since {since}.",
     "dies": "{times} drivers in a row ended without getting any further, the last one at {since}.",
@@ -57,6 +59,7 @@ _ZH: _Words = {
     "withdrawn": "{release} 已从 {env} 撤回，不归咎于此版本，{before}：{why}",
     "owed": "{release} 之后，{env} 有主机或边缘未能确认。",
     "stuck": "{release} 在 {env} 停住不前：{why}",
+    "watched": "{release} 已在 {env} 全量上线，观察中，保持不动：{why}",
     "approval-needed": "{release} 在 {env} 等待 {who} 批准后进入第 {step} 步（共 {steps} 步）。",
     "nobody": "自 {since} 起没有进程在推进它。",
     "dies": "连续 {times} 个进程结束而毫无进展，最近一次在 {since}。",
@@ -112,6 +115,8 @@ def _sentence(news: News, words: _Words, lang: str, named: Mapping[str, str]) ->
     state, about = news.state, news.about[0]
     if state.closed and state.closed.outcome is Outcome.FAILED and about == "rolled-back":
         about = "failed"
+    if about == "stuck" and state.phase is Phase.WATCHING:
+        about = "watched"
     plan = state.plan
     before = words["before"].format(version=tame(plan.stable.version)) if plan and plan.stable else words["no before"]
     steps = plan.steps if plan else ()
@@ -133,6 +138,8 @@ def _lost(news: News, words: _Words) -> str:
 def _why(state: State, lang: str) -> str:
     """The words of the verdict where it was one; else the reason as it is kept."""
     judged = state.verdict
+    if state.phase is Phase.WATCHING and state.watched is not None:
+        return state.watched.says
     if state.closed is None:
         return _says(judged, lang) if judged else ""
     reason = state.closed.reason

@@ -15,6 +15,7 @@ from gopub.journal import events as ev
 from gopub.journal.entry import Entry
 from gopub.journal.state import State, advance
 from gopub.journal.tries import Tries
+from gopub.judge.after import Finding
 from gopub.judge.verdict import Cause, Kind
 from gopub.plan.model import Outcome
 from gopub.views.notices import gate_is_closed
@@ -92,6 +93,8 @@ class Newsroom:
                 if gate_is_closed(judged):
                     yield from self._approval(entry, judged.step + 1)
                 yield from self._held(entry, judged)
+            case ev.Watched() as seen:
+                yield from self._watched(entry, seen)
             case ev.Closed() as closed:
                 about = [_ENDS[closed.outcome]] if closed.outcome in _ENDS else []
                 about += ["owed"] if closed.owed or closed.owed_edges else []
@@ -106,6 +109,15 @@ class Newsroom:
         if step < len(steps) and steps[step].approve and step not in self.needed:
             self.needed |= {step}
             yield News(f"approval-needed/{step + 1}", ("approval-needed",), entry.at, self.state, step)
+
+    def _watched(self, entry: Entry, seen: ev.Watched) -> Iterable[News]:
+        """Once, where a promoted release breaks what it promised and is left where it is."""
+        steps = len(self.state.plan.steps) if self.state.plan else 0
+        alone = self.state.watch is not None and self.state.watch.then == "alarm"
+        left = seen.finding == Finding.OUTSIDE or (seen.finding == Finding.BREACH and alone)
+        if left and steps not in self.stuck:
+            self.stuck |= {steps}
+            yield News("stuck/watch", ("stuck",), entry.at, self.state)
 
     def _held(self, entry: Entry, judged: ev.Judged) -> Iterable[News]:
         """Once for each step, when a verdict has held it for long."""

@@ -33,6 +33,8 @@ from gopub.usecases.ask import ask_abort, ask_hold, ask_promote, ask_resume
 from gopub.usecases.give_way import give_way, watched
 from gopub.usecases.recover import orphans
 from gopub.views.follow import Follower
+from gopub.views.messages import message
+from gopub.views.news import Newsroom
 from gopub.views.reading import read_envs
 from gopub.wiring.nostore import NoStore
 from gopub.wiring.ports import Ports
@@ -413,3 +415,40 @@ def test_ctrl_c_ends_the_watch_and_leaves_the_release(tmp_path: Path) -> None:
     (told,) = said
     assert told.startswith("stopping: the watch of r1 ends, and its release stays; Ctrl-C again")
     assert world.state.closed.reason.endswith(": Ctrl-C")
+
+
+def told(world: Watched) -> list[str]:
+    """Of what people are told, and how it begins in both languages."""
+    room, found = Newsroom(), list[str]()
+    for entry in world.journal.read(stream_of("r1")):
+        for news in room.after(entry):
+            lines = [message(news, lang).body.partition("\n")[0] for lang in ("en", "zh")]
+            found += [news.key, *(line[:60] for line in lines)] if news.key != "ended" else [news.key]
+    return found
+
+
+def test_people_are_told_once_of_a_breach_that_is_left(tmp_path: Path) -> None:
+    world = Watched(tmp_path, then="alarm")
+    world.metrics.failing = lambda host, seconds: 0.3 if int(seconds) % 600 < 500 else 0.0
+    driven(world)
+    key, english, chinese, end = told(world)
+    assert (key, end) == ("stuck/watch", "ended")
+    assert english.startswith("hello 2 is promoted in lab, watched, and left there: the err")
+    assert chinese.startswith("hello 2 已在 lab 全量上线，观察中，保持不动：the error budget")
+
+
+def test_control_of_one_that_is_taken_back_its_end_is_told(tmp_path: Path) -> None:
+    world = Watched(tmp_path)
+    world.metrics.failing = lambda host, seconds: 0.3
+    driven(world)
+    assert told(world) == ["ended"]
+
+
+def test_a_first_release_is_not_taken_back_to_nothing(tmp_path: Path) -> None:
+    world = Watched(tmp_path)
+    world.metrics.failing = lambda host, seconds: 0.3
+    run = world.driver()
+    first = replace(run.plan, stable=None)
+    run.recorder.state = replace(run.state, plan=first, phase=Phase.SETTLING)
+    watch_box.begin(run)
+    assert run.state.watch == ev.WatchBegun(world.clock.now(), MINUTES * 60.0, "alarm")
