@@ -226,7 +226,7 @@ class SwitchingHost:
         """The next order."""
         self.n += 1
         release, _, render = name.partition("-")
-        told = {"within": "3", **arguments}
+        told = {"within": "60", **arguments}
         return Order(
             verb, "h1", MACHINE_ID, "web", "web", "prod", epoch=1, token=self.token, n=self.n,
             release=release, render=render, arguments=told,
@@ -243,7 +243,7 @@ class SwitchingHost:
                 ("dash", "-c", 'echo $$ >group; exec "$@"', "-", *SHELLS[self.shell], *words),
                 stderr=errors, start_new_session=True, cwd=self.root,
             )  # fmt: skip
-            code = ran.wait(60)
+            code = ran.wait(300)
         (self.root / "kill_at").write_text("0")
         if code == -signal.SIGKILL:
             return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gopub.errors import SpecError
+from gopub.fleet import program
 from gopub.fleet.modes import MODES, Service, table
 from gopub.fleet.modes.reading import settings
 from gopub.fleet.templates import render_release
@@ -31,6 +32,11 @@ def test_the_language_the_table_the_docs_and_the_host_know_the_same_modes() -> N
     assert spelled == set(MODES) == on_the_host
     page = (ROOT / "docs/concepts/switching.md").read_text("utf-8")
     assert f"table -->\n{table()}\n<!-- end" in page
+
+
+def test_an_enrolled_host_switches_by_the_same_parts() -> None:
+    assert set(program.MODES) <= set(program.ENROLLED) & set(program.PARTS)
+    assert len(program.text()) < program.MOST_BYTES
 
 
 @pytest.mark.parametrize("mode", MODES)
