@@ -34,7 +34,7 @@ async def cargo(site: Site, text: str, *, version: str = "1", by: str = "url", *
     """A release with that config file, which the service takes in and confirms."""
     ask = f"http://127.0.0.1:{site.port}/config"
     words = (ask,) if by == "url" else ("curl", "-s", ask.replace("config", "held"))
-    env = {"CONFIG": f"/opt/{site.instance}/current/config.txt", **more.pop("env", {})}
+    env = {"CONFIG": f"/opt/{site.instance}/current/config.txt", "MODE": "stays", **more.pop("env", {})}
     made = await site.cargo(version, env=env, templates={"config.txt": text}, **more)
     return made.with_arguments("stage", reload="config.txt", **{f"confirm.{n}": word for n, word in enumerate(words)})
 
