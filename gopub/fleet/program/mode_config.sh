@@ -10,9 +10,10 @@ takes_in() {
     [ -n "$m_reload" ] && [ -n "$current" ] && [ "$u_active.$u_reload" = active.no ] && is_loose "$1" || return 1
     exe_facts
     running
-    [ -n "$running" ] && [ -f "$releases/$running/.gopub-confirm" ] && [ "$exe_digest" = "$m_binary" ] &&
+    kept=$(kept_files "$1") # none where it cannot be read: nothing is the same as nothing
+    [ -n "$kept" ] && [ -n "$running" ] && [ -f "$releases/$running/.gopub-confirm" ] && [ "$exe_digest" = "$m_binary" ] &&
         [ "$(mode_in "$running")" = "$(mode_in "$1")" ] &&
-        [ "$(kept_files "$running")" = "$(kept_files "$1")" ]
+        [ "$(kept_files "$running")" = "$kept" ]
 }
 
 mode_in() { sed -n 's/^mode=//p' "$releases/$1/.gopub-manifest"; }
@@ -110,6 +111,7 @@ ask_held() {
     lacking=
     wanted=$(awk -v files=" $(sed -n 's/^reload=//p' "$held_place/.gopub-manifest") " \
         'index(files, " " substr($0, 69) " ") { print $1 }' "$held_place/.gopub-sums")
+    [ -n "$wanted" ] || lacking=unread # nobody knows what it should hold, so that it holds it is not known either
     for sum in $wanted; do
         case " $held_sums " in *" $sum "*) ;; *) lacking=$sum ;; esac
     done
