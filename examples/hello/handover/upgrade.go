@@ -176,8 +176,9 @@ func (s *successor) end(patient bool) (how string) {
 	return how
 }
 
-// outlives returns when the process has ended.
+// outlives returns when the process has ended, however long that is: the time that its last word had is over.
 func (s *successor) outlives() {
+	_ = s.wire.SetReadDeadline(time.Time{})
 	for {
 		if _, err := s.lines.ReadByte(); err != nil {
 			_ = s.wire.Close()
