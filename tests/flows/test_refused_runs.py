@@ -51,11 +51,17 @@ async def refused(stack: Stack, name: str, **parameters: Any) -> tuple[str, str,
     made = await stack.ask("POST", f"/deployments/{one['id']}/create_flow_run", json=body)
     ended = await stack.ended(made["id"])
     assert ended["state_type"] == "FAILED", ended["state"]
-    mine = {"flow_runs": {"id": {"any_": [made["id"]]}}}
     logged = await until("the run's last line is on the server", lambda: _logged_to_the_end(stack, made["id"]))
-    boxes = await stack.ask("POST", "/task_runs/filter", json=mine)
+    boxes = await until("every box's end is on the server", lambda: _boxes_that_ended(stack, made["id"]))
     names = [box["name"] for box in sorted(boxes, key=lambda box: box["created"])]
     return ended["state"]["message"], logged, names
+
+
+async def _boxes_that_ended(stack: Stack, run_id: str) -> list[dict[str, Any]] | None:
+    """The boxes of a run, once all have ended: they come to the server as events, and get their names on the way."""
+    boxes = await stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run_id]}}})
+    over = all(box["state_type"] in ("COMPLETED", "FAILED", "CRASHED") for box in boxes)
+    return list(boxes) if boxes and over else None
 
 
 async def _logged_to_the_end(stack: Stack, run_id: str) -> str | None:
