@@ -36,6 +36,15 @@ def noting(name: str) -> str:
     return f"[{{name: {name}, run: {run}, undo: {undo}}}]"
 
 
+HOT = rollout("{hosts: 1, weight: 50%, bake: 1s}") | {
+    "inventory": "hosts-hot.ini",
+    "service": '{args: ["--config", "/opt/hello-hot/current/config.yaml"]}',
+    "config": "[{template: config-hot.tmpl, to: config.yaml, apply: reload}]",
+    "confirm": "http://127.0.0.1:19115/-/config",
+}
+"""Its files are taken in without a restart; its inventory is a copy that a story changes."""
+
+
 ENVS = (
     Env("main", 18100),
     Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
@@ -45,6 +54,7 @@ ENVS = (
     Env("gate", 18106, more=rollout("{hosts: 1, weight: 50%, bake: 1s}, {hosts: 2, bake: 1s, approve: on-call}")),
     Env("old", 18107, more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("plug", 18109, warmup="3s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("hot", 18115, more=HOT),
     Env("kept", 18113, more=kept("{weight: 10%, bake: 1s}, {hosts: 100%, bake: 40s}", "500ms"), alone=True),
     Env("shared", 18114, app="httpbin", more=kept("{hosts: 100%, bake: 30s}", "2s"), alone=True),
     Env(

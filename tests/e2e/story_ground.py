@@ -280,6 +280,8 @@ class Ground:
         if not folder.exists():
             shutil.copytree(EXAMPLES / app, folder)
         envs = [env for env in self.envs.values() if env.app == app]
+        if not (hosts := folder / "hosts-hot.ini").exists():
+            hosts.write_text(Path(self.lab.inventory).read_text())
         if app == "httpbin":
             main = (EXAMPLES / app / "main.go").read_text()
             made = main.replace('":8081"', '":" + os.Getenv("PORT")').replace('"net/http"', '"net/http"\n\t"os"')
@@ -287,6 +289,7 @@ class Ground:
         good = json.loads((EXAMPLES / app / "behaviour.json").read_text())
         configs = {f"config-{env.name}.tmpl": f"listen: 0.0.0.0:{env.port}\nmetrics: 0.0.0.0:{env.port + 1000}\n"
                    for env in envs}  # fmt: skip
+        configs["config-hot.tmpl"] += "greeting: {{ greeting | default('Hello') }}\n"
         return {
             "behaviour.json": json.dumps({**good, "version": version, **behaviour}),
             "gopub.yaml": HELLO + "".join(env.yaml() for env in envs),
