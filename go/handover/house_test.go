@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -187,6 +188,12 @@ func (h *house) until(what string, holds func() bool) {
 			h.Fatalf("not before the end: %s; alive %v, main %d, %s %v", what, h.alive(), h.mainPID.Load(), answer, err)
 		}
 	}
+}
+
+// sees waits for the second process. On a busy machine the old one may be gone before anybody looks.
+func (h *house) sees(old int) {
+	h.Helper()
+	h.until("two", func() bool { all := h.alive(); return len(all) == 2 || !slices.Contains(all, old) })
 }
 
 // ask is one request on a connection of its own, never tried again.
