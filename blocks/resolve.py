@@ -54,7 +54,12 @@ class ServerBlocks:
                 return await client.read_block_document_by_name(name, slug_of(kind))
         except ObjectNotFound:
             return None
-        except (httpx.HTTPError, OSError, RuntimeError) as error:  # away, refused us, or is no Prefect server
+        except (
+            httpx.HTTPError,
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # away, refused us, none is set, or is none
             problem = f"no connections.yaml has {name!r}, and {self.words()} cannot be asked: {_why(error)}"
             raise GopubError("GP928", problem, hint="start the server, or write the name into a file") from error
 
