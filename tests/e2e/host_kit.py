@@ -255,7 +255,8 @@ class Site:
         await self.sh(
             f"touch {self.may_end}; systemctl stop -q {self.instance}.socket 2>/dev/null; "
             f"systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{self.instance}.*; "
-            f"systemctl daemon-reload; umount {self.home} 2>/dev/null; rm -rf {self.home}",
+            f"systemctl daemon-reload; systemctl reset-failed '{self.instance}*' 2>/dev/null; "
+            f"umount {self.home} 2>/dev/null; rm -rf {self.home}",
             check=False,
         )
 
