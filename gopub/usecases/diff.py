@@ -13,12 +13,10 @@ from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
 from gopub.journal.reading import read_env_state
 from gopub.plan.model import ReleaseRef
-from gopub.release.environments import read_environment
 from gopub.release.model import Release
 from gopub.rollout.payload import render_for, variables_of
 from gopub.rollout.policy import considered_by, signed_for
 from gopub.rollout.survey import ask_all, is_settled, statuses_of
-from gopub.spec.decides import joined
 from gopub.spec.models import Environment
 from gopub.telemetry import Redactor
 from gopub.traffic.protocol import EdgeStatus
@@ -27,7 +25,7 @@ from gopub.views.amounts import names
 from gopub.views.diffs import Differences, FileDiff, HostDiff, TableDiff
 from gopub.views.masking import difference, secrets_of
 from gopub.wiring import settings
-from gopub.wiring.allowed import let_in
+from gopub.wiring.allowed import as_it_was, let_in
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.outside import open_ports
 from gopub.wiring.ports import Ports
@@ -85,8 +83,7 @@ async def _past(
                 release = comes
             else:
                 release = (await signed_for(project, app, own.admit, release_id)).release
-            said = read_environment(env, release.environments[env])
-            found[release_id] = _Past(release, joined(said, own)[0])
+            found[release_id] = _Past(release, as_it_was(release, env, own))
         except (GopubError, KeyError):
             continue  # its files are then read from the hosts, or told by their digests
     return found

@@ -83,6 +83,16 @@ def let_in(considered: Considered, project: Project) -> Admitted:
     return Admitted(considered.signed, admission, environment, tuple(map(str, overruled)), seal=_SEAL)
 
 
+def as_it_was(release: Release, env: str, own: Environment) -> Environment:
+    """What a release that runs already made of the project's environment: to compare with, no ports open for it.
+
+    Raises:
+        RefusedError: GP351 its environment is not one that this gopub reads.
+        KeyError: it has no such environment.
+    """
+    return joined(read_environment(env, release.environments[env]), own)[0]
+
+
 def refusal(considered: Considered, admission: Admission) -> RefusedError:
     """The error for a release that may not enter, with every reason."""
     release = considered.release

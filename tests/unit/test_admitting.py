@@ -454,7 +454,7 @@ def test_nobody_else_makes_what_ports_are_opened_for(shop: Shop) -> None:
 ONLY = {
     "_SEAL": {"wiring/allowed.py"},
     "open_ports": {"wiring/outside.py", "usecases/start.py", "usecases/rehearse.py", "usecases/recover_edges.py",
-                   "usecases/adopt_host.py", "usecases/audit.py"},
+                   "usecases/adopt_host.py", "usecases/audit.py", "usecases/diff.py"},
     "read_environment": {"release/environments.py", "wiring/allowed.py"},
     "load_by_id": {"release/loading.py", "release/publishing.py"},
     "of_project": {"wiring/allowed.py", "usecases/recover_edges.py", "usecases/adopt_host.py", "usecases/audit.py"},
