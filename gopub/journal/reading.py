@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 from dataclasses import replace
+from itertools import islice
 
 from gopub.errors import UsageError
 from gopub.fleet.keeping import Known
@@ -20,6 +21,9 @@ from gopub.plan.model import Outcome, Plan
 
 DAMAGED = frozenset({"GP702", "GP703", "GP733"})
 """Entries of one stream that cannot have happened, or cannot be read: what other streams tell is as good as ever."""
+
+MOST_REPEATS = 20
+"""Rollouts that are looked through for the one that started the stable release's processes."""
 
 
 def asked(journal: Journal, rollout: str) -> tuple[ev.Asked, ...]:
@@ -60,13 +64,15 @@ def read_state(journal: Journal, rollout: str) -> State:
 def starts_of_stable(journal: Journal, app: str, env: str) -> Starts | None:
     """How slow the hosts of the stable release were when they were started: as the rollout saw it that promoted it.
 
-    None where no rollout of this journal did, or where it was one of an older gopub.
+    None where no rollout of this journal did, or where it was one of an older gopub. Rollouts that only brought other
+    files to it are passed over: a process that takes them in is not started.
     """
     closed = [entry.event for entry in journal.read(env_stream(app, env)) if isinstance(entry.event, ev.EnvClosed)]
     stable = next((event.stable for event in reversed(closed) if event.stable), "")
     mine = (event for event in reversed(closed) if event.outcome is Outcome.PROMOTED and event.stable == stable)
-    promoted = next(mine, None) if stable else None
-    verdict = read_state(journal, promoted.rollout).verdict if promoted else None
+    states = (read_state(journal, event.rollout) for event in islice(mine if stable else (), MOST_REPEATS))
+    promoted = next((state for state in states if not (state.plan and state.plan.revision)), None)
+    verdict = promoted.verdict if promoted else None
     memory = verdict.record.get("observer") if verdict else None
     starts = memory.get("starts") if isinstance(memory, dict) else None
     try:

@@ -141,6 +141,13 @@ class Plan:
 
     floor: str = ""
     """The oldest version that may serve beside or after the release, where it says so."""
+    revision: str = ""
+    """Under which name (64 hex) edges count the canary, where it is the stable release with other files."""
+
+    @property
+    def counted(self) -> str:
+        """Under which name edges count the canary: that of its release, but where stable is counted under that."""
+        return self.revision or self.release.release
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.health.starts import Starts, say_seen, warmup_of
-from gopub.plan import keeping
+from gopub.plan import again, keeping
 from gopub.plan.capacity import WantedStep, steps
 from gopub.plan.model import FULL, Mode, Plan, PlannedHost, PlannedStep, ReleaseRef
 from gopub.plan.preflight import adopted_notes
@@ -20,11 +20,6 @@ from gopub.spec.endpoints import AUTO
 from gopub.spec.models import Environment, Judge, Step, Traffic
 from gopub.spec.route import only_header, text_of
 from gopub.traffic.table import Endpoint
-
-AGAIN = (
-    "the release is the stable one, with other rendered files: nothing that is counted by releases tells new hosts "
-    "from old ones, so promotion rests on the health checks alone; a rollback after it goes to the release before"
-)
 
 
 def plan_rollout(
@@ -55,8 +50,10 @@ def plan_rollout(
     known = stable
     stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
     traffic = environment.traffic
-    again = stable is not None and stable.release == release.release_id
-    mode: Mode = "judged" if traffic and counted and not again else "health-only"
+    mode: Mode = "judged" if traffic and counted else "health-only"
+    repeats = stable is not None and stable.release == release.release_id
+    same = again.unchanged(release.release_id, facts, renders) if repeats else frozenset()
+    revision = again.revision_of(release.release_id, renders) if repeats and mode == "judged" else ""
     on_stable = [host.name for host in hosts if stable and _is_on(stable, facts[host.name])]
     keep = min(environment.rollout.keep_stable, len(on_stable)) if stable and mode == "judged" else 0
     planned = _in_order(
@@ -66,16 +63,18 @@ def plan_rollout(
         ),
         on_stable,
         keep,
+        same,
     )
     _check_targets(release, planned)
     seen = warmup_of(starts) if traffic and "warmup" not in traffic.model_fields_set and stable == known else None
     told = (
-        *((AGAIN,) if again else ()),
+        *(again.notes(revision, sorted(same), len(hosts), environment) if repeats else ()),
         *notes,
         *((say_seen(seen),) if seen is not None else ()),
         *_notes(mode, stable, planned, facts),
     )
     plan = _keeping(_frozen(rollout, release, env, environment, stable, planned, mode, told, keep), environment)
+    plan = replace(plan, revision=revision)
     return _at_the_edge(plan, traffic, environment.judge, seen, house or {}) if traffic else plan
 
 
@@ -169,12 +168,14 @@ def _most_run(facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
     return None
 
 
-def _in_order(hosts: Iterable[PlannedHost], on_stable: Sequence[str], keep: int) -> tuple[PlannedHost, ...]:
+def _in_order(
+    hosts: Iterable[PlannedHost], on_stable: Sequence[str], keep: int, same: Collection[str]
+) -> tuple[PlannedHost, ...]:
     """Hosts without traffic become the canary first: whatever happens to them, stable keeps all of its own.
 
-    Those that are kept on stable to the end come last.
+    Those that stay as they are (``same``) show nothing, and come last but for those that are kept on stable to the end.
     """
-    idle_first = {host.name: host for host in sorted(hosts, key=lambda host: not host.idle)}
+    idle_first = {host.name: host for host in sorted(hosts, key=lambda host: (not host.idle, host.name in same))}
     return tuple(idle_first[name] for name in keeping.kept_last([*idle_first], on_stable, keep))
 
 

@@ -19,7 +19,7 @@ PATIENCE = 15.0
 async def brake(planned: Plan, ports: Ports) -> tuple[str, ...]:
     """Why this plan would stop after its first step as things are; () where nobody asks, or nothing would stop it."""
     stable = planned.stable.short if planned.stable else None
-    known = JudgeConfig(planned.app, planned.env, planned.rollout, planned.release.short, stable)
+    known = JudgeConfig(planned.app, planned.env, planned.rollout, planned.counted[:12], stable)
     config, now = under(known, ports.environment.judge), ports.clock.now()
     policy = Policy.at_step(config, 0, len(planned.steps), follow=bool(planned.kept))
     if planned.mode != "judged" or config.budget is None:

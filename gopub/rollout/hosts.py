@@ -220,7 +220,7 @@ async def _log_target(run: Run, name: str, harmless: frozenset[str]) -> LogTarge
     except GopubError:
         return None
     canary = run.state.hosts[name].track == "canary"
-    release = run.plan.release.short if canary else run.plan.stable.short if run.plan.stable else ""
+    release = run.plan.counted[:12] if canary else run.plan.stable.short if run.plan.stable else ""
     plan, machine = run.plan, run.plan.host(name).machine_id
     asked = Asked(channel, Order("logs", name, machine, plan.instance, plan.app, plan.env))
     return LogTarget(name, release, f"{plan.instance}.service", asked, harmless)

@@ -148,7 +148,7 @@ def config_of(run: Run) -> JudgeConfig:
         app=plan.app,
         env=plan.env,
         rollout=plan.rollout,
-        canary=plan.release.short,
+        canary=plan.counted[:12],
         stable=plan.stable.short if plan.stable else None,
         warmup=plan.warmup,
         warmup_seen=plan.warmup_seen,

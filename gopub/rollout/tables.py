@@ -138,7 +138,7 @@ def table_of(
         _bare(plan),
         weight=weight if canary else 0,
         stable=Track(plan.stable.release, stable) if plan.stable and stable else None,
-        canary=Track(plan.release.release, canary, plan.tag) if canary else None,
+        canary=Track(plan.counted, canary, plan.tag) if canary else None,
         canary_until=until if canary else None,
         lapse="stable" if carries else "keep",
         rules=rules,

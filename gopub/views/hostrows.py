@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gopub.journal import events as ev
 from gopub.journal.entry import Entry
@@ -29,12 +29,13 @@ def host_table(state: State, entries: Sequence[Entry]) -> str:
     order = sorted(state.hosts.items(), key=lambda one: _rank(state, one[0], one[1], errors))
     most = min(len(order), MOST_HOSTS)
     before = {host.name: host.before for host in state.plan.hosts}
+    folders = {host.folder(state.plan.release.release) for host in state.plan.hosts}
     rows = [
-        (name, named(state.plan, host.runs or before[name]), *_stands(state, host),
+        (name, named(state.plan, host.runs or before[name]), *_stands(state, host, folders),
          _error(name, host, errors) or "-")
         for name, host in order[:most]
     ]  # fmt: skip
-    alike = Counter((*_stands(state, host), bool(_error(name, host, errors))) for name, host in order[most:])
+    alike = Counter((*_stands(state, host, folders), bool(_error(name, host, errors))) for name, host in order[most:])
     return table(_HEAD, rows) + (_counted(state.rollout, alike) if alike else "")
 
 
@@ -63,10 +64,10 @@ def _rank(state: State, name: str, host: HostState, errors: Mapping[str, str]) -
     return 3 if host.track == "canary" else 4
 
 
-def _stands(state: State, host: HostState) -> tuple[str, str]:
+def _stands(state: State, host: HostState, folders: Collection[str]) -> tuple[str, str]:
     """Its track, and whether it has the new release."""
     promoted = state.closed is not None and state.closed.outcome is Outcome.PROMOTED
-    new = state.plan is not None and host.runs.startswith(state.plan.release.short)
+    new = host.runs in folders
     return "stable" if promoted else host.track, "runs" if new else "staged" if host.staged else "not there yet"
 
 

@@ -63,7 +63,7 @@ def of_rollout(
 
 def _config(plan: Plan, judge: Judge) -> JudgeConfig:
     stable = plan.stable.short if plan.stable else None
-    known = JudgeConfig(plan.app, plan.env, plan.rollout, plan.release.short, stable, warmup=plan.warmup)
+    known = JudgeConfig(plan.app, plan.env, plan.rollout, plan.counted[:12], stable, warmup=plan.warmup)
     return under(replace(known, warmup_seen=plan.warmup_seen), judge)
 
 

@@ -41,6 +41,8 @@ class RolloutView:
 
     rollout: str
     version: str = ""
+    revision: str = ""
+    """Under which 12 digits edges count its canary, where only other files come."""
     next: str = ""
     step: str = ""
     observed: Observed | None = None
@@ -62,6 +64,7 @@ class RolloutView:
         return {
             "rollout": self.rollout,
             "version": None if self.damaged else self.version,
+            "revision": self.revision or None,
             "next": self.next or None,
             "step": self.step or None,
             "observed": {"seconds": baked.seconds, "needed": baked.needed} if baked else None,
@@ -86,6 +89,7 @@ def rollout_view(rollout: str, state: State, asked: Sequence[ev.Asked], driver: 
     return RolloutView(
         rollout,
         version=state.release_version,
+        revision=state.plan.revision[:12] if state.plan else "",
         next=next_action(state).value if state.rollout else "admit",
         step=state.step.says if state.plan and state.step else "",
         observed=_observed(state),

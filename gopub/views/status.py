@@ -52,7 +52,8 @@ def _under_way(row: EnvView) -> str:
         which = f"{row.active.rollout}: " if row.active else ""
         return f"{which}cannot be told: {row.damage.code}"
     if row.active:
-        return f"{row.active.version}: {_doing(row.active)}".removeprefix(": ")
+        files = f" with other files, revision {row.active.revision}" if row.active.revision else ""
+        return f"{row.active.version}{files}: {_doing(row.active)}".removeprefix(": ")
     return _owed(row)
 
 

@@ -11,7 +11,7 @@ from gopub.fleet.facts import HostFacts, ReleaseDir
 from gopub.fleet.host import Host
 from gopub.journal import events as ev
 from gopub.plan.model import Outcome, Plan, ReleaseRef
-from gopub.plan.steps import AGAIN, plan_rollout
+from gopub.plan.steps import plan_rollout
 from gopub.rollout import back
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_around
@@ -177,12 +177,25 @@ def test_control_a_host_on_stable_serves_from_the_first_table_on(tmp_path):
     assert NEW not in {table.stable.release for table in world.router.tables if table.stable}
 
 
-def test_the_stable_release_with_other_files_is_judged_by_health_alone(plan):
+def test_the_stable_release_with_other_files_is_judged_under_a_name_of_its_own(plan):
     """What is counted is counted by releases, and both tracks are of one."""
     other = plan(facts("app1", OLD), facts("app2", OLD))
-    assert other.mode == "judged", "the control"
+    assert (other.mode, other.revision, other.counted) == ("judged", "", other.release.release), "the control"
     again = other.release
-    made = plan(facts("app1", again.release), facts("app2", again.release), stable=again)
-    assert made.mode == "health-only"
-    assert AGAIN in made.notes
+    made = plan(*(facts(name, again.release) for name in NAMES), stable=again)
+    assert made.mode == "judged"
+    assert made.counted == made.revision == plan(*(facts(name, again.release) for name in NAMES), stable=again).revision
+    assert made.counted[:12] != again.short
+    assert any(f"revision {made.counted[:12]}" in note for note in made.notes)
     assert all(host.before != host.folder(again.release) for host in made.hosts), "the files of before are gone back to"
+
+
+def test_hosts_that_get_no_other_files_show_nothing_and_come_last(plan):
+    again = plan(facts("app1", OLD)).release
+    same = [
+        replace(facts(name, again.release), current=ReleaseDir(again.release, "2" * 64, "9" * 64))
+        for name in ("app1", "app3")
+    ]
+    made = plan(same[0], facts("app2", again.release), same[1], facts("app4", again.release), stable=again)
+    assert [host.name for host in made.hosts] == ["app2", "app4", "app1", "app3"]
+    assert "2 of 4 hosts get no other files and come last" in made.notes
