@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings the Go modules that the example's releases and the tests of go/ draw on, so that neither needs a network later.
+# Brings the Go modules that the example's releases, the tests of go/ and their clients draw on, so that neither needs a network later.
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

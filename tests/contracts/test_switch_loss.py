@@ -9,14 +9,17 @@ import asyncio
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.switched import VERSIONS, Home, Programs, asked
+from tests.support.ports import free_port
+from tests.support.switched import EVERY, VERSIONS, Home, Programs, Served, asked
 
 SWITCHES = int(os.environ.get("GOPUB_SWITCHES", "4"))
 KINDS = 5
@@ -56,6 +59,34 @@ def test_handing_over_loses_nothing(home: Home) -> None:
     assert home.started[0].wait() == 0, "the first one ended well"
 
 
+def everything(seen: dict[str, Any], cut: Counter[str]) -> None:
+    """Nothing of any kind was lost; what outlived its drain was cut, and the service said how much that was."""
+    assert seen["lost"] == {}, seen
+    assert seen["asked"] == seen["answered"] + sum(seen["told"].get(kind, 0) for kind in seen["kinds"]), seen
+    assert set(seen["kinds"]) == {kind for kind in EVERY if "stream" not in kind and "deaf" not in kind}, seen
+    assert set(seen["told"]) >= {"stream", "gRPC stream", "WebSocket"}, seen
+    assert set(seen["cut"]) == {"endless stream", "deaf WebSocket"}, seen
+    assert cut["requests"] >= seen["cut"]["endless stream"], (cut, seen)
+    assert cut["taken"] >= seen["cut"]["deaf WebSocket"], (cut, seen)
+
+
+def test_handing_over_loses_nothing_of_any_protocol_and_tells_what_it_cuts(programs: Programs, tmp_path: Path) -> None:
+    home = Served(tmp_path / "opt/served", programs, f"127.0.0.1:{free_port()}")
+    try:
+        home.start()
+        pids, versions = [home.found().serves(but=0)], cycle(reversed(VERSIONS))
+        with asked(programs, home.listen, "-each", "2", "-kinds", ",".join(EVERY)) as seen:
+            for _ in range(SWITCHES):
+                home.turn(next(versions))
+                os.kill(pids[-1], signal.SIGUSR2)
+                pids.append(home.serves(but=pids[-1]))
+        print(seen)
+        everything(seen, home.cut())
+        assert set(seen["by"]) == set(VERSIONS) and set(seen["pids"]) == set(map(str, pids)), (seen, pids)
+    finally:
+        home.close()
+
+
 def test_a_socket_that_systemd_keeps_loses_nothing(home: Home, kept: ExitStack) -> None:
     """Connections queue while nobody serves: the next process answers them."""
     _ = [kept.enter_context(socket.socket()) for _ in range(8)]  # systemd's files have any numbers
@@ -90,5 +121,5 @@ def test_control_a_plain_restart_is_seen_to_lose(home: Home, way: signal.Signals
             pass  # it serves, or somebody took the port meanwhile: both lose
     print(seen)
     assert seen["lost"], (pid, seen)
-    assert way is signal.SIGTERM or any(kind.startswith("stream") for kind in seen["lost"]), seen
+    assert way is signal.SIGTERM or seen["cut"].get("stream"), seen
     assert way is signal.SIGKILL or any("refused" in kind for kind in seen["lost"]), seen

@@ -1,4 +1,7 @@
-"""examples/hello in two versions below a folder like /opt, and a client that never tries again."""
+"""A service in two versions below a folder like /opt, and a client that never tries again.
+
+The service is examples/hello, or one that also speaks HTTP/2, WebSockets and gRPC.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,24 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gopub.process import base_environment
 from tests.support.go import go
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("a", "b")
+ASKER = ROOT / "tests/support/asker"
+EVERY = (
+    "fresh GET", "fresh POST", "kept GET", "kept POST", "slow POST", "h2 GET", "h2 POST", "gRPC", "WebSocket",
+    "stream", "endless stream", "gRPC stream", "deaf WebSocket",
+)  # fmt: skip
+"""The kinds of requests that the client knows, of which the last four last; "endless" and "deaf" ones are cut."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,24 @@ class Programs:
         for version in VERSIONS:
             words = ("-ldflags", f"-X main.version={version}", "-o", str(self.folder / version), ".")
             await go("build", *words, at=ROOT / "examples/hello", CGO_ENABLED="0")
-        await go("build", "-o", str(self.folder / "asker"), ".", at=ROOT / "tests/support/asker", CGO_ENABLED="0")
+        await build_asker(self.folder)
+        for version in VERSIONS:
+            await build_served(self.folder / f"served-{version}", version)
         return self
+
+
+async def build_asker(folder: Path) -> Path:
+    """The client."""
+    await go("build", "-o", str(folder / "asker"), ".", at=ASKER, CGO_ENABLED="0")
+    return folder / "asker"
+
+
+async def build_served(into: Path, version: str) -> Path:
+    """The service that speaks all that the client asks."""
+    await go(
+        "build", "-ldflags", f"-s -w -X main.version={version}", "-o", str(into), "./served", at=ASKER, CGO_ENABLED="0"
+    )
+    return into
 
 
 def until(what: str, holds: Callable[[], bool], said: Callable[[], str]) -> None:
@@ -55,12 +81,17 @@ class Home:
     listen: str = "127.0.0.1:0"
     house: str = ""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    app: ClassVar[str] = "hello"
+    prefix: ClassVar[str] = ""
+    told: ClassVar[str] = r'"listen":"(.*?)","metrics":"(.*?)"'
 
     def __post_init__(self) -> None:
         """Both releases lie there, and the first one is current."""
         for version in VERSIONS:
             (self.folder / "releases" / version / "bin").mkdir(parents=True)
-            os.link(self.programs.folder / version, self.folder / "releases" / version / "bin/hello")
+            os.link(
+                self.programs.folder / (self.prefix + version), self.folder / "releases" / version / "bin" / self.app
+            )
         self.turn(VERSIONS[0])
 
     def turn(self, version: str) -> None:
@@ -75,13 +106,17 @@ class Home:
         files = [one.fileno() for one in listeners]
         moved = "".join(f" {at}<&{fd}" for at, fd in enumerate(files, start=3) if at != fd)
         moved += "".join(f" {fd}<&-" for fd in files if fd >= 3 + len(files))
-        shell = f'LISTEN_PID=$$ exec "$0" --config "$1"{moved}'
-        argv = ["bash", "-c", shell, str(self.folder / "current/bin/hello"), str(self.folder / "current/config.yaml")]
+        argv = ["bash", "-c", f'LISTEN_PID=$$ exec "$0" "$@"{moved}', str(self.folder / "current/bin" / self.app)]
+        argv += self.words()
         env = base_environment(extra={"LISTEN_FDS": str(len(files))} if files else {})
         with (self.folder / "log").open("ab") as log:
             self.started.append(
                 subprocess.Popen(argv, env=env, cwd=self.folder / "current", pass_fds=files, stdout=log, stderr=log)
             )
+
+    def words(self) -> list[str]:
+        """How the program is called."""
+        return ["--config", str(self.folder / "current/config.yaml")]
 
     def said(self) -> str:
         """What all processes wrote."""
@@ -89,7 +124,7 @@ class Home:
 
     def found(self) -> Home:
         """Wait until the first one listens, and read where: the kernel chose the ports."""
-        pattern = re.compile(r'"listen":"(.*?)","metrics":"(.*?)"')
+        pattern = re.compile(self.told)
         until("it listens", lambda: bool(pattern.search(self.said())), self.said)
         if found := pattern.search(self.said()):
             self.listen, self.house = found.groups()
@@ -123,11 +158,39 @@ class Home:
             one.wait()
 
 
+@dataclass
+class Served(Home):
+    """The same with the service that speaks everything, on one port that is known beforehand."""
+
+    timeout: str = "1s"
+    app: ClassVar[str] = "served"
+    prefix: ClassVar[str] = "served-"
+    told: ClassVar[str] = r'{"listens":"((.*?))"'
+
+    def words(self) -> list[str]:
+        """Where it listens, and how long it drains."""
+        return ["-listen", self.listen, "-timeout", self.timeout]
+
+    def cut(self) -> Counter[str]:
+        """What the processes that ended say that they cut."""
+        return cut_of(self.said())
+
+
+def cut_of(log: str) -> Counter[str]:
+    """What a service's log says that its drains cut: requests, connections that were taken over."""
+    total: Counter[str] = Counter()
+    for line in log.splitlines():
+        if line.startswith('{"drained"'):
+            told = json.loads(line)
+            total.update({kind: told[kind] for kind in ("requests", "taken")})
+    return total
+
+
 @contextmanager
-def asked(programs: Programs, address: str, *, rate: int = 500) -> Iterator[dict[str, Any]]:
+def asked(programs: Programs, address: str, *words: str, rate: int = 500) -> Iterator[dict[str, Any]]:
     """Ask there all the time, once each kind of request was answered; at the end the counts are in what this gives."""
     seen: dict[str, Any] = {}
-    argv = [str(programs.folder / "asker"), "-address", address, "-rate", str(rate)]
+    argv = [str(programs.folder / "asker"), "-address", address, "-rate", str(rate), *words]
     client = subprocess.Popen(argv, env=base_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert client.stdout and client.stdout.readline() == b"begun\n"

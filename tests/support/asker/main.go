@@ -1,242 +1,157 @@
-// Asker is a client of HTTP that never tries again: it counts what was lost while a service was switched. It ends when
-// its standard input does, and says as JSON what it saw.
+// Asker is a client that never tries again: it counts what was lost while a service was switched. It ends when its
+// standard input does, and says as JSON what it saw.
 //
 // net/http would hide losses, since it asks a second time on a connection of its own; so this speaks on bare ones. That
-// a kept connection was closed while nobody asked on it is no loss: whoever sees it opens another one.
+// a kept connection was closed while nobody asked on it is no loss: whoever sees it opens another one. Nor is a call of
+// HTTP/2 that the server said it has not begun (GOAWAY): it was told so, which is counted apart.
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-type counts struct {
-	mu       sync.Mutex
-	Asked    int            `json:"asked"`
-	Answered int            `json:"answered"`
-	Lost     map[string]int `json:"lost"` // by kind of request and of loss
-	By       map[string]int `json:"by"`   // answers by version
-	Reopened int            `json:"reopened"`
-	Streams  int            `json:"streams"` // that came to an end of their own
+// where is what is asked.
+type where struct {
+	address string // of HTTP/1.1
+	h2      string // of HTTP/2 without TLS
+	grpc    string
+	name    string // the host that requests name
 }
 
-func (c *counts) count(change func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change()
+// caller asks one request at a time, on connections of its own.
+type caller interface {
+	once() (said, error)
+	close()
 }
 
-// kind is how one worker asks.
-type kind struct {
-	name    string
-	kept    bool
-	body    string
-	pausing time.Duration // in the middle of the body
+// said is who answered.
+type said struct {
+	Version  string
+	Pid      int
+	Received int
 }
 
-var kinds = []kind{
-	{"fresh GET", false, "", 0},
-	{"fresh POST", false, "0123456789", 0},
-	{"kept GET", true, "", 0},
-	{"kept POST", true, "0123456789", 0},
-	{"slow POST", true, "0123456789", 200 * time.Millisecond},
-}
+// errTold is an end that the other side announced: nothing of what was asked was begun, or it ended as it said.
+var errTold = errors.New("told")
+
+// slow has a pace of its own: it takes long.
+const slow = "slow POST"
+
+// callers are the kinds of requests that follow the schedule; lasting those that go on as long as they are let.
+var (
+	callers = map[string]func(where) caller{
+		"fresh GET":  http1("GET", "", false, 0),
+		"fresh POST": http1("POST", "0123456789", false, 0),
+		"kept GET":   http1("GET", "", true, 0),
+		"kept POST":  http1("POST", "0123456789", true, 0),
+		slow:         http1("POST", "0123456789", true, 200*time.Millisecond),
+		"h2 GET":     http2Caller("GET", ""),
+		"h2 POST":    http2Caller("POST", "0123456789"),
+		"gRPC":       grpcCaller,
+		"WebSocket":  socketCaller,
+	}
+	lasting = map[string]func(where, *counts, <-chan struct{}, func()) error{
+		"stream":         stream,
+		"endless stream": endless,
+		"gRPC stream":    watch,
+		"deaf WebSocket": deaf,
+	}
+)
 
 func main() {
-	address := flag.String("address", "", "host:port")
+	var at where
+	flag.StringVar(&at.address, "address", "", "host:port")
+	flag.StringVar(&at.h2, "h2", "", "host:port of HTTP/2, where it is another one")
+	flag.StringVar(&at.grpc, "grpc", "", "host:port of gRPC, where it is another one")
+	flag.StringVar(&at.name, "name", "x", "the host that requests name")
 	rate := flag.Float64("rate", 500, "requests a second, all workers together")
 	each := flag.Int("each", 4, "workers of each kind")
+	chosen := flag.String("kinds", "fresh GET,fresh POST,kept GET,kept POST,slow POST,stream", "what to ask")
 	flag.Parse()
-	seen := &counts{Lost: map[string]int{}, By: map[string]int{}}
-	over := make(chan struct{})
-	var all, begun sync.WaitGroup
-	pause := time.Duration(float64(*each*len(kinds)) / *rate * float64(time.Second))
-	for _, one := range kinds {
-		for range *each {
-			begun.Add(1)
-			all.Go(func() { work(*address, one, pause, seen, over, begun.Done) })
+	for _, other := range []*string{&at.h2, &at.grpc} {
+		if *other == "" {
+			*other = at.address
 		}
 	}
-	for range *each {
-		begun.Add(1)
-		all.Go(func() { follow(*address, seen, over, begun.Done) })
+	seen, over := newCounts(), make(chan struct{})
+	var all, begun sync.WaitGroup
+	kinds := strings.Split(*chosen, ",")
+	paced := slices.DeleteFunc(slices.Clone(kinds), func(kind string) bool { return callers[kind] == nil || kind == slow })
+	pause := time.Duration(float64(*each*len(paced)) / *rate * float64(time.Second))
+	for _, kind := range kinds {
+		for number := range *each {
+			begun.Add(1)
+			first := sync.OnceFunc(begun.Done)
+			if made := callers[kind]; made != nil {
+				if kind == slow {
+					all.Go(func() { work(kind, made(at), 0, 250*time.Millisecond, seen, over, first) })
+					continue
+				}
+				late := pause * time.Duration(slices.Index(paced, kind)**each+number) / time.Duration(*each*len(paced))
+				all.Go(func() { work(kind, made(at), late, pause, seen, over, first) })
+			} else if follow := lasting[kind]; follow != nil {
+				all.Go(func() { last(kind, at, follow, seen, over, first) })
+			} else {
+				fmt.Fprintln(os.Stderr, "no such kind:", kind)
+				os.Exit(2)
+			}
+		}
 	}
 	begun.Wait() // each of them was answered
+	seen.begin()
 	fmt.Println("begun")
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	seen.end()
 	close(over)
 	all.Wait()
 	_ = json.NewEncoder(os.Stdout).Encode(seen)
 }
 
-func work(address string, one kind, pause time.Duration, seen *counts, over chan struct{}, begun func()) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	var conn net.Conn
-	first := sync.OnceFunc(begun)
+// work asks on time: who is late asks at once until it has caught up, a second's worth at most.
+func work(kind string, caller caller, late, pause time.Duration, seen *counts, over <-chan struct{}, first func()) {
+	defer caller.close()
+	next := time.Now().Add(late)
 	for {
 		select {
 		case <-over:
 			return
-		case <-tick.C:
+		case <-time.After(time.Until(next)):
 		}
-		if conn != nil && isClosed(conn) {
-			_ = conn.Close()
-			conn = nil
-			seen.count(func() { seen.Reopened++ })
-		}
-		version, next, err := ask(address, one, conn)
-		conn = next
-		seen.count(func() {
-			seen.Asked++
-			if err != nil {
-				seen.Lost[one.name+": "+class(err)]++
-				return
-			}
-			seen.Answered++
-			seen.By[version]++
-		})
+		who, err := caller.once()
+		seen.take(kind, who, err)
 		if err == nil {
 			first()
+		}
+		if next = next.Add(pause); time.Since(next) > time.Second {
+			next = time.Now()
 		}
 	}
 }
 
-// follow reads streams, one after the other: each is to say that it ends.
-func follow(address string, seen *counts, over chan struct{}, begun func()) {
-	first := sync.OnceFunc(begun)
+// last follows what lasts, one after the other: each is to say that it ends, or counts as cut.
+func last(kind string, at where, follow func(where, *counts, <-chan struct{}, func()) error, seen *counts, over <-chan struct{}, first func()) {
 	for {
-		err := stream(address, over, first)
+		err := follow(at, seen, over, first)
 		select {
 		case <-over:
 			return
 		default:
 		}
-		seen.count(func() {
-			if err != nil {
-				seen.Lost["stream: "+class(err)]++
-				return
-			}
-			seen.Streams++
-		})
-		if err != nil {
+		seen.ended(kind, err)
+		if !errors.Is(err, errTold) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-}
-
-func stream(address string, over chan struct{}, first func()) error {
-	conn, err := net.DialTimeout("tcp", address, 30*time.Second)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-over:
-			_ = conn.Close()
-		case <-ended:
-		}
-	}()
-	if _, err := io.WriteString(conn, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		return err
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	lines, last := bufio.NewScanner(answer.Body), false
-	for lines.Scan() {
-		first()
-		last = last || lines.Text() == "event: end"
-	}
-	if err := lines.Err(); err != nil || !last {
-		return errors.Join(err, errors.New("it did not say that it ends"))
-	}
-	return nil
-}
-
-// ask is one request, and the connection to go on with.
-func ask(address string, one kind, conn net.Conn) (version string, next net.Conn, err error) {
-	if conn == nil {
-		if conn, err = net.DialTimeout("tcp", address, 30*time.Second); err != nil {
-			return "", nil, err
-		}
-	}
-	keep := false
-	defer func() {
-		if !keep {
-			_ = conn.Close()
-		}
-	}()
-	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
-	if err := send(conn, one); err != nil {
-		return "", nil, err
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return "", nil, err
-	}
-	defer answer.Body.Close()
-	var said struct {
-		Version  string
-		Received int
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&said); err != nil || answer.StatusCode != http.StatusOK || said.Received != len(one.body) {
-		return "", nil, fmt.Errorf("status %d", answer.StatusCode)
-	}
-	_, _ = io.Copy(io.Discard, answer.Body)
-	if keep = one.kept && !answer.Close; keep {
-		next = conn
-	}
-	return said.Version, next, nil
-}
-
-func send(conn net.Conn, one kind) error {
-	method, way := "GET", "keep-alive"
-	if one.body != "" {
-		method = "POST"
-	}
-	if !one.kept {
-		way = "close"
-	}
-	head := fmt.Sprintf("%s / HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nContent-Length: %d\r\n\r\n", method, way, len(one.body))
-	half := len(one.body) / 2
-	if _, err := io.WriteString(conn, head+one.body[:half]); err != nil || half == 0 {
-		return err
-	}
-	time.Sleep(one.pausing)
-	_, err := io.WriteString(conn, one.body[half:])
-	return err
-}
-
-// isClosed looks without waiting whether the other side has closed.
-func isClosed(conn net.Conn) bool {
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		return true
-	}
-	closed := false
-	_ = raw.Read(func(fd uintptr) bool {
-		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		closed = n == 0 && err == nil || err != nil && !errors.Is(err, syscall.EAGAIN)
-		return true
-	})
-	return closed
 }
 
 func class(err error) string {
