@@ -24,6 +24,7 @@ SHELLS = {"dash": ("dash",), "busybox": ("busybox", "sh")}
 APP = r"""
 # What serves: started by its unit, or by the process that serves. The file "how" of its release says how it is.
 here=$(readlink /proc/$$/exe); here=${here%/bin/web}
+case $here in */bin/interpreter) here=$(pwd -P) ;; esac
 how=$(cat "$here/how" 2>/dev/null)
 status() { printf '%s\n' "$1" >@W@/sd/status; }
 case $how in dead) exit 3 ;; esac
@@ -42,15 +43,26 @@ up() {
         return
         ;;
     esac
-    @W@/opt/web/current/bin/web @W@/app handed $$ &
+    (next; exec "$next" @W@/app handed $$) &
     child=$!
     [ "$(cat @W@/opt/web/current/how 2>/dev/null)" != dead ] || {
         wait $child
         status "upgrade failed: it died before it said ready"
     }
 }
+# A script goes to where it really lies, and stands there: what its words say is all that tells which one it is.
+next() {
+    next=@W@/opt/web/current/bin/web
+    case $(readlink /proc/$$/exe) in */bin/interpreter)
+        next=$(readlink -f $next)
+        cd "${next%/bin/web}" ;;
+    esac
+}
 trap up USR2
-trap 'exec @W@/opt/web/current/bin/web @W@/app' HUP
+case $how in
+chdirs) trap next HUP ;;
+*) trap 'next; exec $next @W@/app' HUP ;;
+esac
 trap 'exit 0' TERM
 while :; do sleep 0.05 & wait $!; done
 """
@@ -82,8 +94,10 @@ start() {
     variables=$(sed -n 's/^Environment=//p' loaded/web.service)
     od -An -N8 -tx1 /dev/urandom | tr -d ' \n' >inv
     rm -f stopped status
-    setsid env $variables $command </dev/null >>log 2>&1 9>&- &
+    cd "$(sed -n 's/^WorkingDirectory=//p' loaded/web.service)"
+    setsid env $variables $command </dev/null >>@W@/sd/log 2>&1 9>&- &
     main=$!
+    cd @W@/sd
     echo $main >main
     tries=0
     until grep -qx $main @W@/cgroup/web.service/cgroup.procs; do
@@ -172,6 +186,7 @@ class SwitchingHost:
         for name in ("mv", "ln", "rm"):
             self._tool(name, COUNTED.replace("@REAL@", f"/bin/{name}"))
         self._tool("systemctl", COUNTED.replace("@REAL@", f"{self.root}/bin/real-systemctl"))
+        shutil.copy2(shutil.which("dash") or "/bin/sh", self.interpreter)
         for name in ("sync", "journalctl", "systemd-run"):
             self._tool(name, "#!/bin/dash\n")
         self.program = self.root / "program"
@@ -197,16 +212,28 @@ class SwitchingHost:
         return text
 
     @property
+    def interpreter(self) -> Path:
+        """What scripts are interpreted by."""
+        return self.root / "bin/interpreter"
+
+    @property
     def home(self) -> Path:
         """Where the instance lies."""
         return self.root / "opt/web"
 
-    def release(self, letter: str, *, mode: str = "handover", unit: str = "", how: str = "", socket: str = "80") -> str:
-        """A staged release; ``unit`` is what its unit says besides, ``how`` how its process is."""
+    def release(
+        self, letter: str, *, mode: str = "handover", unit: str = "", how: str = "", socket: str = "80", line: str = ""
+    ) -> str:
+        """A staged release; ``unit`` is what its unit says besides, ``how`` how its process is.
+
+        With ``line`` it is a script that begins with that line; ``@I@`` in it stands for an interpreter.
+        """
         name = f"{letter * 12}-{'0' * 12}"
         place = self.home / "releases" / name
         (place / "bin").mkdir(parents=True)
         program = Path(shutil.which("dash") or "/bin/sh").read_bytes() + letter.encode()
+        if line:
+            program = f"{line.replace('@I@', str(self.interpreter))}\n: {letter}; shift; . {self.root}/app\n".encode()
         (place / "bin/web").write_bytes(program)
         (place / "bin/web").chmod(0o755)
         (place / "how").write_text(how)
@@ -214,7 +241,7 @@ class SwitchingHost:
         (place / "web.service").write_text(
             f"[Unit]\n{also}[Service]\nType=notify\nExecStart={self.home}/current/bin/web {self.root}/app\n"
             "ExecReload=x\n"
-            f"WorkingDirectory={self.home}\nEnvironment=UNIT=is{unit}\n"
+            f"WorkingDirectory={self.home}{'/current' if line else ''}\nEnvironment=UNIT=is{unit}\n"
         )
         (place / "web.socket").write_text(f"[Socket]\nListenStream={socket}\n")
         said = {"release": letter * 64, "render": "0" * 64, "app": "web", "binary": sha256(program)}
@@ -273,7 +300,7 @@ class SwitchingHost:
 
     def runs(self) -> str:
         """The release whose file the main process runs."""
-        return Path(f"/proc/{self.main}/exe").readlink().parts[-3]
+        return self._release_of(self.main)
 
     def settles(self) -> str:
         """The same, once nobody is about to take over."""
@@ -293,7 +320,17 @@ class SwitchingHost:
             exe = Path(f"/proc/{pid}/exe").readlink()
         except OSError:
             return ""
+        if exe == self.interpreter:
+            return self._of_script(pid)
         return exe.parts[-3] if exe.is_relative_to(self.root) else ""
+
+    def _of_script(self, pid: int) -> str:
+        """By the words: a path by the link is followed from where systemd started the process."""
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        path = next((word for word in words if word.endswith("/bin/web")), "")
+        if path.startswith(f"{self.home}/current/"):
+            return Path(f"/proc/{pid}/cwd").readlink().name
+        return Path(path).parts[-3] if path else ""
 
     def environment(self) -> Mapping[str, str]:
         """That of the main process."""
@@ -310,7 +347,7 @@ class SwitchingHost:
             found = next(line for line in text.splitlines() if line.startswith("ExecStart=")).split("=")[1].split()[0]
             release = Path(os.path.realpath(found)).parts[-3]
             raw = (self.home / "releases" / release / "web.service").read_text()
-            pinned = text.replace(f"{self.home}/releases/{release}/", f"{self.home}/current/").rstrip()
+            pinned = text.replace(f"{self.home}/releases/{release}", f"{self.home}/current").rstrip()
             assert pinned == raw.rstrip(), (folder, text, raw)
 
     def is_one(self) -> str:

@@ -175,7 +175,7 @@ def test_a_file_that_only_a_start_reads_is_a_reason_to_restart(host: SwitchingHo
 
 
 def test_a_binary_that_only_reads_its_configuration_anew_is_refused(host: SwitchingHost) -> None:
-    (host.root / "app").write_text((host.root / "app").read_text().replace("trap 'exec ", "trap ': "))
+    (host.root / "app").write_text((host.root / "app").read_text().replace("trap 'next; exec ", "trap ': "))
     one, two = host.release("a", mode="reload"), host.release("b", mode="reload")
     host.do("switch", one)
     record = host.do("switch", two, within="1")

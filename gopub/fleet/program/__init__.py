@@ -9,7 +9,7 @@ from gopub import tails
 
 MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config")
 """The ways of switching: the table, and what each does."""
-COMMON = ("base", "order", "facts", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
+COMMON = ("base", "order", "facts", "script", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
 PARTS = (*COMMON, "host")
 ENROLLED = (*COMMON, "signed", "admission", "heads", "away", "lists", "roles", "logs", "tables", "pinned")
 ENROLMENT = ("away", "enroll_look", "enroll", "unenroll")

@@ -41,22 +41,23 @@ in_passing() {
     esac
 }
 
-# exe_facts: path and digest of the file that the unit's main process runs, in $exe and $exe_digest.
+# exe_facts: path and digest of the file that the unit's main process runs, in $exe and $exe_digest; see script.sh.
 exe_facts() {
-    exe='' exe_digest=''
+    exe='' exe_digest='' interpreter=''
     [ "$u_pid" -gt 0 ] || return 0
-    exe=$(readlink "/proc/$u_pid/exe" 2>/dev/null)
-    digest "/proc/$u_pid/exe"
+    program_of "$u_pid"
+    if [ -n "$interpreter" ]; then digest "$exe"; else digest "/proc/$u_pid/exe"; fi
     exe_digest=$digest
 }
 
-# alike: the unit's main process, and those of its cgroup that run the same file ($exe): a service may have workers.
+# alike: the unit's main process, and those of its cgroup that run the same file ($exe): a service may have workers. Of a script
+# these are processes of its interpreter with its words.
 alike() {
     echo "$u_pid"
     for group in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
         [ -z "$u_cgroup" ] || [ -z "$exe" ] || cat "$group$u_cgroup/cgroup.procs" "$group$u_cgroup"/*/cgroup.procs 2>/dev/null
     done | sort -un | while read -r pid; do
-        [ "$pid" = "$u_pid" ] || [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" != "$exe" ] || echo "$pid"
+        [ "$pid" = "$u_pid" ] || [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" != "${interpreter:-$exe}" ] || ! has_words "$pid" || echo "$pid"
     done
 }
 
@@ -154,6 +155,7 @@ unit_values() {
     value unit.invocation "$u_invocation"
     value unit.exe "$exe"
     value unit.exe_digest "$exe_digest"
+    [ -z "$interpreter" ] || value unit.interpreter "$interpreter"
     value unit.listening "$ports"
     [ "$u_pid" -gt 0 ] || return 0
     # what the process itself took, in bytes: without the pages of files that the kernel may drop

@@ -55,7 +55,7 @@ let_loose() {
 # why_restart DIR: why what serves cannot hand over to DIR, in $way_why; empty where it can. Needs unit_facts.
 why_restart() {
     way_why=
-    exe=$(readlink "/proc/$u_pid/exe" 2>/dev/null)
+    program_of "$u_pid"
     running
     if [ "$u_active" != active ]; then
         way_why="nothing runs"
@@ -101,7 +101,7 @@ start_of() {
 # main_exe: what the unit's main process runs, in $exe; without its digest, which costs.
 main_exe() {
     unit_facts
-    exe=$(readlink "/proc/$u_pid/exe" 2>/dev/null)
+    program_of "$u_pid"
 }
 
 # has_taken DIR: whether the main process is that of DIR.
@@ -111,12 +111,12 @@ has_taken() { [ "$u_active" = active ] && runs_file "$releases/$1/bin/$m_app"; }
 # take over yet. Those that served before are older.
 coming() {
     start_of "$u_pid"
-    main=$began
+    main=$began mains=$exe
     for group in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
         [ -z "$u_cgroup" ] || cat "$group$u_cgroup/cgroup.procs" 2>/dev/null
     done | sort -un | while read -r pid; do
-        file=$(readlink "/proc/$pid/exe" 2>/dev/null)
-        case $file in "$exe" | '') continue ;; "$(readlink -f "$releases")"/*) ;; *) continue ;; esac
+        program_of "$pid"
+        case $exe in "$mains" | '') continue ;; "$(readlink -f "$releases")"/*) ;; *) continue ;; esac
         start_of "$pid"
         [ "$began" -le "$main" ] || echo "$pid"
     done

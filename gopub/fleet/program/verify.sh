@@ -118,7 +118,7 @@ look_exe() {
     c_exe=$exe_digest
     [ -n "$dir" ] && [ "$dir" = "$current" ] || wrong GP444 "current is ${current:-nothing}, not ${dir:-a release}"
     [ -n "$exe_digest" ] && [ "$exe_digest" = "$o_digest_binary" ] ||
-        wrong GP444 "process $u_pid runs ${exe:-nothing} with digest ${exe_digest:-(none)}, not $o_digest_binary"
+        wrong GP444 "process $u_pid runs ${exe:-nothing} with digest ${exe_digest:-(none)}, not $o_digest_binary$(unproven)"
     c_start=$u_invocation
     [ -z "$s_before" ] || [ "$s_before" != "$u_invocation" ] ||
         wrong GP447 "it is still the process from before the switch (invocation $u_invocation)"
