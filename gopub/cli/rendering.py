@@ -7,6 +7,8 @@ from pathlib import Path
 
 from gopub.errors import GopubError, SpecError, Where
 from gopub.fleet.host import Host
+from gopub.fleet.slots import SLOTS
+from gopub.fleet.unit import unit_name
 from gopub.release.model import EnvironmentFiles, Release
 from gopub.rollout.payload import render_for
 from gopub.spec.loader import Loaded
@@ -48,7 +50,7 @@ def _at(error: GopubError, loaded: Loaded, name: str, host: Host) -> SpecError:
     """The error at the template's own place: the render knows only the file that would be made of it."""
     environment, path = loaded.spec.environments[name], f"environments.{name}"
     made = {file.to: file.template for file in environment.config}
-    made |= {f"{environment.instance}.service": environment.service.unit or ""}
+    made |= {unit_name(environment.instance, slot): environment.service.unit or "" for slot in ("", *SLOTS)}
     there = error.where or Where("")
     where = loaded.where(f"{path}.{there.file}".rstrip("."))
     if file := made.get(there.file):

@@ -10,6 +10,7 @@ from gopub.errors import GopubError
 from gopub.fleet.enrolled import Enrolment
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import ENTERS, Order, Record, Verb
+from gopub.fleet.slots import Slots
 from gopub.fleet.standing import Standing
 
 _UNIT_PREFIX, _FILE_PREFIX = "unit.", "file."
@@ -82,6 +83,7 @@ class HostFacts:
     """The folder whose files the process took in after it was started with another one's, as it confirmed."""
     files: tuple[tuple[str, str], ...] = ()
     """Path and digest of each file that was rendered for ``current``; none where an older program answers."""
+    slots: Slots = field(default_factory=Slots)
 
     @property
     def seen(self) -> int:
@@ -123,7 +125,7 @@ class HostFacts:
         lists: dict[str, Json] = {"releases": list(self.releases), "current": current, "files": dict(self.files)}
         unit |= {"listening": list(self.unit.listening)}
         lists["enrolled"] = self.enrolled.to_json() if self.enrolled else None
-        return plain | lists | {"unit": unit, "standing": self.standing.to_json()}
+        return plain | lists | {"unit": unit, "standing": self.standing.to_json(), "slots": self.slots.to_json()}
 
 
 def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
@@ -152,6 +154,7 @@ def _facts(host: str, said: Mapping[str, str]) -> HostFacts:
         files=tuple(
             (key.removeprefix(_FILE_PREFIX), text) for key, text in sorted(said.items()) if key.startswith(_FILE_PREFIX)
         ),
+        slots=Slots.parse(said),
     )
 
 

@@ -19,6 +19,7 @@ from gopub.canon import Json, sha256
 from gopub.errors import SpecError, Where
 from gopub.fleet.modes import MODES
 from gopub.fleet.runtime import listing_name
+from gopub.fleet.slots import SIDE, SLOTS
 from gopub.fleet.unit import Service, control_character, default_unit, refuse_control, with_runtime
 from gopub.fleet.vaulted import ENCRYPTED, Vaulted
 from gopub.sandbox import Encrypted, TemplateFault, fill
@@ -81,6 +82,8 @@ def render_release(
         SpecError: as :func:`render`, GP409 for a value that would break out of its line of the unit, GP531 where a
             team's own unit does not have what the mode of switching needs, and GP570 for one that Go does not take.
     """
+    if service.mode == SIDE and not service.slot:
+        return _side_by_side(templates, unit, service, variables)
     name = service.unit
     told = {key: _variable(key, text, variables) for key, text in service.runtime.variables.items()}
     runtime = replace(service.runtime, variables=told)
@@ -105,6 +108,33 @@ def render_release(
     whole = Rendered.of({**render(plain, variables).files, **units, **read_back, name: text})
     _check_units(service, {file: whole.files[file].decode() for file in (*beside, name)})
     return whole
+
+
+def _side_by_side(
+    templates: Mapping[str, str], unit: str | None, service: Service, variables: Mapping[str, Json]
+) -> Rendered:
+    """The units of both slots; a config file that came out another for each lies in a folder of the slot's name.
+
+    Raises:
+        SpecError: as :func:`render_release`, and GP546 where nothing tells the program its slot.
+    """
+    made: dict[str, Mapping[str, bytes]] = {}
+    for slot, port in zip(SLOTS, service.ports, strict=True):
+        words: dict[str, Json] = {**variables, "slot": slot, "port": port}
+        made[slot] = render_release(templates, unit, replace(service, slot=slot), words).files
+    first, second = made.values()
+    units = [replace(service, slot=slot).unit for slot in SLOTS]
+    if first[units[0]] == second[units[1]]:
+        raise SpecError("GP546", f"{units[0]} and {units[1]} are the same: nothing tells the program its port",
+                        hint="name {{ port }} or {{ slot }} in service.args, service.env or the unit",
+                        where=Where(units[0]))  # fmt: skip
+    files = {units[0]: first[units[0]], units[1]: second[units[1]]}
+    for path in first.keys() - {units[0]}:
+        if first[path] == second[path]:
+            files[path] = first[path]
+        else:
+            files |= {f"{slot}/{path}": made[slot][path] for slot in SLOTS}
+    return Rendered.of(files)
 
 
 def _check_units(service: Service, units: Mapping[str, str]) -> None:

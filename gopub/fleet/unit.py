@@ -73,6 +73,11 @@ def with_runtime(unit: str, runtime: Runtime) -> str:
     return f"{unit}\n\n{said}{_variables(runtime.variables)}{runtime.limit_lines()}"
 
 
+def unit_name(instance: str, slot: str = "") -> str:
+    """The unit of an instance, or of one of its two slots."""
+    return f"{instance}@{slot}.service" if slot else f"{instance}.service"
+
+
 def stop_seconds(drain: float) -> int:
     """``TimeoutStopSec`` for a drain: longer than it, so that systemd never cuts it short."""
     return round(drain + STOP_MARGIN)

@@ -52,7 +52,7 @@ BACKWARDS = frozenset({Outcome.ROLLED_BACK, Outcome.WITHDRAWN, Outcome.MENDED})
 class HostState:
     """What the journal knows of a host: staged, what it runs, and an order whose outcome is unknown.
 
-    ``since`` is when what it runs was proven.
+    ``since`` is when what it runs was proven; ``port`` and ``slot`` are where, 0 and None: where the plan found it.
     ``owed`` says why it could not be confirmed, ``found`` what it named as its current folder then.
     """
 
@@ -64,6 +64,8 @@ class HostState:
     found: str = ""
     reached: bool = True
     since: float = 0.0
+    port: int = 0
+    slot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +308,10 @@ def _apply_hosts(hosts: Mapping[str, HostState], event: ev.Event) -> Mapping[str
             return {**hosts, name: replace(hosts[name], staged=True)}
         case ev.SwitchIntended(hosts=names, to=to):
             return {**hosts, **{n: replace(hosts[n], intends=to, owed="", found="") for n in names}}
-        case ev.HostSwitched(host=name, to=to, track=track, at=at):
-            return {**hosts, name: replace(hosts[name], intends=None, runs=to, track=track, owed="", since=at)}
+        case ev.HostSwitched(host=name, to=to, track=track, at=at, values=said):
+            port, slot = said.get("port", ""), said.get("slot")
+            known = replace(hosts[name], port=int(port) if port.isdecimal() else 0, slot=slot)
+            return {**hosts, name: replace(known, intends=None, runs=to, track=track, owed="", since=at)}
         case ev.HostOwed(host=name, why=why, runs=runs, reached=reached):
             return {**hosts, name: replace(hosts[name], owed=why, found=runs, reached=reached)}
         case _:

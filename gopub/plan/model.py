@@ -61,10 +61,18 @@ class PlannedHost:
     idle: bool = False
     pinned: bool = False
     """Whether it was enrolled when the plan was made: then it obeys signed orders alone, and must go on to."""
+    beside: bool = False
+    """What comes starts beside what serves, on another port, and what served goes on until the rollout is over."""
+    slot: str = ""
+    """Which of the two slots served when the plan was made; ``peer`` has its port. Empty: the instance's one unit."""
 
     def folder(self, release: str) -> str:
         """The folder of that release on this host."""
         return f"{release[:12]}-{self.render[:12]}"
+
+    def peer_at(self, port: int) -> str:
+        """Where edges reach the process that listens on this port; 0: where they reached it when the plan was made."""
+        return f"{self.peer.rpartition(':')[0]}:{port}" if port else self.peer
 
 
 @dataclass(frozen=True, slots=True)

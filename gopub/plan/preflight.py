@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from gopub.errors import ErrorGroup, GopubError, RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
+from gopub.fleet.slots import SIDE
 from gopub.fleet.standing import Standing
 from gopub.spec.models import Environment
 
@@ -30,11 +31,13 @@ def trouble(
     """What is in the way on which hosts; None where every host is free, or was adopted.
 
     ``loose`` are edges that are not enrolled. The error is GP454 for what gopub did not make, GP455 for ports that
-    others hold, GP480 for hosts or edges that are not enrolled where they must be, or several.
+    others hold, GP480 for hosts or edges that are not enrolled where they must be; side by side GP547 for an adopted
+    service that runs still, GP548 for hosts without the memory for two; or several.
     """
     unpinned = [*(name for name, fact in facts.items() if fact.enrolled is None), *loose]
     not_enrolled = refusal_of_unpinned(env, environment, unpinned)
     found = [*((not_enrolled,) if not_enrolled else ()), *_foreign(env, facts), *_held(environment, facts)]
+    found += [*_side(environment, facts)]
     if len(found) > 1:
         return ErrorGroup(found)
     return found[0] if found else None
@@ -94,6 +97,8 @@ def _held(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[
     wanted = {environment.health.port: "of the health check"}
     if environment.traffic:
         wanted[environment.traffic.port] = "of the traffic"
+    if environment.service.ports and environment.switch == SIDE:
+        wanted |= dict.fromkeys(environment.service.ports, "of one of the two slots")
     hosts: dict[tuple[int, str], list[str]] = defaultdict(list)
     for name, fact in facts.items():
         for one in fact.standing.taken:
@@ -106,3 +111,25 @@ def _held(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[
         )
         yield UsageError("GP455", f"{problem}; nothing was changed",
                          hint="stop it for good, or give the service another port")  # fmt: skip
+
+
+def _side(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:
+    """What two processes side by side need of a host."""
+    if environment.switch != SIDE:
+        return
+    old = [name for name, one in facts.items() if one.standing.unit and one.standing.adopted and not one.current]
+    if old:
+        problem = f"{', '.join(old)}: a service from before gopub runs there, and no slot is its place"
+        yield UsageError("GP547", problem, hint="release once with `switch: restart`; then change the mode")
+    few = [
+        f"{name} ({_mib(one.slots.free)} available, what serves holds {_mib(one.slots.used)})"
+        for name, one in facts.items()
+        if one.slots.lacks
+    ]
+    if few:
+        problem = f"too little memory for two processes side by side: {', '.join(few)}; nothing was changed"
+        yield UsageError("GP548", problem, hint="make room there, or release with another `switch:`")
+
+
+def _mib(amount: int | None) -> str:
+    return f"{(amount or 0) / 1024**2:.0f} MiB"

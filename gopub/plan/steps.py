@@ -9,6 +9,7 @@ from dataclasses import replace
 from gopub.errors import RefusedError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
+from gopub.fleet.slots import SIDE
 from gopub.health.starts import Starts, say_seen, warmup_of
 from gopub.plan import again, keeping
 from gopub.plan.capacity import WantedStep, steps
@@ -184,6 +185,8 @@ def _host(
 ) -> PlannedHost:
     port = environment.traffic.port if environment.traffic else environment.health.port
     before, digest = _before(facts, stable)
+    if facts.slots.port and environment.traffic:
+        port = facts.slots.port
     return PlannedHost(
         name=host.name,
         peer=f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
@@ -194,6 +197,8 @@ def _host(
         before_digest=digest,
         idle=bool(environment.traffic and stable and not serves and not _is_on(stable, facts)),
         pinned=facts.enrolled is not None,
+        beside=environment.switch == SIDE and bool(before),
+        slot=facts.slots.slot,
     )
 
 

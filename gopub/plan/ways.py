@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.modes import MODES
+from gopub.fleet.slots import SIDE
 
 MOST_NAMES = 5
 """Hosts that are named; of more only how many."""
-HANDED = frozenset(mode.name for mode in MODES.values() if mode.mixes)
+HANDED = frozenset(mode.name for mode in MODES.values() if mode.mixes) - {SIDE}
 """Modes in which another process takes over from the one that serves, with its words, environment and limits."""
 
 

@@ -73,6 +73,9 @@ def effective(environment: Environment) -> dict[str, Json]:
         for name, value in judge.items()
         if name not in NEWER or getattr(environment.judge, name) != NEWER[name]
     }
+    if environment.service.ports is None:
+        service = cast("Mapping[str, Json]", whole["service"])
+        whole["service"] = {key: value for key, value in service.items() if key != "ports"}
     if environment.judge.shadow is not None:
         kept["shadow"] = environment.judge.shadow.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for name in [name for name, says_nothing in LATER.items() if getattr(environment, name) == says_nothing]:

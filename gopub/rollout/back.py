@@ -22,7 +22,7 @@ from gopub.rollout.close import close, was_never_judged
 from gopub.rollout.hooks import undo_hooks
 from gopub.rollout.run import Run
 from gopub.rollout.stage import on_each
-from gopub.rollout.switch import drain
+from gopub.rollout.switch import drain, that_leave, until_left
 from gopub.rollout.tables import kept_in, last_table, weight_going_back
 from gopub.rollout.turn import edges_first, turn_around
 
@@ -52,6 +52,7 @@ async def go_back(run: Run) -> None:
             await _bring_back(run, batch)  # 3, 4
         await undo_hooks(run, "before")  # what the release needed, once nobody runs it
         await _stable_only(run)  # 5
+        await _end_beside(run)
     close(run, back.outcome, f"{back.reason}; {AGAIN}" if was_never_judged(run.state) else back.reason)
     if run.state.plan:
         await hosts.let_remember(run)
@@ -87,9 +88,10 @@ async def _bring_back(run: Run, batch: Sequence[str]) -> None:
     run.record(
         ev.SwitchIntended(tuple(batch), run.plan.stable.version if run.plan.stable else "", "stable"), must=False
     )
-    out = run.pools().moved(tuple(batch), "out")
-    if out.at("stable") or out.at("canary"):  # else nobody would be left: they serve until they are restarted
-        await drain(run, batch, out, weight_going_back(run.plan, out), step=None, growing=False)
+    leaving = that_leave(run, batch)
+    out = run.pools().moved(leaving, "out")
+    if leaving and (out.at("stable") or out.at("canary")):  # else nobody would be left: they serve until they restart
+        await drain(run, leaving, out, weight_going_back(run.plan, out), step=None, growing=False)
     records = await on_each(batch, lambda name: _restore(run, name))
     for name, record in records.items():
         if record.ok:
@@ -112,6 +114,18 @@ async def _restore(run: Run, name: str) -> Record:
                 raise
             await run.ports.clock.sleep(1.0)
     raise AssertionError("unreachable: the loop returns or raises")
+
+
+async def _end_beside(run: Run) -> None:
+    """Stop what was taken back where it still runs beside what serves; failing to is no failure of the way back."""
+    known = run.state.hosts.items()
+    ends = [name for name, host in known if run.plan.host(name).beside and not host.owed and host.slot is not None]
+    await until_left(run, ends)
+    for name, record in (await on_each(ends, lambda name: hosts.end_beside(run, name))).items():
+        if not record.ok:
+            run.alarm(
+                f"{name}: what was taken back may still run there, without traffic: {record.code} {record.message}"
+            )
 
 
 def _found(record: Record) -> str:

@@ -16,7 +16,7 @@ from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import ENTERS, Order, Record, Verb
 from gopub.fleet.protocol import HostChannel
 from gopub.fleet.runtime import Runtime
-from gopub.fleet.unit import stop_seconds
+from gopub.fleet.unit import stop_seconds, unit_name
 from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
@@ -77,7 +77,10 @@ async def stage(run: Run, name: str) -> Record:
 async def switch(run: Run, name: str) -> Record:
     """Make the staged release the one that runs, and prove it; the record is the proof's, or the first that failed."""
     digests = {"binary": binary_digest(run, name)}
-    done = await _move(run, _order(run, name, "switch", digests=digests, arguments=_moving(run)))
+    arguments = _moving(run)
+    if run.plan.host(name).beside:  # it is proven before anything else changes on the host
+        arguments |= _health_arguments(run) | {"within": str(_within(run))}
+    done = await _move(run, _order(run, name, "switch", digests=digests, arguments=arguments))
     if not done.ok:
         return done
     return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
@@ -104,7 +107,16 @@ async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> 
     arguments = _health_arguments(run) | {"within": str(_within(run))}
     proof = await _prove(run, _order(run, name, "verify", digests=digests, arguments=arguments))
     proof = read_back(proof, runtime_of(run.ports.environment))
-    return replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)})
+    return _placed(run, name, replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)}))
+
+
+def _placed(run: Run, name: str, record: Record) -> Record:
+    """The record with where the host serves now, where that may be another place than the plan found."""
+    planned, traffic = run.plan.host(name), run.ports.environment.traffic
+    if not (planned.beside or planned.slot):
+        return record
+    usual = {"slot": ""} | ({"port": str(traffic.port)} if traffic else {})
+    return replace(record, values={**usual, **record.values})
 
 
 def read_back(proof: Record, wanted: Runtime) -> Record:
@@ -134,7 +146,7 @@ async def restore(run: Run, name: str) -> Record:
     if proof.code == _OTHER_RUNTIME:  # all else holds, and a host that serves is worth more than what it was given
         run.alarm(f"{name}: {proof.message}")
         proof = replace(proof, ok=True, code="", message="")
-    return replace(proof, values={**proof.values, "runs": planned.before})
+    return _placed(run, name, replace(proof, values={**proof.values, "runs": planned.before}))
 
 
 async def prune(run: Run, name: str, known: Known) -> Record:
@@ -142,7 +154,13 @@ async def prune(run: Run, name: str, known: Known) -> Record:
     facts = await (await run.ports.fleet.channel(run.host(name))).facts(run.plan.instance)
     now = run.plan.host(name).folder(run.plan.release.release)
     gone = surplus(facts.releases, now=now, previous=facts.previous, keep=run.plan.keep_releases, known=known)
-    return await _ask(run, _order(run, name, "prune", arguments={"remove": " ".join(gone)}), timeout=300)
+    order = _order(run, name, "prune", arguments={"remove": " ".join(gone)})
+    return await _ask(run, order, timeout=300 + (_stop_seconds(run) if run.plan.host(name).beside else 0))
+
+
+async def end_beside(run: Run, name: str) -> Record:
+    """Stop what does not serve any more and still runs beside what does; no folder is removed."""
+    return await _ask(run, _order(run, name, "prune"), timeout=_stop_seconds(run) + MARGIN)
 
 
 async def process_health(run: Run, name: str) -> ProcessHealth:
@@ -221,9 +239,10 @@ async def _log_target(run: Run, name: str, harmless: frozenset[str]) -> LogTarge
         return None
     canary = run.state.hosts[name].track == "canary"
     release = run.plan.counted[:12] if canary else run.plan.stable.short if run.plan.stable else ""
-    plan, machine = run.plan, run.plan.host(name).machine_id
-    asked = Asked(channel, Order("logs", name, machine, plan.instance, plan.app, plan.env))
-    return LogTarget(name, release, f"{plan.instance}.service", asked, harmless)
+    plan, planned, slot = run.plan, run.plan.host(name), run.state.hosts[name].slot
+    asked = Asked(channel, Order("logs", name, planned.machine_id, plan.instance, plan.app, plan.env))
+    unit = unit_name(plan.instance, planned.slot if slot is None else slot)
+    return LogTarget(name, release, unit, asked, harmless)
 
 
 async def _in_reach(run: Run, name: str) -> HostChannel:

@@ -11,6 +11,7 @@ from gopub.fleet.host import Host
 from gopub.fleet.modes import MODES
 from gopub.fleet.protocol import Payload
 from gopub.fleet.runtime import Runtime
+from gopub.fleet.slots import SIDE
 from gopub.fleet.templates import Rendered, render_release
 from gopub.fleet.unit import Service
 from gopub.release.model import Release
@@ -52,6 +53,7 @@ async def cargo_for(run: Run, name: str) -> Cargo:
         **({"mode": mode} if (mode := run.ports.environment.switch) != "restart" else {}),
         **({"both": "1"} if agrees_both_ways(run.ports.environment) else {}),
         **taking_in(run.ports.environment),
+        **({"ports": ",".join(map(str, ports_of(run.ports.environment)))} if mode == SIDE else {}),
         **{f"check.{n}": word for n, word in enumerate(run.ports.environment.config_check)},
     }
     digests = {"archive": files.archive.digest, "binary": files.binary.digest, "files": sha256(packed)}
@@ -97,7 +99,12 @@ def render_for(release: Release, env: str, environment: Environment, host: Host)
 
 
 def ports_of(environment: Environment) -> tuple[int, ...]:
-    """The ports on which the service listens: that of the traffic first, then that of the health check."""
+    """The ports on which the service listens: that of the traffic first, then that of the health check.
+
+    Side by side those of the two slots.
+    """
+    if environment.switch == SIDE and environment.service.ports:
+        return environment.service.ports
     traffic = (environment.traffic.port,) if environment.traffic else ()
     return tuple(dict.fromkeys((*traffic, environment.health.port)))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gopub.canon import sha256
 from gopub.fleet.facts import HostFacts
+from gopub.fleet.slots import SIDE
 from gopub.fleet.templates import Rendered
 from gopub.health.busiest import Busiest, choose, told_of_choice
 from gopub.health.config import SloTarget
@@ -95,6 +96,8 @@ async def make_plan(
 
 
 def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]) -> tuple[str, ...]:
+    if ports.environment.switch == SIDE:
+        return ()
     unit = f"{ports.environment.instance}.service"
     return ways(ports.environment.switch, facts, {name: sha256(one.files[unit]) for name, one in rendered.items()})
 

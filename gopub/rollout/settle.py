@@ -11,7 +11,7 @@ from gopub.rollout.box import box
 from gopub.rollout.holding import stand
 from gopub.rollout.run import Run
 from gopub.rollout.stage import on_each
-from gopub.rollout.switch import _switch, switch_batches
+from gopub.rollout.switch import _switch, switch_batches, until_left
 from gopub.rollout.tables import settled_table
 
 
@@ -27,8 +27,10 @@ async def settle(run: Run) -> None:
     for batch in switch_batches(run, everyone):
         await _switch(run, everyone, batch)
     await stand(run)
-    serving = run.pools().at("canary")
-    await run.edges.put(settled_table(run.plan, serving, run.plan.release.release), why="settled", growing=True)
+    pools = run.pools()
+    serving = pools.at("canary")
+    await run.edges.put(settled_table(run.plan, pools, "canary", run.plan.release.release), why="settled", growing=True)
+    await until_left(run, serving)
     known = known_of(run.ports.journal, run.plan)
     for name, record in (await on_each(serving, lambda name: hosts.prune(run, name, known))).items():
         if not record.ok:  # no failure of the rollout, but a disk fills in silence otherwise

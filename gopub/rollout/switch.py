@@ -18,8 +18,8 @@ from gopub.rollout.box import box, obey_abort
 from gopub.rollout.holding import stand
 from gopub.rollout.run import Run
 from gopub.rollout.stage import BATCH, _cut, _failed, _stop_at_failure, on_each
-from gopub.rollout.tables import Place, Pools, may_leave, warming, weight_on_the_way
-from gopub.traffic.protocol import in_flight
+from gopub.rollout.tables import Place, Pools, left_addresses, may_leave, warming, weight_on_the_way
+from gopub.traffic.protocol import in_flight, in_flight_at
 
 DRAIN_LOOK = 0.1
 """Seconds between two looks at the requests in flight."""
@@ -49,8 +49,9 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     run.edges.insist()
     before = run.state.weight
     run.record(ev.SwitchIntended(batch, run.plan.release.version, "canary"))
-    out = run.pools().moved(batch, "out")
-    await drain(run, batch, out, weight_on_the_way(out, before, step), step=_rules(run, step))
+    if leaving := that_leave(run, batch):
+        out = run.pools().moved(leaving, "out")
+        await drain(run, leaving, out, weight_on_the_way(out, before, step), step=_rules(run, step))
     records = await on_each(batch, lambda name: hosts.switch(run, name))
     settle_records(run, records, "canary")
     _stop_at_failure(run, records)
@@ -58,6 +59,30 @@ async def _switch(run: Run, step: PlannedStep, batch: Sequence[str]) -> None:
     await run.edges.shift(
         pools, weight_on_the_way(pools, before, step), why=f"{_say(batch)} in", step=_rules(run, step)
     )
+
+
+def that_leave(run: Run, batch: Sequence[str]) -> tuple[str, ...]:
+    """Which of these hosts are out of the pool while they switch: all but those where old and new run side by side."""
+    return tuple(name for name in batch if not run.plan.host(name).beside)
+
+
+async def until_left(run: Run, names: Sequence[str]) -> None:
+    """Wait until what is about to be stopped beside what serves holds no request any more, at most the plan's drain.
+
+    No edge sends it anything new. Where an edge does not count by address all of that time is waited for.
+    """
+    router, slots = run.ports.router, run.ports.environment.service.ports or ()
+    left = left_addresses(run.plan, run.pools(), names, slots)
+    if router is None or not run.plan.upstream or not left:
+        return
+    end, held = run.ports.clock.now() + run.plan.drain, None
+    while run.ports.clock.now() < end:
+        statuses = await router.status(run.plan.app, run.plan.env, run.plan.upstream)
+        if (held := in_flight_at(statuses, left)) == 0:
+            return
+        await run.ports.clock.sleep(DRAIN_LOOK)
+    if held:
+        run.alarm(f"{held} requests were still in flight at {_say(left)} after {run.plan.drain:g}s")
 
 
 async def _until_warm(run: Run, batch: tuple[str, ...]) -> None:

@@ -12,13 +12,16 @@ Hosts that could not be confirmed on the way back (owed) leave the pool, but nev
 5. where these are still too few, all others that are owed stay, as the canary: they may run the new release, get no
    more than stable cannot carry, and are counted as what they may be.
 
+A host on which the new release runs beside what serves (``switch: side-by-side``) stays where it is until it is proven:
+what served goes on there, forward and back.
+
 Those of one kind stay together, since nobody knows which of them answers. A first release has no stable: what goes back
 then is the service, and nobody stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -41,6 +44,8 @@ class Pools:
     places: Mapping[str, Place]
     since: Mapping[str, float] = field(default_factory=dict)
     """When hosts that this rollout switched were proven, where it matters: seconds since the epoch."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """On which port a host serves, where that is another than the plan found."""
 
     def moved(self, names: tuple[str, ...], place: Place) -> Pools:
         """The same with these hosts elsewhere."""
@@ -57,11 +62,12 @@ def pools_of(state: State) -> Pools:
     Owed hosts that the others cannot do without stay (rules 4 and 5).
     """
     stable = state.plan.stable if state.plan else None
-    idle = {host.name for host in state.plan.hosts if host.idle} if state.plan else set()
+    known = state.plan.hosts if state.plan else ()
+    idle, beside = {host.name for host in known if host.idle}, {host.name for host in known if host.beside}
 
     def place(name: str) -> Place:
         host = state.hosts[name]
-        if host.intends is not None or host.owed:
+        if host.owed or (host.intends is not None and name not in beside):
             return "out"
         if host.track == "canary":
             return "canary"
@@ -71,7 +77,10 @@ def pools_of(state: State) -> Pools:
 
     places = {name: place(name) for name in state.hosts}
     since = {name: host.since for name, host in state.hosts.items() if host.since}
-    return Pools({**places, **_kept(state, sum(where != "out" for where in places.values()))}, since)
+    kept = _kept(state, sum(where != "out" for where in places.values()))
+    # an owed host that names stable's folder serves where the plan found it
+    ports = {name: host.port for name, host in state.hosts.items() if host.port and kept.get(name) != "stable"}
+    return Pools({**places, **kept}, since, ports)
 
 
 def _kept(state: State, sure: int) -> dict[str, Place]:
@@ -129,8 +138,8 @@ def table_of(
     With ``warm`` new peers come in slowly, from the weight that the edges gave the canary until now (``weight_from``);
     edges of older versions do not know it.
     """
-    canary = _peers(plan, pools.at("canary"), pools.since if warm else {})
-    stable = _peers(plan, pools.at("stable"))
+    canary = _peers(plan, pools, "canary", warm=warm)
+    stable = _peers(plan, pools, "stable")
     total = len(canary) + len(stable)
     carries = bool(stable) and load(total, len(canary), 0.0).stable <= plan.max_load + 1e-9
     rules = (_rule(step, now),) if step and step.chosen and canary else ()
@@ -168,12 +177,13 @@ def last_table(plan: Plan, pools: Pools) -> RouteTable:
     if pools.at("canary"):
         return table_of(plan, pools, weight_going_back(plan, pools), step=None, until=None)
     release = plan.stable.release if plan.stable else plan.release.release
-    return settled_table(plan, pools.at("stable"), release)
+    return settled_table(plan, pools, "stable", release)
 
 
-def settled_table(plan: Plan, hosts: tuple[str, ...], release: str) -> RouteTable:
-    """One track, the stable one: the state between rollouts."""
-    return replace(_bare(plan), stable=Track(release, _peers(plan, hosts)) if hosts else None)
+def settled_table(plan: Plan, pools: Pools, place: Place, release: str) -> RouteTable:
+    """One track, the stable one, of the hosts that stand there: the state between rollouts."""
+    peers = _peers(plan, pools, place)
+    return replace(_bare(plan), stable=Track(release, peers) if peers else None)
 
 
 def warming(state: State, now: float) -> dict[str, float]:
@@ -193,6 +203,16 @@ def may_leave(state: State, batch: tuple[str, ...], now: float) -> bool:
     return carried(len(serving), sure, plan.max_load)
 
 
+def left_addresses(plan: Plan, pools: Pools, names: Sequence[str], slots: Sequence[int]) -> tuple[str, ...]:
+    """Where the other process of hosts on which two run side by side listens; ``slots`` are the ports of the spec."""
+    found: dict[str, None] = {}
+    for host in (plan.host(name) for name in names):
+        serves = host.peer_at(pools.ports.get(host.name, 0))
+        if host.beside:
+            found |= dict.fromkeys(one for one in (host.peer, *map(host.peer_at, slots)) if one != serves)
+    return tuple(found)
+
+
 def _bare(plan: Plan) -> RouteTable:
     """What every table of a rollout says, whoever serves."""
     return RouteTable(
@@ -208,6 +228,7 @@ def _bare(plan: Plan) -> RouteTable:
     )
 
 
-def _peers(plan: Plan, names: tuple[str, ...], since: Mapping[str, float] | None = None) -> tuple[Peer, ...]:
-    known = since or {} if plan.warmup else {}
-    return tuple(Peer(name, plan.host(name).peer, known.get(name)) for name in names)
+def _peers(plan: Plan, pools: Pools, place: Place, *, warm: bool = False) -> tuple[Peer, ...]:
+    since = pools.since if warm and plan.warmup else {}
+    at = {name: plan.host(name).peer_at(pools.ports.get(name, 0)) for name in pools.at(place)}
+    return tuple(Peer(name, peer, since.get(name)) for name, peer in at.items())

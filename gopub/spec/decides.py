@@ -59,6 +59,7 @@ DECIDES: Mapping[str, Decides] = {
     "service.limits.memory": R,
     "service.limits.tasks": R,
     "service.limits.cpu": R,
+    "service.ports": R,
     "switch": R,
     "config": R,
     "config_check": R,

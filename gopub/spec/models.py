@@ -7,7 +7,7 @@ keys are in ``rules.py``. Values are those of the effective spec: every default 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -117,6 +117,10 @@ class PublishSpec(Model):
     """A connection of kind directory or s3; "directory" is a folder on this machine."""
 
 
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], Field(min_length=2, max_length=2)]
+
+
 class ServiceSpec(Model):
     """The systemd unit."""
 
@@ -132,6 +136,8 @@ class ServiceSpec(Model):
     """Variables that are read back from the process; no secrets."""
     limits: Limits = Limits()
     """What it may take of its host."""
+    ports: Ports | None = Field(None, examples=[[8080, 8081]])
+    """For `switch: side-by-side`: the ports on which old and new release listen by turns."""
 
 
 class ConfigFile(Model):
@@ -301,7 +307,7 @@ class Environment(Model):
     """Whose releases may enter."""
     service: ServiceSpec = ServiceSpec()
     """The unit."""
-    switch: Literal["restart", "socket", "handover", "reload"] = "restart"
+    switch: Literal["restart", "socket", "handover", "reload", "side-by-side"] = "restart"
     """How the new release takes over."""
     config: tuple[ConfigFile, ...] = ()
     """Files rendered for each host."""

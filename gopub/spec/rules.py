@@ -23,6 +23,7 @@ from gopub.spec.own import wrong
 from gopub.spec.route import PARTS
 from gopub.spec.route import wrong as wrong_route
 from gopub.spec.runtime import wrong_runtime
+from gopub.spec.side import wrong_side
 from gopub.spec.tree import Path, dotted
 from gopub.spec.watch import LONGEST as LONGEST_WATCH
 from gopub.spec.watch import SHORTEST as SHORTEST_WATCH
@@ -61,6 +62,8 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
             yield Problem((*path, "service", *below), *told)
         for below, *told in wrong_hooks(environment.compat):
             yield Problem((*path, "compat", *below), *told)
+        for below, *told in wrong_side(environment):
+            yield Problem((*path, *below), *told)
         yield from _steps(environment.rollout.steps, (*path, "rollout", "steps"))
         yield from _traffic(environment, path)
         yield from _heard(environment, path)
@@ -226,7 +229,8 @@ def _endpoints(texts: Sequence[str], path: Path) -> Iterator[Problem]:
 
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:
-    reserved = {f"{environment.instance}.service"}
+    units = (environment.instance, *(f"{environment.instance}@{slot}" for slot in "ab"))
+    reserved = {f"{unit}.service" for unit in units}
     if environment.service.runtime or environment.service.limits.given:
         reserved.add(f"{environment.instance}.runtime")
     for index, file in enumerate(environment.config):

@@ -62,6 +62,7 @@ class EdgeStatus:
     is the version of ``route_table.json`` that it understands, 0 where edges of its kind have none.
     ``signing`` is None where the edge says nothing of signatures. ``is_source``: it is no edge but the source itself,
     which sends no request anywhere.
+    ``addresses`` are the requests in flight by address; None where an edge does not tell them.
     """
 
     edge: str
@@ -74,6 +75,7 @@ class EdgeStatus:
     tables: int = field(default=0, compare=False)
     signing: EdgeSigning | None = field(default=None, compare=False)
     is_source: bool = False
+    addresses: Mapping[str, int] | None = None
 
     @property
     def revision(self) -> int:
@@ -181,6 +183,14 @@ def in_flight(statuses: Sequence[EdgeStatus], hosts: Sequence[str]) -> int | Non
     if any(status.error for status in statuses if not status.is_source):
         return None
     return sum(status.inflight.get(host, 0) for status in statuses for host in hosts)
+
+
+def in_flight_at(statuses: Sequence[EdgeStatus], addresses: Sequence[str]) -> int | None:
+    """Requests that are held at these addresses over all edges; None while an edge cannot be asked or does not tell."""
+    asked = [status for status in statuses if not status.is_source]
+    if any(status.error or (status.addresses is None and status.table is not None) for status in asked):
+        return None
+    return sum((status.addresses or {}).get(address, 0) for status in asked for address in addresses)
 
 
 def confirm(table: RouteTable, acks: Sequence[EdgeAck]) -> None:

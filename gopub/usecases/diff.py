@@ -11,6 +11,8 @@ from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.host import Host
 from gopub.fleet.protocol import Fleet
+from gopub.fleet.slots import SIDE, SLOTS
+from gopub.fleet.unit import unit_name
 from gopub.journal.reading import read_env_state
 from gopub.plan.model import ReleaseRef
 from gopub.release.model import Release
@@ -107,7 +109,8 @@ class _Comparing:
         rendered = render_for(self.release, self.env, self.environment, host)
         target, now = self.release.targets.get(f"linux/{facts.arch}"), facts.current
         files = await self._files(host, facts, rendered.files) if not now or facts.files else ()
-        unit = f"{self.environment.instance}.service"
+        slot = facts.slots.slot or SLOTS[0] if self.environment.switch == SIDE else ""
+        unit = unit_name(self.environment.instance, slot)
         there = now is not None and now.name == f"{self.release.release_id[:12]}-{rendered.render_id[:12]}"
         return HostDiff(
             host.name,

@@ -21,7 +21,7 @@ from gopub.journal.projects import known_project
 from gopub.journal.reading import DAMAGED, read_state, whoami
 from gopub.journal.state import EnvState, State, fold_env
 from gopub.journal.store import Journal
-from gopub.plan.model import Outcome, Plan
+from gopub.plan.model import Outcome, Plan, PlannedHost
 from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all, statuses_of
 from gopub.rollout.tables import kept_in, pools_of
@@ -180,8 +180,15 @@ def _why(debt: Debt, hosts: Found) -> str:
 def _as_it_ended(state: State, plan: Plan, rollout: str) -> Plan:
     """The plan without steps, its hosts standing where the rollout left them."""
     out = set(pools_of(state).at("out")) - set(state.owed)
-    hosts = tuple(replace(host, idle=host.name in out) for host in plan.hosts)
+    hosts = tuple(_as_it_serves(state, replace(host, idle=host.name in out)) for host in plan.hosts)
     return replace(plan, rollout=rollout, hosts=hosts, steps=())
+
+
+def _as_it_serves(state: State, host: PlannedHost) -> PlannedHost:
+    """The host with where edges reach it now."""
+    known = state.hosts[host.name]
+    slot = host.slot if known.slot is None else known.slot
+    return replace(host, peer=host.peer_at(pools_of(state).ports.get(host.name, 0)), slot=slot)
 
 
 async def _ask(debt: Debt, elsewhere: Elsewhere | None) -> tuple[EdgeStatus, ...]:

@@ -109,5 +109,5 @@ def accounts_for(state: State, stable: str, table: RouteTable) -> bool:
         return False
     pools = pools_of(state)
     forward = state.back is None and plan.release.release == stable
-    left = settled_table(plan, pools.at("canary"), stable) if forward else last_table(plan, pools)
+    left = settled_table(plan, pools, "canary", stable) if forward else last_table(plan, pools)
     return replace(left, revision=table.revision).ordered(table.epoch, table.token, table.n) == table

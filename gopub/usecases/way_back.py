@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
+from gopub.fleet.slots import SIDE
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit
 from gopub.journal.state import fold_env
@@ -125,8 +126,20 @@ def _plan(
     if not _carried(kit, folders, missing):
         raise GopubError("GP725", f"release {wanted.version} is not on {', '.join(missing)}",
                          hint=f"{_takeable(kit, past, facts)}, or roll it out")  # fmt: skip
-    hosts = tuple(replace(host, before=folders[host.name], before_digest="", idle=False) for host in plan.hosts)
+    hosts = tuple(_back_on(kit, host, folders[host.name], facts.get(host.name)) for host in plan.hosts)
     return replace(plan, rollout=rollout, release=to_go, stable=wanted, hosts=hosts, steps=())
+
+
+def _back_on(kit: Kit, host: PlannedHost, folder: str, facts: HostFacts | None) -> PlannedHost:
+    """The host as it goes back to a folder: edges reach it where it serves now; two run side by side where both can."""
+    host = replace(host, before=folder, before_digest="", idle=False, beside=False)
+    if facts is None:
+        return host
+    slots, traffic = facts.slots, kit.environment.traffic
+    beside = bool(slots.slot) and folder in slots.folders
+    if not (traffic and (host.slot or slots.slot or kit.environment.switch == SIDE)):
+        return replace(host, beside=beside)
+    return replace(host, beside=beside, slot=slots.slot, peer=host.peer_at(slots.port or traffic.port))
 
 
 def _folders(kit: Kit, wanted: ReleaseRef, facts: Mapping[str, HostFacts]) -> dict[str, str]:

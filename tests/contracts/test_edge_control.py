@@ -16,6 +16,9 @@ import pytest
 import referencing
 
 from gopub.traffic import RouteTable, encode
+from gopub.traffic.backends.nginx.client import read_status
+from gopub.traffic.protocol import in_flight, in_flight_at
+from gopub.traffic.table import Track
 from tests.contracts.edge_nginx import BY_HEADER, Backend, LocalEdge, lives, route_table
 
 
@@ -252,3 +255,24 @@ async def test_fifty_updates_under_load_lose_nothing_and_reload_nothing(edge, ba
         alone += bool(during)
     assert alone == len(acknowledged) - 1
     assert {by for _, _, by, _ in seen} == {"a1", "b1"}
+
+
+async def test_requests_of_a_host_on_which_two_serve_are_counted_by_address(edge, backends):
+    """What a host holds on its old port must be told from what it holds on the new one."""
+    old, new = backends
+    table = route_table([old], revision=10, epoch=5, token="seat", n=20)
+    await edge.put(table)
+    asking = asyncio.create_task(edge.client().ask("/held"))
+    while not old.busy:  # noqa: ASYNC110 - another process asks
+        await asyncio.sleep(0.01)
+    moved = replace(new.peer, host=old.host)
+    await edge.put(replace(table, stable=Track("c" * 64, (moved,)), revision=11, n=21))
+    assert (await edge.client().ask()).status == 200
+    assert len(new.seen) == 1
+    said = json.loads((await edge.control("GET", "/v1/status"))[1])
+    status = read_status("e", said, "hello", "lab", "hello")
+    assert (in_flight([status], [old.host]), in_flight_at([status], [old.peer.address])) == (1, 1)
+    assert in_flight_at([status], [moved.address]) == 0
+    old.go_on.set()
+    assert (await asking).status == 200
+    assert in_flight_at([replace(status, addresses=None)], [moved.address]) is None, "an older edge does not tell"

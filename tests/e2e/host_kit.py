@@ -251,10 +251,10 @@ class Site:
         return Order(verb, self.name, facts.machine_id, self.instance, APP, "lab", reason="it is ours")
 
     async def close(self) -> None:
-        unit = f"{self.instance}.service"
+        unit = f"{self.instance}.service {self.instance}@a.service {self.instance}@b.service"
         await self.sh(
             f"touch {self.may_end}; systemctl stop -q {self.instance}.socket 2>/dev/null; "
-            f"systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{self.instance}.*; "
+            f"systemctl disable -q --now {unit} 2>/dev/null; rm -rf /etc/systemd/system/{self.instance}[.@]*; "
             f"systemctl daemon-reload; systemctl reset-failed '{self.instance}*' 2>/dev/null; "
             f"umount {self.home} 2>/dev/null; rm -rf {self.home}",
             check=False,

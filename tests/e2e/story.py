@@ -46,7 +46,12 @@ HELLO = ("GET /", "GET /", "GET /work", "POST /")
 PAIR = {"1.0.0": "1.1.0", "1.1.0": "1.0.0"}
 """Two good versions of which one can always follow the other."""
 _LOOK_AT_HOST = """
-pid=$(systemctl show -p MainPID --value {unit}.service)
+unit={unit}.service
+for slot in a b; do # of two slots the one whose unit is that of the release that serves
+    its={unit}@$slot.service
+    ! grep -qsF "gopub for $(readlink /opt/{unit}/current | sed s,.*/,,);" /etc/systemd/system/$its || unit=$its
+done
+pid=$(systemctl show -p MainPID --value $unit)
 echo "$(readlink /opt/{unit}/current | sed s,.*/,,) $(sha256sum /proc/$pid/exe 2>/dev/null | cut -d' ' -f1)"
 """
 

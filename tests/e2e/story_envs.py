@@ -17,6 +17,13 @@ ASKED = f"{{source: edges, {SLO}, min_requests: 30, look: LOOK, score: {{memory_
 """Judged by the edges, as it is written down."""
 
 
+SIDE = {
+    "switch": "side-by-side",
+    "service": '{ports: [18115, 18116], env: {PORT: "{{ port }}"}}',
+}
+"""A service that knows nothing of gopub, and ends at once when it is told to: old and new on two ports."""
+
+
 def kept(steps: str, look: str) -> dict[str, str]:
     """Two hosts of which one stays on stable to compare with until the last bake is over."""
     return TWO | {
@@ -64,5 +71,6 @@ ENVS = (
         | {"compat": f"{{before: {noting('expand')}, after: {noting('contract')}}}"},
     ),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env("beside", 18115, app="httpbin", more=SIDE | rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
 )

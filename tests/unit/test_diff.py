@@ -155,7 +155,7 @@ def test_a_host_program_tells_the_digests_of_what_was_rendered(tmp_path: Path) -
     place = tmp_path / f"releases/{'a' * 12}-{'b' * 12}"
     place.mkdir(parents=True)
     (place / ".gopub-sums").write_text(f"{'1' * 64}  ./bin/x\n{'2' * 64}  ./conf/a b.yaml\n{'3' * 64}  ./x.service\n")
-    text = "".join((PROGRAM / f"{part}.sh").read_text() for part in ("base", "order", "facts"))
+    text = "".join((PROGRAM / f"{part}.sh").read_text() for part in ("base", "order", "facts", "mode_side"))
     shells = [found for name in ("dash", "busybox") if (found := shutil.which(name))]
     for shell in shells:
         told = text + f'releases={tmp_path}/releases current=$1\nfile_values\nprintf %s "$values"\n'

@@ -26,7 +26,8 @@ def release(home: Path, letter: str, *, says: str = "") -> str:
 def prune(folder: Path, current: str, *names: str, without: str = "", mounts: str = "") -> dict[str, str]:
     """Order it; gives the values of the record. Under ``mounts`` something is mounted, as the kernel lists it."""
     (folder / "opt/.gopub/jobs").mkdir(parents=True, exist_ok=True)
-    text = "".join((PROGRAM / part).read_text() for part in ("base.sh", "order.sh", "facts.sh", "stage.sh"))
+    parts = ("base", "order", "facts", "stage", "switch", "mode_side", "before")
+    text = "".join((PROGRAM / f"{part}.sh").read_text() for part in parts)
     if without:
         assert without in text
         text = text.replace(without, "true")

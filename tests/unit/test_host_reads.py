@@ -23,7 +23,7 @@ from gopub.process import Executor
 from gopub.traffic.backends.nginx.client import NginxRouter, Question
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
-PARTS = ("base", "order", "facts", "stage", "switch", "before", "signed", "logs", "tables")
+PARTS = ("base", "order", "facts", "stage", "switch", "mode_side", "before", "signed", "logs", "tables")
 INBOX = 'inbox=$RUN/order.1 at=1\ntrue >"$inbox.in"\n'  # what came in with the head: nothing of the payload
 MARK = b"# Written by gopub for x"
 MOST_TABLE = 1 << 20

@@ -36,7 +36,7 @@ def test_every_table_of_a_rollout_declares_them_and_the_judge_reads_them_in_thei
     assert table.canary is not None
     assert table.endpoints == DECLARED
     assert [one["match"] for one in json.loads(encode(table))["endpoints"]] == ["/checkout", "POST /orders/*"]
-    settled = settled_table(run.plan, pools_of(run.state).at("stable"), run.plan.release.release)
+    settled = settled_table(run.plan, pools_of(run.state), "stable", run.plan.release.release)
     assert settled.endpoints == DECLARED, "so that stable's are known when the next rollout begins"
     assert config_of(run).endpoints == ("/checkout", "POST /orders/*")
 

@@ -107,13 +107,14 @@ def dumped(of: Environment) -> Any:
     return of.model_dump(mode="json", by_alias=True)
 
 
-def with_key(of: Environment, key: str) -> Environment:
-    """A key and `signed` cannot stand in one file; here every key must have a value."""
-    return of.model_copy(update={"admit": of.admit.model_copy(update={"key": key})})
+def with_key(of: Environment, key: str, ports: tuple[int, int]) -> Environment:
+    """A key and `signed`, or ports and a restart, cannot stand in one file; here every key must have a value."""
+    service = of.service.model_copy(update={"ports": ports})
+    return of.model_copy(update={"admit": of.admit.model_copy(update={"key": key}), "service": service})
 
 
-RELEASE = with_key(environment(OF_RELEASE), "release.pub")
-PROJECT = with_key(environment(OF_PROJECT), "project.pub")
+RELEASE = with_key(environment(OF_RELEASE), "release.pub", (1001, 1011))
+PROJECT = with_key(environment(OF_PROJECT), "project.pub", (1002, 1012))
 
 
 def test_the_table_names_every_key_once() -> None:

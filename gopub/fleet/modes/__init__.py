@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from gopub.fleet.modes.by_handover import HANDOVER
 from gopub.fleet.modes.by_reload import RELOAD
 from gopub.fleet.modes.by_restart import RESTART
+from gopub.fleet.modes.by_side import SIDE
 from gopub.fleet.modes.by_socket import SOCKET
 from gopub.fleet.modes.protocol import Mode, Service
 
-MODES: Mapping[str, Mode] = {mode.name: mode for mode in (RESTART, SOCKET, HANDOVER, RELOAD)}
+MODES: Mapping[str, Mode] = {mode.name: mode for mode in (RESTART, SOCKET, HANDOVER, RELOAD, SIDE)}
 """Every mode by the name that it has in gopub.yaml, in the order of the docs."""
 
 

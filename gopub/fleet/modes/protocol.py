@@ -15,7 +15,8 @@ class Service:
 
     Without ``user`` the service runs as a user that exists only while it runs (``DynamicUser``); its files are
     then readable by every user of the host. With ``user``, only that user's group can read them. ``ports`` are those
-    that it listens on: that of the traffic first, then that of the health check.
+    that it listens on: that of the traffic first, then that of the health check; side by side those of the two slots,
+    and ``slot`` is the one that is meant.
     """
 
     instance: str
@@ -27,11 +28,12 @@ class Service:
     mode: str = "restart"
     ports: Sequence[int] = ()
     runtime: Runtime = field(default_factory=Runtime)
+    slot: str = ""
 
     @property
     def unit(self) -> str:
         """The unit's name."""
-        return f"{self.instance}.service"
+        return f"{self.instance}@{self.slot}.service" if self.slot else f"{self.instance}.service"
 
     @property
     def socket(self) -> str:

@@ -42,3 +42,16 @@ def _lines(text: str) -> list[str]:
             whole.append(line.removesuffix("\\").strip())
         goes_on = line.endswith("\\")
     return whole
+
+
+def triggers(text: str) -> bool:
+    """Whether a unit has a condition of which one is enough."""
+    inside = ""
+    for line in _lines(text):
+        if line.startswith("["):
+            inside = line.strip("[]")
+            continue
+        name, _, value = (part.strip() for part in line.partition("="))
+        if inside == "Unit" and name.startswith("Condition") and value.startswith("|"):
+            return True
+    return False

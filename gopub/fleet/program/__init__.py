@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from gopub import tails
 
-MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config")
+MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config", "mode_side")
 """The ways of switching: the table, and what each does."""
 COMMON = ("base", "order", "facts", "script", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
 PARTS = (*COMMON, "host")

@@ -225,6 +225,7 @@ taken() {
     own=$u_pid
     [ -z "$u_cgroup" ] || own="$own $(find /sys/fs/cgroup"$u_cgroup" /sys/fs/cgroup/systemd"$u_cgroup" \
         /sys/fs/cgroup/unified"$u_cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null | tr '\n' ' ')"
+    own="$own $(pids_beside)"
     ! systemctl is-active --quiet "$socket" 2>/dev/null || own="$own 1"
     # shellcheck disable=SC2012 # link texts are wanted, names are numbers
     holders=$({

@@ -129,6 +129,7 @@ do_facts() {
     listening "$u_pid"
     unit_values
     taken_value
+    side_values
     before_values
     finish true '' ''
 }
@@ -250,8 +251,8 @@ is_ours() {
     [ "$of-$short" = "$1" ]
 }
 
-# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files, m_mode, m_reload.
+# manifest DIR: what a staged release says of itself, in m_release, m_render, m_app, m_binary, m_files, m_mode, m_reload, m_ports.
 manifest() {
-    m_release='' m_render='' m_app='' m_binary='' m_files='' m_mode='' m_reload=''
+    m_release='' m_render='' m_app='' m_binary='' m_files='' m_mode='' m_reload='' m_ports=''
     [ -z "$1" ] || load "$releases/$1/.gopub-manifest" m
 }

@@ -10,6 +10,7 @@ as_job() {
     file=$state/jobs/$job.$$
     write_job || unwritten "$file"
     most=$((o_arg_stop_timeout + o_arg_lock_wait + 60 + (o_arg_within > 30 ? o_arg_within - 30 : 0)))
+    [ -z "$o_arg_port" ] || most=$((most + 30)) # it proves before it ends
     tries=$((most * 5))
     until start_job; do
         tries=$((tries - 1))

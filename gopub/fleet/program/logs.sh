@@ -18,6 +18,7 @@ do_logs() {
     done
     [ "$o_arg_most" -le "$MOST_READ" ] && [ "$o_arg_lines" -le "$MOST_LOOKED" ] && in_bounds ||
         fail GP430 "a reading has at most $MOST_READ bytes, $MOST_LOOKED lines and $LONGEST seconds"
+    read_current
     [ -z "$o_arg_path" ] || read_file
     is_readable || fail GP473 "$unit is no service of gopub's on this host: its journal is not read"
     case $o_arg_cursor in *[!A-Za-z0-9=\;._-]*) fail GP430 "no journal has the place '$o_arg_cursor'" ;; esac

@@ -16,13 +16,14 @@ by() {
     handover) shift 2 && "handover_$step" "$@" ;;
     reload) shift 2 && "reload_$step" "$@" ;;
     config) "config_$step" "$3" ;; # no mode of its own: files alone changed (mode_config.sh)
+    side-by-side) shift 2 && "side_$step" "$@" ;;
     *) fail GP430 "'$1' is no way to switch that this program knows" ;;
     esac
 }
 
 # is_mode TEXT: whether a release may have it; restart is said by none.
 is_mode() {
-    case $1 in '' | socket | handover | reload) ;; *) return 1 ;; esac
+    case $1 in '' | socket | handover | reload | side-by-side) ;; *) return 1 ;; esac
 }
 
 had_previous='' # what was the previous release before this order

@@ -8,7 +8,7 @@ o_host='' o_verb='' o_epoch=0 o_token='' o_n=0 o_gopub='' o_machine_id='' o_inst
 o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_digest_files=''
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_arg_binary_size=0 o_arg_user=''
 o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
-o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode=''
+o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode='' o_arg_ports=''
 o_arg_hook='' o_arg_id='' o_arg_again=''
 words=0      # how many words a hook has; they are o_arg_word_0, o_arg_word_1 and so on
 o_arg_both='' o_arg_reload='' confirms=0 # how many words o_arg_confirm_0, o_arg_confirm_1 and so on are
@@ -37,7 +37,7 @@ take_line() {
     digest.archive | digest.binary | digest.files) ;;
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
-    arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout | arg.mode) ;;
+    arg.within | arg.settle | arg.remove | arg.stop_timeout | arg.lock_wait | arg.download_timeout | arg.mode | arg.ports) ;;
     arg.hook | arg.id | arg.again) ;;
     arg.word.[0-9] | arg.word.[1-9][0-9]) words=$((words + 1)) ;;
     arg.check.[0-9] | arg.check.[1-9][0-9]) checks=$((checks + 1)) ;;
@@ -68,6 +68,8 @@ check_order() {
     for text in "$o_digest_archive" "$o_digest_binary" "$o_digest_files"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -eq 64 ]; } || fail GP430 "'$text' is no SHA-256 digest"
     done
+    case $o_arg_ports in '' | [1-9]*,[1-9]*) ;; *) fail GP430 "'$o_arg_ports' are no two ports" ;; esac
+    case $o_arg_ports in *[!0-9,]* | *,*,*) fail GP430 "'$o_arg_ports' are no two ports" ;; esac
     is_mode "$o_arg_mode" || fail GP430 "'$o_arg_mode' is no mode of switching that this program knows"
     for text in "$o_release" "$o_render"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -ge 12 ]; } || fail GP430 "'$text' is no release or render id"
@@ -98,6 +100,7 @@ read_current() {
     current=$(readlink "$home/current" 2>/dev/null)
     current=${current##*/}
     is_name "$current" || current=
+    serving
 }
 
 # right_machine: a machine that was replaced under the same name must not take the old one's orders.

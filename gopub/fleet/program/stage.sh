@@ -155,7 +155,9 @@ unpack() {
 seal() {
     [ -z "$(find "$tree" ! -type f ! -type d)" ] || fail GP426 "the archives made something that is no plain file"
     [ -f "$tree/bin/$o_app" ] || fail GP426 "the archive has no bin/$o_app"
-    [ -f "$tree/$unit" ] || fail GP426 "the rendered files have no $unit"
+    for name in $(units_of_stage); do
+        [ -f "$tree/$name" ] || fail GP426 "the rendered files have no $name"
+    done
     [ "$o_arg_mode" != socket ] || [ -f "$tree/$socket" ] || fail GP426 "the rendered files have no $socket"
     keep_confirm
     (cd "$tree" && find . -type f -exec sha256sum {} +) >"$work/sums" && mv "$work/sums" "$tree/.gopub-sums" ||
@@ -172,7 +174,8 @@ binary=$o_digest_binary
 archive=$o_digest_archive
 files=$o_digest_files${o_arg_mode:+
 mode=$o_arg_mode}${o_arg_reload:+
-reload=$o_arg_reload}
+reload=$o_arg_reload}${o_arg_ports:+
+ports=$o_arg_ports}
 END
     chmod -R u=rwX,go=rX "$tree" && chmod -R a+x "$tree/bin"
     if [ -n "$o_arg_user" ]; then
@@ -199,7 +202,7 @@ keep_confirm() {
 intact() {
     manifest "$1"
     why="its manifest names another binary, other files or another mode"
-    [ "$m_binary.$m_files.$m_mode" = "$o_digest_binary.$o_digest_files.$o_arg_mode" ] || return 1
+    [ "$m_binary.$m_files.$m_mode.$m_ports" = "$o_digest_binary.$o_digest_files.$o_arg_mode.$o_arg_ports" ] || return 1
     why=$(cd "$releases/$1" && sha256sum --check --quiet --strict .gopub-sums 2>&1 | head -n 1)
     [ -z "$why" ] || return 1
     why="it has more or fewer files than were put there"
@@ -285,6 +288,7 @@ holds_mount() {
 # program sees to it that what runs is not among them, and that each is a folder of its own making.
 do_prune() {
     case $o_arg_remove in *[!0-9a-f\ -]*) fail GP430 "'$o_arg_remove' are no folders of releases" ;; esac
+    drop_beside "$slot"
     removed='' in_use='' stuck=''
     sweep # one of a name that is left over would be in the way of its next one
     used=$(find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -printf '%l/\n' 2>/dev/null)

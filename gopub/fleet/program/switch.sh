@@ -66,10 +66,13 @@ converge() {
     }
     [ -f "$releases/$1/.gopub-manifest" ] || fail GP439 "$1, which current names, is not staged on this host"
     manifest "$1"
+    aim "$1"
     own_place
     took=
     way_of "$1"
+    from_slots "$1"
     by "$way" place "$1"
+    [ -z "$leaving" ] || stop_slots
     systemctl is-enabled --quiet "$unit" 2>/dev/null || systemctl enable --quiet "$unit" 2>/dev/null ||
         refused "systemd does not enable $unit"
     exe_facts
@@ -98,10 +101,13 @@ restart_proof() { :; }
 # runs_file FILE: whether the unit's process runs it. /opt may be a link: the kernel names the real file.
 runs_file() { [ "$exe" = "$(readlink -f "$1")" ]; }
 
+# pinned_text DIR: its unit, with its own folder in the place of `current`.
+pinned_text() { sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit"; }
+
 place_unit() {
     unit_changed=
     wanted="$MARK $1; do not edit, the next switch writes it again
-$(sed "s#$home/current\\([/\"' ]\\|\$\\)#$releases/$1\\1#g" "$releases/$1/$unit")"
+$(pinned_text "$1")"
     if [ "$wanted" != "$(cat "$unit_file" 2>/dev/null)" ]; then
         durable "$unit_file" "$wanted" || unwritten "$unit_file"
         unit_changed=1
@@ -204,6 +210,7 @@ old=$5}" ||
 }
 
 converge_stopped() {
+    stop_sides
     unit_facts
     foreign
     if read_before; then

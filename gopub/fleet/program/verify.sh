@@ -58,6 +58,7 @@ judge() {
     value restarts "$restarts"
     value result "$u_result"
     value exit_status "$u_status"
+    tell_slot
     value check.unit "$c_unit"
     value check.restarts "$c_restarts"
     value check.exe "$c_exe"
@@ -88,6 +89,7 @@ look() {
     unit_facts
     exe_facts
     listening "$u_pid"
+    at_slot
     look_unit
     look_exe
     look_listen

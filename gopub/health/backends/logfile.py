@@ -103,7 +103,7 @@ class FileSource:
 
     async def read(self, target: LogTarget, since: float) -> LogCounts | NoData:  # noqa: ARG002 - a file has no times
         """New error lines since the last reading of this host and release; ``since`` is not known of a file."""
-        app = target.unit.removesuffix(".service")
+        app = target.unit.removesuffix(".service").partition("@")[0]  # both slots of an instance share it
         place = self._places.setdefault((target.host, target.release, target.unit), _Place(split=self._split, app=app))
         path = self._path.replace("{app}", app)
         fresh = not place.inode and not target.past

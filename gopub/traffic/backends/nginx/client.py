@@ -368,9 +368,15 @@ def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> E
         return EdgeStatus(edge, error=f"its table cannot be read: {bounded(error.problem)}")
     if (table.app, table.env) != (app, env):
         return EdgeStatus(edge, error=f"upstream {upstream} belongs to {table.app}/{table.env}")
-    counts = own.get("inflight")
-    counted = counts if isinstance(counts, dict) else {}
-    inflight = {host: n for host, n in counted.items() if isinstance(n, int) and not isinstance(n, bool)}
-    if len(inflight) != len(counted):  # a host that seems idle would be restarted under its requests
+    inflight, addresses = _counts(own.get("inflight", {})), _counts(own.get("addresses", {}))
+    if inflight is None or addresses is None:  # a host that seems idle would be restarted under its requests
         return EdgeStatus(edge, error="its counts of requests cannot be read")
-    return EdgeStatus(edge, table, inflight, signing=signing)
+    told = addresses if "addresses" in own else None
+    return EdgeStatus(edge, table, inflight, signing=signing, addresses=told)
+
+
+def _counts(said: Json) -> dict[str, int] | None:
+    """Numbers by name; None where one of them is none."""
+    counted = said if isinstance(said, dict) else {}
+    numbers = {name: n for name, n in counted.items() if isinstance(n, int) and not isinstance(n, bool)}
+    return numbers if len(numbers) == len(counted) else None

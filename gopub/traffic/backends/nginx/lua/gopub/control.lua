@@ -112,13 +112,14 @@ end
 
 -- Of one upstream where the question names it (`?upstream=`): the tables of hundreds are megabytes.
 local function status()
-  local held, parts, only = inflight.read(), {}, ngx.var.arg_upstream
+  local held, by_address = inflight.read()
+  local parts, only = {}, ngx.var.arg_upstream
   for _, upstream in ipairs(tables.names()) do
     local text = (not only or only == upstream) and tables.text(upstream)
     if text then
       local hosts = numbers(series.with_zeros(upstream, held[upstream]))
-      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,%s,%s}'):format(cjson.encode(upstream), text, hosts,
-        signed(upstream), refused(upstream))
+      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,"addresses":%s,%s,%s}'):format(cjson.encode(upstream), text,
+        hosts, numbers(by_address[upstream] or {}), signed(upstream), refused(upstream))
     end
   end
   local upstreams = table.concat(parts, ",")

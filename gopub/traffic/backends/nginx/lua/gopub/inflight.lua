@@ -19,10 +19,10 @@ function _M.start()
   end
 end
 
---- The key under which this worker counts a host, and the place of its count in the shared memory: nil where the
--- count is in the dict itself. There stands how to find it: below zero, its place.
-function _M.key(upstream, host)
-  local key = ngx.worker.pid() .. "/" .. upstream .. "/" .. host
+--- The key under which this worker counts a host at an address, and the place of its count in the shared memory: nil
+-- where the count is in the dict itself. There stands how to find it: below zero, its place.
+function _M.key(upstream, host, address)
+  local key = ngx.worker.pid() .. "/" .. upstream .. "/" .. address .. "/" .. host
   local found = counts:get(key)
   if found then
     return key, found < 0 and -found or nil
@@ -59,23 +59,41 @@ local function held(key)
   return math.max(0, found < 0 and numbers[-found] or found)
 end
 
---- Sums by host, for each upstream: {upstream = {host = count}}; a host that never held a request is not in it.
+-- The parts of a key; workers of an older version, which end what they began, count without an address.
+local function parts(key)
+  local pid, upstream, address, host = key:match("^(%d+)/([^/]+)/([^/]+:%d+)/(.+)$")
+  if pid then
+    return pid, upstream, host, address
+  end
+  return key:match("^(%d+)/([^/]+)/(.+)$")
+end
+
+local function add(sums, upstream, name, count)
+  local of = sums[upstream] or {}
+  of[name] = (of[name] or 0) + count
+  sums[upstream] = of
+end
+
+--- Sums by host, for each upstream: {upstream = {host = count}}, and the same by address; what never held a request is
+-- not in it.
 function _M.read()
-  local sums, alive = {}, {}
+  local sums, by_address, alive = {}, {}, {}
   for _, key in ipairs(counts:get_keys(0)) do
-    local pid, upstream, host = key:match("^(%d+)/([^/]+)/(.+)$")
+    local pid, upstream, host, address = parts(key)
     if pid and alive[pid] == nil then
       alive[pid] = process.is_alive(tonumber(pid))
     end
     if pid and alive[pid] then
-      local hosts = sums[upstream] or {}
-      hosts[host] = (hosts[host] or 0) + held(key)
-      sums[upstream] = hosts
+      local count = held(key)
+      add(sums, upstream, host, count)
+      if address then
+        add(by_address, upstream, address, count)
+      end
     elseif pid then -- what is left is region.lua's
       counts:delete(key)
     end
   end
-  return sums
+  return sums, by_address
 end
 
 return _M

@@ -75,7 +75,7 @@ local function compile_track(doc, key, entries, counted)
     end
     local ip, port = address.endpoint(peer.address)
     local entry = entries[release .. "/" .. peer.host] or {}
-    local held, place = inflight.key(doc.upstream, peer.host)
+    local held, place = inflight.key(doc.upstream, peer.host, peer.address)
     peers[at] = {
       host = peer.host, release = release, ip = ip, port = port,
       inflight = held, place = place, since = peer.since,
