@@ -6,7 +6,7 @@ thousand counts a slice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gopub.health.aside import Gained
@@ -66,13 +66,17 @@ class Course:
 
     def since(self, at: float) -> Slice:
         """All that ended after ``at`` as one slice."""
-        found = [one for one in self.slices if one.end > at]
-        if not found:
-            return Slice(at, at)
-        whole = found[0]
-        for one in found[1:]:
-            whole = whole.plus(one)
-        return whole
+        return _whole([one for one in self.slices if one.end > at], at)
+
+    def last(self, at: float, least: int, farthest: float) -> Slice:
+        """As ``since``, and as far back beyond ``at`` as it takes for so many requests, but not beyond ``farthest``."""
+        first, there = len(self.slices), 0
+        for place in reversed(range(len(self.slices))):
+            one = self.slices[place]
+            if one.end <= at and (there >= least or one.end <= farthest):
+                break
+            first, there = place, there + one.all.attempts
+        return _whole(self.slices[first:], at)
 
 
 def slice_of(found: Gained, release: str, slow_above: float | None) -> Slice:
@@ -88,10 +92,12 @@ def slice_of(found: Gained, release: str, slow_above: float | None) -> Slice:
 
 def total(counts: Iterable[Counted]) -> Counted:
     """All of them together."""
-    whole = Counted()
+    attempts = errors = timed = slow = 0
     for one in counts:
-        whole = whole.plus(one)
-    return whole
+        attempts, errors, timed, slow = (
+            attempts + one.attempts, errors + one.errors, timed + one.timed, slow + one.slow
+        )  # fmt: skip
+    return Counted(attempts, errors, timed, slow)
 
 
 def _counted(series: RawSeries, slow_above: float | None) -> Counted:
@@ -99,6 +105,23 @@ def _counted(series: RawSeries, slow_above: float | None) -> Counted:
     errors = sum(round(series.classes.get(name, 0)) for name in ERROR_CLASSES)
     timed = answers(series, slow_above) if slow_above is not None else None
     return Counted(attempts, errors, timed.timed if timed else 0, timed.slow if timed else 0)
+
+
+def _whole(slices: Sequence[Slice], at: float) -> Slice:
+    """In one pass: a day is thousands of slices, of a thousand hosts each."""
+    if not slices:
+        return Slice(at, at)
+    hosts, edges = ({name: total(counts) for name, counts in _by_name(parts).items()} for parts in
+                    ([one.hosts for one in slices], [one.edges for one in slices]))  # fmt: skip
+    return Slice(slices[0].start, slices[-1].end, hosts, edges)
+
+
+def _by_name(parts: Iterable[Mapping[str, Counted]]) -> dict[str, list[Counted]]:
+    found: dict[str, list[Counted]] = {}
+    for part in parts:
+        for name, counted in part.items():
+            found.setdefault(name, []).append(counted)
+    return found
 
 
 def _sum(one: Mapping[str, Counted], other: Mapping[str, Counted]) -> dict[str, Counted]:

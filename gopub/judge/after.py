@@ -7,8 +7,9 @@ Pure. Beside it nothing is left to compare with: all hosts run it. So a breach a
 2.  **No data** and **too few requests** are answers of their own: nothing is concluded.
 3.  **A breach** is a pair of windows (``health.burn``: 14.4 times over an hour and 5 minutes, 6 times over 6 hours and
     30 minutes) that both burn at the factor, by errors or by slow answers; a window that reaches back before the
-    release served everywhere begins there, and its short one shrinks with it. A breach is put down to something else
-    than the release where
+    release served everywhere begins there, and its short one shrinks with it. Where fewer than ``min_requests`` came
+    in the short one, those before them count as well until so many are together. A breach is put down to something
+    else than the release where
     a.  the release before failed at least half as often: it was so before;
     b.  most edges, or most hosts, do not see it: it is theirs;
     c.  it came on all hosts within the same half minute, after the release had served well everywhere for
@@ -153,16 +154,20 @@ def _kinds(rules: Rules) -> tuple[_Kind, ...]:
 
 
 def _burning(seen: Seen, rules: Rules) -> _Burn | None:
-    for kind in _kinds(rules):
-        for factor, long, short in rules.pairs:
-            whole = min(long, seen.now - rules.begun)
-            going_on = min(short, max(SHORTEST, whole * PART))
-            windows = [seen.course.since(seen.now - span) for span in (whole, going_on)]
-            found = [kind.spent(one.end - one.start, one.all) for one in windows]
-            if all(
-                rate(one, kind.allowed) >= factor and counts(one, kind.allowed, rules.min_requests) for one in found
-            ):
-                return _Burn(kind, factor, found[0], found[1], windows[1])
+    for factor, long, short in rules.pairs:
+        whole = min(long, seen.now - rules.begun)
+        going_on = seen.now - min(short, max(SHORTEST, whole * PART))
+        all_of_it, now = seen.course.since(seen.now - whole), seen.course.since(going_on)
+        enough = now
+        if now.all.attempts < rules.min_requests:
+            enough = seen.course.last(going_on, rules.min_requests, seen.now - whole)
+        for kind in _kinds(rules):
+            of_all, of_now, lately = (
+                kind.spent(one.end - one.start, one.all) for one in (all_of_it, now, enough)
+            )  # fmt: skip
+            burns = all(rate(one, kind.allowed) >= factor for one in (of_all, of_now, lately))
+            if burns and all(counts(one, kind.allowed, rules.min_requests) for one in (of_all, lately)):
+                return _Burn(kind, factor, of_all, lately, enough)
     return None
 
 

@@ -17,13 +17,23 @@ from gopub.rollout.bake import RETELL, go_back_if_told, look, note_hold, write
 from gopub.rollout.box import Trouble, box, obey_abort
 from gopub.rollout.judging import Judging, judging
 from gopub.rollout.run import Run
+from gopub.rollout.watch import is_watched, watch
+
+
+async def guard(run: Run) -> None:
+    """Stand, as a box of its own: for a driver that has nothing else to do any more.
+
+    A promoted release has no canary to guard and is taken back for no hold: it is watched on.
+    """
+    if is_watched(run):
+        await watch(run, while_held=True)
+    elif run.state.plan:
+        await _guard(run)
 
 
 @box
-async def guard(run: Run) -> None:
-    """Stand, as a box of its own: for a driver that has nothing else to do any more."""
-    if run.state.plan:
-        await stand(run)
+async def _guard(run: Run) -> None:
+    await stand(run)
 
 
 async def stand(run: Run) -> None:

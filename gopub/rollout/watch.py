@@ -8,7 +8,6 @@ The time is watched time, by all drivers together. A hold lets the watch go on, 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gopub.errors import GopubError, LockedError
@@ -24,10 +23,11 @@ from gopub.judge.after import Finding, Found, Rules, Seen, look
 from gopub.judge.gates import UNWATCH, held_until, hold_of
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
-from gopub.rollout.bake import healths
+from gopub.rollout.bake import healths, note_hold
 from gopub.rollout.box import Trouble, obey_abort
 from gopub.rollout.close import close
 from gopub.rollout.judging import judging
+from gopub.rollout.lease import QUICK
 from gopub.rollout.run import Run
 from gopub.rollout.turn import turn_back
 from gopub.telemetry import log
@@ -61,22 +61,42 @@ def begin(run: Run) -> None:
         run.record(ev.WatchBegun(run.ports.clock.now(), watch.for_, then))
 
 
-async def watch(run: Run) -> None:
+async def watch(run: Run, *, while_held: bool = False) -> None:
     """Watch until the time is over, a person or a rollout ends it, or the release goes back.
+
+    ``while_held`` stops as soon as nobody holds it any more, for a driver that somebody else goes on for.
 
     Raises:
         LockedError: somebody else drives now.
-        GopubError: GP701 the journal cannot be written at the end: nothing is undone, and `recover` ends it.
     """
     if run.state.phase is not Phase.WATCHING or run.state.watch is None:
         return
+    run.ports.journal.wait_at_most(QUICK)  # whoever waits for it does not look; what it did not take is written later
+    watching = _Watch(run, run.state.watch, while_held)
     try:
-        ended = await _Watch(run, run.state.watch).until_over()
+        while not await _ended(run, watching):
+            await run.ports.clock.sleep(watching.pause)
     except Trouble as trouble:
         await turn_back(run, trouble.outcome, trouble.rule, trouble.reason)
         return
-    close(run, Outcome.PROMOTED, ended)
-    await hosts.let_remember(run)
+    if run.state.closed:
+        await hosts.let_remember(run)
+
+
+async def _ended(run: Run, watching: _Watch) -> bool:
+    """Watch to the end and write it; whether that came about. A journal that is away is waited for, and watched on."""
+    if run.state.closed is None:
+        watching.over = await watching.until_over()
+    if watching.over is None:
+        return True
+    try:
+        close(run, Outcome.PROMOTED, watching.over)
+    except GopubError as error:
+        if error.code != "GP701":
+            raise
+        run.alarm(f"the watch is over, and that could not be written yet: {error.problem}")
+        return False
+    return True
 
 
 @dataclass
@@ -85,6 +105,8 @@ class _Watch:
 
     run: Run
     begun: ev.WatchBegun
+    while_held: bool
+    over: str | None = None
     course: Course = field(default_factory=Course)
     last: CounterSnapshot | None = None
     bad: int = 0
@@ -98,8 +120,8 @@ class _Watch:
         usual = self.run.ports.environment.judge.look or LONGEST_LOOK
         self.pause = min(usual, max(0.05, self.begun.seconds / LOOKS))
 
-    async def until_over(self) -> str:
-        """Look until it is over; gives why it is, empty where its time simply is."""
+    async def until_over(self) -> str | None:
+        """Look until it is over; gives why it is, empty where its time simply is, None where others go on."""
         clock = self.run.ports.clock
         while True:
             began = clock.now()
@@ -107,6 +129,8 @@ class _Watch:
             self._heed(await self._look(began))
             if (why := self._ended()) is not None:
                 return why
+            if self.while_held and hold_of(self.asked) is None:
+                return None
             await clock.sleep(self.pause)
             self.seconds += min(max(0.0, clock.now() - began), 2 * self.pause + LONGEST_LOOK)
 
@@ -155,10 +179,16 @@ class _Watch:
 
         Raises:
             Trouble: withdrawn, as somebody asked.
+            LockedError: somebody else drives now.
         """
-        with suppress(GopubError):
+        try:
             obey_abort(self.run)
             self.asked = self.run.asked()
+            note_hold(self.run)
+        except LockedError:
+            raise
+        except GopubError as error:
+            _log.debug("%s: what people ask is not known: %s", self.run.rollout, error.problem)
 
     def _heed(self, found: Found) -> None:
         """Write what is new, and turn around where a breach stands that is the release's doing.

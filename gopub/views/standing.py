@@ -52,14 +52,20 @@ def standing(state: State, asked: Sequence[ev.Asked], now: float) -> Standing:
 
 
 def says_watch(state: State) -> str:
-    """``promoted, and watched: 12m of 30m, good: …``; empty where no promoted release is watched."""
+    """``promoted, and watched until 14:05:10 UTC: 12m of 30m, good: …``; empty where no promoted release is watched.
+
+    The time is watched time: it ends then where it is watched without a gap, and nobody holds it.
+    """
     if state.phase is not Phase.WATCHING or state.watch is None:
         return ""
     seen = state.watched
     so_far = f"{say_about(seen.seconds) if seen else '0s'} of {say_seconds(state.watch.seconds)}"
     found = f", {seen.finding}: {seen.says}" if seen else ""
     does = "" if state.watch.then == "rollback" else "; a breach is told alone"
-    return f"promoted, and watched: {so_far}{found}{does}"
+    left = state.watch.seconds - (seen.seconds if seen else 0.0)
+    ends = datetime.fromtimestamp((seen.at if seen else state.watch.at) + left, UTC)
+    when = f" until {ends:%H:%M:%S} UTC" if left > 0 else ""
+    return f"promoted, and watched{when}: {so_far}{found}{does}"
 
 
 def until(state: State, hold: ev.Asked) -> str:

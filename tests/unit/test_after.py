@@ -133,3 +133,59 @@ def test_slices_of_a_second_become_slices_that_can_be_kept():
     assert len(made.slices) == 600 / SLICE
     assert made.since(BEGUN + 300).all.attempts == 300
     assert made.since(BEGUN).all.attempts == 600
+
+
+def rare(an_hour: float, minutes: int, share: float) -> Course:
+    """So few requests an hour, evenly, to one host after the other; the share fails from the beginning on."""
+    made, came, bad = Course(), 0.0, 0.0
+    for number in range(minutes * 4):
+        before, before_bad = int(came), int(bad)
+        came, bad = came + an_hour * SLICE / 3600, bad + share * an_hour * SLICE / 3600
+        one = Counted(int(came) - before, int(bad) - before_bad)
+        made = made.plus(
+            Slice(BEGUN + number * SLICE, BEGUN + (number + 1) * SLICE, {HOSTS[number % 4]: one}, {"e1": one})
+        )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("an_hour", "minutes", "least", "finding"),
+    [
+        (10, 60, 50, Finding.QUIET),  # ten requests, and all of them may fail: that is said, and nothing is concluded
+        (10, 60, 8, Finding.BREACH),  # a team that wants it told asks for fewer
+        (60, 60, 50, Finding.BREACH),  # one a minute: the last fifty count
+        (6, 23 * 60, 30, Finding.BREACH),  # the last thirty of six hours
+        (4, 23 * 60, 30, Finding.GOOD),  # there are never thirty in six hours
+        (600, 60, 50, Finding.BREACH),  # control: fifty in five minutes
+    ],
+)
+def test_of_a_service_with_few_requests_as_much_is_said_as_is_known(an_hour, minutes, least, finding):
+    found = look(seen(rare(an_hour, minutes, share=0.8)), replace(RULES, min_requests=least, slow=False))
+    assert found.finding is finding, found
+
+
+def test_of_few_requests_what_is_over_takes_nobody_back_and_silence_is_not_going_on():
+    few = rare(60, 60, share=0.8)
+    well = replace(few, slices=(*few.slices[:-40], *(_well(one) for one in few.slices[-40:])))
+    rules = replace(RULES, slow=False)
+    assert look(seen(few), rules).finding is Finding.BREACH, "control"
+    assert look(seen(well), rules).finding is Finding.GOOD, "the ten requests of the last ten minutes were answered"
+    silent = replace(few, slices=tuple(one for one in few.slices if one.end < few.slices[-1].end - 600))
+    assert look(replace(seen(silent), now=few.slices[-1].end), rules).finding is Finding.QUIET
+
+
+def _well(one: Slice) -> Slice:
+    return replace(one, hosts={name: replace(counted, errors=0) for name, counted in one.hosts.items()})
+
+
+def test_a_course_of_a_day_and_many_hosts_is_added_up_in_one_pass():
+    """As slowly as the work grows: the sum of sums, which copied all hosts for each slice, took a driver's lease."""
+    slices = tuple(
+        Slice(BEGUN + n, BEGUN + n + 1, {f"h{host}": Counted(1, 0, 1, 0) for host in range(50)}, {"e": Counted(50)})
+        for n in range(2000)
+    )
+    whole = Course(slices).since(BEGUN)
+    assert (whole.start, whole.end, whole.all.attempts) == (BEGUN, BEGUN + 2000, 100_000)
+    assert set(whole.hosts.values()) == {Counted(2000, 0, 2000, 0)}
+    assert Course(slices).last(BEGUN + 1990, 1000, BEGUN).start == BEGUN + 1980
+    assert Course(slices).last(BEGUN + 1990, 10**9, BEGUN + 1500).start == BEGUN + 1500

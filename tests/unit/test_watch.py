@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from gopub.rollout import back, settle, stage, switch
 from gopub.rollout import reach as reach_box
 from gopub.rollout import watch as watch_box
 from gopub.rollout.close import close_promoted
+from gopub.rollout.holding import guard
 from gopub.rollout.run import Run
 from gopub.rollout.seat import refuse_start
 from gopub.rollout.turn import turn_around
@@ -259,6 +261,11 @@ def test_a_person_takes_it_back_ends_the_watch_or_prolongs_it(tmp_path: Path) ->
         assert (took < 60, took > MINUTES * 60) == ((True, False) if what != "hold" else (False, True))
 
 
+def ends(world: Watched) -> str:
+    """When the watch that begins now is over."""
+    return datetime.fromtimestamp(world.clock.now() + MINUTES * 60, UTC).strftime("%H:%M:%S UTC")
+
+
 def test_it_stands_as_watched_and_a_hold_that_ended_keeps_nobody(tmp_path: Path) -> None:
     world = Watched(tmp_path)
     run = world.driver()
@@ -266,7 +273,7 @@ def test_it_stands_as_watched_and_a_hold_that_ended_keeps_nobody(tmp_path: Path)
     assert (next_action(world.state), world.env().stable) == (Action.WATCH, "")
     (row,) = read_envs(world.journal, world.clock.now())
     assert row.active is not None
-    assert row.active.waiting == "promoted, and watched: 0s of 20m"
+    assert row.active.waiting == f"promoted, and watched until {ends(world)}: 0s of 20m"
     ask_hold(world.journal, "r1", "look", actor="ann", clock=world.clock)
     ask_resume(world.journal, "r1", "seen", actor="ann", clock=world.clock)
     asyncio.run(watch_box.watch(run))
@@ -384,6 +391,53 @@ def test_a_journal_that_is_away_for_a_while_brings_nothing_back(tmp_path: Path) 
     asyncio.run(watch_box.watch(run))
     assert world.state.closed.outcome is Outcome.PROMOTED
     assert any("could not be written" in alarm for alarm in run.alarms)
+
+
+@pytest.mark.parametrize("lost", ["the end of the rollout", "the end of the env"])
+def test_an_end_that_cannot_be_written_is_waited_for(tmp_path: Path, lost: str) -> None:
+    """The first of the two entries of the end is not taken at all, or the second one is not."""
+    world = Watched(tmp_path)
+    run = world.driver()
+    asyncio.run(to_the_watch(run))
+    begun, writes = world.clock.now(), run.ports.journal.append_all
+
+    def away(parts: Any, **more: Any) -> list[int]:
+        late = MINUTES * 60 <= world.clock.now() - begun < 2 * MINUTES * 60
+        if late and (lost == "the end of the rollout" or parts[0][0].startswith("env/")):
+            raise GopubError("GP701", "the journal cannot be written")
+        return writes(parts, **more)
+
+    run.ports.journal.append_all = away  # type: ignore[method-assign]
+    asyncio.run(watch_box.watch(run))
+    assert (world.state.closed.outcome, world.env().stable, world.env().active) == (Outcome.PROMOTED, NEW, "")
+    assert world.clock.now() - begun >= 2 * MINUTES * 60, "control: it was away"
+    assert any("could not be written yet" in alarm for alarm in run.alarms)
+
+
+def test_a_driver_that_only_guards_watches_a_held_release_on_and_hands_it_over(tmp_path: Path) -> None:
+    """As one whose run was suspended: what is promoted has no canary that a verdict could be about."""
+    world = Watched(tmp_path)
+    run = world.driver()
+    asyncio.run(to_the_watch(run))
+    ask_hold(world.journal, "r1", "look at it", actor="ann", clock=world.clock)
+    begun = world.clock.now()
+
+    async def resumed() -> None:
+        guarding = asyncio.create_task(guard(run))
+        while world.clock.now() - begun < 60:  # noqa: ASYNC110 - the clock is turned by who guards
+            await asyncio.sleep(0)
+        ask_resume(world.journal, "r1", "seen", actor="ann", clock=world.clock)
+        await guarding
+
+    asyncio.run(resumed())
+    kinds = [type(entry.event) for entry in world.journal.read(stream_of("r1"))]
+    assert (kinds.count(ev.Held), kinds.count(ev.Resumed)) == (1, 1), "it is written: people are told of it"
+    assert (run.state.phase, run.state.back) == (Phase.WATCHING, None), "whoever resumed it goes on"
+    assert world.looks()
+    world.metrics.failing = lambda host, seconds: 0.3
+    ask_hold(world.journal, "r1", "again", actor="ann", clock=world.clock)
+    asyncio.run(guard(run))
+    assert run.state.back.outcome is Outcome.ROLLED_BACK, "control: a breach is one while it is held, too"
 
 
 def test_a_rollback_in_the_watch_is_one_as_from_any_step(tmp_path: Path) -> None:
