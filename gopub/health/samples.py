@@ -168,6 +168,9 @@ class ProcessHealth:
     """Descriptors that process holds, connections that came in left out; None where the host does not say."""
     use: ProcessUse | None = None
     """What it uses; None where the host says none of it."""
+    other: str | None = None
+    """What ``current`` names there where somebody else switched the host, empty for nothing; the other fields then say
+    nothing of the release. None: it names the release, or the host does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Pure. Beside it nothing is left to compare with: all hosts run it. So a breach alone does not say whose it is.
 
 1.  **Processes.** A quarter of the hosts (one at the least) whose process died, does not run, is another one or fails
-    its probe: the release's doing, whatever the counters say. A host that does not answer says nothing.
+    its probe: the release's doing, whatever the counters say. A host that does not answer says nothing;
+    nor does one whose ``current`` names another release, which somebody else put there: that is told, no more.
 2.  **No data** and **too few requests** are answers of their own: nothing is concluded.
 3.  **A breach** is a pair of windows (``health.burn``: 14.4 times over an hour and 5 minutes, 6 times over 6 hours and
     30 minutes) that both burn at the factor, by errors or by slow answers; a window that reaches back before the
@@ -30,6 +31,7 @@ from gopub.health.course import Counted, Course, Slice
 from gopub.health.observation import Totals
 from gopub.health.samples import ProcessHealth
 from gopub.health.slo import P95_SHARE
+from gopub.judge.hosts import elsewhere, say_elsewhere
 from gopub.units import say_about, say_seconds
 
 CALM = 300.0
@@ -111,7 +113,14 @@ class _Burn:
 
 
 def look(seen: Seen, rules: Rules) -> Found:
-    """What this look comes to (1, 2, 3)."""
+    """What this look comes to (1, 2, 3); hosts that somebody else switched are told unless there is a breach."""
+    found, others = _look(seen, rules), say_elsewhere(elsewhere(seen.hosts))
+    return (
+        Found(Finding.OUTSIDE, f"{others}; {found.says}") if others and found.finding is not Finding.BREACH else found
+    )
+
+
+def _look(seen: Seen, rules: Rules) -> Found:
     if dead := _dead(seen.hosts):
         return Found(Finding.BREACH, dead)
     if seen.health_only:
@@ -131,11 +140,15 @@ def look(seen: Seen, rules: Rules) -> Found:
 
 
 def _dead(hosts: Sequence[ProcessHealth]) -> str:
-    bad = {host.host: problem for host in hosts if host.reachable and (problem := _problem(host))}
+    bad = {host.host: problem for host in hosts if _says(host) and (problem := _problem(host))}
     if len(bad) < max(1, math.ceil(len(hosts) * DEAD_SHARE)):
         return ""
     said = "; ".join(f"{name}: {problem}" for name, problem in list(bad.items())[:5])
     return f"{len(bad)} of {len(hosts)} hosts are not well ({said})"
+
+
+def _says(host: ProcessHealth) -> bool:
+    return host.reachable and host.other is None
 
 
 def _problem(host: ProcessHealth) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from gopub.health.leaving import goes_on, is_sure
 from gopub.health.logscore import least
 from gopub.health.observation import Observation
-from gopub.health.samples import ProcessHealth
 from gopub.judge.budget import why_not
+from gopub.judge.hosts import elsewhere, hard_failure, say_elsewhere
 from gopub.judge.noninferior import say_sooner, sooner
 from gopub.judge.own import doubts, unread
 from gopub.judge.processes import full, killed, say_uses
@@ -48,6 +48,8 @@ def decide(observation: Observation, policy: Policy, history: History) -> Verdic
 
     1.  Hard failure: a canary host that answers says that its process is not active, died and was restarted (more than
         ``max_restarts`` times since the switch), is not the signed binary, or fails its probe: ROLLBACK.
+        Where ``current`` of a host names another release, somebody else switched it: what runs there says nothing of
+        the release, and where nothing else fails the rollout is over: WITHDRAW.
         A rollout without router or judge is ``health-only``: this rule and rule 7 are all there is, and the reason
         says so.
     2.  No data, fewer than ``min_requests`` requests on the canary in this step, or none for ``quiet`` seconds: HOLD;
@@ -114,8 +116,8 @@ def _within_budget(verdict: Verdict, observation: Observation, policy: Policy, h
 
 def _judge(observation: Observation, policy: Policy, history: History) -> Verdict:
     """The rules without what people may add to rule 7."""
-    if failure := _hard_failure(observation.hosts, policy):  # rule 1
-        return _verdict(Kind.ROLLBACK, 1, failure, history, Cause.HOSTS)
+    if verdict := _by_hosts(observation, policy, history):  # rule 1
+        return verdict
     if policy.health_only:
         return _bake(observation, history, "health-only: no router or no judge, hosts answered for themselves")
     if history.watch_since is None and (
@@ -147,21 +149,12 @@ def _verdict(kind: Kind, rule: int, reason: str, history: History, cause: Cause)
 # --- rule 1
 
 
-def _hard_failure(hosts: tuple[ProcessHealth, ...], policy: Policy) -> str:
-    return "; ".join(problem for host in hosts if (problem := _problem(host, policy)))
-
-
-def _problem(host: ProcessHealth, policy: Policy) -> str:
-    """What is wrong with one host; nothing is said of a host that did not answer."""
-    wrong = (
-        (not host.active, "the unit is not active"),
-        (host.restarts > policy.max_restarts, f"the process died and was restarted {host.restarts} times"),
-        (not host.exe_ok, "the process that serves is not the signed binary"),
-        (not host.probe_ok, "the health probe fails"),
-    )
-    found = [text for bad, text in wrong if bad and host.reachable]
-    detail = f" ({host.detail})" if found and host.detail else ""
-    return f"{host.host}: {', '.join(found)}{detail}" if found else ""
+def _by_hosts(observation: Observation, policy: Policy, history: History) -> Verdict | None:
+    if failure := hard_failure(observation.hosts, policy):
+        return _verdict(Kind.ROLLBACK, 1, failure, history, Cause.HOSTS)
+    if others := elsewhere(observation.hosts):
+        return _verdict(Kind.WITHDRAW, 1, say_elsewhere(others), history, Cause.ELSEWHERE)
+    return None
 
 
 # --- rule 2

@@ -58,6 +58,8 @@ _NEWER: tuple[tuple[tuple[str, ...], str, Json], ...] = (
     (("observation",), "unseen", None),
     (("observation",), "beside", []),
     (("observation", "hosts"), "use", None),
+    (("observation", "hosts"), "other", None),
+    (("observation", "beside"), "other", None),
     (("verdict",), "cause", ""),
     (("observation", "config"), "budget", None),
     (("observation",), "spending", None),

@@ -27,6 +27,7 @@ class Cause(StrEnum):
 
     UNSAID = ""
     HOSTS = "hosts"
+    ELSEWHERE = "elsewhere"
     NO_DATA = "no data"
     FEW = "few"
     HOST_GONE = "host gone"

@@ -83,7 +83,7 @@ async def switch(run: Run, name: str) -> Record:
     done = await _move(run, _order(run, name, "switch", digests=digests, arguments=arguments))
     if not done.ok:
         return done
-    return await verify(run, name, digests, run.plan.host(name).folder(run.plan.release.release))
+    return await verify(run, name, digests, folder_of(run, name))
 
 
 async def hook(run: Run, name: str, hook: Hook, words: Sequence[str], run_id: str) -> Record:
@@ -173,7 +173,7 @@ async def process_health(run: Run, name: str) -> ProcessHealth:
             break
         await run.ports.clock.sleep(0.3)
         record = await _ask(run, order, timeout=STATUS)
-    return health_of(name, record)
+    return health_of(name, record, folder_of(run, name))
 
 
 async def is_there(run: Run, name: str) -> ProcessHealth:
@@ -186,9 +186,14 @@ async def is_there(run: Run, name: str) -> ProcessHealth:
     return ProcessHealth(name, reachable=record.code != _IN_PASSING, boot=record.values.get("boot_id", ""))
 
 
-def health_of(name: str, record: Record) -> ProcessHealth:
-    """A status record as the judge reads it."""
+def health_of(name: str, record: Record, folder: str = "") -> ProcessHealth:
+    """A status record as the judge reads it; ``folder`` is that of the release that it was asked about."""
     said = record.values
+    if (other := other_current(record, folder)) is not None:
+        boot, reachable = said.get("boot_id", ""), record.code != _IN_PASSING
+        return ProcessHealth(
+            name, detail=f"{record.code} {record.message}", boot=boot, reachable=reachable, other=other
+        )
     memory, files = said.get("unit.memory", ""), said.get("unit.files", "")
     return ProcessHealth(
         host=name,
@@ -276,9 +281,28 @@ def refused(record: Record) -> bool:
     return was_reached(record) and record.code != _IN_PASSING
 
 
-def blames_release(record: Record) -> bool:
-    """Whether what went wrong is the release's doing; a port of its that another process holds is nobody's."""
-    return record.code in RELEASE_AT_FAULT and not record.values.get("taken.port")
+def blames_release(record: Record, folder: str = "") -> bool:
+    """Whether what went wrong with the release in ``folder`` is its doing.
+
+    A port of its that another process holds is nobody's; that ``current`` names another release is somebody else's.
+    """
+    others = record.values.get("taken.port") or other_current(record, folder) is not None
+    return record.code in RELEASE_AT_FAULT and not others
+
+
+def other_current(record: Record, folder: str) -> str | None:
+    """What ``current`` named at a look that failed, where that is not ``folder``; empty for nothing, None where it is.
+
+    Only a look tells: an order that moves ``current`` may have failed before it did.
+    """
+    current = record.values.get("current")
+    looked = not record.ok and record.verb in ("verify", "status") and bool(folder)
+    return current if looked and current is not None and current != folder else None
+
+
+def folder_of(run: Run, name: str) -> str:
+    """The folder of the plan's release on that host."""
+    return run.plan.host(name).folder(run.plan.release.release)
 
 
 def binary_digest(run: Run, name: str) -> str:

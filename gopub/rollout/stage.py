@@ -9,6 +9,7 @@ from gopub.errors import GopubError
 from gopub.fleet.orders import Record
 from gopub.journal import events as ev
 from gopub.journal.state import to_stage
+from gopub.judge.hosts import say_elsewhere
 from gopub.plan.model import Outcome
 from gopub.rollout import hosts
 from gopub.rollout.box import Trouble, box
@@ -63,9 +64,12 @@ def _stop_at_failure(run: Run, records: dict[str, Record]) -> None:
     if not bad:
         return
     text = say_failures([_failed(name, record) for name, record in bad.items()], len(run.plan.hosts))
-    if all(hosts.was_reached(record) and hosts.blames_release(record) for record in bad.values()):
+    folders = {name: hosts.folder_of(run, name) for name in bad}
+    if all(hosts.was_reached(record) and hosts.blames_release(record, folders[name]) for name, record in bad.items()):
         raise Trouble(Outcome.ROLLED_BACK, 1, text)
-    raise Trouble(Outcome.WITHDRAWN, 1, text)
+    named = {name: hosts.other_current(record, folders[name]) for name, record in bad.items()}
+    others = say_elsewhere({name: current for name, current in named.items() if current is not None})
+    raise Trouble(Outcome.WITHDRAWN, 1, f"{text}; {others}" if others else text)
 
 
 def _cut(names: Sequence[str], size: int) -> tuple[tuple[str, ...], ...]:

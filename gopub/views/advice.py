@@ -15,6 +15,7 @@ _LOOK: Mapping[Cause, str] = {
     Cause.FEW: "does the canary get traffic: `gopub route explain` says where a request goes, and why",
     Cause.QUIET: "does the canary get traffic: `gopub route explain` says where a request goes, and why",
     Cause.SILENT: "are the canary's hosts up, and do they answer ssh",
+    Cause.ELSEWHERE: "find out who switched it, another driver or a person, and whether it is still wanted",
     Cause.HOST_GONE: "mend or remove that host",
     Cause.DEATHS: "why do these hosts go down: out of memory, or the machines under them",
     Cause.KILLED: "what takes the memory: the release, or a neighbour on its hosts",

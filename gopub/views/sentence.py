@@ -20,7 +20,7 @@ from gopub.judge.surging import surging
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
 from gopub.views.amounts import answers, beside, clock, count, failed, names, percent, short, times, took
-from gopub.views.unwell import full_seen, hosts_seen, killed_seen
+from gopub.views.unwell import elsewhere_seen, full_seen, hosts_seen, killed_seen
 
 BENIGN = frozenset(
     {Cause.NO_DATA, Cause.FEW, Cause.QUIET, Cause.UNSCORED, Cause.LEAK, Cause.COLD, Cause.BAKES, Cause.SILENT,
@@ -30,8 +30,7 @@ BENIGN = frozenset(
 _GOOD = (Cause.GOOD, Cause.EVIDENCE)
 _CLASSES = ("level", "error", "template")
 """What classes of log lines there are, the most general first."""
-_LATE = 2.0
-_GRACE = 5.0
+_LATE, _GRACE = 2.0, 5.0
 
 
 def sentence(record: VerdictRecord) -> str:
@@ -105,7 +104,7 @@ def _rollback(record: VerdictRecord) -> str:
 
 def _withdraw(record: VerdictRecord) -> str:
     late = record.history.now >= record.history.deadline and record.verdict.cause not in (
-        Cause.HOST_GONE, Cause.DEATHS, Cause.KILLED,
+        Cause.ELSEWHERE, Cause.HOST_GONE, Cause.DEATHS, Cause.KILLED,
     )  # fmt: skip
     return f"taken back{', for the deadline is over' if late else ''}; the release is not blamed"
 
@@ -370,6 +369,7 @@ def _unsaid(record: VerdictRecord) -> str:
 SEEN: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.UNSAID: _unsaid,
     Cause.HOSTS: hosts_seen,
+    Cause.ELSEWHERE: elsewhere_seen,
     Cause.NO_DATA: _no_data,
     Cause.FEW: _few,
     Cause.HOST_GONE: _gone,

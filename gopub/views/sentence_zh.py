@@ -8,6 +8,7 @@ from gopub.health.endpoints import loudest
 from gopub.health.evidence import MetricEvidence
 from gopub.health.score import Dimension
 from gopub.judge.budget import why_not
+from gopub.judge.hosts import elsewhere
 from gopub.judge.own import doubts, unread
 from gopub.judge.verdict import Cause, Kind, VerdictRecord
 from gopub.units import say_about
@@ -204,6 +205,7 @@ def _quiet(record: VerdictRecord) -> str:
 _FIGURES: Mapping[Cause, Callable[[VerdictRecord], str]] = {
     Cause.UNSAID: lambda record: record.verdict.reason,
     Cause.HOSTS: _hosts,
+    Cause.ELSEWHERE: lambda record: _names(list(elsewhere(record.observation.hosts))),
     Cause.NO_DATA: _no_data,
     Cause.FEW: _few,
     Cause.HOST_GONE: _gone,

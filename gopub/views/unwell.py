@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gopub.health.samples import ProcessHealth
 from gopub.health.uses import FULL
+from gopub.judge.hosts import elsewhere
 from gopub.judge.verdict import VerdictRecord
 from gopub.views.amounts import names, short, times
 
@@ -21,7 +22,16 @@ def hosts_seen(record: VerdictRecord) -> str:
 def unwell(record: VerdictRecord) -> tuple[ProcessHealth, ...]:
     """The canary's hosts that say of themselves that something is wrong."""
     most = record.policy.max_restarts
-    return tuple(host for host in record.observation.hosts if host.reachable and _wrong(host, most))
+    return tuple(
+        host for host in record.observation.hosts if host.reachable and host.other is None and _wrong(host, most)
+    )
+
+
+def elsewhere_seen(record: VerdictRecord) -> str:
+    """In words, which hosts somebody else switched, and to what."""
+    found = elsewhere(record.observation.hosts)
+    to = names(sorted({current or "nothing" for current in found.values()}))
+    return f"somebody else switched {names(list(found)) or 'a canary host'} (current is {to or 'another release'})"
 
 
 def _wrong(host: ProcessHealth, most: int) -> str:

@@ -99,6 +99,7 @@ KINDS: Mapping[Kind, str] = {
 CAUSES: Mapping[Cause, str] = {
     Cause.UNSAID: "原因未记录",
     Cause.HOSTS: "金丝雀主机状态不正常",
+    Cause.ELSEWHERE: "他人已将金丝雀主机切换到别的版本",
     Cause.NO_DATA: "不知道金丝雀的应答情况",
     Cause.FEW: "金丝雀的应答太少，无法判定",
     Cause.HOST_GONE: "一台金丝雀主机失联，其用户受影响",

@@ -43,6 +43,8 @@ class MemoryHost:
     slow_orders: asyncio.Event | None = None
     """It answers once this is set."""
     bad: frozenset[str] = frozenset()
+    other_file: frozenset[str] = frozenset()
+    """Folders whose process runs a file that is not the release's."""
     history: list[str] = field(default_factory=list)
     enrolled: bool = False
     memory: list[str] = field(default_factory=list)
@@ -167,8 +169,12 @@ class MemoryHost:
         return self._record(order) if self.hooks[key] else self._record(order, "GP588", "it ended with exit-code")
 
     def _proof(self, order: Order) -> Record:
-        if self.current != order.folder or self.current in self.bad:
-            return self._record(order, "GP446", f"{self.current or 'nothing'} does not answer")
+        if self.current != order.folder:
+            return self._record(order, "GP444", f"current is {self.current or 'nothing'}, not {order.folder}")
+        if self.current in self.other_file:
+            return self._record(order, "GP444", f"process 7 runs /usr/bin/python3 with digest {'3' * 64}, not its own")
+        if self.current in self.bad:
+            return self._record(order, "GP446", f"{self.current} does not answer")
         return self._record(order)
 
     def _record(self, order: Order, code: str = "", message: str = "") -> Record:

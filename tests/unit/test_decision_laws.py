@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gopub.judge.decision import decide
 from gopub.judge.replay import judge, record_from_json, record_to_json, replay
-from gopub.judge.verdict import Kind, Policy
+from gopub.judge.verdict import Cause, Kind, Policy
 from tests.unit.judge_maker import history, observation, policy
 
 _BREAKS = st.sampled_from([[], ["error_rate"], ["latency_p95"], ["error_rate", "latency_p95"]])
@@ -22,6 +22,7 @@ _HOST = st.fixed_dictionaries(
         "exe_ok": st.booleans(),
         "probe_ok": st.booleans(),
         "reachable": st.booleans(),
+        "other": st.none() | st.sampled_from(["", "a-1"]),
     },
 )
 _POLICY = st.fixed_dictionaries(
@@ -102,7 +103,10 @@ def test_no_promotion_before_the_bake_is_over(look, left):
     assert _decide(look | {"bake": look["now"] + left}).kind is not Kind.PROMOTE
 
 
-@given(looks(), st.sampled_from([("active", False), ("restarts", 1), ("exe_ok", False), ("probe_ok", False)]))
+@given(
+    looks(),
+    st.sampled_from([("active", False), ("restarts", 1), ("exe_ok", False), ("probe_ok", False), ("other", "a-1")]),
+)
 def test_no_promotion_of_a_host_that_is_not_known_to_be_well(look, fault):
     ill = {"host": "h3", fault[0]: fault[1]}
     for hosts in ([], [*look["hosts"], ill], [ill | {"reachable": False}]):
@@ -140,8 +144,9 @@ def test_error_lines_that_condemn_are_never_promoted_unless_few_requests_or_heal
 
 
 @given(looks())
-def test_withdrawn_only_after_the_deadline(look):
-    if _decide(look).kind is Kind.WITHDRAW:
+def test_withdrawn_only_after_the_deadline_or_where_somebody_else_switched(look):
+    verdict = _decide(look)
+    if verdict.kind is Kind.WITHDRAW and verdict.cause is not Cause.ELSEWHERE:
         assert look["now"] >= look["deadline"]
 
 

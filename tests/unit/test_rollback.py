@@ -22,8 +22,10 @@ from gopub.journal.seat import Seat
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream
 from gopub.plan.model import Outcome, Plan
+from gopub.rollout import bake as bake_box
 from gopub.rollout import reach, stage, switch
 from gopub.rollout.back import go_back
+from gopub.rollout.judging import judging
 from gopub.rollout.run import Run
 from gopub.rollout.seat import start
 from gopub.rollout.wish import Wish
@@ -357,3 +359,25 @@ async def _go_on(run: Run) -> None:
 def _outcome(journal: Journal) -> Outcome | None:
     closed = read_state(journal, "r1").closed
     return closed.outcome if closed else None
+
+
+async def _bake_on(run: Run) -> None:
+    await reach.take_over(run)
+    await bake_box.bake(run, run.plan.steps[0], judging(run))
+    await go_back(run)
+
+
+def test_who_resumes_from_a_journal_that_never_heard_of_the_rollback_blames_nobody(world: Canary, tmp_path: Path):
+    """The spool lies on another machine: the old journal still tells of a canary, and a person took it back."""
+    journal = offline(world, tmp_path)
+    for spool in spools(world.kits):
+        spool.rename(tmp_path / "elsewhere.db")
+    assert adopt(journal, world.kits) == 0
+    asyncio.run(_bake_on(world.driver(journal)))
+    closed = read_state(journal, "r1").closed
+    assert closed is not None
+    assert closed.outcome is Outcome.WITHDRAWN
+    assert f"current is {world.old} on app1" in closed.reason
+    assert "a rollback that was made without this journal" in closed.reason
+    assert world.env().quarantine == frozenset()
+    assert set(world.running().values()) == {world.old}

@@ -117,6 +117,9 @@ FORMS: dict[str, VerdictRecord] = {
     "a host died": drawn(hosts=(ProcessHealth("web3", restarts=2, detail="exit code 2"),)),
     "a unit is down": drawn(hosts=(ProcessHealth("web1", active=False), ProcessHealth("web2", active=False))),
     "another binary": drawn(hosts=(ProcessHealth("web1", exe_ok=False), ProcessHealth("web2", probe_ok=False))),
+    "somebody else switched": drawn(
+        hosts=(ProcessHealth("web1", other="aaaaaaaaaaaa-111111111111"), ProcessHealth("web2", other=""))
+    ),
     "a host is silent": drawn(hosts=(ProcessHealth("web3", reachable=False),)),
     "hosts are silent": drawn(OVER, hosts=tuple(ProcessHealth(f"web{n}", reachable=False) for n in range(1, 6))),
     "no host was asked": drawn(hosts=()),
