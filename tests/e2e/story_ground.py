@@ -289,7 +289,8 @@ class Ground:
         good = json.loads((EXAMPLES / app / "behaviour.json").read_text())
         configs = {f"config-{env.name}.tmpl": f"listen: 0.0.0.0:{env.port}\nmetrics: 0.0.0.0:{env.port + 1000}\n"
                    for env in envs}  # fmt: skip
-        configs["config-hot.tmpl"] += "greeting: {{ greeting | default('Hello') }}\n"
+        if (hot := "config-hot.tmpl") in configs:
+            configs[hot] += "greeting: {{ greeting | default('Hello') }}\n"
         return {
             "behaviour.json": json.dumps({**good, "version": version, **behaviour}),
             "gopub.yaml": HELLO + "".join(env.yaml() for env in envs),

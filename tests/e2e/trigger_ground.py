@@ -261,6 +261,13 @@ gitlab: {{token: {{file: hook.token}}}}
         table: dict[str, Any] = json.loads(found.text)
         return table
 
+    async def wakes(self) -> list[dict[str, Any]]:
+        """The runs that were made to wake what waits; a machine whose Prefect is too slow to make one says so."""
+        found = [one for one in await self.stack.runs_of("promote/promote") if "gopub-wake" in one["tags"]]
+        warnings = await self.stack.ask("POST", "/logs/filter", json={"logs": {"level": {"ge_": 30}}})
+        assert found or any("Prefect does not answer" in one["message"] for one in warnings), warnings
+        return found
+
     async def clean(self) -> None:
         """Take the service off the hosts."""
         script = "; ".join(

@@ -167,7 +167,7 @@ async def test_a_rollout_outlives_the_update_of_its_worker_and_of_the_server(sho
     await ended_as_by_systemd(old)
 
     async def taken_over() -> bool:
-        return len(seats(shown)) == 2
+        return len(seats(shown)) >= 2  # on a busy machine one of the new worker's may have to take over from another
 
     await until("another worker drives it", taken_over, 3 * PATIENCE)
     await shown.not_passed("updated")
