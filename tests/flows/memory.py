@@ -41,6 +41,8 @@ __all__ = ["deploy", "order", "rollout"]
 BAKE, PRESSED, ENDLESS = 8.0, 30.0, 30000.0
 """Seconds of a bake; of the first where somebody does something meanwhile, which takes a busy machine a while; and of
 one that ends because somebody says so."""
+WATCHED = 60.0
+"""Seconds for which a promoted release is watched in envs that are called so."""
 BY_ITSELF = ("asks", "waits", "soon", "staging", "prod", "audit")
 """How the envs begin in whose first bake nobody does anything."""
 NEVER = "00:00-00:01 UTC"
@@ -50,6 +52,8 @@ def bakes_of(env: str) -> tuple[float, float]:
     """How long the two steps bake in an env."""
     if env.startswith("steered"):
         return ENDLESS, ENDLESS
+    if env.startswith("watched"):
+        return 1.0, 1.0
     return (BAKE if env.startswith(BY_ITSELF) else PRESSED), BAKE
 
 
@@ -71,6 +75,9 @@ class Served(World):
         self.clock = SystemClock()  # type: ignore[assignment]
         self.journal._clock = self.clock
         self.wish = wish
+        if wish.env.startswith("watched"):
+            watched = type(self.environment.rollout).model_validate({"watch": f"{WATCHED:g}s"})
+            self.environment = self.environment.model_copy(update={"rollout": watched})
 
     def ask_for_admissions(self) -> None:
         """They are not enrolled: each process has hosts of its own, and the next one's would believe another key."""

@@ -25,6 +25,7 @@ from tests.flows.held.approvals import LOGIN, PROXY, pressed_through_the_proxy
 from tests.flows.held.beside import Beside, Story
 from tests.flows.held.orders import STORIES as ORDERS
 from tests.flows.held.shown import Shown
+from tests.flows.held.watching import STORIES as WATCHING
 from tests.flows.memory import PRESSED
 from tests.flows.serverkit import CLOCK, PATIENCE, PLAIN, until
 
@@ -296,6 +297,7 @@ STORIES = [
     what_waits_is_not_over_and_ends_with_its_rollout,
     a_killed_run_leaves_nothing_running_and_both_runs_are_linked,
     *ORDERS,
+    *WATCHING,
 ]
 
 
