@@ -175,6 +175,9 @@ async def run(
         )
     except FileNotFoundError as error:
         raise GopubError("GP901", f"cannot start {argv[0]!r}: {error}", hint="is it installed and on PATH?") from error
+    except OSError as error:  # no right to run it, no format that the kernel knows, words too long
+        said = f"cannot start {argv[0]!r}: {error}"
+        raise GopubError("GP901", said, hint="has it chmod +x, and a first line such as #!/bin/sh?") from error
     try:
         out, err = await asyncio.wait_for(_talk(child, stdin, most), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:

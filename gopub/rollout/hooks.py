@@ -14,14 +14,18 @@ from gopub.errors import GopubError
 from gopub.journal import events as ev
 from gopub.journal.hooks import HookEnded, HookIntended, Hooks, Stands, When, to_undo
 from gopub.journal.reading import read_state
+from gopub.journal.state import State
 from gopub.journal.streams import env_stream
-from gopub.plan.model import Outcome
+from gopub.plan.model import Outcome, Plan
 from gopub.process import Result
 from gopub.rollout import hosts
 from gopub.rollout.box import Trouble, box
 from gopub.rollout.holding import stand
 from gopub.rollout.run import Run
 from gopub.spec.compat import Compat, Hook
+from gopub.telemetry import log
+
+_log = log("rollout")
 
 WHENS: tuple[When, ...] = ("before", "after")
 
@@ -44,6 +48,8 @@ def hooks_of(compat: Compat, when: When) -> tuple[Due, ...]:
 @box
 async def run_hooks(run: Run, when: When) -> None:
     """Run what the rollout has to run now, each once."""
+    if _was_served(run.plan):
+        return
     for due in hooks_of(run.ports.environment.compat, when):
         known = run.state.hooks.get(due.hook.name)
         if known and known.stands == "done":
@@ -61,8 +67,18 @@ async def run_hooks(run: Run, when: When) -> None:
             raise Trouble(Outcome.WITHDRAWN, 0, f"the hook {due.hook.name} ({when}) failed: {ended.said}")
 
 
+def _was_served(plan: Plan) -> bool:
+    """Whether the release was the stable one already: a change of the inventory, or hosts that it is brought to. Pure.
+
+    Its hooks ran when it came in. What they made is what stable lives with, so that none is run, and none taken back.
+    """
+    return bool(plan.steps) and plan.stable is not None and plan.stable.release == plan.release.release
+
+
 async def undo_hooks(run: Run, when: When) -> None:
     """Take back what began, the newest first; what cannot be taken back is told, and stops nothing."""
+    if _was_served(run.plan):
+        return
     known, unknown = hooks_that_ran(run)
     if unknown and when == "after":
         run.alarm(unknown)
@@ -98,6 +114,9 @@ async def _undone(run: Run, due: Due, host: str) -> HookEnded:
         return await _done(run, due, host, "undo")
     except GopubError as error:
         return HookEnded(due.hook.name, ok=False, said=f"{error.code} {error.problem}", undoes=True)
+    except Exception as error:  # noqa: BLE001 - hosts are still to be brought back, whatever is wrong with an undo
+        _log.exception("%s: the undo of %s", run.rollout, due.hook.name)
+        return HookEnded(due.hook.name, ok=False, said=f"internal error: {error!r}", undoes=True)
 
 
 async def _done(run: Run, due: Due, host: str, way: str) -> HookEnded:
@@ -156,13 +175,22 @@ def hooks_that_ran(run: Run) -> tuple[Hooks, str]:
     names = [due.hook.name for when in WHENS for due in hooks_of(run.ports.environment.compat, when)]
     if not names:
         return own, ""
-    entries = [entry.event for entry in run.ports.journal.read(env_stream(plan.app, plan.env))]
-    promoted = [one for one in entries if isinstance(one, ev.EnvClosed) and one.outcome is Outcome.PROMOTED]
-    before = promoted[-1] if promoted and promoted[-1].stable == plan.release.release else None
-    state = read_state(run.ports.journal, before.rollout) if before else None
+    state = _brought_in(run)
     if state is None or state.plan is None:
         return own, f"whether {', '.join(names)} ran is not known here: no hook is taken back"
     if state.plan.stable != plan.stable:
         gone = state.plan.stable.version if state.plan.stable else "nothing"
         return own, f"no hook is taken back: {', '.join(names)} led here from {gone}"
     return {**state.hooks, **own}, ""
+
+
+def _brought_in(run: Run) -> State | None:
+    """The rollout that brought in what goes, for those that came after ran no hooks; None where that is not known."""
+    events = [entry.event for entry in run.ports.journal.read(env_stream(run.plan.app, run.plan.env))]
+    for event in reversed(events):
+        if not isinstance(event, ev.EnvClosed) or event.outcome is not Outcome.PROMOTED:
+            continue
+        state = read_state(run.ports.journal, event.rollout) if event.stable == run.plan.release.release else None
+        if state is None or state.plan is None or not _was_served(state.plan):
+            return state
+    return None

@@ -51,7 +51,7 @@ class Compat(Model):
             Word,
             AfterValidator(
                 matching(
-                    r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?", "GP585", "a version that others are compared with",
+                    r"v?[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?", "GP585", "a version that others are compared with",
                     'write it as "1.9.0"',
                 )
             ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from gopub.errors import GopubError, RefusedError
 from gopub.fleet.host import Host
@@ -47,6 +48,12 @@ def started(version: str, *, floor: str = "", stable: str = "", stable_floor: st
 def test_a_release_does_not_come_in_over_a_version_that_cannot_read_what_it_writes(floor, stable, code):
     assert started("2.0.0", floor=floor, stable=stable) == code
     assert started("2.0.0", floor=floor, stable=stable, allow=True) == ""
+
+
+@pytest.mark.parametrize("floor", ["١.٩.٠", "1.9", "1.9.0+build", "latest", "1.9.0 "])
+def test_a_floor_that_nothing_is_compared_with_is_none(floor):
+    with pytest.raises(ValidationError, match="is not a version"):
+        Compat(floor=floor)
 
 
 def test_a_version_below_the_floor_of_what_runs_does_not_come_in_either():

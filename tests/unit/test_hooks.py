@@ -13,8 +13,8 @@ from gopub.errors import GopubError
 from gopub.fleet.host import Host
 from gopub.journal.hooks import HookIntended
 from gopub.journal.kit import Kit, write_kit
-from gopub.journal.store import Journal
-from gopub.plan.model import Outcome
+from gopub.journal.store import Journal, open_journal
+from gopub.plan.model import Outcome, Plan, ReleaseRef
 from gopub.process import Result
 from gopub.rollout import hooks, stage
 from gopub.rollout.run import Run
@@ -49,8 +49,8 @@ class Hooked(World):
 
     hooks = HOOKS
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, stable: str = OLD) -> None:
+        super().__init__(path, stable=stable)
         self.environment = with_hooks(self.hooks)
         self.beside: list[str] = []
         self.codes: dict[str, int] = {}
@@ -222,6 +222,14 @@ def test_control_one_that_may_run_twice_is_run_again(tmp_path, monkeypatch):
 class Promoted(Ours):
     """It is stable, and its kit lies here."""
 
+    again = False
+    """Whether the next plan is for the same release, in other files."""
+
+    def plan(self) -> Plan:
+        plan = super().plan()
+        hosts = tuple(replace(host, before=self.new, before_digest="9" * 64) for host in plan.hosts)
+        return replace(plan, rollout="r2", stable=ReleaseRef(NEW, "2"), hosts=hosts) if self.again else plan
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         run = drive(self, "good")
@@ -280,3 +288,76 @@ def test_a_command_that_prints_without_end_is_bounded(tmp_path):
     (tmp_path / "gopub.yaml").write_text("app: hello\n")
     result = asyncio.run(here_in(tmp_path)(("sh", "-c", "yes | head -c 3000000"), {}, 60.0))
     assert len(result.out) <= here.MOST_SAID
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho not executable\n", "no format that a kernel knows\n"])
+def test_a_command_that_the_kernel_does_not_start_is_a_hook_that_failed_and_the_rollout_ends(
+    tmp_path, monkeypatch, text
+):
+    """Else the undo, which cannot be started either, would stop the way back before its hosts."""
+    in_memory(monkeypatch)
+    (tmp_path / "gopub.yaml").write_text("app: hello\n")
+    script = tmp_path / "tell"
+    script.write_text(text)
+    script.chmod(0o644 if text.startswith("#!") else 0o755)
+    monkeypatch.setattr(Ours, "hooks", Ours.hooks.replace("[tell,", "[./tell,"))
+    world = Ours(tmp_path)
+    run = world.driver()
+    run.ports = replace(run.ports, here=here_in(tmp_path))
+    asyncio.run(chart(run, "good"))
+    assert ended(run) is Outcome.WITHDRAWN
+    assert "GP901 cannot start './tell'" in run.state.closed.reason
+    assert any("the hook tell could not be taken back: GP901" in alarm for alarm in run.alarms)
+    assert world.env().active == ""
+
+
+def test_an_undo_with_a_fault_of_ours_keeps_no_host_from_coming_back(tmp_path, monkeypatch):
+    in_memory(monkeypatch)
+    world = Ours(tmp_path)
+    run = world.driver()
+
+    async def breaks(words: Sequence[str], told: Mapping[str, str], within: float) -> Result:
+        if words[-1] == "back":
+            raise RuntimeError("never seen")
+        return Result(tuple(words), 0, b"", b"")
+
+    run.ports = replace(run.ports, here=breaks)
+    asyncio.run(chart(run, "bad"))
+    assert ended(run) is Outcome.ROLLED_BACK
+    assert set(world.running().values()) == {world.old}
+    assert any("the hook tell could not be taken back: internal error" in alarm for alarm in run.alarms)
+
+
+class Rendered(Ours):
+    """The stable release, rendered anew; what ran before has other files on the hosts."""
+
+    def plan(self) -> Plan:
+        return replace(super().plan(), stable=ReleaseRef(NEW, "2"))
+
+
+@pytest.mark.parametrize("verdict", ["good", "bad"])
+def test_hooks_of_a_release_that_is_stable_already_are_neither_run_nor_taken_back(tmp_path, monkeypatch, verdict):
+    """A config that makes a canary worse must not narrow the tables with which the same release serves everywhere."""
+    in_memory(monkeypatch)
+    world = Rendered(tmp_path, stable=NEW)
+    run = drive(world, verdict)
+    assert ended(run) is (Outcome.PROMOTED if verdict == "good" else Outcome.ROLLED_BACK)
+    assert (world.told(), world.beside, run.state.hooks) == ([], [], {})
+
+
+def test_a_rollback_takes_hooks_back_though_the_files_were_changed_since(tmp_path, monkeypatch):
+    """The newest promotion ran none: the one that brought the release in tells what ran."""
+    in_memory(monkeypatch)
+    monkeypatch.setenv("GOPUB_JOURNAL", str(tmp_path / "journal.db"))
+    monkeypatch.setattr(rollback, "LOCKED", 0.1)
+    world = Promoted(tmp_path)
+    world.journal = open_journal(str(tmp_path / "journal.db"), world.clock)
+    world.again = True
+    run = world.driver(rollout="r2")
+    asyncio.run(chart(run, "good"))
+    assert ended(run) is Outcome.PROMOTED
+    world.journal.close()
+    before = len(world.told())
+    result = asyncio.run(rollback.take_back("hello", "lab"))
+    assert result["outcome"] == "rolled back"
+    assert world.told()[before:] == ["app1 ran hello widen", "app1 ran hello narrow"]
