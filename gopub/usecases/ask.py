@@ -79,17 +79,22 @@ def ask_promote(
     state = read_state(journal, rollout)
     step = state.step
     if state.phase is Phase.WATCHING:  # nothing is left to go on to but the end of the watch
+        _refuse_held(journal, rollout)
         ask(journal, rollout, UNWATCH, reason,
             word=word_of(who or os_login(), state, None, None))  # fmt: skip
         return state
     if state.closed or state.back or step is None:
         raise UsageError("GP943", f"rollout {rollout} has no step to go on to", hint="see `gopub status`")
-    if hold := standing_hold(journal, rollout):
-        raise RefusedError("GP745", f"rollout {rollout} is {say_hold(hold)}", hint=f"first `gopub resume {rollout}`")
+    _refuse_held(journal, rollout)
     index = step.index if _waits(journal, state, step.index, (clock or SystemClock()).now()) else step.index + 1
     word = word_of(who or os_login(), state, index, people())
     ask(journal, rollout, f"promote:{index}", reason, word=word)
     return state
+
+
+def _refuse_held(journal: Journal, rollout: str) -> None:
+    if hold := standing_hold(journal, rollout):
+        raise RefusedError("GP745", f"rollout {rollout} is {say_hold(hold)}", hint=f"first `gopub resume {rollout}`")
 
 
 def ask_abort(journal: Journal, rollout: str, reason: str) -> State:

@@ -52,6 +52,11 @@ HOT = rollout("{hosts: 1, weight: 50%, bake: 1s}") | {
 """Its files are taken in without a restart; its inventory is a copy that a story changes."""
 
 
+def watched(text: str) -> dict[str, str]:
+    """Two hosts in two steps, and the release is watched afterwards."""
+    return TWO | {"rollout": f"{{steps: [{{hosts: 1, weight: 50%, bake: 1s}}], deadline: 10m, watch: {text}}}"}
+
+
 ENVS = (
     Env("main", 18100),
     Env("mortal", 18101, more=rollout("{weight: 25%, bake: 2s}, {hosts: 50%, bake: 1s}") | FOUR),
@@ -70,6 +75,8 @@ ENVS = (
         more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")
         | {"compat": f"{{before: {noting('expand')}, after: {noting('contract')}}}"},
     ),
+    Env("watched", 18122, more=watched("10m")),
+    Env("alarmed", 18123, more=watched("{for: 12s, then: alarm}") | {"notify": "[room]"}),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("beside", 18115, app="httpbin", more=SIDE | rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),

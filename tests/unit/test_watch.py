@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gopub.cli.stopping import stop
-from gopub.errors import GopubError, LockedError
+from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.health.samples import CounterSnapshot, NoData, RawSeries, RuntimeSnapshot
 from gopub.journal import events as ev
 from gopub.journal.reading import asked, read_state
@@ -275,6 +275,8 @@ def test_it_stands_as_watched_and_a_hold_that_ended_keeps_nobody(tmp_path: Path)
     assert row.active is not None
     assert row.active.waiting == f"promoted, and watched until {ends(world)}: 0s of 20m"
     ask_hold(world.journal, "r1", "look", actor="ann", clock=world.clock)
+    with pytest.raises(RefusedError, match="GP745"):
+        ask_promote(world.journal, "r1", "I have seen enough", world.clock)
     ask_resume(world.journal, "r1", "seen", actor="ann", clock=world.clock)
     asyncio.run(watch_box.watch(run))
     assert world.state.closed.outcome is Outcome.PROMOTED
