@@ -220,11 +220,21 @@ def test_dead_processes_bring_it_back_whatever_the_counters_say(tmp_path: Path) 
     world = Watched(tmp_path)
     run = world.driver()
     asyncio.run(to_the_watch(run))
-    world.machines["app3"].current = ""
+    world.machines["app3"].bad = frozenset({world.new})
     world.metrics.silent = "Prometheus is down"
     asyncio.run(watch_box.watch(run))
     assert run.state.back.outcome is Outcome.ROLLED_BACK
-    assert run.state.back.reason.startswith("1 of 4 hosts are not well (app3: the unit is not active, ")
+    assert run.state.back.reason.startswith("1 of 4 hosts are not well (app3: the health probe fails")
+
+
+def test_a_host_that_somebody_else_switched_brings_nothing_back_and_is_told(tmp_path: Path) -> None:
+    world = Watched(tmp_path)
+    run = world.driver()
+    asyncio.run(to_the_watch(run))
+    world.machines["app3"].current = world.old
+    asyncio.run(watch_box.watch(run))
+    assert world.state.closed.outcome is Outcome.PROMOTED
+    assert any("somebody else switched what this rollout had switched" in alarm for alarm in run.alarms)
 
 
 def test_hosts_that_do_not_answer_bring_nothing_back(tmp_path: Path) -> None:
