@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,12 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, it is only tol
 Dry = Annotated[bool, typer.Option("--dry-run", help="Only tell, and call that a success.")]
 RolesFile = Annotated[Path | None, typer.Option("--roles", help="The list of roles; default: the local keys' own.")]
 Login = Annotated[Path | None, typer.Option("--login", help="The SSH key of user gopub; default: one is made.")]
+OnlyLogin = Annotated[
+    bool, typer.Option("--only-this-login", help="Let no other controller in any more, whose login is there.")
+]
+OlderProgram = Annotated[
+    bool, typer.Option("--older-program", help="Lay this gopub's program over that of a newer one.")
+]
 
 _AFTERWARDS = (
     "then `gopub rollout` what runs: it has nothing to do, and `gopub rollback` here learns this way to the hosts",
@@ -42,6 +49,8 @@ def enroll(
     edges: Edges = False,
     roles: RolesFile = None,
     login: Login = None,
+    only_login: OnlyLogin = False,
+    older_program: OlderProgram = False,
     user: As = "",
     key: Key = None,
     sudo: Sudo = False,
@@ -58,6 +67,7 @@ def enroll(
 
     named = Named(roles, login)
     folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run, named)
+    wish = replace(wish, only_login=only_login, older_program=older_program)
     found = asyncio.run(enrol(folder, wish, server_blocks(), cut=partial(_cut, "enrolled")))
     _tell(found, as_json, "would be enrolled", "enrolled")
     if found.done and not as_json:
@@ -161,11 +171,19 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
             said = would if name in found.meant else "nothing to do"
         besides = f"; keys that are root there besides: {stands.root_keys}" if stands.root_keys else ""
         of = f" for {' '.join(stands.envs)}" if stands.envs else ""
-        say(f"{name}: was {stands.stands}{of}; {said}{besides}")
+        say(f"{name}: was {stands.stands}{of}; {said}{besides}{_let_in(found, name)}")
     for name, error in found.refused.items():
         say(f"{name}: {error.code} {error.problem}", err=True)
+    if any(len(keys) > 1 for keys in found.logins.values()):
+        say("logins of other controllers stay; --only-this-login takes them off", err=True)
     for made in found.keys.made if found.keys else ():
         say(f"made {made}", err=True)
+
+
+def _let_in(found: Enrolment, name: str) -> str:
+    """Who may log in there as user gopub, now or then."""
+    keys = found.logins.get(name, ())
+    return f"; user gopub is: {', '.join(keys)}" if keys else ""
 
 
 def _cut(what: str, done: Sequence[str], left: Sequence[str]) -> None:

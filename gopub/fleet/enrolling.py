@@ -46,14 +46,21 @@ class Stands:
     login: str = ""
     root_keys: int = 0
     socket: str = ""
+    program_gopub: str = ""
+    """Of which gopub the program there says that it is; empty where it says nothing, as older ones do."""
     seen: str = ""
     """What all of this was read from, in one word: an enrolment that goes by it counts while that is so."""
+
+    @property
+    def version(self) -> str:
+        """Of which gopub its program is: by its own word, which an upgrade brings along, or that of the enrolment."""
+        return self.program_gopub or self.gopub
 
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
         return {
             "stands": self.stands, "machine_id": self.machine_id, "names": list(self.names), "envs": list(self.envs),
-            "enrolled": self.enrolled, "gopub": self.gopub, "program": self.program, "root_keys": self.root_keys,
+            "enrolled": self.enrolled, "gopub": self.version, "program": self.program, "root_keys": self.root_keys,
         }  # fmt: skip
 
 
@@ -169,9 +176,10 @@ def _stands(host: str, said: Mapping[str, str]) -> Stands:
         program=said["program"],
         roles=_decoded(said["roles"]),
         roots=tuple(name for name in roots if _FINGERPRINT.fullmatch(name)),
-        login=_decoded(said["login"]).decode(errors="replace"),
+        login=_decoded(said["login"]).decode(errors="surrogateescape"),
         root_keys=int(said["root_keys"] or 0),
         socket=said.get("host.socket", ""),
+        program_gopub=said.get("program.gopub", ""),
         seen=said.get("seen", ""),
     )
 

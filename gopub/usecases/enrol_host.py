@@ -22,11 +22,12 @@ from gopub.evidence.roles import Role
 from gopub.fleet import program
 from gopub.fleet.enrolling import ARGV, USER, Answer, Enrolling, Stands, asking
 from gopub.fleet.host import Host
+from gopub.fleet.logins import fingerprints, logins_with
 from gopub.fleet.protocol import Fleet
 from gopub.journal.enrolled import HostsEnrolled
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
-from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots, serial_of
+from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_newer_program, refuse_other_roots, serial_of
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.project import Project, edges_of, fleet_of, hosts_of, open_project
@@ -76,11 +77,18 @@ class Wish:
     named: Named = field(default_factory=Named)
     reason: str = ""
     do: bool = False
+    only_login: bool = False
+    """No other controller's login stays on the hosts."""
+    older_program: bool = False
+    """This gopub's program may take the place of a newer one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """How each host stood, what was done there, and what was not, and why; ``signs``: orders are signed already."""
+    """How each host stood, what was done there, and what was not, and why; ``signs``: orders are signed already.
+
+    ``logins`` are the fingerprints of whom the hosts that are meant let in as user gopub afterwards.
+    """
 
     stood: Mapping[str, Stands]
     meant: tuple[str, ...] = ()
@@ -88,6 +96,7 @@ class Enrolment:
     done: Mapping[str, Answer] = field(default_factory=dict)
     refused: Mapping[str, GopubError] = field(default_factory=dict)
     signs: bool = False
+    logins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def failed(self) -> GopubError | None:
@@ -107,7 +116,8 @@ class Enrolment:
     def to_json(self) -> dict[str, Json]:
         """For ``--json``."""
         hosts: dict[str, Json] = {
-            name: {**stands.to_json(), "roles": serial_of(stands)} for name, stands in self.stood.items()
+            name: {**stands.to_json(), "roles": serial_of(stands), "logins": list(fingerprints(stands.login))}
+            for name, stands in self.stood.items()
         }
         done: dict[str, Json] = {
             name: {"changed": answer.changed, **(answer.stands.to_json() if answer.stands else {})}
@@ -117,7 +127,8 @@ class Enrolment:
             name: {"code": error.code, "problem": error.problem, "hint": error.hint}
             for name, error in self.refused.items()
         }
-        return {"hosts": hosts, "meant": list(self.meant), "done": done, "refused": refused}
+        return {"hosts": hosts, "meant": list(self.meant), "done": done, "refused": refused,
+                "logins": {name: list(found) for name, found in self.logins.items()}}  # fmt: skip
 
 
 def _all(refused: Mapping[str, GopubError]) -> GopubError:
@@ -161,17 +172,20 @@ async def enrol(
         stood, refused = await _look(fleet, hosts)
         refused |= doubles(stood, hosts)
         if keys is not None:
-            refused |= _refusals(stood, keys)
+            refused |= _refusals(stood, keys, wish)
         meant = tuple(name for name in stood if name not in refused)
+        logins = {name: fingerprints(logins_with(stood[name], keys.login, alone=wish.only_login)) for name in meant
+                  } if keys else {}  # fmt: skip
         if not wish.do or keys is None:
-            return Enrolment(stood, meant, keys, refused=refused)
+            return Enrolment(stood, meant, keys, refused=refused, logins=logins)
 
         machines = by_machine(stood, meant)
 
         async def one(host: Host) -> Answer:
             names = machines[stood[host.name].machine_id]
             socket = next((sockets[name] for name in names if name in sockets), "")
-            told = enrolling(stood[host.name], names, wish.env, keys, clock.now(), socket=socket)
+            told = enrolling(stood[host.name], names, wish.env, keys, clock.now(), socket=socket,
+                             only_login=wish.only_login)  # fmt: skip
             return await _ask(fleet, host, told.request())
 
         def keep(done: Mapping[str, Answer]) -> None:
@@ -180,7 +194,7 @@ async def enrol(
         done, failed = await on_each_machine(machines, hosts, one, keep, cut)
         shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
         signs = fleet_of(project).signing() is not None
-        return Enrolment(stood, meant, keys, done, refused | failed | shut, signs)
+        return Enrolment(stood, meant, keys, done, refused | failed | shut, signs, logins)
 
 
 async def unenrol(folder: str, wish: Wish, elsewhere: Elsewhere | None = None, *, cut: Cut = _unheard) -> Enrolment:
@@ -235,8 +249,17 @@ def _named(wish: Wish, project: Project) -> Named:
     return replace(named, roles=named.roles or (signing.roles if signing else None), ca=ca)
 
 
-def enrolling(stands: Stands, names: Sequence[str], env: str, keys: Keys, now: float, *, socket: str = "") -> Enrolling:
-    """What a host gets: what it is enrolled as already stays, so that several projects can share it. Pure."""
+def enrolling(
+    stands: Stands, names: Sequence[str], env: str, keys: Keys, now: float, *, socket: str = "",
+    only_login: bool = False,
+) -> Enrolling:  # fmt: skip
+    """What a host gets: what it is enrolled as already stays, so that several projects can share it. Pure.
+
+    So do the logins of other controllers under its roots, but for ``only_login``.
+
+    Raises:
+        GopubError: GP481 they are too many.
+    """
     return Enrolling(
         machine_id=stands.machine_id,
         names=tuple(dict.fromkeys((*stands.names, *names))),
@@ -246,7 +269,7 @@ def enrolling(stands: Stands, names: Sequence[str], env: str, keys: Keys, now: f
         now=int(now),
         program=program.enrolled(),
         roles=keys.roles.text.encode(),
-        login=keys.login,
+        login=logins_with(stands, keys.login, alone=only_login),
         socket=socket or stands.socket,
         seen=stands.seen,
     )
@@ -353,11 +376,14 @@ def doubles(stood: Mapping[str, Stands], hosts: Sequence[Host]) -> dict[str, Gop
     }  # fmt: skip
 
 
-def _refusals(stood: Mapping[str, Stands], keys: Keys) -> dict[str, GopubError]:
+def _refusals(stood: Mapping[str, Stands], keys: Keys, wish: Wish) -> dict[str, GopubError]:
     found: dict[str, GopubError] = {}
     for name, stands in stood.items():
         try:
             refuse_other_roots(stands, keys.roles)
+            if not wish.older_program:
+                refuse_newer_program(stands, __version__)
+            logins_with(stands, keys.login, alone=wish.only_login)
         except GopubError as error:
             found[name] = error
     return found

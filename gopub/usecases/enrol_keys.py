@@ -11,6 +11,7 @@ from gopub.evidence.roles import Role, SignedRoles, load_roles, read_roles
 from gopub.fleet.enrolling import Stands, login_line
 from gopub.fleet.loginkey import NAME, make_login, public_half
 from gopub.release.config import local_keys
+from gopub.source.versions import is_older
 from gopub.usecases.make_keys import FILE, make_keys
 
 LASTING = 365 * 86400.0
@@ -105,6 +106,19 @@ def refuse_other_roots(stands: Stands, signed: SignedRoles) -> None:
         roots = ", ".join(key.fingerprint[:16] for key in known.of(Role.ROOT))
         raise _other(stands, f"it believes the roots {roots}, and too few of them signed this list")
     signed.after(known)
+
+
+def refuse_newer_program(stands: Stands, ours: str) -> None:
+    """Refuse to lay this gopub's program over a newer one: what that has learnt to refuse would be let in again. Pure.
+
+    Raises:
+        RefusedError: GP452.
+    """
+    if is_older(ours, stands.version):
+        raise RefusedError(
+            "GP452", f"{stands.host} has the program of gopub {stands.version}, and this one is {ours}",
+            hint="enrol it with that gopub or a later one, or say --older-program",
+        )  # fmt: skip
 
 
 def _other(stands: Stands, why: str) -> RefusedError:

@@ -50,6 +50,8 @@ class Machine:
     before: str = ""
     """Run outside, as root, once all is mounted: `$2/root` is the host's root."""
     said: dict[str, str] = field(default_factory=dict)
+    login: str = f"{LOGIN}\n"
+    """The lines of authorized_keys that it is told."""
 
     def __post_init__(self) -> None:
         self.fresh()
@@ -84,7 +86,7 @@ class Machine:
 
     def request(self, verb: str, **other: object) -> bytes:
         """What the controller sends; ``other`` are lines that differ."""
-        files = (ORDER.encode(), self.roles, f"{LOGIN}\n".encode())
+        files = (ORDER.encode(), self.roles, self.login.encode())
         lines: Mapping[str, object] = {
             "verb": verb, "machine_id": MACHINE, "names": "app1", "envs": "prod", "gopub": "1.2.3",
             "now": int(time.time()), "enrolled": "2026-11-30T12:00:00Z",

@@ -13,10 +13,13 @@ import pytest
 from gopub.clock import SystemClock
 from gopub.evidence.roles import Role, load_roles
 from gopub.fleet import program
+from gopub.fleet.enrolling import Answer, Stands, login_line
+from gopub.fleet.loginkey import make_login, public_half
+from gopub.fleet.logins import fingerprints, logins_with
 from gopub.fleet.shells import command_line
 from gopub.lab.base import base_root
 from gopub.usecases.make_keys import make_keys
-from tests.e2e.enrol_kit import LOGIN, Machine, parsed
+from tests.e2e.enrol_kit import LOGIN, ORDER, Machine, parsed
 
 pytestmark = pytest.mark.e2e
 
@@ -304,3 +307,39 @@ def test_all_that_enrolment_lays_is_on_the_disk_when_it_answers(machine: Machine
     files = {one for one in laid if one.is_file() and one.stat().st_size}
     assert machine.upper / "var/lib/gopub/ran/hello" in files, "control: there is what may be gone back to"
     assert not {str(one) for one in files if hashlib.sha256(one.read_bytes()).hexdigest() not in synced}
+
+
+def looked(machine: Machine) -> Stands:
+    stands = Answer.parse(machine.run(program.enrolment(), machine.request("look")).stdout, host="app1").stands
+    assert stands
+    return stands
+
+
+def test_a_second_controller_leaves_the_first_one_its_login(machine: Machine, tmp_path: Path) -> None:
+    first, second = (login_line(public_half(make_login(tmp_path / name))) for name in ("first", "second"))
+    machine.login = first
+    machine.ask("enroll")
+    file = machine.upper / "var/lib/gopub-ssh/.ssh/authorized_keys"
+    file.write_text(first + first.removeprefix("restrict,"))
+    before = looked(machine)
+    machine.login = logins_with(before, second)
+    done = machine.ask("enroll", seen=before.seen)
+    assert (done["ok"], file.read_text()) == ("true", first + second), done
+    assert fingerprints(looked(machine).login) == fingerprints(first + second)
+    again = looked(machine)
+    machine.login = logins_with(again, first)
+    assert machine.ask("enroll", seen=again.seen)["changed"] == "false", "the first one heals it, and takes nobody off"
+    machine.login = logins_with(again, second, alone=True)
+    assert machine.ask("enroll", seen=again.seen)["ok"] == "true"
+    late = machine.ask("enroll", seen=again.seen)
+    assert (late["code"], file.read_text()) == ("GP481", second), "who looked before would let the first one in again"
+
+
+def test_a_host_tells_of_which_gopub_its_program_is(machine: Machine) -> None:
+    machine.ask("enroll")
+    assert looked(machine).version == "1.2.3", "a program that does not say so: by the enrolment"
+    order = machine.upper / "usr/local/lib/gopub/order"
+    order.write_text(ORDER.replace("\n", "\ngopub=1.10.0-rc.1\n", 1))
+    assert looked(machine).version == "1.10.0-rc.1"
+    order.write_text(f"{ORDER}gopub=9.9.9\n")
+    assert looked(machine).version == "1.2.3", "another line says nothing"

@@ -91,7 +91,8 @@ async def test_a_certificate_of_the_moment_lets_orders_in_and_a_standing_key_no_
         enrolled.orders.read_text().replace("user: gopub,", f"user: gopub, certificate: {{ca: {ca}}},")
     )
     assert (await ordered(enrolled, enrolled.orders)).enrolled, "control: the standing key"
-    done = await enrolled.gopub("host", "enroll", "app3", "-e", ENV, "--yes", GOPUB_CONNECTIONS=str(certified))
+    done = await enrolled.gopub("host", "enroll", "app3", "-e", ENV, "--yes", "--only-this-login",
+                                GOPUB_CONNECTIONS=str(certified))  # fmt: skip
     assert done.code == 0, done.complaint
     try:
         assert (await ordered(enrolled, certified)).enrolled
@@ -100,7 +101,7 @@ async def test_a_certificate_of_the_moment_lets_orders_in_and_a_standing_key_no_
         with pytest.raises(GopubError, match="GP414"):
             await ordered(enrolled, certified, clock=YesterdayClock())
     finally:
-        assert (await enrolled.enrol()).code == 0
+        assert (await enrolled.enrol("--only-this-login")).code == 0
     assert (await ordered(enrolled, enrolled.orders)).enrolled
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from gopub import tails
+from gopub import __version__, tails
 
 MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config", "mode_side")
 """The ways of switching: the table, and what each does."""
@@ -28,8 +28,8 @@ def text() -> str:
 
 @cache
 def enrolled() -> str:
-    """The program that lies on an enrolled host, and obeys only what is signed."""
-    return "#!/bin/sh\n" + tails.functions() + _joined(ENROLLED)
+    """The program that lies on an enrolled host, and obeys only what is signed; its second line says of which gopub."""
+    return f"#!/bin/sh\ngopub={__version__}\n" + tails.functions() + _joined(ENROLLED)
 
 
 @cache

@@ -69,12 +69,14 @@ of_host() {
 
 # seen: what an enrolment goes by of what was there before, in one word.
 seen() {
-    digest=$(cat "$at_etc/host.old" "$at_etc/host" "$at_etc/roles.next" "$at_etc/roles" 2>/dev/null | sha256sum)
+    digest=$(cat "$at_etc/host.old" "$at_etc/host" "$at_etc/roles.next" "$at_etc/roles" \
+        "$at_home/.ssh/authorized_keys" "$at_lib/order" 2>/dev/null | sha256sum)
     printf %s "${digest%% *}"
 }
 
 # still: it is as it was when the request was made, and stays so: somebody else may have enrolled the host for another env
-# since, or brought it a later list. Ours would take back what they did: a key that was taken off would be believed again.
+# since, let another login in, or brought it a later list or program. Ours would take back what they did: a key that was
+# taken off would be believed again.
 still() {
     if [ -d "$at_var" ] && [ -f "$at_etc/host" ]; then
         { (umask 077 && true >>"$at_var/root.lock"); } 2>/dev/null || fail GP494 "$at_var cannot be written"
@@ -82,7 +84,7 @@ still() {
         flock -w 30 7 || fail GP481 "a word of the roots is carried out there: call it again"
     fi
     [ -z "$i_seen" ] || [ "$i_seen" = "$(seen)" ] ||
-        fail GP481 "somebody else enrolled it or brought it a list of roles just now: call it again"
+        fail GP481 "somebody else enrolled it or brought it a list of roles or a program just now: call it again"
 }
 
 # stands: enrolled, half or none, in $stands.
@@ -114,11 +116,12 @@ look() {
     done
     digest "$at_lib/order"
     say program "$digest"
+    say program.gopub "$(sed -n '2s/^gopub=\([0-9A-Za-z.+-]\{1,64\}\)$/\1/p' "$at_lib/order" 2>/dev/null)"
     list=$at_etc/roles
     [ ! -f "$list.next" ] || list=$list.next # one that is being laid counts already
     say roles "$(head -c 16384 "$list" 2>/dev/null | base64 | tr -d '\n')"
     say roots "$(cd "$at_etc/keys/root" 2>/dev/null && echo *.pem)"
-    say login "$(head -c 16384 "$at_home/.ssh/authorized_keys" 2>/dev/null | base64 | tr -d '\n')"
+    say login "$(head -c 16385 "$at_home/.ssh/authorized_keys" 2>/dev/null | base64 | tr -d '\n')"
     say root_keys "$(root_keys)"
 }
 

@@ -79,6 +79,7 @@ tell_roles() {
     value upgraded "$k_upgraded"
     digest "$PROGRAM"
     value program "$digest"
+    value gopub "${gopub-}" # the second line of this program
     finish true '' "list of roles $k_serial"
 }
 
