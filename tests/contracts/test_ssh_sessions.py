@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gopub.errors import GopubError
 from gopub.fleet.backends.handshake import Patience
 from gopub.fleet.backends.ssh import SshFleet
 from gopub.fleet.sshwords import seconds
+from gopub.process import base_environment, run
 
 from .ssh_server import serving
 
@@ -77,3 +79,30 @@ async def test_a_server_that_opens_none_at_all_is_told(tmp_path: Path) -> None:
         assert (caught.value.code, caught.value.problem[:35]) == ("GP416", "h1 let us in and opens no session: ")
         assert "MaxSessions" in caught.value.hint
         assert server.refused_sessions == 4
+
+
+MANY_FILES = """
+import resource, socket
+from gopub.fleet.backends.ssh import SshFleet
+
+def holds(number):
+    held = []
+    try:
+        held += (socket.socket() for _ in range(number))
+        return True
+    except OSError:
+        return False
+    finally:
+        for one in held:
+            one.close()
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+print(holds(200), SshFleet() and holds(200))
+"""
+
+
+async def test_a_fleet_has_more_connections_than_the_files_that_a_process_begins_with() -> None:
+    """A stock system begins with 1,024, so the last of a thousand hosts were not reached; here it is 64."""
+    here = base_environment(extra={"PYTHONPATH": str(Path(__file__).parents[2])})
+    done = await run((sys.executable, "-c", MANY_FILES), env=here)
+    assert done.text == "False True", "the first is the control"

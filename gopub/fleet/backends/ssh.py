@@ -26,6 +26,7 @@ from gopub.errors import GopubError
 from gopub.fleet import program
 from gopub.fleet.backends.certificates import SshCertificate, insist_signed
 from gopub.fleet.backends.handshake import Connection, Patience, Server, bastion, end, handshake, server
+from gopub.fleet.backends.openfiles import allow_many_files
 from gopub.fleet.backends.pinned import Pinned, heard_of, hello_of
 from gopub.fleet.backends.presence import insist_none
 from gopub.fleet.backends.signing import OrderSign
@@ -117,6 +118,7 @@ class SshFleet:
 
         ``authority`` certifies each login of user gopub.
         """
+        allow_many_files()
         self.orders = orders
         self._authority = authority
         self.patience = patience or Patience()
