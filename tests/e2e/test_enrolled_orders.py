@@ -103,3 +103,25 @@ async def test_control_the_same_bytes_by_who_may_order_are_obeyed(here: Instance
     assert again.values["repeated"] == "true"
     assert await site.sh(f"stat -c %U:%a {INSTALLED}") == "root:755"
     assert await site.sh("ls -A /run/gopub-orders") == "", "nothing stays of what came in"
+
+
+async def test_an_enrolled_host_runs_two_releases_side_by_side(here: Instance) -> None:
+    site, ports = here.site, (here.site.port, here.site.port - 10_000)
+    cargos = []
+    for version in ("1", "2"):
+        made = await site.cargo(version, mode="side-by-side", ports=ports, env={"ADDR": ":{{ port }}"})
+        made = made.with_arguments("stage", ports=f"{ports[0]},{ports[1]}")
+        cargos.append(replace(made, wanted=replace(made.wanted, env=ENV)))
+    for slot, cargo in zip("ab", cargos, strict=True):
+        here.next_seat()
+        record = await here.release(cargo)
+        assert (record.ok, record.values.get("slot")) == (True, slot), record
+    serving = [await site.sh(f"curl -s http://127.0.0.1:{port}/healthz") for port in ports]
+    assert [said.strip() for said in serving] == ["1", "2"]
+    read = Order("logs", site.name, (await site.facts()).machine_id, site.instance, "service", ENV,
+                 arguments={"age": "60", "most": "1000", "lines": "10", "within": "10"})  # fmt: skip
+    assert (await site.channel.run(read)).ok
+    back = await site.do("rollback", cargos[0], admission=here.admitted(cargos[0]))
+    assert (back.ok, (await site.facts()).slots.slot) == (True, "a"), back
+    assert (await site.do("prune", cargos[0])).ok
+    assert await site.sh(f"ls /etc/systemd/system | grep -F {site.instance}@") == f"{site.instance}@a.service"

@@ -12,7 +12,8 @@ from gopub.fleet.backends.ssh import SshFleet
 from tests.support.chance import seed as chance_seed
 
 from .host_kit import Cargo, Site, old_service, open_site
-from .test_host_program_kills import killed_at, moments, steps_of
+from .test_host_modes import handed
+from .test_host_program_kills import killed_at, moments, running, steps_of
 
 pytestmark = pytest.mark.e2e
 
@@ -122,12 +123,18 @@ async def test_a_port_that_somebody_else_holds_is_named_and_nothing_else_changes
     assert await answers(site) == ["1", "2"]
 
 
-async def test_after_a_start_of_the_machine_the_slot_that_serves_starts_and_no_other(site: Site) -> None:
+async def test_after_a_start_of_the_machine_the_slot_that_serves_starts_and_no_other(
+    spare_lab: Any, site: Site
+) -> None:
     one, two = await side(site, "1"), await side(site, "2")
     await site.release(one)
     await site.release(two)
     assert await answers(site) == ["1", "2"], "control: both run, and both are enabled"
-    await like_a_boot(site)
+    await spare_lab.kill_host(site.name)
+    await site.channel.close()
+    await spare_lab.start_host(site.name)
+    await running(site)
+    await like_a_boot(site)  # waits until it answers
     assert await answers(site) == ["-", "2"]
     assert (await site.run("verify", two)).ok
     assert (await site.do("rollback", one)).ok
@@ -160,8 +167,42 @@ async def test_a_host_comes_from_one_unit_to_slots_and_goes_back(site: Site) -> 
     assert await site.whole() == three.folder
 
 
+@pytest.mark.parametrize("mode", ["socket", "handover"])
+async def test_a_host_comes_from_another_mode_and_goes_back_to_it(site: Site, mode: str) -> None:
+    """The old one serves on meanwhile; its slot's port is free for the next release only once it has ended."""
+    old = await (handed(site, "1") if mode == "handover" else site.cargo("1", mode="socket"))
+    two, three = await side(site, "2"), await side(site, "3")
+    await site.release(old)
+    pid = (await site.facts()).unit.main_pid
+    assert not [held for held in (await site.facts()).standing.taken if held.port in ports(site)]
+    assert (await site.release(two)).values["slot"] == "b"
+    assert [bool(word != "-") for word in await answers(site)] == [True, True]
+    back = await site.do("rollback", old)
+    assert (back.ok, back.values.get("main_pid")) == (True, str(pid)), back
+    assert (await site.run("verify", old)).ok
+    await site.release(two)
+    await site.release(three)
+    assert await answers(site) == ["3", "2"], "what was left of the mode before ended for the slot whose port it had"
+    await like_a_boot(site)
+    assert await answers(site) == ["3", "-"]
+    await site.run("switch", old)
+    proof = await site.run("verify", old)
+    assert "slot" not in proof.values
+    back = await site.do("rollback", three)
+    assert back.ok, back
+    verify = three.with_arguments("verify", health=f"http://127.0.0.1:{site.port}/healthz?is=it")
+    assert (await site.run("verify", verify)).values["slot"] == "b", "the port of a is held by what served"
+    await site.run("prune", three)
+    assert await answers(site) == ["-", "3"]
+    left = await site.sh(f"ls -d /etc/systemd/system/{site.instance}*")
+    assert left == f"/etc/systemd/system/{site.instance}@b.service"
+    assert await site.whole() == three.folder
+
+
 async def test_stopped_nothing_of_it_is_left(site: Site) -> None:
-    one, two = await side(site, "1"), await side(site, "2")
+    """Also where the old one does not end when it is told to."""
+    deaf = {"MODE": "slow", "LET_GO": site.may_end}
+    one, two = await side(site, "1", env=deaf, drain=1), await side(site, "2")
     await site.release(one)
     await site.release(two)
     await site.run("stop", two)

@@ -6,6 +6,7 @@ import asyncio
 
 from tests.e2e.story import PAIR, STORY, Story, a_fleet
 from tests.e2e.story_ground import Ground
+from tests.e2e.test_rollout_back import DEAD, journal_down
 from tests.e2e.test_rollout_kills import Death, die_and_recover
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
@@ -38,6 +39,15 @@ async def test_switched_there_and_back_under_load_no_request_is_lost(ground: Gro
         assert back.code == 0, back.complaint
     await story.then_every_host_runs("1.0.0").then_no_request_was_lost()
     assert len(await units(story)) == 1, "what was taken back does not run on"
+    async with story.traffic(120, MIX):
+        with journal_down(story):
+            forth = await story.gopub("rollback", "--env", "beside", "--to", "1.1.0", "--reason", "night", **DEAD)
+            assert forth.code == 0, forth.complaint
+            await story.whole({"1.1.0"})
+        recovered = await story.gopub("recover", "--env", "beside", **DEAD)
+        assert recovered.code == 0, recovered.complaint
+    await story.then_every_host_runs("1.1.0").then_no_request_was_lost()
+    assert len(await ports(story)) == 1 and len(await units(story)) == 1, "by the kit and the hosts alone"
 
 
 async def test_whoever_dies_no_request_is_lost_and_one_release_is_left(ground: Ground):

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from gopub import __version__, tails
 
-MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config", "mode_side")
+MODES = ("modes", "loose", "mode_socket", "mode_handover", "mode_reload", "mode_config", "mode_side", "memory")
 """The ways of switching: the table, and what each does."""
 COMMON = ("base", "order", "facts", "script", "stage", "switch", *MODES, "verify", "runtime", "before", "hook", "job")
 PARTS = (*COMMON, "host")

@@ -51,17 +51,24 @@ slot_port() {
     esac
 }
 
-# at_slot: what the order asks at the first port is asked at that of the slot that serves.
+# at_slot: side by side there is no port but the slot's. So whatever the order asks for is asked there: an answer of the
+# other slot, by which digits ever its port was written, would prove nothing.
 at_slot() {
     : "${told_port:=$o_arg_port}" "${told_traffic:=$o_arg_traffic_port}" "${told_health:=$o_arg_health}"
     slot_port "$slot"
-    o_arg_port=$told_port o_arg_traffic_port=$told_traffic o_arg_health=$told_health
-    [ -n "$slot_port" ] || return 0
-    first=${m_ports%,*}
-    [ "$told_port" != "$first" ] || o_arg_port=$slot_port
-    [ "$told_traffic" != "$first" ] || o_arg_traffic_port=$slot_port
-    rest=${told_health#*://*:"$first"}
-    case $rest in "$told_health") ;; '' | [/?#]*) o_arg_health=${told_health%":$first$rest"}:$slot_port$rest ;; esac
+    o_arg_port=${told_port:+${slot_port:-$told_port}}
+    o_arg_traffic_port=${told_traffic:+${slot_port:-$told_traffic}}
+    o_arg_health=$told_health
+    [ -z "$slot_port" ] || [ -z "$told_health" ] || health_at "$slot_port"
+}
+
+# health_at PORT: the health URL with that port.
+health_at() {
+    rest=${told_health#*://}
+    place=${rest%%[/?#]*}
+    name=$place
+    case $place in *:*) case ${place##*:} in *[!0-9]*) ;; *) name=${place%:*} ;; esac ;; esac
+    o_arg_health=${told_health%%://*}://$name:$1${rest#"$place"}
 }
 
 tell_slot() {
@@ -87,20 +94,27 @@ aim() {
     use_slot "$one"
 }
 
-# free_slot DIR: the slot that has the release, else the one that does not serve, in $one.
+# free_slot DIR: the slot that has the release, else the one that does not serve, in $one. Beside the one unit it is the one
+# whose port that does not hold, also where the release lay in the other one before.
 free_slot() {
-    for one in a b; do
-        ! lies_in "$one" "$1" || return 0
+    for has in a b; do
+        ! lies_in "$has" "$1" || break
+        has=
     done
+    one=$has
+    [ -z "$has" ] || [ "$has" != "$was_slot" ] || return 0
+    [ -z "$has" ] || ! systemctl is-active --quiet "$o_instance@$has.service" 2>/dev/null || return 0
     unit_facts
     exe_facts
     listening "$u_pid"
+    [ -n "$was_slot" ] || ! systemctl is-active --quiet "$socket" 2>/dev/null || ports=$ports,$(listens_at)
     case $was_slot in
     a) one=b ;;
     b) one=a ;;
     *)
-        one=a
-        case ,$ports, in *",${m_ports%,*},"*) one=b ;; esac
+        one=${has:-a}
+        slot_port "$one"
+        case ,$ports, in *",$slot_port,"*) [ "$one" = a ] && one=b || one=a ;; esac
         ;;
     esac
     slot_port "$one"
@@ -109,9 +123,21 @@ free_slot() {
     esac
 }
 
+# listens_at: the ports on which systemd listens for the one unit.
+listens_at() {
+    systemctl show "$socket" -p Listen --value 2>/dev/null | sed -n 's/^.*:\([0-9]*\) (Stream)$/\1/p' | tr '\n' ','
+}
+
 side_place() {
     [ -f "$releases/$1/$unit" ] || fail GP439 "$1 has no $unit"
-    [ "$current" = "$1" ] || enough_memory "$1"
+    [ "$current" = "$1" ] || {
+        enough_memory "$1"
+        # What is left there of before must not hold the slot's port, nor start in its place.
+        [ -z "$was_slot" ] || drop_unit ''
+        for one in a b; do
+            [ "$o_instance@$one.service" = "$unit" ] || ! lies_in "$one" "$1" || drop_unit "$one"
+        done
+    }
     [ -d "$releases/$1/.gopub-$1" ] || mkdir "$releases/$1/.gopub-$1" && sync "$releases/$1" || unwritten "$releases/$1"
     unit_changed=
     wanted="$MARK $1; do not edit, the next switch writes it again
@@ -216,11 +242,12 @@ $(conditions "$1")"
     reload_units
 }
 
-# from_slots DIR: a release of another mode comes where a slot serves. Its unit is in its place, and held, before `current`
-# moves; slots are stopped before it starts ($leaving), for it may want a port of theirs, unless it still runs beside them.
+# from_slots DIR: a release of another mode comes where a slot serves, or came and was cut. Its unit is in its place, and held,
+# before `current` moves; slots are stopped before it starts ($leaving), for it may want a port of theirs, unless it still
+# runs beside them.
 from_slots() {
     leaving=
-    [ "$m_mode" != side-by-side ] && [ "$current" != "$1" ] && has_slots || return 0
+    [ "$m_mode" != side-by-side ] && has_slots || return 0
     place_unit "$1"
     unit_facts
     leaving=$unit_changed
@@ -239,29 +266,45 @@ stop_slots() {
     done
 }
 
-# drop_beside SLOT: what runs beside it is stopped, and its unit is gone.
-drop_beside() {
-    has_slots || return 0
-    keep=$1
-    for one in a b ''; do
-        [ "$one" != "$keep" ] || continue
-        name=$o_instance${one:+@$one}.service
-        has_mark "/etc/systemd/system/$name" || continue
-        [ -n "$one" ] || drop_socket
-        systemctl disable --quiet "$name" 2>/dev/null
-        systemctl stop "$name" || refused "systemd does not stop $name"
-        systemctl reset-failed "$name" 2>/dev/null
-        rm -f "/etc/systemd/system/$name" "$SLOTS/$name" || fail GP448 "cannot remove /etc/systemd/system/$name"
-        changed=true
-    done
-    hold=/etc/systemd/system/$o_instance.service.d
-    rm -f "$hold/gopub-slots.conf" "$hold/gopub-slots.conf.tmp"
-    [ ! -d "$hold" ] || rmdir "$hold" 2>/dev/null
-    sync /etc/systemd/system
-    reload_units
+# drop_unit SLOT: that unit runs no more, and is gone.
+drop_unit() {
+    name=$o_instance${1:+@$1}.service
+    has_mark "/etc/systemd/system/$name" || return 0
+    [ -n "$1" ] || drop_socket
+    systemctl disable --quiet "$name" 2>/dev/null
+    systemctl stop "$name" || refused "systemd does not stop $name"
+    systemctl reset-failed "$name" 2>/dev/null
+    rm -f "/etc/systemd/system/$name" "$SLOTS/$name" && sync /etc/systemd/system ||
+        fail GP448 "cannot remove /etc/systemd/system/$name"
+    changed=true
 }
 
-# stop_sides: nothing is to run: no slot is left.
+# drop_beside SLOT: what runs beside it is stopped, and its unit is gone.
+drop_beside() {
+    keep=$1
+    ! has_slots || for one in a b ''; do
+        [ "$one" = "$keep" ] || drop_unit "$one"
+    done
+    drop_rest
+}
+
+# drop_rest: what a killed order may have left of files, once the units are those that stay.
+drop_rest() {
+    rest=/etc/systemd/system/$o_instance
+    for place in "$rest.service.d/gopub-slots.conf" "$rest.service.d/gopub-slots.conf.tmp" "$rest.service.tmp" \
+        "$rest@a.service.tmp" "$rest@b.service.tmp"; do
+        [ -e "$place" ] || continue
+        rm -f "$place" || fail GP448 "cannot remove $place"
+        changed=true
+    done
+    [ ! -d "$rest.service.d" ] || rmdir "$rest.service.d" 2>/dev/null
+    [ "$changed" = false ] && ! has_slots || {
+        sync /etc/systemd/system
+        reload_units
+    }
+}
+
+# stop_sides: nothing is to run: no slot is left. The one unit beside them is held until it is gone: it has an older release.
 stop_sides() {
     has_slots || return 0
     [ -z "$slot" ] || {
@@ -269,19 +312,9 @@ stop_sides() {
         current=
     }
     use_slot ''
-    changed=true
-    drop_beside ''
-}
-
-# memory: bytes that one process more would find, in $mem_free, and that those of the unit that serves hold, in $mem_used.
-memory() {
-    mem_used=$(held_by "$1")
-    mem_free=$(awk '$1 == "MemAvailable:" { printf "%.0f", $2 * 1024 }' /proc/meminfo)
-    for one in a b; do
-        name=$o_instance@$one.service
-        [ "$name" != "$1" ] && has_mark "/etc/systemd/system/$name" || continue
-        mem_free=$((mem_free + $(held_by "$name")))
-    done
+    drop_unit a
+    drop_unit b
+    reload_units
 }
 
 # units_of_stage: the units that the rendered files must have.
@@ -307,21 +340,6 @@ pids_beside() {
         name=$o_instance${one:+@$one}.service
         [ "$name" = "$unit" ] || ! has_mark "/etc/systemd/system/$name" || pids_of "$name"
     done | tr '\n' ' '
-}
-
-# held_by UNIT: the bytes that its processes hold.
-held_by() {
-    pids_of "$1" | while read -r pid; do cat "/proc/$pid/status" 2>/dev/null; done |
-        awk '$1 == "VmRSS:" { held += $2 } END { printf "%.0f", held * 1024 }'
-}
-
-# enough_memory DIR: for what comes as much as what serves holds; none more where it runs already.
-enough_memory() {
-    exe_facts
-    [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app" || return 0
-    memory "$was_unit"
-    [ "$mem_free" -ge "$mem_used" ] ||
-        fail GP548 "$mem_free bytes of memory are available for a second process, and the one that serves holds $mem_used"
 }
 
 # side_values: what the facts tell of it.

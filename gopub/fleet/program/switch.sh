@@ -214,6 +214,7 @@ converge_stopped() {
     unit_facts
     foreign
     if read_before; then
+        drop_rest
         bring_back
         return
     fi
@@ -225,6 +226,7 @@ converge_stopped() {
     own_place
     [ -e "$unit_file" ] || {
         drop_socket
+        drop_rest
         [ "$u_reload" != yes ] || reload_units
         return 0
     }
@@ -234,6 +236,7 @@ converge_stopped() {
     systemctl reset-failed "$unit" 2>/dev/null
     drop_socket
     rm -f "$unit_file" "$state/started" && sync "${unit_file%/*}" || fail GP448 "cannot remove $unit_file"
+    drop_rest
     reload_units
     changed=true
 }
