@@ -9,7 +9,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_ENABLED
 from pydantic import ValidationError
 
 from blocks import block_for
@@ -37,7 +37,7 @@ class ServerBlocks:
         """The Block of that name and of one of these kinds, as a connection; None where there is none.
 
         Raises:
-            GopubError: GP928 the server does not answer.
+            GopubError: GP928 no server is set, or it does not answer; GP929 it answers what no Prefect server does.
             SpecError: GP927 the Block holds what its kind refuses.
             GopubError: GP968 it is of a plug-in's kind, and that one cannot be used.
         """
@@ -49,19 +49,31 @@ class ServerBlocks:
         return None
 
     async def _read(self, name: str, kind: str) -> BlockDocument | None:
+        if not is_set():
+            raise self._away(name, "none is set (PREFECT_API_URL)")
         try:
             async with asyncio.timeout(BLOCKS_ANSWER_WITHIN), get_client() as client:
                 return await client.read_block_document_by_name(name, slug_of(kind))
         except ObjectNotFound:
             return None
-        except (
-            httpx.HTTPError,
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # away, refused us, none is set, or is none
-            problem = f"no connections.yaml has {name!r}, and {self.words()} cannot be asked: {_why(error)}"
-            raise GopubError("GP928", problem, hint="start the server, or write the name into a file") from error
+        except (httpx.HTTPError, OSError, RuntimeError) as error:  # away, or refused us
+            raise self._away(name, _why(error)) from error
+        except (ValueError, TypeError, LookupError, AttributeError) as error:  # what Prefect makes of it
+            raise self._unreadable(name, error) from error
+
+    def _away(self, name: str, why: str) -> GopubError:
+        problem = f"no connections.yaml has {name!r}, and {self.words()} cannot be asked: {why}"
+        return GopubError("GP928", problem, hint="start the server, or write the name into a file")
+
+    def _unreadable(self, name: str, error: Exception) -> GopubError:
+        """Somebody answered: whether there is such a Block is not known, and no wait will tell."""
+        problem = f"no connections.yaml has {name!r}, and {self.words()} answer what cannot be read: {_why(error)}"
+        return GopubError("GP929", problem, hint="look who answers at that address, a proxy say, and of which version")
+
+
+def is_set() -> bool:
+    """Whether Prefect knows of a server to ask; where it does not, its client takes that for a wrong value."""
+    return bool(PREFECT_API_URL.value() or PREFECT_SERVER_EPHEMERAL_ENABLED.value())
 
 
 def _why(error: Exception) -> str:

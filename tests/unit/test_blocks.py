@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_SERVER_EPHEMERAL_ENABLED,
+    temporary_settings,
+)
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 import blocks
 from blocks.connection import ConnectionBlock
-from gopub.spec.kinds import Connection, SecretRef
+from blocks.resolve import ServerBlocks
+from gopub.errors import GopubError
+from gopub.spec.kinds import Connection, FleetKind, SecretRef
+from gopub.spec.references import Reference
 from gopub.telemetry import REDACTOR
+from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.wiring.backends import BACKENDS
 from tasks.elsewhere import Elsewhere
 
@@ -123,3 +136,72 @@ def test_a_flow_comes_without_the_backends_until_a_name_is_in_no_file(module: st
 def test_its_place_is_named_as_the_servers_blocks_name_it() -> None:
     with temporary_settings({PREFECT_API_URL: "http://prefect.example/api"}):
         assert Elsewhere().words() == "the Prefect Blocks of http://prefect.example/api"
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Who answers at the address of the server."""
+
+    said: ClassVar[tuple[int, str]] = (404, "")
+
+    def do_GET(self) -> None:
+        status, text = self.said
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is told."""
+
+
+SSH = Reference("ssh", (FleetKind,))
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ((404, '{"detail": "not found"}'), ""),
+        ((200, "<html>please log in</html>"), "GP929"),
+        ((200, '{"id": 7}'), "GP929"),
+        ((200, "[]"), "GP929"),
+        ((403, "no"), "GP928"),
+    ],
+    ids=["none", "page", "other", "list", "refused"],
+)
+async def test_an_answer_that_cannot_be_read_is_no_server_that_is_away(
+    address: str, said: tuple[int, str], code: str, tmp_path: Path
+) -> None:
+    Answering.said = said
+    health = 'health: "http://127.0.0.1:8080/healthz"'
+    (tmp_path / "gopub.yaml").write_text(f"app: a\nenvironments: {{prod: {{inventory: i, hosts: x, {health}}}}}\n")
+    with temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}):
+        if not code:
+            assert await ServerBlocks().find(SSH) is None, "control: there is no such Block"
+            return
+        with pytest.raises(GopubError) as caught:
+            await ServerBlocks().find(SSH)
+        assert caught.value.code == code, caught.value.problem
+        assert address in caught.value.problem
+        if code == "GP928":  # the rollout asks again
+            await refuse_order_key(str(tmp_path), "prod", ServerBlocks())
+            return
+        with pytest.raises(GopubError, match="GP929"):
+            await refuse_order_key(str(tmp_path), "prod", ServerBlocks())
+
+
+async def test_where_no_server_is_set_none_is_asked() -> None:
+    settings = {PREFECT_API_URL: None, PREFECT_SERVER_EPHEMERAL_ENABLED: False}
+    with temporary_settings(settings), pytest.raises(GopubError, match=r"GP928 .*: none is set \(PREFECT_API_URL\)"):
+        await ServerBlocks().find(SSH)
