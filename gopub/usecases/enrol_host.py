@@ -27,7 +27,7 @@ from gopub.fleet.protocol import Fleet
 from gopub.journal.enrolled import HostsEnrolled
 from gopub.journal.reading import read_env_state, whoami
 from gopub.journal.streams import env_stream
-from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_newer_program, refuse_other_roots, serial_of
+from gopub.usecases.enrol_keys import Keys, Named, keys_for, keys_where_fit, serial_of
 from gopub.wiring import settings
 from gopub.wiring.naming import Elsewhere
 from gopub.wiring.project import Project, edges_of, fleet_of, hosts_of, open_project
@@ -168,12 +168,15 @@ async def enrol(
     """
     clock = clock or SystemClock()
     async with _opened(folder, wish, elsewhere) as (project, fleet, hosts, sockets):
-        keys = keys_for(_named(wish, project), clock, make=wish.do)
+        named = _named(wish, project)
+        keys_for(named, clock, make=False)  # refuses those that cannot be used before a host is asked
         stood, refused = await _look(fleet, hosts)
         refused |= doubles(stood, hosts)
-        if keys is not None:
-            refused |= _refusals(stood, keys, wish)
-        meant = tuple(name for name in stood if name not in refused)
+        fit = {name: stands for name, stands in stood.items() if name not in refused}
+        keys, unfit = keys_where_fit(fit, named, clock, only_login=wish.only_login,
+                                     older_program=wish.older_program, make=wish.do)  # fmt: skip
+        refused |= unfit
+        meant = tuple(name for name in fit if name not in unfit)
         logins = {name: fingerprints(logins_with(stood[name], keys.login, alone=wish.only_login)) for name in meant
                   } if keys else {}  # fmt: skip
         if not wish.do or keys is None:
@@ -192,7 +195,7 @@ async def enrol(
             _record(project, wish, done, keys, undone=False)
 
         done, failed = await on_each_machine(machines, hosts, one, keep, cut)
-        shut = await _shut(fleet, [host for host in hosts if host.name in done], _named(wish, project))
+        shut = await _shut(fleet, [host for host in hosts if host.name in done], named)
         signs = fleet_of(project).signing() is not None
         return Enrolment(stood, meant, keys, done, refused | failed | shut, signs, logins)
 
@@ -374,19 +377,6 @@ def doubles(stood: Mapping[str, Stands], hosts: Sequence[Host]) -> dict[str, Gop
         for names in by_machine(stood, tuple(stood)).values() if len({places[name] for name in names}) > 1
         for name in names
     }  # fmt: skip
-
-
-def _refusals(stood: Mapping[str, Stands], keys: Keys, wish: Wish) -> dict[str, GopubError]:
-    found: dict[str, GopubError] = {}
-    for name, stands in stood.items():
-        try:
-            refuse_other_roots(stands, keys.roles)
-            if not wish.older_program:
-                refuse_newer_program(stands, __version__)
-            logins_with(stands, keys.login, alone=wish.only_login)
-        except GopubError as error:
-            found[name] = error
-    return found
 
 
 def _record(project: Project, wish: Wish, done: Mapping[str, Answer], keys: Keys | None, *, undone: bool) -> None:

@@ -16,8 +16,8 @@ from gopub.evidence.roles import SignedRoles, load_roles
 from gopub.fleet.enrolling import Answer, Enrolling, Stands, asking, login_line
 from gopub.fleet.host import Host, SshOptions
 from gopub.fleet.loginkey import make_login, public_half
-from gopub.usecases.enrol_host import Enrolment, Way, Wish, by_machine, doubles, enrolling, look, unenrol
-from gopub.usecases.enrol_keys import Keys, Named, keys_for, refuse_other_roots
+from gopub.usecases.enrol_host import Enrolment, Way, Wish, by_machine, doubles, enrol, enrolling, look, unenrol
+from gopub.usecases.enrol_keys import Keys, Named, keys_for, keys_where_fit, refuse_other_roots
 from gopub.usecases.make_keys import make_keys
 
 BARE = Stands("app1", "m1", "none")
@@ -170,6 +170,36 @@ def test_keys_are_made_only_where_it_is_done(tmp_path: Path, monkeypatch: pytest
     assert load_roles(Named().roles_file) == made.roles
 
 
+def test_no_keys_are_made_for_hosts_that_are_all_refused(
+    signed: SignedRoles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def asked(**stood: Stands) -> tuple[Keys | None, dict[str, str]]:
+        keys, refused = keys_where_fit(stood, Named(), SystemClock(), only_login=False, older_program=False, make=True)
+        return keys, {name: error.code for name, error in refused.items()}
+
+    newer = replace(BARE, program_gopub="99.0.0")
+    damaged = replace(BARE, roots=("a" * 64,))
+    assert asked(a=held(signed), b=newer, c=damaged) == (None, {"a": "GP482", "b": "GP452", "c": "GP482"})
+    assert asked() == (None, {}), "none was reached"
+    assert list(tmp_path.iterdir()) == []
+    keys, refused = asked(a=held(signed), d=BARE)
+    assert keys and len(keys.made) == 2, "control: one is left for whom they are made"
+    assert refused == {"a": "GP482"}
+    assert asked(d=BARE) == (replace(keys, made=()), {})
+
+
+def test_a_login_that_cannot_be_read_is_told_before_a_list_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for named in (Named(login=tmp_path / "none"), Named(ca=tmp_path / "none")):
+        with pytest.raises(GopubError, match="GP481"):
+            keys_for(named, SystemClock(), make=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_list_that_its_roots_have_not_signed_is_not_brought(
     folder: Path, others: SignedRoles, tmp_path: Path
 ) -> None:
@@ -219,3 +249,14 @@ async def test_root_comes_to_hosts_while_the_key_of_orders_is_not_made_yet_or_lo
     assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}, "it was tried"
     found = await unenrol(str(tmp_path), Wish("prod", do=True))
     assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}
+
+
+async def test_where_no_host_is_reached_no_keys_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "hosts.ini").write_text("app1 ansible_host=127.0.0.1\n")
+    one = "{inventory: hosts.ini, hosts: all, health: 'http://127.0.0.1:1/'}"
+    (tmp_path / "gopub.yaml").write_text(f"app: shop\nbuild: ./cmd/shop\nenvironments:\n  prod: {one}\n")
+    (tmp_path / "connections.yaml").write_text("ssh: {kind: ssh, known_hosts: none}\n")
+    found = await enrol(str(tmp_path), Wish("prod", do=True))
+    assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}, "it was tried"
+    assert (found.keys, (tmp_path / "state").exists()) == (None, False)
