@@ -131,6 +131,7 @@ def explain(
     from gopub.journal.streams import stream_of
     from gopub.views.explanation import explanation, explanation_json
     from gopub.views.story import story
+    from gopub.views.trust import beside, beside_lines
     from gopub.views.wording import language
     from gopub.wiring import settings
 
@@ -143,10 +144,12 @@ def explain(
     if plot:
         _draw(entries, Path(plot), language(lang or "", os.environ))
     if as_json:
-        say_document(json.dumps(explanation_json(entries), indent=2, ensure_ascii=False))
+        trust: list[Json] = [one.to_json() for one in beside(journal, entries)]
+        say_document(json.dumps({**explanation_json(entries), "trust": trust}, indent=2, ensure_ascii=False))
         return
     told = story(entries, language(lang or "", os.environ))
-    say("\n".join([*told, "", *explanation(entries)] if told else explanation(entries)))
+    chain = [*explanation(entries), *beside_lines(beside(journal, entries))]
+    say("\n".join([*told, "", *chain] if told else chain))
 
 
 def _hold_names(plot: str, report: str) -> None:

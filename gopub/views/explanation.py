@@ -30,7 +30,7 @@ def explanation(entries: Sequence[Entry]) -> list[str]:
     return [one_line(line) for line in lines]
 
 
-def explanation_json(entries: Sequence[Entry]) -> Json:
+def explanation_json(entries: Sequence[Entry]) -> dict[str, Json]:
     """The same as one JSON document, with every entry in full."""
     shown: list[Json] = []
     for entry in entries:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from gopub.evidence.frame import moment
 from gopub.journal.enrolled import HostsEnrolled, TrustChanged
+from gopub.journal.events import Closed, Opened
 from gopub.journal.streams import env_stream
+from gopub.telemetry import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gopub.canon import Json
     from gopub.journal.entry import Entry
     from gopub.journal.store import Journal
@@ -38,6 +43,31 @@ def read_trust(journal: Journal, app: str, envs: tuple[str, ...]) -> tuple[Chang
     """
     found = [one for env in envs for entry in journal.read(env_stream(app, env)) if (one := _change(env, entry))]
     return tuple(sorted(found, key=lambda one: one.at))
+
+
+def beside(journal: Journal, entries: Sequence[Entry]) -> tuple[Change, ...]:
+    """What a rollout rested on: the last change of trust before it was asked for, and all until its end.
+
+    Raises:
+        GopubError: GP701, GP704 the journal cannot be read.
+    """
+    asked = next((entry for entry in entries if isinstance(entry.event, Opened)), None)
+    if asked is None or not isinstance(asked.event, Opened):
+        return ()
+    ends = [entry.at for entry in entries if isinstance(entry.event, Closed)]
+    known = read_trust(journal, asked.event.app, (asked.event.env,))
+    before = [one for one in known if one.at < asked.at]
+    return (*before[-1:], *(one for one in known if asked.at <= one.at and (not ends or one.at <= max(ends))))
+
+
+def beside_lines(changes: Sequence[Change]) -> list[str]:
+    """The same for people; none where nobody changed anything."""
+    if not changes:
+        return []
+    return [
+        "whom hosts trust was changed:",
+        *(one_line(f"{moment(one.at)}  {one.actor}: {one.says}") for one in changes),
+    ]
 
 
 def _change(env: str, entry: Entry) -> Change | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -115,3 +116,31 @@ def test_who_changed_whom_hosts_trust_is_told_in_order(world: World) -> None:
     [first, *_] = json.loads(gopub("audit", "trust", "--json").out)["changes"]
     assert (first["actor"], first["event"]["data"]["hosts"]) == ("ann", ["app1", "app2"])
     assert gopub("explain").code == Exit.OK, "what else reads the stream goes on"
+
+
+def changed(world: World, what: str) -> None:
+    stream = env_stream("hello", "lab")
+    version = read_env_state(world.journal, "hello", "lab").version
+    world.journal.append(
+        stream, version, [TrustChanged(what, ("app1",), serial=2, controllers=("a" * 64,))], actor="ann"
+    )
+
+
+def test_an_explanation_tells_whom_hosts_trusted_before_a_rollout_and_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory(monkeypatch)
+    world = Enrolled(tmp_path)
+    for what in ("roles", "rotate"):
+        changed(world, what)
+        asyncio.run(world.clock.sleep(10))
+    drive(world, "good")
+    asyncio.run(world.clock.sleep(10))
+    world.at_home(monkeypatch)
+    assert [one["event"]["data"]["what"] for one in json.loads(gopub("explain", "--json").out)["trust"]] == ["rotate"]
+    changed(world, "revoke")
+    told = gopub("explain").out
+    assert "whom hosts trust was changed:" in told
+    assert f"ann: rotate: list of roles 2, orders by {'a' * 16}; taken by app1" in told
+    assert "revoke" not in told, "that was after its end"
+    assert "revoke" in gopub("audit", "trust").out, "control"
