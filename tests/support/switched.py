@@ -186,17 +186,44 @@ def cut_of(log: str) -> Counter[str]:
     return total
 
 
+class Client:
+    """A client that asks all the time, once each kind of request was answered."""
+
+    def __init__(self, program: Path, address: str, *words: str, rate: int = 500) -> None:
+        """Start it, and wait until it was answered."""
+        argv = [str(program), "-address", address, "-rate", str(rate), *words]
+        self.process = subprocess.Popen(argv, env=base_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout
+        begun = self.process.stdout.readline()
+        assert begun == b"begun\n", begun
+
+    def now(self) -> dict[str, Any]:
+        """What it saw up to now."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def end(self) -> dict[str, Any]:
+        """All that it saw."""
+        out, _ = self.process.communicate(timeout=120)
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def close(self) -> None:
+        """End it, however it stands."""
+        self.process.kill()
+        self.process.communicate()
+
+
 @contextmanager
 def asked(programs: Programs, address: str, *words: str, rate: int = 500) -> Iterator[dict[str, Any]]:
-    """Ask there all the time, once each kind of request was answered; at the end the counts are in what this gives."""
+    """Ask there all the time; at the end the counts are in what this gives."""
     seen: dict[str, Any] = {}
-    argv = [str(programs.folder / "asker"), "-address", address, "-rate", str(rate), *words]
-    client = subprocess.Popen(argv, env=base_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    client = Client(programs.folder / "asker", address, *words, rate=rate)
     try:
-        assert client.stdout and client.stdout.readline() == b"begun\n"
         yield seen
-        out, _ = client.communicate(timeout=120)
-        seen.update(json.loads(out))
+        seen.update(client.end())
     finally:
-        client.kill()
-        client.communicate()
+        client.close()

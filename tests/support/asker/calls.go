@@ -111,10 +111,10 @@ func (r *remote) once() (who said, err error) {
 	if err != nil {
 		return who, errors.New(short(err))
 	}
-	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING || len(head["version"])*len(head["pid"]) == 0 {
+	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING || len(head["version"])*len(head["host"])*len(head["pid"]) == 0 {
 		return who, fmt.Errorf("%v of %v", answer.Status, head)
 	}
-	who.Version = head["version"][0]
+	who.Version, who.Host = head["version"][0], head["host"][0]
 	who.Pid, err = strconv.Atoi(head["pid"][0])
 	return who, err
 }
@@ -188,7 +188,7 @@ func (s *socket) once() (who said, err error) {
 	if err = s.conn.Write(ctx, websocket.MessageText, []byte("who")); err == nil {
 		var text []byte
 		if _, text, err = s.conn.Read(ctx); err == nil {
-			_, err = fmt.Sscan(string(text), &who.Version, &who.Pid)
+			_, err = fmt.Sscan(string(text), &who.Version, &who.Host, &who.Pid)
 			return who, err
 		}
 	} else if _, _, why := s.conn.Read(ctx); why != nil { // what could not be written to has said why

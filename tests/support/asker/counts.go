@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
-	"strconv"
+	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -44,6 +46,13 @@ func (c *counts) end() {
 	c.Seconds = time.Since(c.began).Seconds()
 }
 
+// tell is one line.
+func (c *counts) tell() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = json.NewEncoder(os.Stdout).Encode(c)
+}
+
 func (c *counts) take(kind string, who said, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +66,7 @@ func (c *counts) take(kind string, who said, err error) {
 		c.Answered++
 		c.Kinds[kind]++
 		c.By[who.Version]++
-		c.Pids[strconv.Itoa(who.Pid)]++
+		c.Pids[fmt.Sprintf("%s/%d", who.Host, who.Pid)]++
 		if gap := time.Since(c.latest).Seconds(); c.Seconds == 0 && !c.latest.IsZero() && gap > c.Gap {
 			c.Gap = gap
 		}

@@ -1,5 +1,5 @@
-// Asker is a client that never tries again: it counts what was lost while a service was switched. It ends when its
-// standard input does, and says as JSON what it saw.
+// Asker is a client that never tries again: it counts what was lost while a service was switched. For each line of
+// its standard input, and when that ends, it says as JSON what it saw.
 //
 // net/http would hide losses, since it asks a second time on a connection of its own; so this speaks on bare ones. That
 // a kept connection was closed while nobody asked on it is no loss: whoever sees it opens another one. Nor is a call of
@@ -7,7 +7,7 @@
 package main
 
 import (
-	"encoding/json"
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,6 +37,7 @@ type caller interface {
 // said is who answered.
 type said struct {
 	Version  string
+	Host     string
 	Pid      int
 	Received int
 }
@@ -107,14 +108,21 @@ func main() {
 			}
 		}
 	}
+	anyway := time.AfterFunc(2*time.Minute, func() {
+		seen.tell()
+		os.Exit(1)
+	})
 	begun.Wait() // each of them was answered
+	anyway.Stop()
 	seen.begin()
 	fmt.Println("begun")
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		seen.tell()
+	}
 	seen.end()
 	close(over)
 	all.Wait()
-	_ = json.NewEncoder(os.Stdout).Encode(seen)
+	seen.tell()
 }
 
 // work asks on time: who is late asks at once until it has caught up, a second's worth at most.
@@ -160,6 +168,9 @@ func class(err error) string {
 		if errors.Is(err, of) {
 			return text
 		}
+	}
+	if strings.HasSuffix(err.Error(), `connection refused"`) { // gRPC's words
+		return "refused"
 	}
 	return strings.SplitN(err.Error(), "\n", 2)[0]
 }

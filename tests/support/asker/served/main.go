@@ -27,7 +27,10 @@ import (
 	"gopub.dev/handover"
 )
 
-var version = "dev"
+var (
+	version = "dev"
+	host, _ = os.Hostname()
+)
 
 func main() {
 	listen := flag.String("listen", "", "host:port")
@@ -108,7 +111,7 @@ func who(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"version": version, "pid": os.Getpid(), "received": length})
+	_ = json.NewEncoder(w).Encode(map[string]any{"version": version, "host": host, "pid": os.Getpid(), "received": length})
 }
 
 func events(w http.ResponseWriter, r *http.Request, end <-chan struct{}) {
@@ -144,7 +147,7 @@ func talk(w http.ResponseWriter, r *http.Request) {
 			if _, _, err := conn.Read(context.Background()); err != nil {
 				return
 			}
-			if conn.Write(context.Background(), websocket.MessageText, fmt.Append(nil, version, " ", os.Getpid())) != nil {
+			if conn.Write(context.Background(), websocket.MessageText, fmt.Append(nil, version, " ", host, " ", os.Getpid())) != nil {
 				return
 			}
 		}
@@ -170,7 +173,7 @@ func serving() *grpc_health_v1.HealthCheckResponse {
 }
 
 func (health) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
-	return serving(), grpc.SetHeader(ctx, metadata.Pairs("version", version, "pid", strconv.Itoa(os.Getpid())))
+	return serving(), grpc.SetHeader(ctx, metadata.Pairs("version", version, "host", host, "pid", strconv.Itoa(os.Getpid())))
 }
 
 // Watch lasts until the drain begins.
