@@ -147,8 +147,10 @@ async def may_sign(shop: Shop, plan: ReleasePlan) -> None:
 @box(name="unit tests", limit=3600)
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> None:
     """Go vet and go test; a failure ends the release, and nothing is published."""
-    if not plan.spec.build.test.run:
-        _log.info("no tests: build.test is false")
+    if not plan.spec.build.test.run or plan.spec.build.file:
+        _log.info(
+            "no tests of gopub's: %s", "the program is build.file" if plan.spec.build.file else "build.test is false"
+        )
         return
     async with _told.stage("go vet, go test"):
         await core.unit_tests(plan, modules)

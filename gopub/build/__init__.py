@@ -5,6 +5,7 @@ from gopub.build.artifact import FileRef, LocalFile
 from gopub.build.buildinfo import BuildInfo, parse_build_info
 from gopub.build.check import TestReport, unit_tests
 from gopub.build.compile import BuildInput, Built, compile_target
+from gopub.build.made import MakeInput, make_file
 from gopub.build.rooms import Site
 from gopub.build.sandbox import Sandbox, find_sandbox
 from gopub.build.target import Target, archive_name, binary_name
@@ -17,6 +18,7 @@ __all__ = [
     "Built",
     "FileRef",
     "LocalFile",
+    "MakeInput",
     "Sandbox",
     "Site",
     "Target",
@@ -27,6 +29,7 @@ __all__ = [
     "compile_target",
     "find_sandbox",
     "find_toolchain",
+    "make_file",
     "parse_build_info",
     "unit_tests",
     "write_archive",

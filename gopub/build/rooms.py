@@ -6,6 +6,7 @@ room        the commit               Go's build cache               module cache
 compile     read-only                that of builds, writable       read-only             none
 prepare     read-only                that of checks, writable       read-only             none
 test        a copy, writable         an empty one, thrown away      read-only             ``lo``
+make        a copy, writable         none                           none                  none
 =========== ======================== ============================== ===================== =========
 
 Only compilers ever write into a cache that is kept: in the first two rooms nothing of the commit is executed.
@@ -50,6 +51,10 @@ class Site:
         """Where tests run that were kept."""
         seen = (Bind(copy, "/src", writable=True), Bind(kept, "/kept"), Bind(SCRIPT, "/tests.sh"))
         return self._room(*seen, network=network)
+
+    def make_room(self, copy: Path) -> Room:
+        """Where a command of the team's makes what Go does not build; it sees no cache, and nothing of it is kept."""
+        return Room(self.sandbox, self.work, (Bind(copy, "/src", writable=True),))
 
     def _room(self, *binds: Bind, network: bool = False) -> Room:
         root = self.toolchain.root

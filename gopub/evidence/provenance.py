@@ -50,6 +50,8 @@ class BuildFacts:
     finished: float
     sandbox: str = "none"
     tests: str = "none"
+    made: tuple[str, ...] = ()
+    """Of a program that Go does not build: the file, and the command that makes it, if one does."""
 
 
 def provenance(subjects: Sequence[Subject], facts: BuildFacts) -> dict[str, Json]:
@@ -66,18 +68,15 @@ def predicate(facts: BuildFacts) -> dict[str, Json]:
                 "repository": facts.repository,
                 "ref": facts.ref,
                 "spec": facts.spec_file,
-                "main": facts.main,
+                **_what(facts),
                 "targets": list(facts.targets),
-                "ldflags": facts.ldflags,
             },
             "internalParameters": {
-                "mod": facts.mode,
-                "trimpath": True,
-                "cgo": False,
+                **({} if facts.made else {"mod": facts.mode, "trimpath": True, "cgo": False}),
                 "sandbox": facts.sandbox,
                 "tests": facts.tests,
             },
-            "resolvedDependencies": [_commit(facts), _toolchain(facts), *map(_module, _named(facts.modules))],
+            "resolvedDependencies": [_commit(facts), *([] if facts.made else _of_go(facts))],
         },
         "runDetails": {
             "builder": {"id": BUILDER_LOCAL, "version": {"gopub": facts.gopub_version}},
@@ -147,6 +146,17 @@ def timestamp(moment: float) -> str:
 
 def _commit(facts: BuildFacts) -> Json:
     return {"uri": f"git+{facts.repository}@{facts.ref}", "digest": {"gitCommit": facts.commit}}
+
+
+def _what(facts: BuildFacts) -> dict[str, Json]:
+    """What Go was told to build, or what else is the program."""
+    if facts.made:
+        return {"file": facts.made[0], "command": list(facts.made[1:])}
+    return {"main": facts.main, "ldflags": facts.ldflags}
+
+
+def _of_go(facts: BuildFacts) -> list[Json]:
+    return [_toolchain(facts), *map(_module, _named(facts.modules))]
 
 
 def _toolchain(facts: BuildFacts) -> Json:

@@ -114,6 +114,8 @@ def check_complete(name: str, document: Mapping[str, Any], info: BuildInfo) -> N
     Raises:
         GopubError: GP303 with the modules that it lacks.
     """
+    if not info.go:
+        return  # no program of Go's: it says nothing of itself
     wanted = {module.path for module in info.dependencies} | {"stdlib"}
     lacking = sorted(wanted - components(name, document))
     if lacking:

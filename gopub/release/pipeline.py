@@ -43,7 +43,9 @@ async def checkout(config: ReleaseConfig) -> SourceTree:
 
 
 async def check_modules(plan: ReleasePlan) -> ModuleReport:
-    """Hold the commit's modules to the rules of :mod:`gopub.source.modules`."""
+    """Hold the commit's modules to the rules of :mod:`gopub.source.modules`; what Go does not build has none."""
+    if plan.spec.build.file:
+        return ModuleReport(plan.tree.path, "", vendored=False, modules=())
     rule = plan.spec.source.modules
     return await source.check_modules(plan.tree, rule, toolchain=plan.toolchain, folder=plan.main)
 
@@ -51,9 +53,9 @@ async def check_modules(plan: ReleasePlan) -> ModuleReport:
 async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> build.TestReport | None:
     """Run go vet and go test, last, in a copy of the commit: what tests write never reaches a build.
 
-    None where the spec says ``build.test: false``.
+    None where the spec says ``build.test: false``, or where Go does not build the program.
     """
-    if not plan.spec.build.test.run:
+    if not plan.spec.build.test.run or plan.spec.build.file:
         return None
     copy = plan.config.work / "tested"
     await asyncio.to_thread(shutil.rmtree, copy, ignore_errors=True)
@@ -65,9 +67,13 @@ async def unit_tests(plan: ReleasePlan, modules: ModuleReport) -> build.TestRepo
 
 async def compile_target(plan: ReleasePlan, modules: ModuleReport, target: Target) -> Built:
     """Build for one target; targets may be built at the same time."""
+    output = plan.output / binary_name(plan.app, plan.version, target)
+    if made := plan.spec.build.file:
+        tree, command = plan.tree, plan.spec.build.command
+        what = build.MakeInput(plan.project, command, made, plan.version, tree.commit, tree.commit_time)
+        return await build.make_file(_site(plan), what, target, output)
     package = folder_in(modules.root, plan.tree.path / plan.main)
     order = BuildInput(modules.root.resolve(), package, plan.ldflags, modules.mode, plan.tree.commit)
-    output = plan.output / binary_name(plan.app, plan.version, target)
     return await build.compile_target(_site(plan), order, target, output)
 
 
@@ -170,6 +176,7 @@ def _provenance(plan: ReleasePlan, modules: ModuleReport, described: Sequence[De
         commit=plan.tree.commit,
         spec_file=plan.spec_file,
         main=plan.main,
+        made=(plan.spec.build.file or "", *plan.spec.build.command) if plan.spec.build.file else (),
         targets=tuple(one.target.text for one in described),
         ldflags=plan.ldflags,
         mode=modules.mode,
@@ -192,6 +199,8 @@ async def _manifest(
 ) -> PreparedRelease:
     """Write release.json and sign it."""
     whole = plan.spec.model_dump(mode="json", by_alias=True)
+    if plan.spec.build.file is None:  # an older gopub does not know these keys
+        whole["build"] = {name: value for name, value in whole["build"].items() if name not in {"file", "command"}}
     release = Release(
         app=plan.app,
         version=plan.version,

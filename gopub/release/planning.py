@@ -39,11 +39,11 @@ async def plan(config: ReleaseConfig, tree: SourceTree, *, started: float) -> Re
     environments = environments_of(spec, project, tree.path)
     if wrong := [*unreadable(loaded, project)]:
         raise together(wrong)
-    module = _module(tree, project, spec)
+    module = project if spec.build.file else _module(tree, project, spec)
     tree = await source.settle_version_tag(tree, _owners(tree, project, module, spec))
     version = version_of(tree, config.version)
     permitted = _permitted(config, spec.app)
-    asked = GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
+    asked = GoLines() if spec.build.file else GoLines.read((module / "go.mod").read_text("utf-8", errors="replace"))
     return ReleasePlan(
         config=config,
         tree=tree,
@@ -89,7 +89,9 @@ def _module(tree: SourceTree, project: Path, spec: ReleaseSpec) -> Path:
 def _owners(tree: SourceTree, project: Path, module: Path, spec: ReleaseSpec) -> frozenset[str]:
     """The prefixes of tags that are this app's own: the folders of its gopub.yaml and of its go.mod, and its name."""
     top = tree.path.resolve()
-    return frozenset({spec.app} | {folder.relative_to(top).as_posix() for folder in (project, module)} - {"."})
+    return frozenset(
+        {spec.app} | {folder.resolve().relative_to(top).as_posix() for folder in (project, module)} - {"."}
+    )
 
 
 def _spec_file(config: ReleaseConfig, tree: SourceTree) -> Path:

@@ -57,7 +57,7 @@ class ReleasePlan:
     @property
     def tests(self) -> str:
         """What is done with the commit's tests: ``none``, ``loopback`` or ``network``, which is all that they reach."""
-        if not self.spec.build.test.run:
+        if not self.spec.build.test.run or self.spec.build.file:
             return "none"
         return "network" if self.network or not self.sandbox else "loopback"
 
@@ -66,7 +66,13 @@ class ReleasePlan:
         """What is to be made, in one line."""
         targets = ", ".join(target.text for target in self.targets)
         what = f"{self.app} {self.version}, commit {self.tree.commit[:12]}"
-        return f"{what}, for {targets}, with Go {self.toolchain.version}"
+        build = self.spec.build
+        by = (
+            f"Go {self.toolchain.version}"
+            if build.file is None
+            else " ".join(build.command) or "no build: it is a file"
+        )
+        return f"{what}, for {targets}, with {by}"
 
     @property
     def remarks(self) -> tuple[str, ...]:

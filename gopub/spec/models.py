@@ -84,6 +84,10 @@ class BuildSpec(Model):
     """OS/architecture pairs as `go tool dist list` names them."""
     ldflags: Line = ""
     """More linker flags; {{ version }} and {{ commit }} are filled in."""
+    file: Inside | None = None
+    """The program, where it is no Go program: a file of the commit, or one that `command` makes; see docs."""
+    command: tuple[Word, ...] = ()
+    """What makes `file`, run in the folder of gopub.yaml in a sandbox without network."""
     test: TestSpec = TestSpec()
     """Vet and tests."""
     unsandboxed: Switch = False

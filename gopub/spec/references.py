@@ -84,8 +84,18 @@ def broken(loaded: Loaded, connections: Connections) -> list[SpecError]:
 
 
 def no_main(loaded: Loaded, project: Path) -> SpecError | None:
-    """What is wrong where ``build.main`` names a folder without a Go file of a program; None where it has one."""
-    main = loaded.spec.build.main
+    """What is wrong where ``build.main`` names a folder without a Go file of a program; None where it has one.
+
+    A program that Go does not build, and no command makes, is a file of the commit.
+    """
+    build = loaded.spec.build
+    if build.file is not None:
+        if build.command or (project / build.file).is_file():
+            return None
+        problem = f"`build.file`: there is no file {build.file!r}"
+        return SpecError("GP234", problem, hint="commit it, or say what makes it: build: {command: [make]}",
+                         where=loaded.where("build.file"))  # fmt: skip
+    main = build.main
     if any(not path.name.endswith("_test.go") for path in (project / main).glob("*.go")):
         return None
     problem = f"`build.main`: there is no Go file in {main!r}"

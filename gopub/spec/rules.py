@@ -50,6 +50,7 @@ class Problem:
 def problems(spec: ReleaseSpec) -> Iterator[Problem]:
     """Everything that is wrong between the keys of a spec whose single values are right."""
     yield from _targets(spec)
+    yield from _made(spec)
     yield from _listed_twice(spec.evidence.sbom, ("evidence", "sbom"))
     if spec.evidence.sign.key is not None and spec.evidence.sign.keyless is not None:
         text = "a release is signed once, and `key` says with what"
@@ -75,6 +76,17 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
         yield from judge_problems(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
     yield from _same_place(spec)
+
+
+def _made(spec: ReleaseSpec) -> Iterator[Problem]:
+    """A program that Go does not build has nothing to tell Go, and a command makes a file."""
+    build = spec.build
+    if build.command and build.file is None:
+        yield Problem(("build", "command"), "GP234", "it makes a file, and `build.file` does not say which",
+                      "name the program that it makes: file: orders")  # fmt: skip
+    for name in sorted({"main", "go", "ldflags"} & build.model_fields_set if build.file is not None else ()):
+        text = "Go builds no program here: `build.file` is the program"
+        yield Problem(("build", name), "GP234", text, "leave one of them out")
 
 
 def judge_problems(judge: Judge, path: Path) -> Iterator[Problem]:
