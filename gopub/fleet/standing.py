@@ -30,11 +30,13 @@ class Standing:
 
     ``unit`` is the file of a unit of that name, ``drop_ins`` are files that change it, ``current`` is what
     /opt/INSTANCE/current is in words (`a folder`, `a link to …`). ``adopted`` tells that a person gave the word for all
-    of it. ``taken`` are ports that are held on every address or on the loopback.
+    of it. ``socket`` is the file of a socket of that name, in the way of the mode socket alone, and of which no
+    word lets gopub take the place. ``taken`` are ports that are held on every address or on the loopback.
     """
 
     unit: str = ""
     drop_ins: tuple[str, ...] = ()
+    socket: str = ""
     current: str = ""
     adopted: bool = False
     taken: tuple[Taken, ...] = ()
@@ -57,6 +59,7 @@ class Standing:
         return cls(
             unit=said.get("before.unit", ""),
             drop_ins=tuple(said.get("before.drop_ins", "").split()),
+            socket=said.get("before.socket", ""),
             current=said.get("before.current", ""),
             adopted=said.get("before.adopted") == "true",
             taken=tuple(Taken(int(port), int(pid or 0), name) for port, pid, name in taken),
@@ -65,5 +68,6 @@ class Standing:
     def to_json(self) -> dict[str, Json]:
         """As gopub/schemas/facts.v1.json says."""
         taken: list[Json] = [{"port": one.port, "pid": one.pid, "name": one.name} for one in self.taken]
-        return {"unit": self.unit, "drop_ins": list(self.drop_ins), "current": self.current,
+        socket: dict[str, Json] = {"socket": self.socket} if self.socket else {}
+        return {"unit": self.unit, "drop_ins": list(self.drop_ins), "current": self.current, **socket,
                 "adopted": self.adopted, "taken": taken}  # fmt: skip

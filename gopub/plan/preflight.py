@@ -24,6 +24,11 @@ REPLACED = (
     "nothing; the next rollout writes gopub's own again"
 )
 
+SOCKET = (
+    "a socket is not adopted: `systemctl disable --now {instance}.socket` and move its file away; where it says more "
+    "than the ports, let it be a file of `config` named {instance}.socket"
+)
+
 
 def trouble(
     env: str, environment: Environment, facts: Mapping[str, HostFacts], loose: Collection[str] = ()
@@ -37,7 +42,7 @@ def trouble(
     unpinned = [*(name for name, fact in facts.items() if fact.enrolled is None), *loose]
     not_enrolled = refusal_of_unpinned(env, environment, unpinned)
     found = [*((not_enrolled,) if not_enrolled else ()), *_foreign(env, facts), *_held(environment, facts)]
-    found += [*_side(environment, facts)]
+    found += [*_side(environment, facts), *_socket(environment, facts)]
     if len(found) > 1:
         return ErrorGroup(found)
     return found[0] if found else None
@@ -111,6 +116,19 @@ def _held(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[
         )
         yield UsageError("GP455", f"{problem}; nothing was changed",
                          hint="stop it for good, or give the service another port")  # fmt: skip
+
+
+def _socket(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:
+    """A socket of that name would be refused by the first host that switches, with a release staged on all."""
+    if environment.switch != "socket":
+        return
+    hosts: dict[str, list[str]] = defaultdict(list)
+    for name, fact in facts.items():
+        if fact.standing.socket:
+            hosts[fact.standing.socket].append(name)
+    for file, names in hosts.items():
+        problem = f"{', '.join(names)}: there already, and not made by gopub: the socket {file}; nothing was changed"
+        yield UsageError("GP454", problem, hint=SOCKET.format(instance=environment.instance))
 
 
 def _side(environment: Environment, facts: Mapping[str, HostFacts]) -> Iterable[GopubError]:

@@ -56,6 +56,17 @@ def test_what_gopub_did_not_make_is_told_with_what_to_do(standing: Standing, wor
     assert said(app1=replace(standing, adopted=True), app2=Standing()) is None, "control: the word was given"
 
 
+def test_a_socket_of_that_name_is_in_the_way_of_the_mode_socket_alone_and_is_not_adopted() -> None:
+    file = "/etc/systemd/system/svc.socket"
+    facts = hosts(app1=Standing(socket=file), app2=Standing(socket=file, unit=UNIT, adopted=True), app3=Standing())
+    assert trouble("prod", ENVIRONMENT, facts) is None, "control: others may start the service by it"
+    error = trouble("prod", ENVIRONMENT.model_copy(update={"switch": "socket"}), facts)
+    assert error
+    assert (error.code, error.exit) == ("GP454", Exit.USAGE)
+    assert error.problem == f"app1, app2: there already, and not made by gopub: the socket {file}; nothing was changed"
+    assert "systemctl disable --now svc.socket" in error.hint
+
+
 def test_what_lies_over_gopub_s_own_unit_is_to_be_moved_away_for_it_cannot_be_adopted() -> None:
     ours = replace(hosts(app1=Standing(unit=UNIT))["app1"], current=ReleaseDir("a" * 64, "b" * 64, "c" * 64))
     facts = {"app1": ours, **hosts(app2=Standing(unit=UNIT))}

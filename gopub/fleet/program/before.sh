@@ -35,6 +35,13 @@ has_mark() {
     case $line in "$MARK"*) ;; *) return 1 ;; esac
 }
 
+# other_socket: the file of a socket of that name that gopub did not write: it starts the service, and holds its ports.
+other_socket() {
+    file=$(systemctl show "$socket" -p FragmentPath --value 2>/dev/null)
+    [ ! -e "$socket_file" ] && [ ! -L "$socket_file" ] || file=$socket_file
+    [ -z "$file" ] || has_mark "$file" || echo "$file"
+}
+
 # drop_ins: files that change a unit of that name, whoever wrote it.
 drop_ins() {
     [ -L /lib ] && more='' || more=/lib
@@ -74,6 +81,7 @@ before_values() {
     foreign
     value before.unit "$foreign"
     value before.drop_ins "$dropped"
+    value before.socket "$(other_socket)"
     value before.current "$stands"
     ! is_adopted || value before.adopted true
     value taken "$(taken)"
