@@ -1,6 +1,7 @@
 """What was read back from the process that serves on each host, as it was proven when it was switched. By the journal.
 
-Only named variables and limits are in a proof (`service.runtime`, `service.limits` of gopub.yaml).
+Only named variables and limits are in a proof (`service.runtime`, `service.limits` of gopub.yaml). Of a script it is
+told by what it is interpreted, for that is what its proof leaves open.
 """
 
 from __future__ import annotations
@@ -34,22 +35,27 @@ class Proven:
     variables: tuple[tuple[str, str], ...]
     limits: tuple[tuple[str, str], ...]
     at: float
+    interpreter: str = ""
 
     @property
     def says(self) -> str:
-        """Variables, then limits, for people."""
+        """Variables, then limits, for people; behind them what interprets a script."""
         limits = [f"limit {name} {text}" for name, text in self.limits]
-        return ", ".join((*(f"{name}={text}" for name, text in self.variables), *limits))
+        script = (
+            [f"{self.interpreter} of the host, which the proof of a script does not cover"] if self.interpreter else []
+        )
+        return ", ".join((*(f"{name}={text}" for name, text in self.variables), *limits, *script))
 
     def to_json(self) -> dict[str, Json]:
         """As `gopub status --verify --json` has it."""
         read: dict[str, Json] = {"variables": dict(self.variables), "limits": dict(self.limits)}
         whose: dict[str, Json] = {"app": self.app, "env": self.env, "host": self.host, "runs": self.runs}
+        read |= {"interpreter": self.interpreter} if self.interpreter else {}
         return whose | read | {"proven_at": moment(self.at)}
 
 
 def read_proven(journal: Journal, app: str = "", env: str = "") -> list[Proven]:
-    """The newest proof of every host that has one with variables or limits; a damaged stream tells of none.
+    """The newest proof of every host that has one with variables, limits or an interpreter; a damaged stream has none.
 
     Raises:
         GopubError: GP701 the journal cannot be read.
@@ -94,8 +100,9 @@ def _proven(app: str, env: str, entries: Sequence[Entry]) -> Iterator[Proven]:
         event = entry.event
         if isinstance(event, ev.HostSwitched) and event.values:
             variables, limits = _part(event, _VARIABLE), _part(event, _LIMIT)
-            if variables or limits:
-                yield Proven(app, env, event.host, event.to, variables, limits, event.at or entry.at)
+            script = event.values.get("unit.interpreter", "")
+            if variables or limits or script:
+                yield Proven(app, env, event.host, event.to, variables, limits, event.at or entry.at, script)
 
 
 def _part(event: ev.HostSwitched, prefix: str) -> tuple[tuple[str, str], ...]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.chance import seed
 from tests.support.switching import SHELLS, SwitchingHost
 
 LINE = "#!@I@"
+SOAK = bool(os.environ.get("GOPUB_SOAK"))
 
 
 @pytest.fixture(params=sorted(SHELLS))
@@ -35,6 +38,27 @@ def test_a_script_is_switched_and_proven_in_every_mode(host: SwitchingHost, mode
         assert proof.values["check.exe"] == proof.values["unit.exe_digest"]
         facts = host.do("facts", name).values
         assert facts["unit.exe_digest"] == facts["current_digest"]
+
+
+@pytest.mark.parametrize("mode", ["handover", "reload"])
+def test_killed_at_any_step_a_script_is_one_release_whole(tmp_path: Path, mode: str) -> None:
+    host = SwitchingHost(tmp_path / "host")
+    one, two = (host.release(letter, mode=mode, line=LINE) for letter in "ab")
+    assert host.do("switch", one).ok
+    assert host.do("switch", two).ok
+    steps = range(1, host.steps + 1)
+    died = 0
+    for step in steps if SOAK else sorted(random.Random(seed()).sample(steps, 3)):
+        assert host.do("rollback", one).ok
+        order = host.order("switch", two)
+        died += host.run(order, kill_at=step) is None
+        record = host.run(order)
+        assert record is not None
+        assert record.ok, (step, record)
+        assert host.is_one() == two, step
+        assert host.do("verify", two, settle="0").ok
+    host.close()
+    assert died
 
 
 def test_control_a_process_that_only_moves_to_the_new_folder_does_not_run_it(host: SwitchingHost) -> None:

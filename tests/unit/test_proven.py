@@ -46,6 +46,17 @@ def test_the_newest_proof_of_each_host_is_told_and_only_what_was_named(tmp_path:
     assert read_proven(journal, "hello", "prod") == read_proven(journal, "other") == []
 
 
+def test_of_a_script_it_is_told_what_the_proof_leaves_open(tmp_path: Path) -> None:
+    switch = ev.SwitchIntended(("app1",), NEW_FOLDER, "canary")
+    values = {"unit.interpreter": "/usr/bin/python3.11", "unit.main_pid": "42"}
+    journal = written(tmp_path, "r1", after=0, more=[switch, ev.HostSwitched("app1", NEW_FOLDER, "canary", values)])
+    (one,) = read_proven(journal)
+    assert one.to_json()["interpreter"] == "/usr/bin/python3.11"
+    (line,) = proof_lines([one])
+    assert line.startswith(f"hello in lab: app1 runs {NEW_FOLDER} with /usr/bin/python3.11 of the host")
+    assert line.endswith("which the proof of a script does not cover")
+
+
 def test_a_host_whose_newest_switch_proved_nothing_of_them_is_not_told(tmp_path: Path) -> None:
     """Control for the one above: an old proof is none of what runs now."""
     switch = ev.SwitchIntended(("app1",), NEW_FOLDER, "canary")
