@@ -28,13 +28,6 @@ case $here in */bin/interpreter) here=$(pwd -P) ;; esac
 how=$(cat "$here/how" 2>/dev/null)
 status() { printf '%s\n' "$1" >@W@/sd/status; }
 case $how in dead) exit 3 ;; esac
-echo $$ >>@W@/cgroup/web.service/cgroup.procs
-if [ "${1-}" = handed ]; then
-    case $how in late) sleep 0.5 ;; never) while :; do sleep 0.1; done ;; esac
-    echo $$ >@W@/sd/main.$$ && mv @W@/sd/main.$$ @W@/sd/main
-    case $how in crash) exit 3 ;; esac
-    [ "$how" = lingers ] || kill -TERM "$2"
-fi
 up() {
     case $how in
     deaf) return ;;
@@ -64,6 +57,14 @@ chdirs) trap next HUP ;;
 *) trap 'next; exec $next @W@/app' HUP ;;
 esac
 trap 'exit 0' TERM
+# Only now does anybody know of it: a signal that came before would end it.
+echo $$ >>@W@/cgroup/web.service/cgroup.procs
+if [ "${1-}" = handed ]; then
+    case $how in late) sleep 0.5 ;; never) while :; do sleep 0.1; done ;; esac
+    echo $$ >@W@/sd/main.$$ && mv @W@/sd/main.$$ @W@/sd/main
+    case $how in crash) exit 3 ;; esac
+    [ "$how" = lingers ] || kill -TERM "$2"
+fi
 while :; do sleep 0.05 & wait $!; done
 """
 SYSTEMCTL = r"""#!/bin/dash
