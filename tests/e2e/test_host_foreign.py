@@ -13,7 +13,7 @@ import pytest
 
 from gopub.canon import sha256
 from gopub.fleet.backends.ssh import SshFleet
-from gopub.process import run
+from gopub.process import run, which
 
 from .host_kit import PATIENCE, Cargo, Site, open_site
 
@@ -214,4 +214,102 @@ async def test_a_script_takes_changed_config_in_and_its_own_command_confirms_it(
         assert (await site.sh(f"curl -s -m 5 http://127.0.0.1:{site.port}/held")).strip() == sha256(text)
         assert (await site.facts()).unit.main_pid == began
         assert (await site.do("switch", there)).changed is False
+    assert await site.whole() == one.folder
+
+
+async def test_two_of_it_serve_side_by_side_and_the_way_back_starts_nothing(site: Site, program: bytes) -> None:
+    ports = (site.port, site.port - 10_000)
+
+    async def for_slots(version: str) -> Cargo:
+        made = await cargo(
+            site, program, version, "side-by-side", unit=None, ports=ports, env={"ADDR": ":{{ port }}"}
+        )  # fmt: skip
+        asks = {name: made.wanted.arguments["verify"][name] for name in ("port", "health", "within")}
+        return made.with_arguments("stage", ports=f"{ports[0]},{ports[1]}").with_arguments("switch", **asks)
+
+    one, two = await for_slots("1"), await for_slots("2")
+    assert (await site.release(one)).values["slot"] == "a"
+    pid = (await site.facts()).unit.main_pid
+    proof = await site.release(two)
+    assert (proof.values["slot"], proof.values["check.exe"]) == ("b", two.wanted.digests["binary"])
+    both = [(await site.sh(f"curl -s -m 5 http://127.0.0.1:{port}/")).split()[0] for port in ports]
+    assert both == ["1", "2"]
+    assert (await site.run("rollback", one)).values["main_pid"] == str(pid)
+    assert (await site.run("verify", one)).values["slot"] == "a"
+    await site.run("prune", one)
+    assert await site.whole() == one.folder
+
+
+@pytest.mark.parametrize("program", ["python"], indirect=True)
+async def test_a_port_that_somebody_else_holds_is_named_where_a_socket_is_to_listen(site: Site, program: bytes) -> None:
+    holder = f"holder-{site.instance}"
+    await site.sh(
+        f"systemd-run -q --unit={holder} --setenv=ADDR=:{site.port} "
+        "/usr/bin/python3 -m http.server --bind 0.0.0.0 " + str(site.port)
+    )
+    try:
+        one = await cargo(site, program, "1", "socket")
+        for _ in range(PATIENCE):
+            if site.port in {held.port for held in (await site.facts()).standing.taken}:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("the plan would not know that the port is held")
+        await site.run("stage", one)
+        record = await site.do("switch", one)
+        assert (record.ok, record.code) == (False, "GP441"), record
+        assert "ddress already in use" in record.message
+    finally:
+        await site.sh(f"systemctl stop {holder}")
+    assert (await site.run("switch", one)).ok, "the same order, once the port is free"
+    assert (await site.run("verify", one)).ok
+    assert await site.whole() == one.folder
+
+
+NGINX = """[Service]
+Type=forking
+PIDFile=/run/{name}/nginx.pid
+ExecStart=/opt/{name}/current/bin/service -e stderr -c /opt/{name}/current/nginx.conf
+ExecReload=/bin/sh -c 'cd /run/{name} && kill -USR2 $MAINPID && {wait}; kill -QUIT $MAINPID'
+WorkingDirectory=/opt/{name}
+RuntimeDirectory={name}
+DynamicUser=yes
+[Install]
+WantedBy=multi-user.target
+"""
+WAIT = "for i in `seq 300`; do [ -s nginx.pid.oldbin ] && [ -s nginx.pid ] && break; sleep 0.1; done"
+CONF = """pid /run/{name}/nginx.pid; error_log stderr; worker_processes 2; events {{}}
+http {{ access_log off; {paths} server {{ listen {port}; location / {{ return 200 "{version}\\n"; }} }} }}
+"""
+
+
+def nginx() -> bytes:
+    """The real one: the same that hosts of the lab have."""
+    return Path(which("nginx") or "/usr/sbin/nginx").read_bytes()
+
+
+async def test_nginx_upgrades_its_own_binary_by_the_mode_reload(site: Site) -> None:
+    """By its own way, USR2 and QUIT: another main process, of which systemd learns by the file of its number."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = " ".join(f"{kind}_temp_path /run/{site.instance}/{kind};" for kind in kinds)
+    unit = NGINX.format(name=site.instance, wait=WAIT)
+    program = nginx()
+
+    async def of(version: str) -> Cargo:
+        conf = CONF.format(name=site.instance, port=site.port, paths=paths, version=version)
+        templates = {"nginx.conf": conf}
+        made = await cargo(site, program + version.encode(), version, "reload", unit=unit, templates=templates)
+        return made.with_arguments("rollback", within="60")
+
+    one, two = await of("1"), await of("2")
+    await site.release(one)
+    before = (await site.facts()).unit
+    await site.run("stage", two)
+    for verb, there, text in (("switch", two, "2"), ("rollback", one, "1")):
+        done = await site.do(verb, there)  # type: ignore[arg-type]
+        assert (done.ok, done.values["way"], done.values.get("way_why")) == (True, "reload", None), done
+        assert (await site.run("verify", there)).values["check.exe"] == there.wanted.digests["binary"]
+        assert await says(site) == text
+    now = (await site.facts()).unit
+    assert (now.invocation, now.n_restarts) == (before.invocation, 0)
     assert await site.whole() == one.folder

@@ -127,10 +127,12 @@ async def test_a_host_comes_to_a_socket_and_goes_back_to_none(site: Site) -> Non
 async def test_a_socket_of_somebody_else_stays(site: Site) -> None:
     file = f"/etc/systemd/system/{site.instance}.socket"
     await site.sh(f"printf '[Socket]\\nListenStream={site.port}\\n' > {file}; systemctl daemon-reload")
+    assert (await site.facts()).standing.socket == file, "a plan knows it"
     cargo = await site.cargo("1", mode="socket")
     await site.run("stage", cargo)
     record = await site.do("switch", cargo)
     assert (record.ok, record.code, record.changed) == (False, "GP440", False), record
+    assert (await site.facts()).standing.socket == file
     assert "ListenStream" in await site.sh(f"cat {file}")
 
 
