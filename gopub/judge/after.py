@@ -135,6 +135,9 @@ def _look(seen: Seen, rules: Rules) -> Found:
         few = f"{whole.attempts} requests since it serves everywhere, {rules.min_requests} are needed"
         return Found(Finding.QUIET, f"too few to say anything: {few}")
     failed = f"{whole.errors} of {whole.attempts} requests failed"
+    if whole.errors and seen.now - rules.begun > SHORTEST:  # else what was bad and is over would be called good alone
+        now = seen.course.since(seen.now - SHORTEST).all
+        failed += f" ({now.errors} of {now.attempts} in the last {say_seconds(SHORTEST)})"
     slow = f", {whole.slow} of {whole.timed} were slower than the SLO" if rules.slow else ""
     return Found(Finding.GOOD, f"{failed}{slow}")
 
