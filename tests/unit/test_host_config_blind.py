@@ -1,7 +1,8 @@
-"""Whoever cannot read what a service should hold does not find that it holds it."""
+"""What a service says that it holds is read as it writes it; whoever cannot read it does not find that it holds it."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -47,3 +48,42 @@ def test_two_releases_of_which_nothing_can_be_read_are_not_the_same(releases: Pa
     asks = f"{asks}; takes_in {NEW} && echo takes; m_binary="
     assert told(releases, f"m_binary=; {asks}") == "takes\n", "control"
     assert told(releases, f"m_binary=; sort() {{ return 1; }}; {asks}") == ""
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        json.dumps({"sha256": SUM}),
+        json.dumps({"sha256": SUM}, separators=(",", ":")),
+        json.dumps({"files": [{"path": "config.yaml", "sha256": SUM.upper()}]}, indent=2),
+        f'{{\n  "sha256" : "{SUM}"\n}}',  # as Jackson writes it
+        f"config.yaml {SUM}",
+        f"config.yaml {SUM.upper()}",  # as .NET writes it
+    ],
+)
+def test_a_digest_counts_in_any_spelling_of_json_and_hex(releases: Path, says: str) -> None:
+    said = f"ask_words() {{ cat <<'END'\n{says}\nEND\n}}"
+    assert told(releases, f'{said}\nask_held {NEW}; echo "lacking=$lacking"') == "lacking=\n"
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        json.dumps({"attempted_sha256": SUM, "sha256": "cd" * 32}),
+        f"sum{SUM}0",
+        SUM[:-1],
+        f'{{"sha256": ["{SUM}"]}}',
+        "",
+    ],
+)
+def test_what_is_no_such_digest_does_not_count(releases: Path, says: str) -> None:
+    said = f"ask_words() {{ cat <<'END'\n{says}\nEND\n}}"
+    assert told(releases, f'{said}\nask_held {NEW}; echo "lacking=$lacking"') == f"lacking={SUM}\n"
+
+
+def test_a_refusal_is_heard_in_any_spelling_of_json(releases: Path) -> None:
+    tried = f'"last_reload_successful" : false, "attempted_sha256" : "{SUM}", "last_error" : "no port"'
+    says = f'{{"sha256" : "{"cd" * 32}",\n {tried}}}'
+    said = f"ask_words() {{ cat <<'END'\n{says}\nEND\n}}"
+    asked = told(releases, f'{said}\nask_held {NEW}; refuses && echo "$bad $why"')
+    assert asked == "GP556 no port\n"

@@ -87,7 +87,7 @@ refuses() {
     case $held_said in *'"last_reload_successful":false'*) ;; *) return 1 ;; esac
     case $held_said in *"\"attempted_sha256\":\"$lacking\""*) ;; *) return 1 ;; esac
     bad=GP556
-    why=$(printf %s "$held_said" | sed 's/.*"last_error":"//; s/","[a-z_0-9]*":.*//; s/"[]}]*$//' | cut -c 1-300)
+    why=$(printf %s "$held_said" | sed 's/.*"last_error":"//; s/","[a-z_0-9]*":.*//; s/"[]} ]*$//' | cut -c 1-300)
 }
 
 # ask_held DIR: what the process says that it holds, in $held_sums; what of DIR's files is not among it, in $lacking.
@@ -103,11 +103,11 @@ ask_held() {
     *) held_said=$(ask_words "$held_place" 2>&1 | head -c 65536 | tr '\n' ' ') ;;
     esac
     case $held_said in
-    *'"sha256"'*) held_sums=$(printf %s "$held_said" | grep -o '"sha256": *"[0-9a-f]*"' | grep -o '[0-9a-f]\{64\}') ;;
-    *) held_sums=$(printf %s "$held_said" | tr -c '0-9a-f' '\n' | grep -x '[0-9a-f]\{64\}') ;;
+    *'"sha256"'*) held_sums=$(printf %s "$held_said" | grep -o '"sha256"[[:space:]]*:[[:space:]]*"[0-9A-Fa-f]*"' | grep -o '[0-9A-Fa-f]\{64\}' | tr A-F a-f) ;;
+    *) held_sums=$(printf %s "$held_said" | tr A-F a-f | tr -c '0-9a-f' '\n' | grep -x '[0-9a-f]\{64\}') ;;
     esac
     held_sums=$(printf %s "$held_sums" | tr '\n' ' ')
-    held_said=$(printf %s "$held_said" | sed 's/": "/":"/g; s/": false/":false/g')
+    held_said=$(printf %s "$held_said" | sed 's/"[[:space:]]*:[[:space:]]*"/":"/g; s/"[[:space:]]*:[[:space:]]*false/":false/g')
     lacking=
     wanted=$(awk -v files=" $(sed -n 's/^reload=//p' "$held_place/.gopub-manifest") " \
         'index(files, " " substr($0, 69) " ") { print $1 }' "$held_place/.gopub-sums")
@@ -129,7 +129,7 @@ ask_words() (
     who=DynamicUser=yes
     [ -z "$user" ] || [ "$user" = "$o_instance" ] || who=User=$user
     exec 9>&-
-    systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=10 --property="WorkingDirectory=$place" \
+    systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=10 --property=TimeoutStopSec=2 --property="WorkingDirectory=$place" \
         --property="$who" -- "$@" </dev/null
 )
 
