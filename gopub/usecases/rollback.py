@@ -95,7 +95,7 @@ async def take_back(
     router = open_router(kit.router, kit.edges, fleet) if kit.router else None
     tell, warn = _safely(tell), _safely(warn or tell)
     wish = Wish(app=app, env=env, version=to, reason=reason or "rollback asked for", actor=actor or whoami(),
-                below_floor=below_floor and bool(reason))  # fmt: skip
+                below_floor=below_floor and bool(reason.strip()))  # fmt: skip
     aloud = Aloud(tell, SystemClock())
     try:
         async with aloud.listening():

@@ -113,6 +113,79 @@ async def test_a_hook_that_fails_says_why_and_is_not_run_again(site: Site, stage
     assert await ran(site) == ["x", "x"], "a team that says that it may be run again means it"
 
 
+async def test_one_that_was_ended_by_a_signal_did_not_end_well(site: Site, staged: Cargo) -> None:
+    """A shutdown sends TERM to what runs, and systemd calls that a good end."""
+    words = ("/bin/sh", "-c", f"echo half >> /var/lib/{site.instance}/ran; kill -TERM $$")
+    for _ in range(2):
+        record = await hook(site, staged, words)
+        assert (record.ok, record.code) == (False, "GP588"), record
+        assert "was ended by signal TERM" in record.message
+    assert await ran(site) == ["half"]
+    assert (await hook(site, staged, leaving(site, "whole"), again="1")).ok, "control: one that may run again ends well"
+
+
+async def test_whoever_goes_back_waits_for_no_hook_and_its_undo_ends_it(site: Site, staged: Cargo) -> None:
+    words = ("/bin/sh", "-c", f"echo begun >> /var/lib/{site.instance}/ran; sleep 3000")
+    asked = asyncio.create_task(hook(site, staged, words, within="4000"))
+    for _ in range(PATIENCE):
+        if await ran(site) == ["begun"]:
+            break
+        await asyncio.sleep(0.1)
+    other = replace(site, fence=Fence(site.fence.epoch + 1, "e" * 32))
+    made = await other.order("switch", staged)
+    record = await other.channel.run(replace(made, arguments={**made.arguments, "lock_wait": "5"}), timeout=300)
+    assert record.ok, record
+    assert not asked.done(), "it goes on beside that"
+    assert (await hook(other, staged, leaving(site, "again"), run="r2.run")).code == "GP590", "another rollout's"
+    assert (await hook(other, staged, leaving(site, "undone"), run="r1.undo")).ok
+    assert await ran(site) == ["begun", "undone"]
+    assert (await asked).ok is False
+    assert (await hook(other, staged, leaving(site, "undone"), run="r1.undo")).changed is False
+
+
+async def test_it_runs_as_whom_a_unit_of_the_teams_own_says_and_takes_its_files_from_nobody(site: Site) -> None:
+    own = (
+        f"[Service]\nUser=daemon\nStateDirectory={site.instance}\nEnvironment=ADDR=:{site.port} \\\n  WHERE=db\n"
+        f"ExecStart=/opt/{site.instance}/current/bin/service\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    cargo = await site.cargo("1", unit=own)
+    await site.release(cargo)
+    try:
+        record = await hook(site, cargo, ("/bin/sh", "-c", f'echo "$(id -un) $WHERE" > /var/lib/{site.instance}/seen'))
+        assert record.ok, record
+        stands = await site.sh(
+            f"cd /var/lib; cat {site.instance}/seen; [ ! -L {site.instance} ] && stat -c %U {site.instance}"
+        )
+        assert stands.split() == ["daemon", "db", "daemon"], "as the service left it"
+    finally:
+        await site.sh(f"rm -rf /var/lib/{site.instance}")
+
+
+async def test_of_an_instance_whose_name_is_too_long_for_a_user_it_is_the_services_dynamic_one(site: Site) -> None:
+    long = replace(site, instance=f"{site.instance}-{'x' * 31}")
+    try:
+        cargo = await long.cargo("1")
+        await long.release(cargo)
+        record = await hook(long, cargo, ("/bin/sh", "-c", f"id -u > /var/lib/{long.instance}/seen"))
+        assert record.ok, record
+        runs = f"ps -o uid= -p $(systemctl show {long.instance} -p MainPID --value)"
+        seen = (await site.sh(f"cat /var/lib/private/{long.instance}/seen; {runs}")).split()
+        assert seen[0] == seen[1] != "0"
+    finally:
+        await long.close()
+        await site.sh(f"rm -rf /var/lib/{long.instance} /var/lib/private/{long.instance}")
+
+
+async def test_before_a_first_release_side_by_side_it_has_the_variables_of_a_slot(site: Site) -> None:
+    cargo = await site.cargo(
+        "1", mode="side-by-side", ports=(site.port, site.port - 10_000), env={"ADDR": ":{{ port }}", "WHERE": "db"}
+    )
+    await site.run("stage", cargo.with_arguments("stage", ports=f"{site.port},{site.port - 10_000}"))
+    words = ("/bin/sh", "-c", f'echo "$WHERE" > /var/lib/{site.instance}/seen')
+    assert (await hook(site, cargo, words)).ok
+    assert (await site.sh(f"cat /var/lib/private/{site.instance}/seen")) == "db"
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -109,7 +109,11 @@ def take_back(**options: Any) -> dict[str, Any]:
     return asyncio.run(rollback.take_back("hello", "lab", **options))
 
 
-@pytest.mark.parametrize("options", [{}, {"to": "1.0.0"}, {"below_floor": True}], ids=["before", "named", "no reason"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"to": "1.0.0"}, {"below_floor": True}, {"below_floor": True, "reason": " "}],
+    ids=["before", "named", "no reason", "a blank"],
+)
 def test_a_rollback_below_the_floor_changes_nothing(tmp_path, monkeypatch, options):
     world = made(Floored, tmp_path, monkeypatch)
     with pytest.raises(RefusedError) as caught:

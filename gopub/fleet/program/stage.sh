@@ -261,7 +261,7 @@ try_config() (
     who=DynamicUser=yes
     [ -z "$o_arg_user" ] || who=User=$o_arg_user
     exec 9>&-
-    systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=30 --property="WorkingDirectory=$place" \
+    systemd-run --quiet --wait --collect --pipe --property=RuntimeMaxSec=30 --property=TimeoutStopSec=5 --property="WorkingDirectory=$place" \
         --property="$who" -- "$@" </dev/null 2>&1
 )
 
