@@ -115,7 +115,7 @@ short() {
 
 # digest FILE: its SHA-256, in $digest; empty when it cannot be read.
 digest() {
-    digest=$(sha256sum <"$1" 2>/dev/null)
+    digest=$(sha256sum 2>/dev/null <"$1")
     digest=${digest%% *}
 }
 

@@ -55,7 +55,7 @@ read_request() {
 
 # digest FILE: its SHA-256, in $digest; empty when it cannot be read.
 digest() {
-    digest=$(sha256sum <"$1" 2>/dev/null)
+    digest=$(sha256sum 2>/dev/null <"$1")
     digest=${digest%% *}
 }
 
