@@ -27,6 +27,7 @@ here=$(readlink /proc/$$/exe); here=${here%/bin/web}
 case $here in */bin/interpreter) here=$(pwd -P) ;; esac
 how=$(cat "$here/how" 2>/dev/null)
 status() { printf '%s\n' "$1" >@W@/sd/status; }
+take_in() { sha256sum <@W@/opt/web/current/config >@W@/sd/held.new && mv @W@/sd/held.new @W@/sd/held; }
 case $how in dead) exit 3 ;; esac
 up() {
     case $how in
@@ -53,6 +54,10 @@ next() {
 }
 trap up USR2
 case $how in
+keeps)
+    trap take_in HUP
+    take_in
+    ;;
 chdirs) trap next HUP ;;
 *) trap 'next; exec $next @W@/app' HUP ;;
 esac
@@ -115,7 +120,7 @@ start_socket() {
 }
 needs_reload() {
     stale=yes
-    ! cmp -s loaded/$1 @W@/systemd/$1 && [ -e loaded/$1 ] || stale=no
+    [ ! -e loaded/$1 ] || { cmp -s loaded/$1 @W@/systemd/$1 && [ ! -e drop-in ]; } && stale=no
     echo NeedDaemonReload=$stale
 }
 verb=$1; shift
@@ -137,14 +142,14 @@ show)
     [ ! -e loaded/web.service ] || echo FragmentPath=@W@/systemd/web.service
     echo ControlGroup=/web.service
     ;;
-daemon-reload) rm -f loaded/*; cp @W@/systemd/web.* loaded/ 2>/dev/null; exit 0 ;;
+daemon-reload) rm -f loaded/* drop-in; cp @W@/systemd/web.* loaded/ 2>/dev/null; exit 0 ;;
 is-system-running) echo running ;;
 is-enabled) [ -e enabled ] ;;
 is-active) [ -e listens ] ;;
 enable) touch enabled ;;
 disable) rm -f enabled ;;
 reset-failed) ;;
-kill) kill -USR2 "$main" ;;
+kill) case "$*" in *HUP*) kill -HUP "$main" ;; *) kill -USR2 "$main" ;; esac ;;
 reload) grep -q '^ExecReload' loaded/web.service && kill -HUP "$main" ;;
 restart) stop; start ;;
 start) case "$*" in *web.socket*) start_socket ;; *) start ;; esac ;;
@@ -188,8 +193,9 @@ class SwitchingHost:
             self._tool(name, COUNTED.replace("@REAL@", f"/bin/{name}"))
         self._tool("systemctl", COUNTED.replace("@REAL@", f"{self.root}/bin/real-systemctl"))
         shutil.copy2(shutil.which("dash") or "/bin/sh", self.interpreter)
-        for name in ("sync", "journalctl", "systemd-run"):
+        for name in ("sync", "journalctl"):
             self._tool(name, "#!/bin/dash\n")
+        self._tool("systemd-run", '#!/bin/dash\nuntil [ "$1" = -- ]; do shift; done\nshift\nexec "$@"\n')
         self.program = self.root / "program"
         self.program.write_text(self._text())
 
@@ -223,19 +229,21 @@ class SwitchingHost:
         return self.root / "opt/web"
 
     def release(
-        self, letter: str, *, mode: str = "handover", unit: str = "", how: str = "", socket: str = "80", line: str = ""
-    ) -> str:
+        self, letter: str, *, mode: str = "handover", unit: str = "", how: str = "", socket: str = "80", line: str = "",
+        program: str = "",
+    ) -> str:  # fmt: skip
         """A staged release; ``unit`` is what its unit says besides, ``how`` how its process is.
 
-        With ``line`` it is a script that begins with that line; ``@I@`` in it stands for an interpreter.
+        With ``line`` it is a script that begins with that line; ``@I@`` in it stands for an interpreter. ``program`` is
+        the end of its binary, by default the letter.
         """
         name = f"{letter * 12}-{'0' * 12}"
         place = self.home / "releases" / name
         (place / "bin").mkdir(parents=True)
-        program = Path(shutil.which("dash") or "/bin/sh").read_bytes() + letter.encode()
+        binary = Path(shutil.which("dash") or "/bin/sh").read_bytes() + (program or letter).encode()
         if line:
-            program = f"{line.replace('@I@', str(self.interpreter))}\n: {letter}; shift; . {self.root}/app\n".encode()
-        (place / "bin/web").write_bytes(program)
+            binary = f"{line.replace('@I@', str(self.interpreter))}\n: {letter}; shift; . {self.root}/app\n".encode()
+        (place / "bin/web").write_bytes(binary)
         (place / "bin/web").chmod(0o755)
         (place / "how").write_text(how)
         also = "Requires=web.socket\n" if mode == "socket" else ""
@@ -245,10 +253,29 @@ class SwitchingHost:
             f"WorkingDirectory={self.home}{'/current' if line else ''}\nEnvironment=UNIT=is{unit}\n"
         )
         (place / "web.socket").write_text(f"[Socket]\nListenStream={socket}\n")
-        said = {"release": letter * 64, "render": "0" * 64, "app": "web", "binary": sha256(program)}
+        said = {"release": letter * 64, "render": "0" * 64, "app": "web", "binary": sha256(binary)}
         said |= {"mode": mode} if mode != "restart" else {}
         (place / ".gopub-manifest").write_text("".join(f"{key}={text}\n" for key, text in said.items()))
         return name
+
+    def holding(self, letter: str, text: str, *, program: str = "x", unit: str = "") -> str:
+        """A staged release whose process takes in its file ``config`` at SIGHUP, and says what it holds."""
+        name = self.release(letter, mode="restart", unit=unit, how="keeps", program=program)
+        place = self.home / "releases" / name
+        service = place / "web.service"
+        service.write_text(service.read_text().replace("ExecReload=x\n", ""))
+        (place / "config").write_text(text)
+        sums = [f"{sha256(file.read_bytes())}  ./{file.relative_to(place)}\n" for file in sorted(place.rglob("*"))
+                if file.is_file() and not file.name.startswith(".gopub")]  # fmt: skip
+        (place / ".gopub-sums").write_text("".join(sums))
+        (place / ".gopub-confirm").write_text(f"/bin/cat\n{self.root}/sd/held\n")
+        with (place / ".gopub-manifest").open("a") as manifest:
+            manifest.write("reload=config\n")
+        return name
+
+    def holds(self) -> str:
+        """What the process says that it took in."""
+        return (self.root / "sd/held").read_text().split()[0]
 
     def order(self, verb: Verb, name: str, **arguments: str) -> Order:
         """The next order."""

@@ -59,7 +59,7 @@ why_restart() {
     running
     if [ "$u_active" != active ]; then
         way_why="nothing runs"
-    elif [ "$running" = "$1" ]; then
+    elif [ "$running" = "$1" ] && holds_files "$1"; then
         return
     elif [ -z "$running" ] || ! is_loose "$1" || [ "$(cat "$state/served" 2>/dev/null)" != "$(digest_of "$releases/$1/$unit")" ]; then
         way_why="the unit changes"
@@ -67,6 +67,8 @@ why_restart() {
         way_why="systemd's files for $unit changed"
     elif ! same_start "$1"; then
         way_why="$differs changes, which a process reads from its unit only"
+    elif [ "$running" = "$1" ]; then
+        way_why="the process took other files in since"
     fi
 }
 

@@ -7,7 +7,8 @@
 
 # takes_in DIR: whether the process can come to DIR so. Changes nothing.
 takes_in() {
-    [ -n "$m_reload" ] && [ -n "$current" ] && [ "$u_active.$u_reload" = active.no ] && is_loose "$1" || return 1
+    [ -n "$m_reload" ] && [ -n "$current" ] && [ "$u_active.$u_reload" = active.no ] && is_loose "$1" &&
+        [ "$(cat "$state/served" 2>/dev/null)" = "$(digest_of "$releases/$1/$unit")" ] || return 1
     exe_facts
     running
     kept=$(kept_files "$1") # none where it cannot be read: nothing is the same as nothing
@@ -53,6 +54,10 @@ holds_already() {
     running
     [ "$running" = "$1" ]
 }
+
+# holds_files DIR: whether a process of that release's own binary needs no restart for its files: one that took in those of
+# another release since is none of this one.
+holds_files() { [ -z "$m_reload" ] || holds_already "$1"; }
 
 # bring_in DIR SECONDS: tell it, and wait until it says that it holds DIR's files; else $why, and $bad is the code.
 bring_in() {

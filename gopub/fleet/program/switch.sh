@@ -88,7 +88,7 @@ restart_place() {
 }
 
 restart_take() {
-    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app"; then
+    if [ -n "$unit_changed" ] || [ "$u_active" != active ] || ! runs_file "$releases/$1/bin/$m_app" || ! holds_files "$1"; then
         [ "$way" = socket ] || close_socket
         ! goes_loose || before_restart "$1"
         restart "$1"
