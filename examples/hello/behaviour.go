@@ -48,8 +48,20 @@ func ReadBehaviour(data []byte) (Behaviour, error) {
 
 // Misbehave wraps a handler so that it behaves as b says.
 func Misbehave(b Behaviour, log *slog.Logger, next http.Handler) http.Handler {
-	m := &misbehaving{Behaviour: b, log: log, next: next, exit: os.Exit}
-	return m
+	return &misbehaving{Behaviour: b, log: log, next: next, exit: os.Exit}
+}
+
+// Misconfigured is the same for what the configuration says at this moment.
+func Misconfigured(now func() Config, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		config := now()
+		time.Sleep(time.Duration(config.ExtraLatencyMs) * time.Millisecond)
+		if config.ErrorRate > 0 && rand.Float64() < config.ErrorRate {
+			http.Error(w, "context deadline exceeded", http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 type misbehaving struct {

@@ -11,15 +11,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Config is what config.yaml holds. A new greeting counts at once; an address counts from the next start.
+// Config is what config.yaml holds. An address counts from the next start, all else at once. ErrorRate and
+// ExtraLatencyMs are the mistakes that a configuration can hold here: no check of it and no health check sees them.
 type Config struct {
-	Listen   string `yaml:"listen"`
-	Metrics  string `yaml:"metrics"`
-	Greeting string `yaml:"greeting"`
+	Listen         string  `yaml:"listen"`
+	Metrics        string  `yaml:"metrics"`
+	Greeting       string  `yaml:"greeting"`
+	Workers        int     `yaml:"workers"`          // so many /work are done at a time, the others wait
+	ErrorRate      float64 `yaml:"error_rate"`       // share of requests answered with 500
+	ExtraLatencyMs int     `yaml:"extra_latency_ms"` // added to every answer
 }
 
 // Defaults hold where there is no file, and for keys that a file does not have.
-var Defaults = Config{Listen: "127.0.0.1:8080", Metrics: "127.0.0.1:9102", Greeting: "Hello"}
+var Defaults = Config{Listen: "127.0.0.1:8080", Metrics: "127.0.0.1:9102", Greeting: "Hello", Workers: 16}
 
 // ReadConfig is for who has no service, and only asks whether a file is good.
 func ReadConfig(path string) (Config, error) {
@@ -57,6 +61,12 @@ func (c Config) Validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	if c.Workers < 1 || c.Workers > 1000 {
+		return fmt.Errorf("workers: %d, from 1 to 1000", c.Workers)
+	}
+	if c.ErrorRate < 0 || c.ErrorRate > 1 || c.ExtraLatencyMs < 0 {
+		return errors.New("error_rate is from 0 to 1, extra_latency_ms is not negative")
 	}
 	return nil
 }

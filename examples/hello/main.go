@@ -60,12 +60,12 @@ func start(handed *handover.Handover, configFile, addr string, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	s := &service{handed: handed, behaviour: behaviour, measured: metrics.New(), log: log}
+	s := &service{handed: handed, behaviour: behaviour, measured: metrics.New(), workers: newWorkers(), log: log}
 	s.now = func() Config { return Defaults }
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if configFile != "" {
-		held, err := open(configFile, log)
+		held, err := open(configFile, s.workers, log)
 		if err != nil {
 			return err
 		}
@@ -73,6 +73,9 @@ func start(handed *handover.Handover, configFile, addr string, log *slog.Logger)
 		go held.Run(ctx)
 	}
 	s.began = s.now()
+	if err := resize(s.workers, s.began); err != nil {
+		return err
+	}
 	if addr != "" {
 		s.began.Listen = addr
 	}
@@ -81,10 +84,17 @@ func start(handed *handover.Handover, configFile, addr string, log *slog.Logger)
 	return err
 }
 
-// open reads the first configuration, and says later in the log how each further one was taken.
-func open(path string, log *slog.Logger) (*hotconfig.Config[Config], error) {
+// open reads the first configuration, and says later in the log how each further one was taken. Workers that cannot be
+// had are a reason to refuse one.
+func open(path string, workers *hotconfig.Pool[scratch], log *slog.Logger) (*hotconfig.Config[Config], error) {
 	return hotconfig.Open(hotconfig.Options[Config]{
 		Path: path, Released: true, Parse: ParseConfig, Validate: Config.Validate, NeedsRestart: NeedsRestart, Notify: sdnotify.New(),
+		Prepare: func(before, next Config) error {
+			if before.Workers == next.Workers {
+				return nil
+			}
+			return resize(workers, next)
+		},
 		Report: func(s hotconfig.Status) {
 			if !s.Successful {
 				log.Error("configuration refused", "error", s.LastError, "revision", s.Revision)
@@ -95,14 +105,16 @@ func open(path string, log *slog.Logger) (*hotconfig.Config[Config], error) {
 	})
 }
 
-func newHandler(now func() Config, behaviour Behaviour, measured *metrics.Metrics, log *slog.Logger) http.Handler {
+func newHandler(
+	now func() Config, behaviour Behaviour, measured *metrics.Metrics, workers *hotconfig.Pool[scratch], log *slog.Logger,
+) http.Handler {
 	traffic := http.NewServeMux()
-	traffic.HandleFunc("/work", work)
+	traffic.HandleFunc("/work", func(w http.ResponseWriter, r *http.Request) { work(w, r, workers) })
 	traffic.HandleFunc("GET /events", events)
 	traffic.HandleFunc("/{$}", func(w http.ResponseWriter, r *http.Request) { greet(w, r, now(), behaviour) })
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	routes.Handle("/", measured.Measure(Misbehave(behaviour, log, traffic)))
+	routes.Handle("/", measured.Measure(Misbehave(behaviour, log, Misconfigured(now, traffic))))
 	return routes
 }
 
@@ -121,9 +133,23 @@ func greet(w http.ResponseWriter, r *http.Request, config Config, behaviour Beha
 	})
 }
 
-// work takes some processor time and memory, as real requests do.
-func work(w http.ResponseWriter, _ *http.Request) {
-	numbers := make([]int, 50_000)
+// scratch is what one worker needs.
+type scratch []int
+
+func newWorkers() *hotconfig.Pool[scratch] { return hotconfig.NewPool[scratch](nil) }
+
+// resize brings the workers of a configuration in before those of the one before are let go.
+func resize(workers *hotconfig.Pool[scratch], config Config) error {
+	return workers.Replace(config.Workers, func() (scratch, error) { return make(scratch, 50_000), nil })
+}
+
+// work takes some processor time and memory, as real requests do; it waits until a worker is free.
+func work(w http.ResponseWriter, r *http.Request, workers *hotconfig.Pool[scratch]) {
+	numbers, giveBack, err := workers.Take(r.Context())
+	if err != nil {
+		return // the client is gone
+	}
+	defer giveBack()
 	for i := range numbers {
 		numbers[i] = i * i % 7919
 	}

@@ -25,7 +25,9 @@ func ask(handler http.Handler, method, path, body string) *httptest.ResponseReco
 }
 
 func handlerFor(b Behaviour, log io.Writer) http.Handler {
-	return newHandler(func() Config { return Defaults }, b, metrics.New(), slog.New(slog.NewJSONHandler(log, nil)))
+	workers := newWorkers()
+	_ = resize(workers, Defaults)
+	return newHandler(func() Config { return Defaults }, b, metrics.New(), workers, slog.New(slog.NewJSONHandler(log, nil)))
 }
 
 func TestTheEmbeddedBehaviourIsValid(t *testing.T) {
@@ -123,10 +125,12 @@ func TestConfigIsReadAndChecked(t *testing.T) {
 	}
 	write("# a comment\nlisten: 127.0.0.1:1\n\ngreeting: \"Good day\"\n")
 	config, err := ReadConfig(path)
-	if err != nil || config != (Config{"127.0.0.1:1", Defaults.Metrics, "Good day"}) {
+	expected := Defaults
+	expected.Listen, expected.Greeting = "127.0.0.1:1", "Good day"
+	if err != nil || config != expected {
 		t.Fatal(config, err)
 	}
-	for _, text := range []string{"listn: x\n", "listen: nowhere\n", "just text\n", "listen: [a]\n", "greeting: a\n---\ngreeting: b\n"} {
+	for _, text := range []string{"listn: x\n", "listen: nowhere\n", "just text\n", "listen: [a]\n", "greeting: a\n---\ngreeting: b\n", "workers: 0\n", "error_rate: 2\n"} {
 		write(text)
 		if err := run([]string{"--check-config", path}, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%q was accepted", text)
@@ -136,7 +140,7 @@ func TestConfigIsReadAndChecked(t *testing.T) {
 
 func TestAnAddressCountsFromTheNextStart(t *testing.T) {
 	began := Defaults
-	if keys := NeedsRestart(began, Config{began.Listen, began.Metrics, "another"}); len(keys) > 0 {
+	if keys := NeedsRestart(began, Config{Listen: began.Listen, Metrics: began.Metrics, Greeting: "another"}); len(keys) > 0 {
 		t.Error(keys)
 	}
 	if keys := NeedsRestart(began, Config{}); len(keys) != 2 {
@@ -151,7 +155,7 @@ func serviceOf(t *testing.T, config Config) *service {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	return &service{handed: handed, began: config, now: func() Config { return config }, measured: metrics.New(), log: log}
+	return &service{handed: handed, began: config, now: func() Config { return config }, measured: metrics.New(), workers: newWorkers(), log: log}
 }
 
 func TestAPortThatIsTakenIsAnError(t *testing.T) {
@@ -176,7 +180,7 @@ func TestTheHouseIsToldHowItStands(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serviceOf(t, Defaults)
-	held, err := open(path, s.log)
+	held, err := open(path, s.workers, s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,4 +198,52 @@ func TestTheHouseIsToldHowItStands(t *testing.T) {
 			t.Errorf("%s: %s", path, answer.Body)
 		}
 	}
+}
+
+func TestAMistakeOfTheConfigurationCountsAtOnceAndNoHealthCheckSeesIt(t *testing.T) {
+	config := Defaults
+	handler := newHandler(func() Config { return config }, Behaviour{}, metrics.New(), newWorkers(), slog.New(slog.DiscardHandler))
+	for _, rate := range []float64{0, 1} {
+		config.ErrorRate = rate
+		if code := ask(handler, "GET", "/", "").Code; (code == http.StatusInternalServerError) != (rate == 1) {
+			t.Error(rate, code)
+		}
+		if code := ask(handler, "GET", "/healthz", "").Code; code != http.StatusOK {
+			t.Error(code)
+		}
+	}
+}
+
+func TestAnotherConfigurationBringsItsWorkers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("workers: 1\n")
+	s := serviceOf(t, Defaults)
+	held, err := open(path, s.workers, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.hold(held)
+	_ = resize(s.workers, s.now())
+	_, giveBack, _ := s.workers.Take(context.Background())
+	asked := make(chan int)
+	handler := newHandler(s.now, Behaviour{}, metrics.New(), s.workers, s.log)
+	go func() { asked <- ask(handler, "GET", "/work", "").Code }()
+	select {
+	case <-asked:
+		t.Error("the only worker was lent, and another request got one")
+	case <-time.After(20 * time.Millisecond):
+	}
+	write("workers: 2\n")
+	if _, err := held.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-asked; code != http.StatusOK {
+		t.Error(code)
+	}
+	giveBack()
 }

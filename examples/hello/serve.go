@@ -21,6 +21,7 @@ type service struct {
 	began     Config                    // its addresses count until the process ends
 	behaviour Behaviour
 	measured  *metrics.Metrics
+	workers   *hotconfig.Pool[scratch]
 	log       *slog.Logger
 }
 
@@ -53,7 +54,7 @@ func (s *service) serve(ctx context.Context, ready func() error) error {
 	}
 	exporter := &http.Server{Handler: s.house(), ReadHeaderTimeout: 5 * time.Second}
 	server := &http.Server{
-		Handler:           newHandler(s.now, s.behaviour, s.measured, s.log),
+		Handler:           newHandler(s.now, s.behaviour, s.measured, s.workers, s.log),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       120 * time.Second,
 	}

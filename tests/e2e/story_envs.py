@@ -43,7 +43,7 @@ def noting(name: str) -> str:
     return f"[{{name: {name}, run: {run}, undo: {undo}}}]"
 
 
-HOT = rollout("{hosts: 1, weight: 50%, bake: 1s}") | {
+HOT = rollout("{hosts: 1, weight: 50%, bake: 12s}") | {
     "inventory": "hosts-hot.ini",
     "service": '{args: ["--config", "/opt/hello-hot/current/config.yaml"]}',
     "config": "[{template: config-hot.tmpl, to: config.yaml, apply: reload}]",

@@ -290,7 +290,10 @@ class Ground:
         configs = {f"config-{env.name}.tmpl": f"listen: 0.0.0.0:{env.port}\nmetrics: 0.0.0.0:{env.port + 1000}\n"
                    for env in envs}  # fmt: skip
         if (hot := "config-hot.tmpl") in configs:
-            configs[hot] += "greeting: {{ greeting | default('Hello') }}\n"
+            configs[hot] += (
+                "greeting: {{ greeting | default('Hello') }}\nerror_rate: {{ error_rate | default('0') }}\n"
+                "extra_latency_ms: {{ extra_latency_ms | default('0') }}\n"
+            )
         return {
             "behaviour.json": json.dumps({**good, "version": version, **behaviour}),
             "gopub.yaml": HELLO + "".join(env.yaml() for env in envs),

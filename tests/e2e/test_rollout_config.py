@@ -1,10 +1,12 @@
-"""A change of the inventory alone, as the command line meets it: shown, brought in without a restart, and refused."""
+"""A change of the inventory alone, as the command line meets it: shown, judged, and brought in or back."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 
+from gopub.journal import events as ev
+from gopub.process import Result
 from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Ground
 
@@ -18,35 +20,66 @@ async def on_each(story: Story, script: str) -> list[str]:
     return [one.text.strip() for one in await asyncio.gather(*asked)]
 
 
-def greet(story: Story, line: str) -> None:
-    """Let the inventory say what the service greets with."""
+def said(story: Story, *lines: str) -> None:
+    """Let the inventory say these of the service."""
     file = story.ground.repository("hello") / "hosts-hot.ini"
     kept = file.read_text().split("# hot")[0]
-    file.write_text(f"{kept}# hot\n[all:vars]\n{line}\n")
+    file.write_text("\n".join((f"{kept}# hot", "[all:vars]", *lines, "")))
 
 
-async def test_a_changed_variable_is_shown_brought_in_and_refused_without_a_restart(ground: Ground) -> None:
+async def deployed(story: Story) -> Result:
+    async with story.traffic(80):
+        return await story.gopub("deploy", "--config-only", "-e", "hot")
+
+
+async def test_a_change_of_the_inventory_is_shown_judged_and_brought_in_or_back_without_a_restart(
+    ground: Ground,
+) -> None:
     story = await a_fleet(ground, "hot").given_stable("1.0.0")
     who = f"systemctl show {story.env.upstream} -p MainPID --value"
     pids = await on_each(story, who)
-    greet(story, "greeting=Welcome")
+    said(story, "greeting=Welcome")
     told = await story.gopub("diff", "hot")
     assert told.code == 0, told.complaint
     assert "+greeting: Welcome" in told.text
     assert "way: config" in told.text
     shown = json.loads((await story.gopub("diff", "hot", "--json")).text)
     assert [(one["changes"], one["way"]) for one in shown["hosts"]] == [(True, "config")] * len(story.names)
-    done = await story.gopub("deploy", "--config-only", "-e", "hot")
+    done = await deployed(story)
     assert done.code == 0, done.complaint
+    judged_beside_stable(story)
     ask = f"curl -s http://127.0.0.1:{story.env.port}/"
-    assert all("Welcome" in said for said in await on_each(story, ask))
+    assert all("Welcome" in text for text in await on_each(story, ask))
     assert await on_each(story, who) == pids, "nothing was restarted"
     assert "none of" in (await story.gopub("diff", "hot")).text
-    greet(story, 'greeting="[broken"')
-    bad = await story.gopub("deploy", "--config-only", "-e", "hot")
+    await story.agreed()
+
+    said(story, 'greeting="[broken"')
+    bad = await deployed(story)
     assert bad.code == 4, (bad.code, bad.text, bad.complaint)
     assert "GP556" in bad.complaint + bad.text
-    assert all("Welcome" in said for said in await on_each(story, ask))
+
+    for mistake in ("error_rate=0.3", "extra_latency_ms=400"):
+        said(story, "greeting=Goodbye", mistake)
+        bad = await deployed(story)
+        assert bad.code == 4, (bad.code, bad.text, bad.complaint)
+        assert story.state().back.rule in {1, 3, 4}, story.state().back
+        assert not story.events(ev.HostFailed), "every health check was well"
+        judged_beside_stable(story)
+    assert all("Welcome" in text for text in await on_each(story, ask))
     assert await on_each(story, who) == pids
     assert story.known().stable_version == "1.0.0"
     assert not story.known().quarantine
+    await story.agreed()
+
+
+def judged_beside_stable(story: Story) -> None:
+    """Edges counted new and old files apart, each of them."""
+    plan = story.state().plan
+    assert plan is not None
+    assert plan.stable is not None
+    assert (plan.mode, plan.stable.release) == ("judged", plan.release.release)
+    last = story.events(ev.Judged)[-1].record["record"]["observation"]
+    assert last["config"]["canary"] == plan.revision[:12] != plan.release.short == last["config"]["stable"]
+    assert last["rollout_totals"]["canary_requests"] > 0
+    assert last["rollout_totals"]["stable_requests"] > 0
