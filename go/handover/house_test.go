@@ -243,6 +243,8 @@ func (h *house) main() int { return int(h.mainPID.Load()) }
 func (h *house) settles() (release string, pid int) {
 	h.Helper()
 	h.until("one is left", func() bool { all := h.alive(); return len(all) == 1 && all[0] == h.main() })
+	// It hears of that by the wire, a little later on a busy machine, and refuses another upgrade until then.
+	h.until("it knows that it is alone", func() bool { return h.status().Predecessor == 0 })
 	for range 10 {
 		for _, network := range []string{"tcp", "unix"} {
 			text, err := h.ask(network, "/")
