@@ -31,8 +31,8 @@ settings.register_profile(
 settings.load_profile("gopub")
 
 
-# Started by nohup, SIGHUP would be ignored by all that tests start, and a shell cannot undo that: services that reload by
-# it would be told nothing.
+# Under nohup SIGHUP would be ignored by all that tests start, and a shell cannot undo that: services that reload by it
+# would be told nothing.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
