@@ -13,7 +13,7 @@ from gopub.evidence.summary import Summary, sign_summary
 from gopub.fleet.orders import Verb
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
-PARTS = ("base", "order", "facts", "signed", "admission")
+PARTS = ("base", "order", "facts", "mode_side", "signed", "admission")
 SHELLS = (("dash",), ("busybox", "sh"))
 RELEASE, RENDER, ARCHIVE, BINARY = "1" * 64, "a" * 64, "2" * 64, "3" * 64
 FOLDER = f"{RELEASE[:12]}-{RENDER[:12]}"

@@ -226,6 +226,7 @@ async def test_a_record_of_before_a_field_was_there_keeps_its_digest():
     assert older["observation"].pop("unseen") is None
     assert older["observation"].pop("beside") == []
     assert {host.pop("use") for host in older["observation"]["hosts"]} == {None}
+    assert {host.pop("other") for host in older["observation"]["hosts"]} == {None}
     assert older["verdict"].pop("cause") == "logs"
     assert older["observation"]["config"].pop("budget") is older["observation"].pop("spending") is None
     assert older["policy"].pop("freeze_below") is None
