@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -105,11 +106,11 @@ class RootedHost:
         text = self.program.read_text()
         if self.shims:
             text = text.replace("PATH=/usr/sbin", f"PATH={self.shims}:/usr/sbin")
-        read = self.program.with_suffix(".read")  # a word may have 128 KiB, and the program has more with these paths
-        read.write_text(text)
-        argv = [*self.shell, "-c", f". {shlex.quote(str(read))}", str(self.program)]
-        run = subprocess.run(argv, input=sent, capture_output=True, check=False, timeout=300)
-        read.unlink()
+        with NamedTemporaryFile("w") as read:  # a word may have 128 KiB, and the program has more
+            read.write(text)
+            read.flush()
+            argv = [*self.shell, "-c", f". {shlex.quote(read.name)}", str(self.program)]
+            run = subprocess.run(argv, input=sent, capture_output=True, check=False, timeout=300)
         if b"\nend=1\n" in run.stdout:
             assert run.returncode == (0 if b"\nok=true\n" in run.stdout else 1), "as the record says"
         return run.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from gopub.judge import decision
+from gopub.judge import decision, hosts
 from gopub.judge.decision import decide
 from gopub.judge.verdict import Kind
 from tests.unit.judge_maker import history, observation, policy
@@ -47,7 +47,7 @@ MUTATIONS = [
     ("history.approved is not None or policy.first:", "policy.first:"),
     ("if history.watch_since is not None or history.approved", "if history.approved"),
     ("if idle is not None and idle <= policy.quiet", "if idle is None or idle <= policy.quiet"),
-    ("if failure := _hard_failure(observation.hosts, policy):", "if failure := '':"),
+    ("if failure := hard_failure(observation.hosts, policy):", "if failure := '':"),
     ("host.restarts > policy.max_restarts", "host.restarts > policy.max_restarts + 1"),
     ("if bad and host.reachable", "if bad"),
     ("if policy.health_only:", "if False:"),
@@ -57,6 +57,8 @@ MUTATIONS = [
     ("if policy.first and not totals.canary_errors:", "if False:"),
     ("if observation.no_data is not None:\n        return _hold", "if False:\n        return _hold"),
     ("if history.watch_since is None and (\n", "if (\n"),
+    ("and host.reachable and host.other is None", "and host.reachable"),
+    ("if others := elsewhere(observation.hosts):", "if others := ():"),
     ("if history.now >= history.deadline:", "if history.now > history.deadline:"),
     ("if history.now >= history.deadline:", "if history.now >= history.deadline - 1:"),
     ("OVERWHELMING = 100.0", "OVERWHELMING = 99.0"),
@@ -121,11 +123,13 @@ MUTATIONS = [
 
 @pytest.mark.parametrize("change", MUTATIONS, ids=lambda change: f"{change[0][:40]} -> {change[1][:40]}")
 def test_a_bent_rule_turns_a_case_red(change):
-    """Control: the table can fail. The module's own text is bent in one place and run."""
-    source = Path(decision.__file__).read_text(encoding="utf-8")
-    assert source.count(change[0]) >= 1
-    bent = {"__name__": "bent"}
-    exec(compile(source.replace(*change), "bent", "exec"), bent)  # noqa: S102 - our own text
+    """Control: the table can fail. The decision's own text is bent in one place and run."""
+    texts = [Path(module.__file__).read_text(encoding="utf-8") for module in (decision, hosts)]
+    assert sum(change[0] in text for text in texts) == 1
+    bent, of_hosts = ({"__name__": "bent"} for _ in texts)
+    for text, place in zip(texts, (bent, of_hosts), strict=True):
+        exec(compile(text.replace(*change), "bent", "exec"), place)  # noqa: S102 - our own text
+    bent |= {name: of_hosts[name] for name in ("hard_failure", "elsewhere", "say_elsewhere")}
     assert any(_fails(case, bent["decide"]) for case in CASES)
 
 
