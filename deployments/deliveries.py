@@ -269,7 +269,7 @@ def _lane(order: RunOrder) -> str:
 
 def _kept(order: RunOrder) -> dict[str, Any]:
     """What is written of an order; without what came later as it always was."""
-    return {name: value for name, value in asdict(order).items() if name not in {"commit", "after"} or value}
+    return {name: value for name, value in asdict(order).items() if name not in {"commit", "after", "trace"} or value}
 
 
 def _make_durable(connection: Any, _record: object) -> None:

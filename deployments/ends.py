@@ -25,6 +25,7 @@ from gopub.journal.streams import env_stream, stream_of
 from gopub.spec.projects import Project
 from gopub.spec.wrongrules import sources
 from gopub.telemetry import log
+from gopub.tracing.context import of_trace, within
 from gopub.views.notices import Ended, Notice, notices
 from gopub.views.reading import closed_by, project_of
 
@@ -88,7 +89,8 @@ class Ends:
                 raise
             _LOG.error("the end of %s starts nothing: %s", rollout, error.problem)
             return 0
-        order = order_for(end, project, project_of(entries)) if end else None
+        with within(of_trace(entries[0].trace if entries else "")):  # the same release goes on into the next env
+            order = order_for(end, project, project_of(entries)) if end else None
         return self._write(end, order) if end and order else 0
 
     def _write(self, end: Notice, order: RunOrder) -> int:

@@ -13,9 +13,9 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
-from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
+from prefect.states import Scheduled
 
 from deployments.journal import rollout_of_run, stands
 from deployments.starter import RunOrder, RunView
@@ -24,11 +24,12 @@ from gopub.source.git import without_password
 from gopub.telemetry import REDACTOR
 from gopub.usecases.doctor import POOL
 from gopub.views.standing import Standing
+from tasks.tracing import LABEL
 
 ANSWER_WITHIN = 8.0
 """Seconds: GitLab gives up on a webhook after 10."""
 
-_APP, _ENV, _ROLLOUT = "app:", "env:", "rollout:"
+_APP, _ENV, _ROLLOUT, _TRACE = "app:", "env:", "rollout:", "trace:"
 
 
 class PrefectStarter:
@@ -38,14 +39,14 @@ class PrefectStarter:
         """Start a run, or give the one that this key started before."""
         async with _asking() as client:
             try:
-                made = await arun_deployment(
-                    name=order.deployment,
-                    client=client,
+                wanted = await client.read_deployment_by_name(order.deployment)
+                made = await client.create_flow_run_from_deployment(
+                    wanted.id,
                     parameters=dict(order.parameters),
-                    timeout=0,
+                    state=Scheduled(),
                     tags=_tags(order),
                     idempotency_key=order.key,
-                    as_subflow=False,
+                    labels={LABEL: order.trace} if order.trace else None,
                 )
             except ObjectNotFound as error:
                 raise _refused(f"the server has no deployment {order.deployment!r}") from error
@@ -179,12 +180,13 @@ def _run(found: FlowRun) -> RunView:
         started=_when(found.start_time),
         ended=_when(found.end_time),
         rollout=_tagged(found.tags, _ROLLOUT),
+        trace=_tagged(found.tags, _TRACE),
     )
 
 
 def _tags(order: RunOrder) -> list[str]:
     """What the run is found by; somebody's own flow is none of ours, which are looked after by that tag."""
-    about = ((_APP, order.app), (_ENV, order.env))
+    about = ((_APP, order.app), (_ENV, order.env), (_TRACE, order.trace_id))
     return [*(["gopub"] if order.ours else []), *(prefix + name for prefix, name in about if name)]
 
 

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gopub.canon import Json, canonical, sha256
+from gopub.tracing.context import header, parse
 
 DEPLOY, ROLLOUT = "deploy/deploy", "rollout/rollout"
 _OURS = frozenset({DEPLOY, ROLLOUT})
@@ -20,7 +21,8 @@ class RunOrder:
     """A run to start: what of, where to, and the key that makes a second order the same run.
 
     ``commit`` is what was pushed; empty where nobody pushed anything, and nothing is the same as this order. ``after``
-    is the rollout whose end it follows, if it follows one.
+    is the rollout whose end it follows, if it follows one. ``trace`` is the ``traceparent`` of what asks for it:
+    unless given, the place at which the order is made.
     """
 
     app: str
@@ -30,11 +32,18 @@ class RunOrder:
     deployment: str = DEPLOY
     commit: str = ""
     after: str = ""
+    trace: str = field(default_factory=header, compare=False)
 
     @property
     def ours(self) -> bool:
         """Whether gopub's own flow is started, and not somebody's that an alert is to start."""
         return self.deployment in _OURS
+
+    @property
+    def trace_id(self) -> str:
+        """The id of its trace; empty where it has none."""
+        place = parse(self.trace)
+        return place.trace if place else ""
 
     @property
     def same(self) -> str:
@@ -53,7 +62,7 @@ class RunView:
 
     ``rollout`` is the id of the rollout that it drives, empty while there is none. What became of that is the journal's
     word: ``outcome`` is active, held, waiting or how it ended, and only an end there is ``final``, whatever became of
-    the run. ``until`` is when what it ``waits_for`` ends by itself.
+    the run. ``until`` is when what it ``waits_for`` ends by itself. ``trace`` is the id of the trace that it is in.
     """
 
     id: str
@@ -70,6 +79,7 @@ class RunView:
     outcome: str = ""
     waits_for: str = ""
     until: str = ""
+    trace: str = ""
 
 
 class Starter(Protocol):

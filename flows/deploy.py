@@ -15,10 +15,12 @@ from tasks import release as boxes
 from tasks import rollout as gates
 from tasks.parts import DeployBoxes, Releasing, RollingOut
 from tasks.telling import plainly
+from tasks.tracing import traced
 
 
 @flow(name="deploy", version=__version__, retries=0, flow_run_name=names.deploy)
 @plainly
+@traced
 async def deploy(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
     env: str,

@@ -20,10 +20,12 @@ from tasks import names
 from tasks import release as boxes
 from tasks.parts import ReleaseBoxes
 from tasks.telling import plainly
+from tasks.tracing import traced
 
 
 @flow(name="release", version=__version__, retries=0, flow_run_name=names.release)
 @plainly
+@traced
 async def release(  # noqa: D417 - what it is made of is no parameter of its runs
     repository: boxes.Address,
     ref: str = "HEAD",

@@ -16,10 +16,12 @@ from gopub import __version__
 from gopub.canon import Json
 from tasks import rollout as boxes
 from tasks.telling import plainly
+from tasks.tracing import traced
 
 
 @flow(name="rollout", version=__version__, retries=0, flow_run_name="rollout-{app}-{env}-{version}")
 @plainly
+@traced
 async def rollout(
     app: str,
     env: str,

@@ -68,8 +68,3 @@ def tries(seconds: float, pause: float = 0.25) -> Iterator[bool]:
 def new_token() -> str:
     """128 random bits in hex: names one taking of a seat, or one rollout."""
     return secrets.token_hex(16)
-
-
-def new_trace_id() -> str:
-    """A W3C trace id: 32 lower-case hex digits; one per release or rollout."""
-    return secrets.token_hex(16)

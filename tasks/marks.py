@@ -1,8 +1,9 @@
 """How the runs of a rollout stand in Prefect: their tags, and the states of those whose process is gone.
 
 Every run of a rollout, that of a flow inside another one too, is tagged ``gopub``, ``app:``, ``env:`` and, once there
-is one, ``rollout:``. By ``gopub`` the watchdog finds runs whose heartbeats end; by ``rollout:`` people and programs
-find every run that drove a rollout. All of it is for whoever looks: a server that is silent keeps no rollout waiting.
+is one, ``rollout:`` and ``trace:``. By ``gopub`` the watchdog finds runs whose heartbeats end; by ``rollout:`` people
+and programs find every run that drove a rollout, by ``trace:`` people what else was done for the same release. All of
+it is for whoever looks: a server that is silent keeps no rollout waiting.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ from tasks import presses
 T = TypeVar("T")
 
 WAITING = "Waiting"
-GOPUB, APP, ENV, ROLLOUT = "gopub", "app:", "env:", "rollout:"
+GOPUB, APP, ENV, ROLLOUT, TRACE = "gopub", "app:", "env:", "rollout:", "trace:"
 SERVER_ANSWERS_WITHIN = 5.0
 """Seconds that the server is given for what is only shown."""
 SWEEP = 40.0
@@ -112,7 +113,7 @@ async def read_run(client: PrefectClient, known: UUID) -> FlowRun | None:
 
 async def tag_runs(run: Run) -> None:
     """Let the runs of this process bear the rollout's tags."""
-    wanted = {GOPUB, APP + run.state.app, ENV + run.state.env, ROLLOUT + run.rollout}
+    wanted = {GOPUB, APP + run.state.app, ENV + run.state.env, ROLLOUT + run.rollout, TRACE + run.trace}
 
     async def tag(client: PrefectClient) -> None:
         for known in runs_here():

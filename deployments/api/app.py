@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from deployments.api import alerts, deploy, hold, hook, problems, starting
 from deployments.api.parts import Parts
+from deployments.api.tracing import Traced
 from deployments.attending import keep_attending
 from deployments.ends import keep_looking
 from gopub import __version__
@@ -38,6 +39,7 @@ def create_app(parts: Parts) -> FastAPI:
 
     app = FastAPI(title="gopub", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
+    app.add_middleware(Traced)
     app.include_router(deploy.router(parts))
     app.include_router(hold.router(parts))
     app.include_router(hook.router(parts))

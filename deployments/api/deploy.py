@@ -148,8 +148,11 @@ async def _started(
     parameters["version"] = version
     if asked.downgrade:
         parameters["downgrade"] = True
-    made = await parts.starter.start(RunOrder(app=asked.app, env=asked.env, key=key, parameters=parameters))
-    _LOG.info("%s started run %s: %s %s to %s", caller, made.id, asked.app, version, asked.env)
+    order = RunOrder(app=asked.app, env=asked.env, key=key, parameters=parameters)
+    made = await parts.starter.start(order)
+    _LOG.info(
+        "%s started run %s: %s %s to %s, trace %s", caller, made.id, asked.app, version, asked.env, order.trace_id
+    )
     answer = _answer(made, asked, version, ref)
     await parts.deliveries.aside(parts.deliveries.finish, key, answer)
     return answer, False
@@ -195,6 +198,7 @@ def _answer(made: RunView, asked: DeployRequest, version: str, ref: str) -> dict
     return {
         "id": made.id, "name": made.name, "state": made.state,
         "app": asked.app, "env": asked.env, "version": version, "ref": ref, "rollout": made.rollout,
+        "trace": made.trace,
     }  # fmt: skip
 
 

@@ -118,7 +118,9 @@ def standing(delivery: Delivery, mine: Collection[tuple[str, str]]) -> dict[str,
         status = "queued"
     else:
         status = "given_up" if outcome.get("given_up") else "started" if runs else "refused"
-    return {"status": status, "delivery": delivery.key, "runs": runs} | ({"refused": refused} if refused else {})
+    traces = dict.fromkeys(one.trace_id for one in delivery.orders if one.trace_id and (one.app, one.env) in mine)
+    told: dict[str, Any] = {"status": status, "delivery": delivery.key, "runs": runs}
+    return told | ({"refused": refused} if refused else {}) | ({"trace": next(iter(traces))} if traces else {})
 
 
 def _of(outcome: Mapping[str, Any], mine: Collection[tuple[str, str]]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from deployments.starter import RunOrder
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
+from gopub.tracing.context import parse, within
 
 LONGEST_WITHOUT_FILE = 300.0
 """Seconds between two tries while the file of deliveries itself cannot be used."""
@@ -226,9 +227,12 @@ async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
     if before and before.key != order.key and await _goes_on(parts, before):
         _LOG.info("delivery %s joins run %s of %s: the same push", delivery.key, before.run, before.key)
         return "runs", {"id": before.run, "name": before.name, "app": order.app, "env": order.env}
-    run = await parts.starter.start(order)
+    with within(parse(order.trace)):
+        run = await parts.starter.start(order)
     await parts.deliveries.aside(parts.deliveries.started, order, run.id, run.name, parts.clock.now())
-    _LOG.info("delivery %s started run %s: %s to %s", delivery.key, run.id, order.app, order.env)
+    _LOG.info(
+        "delivery %s started run %s: %s to %s, trace %s", delivery.key, run.id, order.app, order.env, order.trace_id
+    )
     return "runs", {"id": run.id, "name": run.name, "app": order.app, "env": order.env}
 
 

@@ -52,6 +52,8 @@ class BuildFacts:
     tests: str = "none"
     made: tuple[str, ...] = ()
     """Of a program that Go does not build: the file, and the command that makes it, if one does."""
+    trace: str = ""
+    """The id of the trace that it was built in."""
 
 
 def provenance(subjects: Sequence[Subject], facts: BuildFacts) -> dict[str, Json]:
@@ -75,6 +77,7 @@ def predicate(facts: BuildFacts) -> dict[str, Json]:
                 **({} if facts.made else {"mod": facts.mode, "trimpath": True, "cgo": False}),
                 "sandbox": facts.sandbox,
                 "tests": facts.tests,
+                **({"trace": facts.trace} if facts.trace else {}),
             },
             "resolvedDependencies": [_commit(facts), *([] if facts.made else _of_go(facts))],
         },

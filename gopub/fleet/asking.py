@@ -10,6 +10,7 @@ from gopub.errors import GopubError
 from gopub.fleet.orders import VERBS, Order
 from gopub.fleet.protocol import HostChannel
 from gopub.process import Call, Result
+from gopub.tracing.context import header
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def order_of(call: Call, whose: Order, stdin: bytes) -> Order:
     if verb is None:
         raise GopubError("GP416", f"no host knows the verb {call.verb!r}", hint="report it")
     size = {"files_size": str(len(stdin))} if stdin else {}
-    made = replace(whose, verb=verb, arguments={**call.arguments, **size})
+    made = replace(whose, verb=verb, arguments={**call.arguments, **size}, trace=header())
     if call.app:
         made = replace(made, instance=whose.instance or call.app, app=call.app, env=call.env)
     if call.token:

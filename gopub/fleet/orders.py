@@ -35,6 +35,7 @@ class Order:
     ``arguments`` are those of the verb. ``release`` and ``render`` are ids, at least 12 characters of them.
     ``admission`` are the lines of the release's admission with its signature, ``journal`` the head of the journal when
     this was ordered (``SEQ:HASH``): only signed orders have them (``gopub.fleet.signed``).
+    ``trace`` is the ``traceparent`` of what it is done for: a host notes it and hands it on, and it counts for nothing.
     """
 
     verb: Verb
@@ -53,6 +54,7 @@ class Order:
     reason: str = ""
     admission: Mapping[str, str] = field(default_factory=dict)
     journal: str = ""
+    trace: str = ""
 
     @property
     def folder(self) -> str:
@@ -75,6 +77,7 @@ class Order:
             "release": self.release,
             "render": self.render,
             "reason": self.reason,
+            "trace": self.trace,
         }
         digests = {f"digest.{name}": text for name, text in sorted(self.digests.items())}
         arguments = {f"arg.{name}": text for name, text in sorted(self.arguments.items())}

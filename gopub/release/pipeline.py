@@ -33,6 +33,7 @@ from gopub.release.stages import Described, Packed, PreparedRelease, ReleasePlan
 from gopub.source.modfile import Module
 from gopub.source.modules import ModuleReport
 from gopub.source.tree import SourceTree, full_ref
+from gopub.tracing.context import current
 
 
 async def checkout(config: ReleaseConfig) -> SourceTree:
@@ -170,6 +171,7 @@ def _to_sign(one: Described) -> dict[str, tuple[LocalFile, ToSign]]:
 
 def _provenance(plan: ReleasePlan, modules: ModuleReport, described: Sequence[Described], *, finished: float) -> ToSign:
     """How all artifacts were built."""
+    place = current()
     facts = BuildFacts(
         repository=plan.tree.repository,
         ref=full_ref(plan.tree),
@@ -189,6 +191,7 @@ def _provenance(plan: ReleasePlan, modules: ModuleReport, described: Sequence[De
         tests=plan.tests,
         started=plan.started,
         finished=finished,
+        trace=place.trace if place else "",
     )
     subjects = [Subject.of(file.ref) for one in described for file in one.artifacts]
     return ToSign.stating(provenance_statement(subjects, facts))

@@ -27,6 +27,7 @@ from gopub.rollout.payload import Cargo, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 from gopub.spec.compat import Hook
+from gopub.tracing.context import header
 
 RELEASE_AT_FAULT = frozenset(
     {
@@ -366,6 +367,7 @@ def _order(
         reason=_one_line(reason),
         journal=run.ports.journal.head.said(plan.rollout),
         admission=carried(run.state.statements, planned.target) if verb in ENTERS else {},
+        trace=header(),
     )
 
 

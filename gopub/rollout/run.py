@@ -28,6 +28,7 @@ from gopub.rollout.recorder import Recorder
 from gopub.rollout.tables import Pools, pools_of
 from gopub.store.protocol import fetch
 from gopub.telemetry import log
+from gopub.tracing.context import TraceContext, current, of_trace, within
 from gopub.wiring.ports import Ports
 
 _log = log("rollout")
@@ -103,15 +104,21 @@ class Run:
 
         Each has a task of its own: a silent edge must not cost the lease, nor a lost lease the warning about an edge.
         """
-        keepers = [asyncio.create_task(self._keep(self._lease_kept)), asyncio.create_task(self._keep(self.renew_term))]
-        try:
-            yield self
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
-            with suppress(GopubError):
-                self.ports.journal.renew_seat(self.seat, 0, patience=lease.QUICK)
+        with within(self._place()):
+            keepers = [asyncio.create_task(self._keep(work)) for work in (self._lease_kept, self.renew_term)]
+            try:
+                yield self
+            finally:
+                for keeper in keepers:
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
+                with suppress(GopubError):
+                    self.ports.journal.renew_seat(self.seat, 0, patience=lease.QUICK)
+
+    def _place(self) -> TraceContext | None:
+        """Where orders and tables belong: where this process is, unless another one began the rollout."""
+        here = current()
+        return here if here and here.trace == self.trace else of_trace(self.trace)
 
     async def _lease_kept(self) -> None:
         self.renew_lease()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gopub.clock import new_token, new_trace_id
+from gopub.clock import new_token
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
@@ -25,6 +25,7 @@ from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
 from gopub.rollout.wish import Wish
 from gopub.spec.compat import Compat
+from gopub.tracing.context import begin, current
 from gopub.wiring.ports import Ports
 
 MOST_IN_A_ROW = 3
@@ -75,7 +76,7 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
     _check_epochs(facts, edge_epoch)
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
-    trace = wish.trace or new_trace_id()
+    trace = (current() or begin()).trace
     opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project, wish.by)
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(wish.app, wish.env), env.version, [ev.EnvOpened(rollout, wish.release)]),
@@ -127,13 +128,23 @@ def resume(
         ended = f"is over ({state.closed.outcome})" if state.closed else "does not exist"
         raise GopubError("GP710", f"rollout {rollout} {ended}", hint="see `gopub status`")
     seat = _take(ports, state.app, state.env, rollout, facts, max(edge_epoch, state.epoch), force=force)
-    trace = next(entry.trace for entry in ports.journal.read(stream_of(rollout)))
+    trace = trace_of(ports.journal, rollout)
     run = Run(ports, seat, rollout, actor=whoami(), trace=trace)
     if state.closed:
         free_env(run, state.closed.outcome)
     else:
         run.record(ev.SeatTaken(seat.epoch, seat.holder, why, engine_run))
     return run
+
+
+def trace_of(journal: Journal, rollout: str) -> str:
+    """The trace that a rollout began in, whoever drives it now; a new one where nothing is known of it.
+
+    Raises:
+        GopubError: the journal is away.
+    """
+    known = next((entry.trace for entry in journal.read(stream_of(rollout)) if entry.trace), "")
+    return known or (current() or begin()).trace
 
 
 def new_rollout_id(wish: Wish) -> str:

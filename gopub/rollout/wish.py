@@ -27,4 +27,3 @@ class Wish:
     below_floor: bool = False
     rollout: str = ""
     run: str = ""
-    trace: str = ""

@@ -82,6 +82,12 @@ def current() -> TraceContext | None:
     return _current.get()
 
 
+def header() -> str:
+    """The ``traceparent`` of the work at hand; empty where it is done for no trace."""
+    place = current()
+    return place.header() if place else ""
+
+
 @contextmanager
 def within(place: TraceContext | None) -> Iterator[TraceContext | None]:
     """Do the body at that place; None leaves it where it is."""

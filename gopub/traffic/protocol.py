@@ -62,7 +62,8 @@ class EdgeStatus:
     is the version of ``route_table.json`` that it understands, 0 where edges of its kind have none.
     ``signing`` is None where the edge says nothing of signatures. ``is_source``: it is no edge but the source itself,
     which sends no request anywhere.
-    ``addresses`` are the requests in flight by address; None where an edge does not tell them.
+    ``addresses`` are the requests in flight by address; None where an edge does not tell them. ``trace`` is the id of
+    the trace for which the table was put, empty where none came with it.
     """
 
     edge: str
@@ -76,6 +77,7 @@ class EdgeStatus:
     signing: EdgeSigning | None = field(default=None, compare=False)
     is_source: bool = False
     addresses: Mapping[str, int] | None = None
+    trace: str = field(default="", compare=False)
 
     @property
     def revision(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from gopub.clock import new_token, new_trace_id
+from gopub.clock import new_token
 from gopub.errors import GopubError, LockedError
 from gopub.journal import events as ev
 from gopub.journal.kit import read_kit
@@ -26,6 +26,7 @@ from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all, statuses_of
 from gopub.rollout.tables import kept_in, pools_of
 from gopub.telemetry import log
+from gopub.tracing.context import begin as begin_trace
 from gopub.traffic.protocol import EdgeStatus
 from gopub.usecases.recover_hosts import Found, look, with_found
 from gopub.wiring import settings
@@ -156,7 +157,7 @@ def begin(journal: Journal, debt: Debt, now: float, hosts: Found = _NO_HOST) -> 
         project=debt.project,
         after=debt.env.version,
         actor=whoami(),
-        trace=new_trace_id(),
+        trace=begin_trace().trace,
         owed=[
             ev.HostOwed(name, hosts.stays.get(name, why), state.hosts[name].found, name not in debt.unreached)
             for name, why in debt.hosts.items()

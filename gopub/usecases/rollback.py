@@ -15,7 +15,7 @@ from logging import INFO
 from pathlib import Path
 
 from gopub.canon import Json
-from gopub.clock import SystemClock, new_token, new_trace_id
+from gopub.clock import SystemClock, new_token
 from gopub.errors import GopubError, UsageError
 from gopub.fleet.facts import HostFacts
 from gopub.fleet.protocol import Fleet
@@ -34,11 +34,12 @@ from gopub.rollout.back import go_back
 from gopub.rollout.backwards import begin_backwards
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
-from gopub.rollout.seat import counted, resume
+from gopub.rollout.seat import counted, resume, trace_of
 from gopub.rollout.survey import HOSTS_ANSWER_WITHIN, ask_all
 from gopub.rollout.turn import turn_around
 from gopub.rollout.wish import Wish
 from gopub.telemetry import log, one_line
+from gopub.tracing.context import begin
 from gopub.traffic.protocol import Router
 from gopub.usecases.aloud import EDGES_SAY, JOURNAL_IS_FREE, Aloud
 from gopub.usecases.post import Post
@@ -274,7 +275,15 @@ def _turn_around(ports: Ports, state: State, epoch: int, wish: Wish) -> Run:
 def _take_seat(ports: Ports, rollout: str, epoch: int, wish: Wish, *, app: str, env: str) -> Run:
     seat = Seat(app, env, epoch, new_token(), whoami())
     taken = ports.journal.take_seat(seat, rollout=rollout, lease=LEASE, force=True)
-    return Run(ports, taken, rollout, actor=wish.actor, trace=new_trace_id())
+    return Run(ports, taken, rollout, actor=wish.actor, trace=_trace(ports, rollout))
+
+
+def _trace(ports: Ports, rollout: str) -> str:
+    """That of the rollout that goes back; going back waits for no journal to tell it."""
+    try:
+        return trace_of(ports.journal, rollout)
+    except GopubError:
+        return begin().trace
 
 
 def _lay_out(run: Run, back: WayBack, facts: Mapping[str, HostFacts], reason: str, active: str) -> None:

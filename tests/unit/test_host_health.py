@@ -30,12 +30,12 @@ SPEC = (
 
 
 @contextmanager
-def by_name(name: str, code: int, other: int = 404) -> Iterator[str]:
-    """Answers ``code`` to who asks for that name, ``other`` to everybody else."""
+def by_name(name: str, code: int, other: int = 404, header: str = "Host", wanted: str = "") -> Iterator[str]:
+    """Answers ``code`` to who asks for that name (or with that header), ``other`` to everybody else."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(code if self.headers.get_all("Host") == [name] else other)
+            self.send_response(code if self.headers.get_all(header) == [wanted or name] else other)
             self.send_header("Content-Length", "0")
             self.send_header("Location", "/login")
             self.end_headers()
@@ -49,14 +49,21 @@ def by_name(name: str, code: int, other: int = 404) -> Iterator[str]:
         server.shutdown()
 
 
-def asked(check: HealthCheck) -> str:
+def asked(check: HealthCheck, more: str = "") -> str:
     """What the host program makes of a check, told in the words of an order."""
     text = "".join((PROGRAM / part).read_text() for part in ("base.sh", "order.sh", "verify.sh")) + HARNESS
-    order = "".join(f"arg.{name}={value}\n" for name, value in check.orders.items())
+    order = "".join(f"arg.{name}={value}\n" for name, value in check.orders.items()) + more
     shell = shutil.which("dash") or "/bin/sh"
     ran = subprocess.run((shell, "-c", text), input=order, capture_output=True, text=True, check=False)
     assert not ran.stderr, ran.stderr
     return ran.stdout.strip()
+
+
+def test_a_check_is_in_the_trace_of_its_order() -> None:
+    said = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    with by_name("orders.example", 204, header="traceparent", wanted=said) as url:
+        assert asked(check(url), f"trace={said}\n") == "204"
+        assert asked(check(url)).startswith("404"), "control: an order without one"
 
 
 def check(url: str, **more: object) -> HealthCheck:

@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Pinned:
-    """One host, as far as it is known: ``enrolled`` is None until it was asked.
+    """One host, as far as it is known: ``enrolled`` is None until it was asked, ``traces`` whether it takes a trace.
 
     ``talk`` runs a program there; ``nonces`` are those that the host gave, by instance, epoch and token.
     """
@@ -68,6 +68,7 @@ class Pinned:
     talk: Callable[[Sequence[str], Payload], Awaitable[Result]]
     enrolled: bool | None = None
     machine_id: str = ""
+    traces: bool = False
     nonces: dict[tuple[str, int, str], str] = field(default_factory=dict)
 
     async def is_enrolled(self, order: Order) -> bool:
@@ -128,14 +129,19 @@ class Pinned:
         return (self.nonces.pop if order.verb in ONCE else self.nonces.get)(_seat(order), "")
 
     def _whole(self, order: Order) -> Order:
-        """With what the caller left to us: the machine id, and for an order without a fence a token of its own."""
-        order = replace(order, machine_id=order.machine_id or self.machine_id)
+        """With what the caller left to us: the machine id, and for an order without a fence a token of its own.
+
+        A program that was laid by an older gopub knows no trace, and would refuse an order for a line that only tells.
+        """
+        trace = order.trace if self.traces else ""
+        order = replace(order, machine_id=order.machine_id or self.machine_id, trace=trace)
         return replace(order, epoch=0, token=secrets.token_hex(16)) if order.verb in ONCE else order
 
     def _note(self, asked: Order, record: Record) -> None:
         # At that place lies nothing but the program of an enrolled host; what it refuses it refuses as such a one.
         self.enrolled = not record.ok or record.values.get("enrolled") == "1"
         self.machine_id = record.values.get("machine_id", self.machine_id)
+        self.traces = self.traces or record.values.get("traces") == "1"
         if len(self.nonces) >= MOST_NONCES:  # a driver has one seat; who lives long forgets the older ones
             self.nonces.clear()
         self.nonces[_seat(asked)] = record.values.get("nonce", "")

@@ -40,7 +40,10 @@ piece() { take "$1"; }
 read_state() { load_state; }
 
 # write_job: what a job of systemd runs, and its order; without the URL, for no verb of a job has one.
-write_job() { self_text >"$file.sh" && printf '%s\n' "$order_text" >"$file.order"; }
+write_job() {
+    self_text >"$file.sh" && printf '%s%s\n' "$order_text" "${o_trace:+trace=$o_trace
+}" >"$file.order"
+}
 
 # self_text: the text of this program, to hand it to a job.
 self_text() {

@@ -7,6 +7,7 @@ as_job() {
     make_folders
     short "$o_token"
     job=gopub-$o_instance-$o_epoch-$o_n-$short
+    of_trace
     file=$state/jobs/$job.$$
     write_job || unwritten "$file"
     most=$((o_arg_stop_timeout + o_arg_lock_wait + 60 + (o_arg_within > 30 ? o_arg_within - 30 : 0)))
@@ -35,7 +36,7 @@ start_job() {
     case $(systemctl show "$job.service" -p ActiveState) in
     ActiveState=active | ActiveState=activating | ActiveState=deactivating) return 1 ;;
     esac
-    systemd-run --quiet --wait --collect --unit="$job" --description="gopub $o_verb of $o_instance" \
+    systemd-run --quiet --wait --collect --unit="$job" --description="gopub $o_verb of $o_instance, trace $of_trace" \
         --property=SyslogIdentifier=gopub --property="RuntimeMaxSec=$most" \
         -- /bin/sh "$file.sh" "$o_verb" "$file.order" "$file.answer" </dev/null >"$file.log" 2>&1 && return 0
     ! grep -q -i -e 'already' -e 'exists' "$file.log"

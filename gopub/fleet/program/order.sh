@@ -2,6 +2,7 @@
 # The host program of gopub, part 2 of 9: reading an order, and the fence that lets it in.
 #
 # An order is key=value lines up to an empty line; what follows on standard input is the payload.
+# `trace` is a W3C traceparent: it is noted and handed on, and counts for nothing, least of all for what is the same order.
 # The fence: a higher epoch, or the same epoch and token with a higher n. The same n gives the kept record.
 
 o_host='' o_verb='' o_epoch=0 o_token='' o_n=0 o_gopub='' o_machine_id='' o_instance='' o_app='' o_env=''
@@ -9,7 +10,7 @@ o_release='' o_render='' o_reason='' o_digest_archive='' o_digest_binary='' o_di
 o_arg_url='' o_arg_archive_size=0 o_arg_files_size=0 o_arg_files_unpacked=0 o_arg_binary_size=0 o_arg_user=''
 o_arg_health='' o_arg_port='' o_arg_traffic_port='' o_arg_within=30 o_arg_settle=2 o_arg_remove='' o_arg_stop_timeout=90
 o_arg_health_host='' o_arg_health_accept=2xx o_arg_lock_wait=60 o_arg_download_timeout=600 o_arg_mode='' o_arg_ports=''
-o_arg_hook='' o_arg_id='' o_arg_again=''
+o_arg_hook='' o_arg_id='' o_arg_again='' o_trace=''
 words=0      # how many words a hook has; they are o_arg_word_0, o_arg_word_1 and so on
 o_arg_both='' o_arg_reload='' confirms=0 # how many words o_arg_confirm_0, o_arg_confirm_1 and so on are
 checks=0     # how many words the config check has; they are o_arg_check_0, o_arg_check_1 and so on
@@ -33,7 +34,7 @@ read_order() {
 take_line() {
     key=${1%%=*} val=${1#*=} name=${1%%=*}
     case $key in
-    gopub | host | verb | machine_id | instance | app | env | epoch | token | n | release | render | reason) ;;
+    gopub | host | verb | machine_id | instance | app | env | epoch | token | n | release | render | reason | trace) ;;
     digest.archive | digest.binary | digest.files) ;;
     arg.url | arg.archive_size | arg.files_size | arg.files_unpacked | arg.binary_size | arg.user | arg.health) ;;
     arg.port | arg.traffic_port | arg.health_host | arg.health_accept) ;;
@@ -47,7 +48,7 @@ take_line() {
     esac
     while :; do case $name in *.*) name=${name%%.*}_${name#*.} ;; *) break ;; esac done
     eval "o_$name=\$val"
-    case $key in arg.url | arg.lock_wait) ;; *) order_text="$order_text$1
+    case $key in arg.url | arg.lock_wait | trace) ;; *) order_text="$order_text$1
 " ;; esac
 }
 
@@ -64,6 +65,7 @@ check_order() {
         "${o_arg_traffic_port:-0}" "$o_arg_download_timeout"; do
         is_number "$text" || fail GP430 "'$text' is not a number that an order can hold"
     done
+    is_trace "$o_trace" || fail GP430 "'$o_trace' is no traceparent"
     case $o_arg_reload in *[!A-Za-z0-9._@+/\ -]*) fail GP430 "'$o_arg_reload' are no names of files" ;; esac
     for text in "$o_digest_archive" "$o_digest_binary" "$o_digest_files"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -eq 64 ]; } || fail GP430 "'$text' is no SHA-256 digest"
@@ -74,6 +76,23 @@ check_order() {
     for text in "$o_release" "$o_render"; do
         [ -z "$text" ] || { is_hex "$text" && [ ${#text} -ge 12 ]; } || fail GP430 "'$text' is no release or render id"
     done
+}
+
+# is_trace TEXT: whether it is a W3C traceparent of version 00, or none.
+is_trace() {
+    case $1 in
+    '') ;;
+    *[!0-9a-f-]*) return 1 ;;
+    00-????????????????????????????????-????????????????-??) ;;
+    *) return 1 ;;
+    esac
+}
+
+# of_trace: the id of the order's trace, in $of_trace; a dash where it has none.
+of_trace() {
+    of_trace=${o_trace#00-}
+    of_trace=${of_trace%%-*}
+    : "${of_trace:=-}"
 }
 
 # paths: where everything of this instance lies.
@@ -190,6 +209,7 @@ keep_record() {
 end=1" # the truth for the asker; asked again, the order is carried out again, which changes nothing
         return
     }
-    printf '%s epoch=%s n=%s verb=%s to=%s ok=%s code=%s reason=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-        "$o_epoch" "$o_n" "$o_verb" "$dir" "$1" "$2" "$o_reason" >>"$state/history"
+    of_trace
+    printf '%s epoch=%s n=%s verb=%s to=%s ok=%s code=%s trace=%s reason=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+        "$o_epoch" "$o_n" "$o_verb" "$dir" "$1" "$2" "$of_trace" "$o_reason" >>"$state/history"
 }

@@ -70,5 +70,6 @@ curl_edge() {
     set -- --disable --silent --show-error --max-time "$o_arg_within" --unix-socket "$socket" --request "$1" \
         --header Expect: --header 'Content-Type: application/json' --path-as-is --globoff
     [ -z "$o_arg_signature" ] || set -- "$@" --header "X-Gopub-Signature: $o_arg_signature"
+    [ -z "$o_trace" ] || set -- "$@" --header "traceparent: $o_trace"
     curl "$@" --data-binary "@$file" --write-out '\n%{http_code}' "http://edge$o_arg_path"
 }

@@ -200,7 +200,8 @@ look_health() {
     case $o_arg_health in *[\"\\[:space:]]*) fail GP430 "the health URL has a character that is not allowed" ;; esac
     case $o_arg_health_host in *[!A-Za-z0-9.:_\[\]-]*) fail GP430 "the health check's host has a character that is not allowed" ;; esac
     host_line=${o_arg_health_host:+"header = \"Host: $o_arg_health_host\""}
-    c_health=$(printf 'url = "%s"\n%s\n' "$o_arg_health" "$host_line" |
+    trace_line=${o_trace:+"header = \"traceparent: $o_trace\""}
+    c_health=$(printf 'url = "%s"\n%s\n%s\n' "$o_arg_health" "$host_line" "$trace_line" |
         curl --config - --globoff --silent --show-error --noproxy '*' \
             --proto =http,https --insecure --max-time "$patience" --output /dev/null --write-out '%{http_code}' 2>&1)
     means_well "$c_health" || case $c_health in

@@ -16,6 +16,7 @@ from gopub.errors import GopubError, UsageError
 from gopub.process import Call, Result, call_on
 from gopub.spec.fields import Word
 from gopub.spec.kinds import LocalPath, SecretRef
+from gopub.tracing.context import header, is_trace
 from gopub.traffic.backends.nginx.counts import MOST_VALUES, read_counts
 from gopub.traffic.backends.nginx.files import EdgeLayout
 from gopub.traffic.backends.nginx.install import look_at_files
@@ -242,11 +243,13 @@ class NginxRouter:
     def to_ask(self, asked: Question) -> Call:
         """By curl, or by the verb for it: an edge that is enrolled knows its own socket."""
         limit = max(1.0, self._limit - 1)
+        trace = header()  # whoever looks at an edge sees which release moved its traffic
         signed = ("--header", f"{HEADER}: {asked.signature}") if asked.signature else ()
+        traced = ("--header", f"traceparent: {trace}") if trace else ()
         argv = (
             "curl", "--silent", "--show-error", "--max-time", f"{limit:g}", "--unix-socket", self._socket,
             "--request", asked.method, "--header", "Expect:", "--header", "Content-Type: application/json", *signed,
-            "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{asked.path}",
+            *traced, "--data-binary", "@-", "--write-out", "\n%{http_code}", f"http://edge{asked.path}",
         )  # fmt: skip
         arguments = {"path": asked.path, "signature": asked.signature, "within": str(math.ceil(limit))}
         return Call(f"table-{asked.method.lower()}", arguments, argv, asked.app, asked.env, asked.epoch, asked.token)
@@ -372,7 +375,9 @@ def read_status(edge: str, answer: Json, app: str, env: str, upstream: str) -> E
     if inflight is None or addresses is None:  # a host that seems idle would be restarted under its requests
         return EdgeStatus(edge, error="its counts of requests cannot be read")
     told = addresses if "addresses" in own else None
-    return EdgeStatus(edge, table, inflight, signing=signing, addresses=told)
+    trace = own.get("trace")
+    named = trace if isinstance(trace, str) and is_trace(trace) else ""
+    return EdgeStatus(edge, table, inflight, signing=signing, addresses=told, trace=named)
 
 
 def _counts(said: Json) -> dict[str, int] | None:

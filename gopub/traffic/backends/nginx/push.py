@@ -12,6 +12,7 @@ from gopub.connecting import Words, trouble
 from gopub.errors import GopubError
 from gopub.process import Executor, Result
 from gopub.telemetry import REDACTOR, one_line
+from gopub.tracing.context import header
 from gopub.traffic.backends.nginx.client import MOST_BYTES, NginxRouter, Question
 from gopub.traffic.signed import HEADER
 from gopub.traffic.sources.asking import trusting
@@ -70,7 +71,8 @@ async def _no_channel(edge: str) -> Executor:
 
 
 async def _asked(client: httpx.AsyncClient, address: str, question: Question) -> Result:
-    headers = {"Content-Type": "application/json"} | ({HEADER: question.signature} if question.signature else {})
+    headers = {"Content-Type": "application/json", HEADER: question.signature, "traceparent": header()}
+    headers = {name: text for name, text in headers.items() if text}
     read = bytearray()
     url = address + question.path
     async with client.stream(question.method, url, content=question.body, headers=headers) as answer:

@@ -12,6 +12,7 @@ local signature = require "gopub.signature"
 local signers = require "gopub.signers"
 local source = require "gopub.source"
 local tables = require "gopub.tables"
+local traces = require "gopub.traces"
 
 local _M = {}
 
@@ -72,6 +73,7 @@ local function put(upstream)
   local given = ngx.req.get_headers(0)["x-gopub-signature"] -- 0: however many there are
   local result = tables.put(upstream, body(), given)
   if result.status == 200 then
+    traces.note(upstream, ngx.req.get_headers(0)["traceparent"])
     answer(200, "{" .. standing(result.doc) .. "," .. signed(upstream) .. "," .. own() .. "}")
   else
     complain(result.status, result.code, result.reason, result.held)
@@ -118,8 +120,9 @@ local function status()
     local text = (not only or only == upstream) and tables.text(upstream)
     if text then
       local hosts = numbers(series.with_zeros(upstream, held[upstream]))
-      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,"addresses":%s,%s,%s}'):format(cjson.encode(upstream), text,
-        hosts, numbers(by_address[upstream] or {}), signed(upstream), refused(upstream))
+      parts[#parts + 1] = ('%s:{"table":%s,"inflight":%s,"addresses":%s,"trace":%s,%s,%s}'):format(
+        cjson.encode(upstream), text, hosts, numbers(by_address[upstream] or {}),
+        cjson.encode(traces.of(upstream) or cjson.null), signed(upstream), refused(upstream))
     end
   end
   local upstreams = table.concat(parts, ",")

@@ -24,6 +24,7 @@ local series = require "gopub.series"
 local signature = require "gopub.signature"
 local signers = require "gopub.signers"
 local validate = require "gopub.validate"
+local traces = require "gopub.traces"
 
 cjson.decode_invalid_numbers(false)
 
@@ -366,6 +367,7 @@ end
 -- logged and counted.
 function _M.load(path, keys)
   directory = path
+  traces.keep_in(path)
   identity.ensure()
   for _, key in ipairs({ "refused", "no-table", "no-peer", "too-large" }) do
     counters:safe_add(key, 0)
