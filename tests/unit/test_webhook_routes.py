@@ -16,7 +16,8 @@ from tests.unit.apikit import HOOK_TOKEN, OFFERED, PROJECTS, PUSHED, TOKENS, Kit
 
 HERE = Path(__file__).parent / "webhooks"
 SIGNING = "whsec_" + base64.b64encode(b"s" * 32).decode()
-QUEUED = {"status": "queued", "delivery": "gitlab:d-1", "runs": []}
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+QUEUED = {"status": "queued", "delivery": "gitlab:d-1", "runs": [], "trace": TRACE}
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def payload(name: str = "push.json", **changes: Any) -> bytes:
 
 
 def headers(delivery: str = "d-1", token: str = HOOK_TOKEN) -> dict[str, str]:
-    return {"X_Gitlab_Token": token, "X_Gitlab_Event": "Push Hook", "Idempotency_Key": delivery}
+    said = {"X_Gitlab_Token": token, "X_Gitlab_Event": "Push Hook", "Idempotency_Key": delivery}
+    return {**said, "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 
 
 async def test_a_push_starts_one_run(kit: Kit) -> None:
@@ -42,6 +44,7 @@ async def test_a_push_starts_one_run(kit: Kit) -> None:
         "status": "started",
         "delivery": "gitlab:d-1",
         "runs": [{"id": "run-1", "name": "orders-staging", "app": "orders", "env": "staging"}],
+        "trace": TRACE,
     }
     (order,) = kit.starter.orders
     assert (order.env, order.key) == ("staging", "gitlab:d-1:orders:staging")

@@ -2,10 +2,8 @@
 --   names              the upstreams, one a line
 --   revision/<up>      the revision that is in force; a worker decodes anew when it differs from what it holds
 --   doc/<up>/<rev>     that document, as it was put; there before the revision says so
---   signature/…, signer/…, refused/…  see signers.lua
---   series/<up>        see series.lua
---   lock               held while a table is being put, by the number of that put
---   puts               how many there were
+--   signature/…, signer/…, refused/…, series/<up>, trace/<up>  see signers.lua, series.lua, traces.lua
+--   lock, puts         held while a table is being put, by the number of that put; how many there were
 
 local cjson = require("cjson").new()
 local address = require "gopub.address"
@@ -23,8 +21,8 @@ local region = require "gopub.region"
 local series = require "gopub.series"
 local signature = require "gopub.signature"
 local signers = require "gopub.signers"
-local validate = require "gopub.validate"
 local traces = require "gopub.traces"
+local validate = require "gopub.validate"
 
 cjson.decode_invalid_numbers(false)
 
