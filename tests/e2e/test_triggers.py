@@ -31,6 +31,7 @@ pytestmark = [
     # gopub.process.spawn starts programs that outlive us, and subprocess warns when it forgets one of them.
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 AHEAD = 180.0
 """Seconds until the window opens, at least: the rollout that waits for it must be there by then, which it is after what
 takes as long as the first release took, and a little; five times that on a machine that is slow."""
@@ -80,7 +81,7 @@ def second(triggers: Triggers, opens: float) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
         body = {"app": APP, "version": "1.1.0", "env": "prod", "reason": "hotfix 4711"}
         async with triggers.traffic() as traffic:
-            taken, again = await triggers.deploy(body, "k-1"), await triggers.deploy(body, "k-1")
+            taken, again = await triggers.deploy(body, "k-1", TRACE), await triggers.deploy(body, "k-1", "f" * 32)
             assert (taken.status_code, again.json()) == (202, taken.json()), taken.text
             await triggers.stack.ended(taken.json()["id"])
         assert (traffic.counts.lost, dict(traffic.counts.classes)) == (0, {"2xx": traffic.counts.sent})
@@ -148,6 +149,14 @@ async def test_the_api_deploys_and_the_same_key_gives_the_same_run(triggers: Tri
     assert len(await triggers.stack.runs_of("deploy/deploy")) == 2
     assert await triggers.runs("1.1.0")
     assert await triggers.answers() == "1.1.0"
+
+
+async def test_one_trace_is_found_wherever_a_release_went(triggers: Triggers, second: dict[str, Any]):
+    found = await triggers.traces("1.1.0", second["rollout"], second["id"])
+    assert found == {place: {TRACE} for place in found}, "from who asked for it to the process that serves and the edge"
+    assert len(found) >= 6
+    first = await triggers.traces("1.0.0", second["rollout"], second["id"])
+    assert first["the provenance in the store"] != {TRACE}, "control: another release is in another one"
 
 
 async def test_the_form_rolls_out_and_prefects_command_rolls_back(triggers: Triggers, waiting: str):

@@ -7,6 +7,7 @@ is known by its address only, as a webhook knows it: nothing but git leads from 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
 import secrets
@@ -25,13 +26,14 @@ from gopub.journal.projects import last_project
 from gopub.journal.reading import read_env_state, read_state
 from gopub.journal.state import EnvState, State
 from gopub.journal.store import Journal, open_journal
+from gopub.journal.streams import stream_of
 from gopub.lab.lab import Lab
 from gopub.lab.traffic import Load, Traffic
 from gopub.process import Result, run
 from gopub.release.loading import load_by_id
 from gopub.release.model import Release
 from gopub.store.backends.s3 import S3Store
-from gopub.store.keys import version_key
+from gopub.store.keys import blob_key, version_key
 from tests.e2e.conftest import aside
 from tests.e2e.release_kit import a_repository
 from tests.flows.serverkit import PLAIN, ROOT, Stack, changes, start, until
@@ -52,7 +54,9 @@ import (
 var version = "dev"
 
 func main() {
-	http.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	http.HandleFunc("/healthz", func(_ http.ResponseWriter, request *http.Request) {
+		log.Println("asked for its health, traceparent", request.Header.Get("Traceparent"))
+	})
 	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(answer, version, time.Now().UTC().Format(time.TimeOnly))
 	})
@@ -81,6 +85,13 @@ environments:
     health: {{http: "http://127.0.0.1:18131/healthz", within: 10s}}
     service: {{env: {{PORT: "18131"}}}}
     rollout: {{window: ["{window}"], steps: [{{bake: 1s}}]}}
+"""
+_TRACES = """
+sed -n 's/.* trace=\\([0-9a-f]*\\) .*/\\1/p' /opt/clock-prod/.gopub/history | tail -n 3
+echo --
+journalctl --output=cat --no-pager | sed -n 's/.*gopub switch of clock-prod, trace \\([0-9a-f]*\\).*/\\1/p' | tail -n 1
+echo --
+journalctl --output=cat --no-pager -u clock-prod | sed -n 's/.*traceparent 00-\\([0-9a-f]*\\)-.*/\\1/p' | tail -n 1
 """
 TOKEN, HOOK = secrets.token_hex(16), secrets.token_hex(16)
 TAG_PUSH = ROOT / "tests" / "unit" / "webhooks" / "tag_push.json"
@@ -181,9 +192,10 @@ gitlab: {{token: {{file: hook.token}}}}
         runs: list[dict[str, Any]] = await until("the delivery is started", there)
         return runs
 
-    async def deploy(self, body: Mapping[str, Any], key: str) -> httpx.Response:
-        """POST /v1/deploy."""
+    async def deploy(self, body: Mapping[str, Any], key: str, trace: str = "") -> httpx.Response:
+        """POST /v1/deploy, in that trace."""
         headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": key}
+        headers |= {"traceparent": f"00-{trace}-b7ad6b7169203331-01"} if trace else {}
         return await self._serve("POST", "/v1/deploy", json=dict(body), headers=headers)
 
     async def shown(self, location: str) -> Any:
@@ -260,6 +272,28 @@ gitlab: {{token: {{file: hook.token}}}}
         found = await self.lab.exec(self.lab.edges[0].name, ("cat", "/var/lib/gopub/edge/clock-prod.json"))
         table: dict[str, Any] = json.loads(found.text)
         return table
+
+    async def traces(self, version: str, rollout: str, run_id: str) -> dict[str, set[str]]:
+        """The traces that each of seven places names for a version's release and rollout, asked independently."""
+        runs = (await self.stack.ask("GET", f"/flow_runs/{run_id}"))["tags"]
+        stated = (await self.release(version)).targets["linux/amd64"].evidence["provenance"]
+        statement = await self.store.get(blob_key(stated.digest), limit=1 << 20)
+        envelope = json.loads(statement)["dsseEnvelope"]
+        built = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["buildDefinition"]
+        edge = await self.lab.exec(self.lab.edges[0].name, ("cat", "/var/lib/gopub/edge/.clock-prod.trace"))
+        host = self.lab.hosts[0].name
+        said = await self.lab.exec(host, ("sh", "-c", _TRACES))
+        orders, jobs, service = (set(part.split()) for part in said.text.split("\n--\n"))
+        return {
+            "the REST API": {(await self.shown(f"/v1/runs/{run_id}"))["trace"]},
+            "Prefect": {tag.removeprefix("trace:") for tag in runs if tag.startswith("trace:")},
+            "the journal": {entry.trace for entry in self.journal().read(stream_of(rollout))},
+            "the provenance in the store": {built["internalParameters"]["trace"]},
+            "the host's orders": orders,
+            "the host's systemd": jobs,
+            "the service's own log": service,
+            "the edge": {edge.text},
+        }
 
     async def wakes(self) -> list[dict[str, Any]]:
         """The runs that were made to wake what waits; a machine whose Prefect is too slow to make one says so."""
