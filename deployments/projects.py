@@ -6,29 +6,33 @@ from deployments.hooks.alertmanager import AlertSecrets
 from deployments.hooks.signing import HookSecrets, signing_key
 from gopub.canon import sha256
 from gopub.errors import UsageError
+from gopub.spec.forges import Gitee, GitLab, Secrets
 from gopub.spec.kinds import SecretRef
-from gopub.spec.projects import GitLab, Projects
+from gopub.spec.projects import Projects
 
 
 def hook_secrets(projects: Projects) -> dict[str, HookSecrets]:
-    """The webhook's secrets of each app with rules for GitLab's events, read now.
+    """The webhook's secrets of each app with rules for a forge's events, read now.
 
     Raises:
         UsageError: GP926 a signing token is none; and what a reference raises that leads nowhere.
     """
-    return {
-        name: _revealed(app.gitlab or projects.gitlab) for name, app in projects.apps.items() if app.hears("gitlab")
-    }
+    return {name: _revealed(projects.secrets_of(name)) for name, app in projects.apps.items() if app.hears_a_forge()}
 
 
-def _revealed(gitlab: GitLab | None) -> HookSecrets:
-    if gitlab is None:
-        return HookSecrets()
-    signing = [ref for ref in (gitlab.signing, gitlab.previous_signing) if ref]
-    return HookSecrets(
-        tokens=tuple(ref.reveal() for ref in (gitlab.token, gitlab.previous_token) if ref),
-        signing=tuple(_signing_secret(ref) for ref in signing),
-    )
+def _revealed(secrets: Secrets | None) -> HookSecrets:
+    """The newest first; GitLab's signing tokens have a form of their own."""
+    if isinstance(secrets, GitLab):
+        signing = [_signing_secret(ref) for ref in (secrets.signing, secrets.previous_signing) if ref]
+        return HookSecrets(_all(secrets.token, secrets.previous_token), tuple(signing))
+    if isinstance(secrets, Gitee):
+        tokens = _all(secrets.password, secrets.previous_password)
+        return HookSecrets(tokens, _all(secrets.signing, secrets.previous_signing))
+    return HookSecrets(signing=_all(secrets.secret, secrets.previous_secret)) if secrets else HookSecrets()
+
+
+def _all(*refs: SecretRef | None) -> tuple[str, ...]:
+    return tuple(ref.reveal() for ref in refs if ref)
 
 
 def _signing_secret(ref: SecretRef) -> str:

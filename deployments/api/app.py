@@ -42,8 +42,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.add_middleware(Traced)
     app.include_router(deploy.router(parts))
     app.include_router(hold.router(parts))
-    app.include_router(hook.router(parts))
     app.include_router(alerts.router(parts))
+    app.include_router(hook.router(parts))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, object]:

@@ -1,14 +1,14 @@
-"""``POST /v1/hooks/gitlab``: from a delivery to a row that waits to be started; ``GET /v1/deliveries/KEY`` tells of it.
+"""``POST /v1/hooks/FORGE``: from a delivery to a row that waits to be started; ``GET /v1/deliveries/KEY`` tells of it.
 
-GitLab switches a webhook off after a few failures and does not send a delivery again by itself. So a valid delivery
-is answered with 2xx whatever it leads to (202 queued, 200 ignored or repeated), within its 10 seconds: the answer waits
-until the row is on disk, and neither for the repository nor for the engine (deployments/api/starting.py asks these).
-401 is for a sender who is not known, 422 for a body that is no GitLab event.
+Forges switch a webhook off after a few failures, and send a delivery again by themselves seldom or never. So a valid
+delivery is answered with 2xx whatever it leads to (202 queued, 200 ignored or repeated), within their 10 seconds: the
+answer waits until the row is on disk, and neither for the repository nor for the engine (deployments/api/starting.py
+asks these). 401 is for a sender who is not known, 422 for a body that is no event of that forge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,9 +19,11 @@ from deployments.api.following import waits_for
 from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
 from deployments.deliveries import Delivery
-from deployments.hooks.gitlab import LIMIT, Ignored, Push, delivery_key, read
+from deployments.hooks.forges import FORGES
+from deployments.hooks.forges.bodies import LIMIT
+from deployments.hooks.forges.protocol import Forge, Ignored, Push
 from deployments.hooks.matching import orders_for
-from deployments.hooks.signing import HookSecrets, refusal
+from deployments.hooks.signing import HookSecrets
 from deployments.starter import RunOrder
 from gopub.canon import sha256
 from gopub.errors import GopubError, RefusedError
@@ -31,31 +33,12 @@ _LOG = log("hooks")
 
 
 def router(parts: Parts) -> APIRouter:
-    """The route for GitLab, and the one that tells of its deliveries."""
+    """The route for the forges, and the one that tells of their deliveries."""
     routes = APIRouter(prefix="/v1")
 
-    @routes.post("/hooks/gitlab")
-    async def gitlab(request: Request) -> JSONResponse:
-        """Take a webhook of GitLab: push and tag push."""
-        body = await read_body(request, LIMIT)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        allowed = accepted_apps(parts, headers, body)
-        key = delivery_key(headers, body)
-        event = _event(body)
-        orders = event if isinstance(event, Ignored) else orders_for(event, parts.projects, allowed, key)
-        if isinstance(orders, Ignored):
-            return JSONResponse({"status": "ignored", "reason": orders.reason}, 200)
-        delivery = await _begun(parts, key, body, orders)
-        if not _mine(delivery, allowed):  # its id is that of another sender's: that one's row is no answer to this one
-            key = sha256("\0".join((key, *sorted(allowed))).encode())
-            again = orders_for(event, parts.projects, allowed, key) if isinstance(event, Push) else ()
-            delivery = await _begun(parts, key, body, () if isinstance(again, Ignored) else again)
-        where = {"Location": f"/v1/deliveries/{quote(delivery.key, safe=':')}"}
-        mine = _mine(delivery, allowed)
-        if delivery.outcome:
-            return JSONResponse({"status": "repeated", **_of(delivery.outcome, mine)}, 200, headers=where)
-        parts.fresh.set()
-        return JSONResponse(standing(delivery, mine), 202, headers=where)
+    for name, forge in FORGES.items():
+        about = f"Take a webhook of {forge.shown}."
+        routes.add_api_route(f"/hooks/{name}", _route(parts, name), methods=["POST"], name=name, description=about)
 
     @routes.get("/deliveries/{key:path}")
     async def delivery(request: Request, key: str) -> JSONResponse:
@@ -71,30 +54,62 @@ def router(parts: Parts) -> APIRouter:
     return routes
 
 
-def accepted_apps(parts: Parts, headers: dict[str, str], body: bytes) -> frozenset[str]:
-    """The apps whose webhook secret the sender holds.
+def _route(parts: Parts, name: str) -> Callable[[Request], Awaitable[JSONResponse]]:
+    """What answers the deliveries of that forge."""
+
+    async def hook(request: Request) -> JSONResponse:
+        return await _taken(parts, name, request)
+
+    return hook
+
+
+async def _taken(parts: Parts, name: str, request: Request) -> JSONResponse:
+    """The answer to a delivery of that forge, once its row is on disk."""
+    body, forge = await read_body(request, LIMIT), FORGES[name]
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    allowed = accepted_apps(parts, name, headers, body)
+    key = forge.key(headers, body)
+    event = _event(forge, headers, body)
+    orders = event if isinstance(event, Ignored) else orders_for(event, parts.projects, allowed, key)
+    if isinstance(orders, Ignored):
+        return JSONResponse({"status": "ignored", "reason": orders.reason}, 200)
+    delivery = await _begun(parts, f"{name}:{key}", body, orders)
+    if not _mine(delivery, allowed):  # its id is that of another sender's: that one's row is no answer to this one
+        key = sha256("\0".join((key, *sorted(allowed))).encode())
+        again = orders_for(event, parts.projects, allowed, key) if isinstance(event, Push) else ()
+        delivery = await _begun(parts, f"{name}:{key}", body, () if isinstance(again, Ignored) else again)
+    where = {"Location": f"/v1/deliveries/{quote(delivery.key, safe=':')}"}
+    mine = _mine(delivery, allowed)
+    if delivery.outcome:
+        return JSONResponse({"status": "repeated", **_of(delivery.outcome, mine)}, 200, headers=where)
+    parts.fresh.set()
+    return JSONResponse(standing(delivery, mine), 202, headers=where)
+
+
+def accepted_apps(parts: Parts, forge: str, headers: dict[str, str], body: bytes) -> frozenset[str]:
+    """The apps of that forge whose webhook secret the sender holds.
 
     Raises:
         RefusedError: GP938 of none.
     """
-    now = parts.clock.now()
+    now, its = parts.clock.now(), FORGES[forge]
+    mine = {app: secrets for app, secrets in parts.hooks.items() if parts.projects.forge_of(app) == forge}
     verdicts: dict[HookSecrets, str | None] = {
-        secrets: refusal(secrets, headers, body, now) for secrets in set(parts.hooks.values())
+        secrets: its.refusal(secrets, headers, body, now) for secrets in set(mine.values())
     }
-    allowed = frozenset(app for app, secrets in parts.hooks.items() if verdicts[secrets] is None)
+    allowed = frozenset(app for app, secrets in mine.items() if verdicts[secrets] is None)
     if not allowed:
         reasons = sorted({reason for reason in verdicts.values() if reason}) or ["no webhook is set up"]
-        _LOG.warning("refused a webhook: %s", "; ".join(reasons))
-        raise RefusedError(
-            "GP938", "the webhook's sender is not known", hint="compare the secret in GitLab with projects.yaml"
-        )
+        _LOG.warning("refused a webhook of %s: %s", its.shown, "; ".join(reasons))
+        hint = f"compare the secret in {its.shown} with projects.yaml"
+        raise RefusedError("GP938", "the webhook's sender is not known", hint=hint)
     return allowed
 
 
 async def _begun(parts: Parts, key: str, body: bytes, orders: Sequence[RunOrder]) -> Delivery:
     """The row of a delivery, written now or before."""
     began = parts.deliveries.begin
-    delivery, _ = await parts.deliveries.aside(began, f"gitlab:{key}", sha256(body), orders, parts.clock.now())
+    delivery, _ = await parts.deliveries.aside(began, key, sha256(body), orders, parts.clock.now())
     return delivery
 
 
@@ -103,11 +118,11 @@ def _mine(delivery: Delivery, allowed: Collection[str]) -> set[tuple[str, str]]:
     return {(one.app, one.env) for one in delivery.orders if one.app in allowed}
 
 
-def _event(body: bytes) -> Push | Ignored:
+def _event(forge: Forge, headers: Mapping[str, str], body: bytes) -> Push | Ignored:
     try:
-        return read(body)
+        return forge.read(headers, body)
     except ValueError as error:
-        raise GopubError("GP933", f"no GitLab event: {error}") from None
+        raise GopubError("GP933", f"no {forge.shown} event: {error}") from None
 
 
 def standing(delivery: Delivery, mine: Collection[tuple[str, str]]) -> dict[str, Any]:

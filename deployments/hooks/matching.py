@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from deployments.hooks.gitlab import Ignored, Push
+from deployments.hooks.forges.protocol import Ignored, Push
 from deployments.starter import RunOrder
 from gopub.canon import Json
 from gopub.spec.projects import Project, Projects, Rule, repository_path
@@ -19,7 +19,12 @@ def orders_for(push: Push, projects: Projects, allowed: Collection[str], key: st
 
     ``allowed`` are the apps whose secret the sender knows; ``key`` names the delivery.
     """
-    mine = {name: app for name, app in projects.apps.items() if _is_of(push, app) and name in allowed}
+    forge = push.event.source
+    mine = {
+        name: app
+        for name, app in projects.apps.items()
+        if name in allowed and projects.forge_of(name) == forge and _is_of(push, app)
+    }
     if not mine:
         return Ignored(f"no app of this sender has the repository {push.project!r}")
     orders = [
@@ -45,21 +50,23 @@ def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> RunOrde
     # commit is named: what was pushed is what is released.
     ref, env = push.ref if push.kind == "tag" else push.commit, rule.env
     reason = filled(rule.reason, push.event) if rule.reason else ""
-    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"gitlab:{claimed(push.user)}",
-                                   reason=reason or f"{_told(push)} ({push.commit[:12]})",
+    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"{push.event.source}:{claimed(push.user)}",
+                                   reason=reason or _told(push),
                                    refs=rule.patterns() or (push.ref,))  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
-    return RunOrder(app=name, env=env, key=f"gitlab:{key}:{name}:{env}", parameters=parameters, commit=push.commit)
+    return RunOrder(
+        app=name, env=env, key=f"{push.event.source}:{key}:{name}:{env}", parameters=parameters, commit=push.commit
+    )
 
 
 def _told(push: Push) -> str:
     what = push.event.type if push.event.type not in BEGINS else "push"
-    return f"{what} of {push.kind} {push.name}"
+    return f"{what} of {push.kind} {push.name}" + (f" ({push.commit[:12]})" if push.commit else "")
 
 
 def _is_of(push: Push, app: Project) -> bool:
-    if app.gitlab_project is not None:
-        return app.gitlab_project == push.project
+    if named := app.forge_project or app.gitlab_project:
+        return named == push.project
     return repository_path(app.repository) in {repository_path(one) for one in push.addresses if one}
 
 

@@ -1,4 +1,4 @@
-"""Who sent a webhook: GitLab's plain token, and the signed form (Standard Webhooks, version 1).
+"""Who sent a webhook: GitLab's plain token, the signed form (Standard Webhooks, version 1), and HMACs of bodies in hex.
 
 A signed delivery carries ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``; the signature is
 ``v1,`` + base64(HMAC-SHA256(key, id + "." + timestamp + "." + raw body)), several of them separated by spaces. The
@@ -30,7 +30,7 @@ _VERSION = "v1,"
 
 @dataclass(frozen=True, slots=True)
 class HookSecrets:
-    """The secrets of one sender, the newest first: plain tokens, and signing secrets as ``whsec_…``."""
+    """The secrets of one sender, the newest first: plain tokens, and what signs (GitLab's as ``whsec_…``)."""
 
     tokens: tuple[str, ...] = ()
     signing: tuple[str, ...] = ()
@@ -60,6 +60,16 @@ def _signature_refusal(signing: Sequence[str], headers: Mapping[str, str], body:
     given = [part for part in signatures.split(" ") if part.startswith(_VERSION)]
     matches = [any_equal(part, expected) for part in given]
     return None if any(matches) else "no signature matches"
+
+
+def hex_refusal(secrets: HookSecrets, presented: str, body: bytes, prefix: str = "") -> str | None:
+    """Why a delivery that is signed by the HMAC-SHA256 of its body, in hex, is not from the holder; None when it is."""
+    if not secrets.signing:
+        return "no secret is set up"
+    if not presented:
+        return "it is not signed"
+    macs = (hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets.signing)
+    return None if any_equal(presented, [prefix + mac for mac in macs]) else "no signature matches"
 
 
 def _fresh(stamp: str, now: float) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,6 +23,7 @@ from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Word, matching, refuse, telling
 from gopub.spec.finding import read_text
+from gopub.spec.forges import NAMES, ForgeName, Gitee, GitLab, Secrets, Signed
 from gopub.spec.kinds import Kinds, SecretRef
 from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
@@ -37,6 +38,8 @@ from gopub.spec.wrongrules import wrong_alerts, wrong_rules
 FILE = "projects.yaml"
 NAME_A_PROJECT = "give project: a folder on the worker, or project_ref: a protected branch, such as refs/heads/main"
 VERSION = "{version}"
+PUSHED = "push"
+"""Stands for the forge of an app, whichever it is."""
 
 
 def _tag_pattern(value: str) -> str:
@@ -88,8 +91,8 @@ class Rule(Model):
 
     @property
     def source(self) -> str:
-        """Where its events come from."""
-        return self.when.source if self.when else "gitlab"
+        """Where its events come from; a branch, a tag or refs stand for pushes to the app's own forge."""
+        return self.when.source if self.when else PUSHED
 
     def fits(self, event: Event) -> bool:
         """Whether it names this event."""
@@ -103,21 +106,6 @@ class Rule(Model):
         if self.branch is not None:
             return (f"refs/heads/{_crossing(self.branch)}",)
         return (f"refs/tags/{_crossing(self.tag)}",) if self.tag is not None else self.refs
-
-
-class GitLab(Model):
-    """The secrets of the webhook, as set in GitLab; the previous ones stay valid while they are changed."""
-
-    scalar_is_first = False
-
-    token: SecretRef | None = None
-    """The secret token (X-Gitlab-Token)."""
-    previous_token: SecretRef | None = None
-    """The one before it."""
-    signing: SecretRef | None = None
-    """The signing token (whsec_…); once it is set, unsigned deliveries are refused."""
-    previous_signing: SecretRef | None = None
-    """The one before it."""
 
 
 class Project(Model):
@@ -137,18 +125,32 @@ class Project(Model):
     """The environments that may be asked for."""
     version_tag: Annotated[Word, AfterValidator(_tag_pattern)] = "v{version}"
     """The tag of a version."""
+    forge: ForgeName | None = None
+    """Whose webhooks it hears, where secrets of several are set up."""
+    forge_project: Word | None = None
+    """The repository's path on the forge (group/name), where the repository's address does not end in it."""
     gitlab_project: Word | None = None
-    """The project's path in GitLab (group/name), where the repository's address does not end in it."""
+    """The same, by its name of when GitLab was the only one."""
     gitlab: GitLab | None = None
-    """The webhook's secrets of this app alone, instead of those for all."""
+    """The secrets of GitLab's webhook of this app alone, instead of those for all."""
+    github: Signed | None = None
+    """The same of GitHub's."""
+    gitea: Signed | None = None
+    """The same of Gitea's, Forgejo's or Gogs's."""
+    gitee: Gitee | None = None
+    """The same of Gitee's."""
     rules: tuple[Rule, ...] = ()
     """What a push or another event starts; without rules it starts nothing."""
     may_be_missed: tuple[Aside, ...] = ()
     """What events of rollouts set off on the Prefect server, where it may be lost: notes to people, extra runs."""
 
-    def hears(self, source: str) -> bool:
-        """Whether one of its rules waits for events of this source."""
-        return any(rule.source == source for rule in self.rules)
+    def hears(self, *sources: str) -> bool:
+        """Whether one of its rules waits for events of one of these sources."""
+        return any(rule.source in sources for rule in self.rules)
+
+    def hears_a_forge(self) -> bool:
+        """Whether one of its rules waits for a webhook of a forge."""
+        return self.hears(PUSHED, *NAMES)
 
 
 class Token(Model):
@@ -192,11 +194,35 @@ class Projects(Model):
     tokens: Mapping[Name, Token] = {}
     """The tokens by the name that the journal shows as the actor."""
     gitlab: GitLab | None = None
-    """The webhook's secrets of every app that has none of its own."""
+    """The secrets of GitLab's webhook of every app that has none of its own."""
+    github: Signed | None = None
+    """The same of GitHub's."""
+    gitea: Signed | None = None
+    """The same of Gitea's, Forgejo's or Gogs's."""
+    gitee: Gitee | None = None
+    """The same of Gitee's."""
     alertmanager: Alertmanager | None = None
     """Who may tell of alerts that hold a rollout; without it nobody."""
     setup: Name | None = None
     """Whose the things are that `gopub setup` makes of this file on a Prefect server; default: host and path of it."""
+
+    def forges_of(self, name: str) -> tuple[ForgeName, ...]:
+        """The forges whose webhooks the app could hear: by name, else by its own secrets, else by those for all."""
+        app = self.apps[name]
+        if app.forge:
+            return (app.forge,)
+        return tuple(one for one in NAMES if getattr(app, one)) or tuple(one for one in NAMES if getattr(self, one))
+
+    def forge_of(self, name: str) -> ForgeName | None:
+        """The one forge whose webhooks the app hears: who holds another one's secret starts nothing of it."""
+        found = self.forges_of(name)
+        return found[0] if len(found) == 1 else None
+
+    def secrets_of(self, name: str) -> Secrets | None:
+        """What a sender of webhooks about the app has to hold."""
+        forge = self.forge_of(name)
+        mine: Secrets | None = forge and (getattr(self.apps[name], forge) or getattr(self, forge))
+        return mine or None
 
 
 def find_projects(named: Path | None = None) -> Path:
@@ -241,7 +267,11 @@ def parse_projects(text: str, file: str, base: Path | None = None, kinds: Kinds 
     except GopubError as error:
         raise at(root, (), error.code, error.problem, error.hint) from None
     errors = [*_without_project(projects, root), *_unknown_names(projects, root), *_unreachable(projects, root)]
-    errors += [error for name, app in projects.apps.items() for error in wrong_rules(name, app, root)]
+    errors += [
+        error
+        for name, app in projects.apps.items()
+        for error in wrong_rules(name, app, root, projects.forge_of(name) or "gitlab")
+    ]
     errors += wrong_alerts(projects.alertmanager, root) if projects.alertmanager else ()
     if errors:
         raise together(errors)
@@ -288,16 +318,27 @@ def _unreachable(projects: Projects, root: Node) -> list[SpecError]:
     if not projects.tokens and not any(app.rules for app in projects.apps.values()):
         hint = "add tokens for POST /v1/deploy, or rules and gitlab for webhooks"
         return [at(root, (), "GP925", "nobody could start anything: no tokens and no rules", hint)]
-    return [
-        at(root, ("apps", name, "rules"), "GP925", f"{name} has rules, but no secret to check a webhook with",
-           "add gitlab: {token: {env: …}}")
-        for name, app in projects.apps.items()
-        if app.hears("gitlab") and not _has_secret(app.gitlab or projects.gitlab)
-    ]  # fmt: skip
+    return [error for name, app in projects.apps.items() if app.hears_a_forge()
+            for error in _unproven(projects, name, app, root)]  # fmt: skip
 
 
-def _has_secret(gitlab: GitLab | None) -> bool:
-    return gitlab is not None and bool(gitlab.token or gitlab.signing)
+def _unproven(projects: Projects, name: str, app: Project, root: Node) -> Iterator[SpecError]:
+    """Rules whose webhooks nobody could prove, or that wait for another forge than the app's."""
+    forges, secrets = projects.forges_of(name), projects.secrets_of(name)
+    if len(forges) > 1:
+        yield at(root, ("apps", name, "rules"), "GP925",
+                 f"{name} has rules, and there are secrets for webhooks of {' and '.join(forges)}",
+                 f"say whose it hears: forge: {forges[0]}")  # fmt: skip
+    elif secrets is None or not secrets.proves():
+        how = {"gitlab": "token", "gitee": "password"}.get(forges[0] if forges else "gitlab", "secret")
+        yield at(root, ("apps", name, "rules"), "GP925", f"{name} has rules, but no secret to check a webhook with",
+                 f"add {forges[0] if forges else 'gitlab'}: {{{how}: {{env: …}}}}")  # fmt: skip
+    else:
+        for index, rule in enumerate(app.rules):
+            if rule.source in NAMES and rule.source != forges[0]:
+                yield at(root, ("apps", name, "rules", index, "when", "source"), "GP925",
+                         f"{name} hears {forges[0]} alone, by the secret that is set up",
+                         f"write {forges[0]}, or add {rule.source}: with its secret")  # fmt: skip
 
 
 def _crossing(name: str) -> str:

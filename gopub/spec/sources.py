@@ -1,4 +1,4 @@
-"""Which events a rule of projects.yaml can name, and which fields they have: GitLab's by its documentation, our own."""
+"""Which events a rule of projects.yaml can name, and which fields they have: the forges' by their docs, our own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ _PUSH = _PROJECT | _USER | frozenset(
 GITLAB: Mapping[str, frozenset[str]] = {
     "push": _PUSH,
     "tag_push": _PUSH,
+    "merge_request": frozenset({"object_kind", "event_type", "user", "project", "object_attributes", "labels",
+                                "changes", "assignees", "reviewers", "repository"}),
     "pipeline": frozenset({"object_kind", "object_attributes", "merge_request", "user", "project", "commit",
                            "source_pipeline", "builds"}),
     "release": frozenset({"id", "created_at", "description", "name", "released_at", "tag", "object_kind", "project",
@@ -20,9 +22,49 @@ GITLAB: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 """GitLab's events by their kind, and the first names of their fields ("Webhook events" in its documentation)."""
 
+_OF_GITHUB = frozenset({"repository", "sender", "organization", "enterprise", "installation"})
+_ACTED = _OF_GITHUB | {"action"}
+GITHUB: Mapping[str, frozenset[str]] = {
+    "push": _OF_GITHUB | {"ref", "before", "after", "created", "deleted", "forced", "base_ref", "compare", "commits",
+                          "head_commit", "pusher"},
+    "release": _ACTED | {"release", "changes"},
+    "workflow_run": _ACTED | {"workflow", "workflow_run"},
+    "pull_request": _ACTED | {"number", "pull_request", "changes", "assignee", "label"},
+}  # fmt: skip
+"""GitHub's ("Webhook events and payloads")."""
+_OF_GITEA = frozenset({"repository", "sender"})
+GITEA: Mapping[str, frozenset[str]] = {
+    "push": _OF_GITEA | {"ref", "before", "after", "compare_url", "commits", "total_commits", "head_commit", "pusher"},
+    "release": _OF_GITEA | {"action", "release"},
+    "pull_request": _OF_GITEA | {"action", "number", "pull_request", "changes", "review", "requested_reviewer",
+                                 "commit_id"},
+}  # fmt: skip
+"""Gitea's, by the structures of its API."""
+_OF_GITEE = frozenset({"hook_name", "hook_id", "hook_url", "timestamp", "repository", "project", "sender", "user",
+                       "enterprise", "user_id", "user_name"})  # fmt: skip
+_PUSH_OF_GITEE = _OF_GITEE | {"ref", "before", "after", "created", "deleted", "compare", "commits", "head_commit",
+                              "total_commits_count", "commits_more_than_ten", "pusher"}  # fmt: skip
+GITEE: Mapping[str, frozenset[str]] = {
+    "push": _PUSH_OF_GITEE,
+    "tag_push": _PUSH_OF_GITEE,
+    "merge_request": _OF_GITEE | {"action", "action_desc", "pull_request", "number", "iid", "title", "body", "state",
+                                  "merge_status", "merge_commit_sha", "url", "source_branch", "source_repo",
+                                  "target_branch", "target_repo", "author", "updated_by", "target_user"},
+}  # fmt: skip
+"""Gitee's, by its documentation; without the webhook's own secret, which stands in them."""
+
 REF = "ref"
-BEGINS: Mapping[str, str] = {"push": "refs/heads/", "tag_push": "refs/tags/"}
-"""What the field ``ref`` of a push begins with."""
+_HEADS, _TAGS = "refs/heads/", "refs/tags/"
+BEGINS: Mapping[str, tuple[str, ...]] = {"push": (_HEADS,), "tag_push": (_TAGS,)}
+"""The events by which pushes come, and what their field ``ref`` begins with on GitLab and Gitee."""
+_OF_BOTH: Mapping[str, tuple[str, ...]] = {"push": (_HEADS, _TAGS)}
+
+
+def begins_of(source: str) -> Mapping[str, tuple[str, ...]]:
+    """The pushes of a forge, and what their field ``ref`` may begin with; none of what is no forge."""
+    both = {"github": _OF_BOTH, "gitea": _OF_BOTH}
+    return both.get(source) or (BEGINS if source in {"gitlab", "gitee"} else {})
+
 
 _END = frozenset({"version", "reason", "owed", "owed_edges"})
 ENDS: Mapping[str, frozenset[str]] = {
@@ -50,6 +92,7 @@ _ALERT = frozenset({"status", "labels", "annotations", "startsAt", "endsAt", "ge
 ALERTS: Mapping[str, frozenset[str]] = {"firing": _ALERT, "resolved": _ALERT}
 """What Alertmanager tells of, and the first names of the fields of an alert, as its webhook has them."""
 PUBLISHED = "release.published"
+_BY_SOURCE = {"gitlab": GITLAB, "github": GITHUB, "gitea": GITEA, "gitee": GITEE, "alertmanager": ALERTS}
 
 
 def seen_of(type_: str) -> tuple[str, ...]:
@@ -60,8 +103,8 @@ def seen_of(type_: str) -> tuple[str, ...]:
 
 
 def types_of(source: str) -> Mapping[str, frozenset[str]]:
-    """The events of a source."""
-    return {"gitlab": GITLAB, "alertmanager": ALERTS}.get(source, GOPUB)
+    """The events of a source, by their types, and the first names of their fields."""
+    return _BY_SOURCE.get(source, GOPUB)
 
 
 def fields_of(source: str, type_: str) -> frozenset[str]:

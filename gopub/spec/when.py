@@ -70,7 +70,7 @@ Template = Annotated[Word, AfterValidator(_template)]
 
 _NAMED = "write both names with a / between them"
 
-Source: TypeAlias = Literal["gitlab", "gopub", "alertmanager"]
+Source: TypeAlias = Literal["gitlab", "github", "gitea", "gitee", "gopub", "alertmanager"]
 
 DeploymentName = Annotated[
     Word, AfterValidator(matching(r"[^/{}]{1,100}/[^/{}]{1,100}", "GP982", "a deployment", _NAMED))
@@ -84,10 +84,11 @@ class When(Model):
     scalar_is_first = False
 
     source: Source
-    """Where it comes from: gitlab, by its webhook, gopub, by the journal, or alertmanager, by its webhook."""
+    """Where it comes from: a forge (gitlab, github, gitea or gitee) or alertmanager, by its webhook, or gopub, by the
+    journal."""
     type: Word
-    """What happened: push, tag_push, pipeline or release of gitlab; rollout.promoted and others of gopub; firing or
-    resolved of alertmanager."""
+    """What happened: push, release and others of a forge; rollout.promoted and others of gopub; firing or resolved of
+    alertmanager."""
     match: Mapping[FieldPath, Patterns] = Field({}, examples=['{ref: "refs/tags/v*"}'])
     """Fields by their paths, and what they have to be; several patterns of a field are alternatives."""
 

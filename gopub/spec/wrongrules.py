@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gopub.errors import SpecError
 from gopub.spec.explain import at
 from gopub.spec.near import did_you_mean
-from gopub.spec.sources import BEGINS, ENDS, GOPUB, PUBLISHED, REF, fields_of, is_field, seen_of, types_of
+from gopub.spec.sources import ENDS, GOPUB, PUBLISHED, REF, begins_of, fields_of, is_field, seen_of, types_of
 from gopub.spec.stars import begins, covers, glob, has_star
 from gopub.spec.tree import Node, Path
 from gopub.spec.when import Aside, Patterns, When, places
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gopub.spec.alerting import Alertmanager
     from gopub.spec.projects import Project, Rule
 
+SHOWN: Mapping[str, str] = {"gitlab": "GitLab", "github": "GitHub", "gitea": "Gitea", "gitee": "Gitee"}
 _NEVER = "GP981"
 _ENDLESS = "GP983"
 _NO_START = "GP984"
@@ -29,8 +30,8 @@ _RELEASES = frozenset({"deploy", "order", "release", "rollout", "promote", "appr
 _HOST = re.compile(r"[A-Za-z0-9._*-]{1,200}")
 
 
-def wrong_rules(name: str, app: Project, root: Node) -> list[SpecError]:
-    """Everything that is wrong with the rules of an app."""
+def wrong_rules(name: str, app: Project, root: Node, forge: str = "gitlab") -> list[SpecError]:
+    """Everything that is wrong with the rules of an app, which hears webhooks of that forge."""
     errors = list[SpecError]()
     for index, rule in enumerate(app.rules):
         here: Path = ("apps", name, "rules", index)
@@ -44,7 +45,7 @@ def wrong_rules(name: str, app: Project, root: Node) -> list[SpecError]:
                 errors.append(at(root, (*here, "when", "type"), _NO_START,
                                  f"a deployment is not started by {rule.when.type}: it may be lost, or come twice",
                                  "write the end of a rollout: " + ", ".join(sorted(ENDS))))  # fmt: skip
-        errors += wrong_places(rule.reason or "", rule.when, root, (*here, "reason"))
+        errors += wrong_places(rule.reason or "", rule.when, root, (*here, "reason"), forge)
     for index, aside in enumerate(app.may_be_missed):
         errors += _wrong_aside(aside, name, app.envs, root, ("apps", name, "may_be_missed", index))
     return errors or [*_shadowed(name, app, root), *_endless(name, app, root)]
@@ -88,7 +89,8 @@ def _wrong_aside(aside: Aside, app: str, envs: Collection[str], root: Node, here
     """What of an automation the Prefect server could not do: it sees an event's labels, and not what is in it."""
     when = aside.when
     if when.source != "gopub":
-        whose, where = ("GitLab", "rules") if when.source == "gitlab" else ("Alertmanager", "alertmanager: runs")
+        alert = when.source == "alertmanager"
+        whose, where = ("Alertmanager", "alertmanager: runs") if alert else (SHOWN[when.source], "rules")
         yield at(root, (*here, "when", "source"), _NEVER, f"a delivery of {whose} is no event of the Prefect server",
                  f"put it under {where}: what a delivery starts is not missed")  # fmt: skip
         return
@@ -115,9 +117,11 @@ def _wrong_aside(aside: Aside, app: str, envs: Collection[str], root: Node, here
                 yield _no_field(root, (*here, *place), "gopub", when.type, path)
 
 
-def wrong_places(template: str, when: When | None, root: Node, here: Path) -> Iterator[SpecError]:
-    """Fields that a text takes and that the event does not have."""
-    source, type_ = (when.source, when.type) if when else ("gitlab", "push")
+def wrong_places(
+    template: str, when: When | None, root: Node, here: Path, forge: str = "gitlab"
+) -> Iterator[SpecError]:
+    """Fields that a text takes and that the event does not have; ``forge`` is whose pushes a short rule means."""
+    source, type_ = (when.source, when.type) if when else (forge, "push")
     for path in places(template):
         if type_ in types_of(source) and not is_field(source, type_, path):
             yield _no_field(root, here, source, type_, path)
@@ -131,10 +135,11 @@ def _no_field(root: Node, here: Path, source: str, type_: str, path: str) -> Spe
 
 def _impossible(when: When, path: str, pattern: str, app: str, envs: Collection[str]) -> tuple[str, str] | None:
     """Why nothing can match the pattern, and what to write; None where something may."""
-    if when.source == "gitlab" and path == REF and when.type in BEGINS:
-        start, mine = begins(pattern), BEGINS[when.type]
-        fits = start.startswith(mine) or (has_star(pattern) and mine.startswith(start))
-        return None if fits else (f"the ref of a {when.type} begins with {mine}", f'write "{mine}{pattern}"')
+    if path == REF and when.type in begins_of(when.source):
+        start, all_ = begins(pattern), begins_of(when.source)[when.type]
+        fits = any(start.startswith(mine) or (has_star(pattern) and mine.startswith(start)) for mine in all_)
+        said = " or ".join(all_)
+        return None if fits else (f"the ref of a {when.type} begins with {said}", f'write "{all_[0]}{pattern}"')
     known = {"env": envs, "app": (app,)}.get(path, ()) if when.source == "gopub" else ()
     if known and not any(glob(pattern).matches(one) for one in known):
         return f"{app} has no such {path}", "write " + " or ".join(known)
@@ -155,7 +160,7 @@ def _shadowed(name: str, app: Project, root: Node) -> Iterator[SpecError]:
 def _leaves_nothing(before: Rule, when: When, envs: Collection[str]) -> bool:
     if before.when is None:
         wide: Mapping[str, tuple[str, ...]] = {REF: before.patterns()}
-        same = when.source == "gitlab" and when.type in BEGINS
+        same = when.type in begins_of(when.source)
     else:
         wide, same = before.when.match, (before.when.source, before.when.type) == (when.source, when.type)
     return same and all(_all_covered(patterns, _meant(when, path, envs)) for path, patterns in wide.items())
@@ -171,7 +176,7 @@ def _meant(when: When, path: str, envs: Collection[str]) -> Collection[str]:
         return when.match[path]
     if when.source == "gopub":
         return envs if path == "env" else ()
-    return (f"{BEGINS[when.type]}**",) if path == REF and when.type in BEGINS else ()
+    return tuple(f"{one}**" for one in begins_of(when.source).get(when.type, ())) if path == REF else ()
 
 
 def sources(when: When, envs: Collection[str]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deployments.hooks.gitlab import Ignored, Push, delivery_key, read
+from deployments.hooks.forges.gitlab import delivery_key, read
+from deployments.hooks.forges.protocol import Ignored, Push
 from deployments.hooks.matching import orders_for
 from deployments.lint import flow_parameters
 from gopub.spec.projects import parse_projects, repository_path
@@ -77,7 +78,7 @@ def test_a_deletion_is_ignored(name: str, reason: str) -> None:
 
 
 def test_other_events_are_ignored() -> None:
-    assert read(b'{"object_kind": "merge_request"}') == Ignored("gopub does not act on 'merge_request' events")
+    assert read(b'{"object_kind": "note"}') == Ignored("gopub does not act on 'note' events")
 
 
 @pytest.mark.parametrize(

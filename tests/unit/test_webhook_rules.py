@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from deployments.api.hook import LIMIT
-from deployments.hooks.gitlab import Ignored, Push, read
+from deployments.hooks.forges.gitlab import read
+from deployments.hooks.forges.protocol import Ignored, Push
 from tests.unit.apikit import HOOK_TOKEN, PROJECTS, PUSHED, Kit, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
