@@ -26,10 +26,11 @@ from gopub.spec.projects import Projects, find_projects, load_projects
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
 from gopub.usecases import refuse
+from gopub.usecases.building import Building
 from gopub.usecases.refuse_app import refuse_other_app
 from gopub.usecases.refuse_order_key import refuse_order_key
 from gopub.views.released import Signer
-from gopub.wiring import folder
+from gopub.wiring import folder, settings
 from gopub.wiring.backends import BACKENDS
 from gopub.wiring.shop import Shop, now, open_shop
 from tasks import choosing, marks, pages
@@ -45,9 +46,12 @@ __all__ = [
 
 Made = dict[str, str]
 
+_JOURNAL = 3.0
+"""Seconds that a build waits for the journal, which only counts it."""
 BUILDS = "gopub-build"
 """The global concurrency limit that `gopub setup` makes."""
 _log = log("release")
+_building = Building(lambda: settings.journal(patience=_JOURNAL), now)
 _told = progress()
 """A process makes one release at a time; the command prints what it says, and a run's page shows it."""
 
@@ -66,7 +70,11 @@ def workshop(
     allowed = refs or (EVERY if on_a_worker() else ())
     with open_shop(repository, ref, version, spec_file, Path(project), invocation=invocation, refs=allowed,
                    elsewhere=Elsewhere()) as shop:  # fmt: skip
-        yield shop
+        try:
+            yield shop
+        except BaseException as error:
+            _building.end("failed", error=error)
+            raise
 
 
 @box(name="checkout", limit=900, patient=True)
@@ -123,10 +131,12 @@ async def plan(shop: Shop, source: SourceTree) -> ReleasePlan:
 @box(name="look it up", limit=300, patient=True)
 async def already_published(shop: Shop, plan: ReleasePlan) -> Made | None:
     """What this commit was published as under this version; a second run builds nothing."""
+    await asyncio.to_thread(_building.begin, plan, str(flow_run.get_root_flow_run_id() or ""))
     async with _told.stage("looking in the store", brief=True):
         found = await core.already_published(await shop.store(plan), plan.app, plan.version, plan.tree.commit)
     if found:
         _log.info("%s %s was published before, as this commit: nothing is built", plan.app, plan.version)
+        await asyncio.to_thread(_building.end, "again", found.release_id)
     return _made(plan, found.release_id) if found else None
 
 
@@ -185,6 +195,7 @@ async def publish(shop: Shop, plan: ReleasePlan, prepared: PreparedRelease) -> M
     """Put it into the store: the files, then release.json with its signature, then the version."""
     async with _told.stage("uploading to the store"):
         published = await core.publish(await shop.store(plan), prepared)
+    await asyncio.to_thread(_building.end, "published", published.release_id)
     signer = Signer(claimed_signer(published.bundle), claimed_name(published.bundle))
     await pages.release_page(published.release, signer)
     announce_release(published.release)

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "admit": ("gopub.cli.admit:app", "Try a policy on a release."),
     "keys": ("gopub.cli.keys:app", "Keys by role, and the list of who holds which."),
     "serve": ("gopub.cli.serve:serve", "Serve the REST API and the webhooks."),
+    "exporter": ("gopub.cli.exporter:exporter", "Serve what the journal tells as series of Prometheus."),
     "setup": ("gopub.cli.setup:setup", "Set up a Prefect server: pool, limits, blocks, deployments."),
     "doctor": ("gopub.cli.doctor:doctor", "Look at the engine and all connections, and say what to do."),
     "route": ("gopub.cli.route:app", "Explain and show routes at the edges; check and install the edges' own files."),

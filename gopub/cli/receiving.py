@@ -11,6 +11,7 @@ from gopub.errors import GopubError, UsageError
 from gopub.spec.kinds import SecretRef
 
 TOKEN = "GOPUB_LOGS_TOKEN"  # noqa: S105 - the variable's name
+METRICS_TOKEN = "GOPUB_METRICS_TOKEN"  # noqa: S105 - the same
 SHORTEST = 16
 """Characters of a token."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -45,15 +46,15 @@ def listening(host: str, port: int) -> socket.socket:
         raise GopubError("GP977", f"{host}:{port} cannot be listened on: {error.strerror}", hint=hint) from None
 
 
-def token_of(file: Path | None) -> str:
-    """The token that is asked for, empty where none is.
+def token_of(file: Path | None, variable: str = TOKEN) -> str:
+    """The token that is asked for, by a file or the variable, empty where none is.
 
     Raises:
         UsageError: GP142 the file cannot be read, GP977 the token can be guessed.
     """
-    if not file and not os.environ.get(TOKEN):
+    if not file and not os.environ.get(variable):
         return ""
-    token = (SecretRef(file=file) if file else SecretRef(env=TOKEN)).reveal()
+    token = (SecretRef(file=file) if file else SecretRef(env=variable)).reveal()
     if len(token) < SHORTEST:
         raise UsageError(
             "GP977", f"the token has fewer than {SHORTEST} characters", hint="make one with `openssl rand -hex 32`"
@@ -76,6 +77,20 @@ def insist_safe(host: str, token: str, *, tls: bool) -> None:
             hint=f"give --token-file or {TOKEN}, or listen on 127.0.0.1",
         )
     if not tls:
+        raise UsageError(
+            "GP914",
+            f"refused to serve {host} without TLS: tokens would cross the network in clear text",
+            hint="give --tls-cert and --tls-key, or listen on 127.0.0.1 behind a proxy that ends TLS",
+        )
+
+
+def insist_unseen(host: str, token: str, *, tls: bool) -> None:
+    """Let no token cross a network in clear text.
+
+    Raises:
+        UsageError: GP914 it would.
+    """
+    if token and not tls and host not in LOOPBACK:
         raise UsageError(
             "GP914",
             f"refused to serve {host} without TLS: tokens would cross the network in clear text",

@@ -14,6 +14,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from gopub.canon import Json, bounded
 from gopub.errors import GopubError
+from gopub.journal.built import BuildBegan, BuildEnded
 from gopub.journal.enrolled import HostsEnrolled, TrustChanged
 from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
@@ -349,7 +350,7 @@ Event: TypeAlias = (
     | TablePut | SwitchIntended | HostSwitched | HostFailed | HostOwed | StepReached | Judged | StepPassed | Asked
     | Held | Resumed | GoingBack | TrafficOff | Settling | WatchBegun | Watched | Closed
     | EnvOpened | EnvClosed | QuarantineCleared | HostsAdopted | HostsEnrolled | TrustChanged | HookIntended | HookEnded
-    | LogClassMarked | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
+    | LogClassMarked | BuildBegan | BuildEnded | NoticeDue | NoticeTried | NoticeTaken | NoticeLost
 )  # fmt: skip
 
 _ADAPTERS: Mapping[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind) for kind in Event.__args__}

@@ -174,6 +174,18 @@ class Journal:
                 db, sa.select(JOURNAL).where(JOURNAL.c.stream == stream, turn).order_by(JOURNAL.c.version)
             )
 
+    def read_after(self, seq: int, kinds: Collection[str], most: int) -> list[Entry]:
+        """At most so many entries of these types, of whatever streams, behind the place ``seq`` in the journal."""
+        query = sa.select(JOURNAL).where(JOURNAL.c.seq > seq, JOURNAL.c.type.in_(sorted(kinds)))
+        with self._connection() as db:
+            return self._entries(db, query.order_by(JOURNAL.c.seq).limit(most))
+
+    def last(self) -> tuple[int, float]:
+        """The number of the newest entry and when it was written; zeros of an empty journal."""
+        with self._connection() as db:
+            row = db.execute(sa.select(JOURNAL.c.seq, JOURNAL.c.at).order_by(JOURNAL.c.seq.desc()).limit(1)).first()
+            return (int(row.seq), float(row.at)) if row else (0, 0.0)
+
     def _entries(self, db: sa.Connection, query: sa.Select[tuple[object, ...]]) -> list[Entry]:
         found = [_entry(row) for row in db.execute(query)]
         if found:

@@ -21,3 +21,8 @@ def told_of(rollout: str) -> str:
 def env_stream(app: str, env: str) -> str:
     """The journal stream of an (app, env)."""
     return f"env/{app}/{env}"
+
+
+def build_stream(app: str, build: str) -> str:
+    """The stream of one build of an app."""
+    return f"build/{app}/{build}"

@@ -17,6 +17,7 @@ from gopub.errors import GopubError
 from gopub.journal import drawing
 from gopub.journal import events as ev
 from gopub.journal.enrolled import HostsEnrolled, TrustChanged
+from gopub.journal.built import BuildBegan, BuildEnded
 from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.state import Action, State, _apply, advance, fold, next_action
@@ -83,6 +84,7 @@ def event_for(key: Key, state: State) -> ev.Event:
         ev.HostsAdopted: ev.HostsAdopted(("app1",), ""), HostsEnrolled: HostsEnrolled(("app1",), ""),
         TrustChanged: TrustChanged("revoke", ("app1",)),
         ev.LogClassMarked: ev.LogClassMarked("template:x"),
+        BuildBegan: BuildBegan("hello", "2", "c" * 40), BuildEnded: BuildEnded("hello", "published"),
         HookIntended: HookIntended("expand", "before", "app1"), HookEnded: HookEnded("expand", ok=True),
         NoticeDue: NoticeDue("ended", "room", "t", "b"), NoticeTried: NoticeTried("ended", "room"),
         NoticeTaken: NoticeTaken("ended", "room"), NoticeLost: NoticeLost("ended", "room", "503", 10.0),
