@@ -148,7 +148,7 @@ class Plan:
     """What the edges put into ``x-gray-tag`` of requests that get the canary."""
 
     floor: str = ""
-    """The oldest version that may serve beside or after the release, where it says so."""
+    """The oldest version that may serve beside or after the release: its own word, else what counted before."""
     revision: str = ""
     """Under which name (64 hex) edges count the canary, where it is the stable release with other files."""
 

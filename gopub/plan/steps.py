@@ -49,7 +49,7 @@ def plan_rollout(
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
     """
     known = stable
-    stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
+    stable = stands(stable, facts)
     traffic = environment.traffic
     mode: Mode = "judged" if traffic and counted else "health-only"
     repeats = stable is not None and stable.release == release.release_id
@@ -154,6 +154,11 @@ def endpoints(judge: Judge, names: Sequence[str]) -> tuple[Endpoint, ...]:
 def _slow(bound: float | None) -> float | None:
     """What an edge can count by: a bound out of its reach is none."""
     return bound if bound is not None and 0.001 <= bound <= 600 else None
+
+
+def stands(stable: ReleaseRef | None, facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
+    """What a rollout takes for stable: the release that the journal names where any host runs it, else what most do."""
+    return stable if stable and _is_there(stable, facts) else _most_run(facts)
 
 
 def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
