@@ -13,12 +13,13 @@ from gopub.clock import new_token, new_trace_id
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
-from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.reading import asked, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
-from gopub.journal.state import EnvState
+from gopub.journal.state import EnvState, State
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.journal.transitions import Phase
+from gopub.judge.gates import hold_of, say_hold
 from gopub.plan.floor import Before, refusal_of_start
 from gopub.plan.model import ReleaseRef
 from gopub.rollout.close import free_env
@@ -46,11 +47,13 @@ def refuse_start(journal: Journal, wish: Wish) -> None:
     A wish without a release asks for the env alone.
 
     Raises:
-        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        LockedError: GP708 another rollout is active, or watched and held, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
     """
     env = read_env_state(journal, wish.app, wish.env)
-    if env.active and read_state(journal, env.active).phase is Phase.WATCHING:
+    if env.active and (under := read_state(journal, env.active)).phase is Phase.WATCHING:
+        if wish.release != under.release:  # the same one again has nothing to do
+            refuse_held_watch(journal, under)
         _check_allowed(env, wish)
         return  # what is promoted and watched gives way to what begins
     _check_free(journal, env, wish)
@@ -59,6 +62,20 @@ def refuse_start(journal: Journal, wish: Wish) -> None:
     if seated and seated[1]:
         raise LockedError("GP707", f"{wish.app} in {wish.env} is held by {seated[0].holder}, "
                           f"epoch {seated[0].epoch}", hint="wait for it; see `gopub status`")  # fmt: skip
+
+
+def refuse_held_watch(journal: Journal, under: State) -> None:
+    """A watch gives way to a rollout that begins, unless somebody holds it: nobody overrides that by accident.
+
+    Raises:
+        LockedError: GP708, with who holds it.
+    """
+    if hold := hold_of(asked(journal, under.rollout)):
+        raise LockedError(
+            "GP708",
+            f"rollout {under.rollout} of {under.app} in {under.env} is watched and {say_hold(hold)}",
+            hint=f"`gopub resume {under.rollout}` ends the hold; a watch that nobody holds keeps no rollout out",
+        )
 
 
 def start(
