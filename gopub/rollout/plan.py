@@ -24,7 +24,7 @@ from gopub.plan.model import Plan
 from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
 from gopub.plan.steps import endpoints, plan_rollout
 from gopub.plan.trusted import told_left_out
-from gopub.plan.ways import ways
+from gopub.plan.ways import restarts_for_files, ways
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address, house_by_address
 from gopub.rollout.box import box
@@ -102,6 +102,7 @@ async def make_plan(
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (
         *_ways(ports, facts, rendered),
+        *_for_files(release, ports, facts, rendered),
         *growth(planned.steps, weight),
         *await _sight(planned, ports),
         *await brake(planned, ports),
@@ -114,6 +115,19 @@ def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, R
         return ()
     unit = f"{ports.environment.instance}.service"
     return ways(ports.environment.switch, facts, {name: sha256(one.files[unit]) for name, one in rendered.items()})
+
+
+def _for_files(
+    release: Release, ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]
+) -> tuple[str, ...]:
+    taken_in = {file.to for file in ports.environment.config if file.apply == "reload"}
+    files = {
+        name: {path: sha256(data) for path, data in one.files.items() if path in taken_in}
+        for name, one in rendered.items()
+    }
+    binaries = {target: of.binary.digest for target, of in release.targets.items()}
+    why = restarts_for_files(facts, files, binaries)
+    return (why,) if why else ()
 
 
 async def _house(ports: Ports) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:

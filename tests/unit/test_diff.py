@@ -6,8 +6,11 @@ import asyncio
 import json
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -17,12 +20,19 @@ from gopub import schemas
 from gopub.cli import lazy
 from gopub.cli.main import app as command
 from gopub.errors import UsageError
+from gopub.journal.state import EnvState
+from gopub.plan.again import revision_of
+from gopub.plan.model import ReleaseRef
 from gopub.rollout.payload import render_for
+from gopub.spec.models import Traffic
+from gopub.usecases import diff as module
 from gopub.usecases.diff import differ
 from gopub.views.diffs import Differences
 from gopub.views.masking import MASK
 from gopub.wiring.allowed import of_project
+from gopub.wiring.ports import Ports
 from gopub.wiring.project import hosts_of, open_project
+from tests.releases import SPEC
 from tests.support.admission_world import Shop
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
@@ -118,6 +128,49 @@ def test_another_release_on_an_enrolled_host_is_compared_by_making_its_files_aga
     assert host.runs.version == "1.0.0"
     assert host.binary_before != host.binary_after
     assert "the binary changes" in host.says
+
+
+@pytest.mark.parametrize("apply", ["reload", "restart"])
+def test_a_file_that_changes_with_the_commit_is_told_to_start_a_process_and_why(shop: Shop, apply: str) -> None:
+    confirm = "    confirm: http://127.0.0.1:9000/-/config\n" if apply == "reload" else ""
+    shop.spec(hot := SPEC.replace("to: config.yaml}", f"to: config.yaml, apply: {apply}}}") + confirm)
+    shop.signed = shop.publish("1.0.0", hot)
+    settled(shop)
+    inventory(shop, more="port=8081")
+    shop.publish("1.1.0", hot, commit="f" * 40)
+    said = [note for note in compared(shop, "1.1.0").notes if "another commit is another binary" in note]
+    assert [note.startswith("every host starts a new process") for note in said] == [True] * (apply == "reload")
+    plan = shop.rehearse("1.1.0").plan
+    assert plan is not None
+    assert [note for note in plan.notes if "another commit is another binary" in note] == said
+
+
+def test_the_revision_under_which_edges_would_count_other_files_is_named_as_in_the_plan(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(shop)
+    inventory(shop, more="port=8081")
+    real = module.open_ports
+
+    @asynccontextmanager
+    async def counted(*given: Any, **more: Any) -> AsyncIterator[Ports]:
+        async with real(*given, **more) as ports:
+            traffic = Traffic(router="edge", upstream="hello", port=8080)
+            environment = ports.environment.model_copy(update={"traffic": traffic})
+            yield replace(ports, environment=environment, metrics=cast("Any", object()))
+
+    assert compared(shop).revision == "", "control: nobody counts requests"
+    stable = ReleaseRef(shop.signed.release_id, "1.0.0")
+    monkeypatch.setattr(module, "read_env_state", lambda *_: EnvState(stable=stable.release))
+    assert compared(shop).revision == "", "control: nobody counts requests"
+    monkeypatch.setattr(module, "open_ports", counted)
+    found = compared(shop)
+    project = open_project(str(shop.project))
+    environment = of_project(project, "lab").environment
+    (host,) = hosts_of(project, environment)
+    render = render_for(shop.signed.release, "lab", environment, host).render_id
+    assert found.revision == revision_of(stable.release, {"h1": render})[:12]
+    assert f"counted as revision {found.revision}" in found.lines()[0]
 
 
 def test_no_secret_is_shown_in_words_or_json(shop: Shop) -> None:
