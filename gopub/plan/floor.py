@@ -24,6 +24,8 @@ class Before:
 
     release: ReleaseRef | None = None
     floor: str | None = ""
+    asks: tuple[tuple[str, str], ...] = ()
+    """How a host is asked about it, as arguments of an order; none where only its release would tell."""
 
     @property
     def version(self) -> str:

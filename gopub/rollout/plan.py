@@ -29,7 +29,7 @@ from gopub.release.model import Release
 from gopub.rollout.addresses import by_address, house_by_address
 from gopub.rollout.box import box
 from gopub.rollout.brake import brake
-from gopub.rollout.payload import render_all
+from gopub.rollout.payload import asks_of, render_all
 from gopub.rollout.run import Run
 from gopub.rollout.seat import before_of
 from gopub.rollout.survey import statuses_of
@@ -96,6 +96,7 @@ async def make_plan(
         counted=ports.metrics is not None and not unable, serving=serving, house=house,
         notes=(*notes, *unable, *left, *told_unknown(before)),
         starts=starts_of_stable(ports.journal, release.app, env),
+        before_port=int(dict(before.asks).get("traffic_port", 0)),
     )  # fmt: skip
     agree_on_tables(asked_of_edges(planned), {edge.edge: edge.tables for edge in edges if not edge.error})
     planned = await _busiest(planned, ports)
@@ -107,7 +108,13 @@ async def make_plan(
         *await _sight(planned, ports),
         *await brake(planned, ports),
     )
-    return replace(planned, notes=(*planned.notes, *told_before), floor=planned.floor or before.floor or "")
+    other = before.release and dict(before.asks) != asks_of(ports.environment)
+    return replace(
+        planned,
+        notes=(*planned.notes, *told_before),
+        floor=planned.floor or before.floor or "",
+        before_asks=before.asks if other else (),
+    )
 
 
 def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]) -> tuple[str, ...]:

@@ -94,5 +94,6 @@ ENVS = (
         | rollout("{hosts: 1, weight: 50%, bake: 1s}"),
     ),
     Env("apart", 18133, app="httpbin", more=CROSSED | rollout("{hosts: 1, weight: 50%, bake: 1s}")),
+    Env("moved", 18134, app="httpbin", more=rollout("{hosts: 1, weight: 50%, bake: 2s}")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
 )

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +295,8 @@ class Ground:
             hosts.write_text(Path(self.lab.inventory).read_text())
         if app == "httpbin":
             config = behaviour.get("config", "good")
+            moved = behaviour.get("port")  # another one than that of the version before
+            envs = [replace(env, port=moved) if moved and env.name == "moved" else env for env in envs]
             return {
                 "main.go": httpbin_main((EXAMPLES / app / "main.go").read_text(), version, config),
                 "gopub.yaml": HTTPBIN + "".join(env.yaml() for env in envs),
