@@ -62,18 +62,18 @@ async def differ(app: str, env: str, version: str, folder: str, elsewhere: Elsew
         seen = [host for host in ports.hosts if host.name in facts]
         hosts = await asyncio.gather(*(comparing.host(host, facts[host.name]) for host in seen))
         tables, unseen = await _tables(admitted.release, env, ports)
-        revision = _revision(env, admitted.release, ports) if stable and stable.release == comes.release else ""
+        named = revision(env, admitted.release, ports) if stable and stable.release == comes.release else ""
     files = {one.host: _taken_in(one, ports.environment) for one in hosts}
     restarts = restarts_for_files(facts, files, _binaries(admitted.release))
     notes = (*admitted.notes, *((restarts,) if restarts else ()), *unseen)
     return Differences(
         app, env, comes, stable, tuple(hosts), tables,
         tuple((name, f"{error.code} {error.problem}") for name, error in silent.items()), notes,
-        revision=revision if any(one.changes for one in hosts) else "",
+        revision=named if any(one.changes for one in hosts) else "",
     )  # fmt: skip
 
 
-def _revision(env: str, release: Release, ports: Ports) -> str:
+def revision(env: str, release: Release, ports: Ports) -> str:
     """As the plan would name the stable release with these files; empty where nobody counts requests."""
     if ports.environment.traffic is None or ports.metrics is None:
         return ""

@@ -6,8 +6,6 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,20 +18,17 @@ from gopub import schemas
 from gopub.cli import lazy
 from gopub.cli.main import app as command
 from gopub.errors import UsageError
-from gopub.journal.state import EnvState
 from gopub.plan.again import revision_of
 from gopub.plan.model import ReleaseRef
-from gopub.rollout.payload import render_for
-from gopub.spec.models import Traffic
-from gopub.usecases import diff as module
-from gopub.usecases.diff import differ
+from gopub.rollout.payload import render_all, render_for
+from gopub.usecases.diff import differ, revision
 from gopub.views.diffs import Differences
 from gopub.views.masking import MASK
 from gopub.wiring.allowed import of_project
-from gopub.wiring.ports import Ports
 from gopub.wiring.project import hosts_of, open_project
-from tests.releases import SPEC
+from tests.releases import SPEC, a_plan, prepare
 from tests.support.admission_world import Shop
+from tests.support.rollout_world import World
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
 SECRET = "Tr0ub4dor-and-3"
@@ -145,32 +140,20 @@ def test_a_file_that_changes_with_the_commit_is_told_to_start_a_process_and_why(
     assert [note for note in plan.notes if "another commit is another binary" in note] == said
 
 
-def test_the_revision_under_which_edges_would_count_other_files_is_named_as_in_the_plan(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settled(shop)
-    inventory(shop, more="port=8081")
-    real = module.open_ports
-
-    @asynccontextmanager
-    async def counted(*given: Any, **more: Any) -> AsyncIterator[Ports]:
-        async with real(*given, **more) as ports:
-            traffic = Traffic(router="edge", upstream="hello", port=8080)
-            environment = ports.environment.model_copy(update={"traffic": traffic})
-            yield replace(ports, environment=environment, metrics=cast("Any", object()))
-
-    assert compared(shop).revision == "", "control: nobody counts requests"
-    stable = ReleaseRef(shop.signed.release_id, "1.0.0")
-    monkeypatch.setattr(module, "read_env_state", lambda *_: EnvState(stable=stable.release))
-    assert compared(shop).revision == "", "control: nobody counts requests"
-    monkeypatch.setattr(module, "open_ports", counted)
-    found = compared(shop)
-    project = open_project(str(shop.project))
-    environment = of_project(project, "lab").environment
-    (host,) = hosts_of(project, environment)
-    render = render_for(shop.signed.release, "lab", environment, host).render_id
-    assert found.revision == revision_of(stable.release, {"h1": render})[:12]
-    assert f"counted as revision {found.revision}" in found.lines()[0]
+def test_the_revision_under_which_edges_would_count_other_files_is_named_as_in_the_plan(tmp_path: Path) -> None:
+    release = asyncio.run(prepare(tmp_path, a_plan(tmp_path))).release
+    ports = World(tmp_path).ports()
+    ports = replace(ports, hosts=tuple(replace(host, variables={"port": 8081}) for host in ports.hosts))
+    assert revision("lab", release, ports) == "", "control: nobody counts requests"
+    found = revision("lab", release, replace(ports, metrics=cast("Any", object())))
+    renders = {name: one.render_id for name, one in render_all(release, "lab", ports.environment, ports.hosts).items()}
+    assert found == revision_of(release.release_id, renders)[:12]
+    ref = ReleaseRef(release.release_id, "1.0.0")
+    told = Differences("hello", "lab", ref, ref, (), revision=found)
+    assert f"they would be counted as revision {found}" in told.lines()[0]
+    assert "revision" not in replace(told, revision="").lines()[0]
+    whole: Any = schemas.schema("diff")
+    jsonschema.Draft202012Validator(whole).validate(json.loads(json.dumps(told.to_json())))
 
 
 def test_no_secret_is_shown_in_words_or_json(shop: Shop) -> None:
