@@ -101,7 +101,7 @@ def unenroll(
         return
     folder, wish = _wish(hosts, env, edges, user, key, sudo, file, reason, yes and not dry_run)
     found = asyncio.run(unenrol(folder, wish, server_blocks(), cut=partial(_cut, "unenrolled")))
-    _tell(found, as_json, "would be unenrolled", "unenrolled")
+    _tell(found, as_json, "would be unenrolled", "unenrolled", ends=True)
     _end(found, yes or dry_run, "unenrolled")
 
 
@@ -157,7 +157,9 @@ def _rows(found: Enrolment) -> list[tuple[str, ...]]:
     return rows + [(name, error.code, "", "", "", "", "", "") for name, error in found.refused.items()]
 
 
-def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
+def _tell(found: Enrolment, as_json: bool, would: str, did: str, *, ends: bool = False) -> None:
+    from gopub.usecases.end_enrolment import say_others
+
     if as_json:
         say_document(json.dumps({"schema_version": 1, **found.to_json()}, indent=2))
         return
@@ -170,6 +172,8 @@ def _tell(found: Enrolment, as_json: bool, would: str, did: str) -> None:
         else:
             said = would if name in found.meant else "nothing to do"
         besides = f"; keys that are root there besides: {stands.root_keys}" if stands.root_keys else ""
+        others = say_others(name, stands.names) if ends and name in found.meant else ""
+        besides += f"; {others}" if others else ""
         of = f" for {' '.join(stands.envs)}" if stands.envs else ""
         say(f"{name}: was {stands.stands}{of}; {said}{besides}{_let_in(found, name)}")
     for name, error in found.refused.items():

@@ -57,6 +57,8 @@ class Kit:
     fleet: Annotated[SerializeAsAny[FleetConnection] | None, BeforeValidator(_of_kind("fleet"))] = None
     """How hosts are reached, where that is another way than SSH, or orders are signed: what the plan froze of each host
     says all else of SSH."""
+    floor: str | None = ""
+    """The floor that counted before this plan; None where nobody knew. A promotion may have raised it to the plan's."""
 
 
 _ADAPTER = TypeAdapter(Kit)

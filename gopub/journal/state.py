@@ -370,7 +370,7 @@ def _close_env(state: EnvState, event: ev.EnvClosed) -> EnvState:
     in_a_row = state.automatic_rollbacks + 1 if event.automatic else state.automatic_rollbacks
     if event.outcome is Outcome.PROMOTED:
         in_a_row = 0
-        state = replace(state, floor=event.floor)
+        state = replace(state, floor=event.floor or state.floor)  # what was written stays
     if event.owed_edges is not None or event.owed_hosts is not None:
         edges = state.owed_edges if event.owed_edges is None else event.owed_edges
         hosts = state.owed_hosts if event.owed_hosts is None else event.owed_hosts

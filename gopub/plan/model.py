@@ -148,7 +148,9 @@ class Plan:
     """What the edges put into ``x-gray-tag`` of requests that get the canary."""
 
     floor: str = ""
-    """The oldest version that may serve beside or after the release, where it says so."""
+    """The oldest version that may serve beside or after the release: its own word, else what counted before."""
+    before_asks: tuple[tuple[str, str], ...] = ()
+    """How hosts are asked about stable, and where it listens, where that is another way than of the release."""
     revision: str = ""
     """Under which name (64 hex) edges count the canary, where it is the stable release with other files."""
 

@@ -38,18 +38,20 @@ def plan_rollout(
     notes: tuple[str, ...] = (),
     starts: Starts | None = None,
     house: Mapping[str, Sequence[str]] | None = None,
+    before_port: int = 0,
 ) -> Plan:
     """Everything that the rollout will do.
 
     ``counted`` tells whether anything counts the requests; ``serving`` are the hosts that an edge sends traffic to,
     ``notes`` what a person must know besides, ``starts`` how the hosts of the stable release were when it was promoted,
-    ``house`` the addresses of all hosts of the inventory.
+    ``house`` the addresses of all hosts of the inventory, ``before_port`` where stable listens for traffic (0: where
+    the release does).
 
     Raises:
         UsageError: GP71x what ``steps`` refuses, RefusedError: GP718 no build for a host's kind of machine.
     """
     known = stable
-    stable = stable if stable and _is_there(stable, facts) else _most_run(facts)
+    stable = stands(stable, facts)
     traffic = environment.traffic
     mode: Mode = "judged" if traffic and counted else "health-only"
     repeats = stable is not None and stable.release == release.release_id
@@ -59,7 +61,15 @@ def plan_rollout(
     keep = min(environment.rollout.keep_stable, len(on_stable)) if stable and mode == "judged" else 0
     planned = _in_order(
         (
-            _host(host, environment, facts[host.name], renders[host.name], stable, serves=host.name in serving)
+            _host(
+                host,
+                environment,
+                facts[host.name],
+                renders[host.name],
+                stable,
+                serves=host.name in serving,
+                before_port=before_port,
+            )
             for host in hosts
         ),
         on_stable,
@@ -156,6 +166,11 @@ def _slow(bound: float | None) -> float | None:
     return bound if bound is not None and 0.001 <= bound <= 600 else None
 
 
+def stands(stable: ReleaseRef | None, facts: Mapping[str, HostFacts]) -> ReleaseRef | None:
+    """What a rollout takes for stable: the release that the journal names where any host runs it, else what most do."""
+    return stable if stable and _is_there(stable, facts) else _most_run(facts)
+
+
 def _is_there(stable: ReleaseRef, facts: Mapping[str, HostFacts]) -> bool:
     return any(_is_on(stable, fact) for fact in facts.values())
 
@@ -181,10 +196,13 @@ def _in_order(
 
 
 def _host(
-    host: Host, environment: Environment, facts: HostFacts, render: str, stable: ReleaseRef | None, *, serves: bool
-) -> PlannedHost:
+    host: Host, environment: Environment, facts: HostFacts, render: str, stable: ReleaseRef | None, *, serves: bool,
+    before_port: int,
+) -> PlannedHost:  # fmt: skip
     port = environment.traffic.port if environment.traffic else environment.health.port
     before, digest = _before(facts, stable)
+    if environment.traffic and stable and _is_on(stable, facts):
+        port = before_port or port
     if facts.slots.port and environment.traffic:
         port = facts.slots.port
     return PlannedHost(

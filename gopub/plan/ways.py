@@ -32,6 +32,27 @@ def ways(mode: str, facts: Mapping[str, HostFacts], units: Mapping[str, str]) ->
     return (f"switch: {mode} on {_say(by_mode) if by_mode else 'no host'}; {'; '.join(told)}",)
 
 
+def restarts_for_files(
+    facts: Mapping[str, HostFacts], files: Mapping[str, Mapping[str, str]], binaries: Mapping[str, str]
+) -> str:
+    """Why files that could be taken in without a restart are not; empty where nothing is lost.
+
+    ``files`` are SHA-256 of those files by host and path, ``binaries`` those of the new programs by target.
+    """
+    names = [
+        name for name, fact in facts.items()
+        if fact.current and fact.current.binary
+        and fact.current.binary != binaries.get(f"linux/{fact.arch}", fact.current.binary)
+        and any(dict(fact.files).get(path, digest) != digest for path, digest in files[name].items())
+    ]  # fmt: skip
+    if not names:
+        return ""
+    who = "every host starts" if len(names) == len(facts) else f"{_say(names)} start{'s' if len(names) == 1 else ''}"
+    return (f"{who} a new process although files with `apply: reload` change: another commit is another binary, for "
+            "its number is in it; what changes often belongs into the inventory, which `gopub deploy --config-only` "
+            "brings in without a restart")  # fmt: skip
+
+
 def _why(mode: str, fact: HostFacts, unit: str) -> str:
     """Why a host restarts; empty where it need not."""
     if fact.current is None:

@@ -23,7 +23,7 @@ from gopub.health.uses import use_of
 from gopub.journal.reading import harmless_of
 from gopub.plan.preflight import refusal_of_unpinned
 from gopub.plan.ways import HANDED
-from gopub.rollout.payload import Cargo, cargo_for, runtime_of
+from gopub.rollout.payload import Cargo, asks_of, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 from gopub.spec.compat import Hook
@@ -80,7 +80,7 @@ async def switch(run: Run, name: str) -> Record:
     digests = {"binary": binary_digest(run, name)}
     arguments = _moving(run)
     if run.plan.host(name).beside:  # it is proven before anything else changes on the host
-        arguments |= _health_arguments(run) | {"within": str(_within(run))}
+        arguments |= asks_of(run.ports.environment) | {"within": str(_within(run))}
     done = await _move(run, _order(run, name, "switch", digests=digests, arguments=arguments))
     if not done.ok:
         return done
@@ -105,19 +105,26 @@ async def hook(run: Run, name: str, hook: Hook, words: Sequence[str], run_id: st
 
 async def verify(run: Run, name: str, digests: Mapping[str, str], runs: str) -> Record:
     """The proof: the process that serves is exactly the signed bytes, listens, and answers the health check."""
-    arguments = _health_arguments(run) | {"within": str(_within(run))}
+    arguments = asks_of(run.ports.environment) | {"within": str(_within(run))}
     proof = await _prove(run, _order(run, name, "verify", digests=digests, arguments=arguments))
     proof = read_back(proof, runtime_of(run.ports.environment))
-    return _placed(run, name, replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)}))
+    return _placed(
+        run, name, replace(proof, values={**proof.values, "runs": proof.values.get("current", runs)}), arguments
+    )
 
 
-def _placed(run: Run, name: str, record: Record) -> Record:
+def _placed(run: Run, name: str, record: Record, asks: Mapping[str, str]) -> Record:
     """The record with where the host serves now, where that may be another place than the plan found."""
-    planned, traffic = run.plan.host(name), run.ports.environment.traffic
-    if not (planned.beside or planned.slot):
+    planned, port = run.plan.host(name), asks.get("traffic_port", "")
+    if not (planned.beside or planned.slot or (port and planned.peer.rpartition(":")[2] != port)):
         return record
-    usual = {"slot": ""} | ({"port": str(traffic.port)} if traffic else {})
+    usual = {"slot": ""} | ({"port": port} if port else {})
     return replace(record, values={**usual, **record.values})
+
+
+def _asks_before(run: Run) -> dict[str, str]:
+    """How hosts are asked about stable: as its release says, where the plan could read that."""
+    return dict(run.plan.before_asks) or asks_of(run.ports.environment)
 
 
 def read_back(proof: Record, wanted: Runtime) -> Record:
@@ -141,13 +148,14 @@ async def restore(run: Run, name: str) -> Record:
     done = await _move(run, order)
     if not done.ok:
         return done
-    arguments = _health_arguments(run) | {"within": str(_within(run)), "settle": "0"}
+    asks = _asks_before(run)
+    arguments = asks | {"within": str(_within(run)), "settle": "0"}
     order = _order(run, name, "verify", digests=digests, arguments=arguments, release=release, render=render)
     proof = await _prove(run, order)
     if proof.code == _OTHER_RUNTIME:  # all else holds, and a host that serves is worth more than what it was given
         run.alarm(f"{name}: {proof.message}")
         proof = replace(proof, ok=True, code="", message="")
-    return _placed(run, name, replace(proof, values={**proof.values, "runs": planned.before}))
+    return _placed(run, name, replace(proof, values={**proof.values, "runs": planned.before}), asks)
 
 
 async def prune(run: Run, name: str, known: Known) -> Record:
@@ -166,7 +174,9 @@ async def end_beside(run: Run, name: str) -> Record:
 
 async def process_health(run: Run, name: str) -> ProcessHealth:
     """How the canary's process is on one host; a probe that fails is asked again before it counts."""
-    order = _order(run, name, "status", digests={"binary": binary_digest(run, name)}, arguments=_health_arguments(run))
+    order = _order(
+        run, name, "status", digests={"binary": binary_digest(run, name)}, arguments=asks_of(run.ports.environment)
+    )
     await _in_reach(run, name)
     record = await _ask(run, order, timeout=STATUS)
     for _ in range(PROBE_TRIES - 1):
@@ -310,12 +320,6 @@ def binary_digest(run: Run, name: str) -> str:
     """The signed digest of the binary for this host's target."""
     target = run.plan.host(name).target
     return next(digest for planned, digest in run.plan.binaries if planned == target)
-
-
-def _health_arguments(run: Run) -> dict[str, str]:
-    health, traffic = run.ports.environment.health, run.ports.environment.traffic
-    ports = {"port": str(health.port)} | ({"traffic_port": str(traffic.port)} if traffic else {})
-    return {**health.orders, **ports}
 
 
 def _within(run: Run) -> int:

@@ -109,6 +109,12 @@ def ports_of(environment: Environment) -> tuple[int, ...]:
     return tuple(dict.fromkeys((*traffic, environment.health.port)))
 
 
+def asks_of(environment: Environment) -> dict[str, str]:
+    """How a host is asked about a release, as arguments of an order: its health check, and where it listens."""
+    traffic = {"traffic_port": str(environment.traffic.port)} if environment.traffic else {}
+    return {**environment.health.orders, "port": str(environment.health.port), **traffic}
+
+
 def runtime_of(environment: Environment) -> Runtime:
     """The variables and limits that are read back from a process of this release."""
     return Runtime(environment.service.runtime, environment.service.limits.given)

@@ -19,17 +19,19 @@ from gopub.journal.kit import Kit, write_kit
 from gopub.journal.reading import read_env_state, starts_of_stable
 from gopub.journal.streams import env_stream
 from gopub.plan import lines
-from gopub.plan.model import Plan, ReleaseRef
+from gopub.plan.floor import Before, told_unknown
+from gopub.plan.model import Plan
 from gopub.plan.sight import LOOK, Wanted, growth, told, told_of_endpoints
 from gopub.plan.steps import endpoints, plan_rollout
 from gopub.plan.trusted import told_left_out
-from gopub.plan.ways import ways
+from gopub.plan.ways import restarts_for_files, ways
 from gopub.release.model import Release
 from gopub.rollout.addresses import by_address, house_by_address
 from gopub.rollout.box import box
 from gopub.rollout.brake import brake
-from gopub.rollout.payload import render_all
+from gopub.rollout.payload import asks_of, render_all
 from gopub.rollout.run import Run
+from gopub.rollout.seat import before_of
 from gopub.rollout.survey import statuses_of
 from gopub.rollout.tables import asked_of_edges
 from gopub.spec.endpoints import AUTO
@@ -43,20 +45,27 @@ async def plan(run: Run) -> None:
     """Freeze hosts and steps; the rollback kit is written first, so that every plan has one."""
     if run.state.plan is not None or run.release is None:
         return
-    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts, run.notes)
+    made = await make_plan(run.rollout, run.release, run.state.env, run.ports, run.facts, run.notes,
+                           before=run.before)  # fmt: skip
     ports = run.ports
-    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection, _known(run),
-              fleet=ports.fleet_connection)  # fmt: skip
+    kit = Kit(run.seat.epoch, made, ports.hosts, ports.environment, ports.edges, ports.edge_connection,
+              _known(run, made), fleet=ports.fleet_connection, floor=_before(run).floor)  # fmt: skip
     write_kit(ports.kits, kit)
     run.record(ev.Planned(made))
     await run.edges.claim()
 
 
-def _known(run: Run) -> tuple[tuple[str, str], ...]:
+def _before(run: Run) -> Before:
+    return run.before or before_of(read_env_state(run.ports.journal, run.state.app, run.state.env))
+
+
+def _known(run: Run, made: Plan) -> tuple[tuple[str, str], ...]:
     """Every release that was stable here, and the one that comes: what `rollback --to VERSION` can name."""
     entries = run.ports.journal.read(env_stream(run.state.app, run.state.env))
     closed = [entry.event for entry in entries if isinstance(entry.event, ev.EnvClosed)]
     stable = [(event.stable_version, event.stable) for event in closed if event.stable]
+    if made.stable:
+        stable.append((made.stable.version, made.stable.release))
     return (*dict.fromkeys(stable), (run.state.release_version, run.state.release))
 
 
@@ -67,32 +76,45 @@ async def make_plan(
     ports: Ports,
     facts: Mapping[str, HostFacts],
     notes: tuple[str, ...] = (),
+    *,
+    before: Before | None = None,
 ) -> Plan:
-    """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan."""
+    """Render for each host, ask the edges which hosts serve and under which addresses they shall, and plan.
+
+    ``before`` is what serves now, by default what the journal says; its floor stays where the release names none.
+    """
     rendered = render_all(release, env, ports.environment, ports.hosts)
     renders = {name: one.render_id for name, one in rendered.items()}
-    known = read_env_state(ports.journal, release.app, env)
-    stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
+    before = before or before_of(read_env_state(ports.journal, release.app, env))
     edges = await statuses_of(ports, release.app, env, ports.environment)
     serving = {host for edge in edges if edge.table for host in edge.table.hosts()}
     hosts = await by_address(ports.hosts) if ports.environment.traffic else ports.hosts
     house, left = await _house(ports)
     unable = await _unable(ports.metrics, release.app, env)
     planned = plan_rollout(
-        rollout, release, env, ports.environment, hosts, facts, renders, stable,
-        counted=ports.metrics is not None and not unable, serving=serving, notes=(*notes, *unable, *left), house=house,
+        rollout, release, env, ports.environment, hosts, facts, renders, before.release,
+        counted=ports.metrics is not None and not unable, serving=serving, house=house,
+        notes=(*notes, *unable, *left, *told_unknown(before)),
         starts=starts_of_stable(ports.journal, release.app, env),
+        before_port=int(dict(before.asks).get("traffic_port", 0)),
     )  # fmt: skip
     agree_on_tables(asked_of_edges(planned), {edge.edge: edge.tables for edge in edges if not edge.error})
     planned = await _busiest(planned, ports)
     weight = ports.environment.judge.score.memory_growth if planned.mode == "judged" else 0.0
     told_before = (
         *_ways(ports, facts, rendered),
+        *_for_files(release, ports, facts, rendered),
         *growth(planned.steps, weight),
         *await _sight(planned, ports),
         *await brake(planned, ports),
     )
-    return replace(planned, notes=(*planned.notes, *told_before))
+    other = before.release and dict(before.asks) != asks_of(ports.environment)
+    return replace(
+        planned,
+        notes=(*planned.notes, *told_before),
+        floor=planned.floor or before.floor or "",
+        before_asks=before.asks if other else (),
+    )
 
 
 def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]) -> tuple[str, ...]:
@@ -100,6 +122,19 @@ def _ways(ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, R
         return ()
     unit = f"{ports.environment.instance}.service"
     return ways(ports.environment.switch, facts, {name: sha256(one.files[unit]) for name, one in rendered.items()})
+
+
+def _for_files(
+    release: Release, ports: Ports, facts: Mapping[str, HostFacts], rendered: Mapping[str, Rendered]
+) -> tuple[str, ...]:
+    taken_in = {file.to for file in ports.environment.config if file.apply == "reload"}
+    files = {
+        name: {path: sha256(data) for path, data in one.files.items() if path in taken_in}
+        for name, one in rendered.items()
+    }
+    binaries = {target: of.binary.digest for target, of in release.targets.items()}
+    why = restarts_for_files(facts, files, binaries)
+    return (why,) if why else ()
 
 
 async def _house(ports: Ports) -> tuple[Mapping[str, Sequence[str]], tuple[str, ...]]:

@@ -19,6 +19,7 @@ from gopub.journal import events as ev
 from gopub.journal.reading import asked
 from gopub.journal.seat import Seat
 from gopub.journal.state import State, planned
+from gopub.plan.floor import Before
 from gopub.plan.model import Plan
 from gopub.release.admitting import Considered
 from gopub.release.model import Release
@@ -53,6 +54,7 @@ class Run:
         self.refused = ""
         self.notes: tuple[str, ...] = ()
         self.facts: Mapping[str, HostFacts] = {}
+        self.before: Before | None = None
         self._n = 0
         self._leased_until = ports.clock.now() + lease.LEASE
         self._fetching = asyncio.Lock()

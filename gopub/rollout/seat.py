@@ -13,13 +13,15 @@ from gopub.clock import new_token
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.fleet.facts import HostFacts
 from gopub.journal import events as ev
-from gopub.journal.reading import read_env_state, read_state, whoami
+from gopub.journal.reading import asked, read_env_state, read_state, whoami
 from gopub.journal.seat import Seat
-from gopub.journal.state import EnvState
+from gopub.journal.state import EnvState, State
 from gopub.journal.store import Journal
 from gopub.journal.streams import env_stream, stream_of
 from gopub.journal.transitions import Phase
-from gopub.plan.floor import refusal_of_start
+from gopub.judge.gates import hold_of, say_hold
+from gopub.plan.floor import Before, refusal_of_start
+from gopub.plan.model import ReleaseRef
 from gopub.rollout.close import free_env
 from gopub.rollout.lease import LEASE
 from gopub.rollout.run import Run
@@ -46,11 +48,13 @@ def refuse_start(journal: Journal, wish: Wish) -> None:
     A wish without a release asks for the env alone.
 
     Raises:
-        LockedError: GP708 another rollout is active, GP707 somebody drives.
+        LockedError: GP708 another rollout is active, or watched and held, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row.
     """
     env = read_env_state(journal, wish.app, wish.env)
-    if env.active and read_state(journal, env.active).phase is Phase.WATCHING:
+    if env.active and (under := read_state(journal, env.active)).phase is Phase.WATCHING:
+        if wish.release != under.release:  # the same one again has nothing to do
+            refuse_held_watch(journal, under)
         _check_allowed(env, wish)
         return  # what is promoted and watched gives way to what begins
     _check_free(journal, env, wish)
@@ -61,18 +65,36 @@ def refuse_start(journal: Journal, wish: Wish) -> None:
                           f"epoch {seated[0].epoch}", hint="wait for it; see `gopub status`")  # fmt: skip
 
 
-def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: int) -> Run:
-    """Begin a rollout.
+def refuse_held_watch(journal: Journal, under: State) -> None:
+    """A watch gives way to a rollout that begins, unless somebody holds it: nobody overrides that by accident.
+
+    Raises:
+        LockedError: GP708, with who holds it.
+    """
+    if hold := hold_of(asked(journal, under.rollout)):
+        raise LockedError(
+            "GP708",
+            f"rollout {under.rollout} of {under.app} in {under.env} is watched and {say_hold(hold)}",
+            hint=f"`gopub resume {under.rollout}` ends the hold; a watch that nobody holds keeps no rollout out",
+        )
+
+
+def start(
+    ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: int, before: Before | None = None
+) -> Run:
+    """Begin a rollout; ``before`` is what serves now, by default what the journal says.
 
     Raises:
         LockedError: GP708 another rollout is active, GP707 somebody drives.
         RefusedError: GP721 the release is quarantined, GP722 too many automatic rollbacks in a row, GP479 a host or an
-            edge holds an epoch that nobody counted to, GP585, GP586 one version would not read what the other writes.
+            edge holds an epoch that nobody counted to, GP585, GP586 one version would not read what the other writes,
+            GP593 that could not be checked.
     """
     env = read_env_state(ports.journal, wish.app, wish.env)
+    before = before or before_of(env)
     _check_free(ports.journal, env, wish)
     _check_allowed(env, wish)
-    refuse_below_floor(ports.environment.compat, env, wish)
+    refuse_below_floor(ports.environment.compat, before, wish)
     _check_epochs(facts, edge_epoch)
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
@@ -88,18 +110,23 @@ def start(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], edge_epoch: 
     except LockedError as error:
         raise LockedError("GP708", f"another rollout of {wish.app} in {wish.env} began at this moment",
                           hint="see `gopub status`") from error  # fmt: skip
-    return Run(ports, seat, rollout, actor=actor, trace=trace)
+    run = Run(ports, seat, rollout, actor=actor, trace=trace)
+    run.before = before
+    return run
 
 
-def refuse_below_floor(compat: Compat, env: EnvState, wish: Wish) -> None:
+def before_of(env: EnvState) -> Before:
+    """What serves, as the journal has it."""
+    return Before(ReleaseRef(env.stable, env.stable_version) if env.stable else None, env.floor)
+
+
+def refuse_below_floor(compat: Compat, before: Before, wish: Wish) -> None:
     """Refuse a release where it or the stable one is below the other's floor.
 
     Raises:
-        RefusedError: GP585, GP586.
+        RefusedError: GP585, GP586, GP593.
     """
-    if error := refusal_of_start(
-        wish.version, compat, env.stable_version, env.floor, app=wish.app, env=wish.env
-    ):  # fmt: skip
+    if error := refusal_of_start(wish.version, compat, before, app=wish.app, env=wish.env):
         raise error
 
 

@@ -20,11 +20,12 @@ from gopub.spec.fields import say_fraction
 from gopub.spec.heard import useless_key
 from gopub.spec.models import Environment, Judge, ReleaseSpec, Step
 from gopub.spec.own import wrong
+from gopub.spec.places import same_place
 from gopub.spec.route import PARTS
 from gopub.spec.route import wrong as wrong_route
 from gopub.spec.runtime import wrong_runtime
 from gopub.spec.side import wrong_side
-from gopub.spec.tree import Path, dotted
+from gopub.spec.tree import Path
 from gopub.spec.watch import LONGEST as LONGEST_WATCH
 from gopub.spec.watch import SHORTEST as SHORTEST_WATCH
 from gopub.units import say_seconds
@@ -75,7 +76,8 @@ def problems(spec: ReleaseSpec) -> Iterator[Problem]:
             yield Problem((*path, "rollout", "watch", "for"), "GP574", text, "write 1s to 1d, such as 30m")
         yield from judge_problems(environment.judge, (*path, "judge"))
         yield from _config(environment, path)
-    yield from _same_place(spec)
+    for where, *told in same_place(spec.environments):
+        yield Problem(where, *told)
 
 
 def _made(spec: ReleaseSpec) -> Iterator[Problem]:
@@ -241,16 +243,7 @@ def _endpoints(texts: Sequence[str], path: Path) -> Iterator[Problem]:
 
 
 def _config(environment: Environment, path: Path) -> Iterator[Problem]:
-    units = (environment.instance, *(f"{environment.instance}@{slot}" for slot in "ab"))
-    reserved = {f"{unit}.service" for unit in units}
-    if environment.service.runtime or environment.service.limits.given:
-        reserved.add(f"{environment.instance}.runtime")
-    for index, file in enumerate(environment.config):
-        here = (*path, "config", index, "to")
-        if file.to in reserved or file.to.partition("/")[0] == "bin":
-            yield Problem(here, "GP134", f"{file.to!r} is taken by gopub or by a file before", "choose another")
-        reserved.add(file.to)
-        yield from _place(file.to, here)
+    yield from _places(environment, path)
     reloads = [file.to for file in environment.config if file.apply == "reload"]
     for text, hint in wrong_confirm(environment.confirm, reloads, MAX_WORDS):
         yield Problem((*path, "confirm" if environment.confirm else "config"), "GP559", text, hint)
@@ -269,6 +262,29 @@ def _config(environment: Environment, path: Path) -> Iterator[Problem]:
         yield Problem((*path, "config_check"), "GP137", text, f"{MAX_WORDS} is the most: move the rest into a file")
 
 
+def _places(environment: Environment, path: Path) -> Iterator[Problem]:
+    """Each rendered file has a place of its own in the release folder."""
+    units = (environment.instance, *(f"{environment.instance}@{slot}" for slot in "ab"))
+    taken = {f"{unit}.service": None for unit in units}
+    if environment.service.runtime or environment.service.limits.given:
+        taken[f"{environment.instance}.runtime"] = None
+    for index, file in enumerate(environment.config):
+        here = (*path, "config", index, "to")
+        if file.to in taken or file.to.partition("/")[0] == "bin":
+            yield Problem(here, "GP134", f"{file.to!r} is taken by gopub or by a file before", "choose another")
+        elif other := next((to for to in taken if _leads_through(to, file.to) or _leads_through(file.to, to)), ""):
+            short, below = sorted((other, file.to), key=len)
+            yield Problem(
+                here, "GP134", f"{below!r} needs {short!r} to be a folder, and it is a file", "choose another"
+            )
+        taken[file.to] = None
+        yield from _place(file.to, here)
+
+
+def _leads_through(file: str, path: str) -> bool:
+    return path.startswith(f"{file}/")
+
+
 def fits_archive(path: str) -> bool:
     """Whether the header of a tar archive (ustar) holds the path: 100 characters, and 155 for folders before them."""
     cuts = (at for at, character in enumerate(path) if character == "/")
@@ -283,15 +299,3 @@ def _place(to: str, path: Path) -> Iterator[Problem]:
     elif not _PLACE.fullmatch(to):
         hint = "use letters, digits and ._@+-, no part . and none that begins with a dash or with .gopub"
         yield Problem(path, "GP122", f"{to!r} is no name that a host takes", hint)
-
-
-def _same_place(spec: ReleaseSpec) -> Iterator[Problem]:
-    seen: dict[tuple[str, str, str], str] = {}
-    for name, environment in spec.environments.items():
-        place = (environment.inventory, environment.hosts, environment.instance)
-        if place in seen:
-            other = dotted(("environments", seen[place]))
-            text = f"has the hosts and the instance of `{other}`"
-            hint = "choose other hosts, or another `instance`: one directory holds one release"
-            yield Problem(("environments", name, "instance"), "GP138", text, hint)
-        seen.setdefault(place, name)

@@ -67,6 +67,9 @@ def http_url(value: str) -> str:
     if "@" in value.partition("//")[2].partition("/")[0]:
         # The value is not shown: a log or a terminal is no place for a password either.
         raise refuse("GP143", "the URL holds a user name or a password", "leave them out of the URL")
+    if "{{" in value:
+        raise refuse("GP125", f"{value!r} is no template: nothing is filled in here", 'write the number: "http://HOST:PORT/'
+                     'PATH"; with `ports: [a, b]` that of the first one, the slot\'s takes its place')  # fmt: skip
     parts = _split(value)
     if not _URL.fullmatch(value) or parts is None or not parts[0]:
         raise refuse("GP125", f"{value!r} is not an http URL", 'write it as "http://HOST:PORT/PATH"')

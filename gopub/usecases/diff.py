@@ -14,7 +14,9 @@ from gopub.fleet.protocol import Fleet
 from gopub.fleet.slots import SIDE, SLOTS
 from gopub.fleet.unit import unit_name
 from gopub.journal.reading import read_env_state
+from gopub.plan.again import revision_of
 from gopub.plan.model import ReleaseRef
+from gopub.plan.ways import restarts_for_files
 from gopub.release.model import Release
 from gopub.rollout.payload import render_for, variables_of
 from gopub.rollout.policy import considered_by, signed_for
@@ -52,6 +54,7 @@ async def differ(app: str, env: str, version: str, folder: str, elsewhere: Elsew
     admitted = let_in(await considered_by(project, app, env, version or known.stable), project)
     project = await project.naming(admitted.environment, elsewhere)
     stable = ReleaseRef(known.stable, known.stable_version) if known.stable else None
+    comes = ReleaseRef(admitted.release.release_id, admitted.release.version)
     async with open_ports(project, admitted) as ports:
         facts, silent = await ask_all(ports.fleet, ports.hosts, ports.environment.instance)
         past = await _past(project, app, env, admitted.release, facts)
@@ -59,10 +62,33 @@ async def differ(app: str, env: str, version: str, folder: str, elsewhere: Elsew
         seen = [host for host in ports.hosts if host.name in facts]
         hosts = await asyncio.gather(*(comparing.host(host, facts[host.name]) for host in seen))
         tables, unseen = await _tables(admitted.release, env, ports)
+        named = revision(env, admitted.release, ports) if stable and stable.release == comes.release else ""
+    files = {one.host: _taken_in(one, ports.environment) for one in hosts}
+    restarts = restarts_for_files(facts, files, _binaries(admitted.release))
+    notes = (*admitted.notes, *((restarts,) if restarts else ()), *unseen)
     return Differences(
-        app, env, ReleaseRef(admitted.release.release_id, admitted.release.version), stable, tuple(hosts), tables,
-        tuple((name, f"{error.code} {error.problem}") for name, error in silent.items()), (*admitted.notes, *unseen),
+        app, env, comes, stable, tuple(hosts), tables,
+        tuple((name, f"{error.code} {error.problem}") for name, error in silent.items()), notes,
+        revision=named if any(one.changes for one in hosts) else "",
     )  # fmt: skip
+
+
+def revision(env: str, release: Release, ports: Ports) -> str:
+    """As the plan would name the stable release with these files; empty where nobody counts requests."""
+    if ports.environment.traffic is None or ports.metrics is None:
+        return ""
+    renders = {host.name: render_for(release, env, ports.environment, host).render_id for host in ports.hosts}
+    return revision_of(release.release_id, renders)[:12]
+
+
+def _taken_in(host: HostDiff, environment: Environment) -> dict[str, str]:
+    """The digests that files would have which are taken in without a restart."""
+    paths = {file.to for file in environment.config if file.apply == "reload"}
+    return {file.path: file.after for file in host.files if file.path in paths}
+
+
+def _binaries(release: Release) -> dict[str, str]:
+    return {target: files.binary.digest for target, files in release.targets.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from gopub.wiring import settings
 from gopub.wiring.project import open_project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gopub.fleet.protocol import HostChannel
@@ -58,21 +58,23 @@ async def end(ground: Ground, by: Signing) -> tuple[Heard, ...]:
         RefusedError: GP311.
     """
     words: dict[str, RootWord] = {}
+    others: dict[str, str] = {}
 
     async def ask(channel: HostChannel) -> Heard:
         asked = await channel.root("ask")
         if asked is None:
             return Heard(channel.host.name, "not enrolled")
+        others[channel.host.name] = say_others(channel.host.name, asked.values.get("names", "").split())
         if not asked.ok:
             return Heard(channel.host.name, "refused", f"{asked.code} {asked.message}")
         if asked.ended:
             _file(ground, channel.host.name).unlink(missing_ok=True)
-            return Heard(channel.host.name, "taken")
+            return Heard(channel.host.name, "taken", others[channel.host.name])
         words[channel.host.name] = end_of(asked.values.get("machine_id", ""), asked.values.get("enrolled", ""))
         return Heard(channel.host.name, "had")
 
     heard = {one.host: one for one in await on_all(ground, ask)}
-    words = _signed(ground, words, by)
+    words = _signed(ground, words, by, others)
     told: dict[
         tuple[tuple[str, str], ...], asyncio.Task[RootAnswer | None]
     ] = {}  # a machine under two names is told once
@@ -88,7 +90,7 @@ async def end(ground: Ground, by: Signing) -> tuple[Heard, ...]:
         if answer is None or not answer.ok:
             return Heard(name, "refused", f"{answer.code} {answer.message}" if answer else "its program is gone")
         _file(ground, name).unlink(missing_ok=True)
-        return Heard(name, "taken")
+        return Heard(name, "taken", others[name])
 
     return await on_all(ground, say)
 
@@ -97,7 +99,13 @@ async def _bring(channel: HostChannel, word: RootWord) -> RootAnswer | None:
     return await channel.root("unenroll", word.text.encode())
 
 
-def _signed(ground: Ground, words: dict[str, RootWord], by: Signing) -> dict[str, RootWord]:
+def say_others(name: str, names: Sequence[str]) -> str:
+    """That the end of this enrolment is the end of it under other names too; empty where it has none. Pure."""
+    others = [one for one in names if one != name]
+    return f"the same machine is {', '.join(others)}, whose enrolment ends with it" if others else ""
+
+
+def _signed(ground: Ground, words: dict[str, RootWord], by: Signing, others: Mapping[str, str]) -> dict[str, RootWord]:
     """The words with the signatures that are there and those of the roots at hand, each in its file."""
     roles, signers = load_roles(ground.roles).roles, at_hand(ground.roles, by)
     missing = ""
@@ -108,7 +116,7 @@ def _signed(ground: Ground, words: dict[str, RootWord], by: Signing) -> dict[str
         write_word(file, words[name])
         missing = lacking(words[name], roles) or missing
     if missing:
-        files = ", ".join(str(_file(ground, name)) for name in words)
+        files = ", ".join(f"{_file(ground, name)}{f' ({others[name]})' if others[name] else ''}" for name in words)
         raise PartialError("GP486", f"{files}: each needs {missing}",
                            hint="take them to whoever has such a key: gopub keys sign FILE --root FOLDER")  # fmt: skip
     return words

@@ -14,7 +14,7 @@ from gopub.journal.transitions import Phase
 from gopub.judge.gates import UNWATCH
 from gopub.plan.model import Outcome
 from gopub.rollout.close import close
-from gopub.rollout.seat import resume
+from gopub.rollout.seat import refuse_held_watch, resume
 from gopub.rollout.wish import Wish
 from gopub.usecases.ask import ask
 from gopub.wiring.ports import Ports
@@ -36,11 +36,13 @@ async def give_way(ports: Ports, wish: Wish, facts: Mapping[str, HostFacts], epo
     Whoever begins looks for himself afterwards whether the env is free.
 
     Raises:
-        GopubError: GP701 the journal cannot be written; LockedError: somebody took it up at this moment.
+        GopubError: GP701 the journal cannot be written.
+        LockedError: GP708 somebody holds the watch, or took it up at this moment.
     """
     journal, state = ports.journal, watched(ports.journal, wish.app, wish.env)
     if state is None:
         return
+    refuse_held_watch(journal, state)
     why = f"{wish.version} is rolled out"
     ask(journal, state.rollout, UNWATCH, why, actor=wish.actor, clock=ports.clock)
     until = ports.clock.now() + PATIENCE

@@ -19,6 +19,7 @@ from gopub.rollout.plan import make_plan
 from gopub.rollout.policy import considered_by, kinds_of
 from gopub.rollout.stating import lists_here, misfit, unbelieved, unstatable
 from gopub.rollout.survey import loose_edges, read_facts
+from gopub.usecases.before import serves_before
 from gopub.views.plan import plan_json, plan_lines
 from gopub.wiring import settings
 from gopub.wiring.allowed import let_in, refusal
@@ -76,10 +77,10 @@ async def rehearse(app: str, env: str, version: str, folder: str, elsewhere: Els
         admission = await decide(ports.store, considered, kinds_of(facts))
         if not admission.accepted:
             return Rehearsal(considered, admission)
-        plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes)
+        before = await serves_before(project, env, known, facts)
+        plan = await make_plan("dry-run", admitted.release, env, ports, facts, admitted.notes, before=before)
         found = unstatable(admission.warnings, facts) if admission.warnings else unfit_here(project, considered, facts)
-        below = refusal_of_start(admitted.release.version, ports.environment.compat, known.stable_version, known.floor,
-                                 app=app, env=env)  # fmt: skip
+        below = refusal_of_start(admitted.release.version, ports.environment.compat, before, app=app, env=env)
         stands = trouble(env, ports.environment, facts, await loose_edges(ports))
         return Rehearsal(considered, admission, plan, found or below or stands)
 

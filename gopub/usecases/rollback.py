@@ -248,17 +248,26 @@ def _begin(ports: Ports, kit: Kit, facts: Mapping[str, HostFacts], epoch: int, w
 def _refuse_below_floor(back: WayBack, env: EnvState, kit: Kit, wish: Wish) -> None:
     """Going back changes no data: a version that cannot read them takes a person who knows better.
 
-    Where the journal knows of no release the kit's is what was promoted last, as far as anybody can tell.
+    Where the journal knows of no release, the floor is that of the kit's plan if its release was promoted, as far as
+    hosts can tell, else the one that counted before.
 
     Raises:
-        RefusedError: GP586.
+        RefusedError: GP586 it is below, GP593 that is not known.
     """
     wanted = back.plan.stable
     if back.outcome is Outcome.MENDED or wanted is None or wish.below_floor:
         return
-    floor, stable = (env.floor, env.stable_version) if env.stable else (kit.plan.floor, kit.plan.release.version)
-    if error := refusal_of_way_back(wanted.version, floor, stable, app=wish.app, env=wish.env):
+    floor, stable = (env.floor, env.stable_version) if env.stable else _of_kit(kit, back)
+    if error := refusal_of_way_back(wanted, floor, stable, app=wish.app, env=wish.env):
         raise error
+
+
+def _of_kit(kit: Kit, back: WayBack) -> tuple[str | None, str]:
+    """The floor that counts by the kit, and what was promoted last."""
+    planned, stable = kit.plan.release, kit.plan.stable
+    if stable and back.plan.release.release != planned.release:
+        return kit.floor, stable.version  # no host runs it: it went back
+    return kit.plan.floor or kit.floor, planned.version
 
 
 def _turn_around(ports: Ports, state: State, epoch: int, wish: Wish) -> Run:

@@ -25,7 +25,7 @@ Outcome: TypeAlias = Literal["taken", "had", "not enrolled", "not reached", "ref
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What became of a word on one host; ``why`` where it was not taken."""
+    """What became of a word on one host; ``why`` where it was not taken, or what else it did where it was."""
 
     host: str
     outcome: Outcome

@@ -30,6 +30,7 @@ from gopub.rollout.survey import (
     statuses_of,
 )
 from gopub.rollout.wish import Wish
+from gopub.usecases.before import serves_before
 from gopub.usecases.enter import Entry, beginning, going_on
 from gopub.usecases.give_way import give_way, watched
 from gopub.usecases.refuse_table_key import refuse_table_key
@@ -62,7 +63,10 @@ async def open_run(wish: Wish, elsewhere: Elsewhere | None = None) -> AsyncItera
             insist(facts, silent)
             refuse_trouble(wish.env, ports.environment, facts, await loose_edges(ports))
             await give_way(ports, wish, facts, epoch)
-            run = start(ports, _of(wish, project, entry.signed), facts, epoch)
+            before = await serves_before(project, wish.env, read_env_state(journal, wish.app, wish.env), facts)
+            run = start(ports, _of(wish, project, entry.signed), facts, epoch, before)
+        if run.before is None and run.state.plan is None and entry.allowed is not None:  # its driver died so early
+            run.before = await serves_before(project, wish.env, read_env_state(journal, wish.app, wish.env), facts)
         run.release = entry.signed.release if entry.signed else None
         run.facts, run.considered, run.refused = facts, entry.considered, entry.refused
         run.notes = entry.allowed.notes if entry.allowed else ()

@@ -127,7 +127,8 @@ def _plan(
         raise GopubError("GP725", f"release {wanted.version} is not on {', '.join(missing)}",
                          hint=f"{_takeable(kit, past, facts)}, or roll it out")  # fmt: skip
     hosts = tuple(_back_on(kit, host, folders[host.name], facts.get(host.name)) for host in plan.hosts)
-    return replace(plan, rollout=rollout, release=to_go, stable=wanted, hosts=hosts, steps=())
+    asks = plan.before_asks if plan.stable == wanted else ()
+    return replace(plan, rollout=rollout, release=to_go, stable=wanted, hosts=hosts, steps=(), before_asks=asks)
 
 
 def _back_on(kit: Kit, host: PlannedHost, folder: str, facts: HostFacts | None) -> PlannedHost:
@@ -138,8 +139,18 @@ def _back_on(kit: Kit, host: PlannedHost, folder: str, facts: HostFacts | None) 
     slots, traffic = facts.slots, kit.environment.traffic
     beside = bool(slots.slot) and folder in slots.folders
     if not (traffic and (host.slot or slots.slot or kit.environment.switch == SIDE)):
-        return replace(host, beside=beside)
+        return replace(host, beside=beside, peer=host.peer_at(_listens(kit, facts)))
     return replace(host, beside=beside, slot=slots.slot, peer=host.peer_at(slots.port or traffic.port))
+
+
+def _listens(kit: Kit, facts: HostFacts) -> int:
+    """Where the one unit listens for traffic; 0: where the last plan found it."""
+    before = dict(kit.plan.before_asks).get("traffic_port")
+    if not before or kit.environment.traffic is None or facts.current is None:
+        return 0
+    if _is_on(kit.plan.release, facts):
+        return kit.environment.traffic.port
+    return int(before) if kit.plan.stable and _is_on(kit.plan.stable, facts) else 0
 
 
 def _folders(kit: Kit, wanted: ReleaseRef, facts: Mapping[str, HostFacts]) -> dict[str, str]:

@@ -126,6 +126,8 @@ class Differences:
     tables: tuple[TableDiff, ...] = ()
     silent: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    revision: str = ""
+    """Under which name the edges would count the stable release with other files; empty where it is another release."""
 
     @property
     def changes(self) -> bool:
@@ -145,6 +147,7 @@ class Differences:
             "tables": [one.to_json() for one in self.tables],
             "silent": [{"host": host, "why": why} for host, why in self.silent],
             "notes": list(self.notes),
+            "revision": self.revision or None,
         }
 
     def lines(self) -> list[str]:
@@ -152,7 +155,8 @@ class Differences:
         stable = f"where {_ref(self.stable)} is stable" if self.stable else "where nothing is stable"
         changing = sum(one.changes for one in self.hosts)
         many = f"{changing or 'none'} of {count(len(self.hosts))} host{'s' if len(self.hosts) != 1 else ''}"
-        told = [f"{self.app} {_ref(self.release)} into {self.env}, {stable}: {many} would change"]
+        counted = f"; they would be counted as revision {self.revision}" if self.revision else ""
+        told = [f"{self.app} {_ref(self.release)} into {self.env}, {stable}: {many} would change{counted}"]
         groups = _alike(self.hosts)
         told += [f"  {names(who)}: {one.says}" for who, one in groups]
         told += [f"  {one.edge}: {_table(one)}" for one in self.tables]

@@ -43,6 +43,12 @@ def noting(name: str) -> str:
     return f"[{{name: {name}, run: {run}, undo: {undo}}}]"
 
 
+CROSSED = {
+    "config": "[{template: config-crossed.tmpl, to: config.yaml}]",
+    "config_check": "[httpbin, --check-config, config.yaml]",
+}
+"""Each release takes its own file and that of the first one; see ``httpbin_main``."""
+
 HOT = rollout("{hosts: 1, weight: 50%, bake: 12s}") | {
     "inventory": "hosts-hot.ini",
     "service": '{args: ["--config", "/opt/hello-hot/current/config.yaml"]}',
@@ -79,5 +85,15 @@ ENVS = (
     Env("alarmed", 18123, more=watched("{for: 12s, then: alarm}") | {"notify": "[room]"}),
     Env("polite", 18111, app="httpbin", drain="5s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
     Env("beside", 18115, app="httpbin", more=SIDE | rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
+    Env(
+        "crossed",
+        18131,
+        app="httpbin",
+        more=CROSSED
+        | {"switch": "side-by-side", "service": '{ports: [18131, 18132], env: {PORT: "{{ port }}"}}'}
+        | rollout("{hosts: 1, weight: 50%, bake: 1s}"),
+    ),
+    Env("apart", 18133, app="httpbin", more=CROSSED | rollout("{hosts: 1, weight: 50%, bake: 1s}")),
+    Env("moved", 18134, app="httpbin", more=rollout("{hosts: 1, weight: 50%, bake: 2s}")),
     Env("rude", 18112, app="httpbin", drain="0s", more=rollout("{hosts: 1, weight: 50%, bake: 10m}", "20m")),
 )

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,17 @@ def with_key(connections: str, key: KeyFiles) -> str:
     edges = "  kind: nginx\n"
     assert edges in connections
     return connections.replace(edges, f"{edges}  sign: {key.private}\n")
+
+
+def httpbin_main(main: str, version: str, config: str) -> str:
+    """The example with a port from outside, and with a check that takes two files: ``good`` and the one named here."""
+    check = (
+        "func init() {\n\tif len(os.Args) < 3 {\n\t\treturn\n\t}\n\ttext, _ := os.ReadFile(os.Args[2])\n"
+        f'\tif string(text) != "good\\n" && string(text) != "{config}\\n" {{\n'
+        f'\t\tlog.Fatalf("{version} does not know %q", text)\n\t}}\n\tos.Exit(0)\n}}\n'
+    )
+    made = main.replace('":8081"', '":" + os.Getenv("PORT")').replace('"net/http"', '"net/http"\n\t"os"')
+    return f"{made}\n{check}\n// {version}\n"
 
 
 @dataclass
@@ -283,9 +294,14 @@ class Ground:
         if not (hosts := folder / "hosts-hot.ini").exists():
             hosts.write_text(Path(self.lab.inventory).read_text())
         if app == "httpbin":
-            main = (EXAMPLES / app / "main.go").read_text()
-            made = main.replace('":8081"', '":" + os.Getenv("PORT")').replace('"net/http"', '"net/http"\n\t"os"')
-            return {"main.go": f"{made}\n// {version}\n", "gopub.yaml": HTTPBIN + "".join(env.yaml() for env in envs)}
+            config = behaviour.get("config", "good")
+            moved = behaviour.get("port")  # another one than that of the version before
+            envs = [replace(env, port=moved) if moved and env.name == "moved" else env for env in envs]
+            return {
+                "main.go": httpbin_main((EXAMPLES / app / "main.go").read_text(), version, config),
+                "gopub.yaml": HTTPBIN + "".join(env.yaml() for env in envs),
+                "config-crossed.tmpl": f"{config}\n",
+            }
         good = json.loads((EXAMPLES / app / "behaviour.json").read_text())
         configs = {f"config-{env.name}.tmpl": f"listen: 0.0.0.0:{env.port}\nmetrics: 0.0.0.0:{env.port + 1000}\n"
                    for env in envs}  # fmt: skip

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 from gopub.journal import events as ev
+from gopub.plan.model import Outcome
 from gopub.process import Result
 from tests.e2e.story import STORY, Story, a_fleet
 from tests.e2e.story_ground import Ground
+from tests.e2e.test_rollout_kills import LEASE, Death, kill, recover
+from tests.support.chance import seed
 
 pytest_plugins = ("tests.e2e.story_fixtures",)
 pytestmark = STORY
@@ -83,3 +87,40 @@ def judged_beside_stable(story: Story) -> None:
     assert last["config"]["canary"] == plan.revision[:12] != plan.release.short == last["config"]["stable"]
     assert last["rollout_totals"]["canary_requests"] > 0
     assert last["rollout_totals"]["stable_requests"] > 0
+
+
+async def test_a_driver_that_is_killed_while_files_are_taken_in_leaves_what_recover_ends_whole(ground: Ground) -> None:
+    story = await a_fleet(ground, "hot").given_stable("1.0.0")
+    who = f"systemctl show {story.env.upstream} -p MainPID --value"
+    ask = f"curl -s http://127.0.0.1:{story.env.port}/"
+    said(story)
+    async with story.traffic(80):
+        await story.gopub("deploy", "--config-only", "-e", "hot")
+    greeting = "Hello"
+    pids, chance = await on_each(story, who), random.Random(seed())
+    drawn = Death(bad=False, at=chance.randrange(4, 16), after=chance.random() < 0.5)
+    timed = Death(bad=False, seconds=chance.uniform(4.0, 10.0))
+    drivers = [ground.driver(), ground.driver()]  # the second one warms up meanwhile
+    for word, death, driver in zip(("Welcome", "Goodbye"), (drawn, timed), drivers, strict=True):
+        said(story, f"greeting={word}")
+        before = len(story.journal().streams("rollout/"))
+        async with story.traffic(80):
+            where = await kill(story, driver, "1.0.0", death)
+            assert all(word in text or greeting in text for text in await on_each(story, ask)), where
+            await recover(story)
+        answers = await on_each(story, ask)
+        began = len(story.journal().streams("rollout/")) > before
+        closed = story.state().closed if began else None
+        promoted = closed is not None and closed.outcome is Outcome.PROMOTED
+        print(f"{death}: killed {where}, lease {LEASE}; promoted: {promoted}; {answers}")
+        greeting = word if promoted else greeting
+        assert all(greeting in text for text in answers), (where, answers)
+        intended = [name for one in story.events(ev.SwitchIntended) if one.track == "canary" for name in one.hosts]
+        assert len(intended) <= 2 * len(story.names), "no host was told for each driver that came by"
+        assert await on_each(story, who) == pids, f"{where}: nothing was restarted"
+        assert story.known().stable_version == "1.0.0"
+        assert not story.known().active
+        assert not story.known().quarantine
+        await story.agreed()
+        if promoted:
+            assert "none of" in (await story.gopub("diff", "hot")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from typer.testing import CliRunner, Result
 from gopub.cli import lazy
 from gopub.cli.main import app as command
 from gopub.errors import GopubError
+from gopub.fleet.orders import Order, Record
 from gopub.health.wire import to_json
-from gopub.journal.reading import starts_of_stable
+from gopub.journal.reading import read_state, starts_of_stable
+from gopub.journal.streams import stream_of
 from gopub.plan.model import Outcome, Plan
 from gopub.rollout.judging import config_of
 from gopub.views.rollout import Driver, rollout_view
 from tests.support.admission_world import Shop
-from tests.support.doubles import MemoryRouter
-from tests.support.rollout_world import NEW, World, drive, in_memory
+from tests.support.doubles import MemoryHost, MemoryRouter
+from tests.support.rollout_world import NEW, Killed, MortalJournal, World, drive, in_memory
 from tests.unit.test_starts import rolled_out, seen
 
 
@@ -67,6 +70,72 @@ def test_edges_count_its_canary_under_another_name_than_stable_and_in_the_end_al
     assert config_of(run).canary == "e" * 12
     assert rollout_view("r1", run.state, (), Driver(), 0.0).to_json()["revision"] == "e" * 12
     assert set(world.running().values()) == {world.new if verdict == "good" else world.old}
+
+
+def whole_again(world: World, verdict: str) -> None:
+    """Every host has the files that the journal says, edges count one release, and no host got an order twice."""
+    closed = read_state(world.journal, "r1").closed
+    assert closed is not None
+    promoted = closed.outcome is Outcome.PROMOTED
+    assert promoted is (verdict == "good")
+    assert set(world.running().values()) == {world.new if promoted else world.old}
+    assert labels(world)[-1] == ("b", "")
+    assert {pair for pair in labels(world) if pair[1]} <= {("b", "e"), ("", "e")}
+    assert (world.env().stable, world.env().active, world.env().quarantine) == (NEW, "", frozenset())
+    for machine in world.machines.values():
+        told = [line for line in machine.history if line == f"switch {world.new}"]
+        assert len(told) <= 2, "one driver's and, where its answer was lost, that of the next"
+    world.journal.verify()
+
+
+def times(world: World, verdict: str, at: int, *, after: bool) -> int:
+    """Die at that append, and let another driver go on; gives how many appends are left over."""
+    journal = MortalJournal(world.journal, at, after=after)
+    with suppress(Killed):
+        drive(world, verdict, journal)
+    assert set(world.running().values()) <= {world.old, world.new}
+    if world.env().active or not world.journal.read(stream_of("r1")):
+        drive(world, verdict)
+    whole_again(world, verdict)
+    return journal.left
+
+
+@pytest.mark.parametrize(("verdict", "after"), [("good", False), ("good", True), ("bad", True)])
+def test_a_driver_that_dies_at_any_append_of_it_leaves_what_the_next_one_ends_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: str, after: bool
+) -> None:
+    in_memory(monkeypatch)
+    at, left = 0, 0
+    while left <= 0:
+        at += 1
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        left = times(Again(folder), verdict, at, after=after)
+    assert at > 10, "control: it was killed at more than a few"
+
+
+@pytest.mark.parametrize("verb", ["stage", "switch", "verify", "rollback"])
+def test_a_driver_that_dies_once_a_host_has_done_it_is_followed_by_one_that_does_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    in_memory(monkeypatch)
+    world = Again(tmp_path)
+    verdict = "bad" if verb == "rollback" else "good"
+    real, left = MemoryHost.answer, [1]
+
+    def answer(machine: MemoryHost, order: Order) -> Record:
+        record = real(machine, order)
+        if order.verb == verb and left[0]:
+            left[0] = 0
+            raise Killed
+        return record
+
+    monkeypatch.setattr(MemoryHost, "answer", answer)
+    with pytest.raises(Killed):
+        drive(world, verdict)
+    assert not left[0], "control: it came that far"
+    drive(world, verdict)
+    whole_again(world, verdict)
 
 
 def test_what_processes_that_were_not_started_show_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

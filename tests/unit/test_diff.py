@@ -6,8 +6,9 @@ import asyncio
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -17,13 +18,17 @@ from gopub import schemas
 from gopub.cli import lazy
 from gopub.cli.main import app as command
 from gopub.errors import UsageError
-from gopub.rollout.payload import render_for
-from gopub.usecases.diff import differ
+from gopub.plan.again import revision_of
+from gopub.plan.model import ReleaseRef
+from gopub.rollout.payload import render_all, render_for
+from gopub.usecases.diff import differ, revision
 from gopub.views.diffs import Differences
 from gopub.views.masking import MASK
 from gopub.wiring.allowed import of_project
 from gopub.wiring.project import hosts_of, open_project
+from tests.releases import SPEC, a_plan, prepare
 from tests.support.admission_world import Shop
+from tests.support.rollout_world import World
 
 PROGRAM = Path(__file__).parents[2] / "gopub/fleet/program"
 SECRET = "Tr0ub4dor-and-3"
@@ -118,6 +123,37 @@ def test_another_release_on_an_enrolled_host_is_compared_by_making_its_files_aga
     assert host.runs.version == "1.0.0"
     assert host.binary_before != host.binary_after
     assert "the binary changes" in host.says
+
+
+@pytest.mark.parametrize("apply", ["reload", "restart"])
+def test_a_file_that_changes_with_the_commit_is_told_to_start_a_process_and_why(shop: Shop, apply: str) -> None:
+    confirm = "    confirm: http://127.0.0.1:9000/-/config\n" if apply == "reload" else ""
+    shop.spec(hot := SPEC.replace("to: config.yaml}", f"to: config.yaml, apply: {apply}}}") + confirm)
+    shop.signed = shop.publish("1.0.0", hot)
+    settled(shop)
+    inventory(shop, more="port=8081")
+    shop.publish("1.1.0", hot, commit="f" * 40)
+    said = [note for note in compared(shop, "1.1.0").notes if "another commit is another binary" in note]
+    assert [note.startswith("every host starts a new process") for note in said] == [True] * (apply == "reload")
+    plan = shop.rehearse("1.1.0").plan
+    assert plan is not None
+    assert [note for note in plan.notes if "another commit is another binary" in note] == said
+
+
+def test_the_revision_under_which_edges_would_count_other_files_is_named_as_in_the_plan(tmp_path: Path) -> None:
+    release = asyncio.run(prepare(tmp_path, a_plan(tmp_path))).release
+    ports = World(tmp_path).ports()
+    ports = replace(ports, hosts=tuple(replace(host, variables={"port": 8081}) for host in ports.hosts))
+    assert revision("lab", release, ports) == "", "control: nobody counts requests"
+    found = revision("lab", release, replace(ports, metrics=cast("Any", object())))
+    renders = {name: one.render_id for name, one in render_all(release, "lab", ports.environment, ports.hosts).items()}
+    assert found == revision_of(release.release_id, renders)[:12]
+    ref = ReleaseRef(release.release_id, "1.0.0")
+    told = Differences("hello", "lab", ref, ref, (), revision=found)
+    assert f"they would be counted as revision {found}" in told.lines()[0]
+    assert "revision" not in replace(told, revision="").lines()[0]
+    whole: Any = schemas.schema("diff")
+    jsonschema.Draft202012Validator(whole).validate(json.loads(json.dumps(told.to_json())))
 
 
 def test_no_secret_is_shown_in_words_or_json(shop: Shop) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gopub.cli.enrolling import _tell
 from gopub.clock import SystemClock
 from gopub.errors import GopubError, PartialError, RefusedError
 from gopub.evidence.roles import SignedRoles, load_roles
@@ -260,3 +261,14 @@ async def test_where_no_host_is_reached_no_keys_are_made(tmp_path: Path, monkeyp
     found = await enrol(str(tmp_path), Wish("prod", do=True))
     assert {name: error.code for name, error in found.refused.items()} == {"app1": "GP418"}, "it was tried"
     assert (found.keys, (tmp_path / "state").exists()) == (None, False)
+
+
+@pytest.mark.parametrize("names", [("app1",), ("app1", "edge1")])
+def test_unenroll_says_under_which_other_names_the_machine_is_enrolled(
+    capsys: pytest.CaptureFixture[str], names: tuple[str, ...]
+) -> None:
+    found = Enrolment({"app1": replace(BARE, stands="enrolled", names=names)}, meant=("app1",))
+    _tell(found, False, "would be unenrolled", "unenrolled", ends=True)
+    assert ("the same machine is edge1" in capsys.readouterr().out) is (len(names) > 1)
+    _tell(found, False, "would be enrolled", "enrolled")
+    assert "the same machine" not in capsys.readouterr().out

@@ -15,7 +15,7 @@ from gopub.fleet.host import Host
 from gopub.journal import events as ev
 from gopub.journal.kit import Kit, write_kit
 from gopub.journal.streams import env_stream
-from gopub.plan.floor import refusal_of_start, refusal_of_way_back
+from gopub.plan.floor import Before, refusal_of_start, refusal_of_way_back
 from gopub.plan.model import Outcome, Plan, ReleaseRef
 from gopub.rollout.seat import start
 from gopub.rollout.wish import Wish
@@ -27,7 +27,8 @@ from tests.unit.test_rollback import Canary, garbage
 
 def started(version: str, *, floor: str = "", stable: str = "", stable_floor: str = "", allow: bool = False) -> str:
     compat = Compat(floor=floor or None, below_floor="allow" if allow else "refuse")
-    error = refusal_of_start(version, compat, stable, stable_floor, app="hello", env="lab")
+    before = Before(ReleaseRef(OLD, stable) if stable else None, stable_floor)
+    error = refusal_of_start(version, compat, before, app="hello", env="lab")
     return error.code if error else ""
 
 
@@ -65,7 +66,7 @@ def test_a_version_below_the_floor_of_what_runs_does_not_come_in_either():
     ("wanted", "floor", "code"), [("1.8.0", "1.9.0", "GP586"), ("1.9.1", "1.9.0", ""), ("1.8.0", "", "")]
 )
 def test_a_way_back_ends_at_the_floor(wanted, floor, code):
-    error = refusal_of_way_back(wanted, floor, "2.0.0", app="hello", env="lab")
+    error = refusal_of_way_back(ReleaseRef(OLD, wanted), floor, "2.0.0", app="hello", env="lab")
     assert (error.code if error else "") == code
 
 
@@ -136,7 +137,7 @@ def test_a_person_who_says_why_goes_below_it_and_the_reason_is_kept(tmp_path, mo
     result = take_back(below_floor=True, reason="the migration was undone")
     assert (result["outcome"], result["reason"]) == ("rolled back", "the migration was undone")
     assert set(world.running().values()) == {world.old}
-    assert world.env().floor == "1.5.0", "a way back changes no data: the floor counts until something is promoted"
+    assert world.env().floor == "1.5.0", "a way back changes no data: the floor counts on"
 
 
 def test_control_without_a_floor_the_same_rollback_goes(tmp_path, monkeypatch):

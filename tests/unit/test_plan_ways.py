@@ -9,7 +9,7 @@ import pytest
 
 from gopub.canon import sha256
 from gopub.fleet.facts import HostFacts, ReleaseDir
-from gopub.plan.ways import ways
+from gopub.plan.ways import restarts_for_files, ways
 from gopub.rollout.payload import render_for
 from gopub.rollout.plan import make_plan
 from tests.releases import a_plan, prepare
@@ -68,3 +68,20 @@ def test_a_real_plan_compares_the_units_that_hosts_have_with_those_that_they_wou
     for given, text in ((facts, "on every host"), (changed, f"{hosts[1].name} restarts: the unit changes")):
         notes = asyncio.run(make_plan("r2", release, "lab", ports, given)).notes
         assert [note for note in notes if note.startswith("switch: handover") and text in note], notes
+
+
+def changing(*, binary: str = "4" * 64, file: str = "new", runs: bool = True, hosts: int = 1) -> str:
+    """A file that is taken in without a restart changes on the first of these hosts."""
+    facts = {f"h{n}": replace(fact(runs=runs), arch="amd64", files=(("hot", "old"),)) for n in range(hosts)}
+    files = {name: {"hot": file if name == "h0" else "old"} for name in facts}
+    return restarts_for_files(facts, files, {"linux/amd64": binary})
+
+
+def test_a_plan_says_why_files_that_could_be_taken_in_start_a_new_process_and_what_to_do() -> None:
+    said = changing()
+    assert said.startswith("every host starts a new process although files with `apply: reload` change: another commit")
+    assert "`gopub deploy --config-only`" in said
+    assert changing(hosts=2).startswith("h0 starts a new process")
+    assert changing(binary=RUNS.binary) == "", "the same program takes them in"
+    assert changing(file="old") == "", "none of them changes"
+    assert changing(runs=False) == "", "a first release"

@@ -566,3 +566,17 @@ async def test_a_machine_under_two_names_is_told_its_end_once(tmp_path: Path) ->
     world.fleet.machines["app2"] = world.fleet.machines["app1"]
     ground = replace(world.ground, hosts=world.ground.hosts[:2])
     assert [one.outcome for one in await end(ground, Signing())] == ["taken", "taken"]
+
+
+async def test_who_ends_an_enrolment_hears_under_which_other_names_it_ends(tmp_path: Path) -> None:
+    said = "the same machine is edge1, web, whose enrolment ends with it"
+    world = world_in(tmp_path / "named", threshold=2)
+    world.fleet.machines["app1"].etc.joinpath("host").write_text(
+        world.fleet.machines["app1"].etc.joinpath("host").read_text().replace("names=app1", "names=edge1 app1 web")
+    )
+    (world.keys / "root-2").rename(tmp_path / "away")
+    ground = replace(world.ground, hosts=world.ground.hosts[:1])
+    with pytest.raises(PartialError, match=rf"GP486 .*unenroll-app1.pending \({said}\): each needs 1 more"):
+        await end(ground, Signing())
+    sign_word(world.keys / "unenroll-app1.pending", [tmp_path / "away"])
+    assert [str(one) for one in await end(ground, Signing())] == [f"app1: taken: {said}"]

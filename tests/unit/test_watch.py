@@ -355,6 +355,24 @@ def test_a_rollout_that_begins_is_not_kept_out_and_ends_the_watch(tmp_path: Path
     assert [one.what for one in asked(world.journal, "r1")] == ["unwatch"]
 
 
+@pytest.mark.parametrize("alive", [True, False], ids=["driven", "nobody drives it"])
+def test_a_held_watch_keeps_other_rollouts_out_until_it_is_resumed(tmp_path: Path, alive: bool) -> None:
+    world = Watched(tmp_path)
+    asyncio.run(to_the_watch(world.driver()))
+    if not alive:
+        world.journal.renew_seat(_seat(world), 0)
+    wish = Wish(app="hello", env="lab", release="d" * 64, version="3", actor="bob")
+    ask_hold(world.journal, "r1", "the pager rang", actor="ann", clock=world.clock)
+    with pytest.raises(LockedError, match=r"GP708 rollout r1 of hello in lab is watched and held by ann since .*: the"):
+        refuse_start(world.journal, wish)
+    with pytest.raises(LockedError, match="GP708"):
+        asyncio.run(give_way(world.ports(), wish, {}, 0))
+    assert [one.what for one in asked(world.journal, "r1")] == ["hold"], "the watch was not ended"
+    refuse_start(world.journal, replace(wish, release=NEW))  # control: the same one has nothing to do
+    ask_resume(world.journal, "r1", "it was the network", actor="ann", clock=world.clock)
+    refuse_start(world.journal, wish)
+
+
 def test_a_watch_whose_driver_is_dead_ends_where_another_rollout_begins(tmp_path: Path) -> None:
     world = Watched(tmp_path)
     asyncio.run(to_the_watch(world.driver()))
