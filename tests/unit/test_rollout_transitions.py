@@ -16,8 +16,8 @@ from gopub.clock import ManualClock
 from gopub.errors import GopubError
 from gopub.journal import drawing
 from gopub.journal import events as ev
-from gopub.journal.enrolled import HostsEnrolled, TrustChanged
 from gopub.journal.built import BuildBegan, BuildEnded
+from gopub.journal.enrolled import HostsEnrolled, TrustChanged
 from gopub.journal.hooks import HookEnded, HookIntended
 from gopub.journal.notices import NoticeDue, NoticeLost, NoticeTaken, NoticeTried
 from gopub.journal.state import Action, State, _apply, advance, fold, next_action

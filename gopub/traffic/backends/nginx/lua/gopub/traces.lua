@@ -1,4 +1,4 @@
--- For which release tables were put: the id of the W3C trace that came with a table, kept beside it. It decides nothing.
+-- For which release tables were put: the id of the W3C trace that came with a table, beside it. It decides nothing.
 
 local disk = require "gopub.disk"
 
@@ -27,7 +27,7 @@ function _M.keep_in(path)
   directory = path
 end
 
---- Notes the trace of the table that was put; written where it is another one than before: a term is renewed all the time.
+--- Notes the trace of the table that was put; written where it is another one: a term is renewed all the time.
 function _M.note(upstream, header)
   local id = _M.id(header)
   if id == _M.of(upstream) then
