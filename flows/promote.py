@@ -11,11 +11,13 @@ from tasks import going_on, names
 from tasks import rollout as boxes
 from tasks.alone import one_at_a_time
 from tasks.telling import plainly
+from tasks.tracing import traced
 from tasks.watching import ended
 
 
 @flow(name="promote", version=__version__, retries=0, flow_run_name=names.promote)
 @plainly
+@traced
 @one_at_a_time
 async def promote(app: str = "", env: str = "") -> list[dict[str, Json]]:
     """Go on with every waiting rollout whose gate is open now: each in a run of its own where a worker executes this.

@@ -11,11 +11,13 @@ from tasks import going_on, names
 from tasks import rollout as boxes
 from tasks.alone import one_at_a_time
 from tasks.telling import plainly
+from tasks.tracing import traced
 from tasks.watching import ended, goes_on_looking
 
 
 @flow(name="recover", version=__version__, retries=0, flow_run_name=names.recover)
 @plainly
+@traced
 @goes_on_looking
 @one_at_a_time
 async def recover(app: str = "", env: str = "") -> list[dict[str, Json]]:

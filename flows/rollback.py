@@ -9,10 +9,12 @@ from gopub.canon import Json
 from gopub.plan.model import Outcome
 from tasks import rollout as boxes
 from tasks.telling import plainly
+from tasks.tracing import traced
 
 
 @flow(name="rollback", version=__version__, retries=0, flow_run_name="rollback-{app}-{env}")
 @plainly
+@traced
 async def rollback(
     app: str,
     env: str,

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TagsContext
 
 from gopub.errors import LockedError, RefusedError, UsageError
+from tasks.tracing import as_span
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +42,7 @@ def box(
     """
     options: dict[str, Any] = {"task_run_name": run_name or name}  # Prefect would add random digits to the name
     return lambda work: Box(
-        work,
+        as_span(name, work),
         name=name,
         timeout_seconds=limit,
         cache_policy=NO_CACHE,

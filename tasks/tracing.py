@@ -8,13 +8,17 @@ starts again has its label again. The trace is for whoever looks: a run without 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.context import FlowRunContext
 
+from gopub.tracing.attributes import about
 from gopub.tracing.context import TraceContext, begin, current, parse, within
+from gopub.tracing.exporting import exporting
+from gopub.tracing.spans import Kind, span
 from tasks.marks import on_a_worker
 
 P = ParamSpec("P")
@@ -27,13 +31,35 @@ VARIABLE = "TRACEPARENT"
 
 def traced(flow: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """Run a flow at its place in a trace."""
+    name = f"flow {getattr(flow, '__name__', 'run')}"
 
     @functools.wraps(flow)
     async def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        with within(current() or _asked() or begin()):
+        inner = current() is not None
+        kind = Kind.INTERNAL if inner else Kind.CONSUMER
+        with exporting(), within(current() or _asked() or begin()), span(name, kind, about(kwargs)):
             return await flow(*args, **kwargs)
 
     return told
+
+
+def as_span(name: str, work: Callable[P, R]) -> Callable[P, R]:
+    """A box whose work is a span of that name; its parameters stay what Prefect reads them to be."""
+    if inspect.iscoroutinefunction(work):
+
+        @functools.wraps(work)
+        async def told(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with span(name):
+                return await work(*args, **kwargs)
+
+        return cast("Callable[P, R]", told)
+
+    @functools.wraps(work)
+    def said(*args: P.args, **kwargs: P.kwargs) -> R:
+        with span(name):
+            return work(*args, **kwargs)
+
+    return said
 
 
 def _asked() -> TraceContext | None:

@@ -14,6 +14,7 @@ from deployments.api.tracing import Traced
 from deployments.attending import keep_attending
 from deployments.ends import keep_looking
 from gopub import __version__
+from gopub.tracing.exporting import exporting
 
 
 def _beside(parts: Parts) -> Iterator[Coroutine[None, None, None]]:
@@ -29,7 +30,8 @@ def create_app(parts: Parts) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         beside = [asyncio.create_task(one) for one in _beside(parts)]
         try:
-            yield
+            with exporting():
+                yield
         finally:
             for kept in beside:
                 kept.cancel()

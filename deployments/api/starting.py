@@ -32,7 +32,9 @@ from deployments.starter import RunOrder
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
+from gopub.tracing.attributes import of_env
 from gopub.tracing.context import parse, within
+from gopub.tracing.spans import Kind, span
 
 LONGEST_WITHOUT_FILE = 300.0
 """Seconds between two tries while the file of deliveries itself cannot be used."""
@@ -227,7 +229,7 @@ async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
     if before and before.key != order.key and await _goes_on(parts, before):
         _LOG.info("delivery %s joins run %s of %s: the same push", delivery.key, before.run, before.key)
         return "runs", {"id": before.run, "name": before.name, "app": order.app, "env": order.env}
-    with within(parse(order.trace)):
+    with within(parse(order.trace)), span(f"start {order.deployment}", Kind.PRODUCER, of_env(order.app, order.env)):
         run = await parts.starter.start(order)
     await parts.deliveries.aside(parts.deliveries.started, order, run.id, run.name, parts.clock.now())
     _LOG.info(

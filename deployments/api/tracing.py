@@ -5,9 +5,14 @@ Whoever asks may name any: it decides nothing, and what is started for nobody kn
 
 from __future__ import annotations
 
+import re
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gopub.tracing.context import HEADER, TraceContext, begin, parse, within
+from gopub.tracing.spans import Kind, span
+
+_NAMED = re.compile(r"/v1/(?:deploy|hold|resume|hooks/[a-z]{1,20})|/healthz")
 
 
 class Traced:
@@ -22,8 +27,14 @@ class Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with within(place_of(scope)):
+        with within(place_of(scope)), span(name_of(scope), Kind.SERVER):
             await self._app(scope, receive, send)
+
+
+def name_of(scope: Scope) -> str:
+    """What is asked for: few names, whatever strangers ask for."""
+    path = str(scope["path"])
+    return f"{scope['method']} {path if _NAMED.fullmatch(path) else '/…'}"
 
 
 def place_of(scope: Scope) -> TraceContext:

@@ -14,6 +14,8 @@ from gopub.plan.model import Plan, PlannedStep
 from gopub.rollout import lease
 from gopub.rollout.recorder import Recorder
 from gopub.rollout.tables import Pools, asked_of_edges, table_of
+from gopub.tracing.attributes import of_table
+from gopub.tracing.spans import Kind, span
 from gopub.traffic.protocol import (
     MOST_SKEW,
     EdgeAck,
@@ -152,7 +154,10 @@ class EdgeHand:
 
     async def _put(self, ordered: RouteTable, purpose: Purpose) -> tuple[EdgeAck, ...]:
         """Send an order once, and learn the revisions of those that refuse it."""
-        acks = await put_for(self._ports.router, ordered, purpose) if self._ports.router else ()
+        with span("put table", Kind.CLIENT, of_table(ordered)) as told:
+            acks = await put_for(self._ports.router, ordered, purpose) if self._ports.router else ()
+            if bad := [ack for ack in acks if not ack.ok]:
+                told.fail("GP715", "; ".join(f"{ack.edge}: {ack.error}" for ack in bad))
         self._revision = max([self._revision, *(ack.revision for ack in acks)])
         self._hear(acks)
         return acks

@@ -27,7 +27,9 @@ from gopub.rollout.payload import Cargo, asks_of, cargo_for, runtime_of
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 from gopub.spec.compat import Hook
+from gopub.tracing.attributes import of_order
 from gopub.tracing.context import header
+from gopub.tracing.spans import Kind, span
 
 RELEASE_AT_FAULT = frozenset(
     {
@@ -371,14 +373,17 @@ def _order(
         reason=_one_line(reason),
         journal=run.ports.journal.head.said(plan.rollout),
         admission=carried(run.state.statements, planned.target) if verb in ENTERS else {},
-        trace=header(),
     )
 
 
 async def _ask(run: Run, order: Order, cargo: Cargo | None = None, *, timeout: float) -> Record:  # noqa: ASYNC109 - handed on
-    channel = await run.ports.fleet.channel(run.host(order.host))
-    await _refuse_unpinned(run, order.host, channel)
-    return await channel.run(order, cargo.payload if cargo else (), timeout=timeout)
+    with span(f"order {order.verb}", Kind.CLIENT, of_order(order)) as told:
+        channel = await run.ports.fleet.channel(run.host(order.host))
+        await _refuse_unpinned(run, order.host, channel)
+        record = await channel.run(replace(order, trace=header()), cargo.payload if cargo else (), timeout=timeout)
+        if not record.ok:
+            told.fail(record.code, record.message)
+        return record
 
 
 async def _refuse_unpinned(run: Run, name: str, channel: HostChannel) -> None:
