@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gopub.errors import GopubError, RefusedError
+from gopub.errors import GopubError
 from gopub.fleet.asking import Asked
 from gopub.fleet.keeping import Known, surplus
 from gopub.fleet.orders import ENTERS, Order, Record, Verb
@@ -21,9 +21,9 @@ from gopub.health.samples import ProcessHealth
 from gopub.health.sources import LogTarget
 from gopub.health.uses import use_of
 from gopub.journal.reading import harmless_of
-from gopub.plan.preflight import refusal_of_unpinned
 from gopub.plan.ways import HANDED
 from gopub.rollout.payload import Cargo, asks_of, cargo_for, runtime_of
+from gopub.rollout.pinning import refuse_unpinned
 from gopub.rollout.run import Run
 from gopub.rollout.stating import carried
 from gopub.spec.compat import Hook
@@ -379,27 +379,11 @@ def _order(
 async def _ask(run: Run, order: Order, cargo: Cargo | None = None, *, timeout: float) -> Record:  # noqa: ASYNC109 - handed on
     with span(f"order {order.verb}", Kind.CLIENT, of_order(order)) as told:
         channel = await run.ports.fleet.channel(run.host(order.host))
-        await _refuse_unpinned(run, order.host, channel)
+        await refuse_unpinned(run, order.host, channel)
         record = await channel.run(replace(order, trace=header()), cargo.payload if cargo else (), timeout=timeout)
         if not record.ok:
             told.fail(record.code, record.message)
         return record
-
-
-async def _refuse_unpinned(run: Run, name: str, channel: HostChannel) -> None:
-    """Nothing is told to a host that checks no orders and must, or that did when the plan was made.
-
-    Raises:
-        RefusedError: GP480.
-    """
-    before, wanted = run.plan.host(name).pinned, run.ports.environment.require == "enrolled"
-    if not (before or wanted) or await channel.enrolled():
-        return
-    if error := refusal_of_unpinned(run.plan.env, run.ports.environment, (name,)):
-        raise error
-    raise RefusedError("GP480", f"{name} was enrolled when the plan was made, and answers as a host that is not",
-                       hint="it was set up anew, or somebody took its enrolment away: look at it, then enrol it again; "
-                       "or the ssh connection here has no `sign`, and can ask no host")  # fmt: skip
 
 
 def _one_line(text: str) -> str:

@@ -7,9 +7,9 @@ for. docs/concepts/tracing.md lists them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from gopub.tracing.spans import Value
+Value: TypeAlias = str | int | float | bool
 
 APP, VERSION = "gopub.app", "service.version"
 ENV, OLD_ENV = "deployment.environment.name", "deployment.environment"

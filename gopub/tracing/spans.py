@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from gopub.errors import GopubError
 from gopub.telemetry import REDACTOR, one_line
+from gopub.tracing.attributes import Value
 from gopub.tracing.context import TraceContext, current, within
 
-Value: TypeAlias = str | int | float | bool
 _LONGEST = 300
 
 

@@ -20,10 +20,11 @@ from gopub.errors import GopubError
 from gopub.process import base_environment, run
 from gopub.telemetry import REDACTOR
 from gopub.tracing import attributes, spans
+from gopub.tracing.attributes import Value
 from gopub.tracing.backends.otel import FLUSH
 from gopub.tracing.context import TraceContext, begin, current, header, parse, within
 from gopub.tracing.exporting import exporting, trouble, wanted
-from gopub.tracing.spans import Kind, Value, span
+from gopub.tracing.spans import Kind, span
 from tasks.box import box
 from tasks.tracing import traced
 from tests.support.doubles import MemoryChannel

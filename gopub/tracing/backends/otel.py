@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from gopub.tracing.attributes import Value
 from gopub.tracing.context import TraceContext
-from gopub.tracing.spans import Kind, Span, Value
+from gopub.tracing.spans import Kind, Span
 
 FLUSH = 3.0
 """Seconds that the end of a process waits for spans that are still to be sent."""
