@@ -19,6 +19,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
+from gopub.clock import SystemClock
 from gopub.errors import GopubError
 
 _PASSED_THROUGH = (
@@ -37,6 +38,11 @@ _SET_ASIDE: dict[str, str] = {}
 """SOCKS proxies that were taken out of this process, for the programs that it starts."""
 NEVER_BY_PROXY = ("localhost", "127.0.0.1", "::1", "198.18.0.0/15")
 """This machine, and the addresses of the lab, which no real network has."""
+
+_LAST_WORDS = 1.0
+"""Seconds in which output still comes after a program that is not trusted has ended: what it left may hold the pipe."""
+_LOOKED = 0.02
+"""Seconds between two looks whether such a program has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +162,8 @@ async def run(
 ) -> Result:
     """Run a program to its end; ``env`` is its whole environment (default: ``base_environment()``).
 
-    ``most`` is for a program that is not trusted: only the last so many bytes of each stream are kept. It inherits the
-    open ``files``, and no others.
+    ``most`` is for a program that is not trusted: only the last so many bytes of each stream are kept, it is over when
+    its own process is, and what it leaves running in its group is ended. It inherits the open ``files``, and no others.
 
     Raises:
         GopubError: GP901 not found, GP902 exit code other than 0 (with ``check``), GP903 over the time limit.
@@ -182,6 +188,7 @@ async def run(
         out, err = await asyncio.wait_for(_talk(child, stdin, most), timeout)
     except (TimeoutError, asyncio.CancelledError) as error:
         _end_group(child.pid)
+        _let_go(child)
         await child.wait()
         if isinstance(error, asyncio.CancelledError):
             raise
@@ -196,22 +203,47 @@ async def _talk(child: asyncio.subprocess.Process, stdin: bytes, most: int | Non
     if most is None or child.stdin is None or child.stdout is None or child.stderr is None:
         return await child.communicate(stdin)
     child.stdin.close()
-    out, err = await asyncio.gather(_end_of(child.stdout, most), _end_of(child.stderr, most))
-    await child.wait()
-    return out, err
+    out, err = bytearray(), bytearray()
+    kept = ((child.stdout, out), (child.stderr, err))
+    reading = [asyncio.create_task(_keep_end(stream, into, most)) for stream, into in kept]
+    try:
+        # Its wait() would wait for whoever holds the pipes, too.
+        while child.returncode is None:
+            await SystemClock().sleep(_LOOKED)
+        left = not await _within(reading, _LAST_WORDS)
+        # What it left running has nobody who watches it, whether or not it holds the output.
+        _end_group(child.pid)
+        if left and not await _within(reading, _LAST_WORDS):
+            err += (
+                b"\n(a process that it left running still holds its output, and could not be ended: it left the group)"
+            )
+    finally:
+        for task in reading:
+            task.cancel()
+        _let_go(child)
+    return bytes(out), bytes(err)
 
 
-async def _end_of(stream: asyncio.StreamReader, most: int) -> bytes:
-    kept = b""
+def _let_go(child: asyncio.subprocess.Process) -> None:
+    """Close its pipes, for one that others hold has no end, and ``wait()`` waits for the end of all of them."""
+    child._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - asyncio has no other way
+
+
+async def _within(reading: Sequence[asyncio.Task[None]], seconds: float) -> bool:
+    """Whether all was read by then."""
+    return not (await asyncio.wait(reading, timeout=seconds))[1]
+
+
+async def _keep_end(stream: asyncio.StreamReader, kept: bytearray, most: int) -> None:
     while chunk := await stream.read(65536):
-        kept = (kept + chunk)[-most:]
-    return kept
+        kept += chunk
+        del kept[:-most]
 
 
 def _end_group(pid: int) -> None:
     try:
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # nobody is left in it
         return
 
 
