@@ -183,4 +183,5 @@ def test_ctrl_c_during_the_build_of_a_deploy_ends_it_and_rolls_nothing_out(tmp_p
     assert "GP952" in said and "Traceback" not in said, said
     run_sync(until("nothing is left of it", ended))
     journal = open_journal(str(tmp_path / "state/gopub/journal.db"), SystemClock())
-    assert journal.streams("") == []
+    (build,) = journal.streams("")
+    assert [getattr(entry.event, "outcome", "") for entry in journal.read(build)] == ["", "failed"], "and no rollout"
