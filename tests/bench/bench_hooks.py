@@ -1,6 +1,7 @@
 """Webhooks under load against the same load on /healthz, as ratios of one run; none lost, every start once.
 
     PYTHONPATH=. python tests/bench/bench_hooks.py [--rate 100] [--seconds 60] [--starting 0.05] [--engine slow|prefect]
+                                             [--forge gitlab|github]
 
 The server is a process of its own with the program's routes, file and starter. Its engine is a slow double, which is
 also away for a while in the middle, or a real Prefect server. Requests are sent when their time has come, whether or
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
+import hmac
 import json
 import random
 import statistics
@@ -33,6 +36,7 @@ from deployments.deliveries import Deliveries
 from deployments.engine import PrefectStarter
 from deployments.hooks.signing import HookSecrets
 from deployments.starter import RunOrder, RunView, Starter
+from gopub.canon import sha256
 from gopub.clock import SystemClock
 from gopub.errors import GopubError
 from gopub.paths import project_root
@@ -43,9 +47,14 @@ APPS, TOKEN = 10, "bench-token"
 START_TAKES, AWAY = 1.0, (15.0, 25.0)
 DRAIN = 600.0
 PROGRAM = str(Path(__file__).resolve())
-PAYLOAD = json.loads((project_root() / "tests/unit/webhooks/push.json").read_text())
+PAYLOADS = {
+    "gitlab": json.loads((project_root() / "tests/unit/webhooks/push.json").read_text()),
+    "github": json.loads((project_root() / "tests/unit/webhooks/github/push.json").read_text()),
+}
+SECRETS = {"gitlab": HookSecrets(tokens=(TOKEN,)), "github": HookSecrets(signing=(TOKEN,))}
+SECTIONS = {"gitlab": "gitlab: {token: {env: BENCH}}", "github": "github: {secret: {env: BENCH}}"}
 ENTRY = """
-  app{n}: {{repository: "https://gitlab.example/trade/app{n}.git", gitlab_project: trade/app{n}, project: /srv/x,
+  app{n}: {{repository: "https://{forge}.example/trade/app{n}.git", forge_project: trade/app{n}, project: /srv/x,
     envs: [staging], rules: [{{branch: release/*, env: staging}}]}}"""
 
 
@@ -88,12 +97,30 @@ class SlowEngine:
         raise NotImplementedError(run_id)
 
 
-def serve(folder: Path, port: int, engine: str) -> None:
+def delivery(forge: str, n: int, app: str, ref: str) -> tuple[bytes, dict[str, str], str]:
+    """The ``n``-th delivery of a forge: its body, what proves and names it, and the key that it is known by.
+
+    Each is a push of a commit of its own: the same commit would get the run that is there already.
+    """
+    commit = f"{n + 1:040x}"
+    pushed = {"ref": ref, "after": commit}
+    if forge == "gitlab":
+        project = PAYLOADS[forge]["project"] | {"path_with_namespace": f"trade/{app}"}
+        body = json.dumps(PAYLOADS[forge] | pushed | {"checkout_sha": commit, "project": project}).encode()
+        return body, {"X-Gitlab-Token": TOKEN, "Idempotency-Key": f"d-{n}"}, f"gitlab:d-{n}"
+    repository = PAYLOADS[forge]["repository"] | {"full_name": f"trade/{app}"}
+    body = json.dumps(PAYLOADS[forge] | pushed | {"head_commit": {"id": commit}, "repository": repository}).encode()
+    mac = hmac.new(TOKEN.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"X-GitHub-Event": "push", "X-Hub-Signature-256": f"sha256={mac}"}
+    return body, headers, f"github:{sha256(body)}"
+
+
+def serve(folder: Path, port: int, engine: str, forge: str) -> None:
     """The server's process."""
-    apps = "".join(ENTRY.format(n=n) for n in range(APPS))
-    projects = parse_projects(f"apps:{apps}\ngitlab: {{token: {{env: BENCH}}}}\n", "projects.yaml")
+    apps = "".join(ENTRY.format(n=n, forge=forge) for n in range(APPS))
+    projects = parse_projects(f"apps:{apps}\n{SECTIONS[forge]}\n", "projects.yaml")
     starter: Starter = PrefectStarter() if engine == "prefect" else SlowEngine(folder / "runs")
-    secrets = {name: HookSecrets(tokens=(TOKEN,)) for name in projects.apps}
+    secrets = dict.fromkeys(projects.apps, SECRETS[forge])
     deliveries = Deliveries(folder / "deliveries.sqlite")
     parts = Parts(projects, {}, secrets, deliveries, starter, AllThere(), SystemClock())
     uvicorn.run(create_app(parts), host="127.0.0.1", port=port, log_config=None, access_log=False)
@@ -139,14 +166,15 @@ async def at_rate(rate: float, seconds: float, send: Callable[[int], Awaitable[t
 
 
 @asynccontextmanager
-async def server(folder: Path, engine: str) -> AsyncIterator[str]:
+async def server(folder: Path, engine: str, forge: str) -> AsyncIterator[str]:
     """The server as a child; its address."""
     async with AsyncExitStack() as stack:
         extra = {"PYTHONPATH": str(project_root())}
         if engine == "prefect":
             extra |= await with_prefect(folder / "prefect", stack)
         port = prefect.free_port()
-        argv = [sys.executable, PROGRAM, "--serve", str(folder), "--port", str(port), "--engine", engine]
+        argv = [sys.executable, PROGRAM, "--serve", str(folder), "--port", str(port), "--engine", engine,
+                "--forge", forge]  # fmt: skip
         log = folder / "serve.log"
         pid = spawn(argv, log=log, cwd=folder, env=base_environment(extra=extra))
         stack.push_async_callback(prefect.stop, prefect.Running("server", pid, log))
@@ -197,7 +225,7 @@ async def bench(options: argparse.Namespace, folder: Path) -> None:
     which = [drawn.random() < options.starting for _ in range(int(options.rate * options.seconds))]
     # The server hangs up on a connection that is idle for 5 s: none is used again that is nearly so old.
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200, keepalive_expiry=1.0)
-    async with server(folder, options.engine) as url, httpx.AsyncClient(
+    async with server(folder, options.engine, options.forge) as url, httpx.AsyncClient(
         base_url=url, trust_env=False, timeout=60, limits=limits
     ) as http:  # fmt: skip
 
@@ -206,12 +234,10 @@ async def bench(options: argparse.Namespace, folder: Path) -> None:
 
         async def hook(n: int) -> tuple[Found, httpx.Response]:
             app, ref = f"app{n % APPS}", "refs/heads/release/v2.3" if which[n] else "refs/heads/main"
-            project = PAYLOAD["project"] | {"path_with_namespace": f"trade/{app}"}
-            headers = {"X-Gitlab-Token": TOKEN, "Idempotency-Key": f"d-{n}"}
-            body = PAYLOAD | {"ref": ref, "project": project}
-            answer = await http.post("/v1/hooks/gitlab", json=body, headers=headers)
+            body, headers, key = delivery(options.forge, n, app, ref)
+            answer = await http.post(f"/v1/hooks/{options.forge}", content=body, headers=headers)
             if answer.status_code == 202:
-                keys.append(f"gitlab:d-{n}:{app}:staging")
+                keys.append(f"{key}:{app}:staging")
             return (starting if which[n] else ignored), answer
 
         await at_rate(options.rate, options.seconds / 2, look)
@@ -240,12 +266,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--starting", type=float, default=0.05, help="the share of deliveries that start a run")
     parser.add_argument("--engine", choices=["slow", "prefect"], default="slow")
+    parser.add_argument("--forge", choices=sorted(SECTIONS), default="gitlab")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve, options.port, options.engine)
+        serve(options.serve, options.port, options.engine, options.forge)
         return
     print(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="gopub-bench-", ignore_cleanup_errors=True) as folder:
