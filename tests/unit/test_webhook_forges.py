@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployments.hooks.forges import FORGES
+from deployments.hooks.forges.bodies import LIMIT
 from deployments.hooks.forges.gitee import sign
 from deployments.hooks.forges.protocol import Ignored, Push
 from deployments.hooks.signing import HookSecrets
@@ -167,6 +168,54 @@ async def test_a_delivery_of_weeks_ago_that_is_sent_again_is_known_while_its_row
     await kit.clock.sleep(6 * 86400)
     assert (await send(kit, sender)).json()["status"] == "repeated"
     assert len(kit.starter.orders) == 1
+
+
+async def test_pushes_that_arrive_out_of_order_each_start_their_own_commit(kit: Kit, sender: Sender) -> None:
+    """Which of them is the newer one the journal and the version say, not the order in which they came."""
+    newer, older = "b" * 40, PUSHED
+    kit.refs.push(newer)
+    for commit in (newer, older):
+        body = document(sender.forge, "push", after=commit, head_commit={"id": commit})
+        assert (await send(kit, sender, body=body)).status_code == 202
+    await kit.settle()
+    assert [one.parameters["ref"] for one in kit.starter.orders] == [newer, older]
+
+
+async def test_a_body_of_more_than_its_share_is_refused_before_it_is_read(kit: Kit, sender: Sender) -> None:
+    body = document(sender.forge, "push", padding="x" * LIMIT)
+    answer = await send(kit, sender, body=body)
+    assert (answer.status_code, answer.json()["code"]) == (413, "GP936")
+    assert await kit.settle() == 0 and kit.starter.orders == []
+
+
+async def test_a_signature_counts_for_no_other_event_than_its_body_has(tmp_path: Path) -> None:
+    """GitHub signs no header: who caught a delivery can call it another event, and gains nothing by it."""
+    sender = SENDERS["github"]
+    wide = "".join(
+        f"\n      - {{when: {{source: github, type: {event}}}, env: staging}}"
+        for event in ("release", "workflow_run", "pull_request")
+    )
+    kit = make_kit(tmp_path, {"orders": sender.secrets}, projects_of(sender, wide))
+    for name in ("push", "tag", "release", "workflow_run", "pull_request"):
+        mine = sender.pushes.get(name, name)
+        body = document("github", name)
+        for kind in {"push", "release", "workflow_run", "pull_request"} - {mine}:
+            answer = await send(kit, sender, body=body, headers=sender.headers(body, kind))
+            assert (answer.status_code, answer.json()["code"]) == (422, "GP933"), f"{name} as {kind}"
+    assert await kit.settle() == 0 and kit.starter.orders == []
+
+
+@pytest.mark.parametrize("forge", ["github", "gitea"])
+async def test_a_rule_tells_a_pre_release_from_a_release(tmp_path: Path, forge: str) -> None:
+    sender = SENDERS[forge]
+    rule = (
+        f"""\n      - {{when: {{source: {forge}, type: release, match: {{release.prerelease: "false"}}}}, env: prod}}"""
+    )
+    whole = json.loads(document(forge, "release"))
+    for number, (early, status) in enumerate(((True, "ignored"), (False, "queued"))):
+        kit = make_kit(tmp_path / str(number), {"orders": sender.secrets}, projects_of(sender, rule))
+        body = json.dumps(whole | {"release": whole["release"] | {"prerelease": early}}).encode()
+        assert (await send(kit, sender, body=body, kind="release")).json()["status"] == status
 
 
 FORGED: dict[str, Callable[[Sender, bytes, str, float], Mapping[str, str]]] = {
