@@ -332,7 +332,7 @@ async def test_a_push_sent_twice_is_one_run(api: Api) -> None:
     assert [made["id"]] == [one["id"] for one in runs]
     assert made["parameters"]["ref"] == api.commit
     assert (made["parameters"]["env"], made["parameters"]["actor"]) == ("staging", "gitlab:lchen")
-    assert set(made["tags"]) == {"gopub", "app:orders", "env:staging"}
+    assert set(made["tags"]) == {"gopub", "app:orders", "env:staging", f"trace:{first.json()['trace']}"}
 
 
 async def test_the_server_itself_knows_the_key_when_our_memory_is_lost(api: Api) -> None:
@@ -376,6 +376,7 @@ async def test_a_push_while_the_server_is_away_is_started_when_it_is_back(api: A
     await prefect.stop(stack.server.running)
     answer = await api.hook(api.push(), "d-away")
     queued = {"status": "queued", "delivery": "gitlab:d-away", "runs": []}
+    queued["trace"] = answer.json()["trace"]
     assert (answer.status_code, answer.json()) == (202, queued)
     assert await api.get(answer.headers["location"]) == queued
     body = {"app": "orders", "version": "1.4.0", "env": "prod"}
