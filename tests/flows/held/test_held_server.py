@@ -119,7 +119,8 @@ async def what_nobody_holds_is_promoted_and_its_run_bears_its_tags(shown: Shown)
     assert (await shown.closed("plain")).outcome is Outcome.PROMOTED
     ended = await shown.stack.ended(run)
     assert ended["state"]["name"] == "Promoted"
-    assert set(ended["tags"]) == {"gopub", "app:hello", "env:plain", "rollout:r-plain"}
+    (trace,) = (tag for tag in ended["tags"] if tag.startswith("trace:"))
+    assert set(ended["tags"]) == {"gopub", "app:hello", "env:plain", "rollout:r-plain", trace}
     tasks = await shown.stack.ask("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
     assert {tag for one in tasks for tag in one["tags"]} == set()
     await its_log_tells_the_story(shown, run)
