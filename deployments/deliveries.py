@@ -26,6 +26,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.starter import RunOrder
+from deployments.tables import INDEXES, PLACES, ROWS, STARTS, TABLES, WAITS
 from gopub.errors import GopubError
 from gopub.paths import private_database, private_folder
 from gopub.telemetry import log
@@ -33,36 +34,6 @@ from gopub.telemetry import log
 KEPT = 7 * 86400.0
 """Seconds for which a repeated request is recognised."""
 
-_ROWS = sa.Table(
-    "deliveries",
-    sa.MetaData(),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("received", sa.REAL, nullable=False),
-    sa.Column("orders", sa.Text, nullable=False),
-    sa.Column("outcome", sa.Text),
-)
-_STARTS = sa.Table(
-    "starts",
-    sa.MetaData(),
-    sa.Column("same", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False),
-    sa.Column("run", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("at", sa.REAL, nullable=False),
-)
-_PLACES = sa.Table(
-    "places",
-    sa.MetaData(),
-    sa.Column("stream", sa.Text, primary_key=True),
-    sa.Column("version", sa.Integer, nullable=False),
-)
-_TABLES = (_ROWS, _STARTS, _PLACES)
-_WAITS = sa.and_(_ROWS.c.outcome.is_(None), _ROWS.c.orders != sa.literal_column("'[]'"))
-_INDEXES = (
-    sa.Index("deliveries_received", _ROWS.c.received),
-    sa.Index("deliveries_waiting", _ROWS.c.received, sqlite_where=_WAITS),
-)
 _THREADS = 16
 _LOCKED_FOR = 4.0
 """Seconds that a locked file is waited for: GitLab gives up on an answer after 10, and one may wait for two tries."""
@@ -164,9 +135,9 @@ class Deliveries:
             engine = sa.create_engine(url, connect_args={"timeout": _LOCKED_FOR}, hide_parameters=True)
             sa.event.listen(engine, "connect", _make_durable)
             with engine.begin() as db:
-                for table in _TABLES:
+                for table in TABLES:
                     db.execute(sa.schema.CreateTable(table, if_not_exists=True))
-                for index in _INDEXES:
+                for index in INDEXES:
                     db.execute(sa.schema.CreateIndex(index, if_not_exists=True))
         return engine
 
@@ -174,7 +145,7 @@ class Deliveries:
         """The file was removed or replaced: rows written to the old one would be gone when this process ends."""
         _LOG.error("%s was removed or replaced while it was in use: its rows are written anew", self._file)
         with self._engine.connect() as old:
-            kept = {table: [dict(row) for row in old.execute(table.select()).mappings()] for table in _TABLES}
+            kept = {table: [dict(row) for row in old.execute(table.select()).mappings()] for table in TABLES}
         opened = self._opened()
         with opened.begin() as db:
             for table, rows in kept.items():
@@ -195,66 +166,86 @@ class Deliveries:
                 hint="gopub serve must be able to write there; --state names another folder",
             ) from error
 
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to the file that only reads.
+
+        Raises:
+            GopubError: GP915 the file cannot be used.
+        """
+        with self._usable(), self._engine.connect() as db:
+            yield db
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction of its own.
+
+        Raises:
+            GopubError: GP915 the file cannot be used.
+        """
+        with self._usable(), self._engine.begin() as db:
+            yield db
+
     def find(self, key: str) -> Delivery | None:
         """The row of a key, if there is one."""
-        with self._usable(), self._engine.connect() as db:
+        with self.reading() as db:
             row = db.execute(_of(key)).one_or_none()
-        return _delivery(row) if row else None
+        return delivery_of(row) if row else None
 
     def finish(self, key: str, outcome: dict[str, Any]) -> None:
         """Record the answer; a repeated request gets it again."""
-        with self._usable(), self._engine.begin() as db:
-            db.execute(_ROWS.update().where(_ROWS.c.key == key).values(outcome=json.dumps(outcome)))
+        with self.writing() as db:
+            db.execute(ROWS.update().where(ROWS.c.key == key).values(outcome=json.dumps(outcome)))
 
     def start_of(self, order: RunOrder) -> Start | None:
         """The last run that was started for a push there, if it was the same push and this week.
 
         Where another push has been started since, the branch was put back: the first run's release is not the last.
         """
-        with self._usable(), self._engine.connect() as db:
+        with self.reading() as db:
             row, last = (
-                db.execute(_STARTS.select().where(_STARTS.c.same == same)).one_or_none()
+                db.execute(STARTS.select().where(STARTS.c.same == same)).one_or_none()
                 for same in (order.same, _lane(order))
             )
         return Start(row.key, row.run, row.name) if row and (last is None or last.run == row.run) else None
 
     def last_of(self, order: RunOrder) -> Start | None:
         """The last run of this week that was started there, if it was for a push or followed a rollout as this does."""
-        with self._usable(), self._engine.connect() as db:
-            row = db.execute(_STARTS.select().where(_STARTS.c.same == _lane(order))).one_or_none()
+        with self.reading() as db:
+            row = db.execute(STARTS.select().where(STARTS.c.same == _lane(order))).one_or_none()
         return Start(row.key, row.run, row.name) if row else None
 
     def started(self, order: RunOrder, run: str, name: str, now: float) -> None:
         """Record the run of an order, for other orders of the same push, or the next that follows a rollout there."""
         names = (order.same, _lane(order)) if order.same else (_lane(order),) if order.after else ()
         values = {"key": order.key, "run": run, "name": name, "at": now}
-        with self._usable(), self._engine.begin() as db:
-            db.execute(_STARTS.delete().where(_STARTS.c.at < now - KEPT))
+        with self.writing() as db:
+            db.execute(STARTS.delete().where(STARTS.c.at < now - KEPT))
             for same in names:
-                new = sqlite.insert(_STARTS).values(same=same, **values)
+                new = sqlite.insert(STARTS).values(same=same, **values)
                 db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
 
     def place_of(self, stream: str) -> int | None:
         """Up to which entry a stream of the journal was read; None where it never was."""
-        with self._usable(), self._engine.connect() as db:
-            return db.scalar(sa.select(_PLACES.c.version).where(_PLACES.c.stream == stream))
+        with self.reading() as db:
+            return db.scalar(sa.select(PLACES.c.version).where(PLACES.c.stream == stream))
 
     def keep_place(self, stream: str, version: int) -> None:
         """A stream was read up to this entry, and what it starts is written."""
-        new = sqlite.insert(_PLACES).values(stream=stream, version=version)
-        with self._usable(), self._engine.begin() as db:
+        new = sqlite.insert(PLACES).values(stream=stream, version=version)
+        with self.writing() as db:
             db.execute(new.on_conflict_do_update(index_elements=["stream"], set_={"version": version}))
 
     def waiting(self) -> list[Delivery]:
         """Webhooks whose runs are not started yet, oldest first."""
-        query = _ROWS.select().where(_WAITS).order_by(_ROWS.c.received, sa.literal_column("rowid"))
-        with self._usable(), self._engine.connect() as db:
-            return [_delivery(row) for row in db.execute(query)]
+        query = ROWS.select().where(WAITS).order_by(ROWS.c.received, sa.literal_column("rowid"))
+        with self.reading() as db:
+            return [delivery_of(row) for row in db.execute(query)]
 
     def count(self) -> int:
         """How many wait."""
-        with self._usable(), self._engine.connect() as db:
-            return int(db.execute(sa.select(sa.func.count()).select_from(_ROWS).where(_WAITS)).scalar_one())
+        with self.reading() as db:
+            return int(db.execute(sa.select(sa.func.count()).select_from(ROWS).where(WAITS)).scalar_one())
 
     def close(self) -> None:
         """Close the file."""
@@ -287,17 +278,18 @@ def _place(file: Path) -> tuple[int, int] | None:
 
 
 def _written(db: sa.Connection, wish: _Wish) -> Began:
-    new = sqlite.insert(_ROWS).values(key=wish.key, digest=wish.digest, received=wish.now, orders=wish.orders)
+    new = sqlite.insert(ROWS).values(key=wish.key, digest=wish.digest, received=wish.now, orders=wish.orders)
     # A write first: it waits for its turn. What waits is nobody's to drop: a clock that leaps makes nothing old.
-    db.execute(_ROWS.delete().where(_ROWS.c.received < wish.now - KEPT, sa.not_(_WAITS)))
+    db.execute(ROWS.delete().where(ROWS.c.received < wish.now - KEPT, sa.not_(WAITS)))
     made = db.execute(new.on_conflict_do_nothing()).rowcount
-    return _delivery(db.execute(_of(wish.key)).one()), bool(made)
+    return delivery_of(db.execute(_of(wish.key)).one()), bool(made)
 
 
 def _of(key: str) -> sa.Select[Any]:
-    return _ROWS.select().where(_ROWS.c.key == key)
+    return ROWS.select().where(ROWS.c.key == key)
 
 
-def _delivery(row: sa.Row[Any]) -> Delivery:
+def delivery_of(row: sa.Row[Any]) -> Delivery:
+    """A row as it was kept."""
     made = tuple(RunOrder(**order) for order in json.loads(row.orders))
     return Delivery(row.key, row.digest, row.received, made, json.loads(row.outcome) if row.outcome else None)

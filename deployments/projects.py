@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deployments.hooks.alertmanager import AlertSecrets
 from deployments.hooks.signing import HookSecrets, signing_key
+from deployments.writeback.apis.protocol import Access
 from gopub.canon import sha256
 from gopub.errors import UsageError
 from gopub.spec.forges import Gitee, GitLab, Secrets
@@ -68,3 +69,17 @@ def alert_secrets(projects: Projects) -> AlertSecrets | None:
     tokens = tuple(one.reveal() for one in (wanted.token, wanted.previous_token) if one)
     logins = (f"{wanted.username}:{wanted.password.reveal()}",) if wanted.password else ()
     return AlertSecrets(tokens, logins)
+
+
+def forge_access(projects: Projects) -> dict[str, Access]:
+    """Where the forge of each app is told of it, by the app; the tokens are read now.
+
+    Raises:
+        UsageError: GP142 a reference leads nowhere.
+    """
+    found: dict[str, Access] = {}
+    for name in projects.apps:
+        forge, api = projects.forge_of(name), projects.api_of(name)
+        if forge and api:
+            found[name] = Access(forge, api.url, projects.path_on_forge(name), api.token.reveal())
+    return found

@@ -1,4 +1,4 @@
-"""The application: its routes, its errors, and the tasks that start what waits and look at what ended."""
+"""The application: its routes, its errors, and the tasks that start what waits, look at what ended and tell forges."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deployments.api.parts import Parts
 from deployments.api.tracing import Traced
 from deployments.attending import keep_attending
 from deployments.ends import keep_looking
+from deployments.writeback.keeping import keep_telling
 from gopub import __version__
 from gopub.tracing.exporting import exporting
 
@@ -21,6 +22,7 @@ def _beside(parts: Parts) -> Iterator[Coroutine[None, None, None]]:
     yield starting.keep_starting(parts)
     yield keep_looking(parts)
     yield keep_attending(parts)
+    yield keep_telling(parts)
 
 
 def create_app(parts: Parts) -> FastAPI:

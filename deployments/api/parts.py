@@ -12,6 +12,7 @@ from deployments.hooks.signing import HookSecrets
 from deployments.journal import DowngradeCheck, FollowCheck, RolloutLookup, by_journal, follows, rollout_of_run
 from deployments.refs import Refs
 from deployments.starter import Starter
+from deployments.writeback.apis.protocol import Access
 from gopub.clock import Clock
 from gopub.journal.store import Journal
 from gopub.spec.projects import Projects
@@ -29,7 +30,8 @@ class Parts:
 
     ``tokens`` maps a token's name to its SHA-256; ``hooks`` an app's name to the secrets of its webhook;
     ``alerts`` is what Alertmanager may present; ``attended`` is whether a worker takes up runs.
-    ``fresh`` is set when something was written that waits to be started.
+    ``forges`` are those that are told, by the app. ``fresh`` is set when something was written that waits to be
+    started.
     """
 
     projects: Projects
@@ -45,4 +47,5 @@ class Parts:
     journal: Callable[[], Journal] = settings.journal
     alerts: AlertSecrets | None = None
     attended: Callable[[], Awaitable[bool]] = nobody_knows
+    forges: Mapping[str, Access] = field(default_factory=dict)
     fresh: asyncio.Event = field(default_factory=asyncio.Event)

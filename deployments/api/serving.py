@@ -15,7 +15,7 @@ from deployments.api.connections import LISTENING
 from deployments.api.parts import Parts
 from deployments.deliveries import Deliveries
 from deployments.engine import PrefectStarter, attended, require_server
-from deployments.projects import alert_secrets, hook_secrets, token_digests
+from deployments.projects import alert_secrets, forge_access, hook_secrets, token_digests
 from deployments.refs import GitRefs
 from gopub.clock import SystemClock
 from gopub.spec.projects import find_projects, load_projects
@@ -36,6 +36,7 @@ def open_parts(projects_file: Path | None, state: Path) -> Parts:
         tokens=token_digests(projects),
         hooks=hook_secrets(projects),
         alerts=alert_secrets(projects),
+        forges=forge_access(projects),
         deliveries=Deliveries(state / "deliveries.sqlite"),
         starter=PrefectStarter(),
         attended=attended,

@@ -24,7 +24,10 @@ from gopub.plan.model import Outcome, Plan
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Somebody asked for this release in this env; ``by`` is whom people.yaml takes that for, where it asks."""
+    """Somebody asked for this release in this env; ``by`` is whom people.yaml takes that for, where it asks.
+
+    ``commit`` is what the release was built from, empty where that was not at hand (a way back).
+    """
 
     rollout: str
     app: str
@@ -34,6 +37,7 @@ class Opened:
     reason: str = ""
     project: str = "."
     by: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ def start(
     rollout = wish.rollout or new_rollout_id(wish)
     seat = _take(ports, wish.app, wish.env, rollout, facts, edge_epoch)
     trace = (current() or begin()).trace
-    opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project, wish.by)
+    opened = ev.Opened(rollout, wish.app, wish.env, wish.release, wish.version, wish.reason, wish.project, wish.by,
+                       wish.commit)  # fmt: skip
     parts: list[tuple[str, int, list[ev.Event]]] = [
         (env_stream(wish.app, wish.env), env.version, [ev.EnvOpened(rollout, wish.release)]),
         (stream_of(rollout), 0, [opened, ev.SeatTaken(seat.epoch, seat.holder, run=wish.run)]),

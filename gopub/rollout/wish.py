@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Wish:
     """A version of an app for an env; what is not known yet is empty.
 
-    ``release`` is the version's id once its release was read; ``project`` the folder of gopub.yaml; ``by`` the person
-    of people.yaml who asks, where that is looked for; ``automatic`` means that no person did (a webhook, a schedule).
+    ``release`` is the version's id once its release was read, ``commit`` what that was built from; ``project`` the
+    folder of gopub.yaml; ``by`` the person of people.yaml who asks, where that is looked for; ``automatic`` means that
+    no person did (a webhook, a schedule).
     ``below_floor`` is a person's approval of a way back to a version below the floor of what runs.
     ``rollout`` names one that is there already and is to be gone on with, ``run`` is the engine's run that drives.
     """
@@ -19,6 +20,7 @@ class Wish:
     env: str
     version: str = ""
     release: str = ""
+    commit: str = ""
     project: str = "."
     reason: str = ""
     actor: str = ""

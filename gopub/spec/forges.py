@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
+import re
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import AfterValidator
 
 from gopub.spec.base import Model
+from gopub.spec.fields import refuse
 from gopub.spec.kinds import SecretRef
+from gopub.spec.texts import HttpUrl
 
 ForgeName: TypeAlias = Literal["gitlab", "github", "gitea", "gitee"]
 NAMES: tuple[ForgeName, ...] = get_args(ForgeName)
+
+
+_PLAIN = re.compile(r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d+)?(?:/|$)")
+
+
+def _protected(url: str) -> str:
+    if not url.startswith("https://") and not _PLAIN.match(url):
+        raise refuse("GP996", f"{url} would be sent a token readable by everybody on the way", "write https://")
+    return url
+
+
+class Api(Model):
+    """A forge's API, which is told of pushes and rollouts: statuses of commits, records of deployments."""
+
+    scalar_is_first = False
+
+    url: Annotated[HttpUrl, AfterValidator(_protected)]
+    """The API's address: https://gitlab.example/api/v4, https://api.github.com, https://gitea.example/api/v1."""
+    token: SecretRef
+    """The token that may write statuses and deployments, by reference."""
 
 
 class GitLab(Model):
@@ -24,6 +49,8 @@ class GitLab(Model):
     """The signing token (whsec_…); once it is set, unsigned deliveries are refused."""
     previous_signing: SecretRef | None = None
     """The one before it."""
+    api: Api | None = None
+    """Where GitLab is told what became of pushes and rollouts; without it nowhere."""
 
     def proves(self) -> bool:
         """Whether a sender can prove anything by it."""
@@ -39,6 +66,8 @@ class Signed(Model):
     """The webhook's secret."""
     previous_secret: SecretRef | None = None
     """The one before it."""
+    api: Api | None = None
+    """Where the forge is told what became of pushes and rollouts; without it nowhere."""
 
     def proves(self) -> bool:
         """Whether a sender can prove anything by it."""

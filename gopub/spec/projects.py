@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,16 +23,17 @@ from gopub.spec.base import Model
 from gopub.spec.explain import Explainer, at
 from gopub.spec.fields import Name, Word, matching, refuse, telling
 from gopub.spec.finding import read_text
-from gopub.spec.forges import NAMES, ForgeName, Gitee, GitLab, Secrets, Signed
+from gopub.spec.forges import NAMES, Api, ForgeName, Gitee, GitLab, Secrets, Signed
 from gopub.spec.kinds import Kinds, SecretRef
 from gopub.spec.loader import explained, together
 from gopub.spec.reading import read_tree
 from gopub.spec.refglob import EVERY, full_ref, matches, ref_pattern
 from gopub.spec.sources import BEGINS, REF
-from gopub.spec.texts import Inside
+from gopub.spec.texts import HttpUrl, Inside
 from gopub.spec.tree import Node, plain
 from gopub.spec.tree import Path as TreePath
 from gopub.spec.when import Aside, Event, Template, When
+from gopub.spec.wrongforges import unnamed, unproven
 from gopub.spec.wrongrules import wrong_alerts, wrong_rules
 
 FILE = "projects.yaml"
@@ -203,6 +204,8 @@ class Projects(Model):
     """The same of Gitee's."""
     alertmanager: Alertmanager | None = None
     """Who may tell of alerts that hold a rollout; without it nobody."""
+    ui_url: HttpUrl | None = None
+    """The address of the Prefect server's pages, as people open them: forges are told the page of each run."""
     setup: Name | None = None
     """Whose the things are that `gopub setup` makes of this file on a Prefect server; default: host and path of it."""
 
@@ -221,8 +224,23 @@ class Projects(Model):
     def secrets_of(self, name: str) -> Secrets | None:
         """What a sender of webhooks about the app has to hold."""
         forge = self.forge_of(name)
-        mine: Secrets | None = forge and (getattr(self.apps[name], forge) or getattr(self, forge))
-        return mine or None
+        if forge is None:
+            return None
+        mine: Secrets | None = getattr(self.apps[name], forge)
+        for_all: Secrets | None = getattr(self, forge)
+        return mine if mine and (mine.proves() or for_all is None) else for_all
+
+    def api_of(self, name: str) -> Api | None:
+        """Where the app's forge is told of it: by its own section, else by that for all."""
+        forge = self.forge_of(name)
+        both = (getattr(self.apps[name], forge), getattr(self, forge)) if forge else ()
+        return next((one.api for one in both if one and not isinstance(one, Gitee) and one.api), None)
+
+    def path_on_forge(self, name: str) -> str:
+        """The repository's path on its forge (group/name); empty where nothing says it."""
+        app = self.apps[name]
+        path = "" if app.repository.startswith(("/", ".", "~")) else repository_path(app.repository)
+        return app.forge_project or app.gitlab_project or path.partition("/")[2]
 
 
 def find_projects(named: Path | None = None) -> Path:
@@ -272,6 +290,7 @@ def parse_projects(text: str, file: str, base: Path | None = None, kinds: Kinds 
         for name, app in projects.apps.items()
         for error in wrong_rules(name, app, root, projects.forge_of(name) or "gitlab")
     ]
+    errors += unnamed(projects, root)
     errors += wrong_alerts(projects.alertmanager, root) if projects.alertmanager else ()
     if errors:
         raise together(errors)
@@ -319,26 +338,7 @@ def _unreachable(projects: Projects, root: Node) -> list[SpecError]:
         hint = "add tokens for POST /v1/deploy, or rules and gitlab for webhooks"
         return [at(root, (), "GP925", "nobody could start anything: no tokens and no rules", hint)]
     return [error for name, app in projects.apps.items() if app.hears_a_forge()
-            for error in _unproven(projects, name, app, root)]  # fmt: skip
-
-
-def _unproven(projects: Projects, name: str, app: Project, root: Node) -> Iterator[SpecError]:
-    """Rules whose webhooks nobody could prove, or that wait for another forge than the app's."""
-    forges, secrets = projects.forges_of(name), projects.secrets_of(name)
-    if len(forges) > 1:
-        yield at(root, ("apps", name, "rules"), "GP925",
-                 f"{name} has rules, and there are secrets for webhooks of {' and '.join(forges)}",
-                 f"say whose it hears: forge: {forges[0]}")  # fmt: skip
-    elif secrets is None or not secrets.proves():
-        how = {"gitlab": "token", "gitee": "password"}.get(forges[0] if forges else "gitlab", "secret")
-        yield at(root, ("apps", name, "rules"), "GP925", f"{name} has rules, but no secret to check a webhook with",
-                 f"add {forges[0] if forges else 'gitlab'}: {{{how}: {{env: …}}}}")  # fmt: skip
-    else:
-        for index, rule in enumerate(app.rules):
-            if rule.source in NAMES and rule.source != forges[0]:
-                yield at(root, ("apps", name, "rules", index, "when", "source"), "GP925",
-                         f"{name} hears {forges[0]} alone, by the secret that is set up",
-                         f"write {forges[0]}, or add {rule.source}: with its secret")  # fmt: skip
+            for error in unproven(projects, name, app, root)]  # fmt: skip
 
 
 def _crossing(name: str) -> str:

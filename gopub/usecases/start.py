@@ -156,7 +156,7 @@ def _of(wish: Wish, project: Project, signed: SignedRelease | None) -> Wish:
         raise GopubError("GP724", f"rollout of {wish.app} {wish.version} has no release at hand",
                          hint="is the store reachable?")  # fmt: skip
     release = signed.release
-    return replace(wish, app=release.app, release=signed.release_id, version=release.version,
+    return replace(wish, app=release.app, release=signed.release_id, version=release.version, commit=release.commit,
                    actor=wish.actor or whoami(), project=str(project.folder))  # fmt: skip
 
 

@@ -118,7 +118,7 @@ class World:
         self.router: MemoryRouter | MemoryEdges = MemoryRouter()
         self.environment = parse_spec(SPEC, "gopub.yaml").spec.environments["lab"]
         self.kits = path / "kits"
-        self.project, self.by = ".", ""
+        self.project, self.by, self.commit = ".", "", ""
         self.way = Memory(world=known_as(self))
         self.edges_known = Edges(inventory="hosts.ini", hosts="role=edge", world=known_as(self))
 
@@ -164,7 +164,7 @@ class World:
             run = resume(ports, rollout, facts, epoch, why="go on", force=True)
         else:
             wish = Wish(app="hello", env="lab", release=NEW, version="2", rollout=rollout, project=self.project,
-                        by=self.by)  # fmt: skip
+                        by=self.by, commit=self.commit)  # fmt: skip
             run = start(ports, wish, facts, epoch)
         run.release = RELEASE
         if run.state.phase is Phase.OPENED:

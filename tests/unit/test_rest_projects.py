@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from deployments.hooks.signing import HookSecrets
-from deployments.projects import hook_secrets, token_digests
+from deployments.projects import forge_access, hook_secrets, token_digests
+from deployments.writeback.apis.protocol import Access
 from gopub import schemas
 from gopub.errors import SpecError, UsageError
 from gopub.spec.projects import Projects, find_projects, load_projects, parse_projects
@@ -86,6 +87,27 @@ tokens:
     }
     held = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"  # sha256 of "1"
     assert token_digests(projects) == {"ci": held, "held": held}
+
+
+def test_where_a_forge_is_told_is_the_apps_own_word_or_that_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    projects = parse_projects(
+        """
+apps:
+  orders: {repository: "https://gitlab.example/trade/a/orders.git", project: /p, envs: [prod],
+    rules: [{branch: main, env: prod}], gitlab: {api: {url: "https://gitlab.example/api/v4", token: {env: OWN}}}}
+  audit: {repository: /srv/git/audit.git, forge_project: trade/audit, project: /p, envs: [prod]}
+  quiet: {repository: /srv/git/quiet.git, project: /p, envs: [prod], forge: gitee}
+gitlab: {token: {env: HOOK}, api: {url: "http://127.0.0.1:8929/api/v4", token: {env: ALL}}}
+""",
+        "projects.yaml",
+    )
+    for name in ("OWN", "ALL", "HOOK"):
+        monkeypatch.setenv(name, f"secret-{name}")
+    assert forge_access(projects) == {
+        "orders": Access("gitlab", "https://gitlab.example/api/v4", "trade/a/orders", "secret-OWN"),
+        "audit": Access("gitlab", "http://127.0.0.1:8929/api/v4", "trade/audit", "secret-ALL"),
+    }
+    assert hook_secrets(projects) == {"orders": HookSecrets(tokens=("secret-HOOK",))}, "its webhook's is that for all"
 
 
 def test_a_signing_secret_that_is_none_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
