@@ -26,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from deployments.starter import RunOrder
-from deployments.tables import INDEXES, PLACES, ROWS, STARTS, TABLES, WAITS
+from deployments.tables import DECIDED, INDEXES, LASTS, PLACES, ROWS, STARTS, TABLES, WAITS
 from gopub.errors import GopubError
 from gopub.paths import private_database, private_folder
 from gopub.telemetry import log
@@ -34,6 +34,8 @@ from gopub.telemetry import log
 KEPT = 7 * 86400.0
 """Seconds for which a repeated request is recognised."""
 
+_LATER = frozenset({"commit", "after", "pushed", "queue", "trace"})
+"""Fields of an order that came later than the file."""
 _THREADS = 16
 _LOCKED_FOR = 4.0
 """Seconds that a locked file is waited for: GitLab gives up on an answer after 10, and one may wait for two tries."""
@@ -60,6 +62,15 @@ class Start:
     key: str
     run: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastPush:
+    """The push that was started last there: its order, the run, and the key of the delivery that it came with."""
+
+    order: RunOrder
+    run: str
+    delivery: str
 
 
 Began = tuple[Delivery, bool]
@@ -225,6 +236,46 @@ class Deliveries:
                 new = sqlite.insert(STARTS).values(same=same, **values)
                 db.execute(new.on_conflict_do_update(index_elements=["same"], set_=values))
 
+    def decided(self, key: str) -> str | None:
+        """What was decided of an order: why it is not started; empty, it is; None, nothing yet."""
+        with self.reading() as db:
+            return db.scalar(sa.select(DECIDED.c.said).where(DECIDED.c.key == key))
+
+    def decide(self, key: str, said: str, now: float, instead: str = "") -> str:
+        """Decide that of an order; gives what was decided, which is another thing where somebody was quicker.
+
+        Nothing is decided, and empty is given, where the order that comes ``instead`` is not started itself.
+        """
+        with self.writing() as db:
+            db.execute(DECIDED.delete().where(DECIDED.c.at < now - 2 * KEPT))  # a write first: it waits for its turn
+            if instead and db.scalar(sa.select(DECIDED.c.said).where(DECIDED.c.key == instead)):
+                return ""
+            db.execute(sqlite.insert(DECIDED).values(key=key, said=said, at=now).on_conflict_do_nothing())
+            return str(db.scalar(sa.select(DECIDED.c.said).where(DECIDED.c.key == key)))
+
+    def last_push(self, order: RunOrder) -> LastPush | None:
+        """The push of this week that was started there last, of those that wait in a queue."""
+        with self.reading() as db:
+            row = db.execute(LASTS.select().where(LASTS.c.lane == _lane(order))).one_or_none()
+        return LastPush(RunOrder(**json.loads(row.pushed)), row.run, row.delivery) if row else None
+
+    def keep_last(self, delivery: str, order: RunOrder, run: str, now: float) -> None:
+        """It was started, and is the last one there."""
+        values = {"delivery": delivery, "pushed": json.dumps(_kept(order)), "run": run, "at": now}
+        new = sqlite.insert(LASTS).values(lane=_lane(order), **values)
+        with self.writing() as db:
+            db.execute(LASTS.delete().where(LASTS.c.at < now - KEPT))
+            db.execute(new.on_conflict_do_update(index_elements=["lane"], set_=values))
+
+    def tell_superseded(self, key: str, refused: dict[str, str]) -> None:
+        """Whose run was canceled for a newer push is told so, beside the run."""
+        with self.writing() as db:
+            said = db.scalar(sa.select(ROWS.c.outcome).where(ROWS.c.key == key))
+            outcome = json.loads(said) if said else None
+            if outcome is not None and refused not in outcome.get("refused", []):
+                outcome["refused"] = [*outcome.get("refused", []), refused]
+                db.execute(ROWS.update().where(ROWS.c.key == key).values(outcome=json.dumps(outcome)))
+
     def place_of(self, stream: str) -> int | None:
         """Up to which entry a stream of the journal was read; None where it never was."""
         with self.reading() as db:
@@ -260,7 +311,7 @@ def _lane(order: RunOrder) -> str:
 
 def _kept(order: RunOrder) -> dict[str, Any]:
     """What is written of an order; without what came later as it always was."""
-    return {name: value for name, value in asdict(order).items() if name not in {"commit", "after", "trace"} or value}
+    return {name: value for name, value in asdict(order).items() if name not in _LATER or value}
 
 
 def _make_durable(connection: Any, _record: object) -> None:

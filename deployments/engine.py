@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
-from prefect.states import Scheduled
+from prefect.states import Cancelled, Pending, Scheduled
 
 from deployments.journal import rollout_of_run, stands
 from deployments.starter import RunOrder, RunView
@@ -30,6 +32,9 @@ ANSWER_WITHIN = 8.0
 """Seconds: GitLab gives up on a webhook after 10."""
 
 _APP, _ENV, _ROLLOUT, _TRACE = "app:", "env:", "rollout:", "trace:"
+
+_TAKEN_FOR = "canceled before it began: "
+"""How the message of a pending state begins that is ours, and no worker's."""
 
 
 class PrefectStarter:
@@ -72,6 +77,31 @@ class PrefectStarter:
         found = await _with_rollout(found)
         known = await asyncio.to_thread(stands, found.rollout) if found.rollout else None
         return told(found, known) if known else found
+
+    async def cancel_unbegun(self, run_id: str, why: str) -> bool:
+        """Cancel a run that no worker took up; see `Starter.cancel_unbegun`."""
+        async with _asking() as client:
+            try:
+                return await _canceled(client, UUID(run_id), why)
+            except ObjectNotFound:
+                return True
+
+
+async def _canceled(client: PrefectClient, run_id: UUID, why: str) -> bool:
+    """Take the run up as a worker does, which the server lets one do alone; then cancel what nobody else begins."""
+    found = await client.read_flow_run(run_id)
+    state = found.state
+    if state is None or state.is_final():
+        return True
+    ours = f"{_TAKEN_FOR}{why}"
+    if not (state.is_pending() and (state.message or "").startswith(_TAKEN_FOR)):
+        if not state.is_scheduled() or found.run_count or found.start_time:
+            return False
+        taken: OrchestrationResult[Any] = await client.set_flow_run_state(run_id, Pending(message=ours))
+        if taken.status != SetStateStatus.ACCEPT or taken.state is None or not taken.state.is_pending():
+            return False
+    ended: OrchestrationResult[Any] = await client.set_flow_run_state(run_id, Cancelled(message=why))
+    return ended.status == SetStateStatus.ACCEPT
 
 
 async def attended() -> bool:

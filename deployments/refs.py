@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,14 +18,23 @@ from gopub.canon import sha256
 from gopub.clock import new_token
 from gopub.errors import GopubError
 from gopub.paths import private_folder, state_folder
-from gopub.source.git import Origin, git, lines, origin_of
-from gopub.source.reach import not_taken, refs_with
+from gopub.source.git import Origin, asks, git, lines, origin_of
+from gopub.source.reach import ends_of, not_taken, refs_with
 from gopub.source.versions import rank, without_v
 from gopub.spec.refglob import is_commit, is_ref, matches
 
 ANSWER_WITHIN = 15.0
 _KINDS = ("refs/heads/", "refs/tags/")
 _ALL = tuple(f"+{kind}*:{kind}*" for kind in _KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where a branch stands now, empty where it is gone; of some commits those that it has, and the newest of these."""
+
+    head: str = ""
+    held: frozenset[str] = frozenset()
+    ends: frozenset[str] = frozenset()
 
 
 class Refs(Protocol):
@@ -39,6 +49,13 @@ class Refs(Protocol):
 
     async def holding(self, repository: str, commit: str) -> tuple[str, ...]:
         """The full names of all branches and tags that a commit is in; none, where it is not there.
+
+        Raises:
+            GopubError: GP939 the repository does not answer.
+        """
+
+    async def branch(self, repository: str, name: str, commits: Sequence[str]) -> Branch:
+        """Where the branch of that full name stands, which of the commits it has, and which are in no other's history.
 
         Raises:
             GopubError: GP939 the repository does not answer.
@@ -107,6 +124,17 @@ class GitRefs:
             async with asyncio.timeout(self._within):
                 history = await asyncio.shield(self._history(origin))
             return await refs_with(history, commit)
+        except (GopubError, TimeoutError) as error:
+            raise _no_answer(error) from error
+
+    async def branch(self, repository: str, name: str, commits: Sequence[str]) -> Branch:
+        """Where a branch stands, and what it has of the commits."""
+        try:
+            origin = origin_of(repository)
+            async with asyncio.timeout(self._within):
+                history = await asyncio.shield(self._history(origin))
+            head = "".join(lines(await asks(history, "rev-parse", "--verify", "--quiet", "--end-of-options", name)))
+            return Branch(head, *await ends_of(history, head, commits)) if head else Branch()
         except (GopubError, TimeoutError) as error:
             raise _no_answer(error) from error
 

@@ -12,17 +12,20 @@ from typing import Protocol
 from gopub.canon import Json, canonical, sha256
 from gopub.tracing.context import header, parse
 
-DEPLOY, ROLLOUT = "deploy/deploy", "rollout/rollout"
-_OURS = frozenset({DEPLOY, ROLLOUT})
+DEPLOY, RELEASE, ROLLOUT = "deploy/deploy", "release/release", "rollout/rollout"
+LATEST = "latest"
+"""The queue of an order that a newer push takes the place of, as long as it waits."""
+_OURS = frozenset({DEPLOY, RELEASE, ROLLOUT})
 
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """A run to start: what of, where to, and the key that makes a second order the same run.
+    """A run to start: what of, where to, and the key that makes a second order the same run. Without ``env``: nowhere.
 
     ``commit`` is what was pushed; empty where nobody pushed anything, and nothing is the same as this order. ``after``
-    is the rollout whose end it follows, if it follows one. ``trace`` is the ``traceparent`` of what asks for it:
-    unless given, the place at which the order is made.
+    is the rollout whose end it follows, if it follows one. ``pushed`` is the full name of the branch or tag that was
+    pushed, ``queue`` whether a newer push takes its place while it waits (`LATEST`). ``trace`` is the ``traceparent``
+    of what asks for it: unless given, the place at which the order is made.
     """
 
     app: str
@@ -32,12 +35,19 @@ class RunOrder:
     deployment: str = DEPLOY
     commit: str = ""
     after: str = ""
+    pushed: str = ""
+    queue: str = ""
     trace: str = field(default_factory=header, compare=False)
 
     @property
     def ours(self) -> bool:
         """Whether gopub's own flow is started, and not somebody's that an alert is to start."""
         return self.deployment in _OURS
+
+    @property
+    def place(self) -> str:
+        """Where it goes, for people."""
+        return self.env or "the store"
 
     @property
     def trace_id(self) -> str:
@@ -94,6 +104,15 @@ class Starter(Protocol):
 
     async def run(self, run_id: str) -> RunView | None:
         """How a run stands; None when the engine knows no such run.
+
+        Raises:
+            GopubError: GP918 the engine does not answer.
+        """
+
+    async def cancel_unbegun(self, run_id: str, why: str) -> bool:
+        """Cancel a run that no worker took up; gives whether it is over now, False where it has begun.
+
+        May be done twice. Who takes it up in the same moment has it, or it is canceled: never both.
 
         Raises:
             GopubError: GP918 the engine does not answer.

@@ -53,7 +53,25 @@ LOOKED = sa.Table(
     sa.Column("over", sa.Integer, nullable=False),
 )
 """When a delivery was looked at for its forge; ``over`` once nothing will change by it any more."""
-TABLES = (ROWS, STARTS, PLACES, REPORTS, LOOKED)
+DECIDED = sa.Table(
+    "decided",
+    _META,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Column("at", sa.REAL, nullable=False),
+)
+"""What is to become of an order for good: why it is not started, or empty: it is."""
+LASTS = sa.Table(
+    "lasts",
+    _META,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("delivery", sa.Text, nullable=False),
+    sa.Column("pushed", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("at", sa.REAL, nullable=False),
+)
+"""The push that was started last, of those that wait in a queue."""
+TABLES = (ROWS, STARTS, PLACES, REPORTS, LOOKED, DECIDED, LASTS)
 WAITS = sa.and_(ROWS.c.outcome.is_(None), ROWS.c.orders != sa.literal_column("'[]'"))
 INDEXES = (
     sa.Index("deliveries_received", ROWS.c.received),

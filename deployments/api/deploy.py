@@ -82,7 +82,7 @@ def router(parts: Parts) -> APIRouter:
         found = await parts.starter.run(run_id)
         if found is None:
             raise GopubError("GP937", f"there is no run {run_id!r}")
-        if not parts.projects.tokens[caller].allows(found.app, found.env):
+        if not parts.projects.tokens[caller].sees(found.app, found.env):
             raise _not_allowed(caller, found.app, found.env)
         return JSONResponse(asdict(found))
 

@@ -58,7 +58,7 @@ async def its_turn(parts: Parts, order: RunOrder) -> RefusedError | None:
 
 
 async def waits_for(parts: Parts, delivery: Delivery) -> str:
-    """What a delivery that follows a rollout waits for; empty where it waits for nothing that is known."""
+    """What a delivery waits for that follows a rollout, or in a queue; empty where that is nothing that is known."""
     for order in delivery.orders if delivery.outcome is None else ():
         if order.after:
             try:

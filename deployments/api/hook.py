@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from deployments.api.following import waits_for
 from deployments.api.parts import Parts
 from deployments.api.requests import authenticate, read_body
+from deployments.api.superseding import waits_in_queue
 from deployments.deliveries import Delivery
 from deployments.hooks.forges import FORGES
 from deployments.hooks.forges.bodies import LIMIT
@@ -45,10 +46,10 @@ def router(parts: Parts) -> APIRouter:
         """What became of a webhook's delivery, for a token of its app and env."""
         may = parts.projects.tokens[authenticate(request, parts.tokens)]
         found = await parts.deliveries.aside(parts.deliveries.find, key)
-        mine = {(one.app, one.env) for one in found.orders if may.allows(one.app, one.env)} if found else set()
+        mine = {(one.app, one.env) for one in found.orders if may.sees(one.app, one.env)} if found else set()
         if found is None or not mine:
             raise GopubError("GP937", f"there is no delivery {key!r} that this token may see")
-        why = await waits_for(parts, found)
+        why = await waits_for(parts, found) or await waits_in_queue(parts, found)
         return JSONResponse(standing(found, mine) | ({"waits_for": why} if why else {}))
 
     return routes

@@ -10,6 +10,7 @@ whenever one was written and every few seconds, so nothing depends on what a pro
 
 What goes into one env of one app is a **lane**: its runs are started one after the other, oldest first. Lanes go on
 beside each other, so many at once, and ask their repositories in places of their own (deployments/api/places.py).
+Where a rule says ``queue: latest`` a newer push takes the place of what waits (deployments/api/superseding.py).
 What fails is left alone for a while, longer each time: everything, where the engine is away; the lane, where its
 repository is, or nothing answers in time, so that the order stays; the one order, where it is that which fails. What
 waited a day is given up, with an alarm. What follows a rollout waits for its turn (deployments/api/following.py).
@@ -25,10 +26,11 @@ from deployments.api.following import Lane, its_turn, lane, late, overtaken
 from deployments.api.parts import Parts
 from deployments.api.pauses import RETRY_EVERY, Pause, Pauses, longer
 from deployments.api.places import Places, silent
+from deployments.api.superseding import Superseding, take_turn
 from deployments.deliveries import Delivery, Start
 from deployments.journal import not_older
 from deployments.refs import settled
-from deployments.starter import RunOrder
+from deployments.starter import LATEST, RunOrder
 from gopub.errors import GopubError, LockedError, RefusedError
 from gopub.spec.refglob import EVERY
 from gopub.telemetry import log
@@ -82,16 +84,19 @@ class Starting:
         self._finished.clear()
         waiting = await self._parts.deliveries.aside(self._parts.deliveries.waiting)
         todo: dict[Lane, list[tuple[Delivery, RunOrder]]] = {}
+        beside: dict[Lane, list[RunOrder]] = {}
         self._leave_to_later(waiting)
         for delivery in waiting:
             if delivery.key in self._finished or await self._is_over(delivery):
                 continue
             for order in delivery.orders:
+                if order.key not in self._made:
+                    beside.setdefault(lane(order), []).append(order)
                 if order.key not in self._made and not self._pauses.any_of(order.key):
                     todo.setdefault(lane(order), []).append((delivery, order))
         for where, items in todo.items():
             if where not in self._lanes and not self._pauses.any_of(_ENGINE, where):
-                self._begin(where, items)
+                self._begin(where, items, beside[where])
 
     def _leave_to_later(self, waiting: Sequence[Delivery]) -> None:
         """Of several that wait to follow a rollout into one env only the last is started."""
@@ -113,8 +118,8 @@ class Starting:
             task.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
 
-    def _begin(self, where: Lane, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
-        task = asyncio.create_task(self._go_through(items))
+    def _begin(self, where: Lane, items: Sequence[tuple[Delivery, RunOrder]], beside: Sequence[RunOrder]) -> None:
+        task = asyncio.create_task(self._go_through(items, Superseding(self._parts, beside)))
         self._lanes[where] = task
         task.add_done_callback(lambda done: self._ended(where, done))
 
@@ -126,15 +131,15 @@ class Starting:
             _LOG.error("starting %s in %s broke off: %r", *where, error or "cancelled")
         self._parts.fresh.set()
 
-    async def _go_through(self, items: Sequence[tuple[Delivery, RunOrder]]) -> None:
+    async def _go_through(self, items: Sequence[tuple[Delivery, RunOrder]], beside: Superseding) -> None:
         for delivery, order in items:
-            if not await self._try(delivery, order):
+            if not await self._try(delivery, order, beside):
                 return
 
-    async def _try(self, delivery: Delivery, order: RunOrder) -> bool:
+    async def _try(self, delivery: Delivery, order: RunOrder, beside: Superseding) -> bool:
         """Start one order; gives whether those after it have their turn."""
         try:
-            made = await self._start(delivery, order)
+            made = await self._start(delivery, order, beside)
             if made is None:
                 return False
         except Exception as error:  # noqa: BLE001 - whatever one meets, it is kept and tried again
@@ -152,22 +157,28 @@ class Starting:
         """What is away is told at each try; another rollout may go on for a day, and is told once."""
         said = str(error) or "no answer in time"
         if not isinstance(error, LockedError) or self._said.get(order.key) != said:
-            _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.env, said)
+            _LOG.warning("delivery %s still waits to be started in %s: %s", delivery.key, order.place, said)
         self._said[order.key] = said
 
-    async def _start(self, delivery: Delivery, order: RunOrder) -> Made | None:
+    async def _start(self, delivery: Delivery, order: RunOrder, beside: Superseding) -> Made | None:
         """Ask the repository, then the engine, each when it has its turn; None where it may not be tried now."""
         async with self._asking.ask(str(order.parameters.get("repository", ""))):
             if self._left_alone(delivery, order):
                 return None
             async with asyncio.timeout(self._within):
-                refused = await look_up(self._parts, delivery, order)
+                turn = await beside.turn(order)
+                refused = None if turn.refused else await look_up(self._parts, delivery, order)
+        if turn.refused:
+            _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.place, turn.refused["detail"])
+            return "refused", turn.refused
         if refused:
             return refused
         async with self._slots:
             if self._left_alone(delivery, order):
                 return None
             async with asyncio.timeout(self._within):
+                if superseded := await take_turn(self._parts, order, turn):
+                    return "refused", superseded
                 return await start_one(self._parts, delivery, order)
 
     def _left_alone(self, delivery: Delivery, order: RunOrder) -> bool:
@@ -214,7 +225,7 @@ async def look_up(parts: Parts, delivery: Delivery, order: RunOrder) -> Made | N
         GopubError: GP939 the repository does not answer; GP707, GP708 another rollout is active there.
     """
     if why := await _refusal(parts, order):
-        _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.env, why.problem)
+        _LOG.warning("delivery %s starts nothing in %s: %s", delivery.key, order.place, why.problem)
         return "refused", {"app": order.app, "env": order.env, "code": why.code, "detail": why.problem}
     return None
 
@@ -232,8 +243,10 @@ async def start_one(parts: Parts, delivery: Delivery, order: RunOrder) -> Made:
     with within(parse(order.trace)), span(f"start {order.deployment}", Kind.PRODUCER, of_env(order.app, order.env)):
         run = await parts.starter.start(order)
     await parts.deliveries.aside(parts.deliveries.started, order, run.id, run.name, parts.clock.now())
+    if order.queue == LATEST:
+        await parts.deliveries.aside(parts.deliveries.keep_last, delivery.key, order, run.id, parts.clock.now())
     _LOG.info(
-        "delivery %s started run %s: %s to %s, trace %s", delivery.key, run.id, order.app, order.env, order.trace_id
+        "delivery %s started run %s: %s to %s, trace %s", delivery.key, run.id, order.app, order.place, order.trace_id
     )
     return "runs", {"id": run.id, "name": run.name, "app": order.app, "env": order.env}
 

@@ -26,7 +26,7 @@ def order_for(notice: Notice, app: Project, folder: str) -> RunOrder | None:
     """
     event = event_of(notice)
     rule = first_match(event, app.rules)
-    if rule is None or not isinstance(notice.payload, Ended):
+    if rule is None or rule.env is None or not isinstance(notice.payload, Ended):
         return None
     said = f"{notice.rollout} in {notice.env} was {event.type.removeprefix('rollout.').replace('-', ' ')}"
     return RunOrder(

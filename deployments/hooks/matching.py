@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from deployments.hooks.forges.protocol import Ignored, Push
-from deployments.starter import RunOrder
+from deployments.starter import DEPLOY, LATEST, RELEASE, RunOrder
 from gopub.canon import Json
 from gopub.spec.projects import Project, Projects, Rule, repository_path
 from gopub.spec.refglob import EVERY
@@ -45,18 +46,31 @@ def deploy_parameters(
     }  # fmt: skip
 
 
+def release_parameters(name: str, app: Project, *, ref: str, refs: Sequence[str] = EVERY) -> dict[str, Json]:
+    """Parameters of the flow ``release``, for the same commit as `deploy_parameters` would name."""
+    return {
+        "app": name, "repository": app.repository, "project": app.project or "", "project_ref": app.project_ref or "",
+        "spec_file": app.spec, "ref": ref, "refs": list(refs),
+    }  # fmt: skip
+
+
 def _order(push: Push, name: str, app: Project, rule: Rule, key: str) -> RunOrder:
     # A tag goes by its name, from which the version follows; a branch may move on before the run begins, so its
     # commit is named: what was pushed is what is released.
-    ref, env = push.ref if push.kind == "tag" else push.commit, rule.env
+    ref, refs = push.ref if push.kind == "tag" else push.commit, rule.patterns() or (push.ref,)
+    queue = LATEST if rule.queue == LATEST else ""
+    order = RunOrder(
+        app=name, env=rule.env or "", key=f"{push.event.source}:{key}:{name}:{rule.env or ''}",
+        parameters=release_parameters(name, app, ref=ref, refs=refs), deployment=RELEASE, commit=push.commit,
+        pushed=push.ref if queue else "", queue=queue,
+    )  # fmt: skip
+    if rule.env is None:
+        return order
     reason = filled(rule.reason, push.event) if rule.reason else ""
-    parameters = deploy_parameters(name, app, env=env, ref=ref, actor=f"{push.event.source}:{claimed(push.user)}",
-                                   reason=reason or _told(push),
-                                   refs=rule.patterns() or (push.ref,))  # fmt: skip
+    parameters = deploy_parameters(name, app, env=rule.env, ref=ref, actor=f"{push.event.source}:{claimed(push.user)}",
+                                   reason=reason or _told(push), refs=refs)  # fmt: skip
     parameters["automatic"] = True  # nobody asked for it: repeated rollbacks stop such starts
-    return RunOrder(
-        app=name, env=env, key=f"{push.event.source}:{key}:{name}:{env}", parameters=parameters, commit=push.commit
-    )
+    return replace(order, deployment=DEPLOY, parameters=parameters)
 
 
 def _told(push: Push) -> str:

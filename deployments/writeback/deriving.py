@@ -44,7 +44,8 @@ class Place:
 
 
 def place_of(projects: Projects, app: str, env: str) -> Place:
-    """The env's own name; with the app's before it where the repository is that of several apps."""
+    """The env's own name, with the app's before it where several apps are in the repository; without env: release."""
+    env = env or "release"
     mine = repository_path(projects.apps[app].repository)
     alone = sum(repository_path(one.repository) == mine for one in projects.apps.values()) == 1
     return Place(env if alone else f"{app}/{env}", projects.ui_url or "")

@@ -27,23 +27,26 @@ async def keep_telling(parts: Parts) -> None:
     outbox = Outbox(parts.deliveries)
     observing, sending = Observing(parts, outbox), Sending(parts, outbox)
 
-    async def journal() -> None:
-        await asyncio.to_thread(_rollouts, parts, observing)
-
     async def deliveries() -> None:
         await observing.deliveries()
 
-    looks = ((journal, LOOK_EVERY), (deliveries, ASK_EVERY), (sending.look, LOOK_EVERY))
     try:
         await _again(parts, lambda: parts.deliveries.aside(outbox.begin, parts.clock.now()), None)
-        await asyncio.gather(*(_again(parts, look, every) for look, every in looks))
+        await asyncio.gather(
+            _again(parts, lambda: _rollouts(parts, observing), None),
+            _again(parts, deliveries, ASK_EVERY),
+            _again(parts, sending.look, LOOK_EVERY),
+        )
     finally:
         await sending.stop()
 
 
-def _rollouts(parts: Parts, observing: Observing) -> None:
-    with closing(parts.journal()) as journal:
-        observing.rollouts(journal)
+async def _rollouts(parts: Parts, observing: Observing) -> None:
+    """Look at the journal until it does not answer; it is opened anew then."""
+    with closing(await asyncio.to_thread(parts.journal)) as journal:
+        while True:
+            await asyncio.to_thread(observing.rollouts, journal)
+            await parts.clock.sleep(LOOK_EVERY)
 
 
 async def _again(parts: Parts, look: Callable[[], Awaitable[None]], every: float | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gopub.errors import RefusedError
-from gopub.source.git import asks, lines
+from gopub.source.git import asks, git, lines
 from gopub.spec.refglob import matches
 
 _TAGS = "refs/tags/"
@@ -22,6 +22,14 @@ async def refs_with(repository: Path, commit: str, *, heads: str = _HEADS) -> tu
     words = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "--", heads, _TAGS)
     found = lines(await asks(repository, *words))
     return tuple(_HEADS + name.removeprefix(heads) if name.startswith(heads) else name for name in found)
+
+
+async def ends_of(repository: Path, head: str, commits: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Those of the commits that ``head`` has in its history or is, and which of these are in no other's."""
+    held = {one for one in commits if await asks(repository, "merge-base", "--is-ancestor", one, head) is not None}
+    if not held:
+        return frozenset(), frozenset()
+    return frozenset(held), frozenset(lines(await git(repository, "merge-base", "--independent", *sorted(held))))
 
 
 async def require_taken(clone: Path, commit: str, patterns: Sequence[str]) -> None:

@@ -79,15 +79,28 @@ class Rule(Model):
     """A tag by name; * stands for any text, / included."""
     when: When | None = None
     """Instead of a branch or a tag: any event of GitLab, or the end of a rollout."""
-    env: Name
+    env: Name | None = None
     """The environment that it is deployed to."""
+    release: bool = False
+    """Instead of an environment: it is built, tested and published, and deployed nowhere."""
     reason: Template | None = None
     """Why, for the journal; {path} stands for a field of the event."""
+    queue: Literal["all", "latest"] = "all"
+    """latest: one goes on at a time, and of pushes that wait for it the newest one alone is started."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if [self.branch is not None, self.tag is not None, bool(self.refs), self.when is not None].count(True) != 1:
             raise refuse("GP922", "a rule names either a branch or a tag", 'for example {tag: "v*", env: prod}')
+        if (self.env is None) != self.release:
+            both = "both env and release" if self.env else "neither env nor release"
+            raise refuse("GP985", f"a rule has {both}",
+                         "a release is part of what env starts: write env: NAME, or release: true")  # fmt: skip
+        ends = self.when is not None and self.when.source == "gopub"
+        if ends and (self.release or self.queue != "all"):
+            what = "release: true" if self.release else f"queue: {self.queue}"
+            raise refuse("GP985", f"{what} is for pushes, and this rule names the end of a rollout",
+                         "leave it out: what ends is released already, and the last end counts")  # fmt: skip
         return self
 
     @property
@@ -181,6 +194,10 @@ class Token(Model):
     def allows(self, app: str, env: str) -> bool:
         """Whether it may deploy the app to the environment."""
         return (not self.apps or app in self.apps) and (not self.envs or env in self.envs)
+
+    def sees(self, app: str, env: str) -> bool:
+        """Whether it may know what became of a push; what was only released went into no environment."""
+        return self.allows(app, env) or (not env and (not self.apps or app in self.apps))
 
 
 class Projects(Model):
@@ -314,7 +331,7 @@ def _unknown_names(projects: Projects, root: Node) -> list[SpecError]:
            f"{rule.env!r} is not one of the environments of {name}: {', '.join(app.envs)}", "add it to envs")
         for name, app in projects.apps.items()
         for index, rule in enumerate(app.rules)
-        if rule.env not in app.envs
+        if rule.env is not None and rule.env not in app.envs
     ]  # fmt: skip
     envs = {env for app in projects.apps.values() for env in app.envs}
     for name, token in projects.tokens.items():

@@ -150,11 +150,18 @@ def _shadowed(name: str, app: Project, root: Node) -> Iterator[SpecError]:
     """Rules that an earlier one leaves nothing to: the first that matches counts."""
     for later, rule in enumerate(app.rules):
         for earlier, before in enumerate(app.rules[:later]):
-            if rule.when and _leaves_nothing(before, rule.when, app.envs):
+            if _hides(before, rule, app.envs):
                 yield at(root, ("apps", name, "rules", later), _NEVER,
                          f"this rule can never match: rules[{earlier}] matches all that it does, and comes first",
                          "put it before that one, or remove it")  # fmt: skip
                 break
+
+
+def _hides(before: Rule, rule: Rule, envs: Collection[str]) -> bool:
+    """Whether the first one matches all that the other does, wherever each of them leads."""
+    if rule.when:
+        return _leaves_nothing(before, rule.when, envs)
+    return before.when is None and _all_covered(before.patterns(), rule.patterns())
 
 
 def _leaves_nothing(before: Rule, when: When, envs: Collection[str]) -> bool:
@@ -189,11 +196,11 @@ def _endless(name: str, app: Project, root: Node) -> Iterator[SpecError]:
     """The first rule whose rollout would, at the end of the chain, start it again."""
     next_of: dict[str, list[str]] = {}
     for rule in app.rules:
-        if rule.when and rule.when.source == "gopub":
+        if rule.when and rule.when.source == "gopub" and rule.env:
             for env in sources(rule.when, app.envs):
                 next_of.setdefault(env, []).append(rule.env)
     for index, rule in enumerate(app.rules):
-        if rule.when and rule.when.source == "gopub":
+        if rule.when and rule.when.source == "gopub" and rule.env:
             for env in sources(rule.when, app.envs):
                 if way := _way(next_of, rule.env, env):
                     round_ = " → ".join((env, *way))

@@ -77,6 +77,8 @@ class Forge:
     deployments: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     answers: list[Given] = field(default_factory=list)
+    commits: set[str] = field(default_factory=lambda: {KNOWN, OTHER, OLDER})
+    """What the repository has."""
     raw: Callable[[Any], None] | None = None
     """Writes an answer of its own to the connection, where it is set."""
 
@@ -121,7 +123,7 @@ class Forge:
         return 200, there, {}
 
     def _gitlab_status(self, commit: str, body: Any) -> Given:
-        if commit not in (KNOWN, OTHER, OLDER):
+        if commit not in self.commits:
             return 404, {"message": "404 Commit Not Found"}, {}
         there = self.statuses.setdefault((commit, body["name"]), [])
         if there and there[-1]["state"] == body["state"] and body["state"] in ("pending", "running"):
@@ -146,7 +148,7 @@ class Forge:
         if wrong := _wrong(GITHUB_STANDING if found[3] else GITHUB_DEPLOYMENT, body):
             return 422, {"message": "Validation Failed", "errors": [wrong]}, {}
         if not found[3]:
-            if body["ref"] not in (KNOWN, OTHER, OLDER):
+            if body["ref"] not in self.commits:
                 return 422, {"message": f"No ref found for: {body['ref']}"}, {}
             return self._kept({**body, "standing": []})
         there = next((one for one in self.deployments if str(one["id"]) == found[2]), None)
@@ -165,7 +167,7 @@ class Forge:
     def _plain_status(self, commit: str, body: Any, schema: dict[str, Any], gone: str) -> Given:
         if wrong := _wrong(schema, body):
             return 422, {"message": "Validation Failed", "errors": [wrong]}, {}
-        if not Draft202012Validator(_SHA).is_valid(commit) or commit not in (KNOWN, OTHER, OLDER):
+        if not Draft202012Validator(_SHA).is_valid(commit) or commit not in self.commits:
             return 422, {"message": gone}, {}
         self.statuses.setdefault((commit, body["context"]), []).append(body)
         return 201, {"id": 1, "state": body["state"], "context": body["context"]}, {}

@@ -17,6 +17,7 @@ from deployments.deliveries import Deliveries
 from deployments.hooks.alertmanager import AlertSecrets
 from deployments.hooks.signing import HookSecrets
 from deployments.journal import FollowCheck
+from deployments.refs import Branch
 from deployments.starter import RunOrder, RunView
 from gopub.clock import ManualClock
 from gopub.errors import GopubError, RefusedError
@@ -64,6 +65,10 @@ class FixedRefs:
         """Know these full names, of any repository, and which commits they hold."""
         self._known = frozenset(known)
         self._commits = dict(commits or {})
+        self.history: list[str] = []
+        """Of every branch, the oldest first."""
+        self.head = ""
+        self.asked = 0
 
     def add(self, *names: str) -> None:
         """There are these as well from now on."""
@@ -77,6 +82,12 @@ class FixedRefs:
         """Those that it was told of."""
         return tuple(name for name in names if name in self._known)
 
+    async def branch(self, repository: str, name: str, commits: Sequence[str]) -> Branch:
+        """As its history is."""
+        self.asked += 1
+        known = [one for one in self.history if one in commits]
+        return Branch(self.head, frozenset(known), frozenset(known[-1:]))
+
     async def holding(self, repository: str, commit: str) -> tuple[str, ...]:
         """What it was told of the commit."""
         return self._commits.get(commit, ())
@@ -89,6 +100,8 @@ class RecordingStarter:
     orders: list[RunOrder] = field(default_factory=list)
     broken: Exception | None = None
     over: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    """Runs that a worker took up."""
 
     async def start(self, order: RunOrder) -> RunView:
         """Remember the order; the same key gives the same run."""
@@ -106,6 +119,13 @@ class RecordingStarter:
         if order is None:
             return None
         return RunView(run_id, f"{order.app}-{order.env}", "Scheduled", order.app, order.env, final=final)
+
+    async def cancel_unbegun(self, run_id: str, why: str) -> bool:
+        """It is over, unless it was taken up."""
+        if self.broken:
+            raise self.broken
+        self.over |= {run_id} - self.begun
+        return run_id in self.over
 
 
 @dataclass

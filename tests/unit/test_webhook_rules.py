@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from deployments.api.hook import LIMIT
 from deployments.hooks.forges.gitlab import read
 from deployments.hooks.forges.protocol import Ignored, Push
+from flows.release import release as release_flow
 from tests.unit.apikit import HOOK_TOKEN, PROJECTS, PUSHED, Kit, make_kit
 
 HERE = Path(__file__).parent / "webhooks"
@@ -147,3 +149,35 @@ async def test_a_hundred_tags_at_once_each_start_once_though_each_delivery_comes
     for _ in range(3):
         await kit.settle()
     assert [one.parameters["ref"] for one in kit.starter.orders] == names
+
+
+async def test_a_rule_that_only_releases_starts_the_release_alone(tmp_path: Path) -> None:
+    rules = """    rules:
+      - {tag: "v*", env: prod}
+      - {branch: "**", release: true}
+"""
+    kit = make_kit(tmp_path, projects=PROJECTS.replace(OLD, rules))
+    answer = await kit.hook(payload("push.json"), **headers())
+    await kit.settle()
+    (order,) = kit.starter.orders
+    assert (order.deployment, order.env, order.commit) == ("release/release", "", PUSHED)
+    assert order.parameters == {
+        "app": "orders", "repository": "https://gitlab.example/trade/orders.git", "project": "/srv/orders",
+        "project_ref": "", "spec_file": "gopub.yaml", "ref": PUSHED, "refs": ["refs/heads/**"],
+    }  # fmt: skip
+    assert set(order.parameters) <= set(signature(release_flow.fn).parameters), "each is one of the flow's"
+    assert [one["id"] for one in (await kit.told(answer))["runs"]] == ["run-1"]
+    assert order.ours, "what is looked up before it starts is looked up for it as well"
+
+
+async def test_what_only_releases_is_told_to_tokens_of_the_app_and_to_no_others(tmp_path: Path) -> None:
+    kit = make_kit(tmp_path, projects=PROJECTS.replace(OLD, '    rules: [{branch: "**", release: true}]\n'))
+    answer = await kit.hook(payload("push.json"), **headers())
+    for token, status in {"oncall-secret": 200, "ci-secret": 200}.items():
+        found = await kit.client.get(answer.headers["location"], headers={"Authorization": f"Bearer {token}"})
+        assert found.status_code == status
+    tokens = kit.parts.projects.tokens["ci"]
+    assert tokens.sees("orders", "")
+    assert not tokens.sees("audit", "")
+    assert not tokens.sees("orders", "prod")
+    assert not tokens.allows("orders", ""), "it may start none of them"
