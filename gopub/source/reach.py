@@ -26,10 +26,13 @@ async def refs_with(repository: Path, commit: str, *, heads: str = _HEADS) -> tu
 
 async def ends_of(repository: Path, head: str, commits: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Those of the commits that ``head`` has in its history or is, and which of these are in no other's."""
-    held = {one for one in commits if await asks(repository, "merge-base", "--is-ancestor", one, head) is not None}
+    ancestor = ("merge-base", "--is-ancestor", "--end-of-options")
+    held = {one for one in commits if await asks(repository, *ancestor, one, head) is not None}
     if not held:
         return frozenset(), frozenset()
-    return frozenset(held), frozenset(lines(await git(repository, "merge-base", "--independent", *sorted(held))))
+    return frozenset(held), frozenset(
+        lines(await git(repository, "merge-base", "--independent", "--end-of-options", *sorted(held)))
+    )
 
 
 async def require_taken(clone: Path, commit: str, patterns: Sequence[str]) -> None:

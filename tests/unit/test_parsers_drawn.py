@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from deployments.api.deploy import read_request
 from deployments.api.hook import _event
+from deployments.hooks.forges import FORGES
 from gopub.build.artifact import FileRef
 from gopub.build.buildinfo import BuildInfo, parse_build_info
 from gopub.build.target import Target
@@ -174,7 +175,10 @@ PARSERS = [
     Parser("connections.yaml", connections, EVERY_KIND.encode()),
     Parser("projects.yaml", of_file("projects.yaml", lambda path: load_projects(path, BACKENDS)), PROJECTS.encode()),
     Parser("people.yaml", of_file("people.yaml", lambda path: load_people(path, BACKENDS)), PEOPLE.encode()),
-    Parser("webhook", _event, (HERE / "webhooks/push.json").read_bytes(), is_json=True),
+    Parser("webhook", lambda data: _event(FORGES["gitlab"], {}, data), (HERE / "webhooks/push.json").read_bytes(),
+           is_json=True),
+    Parser("webhook of GitHub", lambda data: _event(FORGES["github"], {"x-github-event": "push"}, data),
+           (HERE / "webhooks/github/push.json").read_bytes(), is_json=True),
     Parser("REST body", read_request, REQUEST, is_json=True),
 ]  # fmt: skip
 ONLY_JSON = [

@@ -21,7 +21,7 @@ from gopub.process import base_environment, run
 from gopub.telemetry import REDACTOR
 from gopub.tracing import attributes, spans
 from gopub.tracing.attributes import Value
-from gopub.tracing.backends.otel import FLUSH
+from gopub.tracing.backends.otel import FLUSH, LAST
 from gopub.tracing.context import TraceContext, begin, current, header, parse, within
 from gopub.tracing.exporting import exporting, trouble, wanted
 from gopub.tracing.spans import Kind, span
@@ -240,9 +240,12 @@ def collector(**how: object) -> Iterator[Collector]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    return monkeypatch
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    yield monkeypatch
+    while any("Otel" in one.name or one.name.startswith(LAST) for one in threading.enumerate()):
+        time.sleep(0.05)  # what still tries draws from `random`, under the tests that come next
 
 
 def test_spans_reach_a_collector_as_one_tree_with_what_is_promised(asked: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -26,6 +26,8 @@ from gopub.tracing.spans import Kind, Span
 
 FLUSH = 3.0
 """Seconds that the end of a process waits for spans that are still to be sent."""
+LAST = "the last spans"
+"""The name of the thread that sends what is left."""
 _KINDS = {
     Kind.INTERNAL: SpanKind.INTERNAL, Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT,
     Kind.PRODUCER: SpanKind.PRODUCER, Kind.CONSUMER: SpanKind.CONSUMER,
@@ -83,7 +85,7 @@ class Otel:
 
     def close(self) -> None:
         """Send what is left, for as long as there is time; a collector that hangs is left hanging."""
-        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last = threading.Thread(target=self._provider.shutdown, daemon=True, name=LAST)
         last.start()
         last.join(FLUSH)
 
@@ -92,6 +94,3 @@ def _context(above: TraceContext) -> Context:
     flags = TraceFlags(TraceFlags.SAMPLED if above.sampled else TraceFlags.DEFAULT)
     said = SpanContext(int(above.trace, 16), int(above.span, 16), is_remote=True, trace_flags=flags)
     return trace.set_span_in_context(NonRecordingSpan(said), Context())
-
-
-__all__ = ["FLUSH", "Otel", "ReadableSpan"]
