@@ -12,6 +12,7 @@ from gopub.journal.state import State
 from gopub.plan.model import Outcome
 from gopub.spec.projects import Projects, repository_path
 from gopub.views.standing import Standing
+from gopub.views.told import BroughtBack
 from gopub.views.verdict import because
 
 _WAITS = frozenset({"Scheduled", "Pending", "Late", "AwaitingConcurrencySlot"})
@@ -98,7 +99,7 @@ def of_rollout(state: State, standing: Standing, commit: str, run: str, place: P
     """The status and the record of a rollout as it stands; none of a way back that mends hosts alone.
 
     A way back of a release that was promoted before is told as that commit's status; its record is the one of the
-    rollout that promoted it, and is no more than replaced (`brought_back`).
+    rollout that promoted it, and is no more than replaced (`record_of`).
     """
     ended = standing.outcome if standing.final else ""
     if not commit or ended == Outcome.MENDED.value or (state.back and state.back.outcome is Outcome.MENDED):
@@ -116,10 +117,10 @@ def only_goes_back(state: State) -> bool:
     return state.back is not None and not state.admitted
 
 
-def brought_back(rollout: str, version: str, commit: str, run: str, place: Place) -> DeploymentRecord:
+def record_of(back: BroughtBack, place: Place) -> DeploymentRecord:
     """The record by which the release before is what the environment runs again."""
-    text = described(f"{version} is back")
-    return DeploymentRecord(commit, place.environment, f"{rollout}:back", Stand.SUCCESS, text, place.page_of(run))
+    text, page = described(f"{back.version} is back"), place.page_of(back.run)
+    return DeploymentRecord(back.commit, place.environment, f"{back.rollout}:back", Stand.SUCCESS, text, page)
 
 
 def _says(state: State, standing: Standing) -> str:

@@ -12,18 +12,17 @@ from collections.abc import Iterable, Iterator
 from deployments.api.parts import Parts
 from deployments.deliveries import Delivery
 from deployments.starter import RunOrder
-from deployments.writeback.deriving import brought_back, of_order, of_rollout, place_of, run_of
+from deployments.writeback.deriving import of_order, of_rollout, place_of, record_of, run_of
 from deployments.writeback.model import DeploymentRecord, Report, Stand
 from deployments.writeback.outbox import Outbox
 from gopub.errors import GopubError
-from gopub.journal import events as ev
 from gopub.journal.entry import Entry
-from gopub.journal.reading import DAMAGED, asked, read_env_state, read_state
+from gopub.journal.reading import DAMAGED
 from gopub.journal.store import Journal
 from gopub.journal.streams import asked_of, env_stream, stream_of
 from gopub.telemetry import log
-from gopub.views.reading import read_seats
-from gopub.views.standing import standing
+from gopub.views.reading import closed_by
+from gopub.views.told import active_in, brought_back, opened_by, told
 
 AT_ONCE = 50
 """Deliveries that are looked at in one look: each may ask the engine."""
@@ -91,15 +90,14 @@ class Observing:
         live = self._live[app, env]
         # From where this process stands: another one on the same file may be further, and may die.
         for entry in journal.read(stream, after=self._read_to[app, env]):
-            if isinstance(entry.event, ev.EnvOpened):
-                live.add(entry.event.rollout)
-            elif isinstance(entry.event, ev.EnvClosed):
-                new += self._rollout(journal, app, env, entry.event.rollout)
-                new += self._closed(journal, app, env, entry)
-                live.discard(entry.event.rollout)
+            if opened := opened_by(entry):
+                live.add(opened)
+            elif closed := closed_by(entry):
+                new += self._rollout(journal, app, env, closed, entry)
+                live.discard(closed)
             self._read_to[app, env] = entry.version
             self._parts.deliveries.keep_place(_read_of(stream), entry.version)
-        return new + sum(self._rollout(journal, app, env, one) for one in live if self._moved(journal, one))
+        return new + sum(self._moved(journal, app, env, one) for one in live)
 
     def _begin(self, journal: Journal, app: str, env: str) -> set[str]:
         """Where reading begins: where it stopped; at the end the first time, and where the journal is an older one."""
@@ -108,45 +106,34 @@ class Observing:
         known = self._parts.deliveries.place_of(_read_of(stream))
         self._read_to[app, env] = last if known is None or known > last else known
         self._parts.deliveries.keep_place(_read_of(stream), self._read_to[app, env])
-        active = read_env_state(journal, app, env).active
+        active = active_in(journal, app, env)
         return {active} if active else set()
 
-    def _moved(self, journal: Journal, rollout: str) -> bool:
-        """Whether anything was written of it since the last look."""
+    def _moved(self, journal: Journal, app: str, env: str, rollout: str) -> int:
+        """What became of a rollout, where anything was written of it since it was looked at last."""
         own, people = stream_of(rollout), asked_of(rollout)
         there = (journal.versions(own).get(own, 0), journal.versions(people).get(people, 0))
-        moved = self._seen.get(rollout) != there
-        self._seen[rollout] = there
-        return moved
+        if self._seen.get(rollout) == there:
+            return 0
+        new = self._rollout(journal, app, env, rollout)
+        self._seen[rollout] = there  # only now: what could not be read is looked at again
+        return new
 
-    def _rollout(self, journal: Journal, app: str, env: str, rollout: str) -> int:
+    def _rollout(self, journal: Journal, app: str, env: str, rollout: str, closed: Entry | None = None) -> int:
+        """What became of a rollout, and of the release before it where this entry ``closed`` it."""
+        place = place_of(self._parts.projects, app, env)
         try:
-            state = read_state(journal, rollout)
-            if not state.rollout:
-                return 0
-            stands = standing(state, asked(journal, rollout), self._parts.clock.now())
-            commit, run = _commit(journal, app, env, rollout, state.release), _run(journal, rollout)
+            found = told(journal, app, env, rollout, self._parts.clock.now())
+            back = brought_back(journal, app, env, closed) if closed else None
         except GopubError as error:
             if error.code not in DAMAGED:
                 raise
             _LOG.error("no forge is told of %s: %s", rollout, error.problem)
             return 0
-        if stands.final:
+        reports = of_rollout(found.state, found.standing, found.commit, found.run, place) if found else ()
+        if closed:
             self._seen.pop(rollout, None)
-        place = place_of(self._parts.projects, app, env)
-        return self._want_all(app, of_rollout(state, stands, commit, run, place))
-
-    def _closed(self, journal: Journal, app: str, env: str, entry: Entry) -> int:
-        """The record of a release that an end brought back in the place of one that was promoted."""
-        event = entry.event
-        if not isinstance(event, ev.EnvClosed) or not event.stable:
-            return 0
-        before = _stable_before(journal.read(env_stream(app, env)), entry.version)
-        commit = _commit(journal, app, env, "", event.stable)
-        if not before or before == event.stable or not commit or _is_new(journal, event):
-            return 0
-        place, run = place_of(self._parts.projects, app, env), _run(journal, event.rollout)
-        return self._want_all(app, [brought_back(event.rollout, event.stable_version, commit, run, place)])
+        return self._want_all(app, [*reports, *([record_of(back, place)] if back else [])])
 
     def _want_all(self, app: str, reports: Iterable[Report]) -> int:
         return sum([self._want(app, one) for one in reports])
@@ -162,32 +149,3 @@ class Observing:
 def _read_of(stream: str) -> str:
     """Under which name it is kept how far a stream was read for forges."""
     return f"writeback:{stream}"
-
-
-def _stable_before(entries: Iterable[Entry], version: int) -> str:
-    """What was stable before that entry of an env's stream."""
-    closed = (one.event for one in entries if one.version < version and isinstance(one.event, ev.EnvClosed))
-    return next((one.stable for one in reversed(list(closed)) if one.stable), "")
-
-
-def _is_new(journal: Journal, event: ev.EnvClosed) -> bool:
-    """Whether the rollout promoted its own release, and brought none back."""
-    return read_state(journal, event.rollout).release == event.stable
-
-
-def _commit(journal: Journal, app: str, env: str, rollout: str, release: str) -> str:
-    """What a release was built from, by the rollout itself or the newest one of it into that env; empty: not known."""
-    entries = journal.read(env_stream(app, env))
-    same = [one.event.rollout for one in reversed(entries)
-            if isinstance(one.event, ev.EnvOpened) and one.event.release == release]  # fmt: skip
-    for name in (*([rollout] if rollout else []), *same):
-        opened = next((one.event for one in journal.read_turns(stream_of(name)) if isinstance(one.event, ev.Opened)),
-                      None)  # fmt: skip
-        if opened and opened.commit:
-            return opened.commit
-    return ""
-
-
-def _run(journal: Journal, rollout: str) -> str:
-    """The run that drove it last; empty where none of the engine's did."""
-    return next((seat.run for seat in reversed(read_seats(journal, rollout)) if seat.run), "")
